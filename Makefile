@@ -1,0 +1,41 @@
+# Everything a fresh machine needs: `make demo` and `make test` work on their own.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := topologies certificates clients simulator experiments
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export MPLBACKEND := Agg
+
+.PHONY: demo test test-all check format lint types clean
+
+demo: $(VENV)/.ready  ## learn, delete, unlearn, certify and audit on embedded data
+	$(BIN)/rewindnet run experiments/recipes/demo.yaml --out runs/demo --force
+	$(BIN)/rewindnet verify runs/demo
+	$(BIN)/rewindnet report runs/demo
+
+test: $(VENV)/.ready  ## the test suite
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-all: $(VENV)/.ready  ## the test suite with its slow tests
+	$(BIN)/python -m pytest -n auto
+
+check: format lint types test  ## everything a change must pass
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+# torch first: a plain request for it would bring a build for GPUs along.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

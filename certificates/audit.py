@@ -1,0 +1,92 @@
+"""Audits: a certificate that can be caught out by retraining."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from certificates.errors import CertificateError
+from certificates.gaussian import epsilon_of
+from certificates.records import Certificate, Mixing, Release, Vector
+from certificates.views import mu_of_view
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What retraining with the same coins says of a certificate. `audit.json` is exactly these fields.
+
+    Attributes:
+        divergence: [N], ‖c_i − c'_i‖₂ where the noise is added: unlearned against retrained, before any noise.
+        holds: whether no node diverged further than its sensitivity, and the exact ε is within the certified one.
+        worst_node: the node with the largest divergence relative to its sensitivity.
+        exact_epsilon: the true privacy loss of this very pair at δ for joint views and for single nodes without
+            settling; an upper bound on it where the view averages or post-processes what was noised. None where it is
+            infinite, and then `reason` says why.
+    """
+
+    divergence: tuple[float, ...]
+    holds: bool
+    worst_node: int
+    exact_epsilon: float | None
+    reason: str | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Audit":
+        """The inverse of `to_record`.
+
+        Raises:
+            CertificateError: if a field is missing or unknown.
+        """
+        if {field.name for field in fields(cls)} != set(record):
+            raise CertificateError("the record of the audit is damaged: fields missing or unknown")
+        return cls(**{**record, "divergence": tuple(record["divergence"])})
+
+
+def audit(certificate: Certificate, mixing: Mixing, divergence: Vector) -> Audit:
+    """Hold a certificate against the divergence [N] measured by retraining.
+
+    Args:
+        certificate: what is claimed.
+        mixing: the network that it was claimed on.
+        divergence: [N], measured where the noise is added, before the noise.
+    """
+    sensitivity = np.array(certificate.sensitivity)
+    covered = np.where(sensitivity > 0, sensitivity, 1.0)
+    over = np.where(sensitivity > 0, divergence / covered, np.where(divergence > 0, np.inf, 0.0))
+    release = Release(
+        method=certificate.method,
+        restored=certificate.restored,
+        descended=certificate.descended,
+        placement="rewind" if certificate.placement == "rewind" else "output",
+        sigma=np.array(certificate.sigma),
+        settle=certificate.settle,
+        averaged=certificate.averaged,
+    )
+    exact = epsilon_of(mu_of_view(certificate.view, divergence, release, mixing), certificate.delta)
+    within = bool(np.all(divergence <= sensitivity))
+    claimed = certificate.epsilon
+    return Audit(
+        divergence=tuple(divergence.tolist()),
+        holds=within and (claimed is None or exact <= claimed),
+        worst_node=int(np.argmax(over)),
+        exact_epsilon=exact if isfinite(exact) else None,
+        reason=None if isfinite(exact) else "a node that differs from the retrained one carries no noise",
+    )
+
+
+def violation(certificate: Certificate, found: Audit) -> str:
+    """The sentence for a certificate that an audit caught out: the node, both numbers and the assumptions."""
+    node = found.worst_node
+    measured, bound = found.divergence[node], certificate.sensitivity[node]
+    assumed = " ".join(certificate.assumptions)
+    return (
+        f"the certificate of {certificate.method} is violated: node {node} diverged by {measured:.6g}, "
+        f"its sensitivity is {bound:.6g}; "
+        f"exact epsilon {found.exact_epsilon}, certified {certificate.epsilon}. It assumed: {assumed}"
+    )

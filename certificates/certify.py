@@ -1,0 +1,206 @@
+"""From what was done to what may be claimed, and from what is wanted to the noise it takes."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import isfinite, sqrt
+
+import numpy as np
+
+from certificates.errors import CertificateError
+from certificates.gaussian import epsilon_of, mu_of, textbook_epsilon, textbook_sigma
+from certificates.records import Certificate, Claim, Learning, Release, Vector
+from certificates.sensitivity import ROUNDING_FACTOR, Sensitivity, propagate, strongest_regime
+from certificates.views import mu_of_view, noise_shape, uncovered
+
+
+def sensitivity_at_noise(learning: Learning, release: Release, claim: Claim) -> Sensitivity:
+    """Sensitivity where the noise is added: before the descent for placement rewind, after it for output."""
+    quiet = release.site - release.restored
+    return propagate(learning, disturbed=release.restored, quiet=quiet, bound=claim.bound, regime=claim.regime)
+
+
+def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
+    """What may be claimed for this view of this release.
+
+    Raises:
+        CertificateError: if the release, claim or learning is not understood.
+    """
+    _check(learning, release, claim)
+    noised = sensitivity_at_noise(learning, release, claim)
+    start = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime)
+    mu = mu_of_view(claim.view, noised.total, release, learning.mixing)
+    reason = uncovered(claim.view, start.total, release)
+    if reason is None and not isfinite(mu):
+        node = int(np.argmax(np.where(release.sigma == 0, noised.total, -1.0)))
+        reason = (
+            f"node {node} carries no noise, and its model may still differ from the retrained one "
+            f"by up to {noised.total[node]:.4g}"
+        )
+    return Certificate(
+        method=release.method,
+        epsilon=epsilon_of(mu, claim.delta) if reason is None else None,
+        delta=claim.delta,
+        claimed_epsilon=claim.claimed_epsilon,
+        view=claim.view,
+        placement=release.placement,
+        bound=claim.bound,
+        allocation=claim.allocation,
+        regime="nonconvex" if claim.bound == "published" else claim.regime or strongest_regime(learning),
+        sensitivity=tuple(noised.total.tolist()),
+        rounding=tuple(noised.rounding.tolist()),
+        sigma=tuple(release.sigma.tolist()),
+        mu=mu if reason is None else None,
+        constants=learning.constants,
+        rounds=learning.rounds,
+        rewound=learning.rounds - release.restored,
+        restored=release.restored,
+        descended=release.descended,
+        settle=release.settle,
+        averaged=release.averaged,
+        step_size=learning.step_size,
+        local_steps=learning.local_steps,
+        order=learning.order,
+        noise_source=release.noise_source,
+        mixing_sha256=fingerprint(learning, release),
+        conditional=learning.constants.conditional,
+        assumptions=_assumptions(learning, release, claim),
+        reason=reason,
+    )
+
+
+def _check(learning: Learning, release: Release, claim: Claim) -> None:
+    if release.placement not in ("output", "rewind"):
+        raise CertificateError(f"unknown placement {release.placement!r}; it is one of: output, rewind")
+    if np.shape(release.sigma) != (learning.mixing.nodes,):
+        raise CertificateError(f"sigma must have one entry for each of {learning.mixing.nodes} nodes")
+    if not np.all(np.isfinite(release.sigma)) or np.any(release.sigma < 0):
+        raise CertificateError("sigma must be finite and non-negative at every node")
+    if release.averaged and (release.placement != "output" or np.unique(release.sigma).size > 1):
+        raise CertificateError("a released average carries one noise vector, with placement output")
+    if release.settle < 0 or (release.averaged and release.settle):
+        raise CertificateError("settle is a number of gossip rounds, and has no meaning for a released average")
+
+
+def calibrate(learning: Learning, release: Release, claim: Claim, epsilon: float) -> Vector:
+    """The noise σ [N] that reaches (ε, δ) for the claim's view; `release.sigma` is ignored.
+
+    The bound `published` takes the noise as its paper does (`textbook_sigma` of the sensitivity).
+
+    Raises:
+        CertificateError: if ε is out of range or no noise can reach it for this view.
+    """
+    noised = sensitivity_at_noise(learning, release, claim).total
+    if not np.any(noised > 0):
+        return np.zeros_like(noised)
+    start = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime).total
+    reason = uncovered(claim.view, start, release)
+    if reason is not None:
+        raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
+    unit = noise_shape(claim.view, claim.allocation, noised, release)
+    reach = mu_of_view(claim.view, noised, replace(release, sigma=unit), learning.mixing)
+    if claim.bound == "published":
+        return unit * reach * textbook_sigma(epsilon, claim.delta)
+    # A hair more noise than the boundary asks for, so that the certificate of the rounded σ still reads ε.
+    return unit * (reach / mu_of(epsilon, claim.delta)) * (1 + 1e-12)
+
+
+def scaled_noise(learning: Learning, release: Release, claim: Claim, sigma: float) -> Vector:
+    """The noise σ [N] of a given size (root mean square over nodes), allocated as the claim asks.
+
+    Raises:
+        CertificateError: if sigma is negative or not finite.
+    """
+    if not (isfinite(sigma) and sigma >= 0):
+        raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
+    shape = noise_shape(claim.view, claim.allocation, sensitivity_at_noise(learning, release, claim).total, release)
+    return shape * (sigma / sqrt(float(np.mean(shape**2))))
+
+
+def claimed_epsilon(learning: Learning, release: Release, claim: Claim) -> float | None:
+    """The ε that the bound's own paper would print for this release; None if that is no number."""
+    noised = sensitivity_at_noise(learning, release, claim).total
+    mu = mu_of_view(claim.view, noised, release, learning.mixing)
+    if not isfinite(mu):
+        return None
+    if claim.bound == "published":
+        return textbook_epsilon(1 / mu, claim.delta) if mu > 0 else 0.0
+    return epsilon_of(mu, claim.delta)
+
+
+def least_rewind(
+    learning: Learning,
+    candidates: Sequence[int],
+    release_of: Callable[[int], Release],
+    claim: Claim,
+    epsilon: float,
+) -> int:
+    """The smallest candidate whose release, with the noise it carries, is certified at ε or better.
+
+    Args:
+        learning: how the network learned.
+        candidates: numbers of rounds to rewind (or to descend), increasing.
+        release_of: what would be done for a candidate.
+        claim: for whom.
+        epsilon: the ε to reach.
+
+    Raises:
+        CertificateError: if no candidate reaches ε.
+    """
+    best: float | None = None
+    for rounds in candidates:
+        reached = certify(learning, release_of(rounds), claim).epsilon
+        if reached is not None and reached <= epsilon:
+            return rounds
+        best = reached if best is None or (reached is not None and reached < best) else best
+    closest = "none gets a number" if best is None else f"the best reaches epsilon {best:.4g}"
+    raise CertificateError(
+        f"no depth from {candidates[0]} to {candidates[-1]} rounds reaches epsilon {epsilon:g} "
+        f"with this sigma; {closest}"
+    )
+
+
+def fingerprint(learning: Learning, release: Release) -> str:
+    """sha256 of every mixing matrix that the certificate ran through."""
+    digest = hashlib.sha256()
+    previous = None
+    for t in range(release.restored + release.descended + release.settle):
+        W = learning.mixing.matrix(t)
+        if W is not previous:
+            previous, block = W, _bytes(W)
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _bytes(W: object) -> bytes:
+    matrix = W.tocsr()  # type: ignore[attr-defined]
+    matrix.sort_indices()
+    parts = (matrix.indptr.astype("<i8"), matrix.indices.astype("<i8"), matrix.data.astype("<f8"))
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest()
+
+
+def _assumptions(learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+    constants = learning.constants
+    said = [
+        f"Every sample's loss gradient has norm at most G = {constants.G.value:.6g} and every local objective is "
+        f"{constants.L.value:.6g}-smooth: {constants.G.provenance}, for features of norm at most "
+        f"{constants.radius.value:g}.",
+        "Retraining starts from the same initial model with the same mixing matrices and coins, none drawn from data.",
+        "The deleting client stays in the network as a relay that holds no deleted data.",
+        "Every node erases its checkpoints and its noise; what peers recorded during learning is not covered.",
+    ]
+    if release.placement == "output":
+        said.append("What is released is covered; the messages of the unlearning rounds are not.")
+    else:
+        said.append("Every message and every model after the rewind is covered, colluding peers included.")
+    if claim.bound == "instance":
+        said.append("The noise level was measured on the data; what sigma itself reveals is not covered.")
+    if claim.bound == "published":
+        said.append("The published sensitivity knows no topology; claimed epsilon is by the paper's own formula.")
+    if learning.ledger is None:
+        said.append("The arithmetic is exact; nothing is charged for rounding.")
+    else:
+        said.append(f"Rounding adds at most {ROUNDING_FACTOR:g}·u·(‖θ‖ + η(‖g‖ + G)) a round (tested, not proven).")
+    if release.noise_source == "seed":
+        said.append("Simulation only: the noise is drawn from the seed, and whoever has the seed can subtract it.")
+    return tuple(said)

@@ -1,0 +1,152 @@
+"""Constants of the objective, and where they come from.
+
+A certificate is worth what its constants are worth, so every constant carries its provenance, and the constants that
+follow from an enforced feature norm are derived here, where the verifier can derive them again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from math import sqrt
+from typing import Any, Literal, get_args
+
+from certificates.errors import CertificateError
+
+Provenance = Literal["proven", "enforced", "estimated", "declared"]
+Regime = Literal["nonconvex", "weakly-convex", "convex", "strongly-convex"]
+REGIMES: tuple[Regime, ...] = get_args(Regime)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A number and where it comes from.
+
+    `proven` follows from the model and the features, `enforced` from clipping, `estimated` from data, `declared` from
+    the user's word. Only the first two make a certificate unconditional.
+    """
+
+    value: float
+    provenance: Provenance
+
+    @property
+    def conditional(self) -> bool:
+        """Whether a certificate that leans on this number holds only if the number does."""
+        return self.provenance in ("estimated", "declared")
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What is known of every local objective f_i = mean loss over node i's samples + (l2/2)·‖θ‖².
+
+    Attributes:
+        model: the name under which `derive` knows how the constants follow from the feature norm.
+        radius: R, a bound on the Euclidean norm of every feature vector, bias included.
+        G: a bound on the norm of one sample's loss gradient (the l2 term excluded).
+        L: smoothness of f_i, l2 included.
+        l2: the regularisation weight.
+        strong_convexity: the smallest curvature of f_i; negative for a weakly convex objective (−ρ).
+    """
+
+    model: str
+    radius: Constant
+    G: Constant
+    L: Constant
+    l2: Constant
+    strong_convexity: Constant
+
+    @property
+    def conditional(self) -> bool:
+        """Whether any constant is only estimated or declared."""
+        return any(c.conditional for c in (self.radius, self.G, self.L, self.l2, self.strong_convexity))
+
+    def regimes(self) -> tuple[Regime, ...]:
+        """The regimes these constants prove, the strongest (smallest growth) last."""
+        curvature = self.strong_convexity.value
+        if curvature > 0:
+            return ("nonconvex", "convex", "strongly-convex")
+        return ("nonconvex", "convex") if curvature == 0 else ("nonconvex", "weakly-convex")
+
+    def lowest_curvature(self, regime: Regime) -> float:
+        """The lower end of the Hessian's spectrum that the regime lets a certificate assume.
+
+        Raises:
+            CertificateError: if these constants do not prove the regime.
+        """
+        if regime not in self.regimes():
+            allowed = ", ".join(self.regimes())
+            raise CertificateError(f"the {self.model} model does not prove the regime {regime!r}; it proves: {allowed}")
+        if regime == "nonconvex":
+            return -self.L.value
+        return 0.0 if regime == "convex" else self.strong_convexity.value
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Constants":
+        """The inverse of `to_record`.
+
+        Raises:
+            CertificateError: if a constant is missing, not a number, or of unknown provenance.
+        """
+        try:
+            names = ("radius", "G", "L", "l2", "strong_convexity")
+            numbers = {name: Constant(float(record[name]["value"]), record[name]["provenance"]) for name in names}
+            model = str(record["model"])
+        except (KeyError, TypeError, ValueError) as problem:
+            raise CertificateError(f"the record of the constants is damaged: {problem!r}") from None
+        for name, constant in numbers.items():
+            if constant.provenance not in get_args(Provenance):
+                raise CertificateError(f"unknown provenance {constant.provenance!r} of the constant {name}")
+        return cls(model=model, **numbers)
+
+
+def multinomial_logistic(radius: Constant, l2: float) -> Constants:
+    """Cross-entropy of a linear model: ‖p − e_y‖ ≤ √2 and λ_max(diag p − ppᵀ) ≤ 1/2, hence G = √2·R, L = R²/2 + l2.
+
+    The upper bound on the softmax Hessian is Böhning (1992), "Multinomial logistic regression algorithm".
+    """
+    R, source = radius.value, radius.provenance
+    return Constants(
+        model="logistic",
+        radius=radius,
+        G=Constant(sqrt(2.0) * R, source),
+        L=Constant(R**2 / 2 + l2, source),
+        l2=Constant(l2, "proven"),
+        strong_convexity=Constant(l2, "proven"),
+    )
+
+
+def sigmoid_loss(radius: Constant, l2: float) -> Constants:
+    """The bounded loss s(−y·xᵀθ), s the logistic sigmoid: |s'| ≤ 1/4 and |s''| ≤ 1/(6√3); nonconvex.
+
+    Hence G = R/4, L = R²/(6√3) + l2, and curvature at least l2 − R²/(6√3).
+    """
+    R, source = radius.value, radius.provenance
+    bend = R**2 / (6 * sqrt(3.0))
+    return Constants(
+        model="sigmoid",
+        radius=radius,
+        G=Constant(R / 4, source),
+        L=Constant(bend + l2, source),
+        l2=Constant(l2, "proven"),
+        strong_convexity=Constant(l2 - bend, source),
+    )
+
+
+DERIVATIONS: dict[str, Callable[[Constant, float], Constants]] = {
+    "logistic": multinomial_logistic,
+    "sigmoid": sigmoid_loss,
+}
+
+
+def derive(model: str, radius: Constant, l2: float) -> Constants:
+    """The constants that follow from the feature norm alone.
+
+    Raises:
+        CertificateError: if no derivation is known for the model.
+    """
+    if model not in DERIVATIONS:
+        known = ", ".join(DERIVATIONS)
+        raise CertificateError(f"no constants are provable for the model {model!r}; they are for: {known}")
+    return DERIVATIONS[model](radius, l2)

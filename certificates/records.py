@@ -1,0 +1,275 @@
+"""What a certificate is made from, and what it is: frozen records, plain data in and out.
+
+A `Learning` says how a network learned and what was deleted; a `Release` says what an unlearning method did; a
+`Claim` says what is asked of it. Nothing here has seen a model or a sample.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from certificates.constants import Constants, Regime
+from certificates.errors import CertificateError
+
+Order = Literal["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"]
+Bound = Literal["published", "worst-case", "instance"]
+Placement = Literal["output", "rewind"]
+Allocation = Literal["uniform", "optimal"]
+NoiseSource = Literal["seed", "os"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+VIEWS = ("node", "node:v", "joint", "average", "transcript:all")
+
+Vector = NDArray[np.float64]
+
+
+class Mixing(Protocol):
+    """The realised mixing matrices of a network of `nodes` nodes, one a round."""
+
+    @property
+    def nodes(self) -> int:
+        """N, the number of nodes."""
+
+    def matrix(self, round: int) -> csr_array:
+        """W_t [N, N] of that round: non-negative, rows that sum to 1."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What learning measured, round by round, for instance bounds and for finite precision.
+
+    Attributes:
+        nodes: the deleted nodes, U of them.
+        disturbance: [T, E, U], η‖∇f_u(θ) − ∇f'_u(θ)‖ at the very points where learning took its gradients.
+        magnitude: [T], the largest over nodes of Σ over local steps of ‖θ_i‖ + η(‖g_i‖ + G): what rounding scales with.
+        unit_roundoff: of the arithmetic that learned (2⁻²⁴ for float32, 2⁻⁵³ for float64).
+    """
+
+    nodes: tuple[int, ...]
+    disturbance: Vector
+    magnitude: Vector
+    unit_roundoff: float
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How the network learned, and what was deleted from which node.
+
+    Attributes:
+        mixing: the realised mixing matrices.
+        rounds: T.
+        step_size: η.
+        local_steps: E, local steps in a round.
+        order: how a round orders adapting and combining.
+        constants: of every local objective.
+        samples: [N], how many samples each node learned from.
+        deleted: [N], how many of them are deleted.
+        ledger: measurements; without it there are no instance bounds and no allowance for rounding.
+    """
+
+    mixing: Mixing
+    rounds: int
+    step_size: float
+    local_steps: int
+    order: Order
+    constants: Constants
+    samples: NDArray[np.int64]
+    deleted: NDArray[np.int64]
+    ledger: Ledger | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be certified."""
+        if self.order not in ORDERS:
+            raise CertificateError(f"unknown order {self.order!r}; it is one of: {', '.join(ORDERS)}")
+        if self.rounds < 1 or self.local_steps < 1:
+            raise CertificateError("learning takes at least one round of at least one local step")
+        if not (np.isfinite(self.step_size) and self.step_size > 0):
+            raise CertificateError(f"step_size must be a positive number, not {self.step_size}")
+        shapes = {np.shape(self.samples), np.shape(self.deleted), (self.mixing.nodes,)}
+        if len(shapes) > 1:
+            raise CertificateError(f"samples and deleted must have one entry for each of {self.mixing.nodes} nodes")
+        if np.any(self.deleted < 0) or np.any(self.deleted > self.samples):
+            node = int(np.argmax((self.deleted < 0) | (self.deleted > self.samples)))
+            have, gone = int(self.samples[node]), int(self.deleted[node])
+            raise CertificateError(f"node {node} has {have} samples, so {gone} of them cannot be deleted")
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON; the mixing matrices are recorded with the topology."""
+        ledger = self.ledger
+        return {
+            "rounds": self.rounds,
+            "step_size": self.step_size,
+            "local_steps": self.local_steps,
+            "order": self.order,
+            "constants": self.constants.to_record(),
+            "samples": self.samples.tolist(),
+            "deleted": self.deleted.tolist(),
+            "ledger": ledger
+            and {
+                "nodes": list(ledger.nodes),
+                "disturbance": ledger.disturbance.tolist(),
+                "magnitude": ledger.magnitude.tolist(),
+                "unit_roundoff": ledger.unit_roundoff,
+            },
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], mixing: Mixing) -> "Learning":
+        """The inverse of `to_record`, on the network given.
+
+        Raises:
+            CertificateError: if the record is damaged or cannot be certified.
+        """
+        try:
+            kept = record["ledger"]
+            ledger = kept and Ledger(
+                nodes=tuple(kept["nodes"]),
+                disturbance=np.array(kept["disturbance"], dtype=np.float64),
+                magnitude=np.array(kept["magnitude"], dtype=np.float64),
+                unit_roundoff=float(kept["unit_roundoff"]),
+            )
+            return cls(
+                mixing=mixing,
+                rounds=int(record["rounds"]),
+                step_size=float(record["step_size"]),
+                local_steps=int(record["local_steps"]),
+                order=record["order"],
+                constants=Constants.from_record(record["constants"]),
+                samples=np.array(record["samples"], dtype=np.int64),
+                deleted=np.array(record["deleted"], dtype=np.int64),
+                ledger=ledger,
+            )
+        except (KeyError, TypeError, ValueError) as problem:
+            if isinstance(problem, CertificateError):
+                raise
+            raise CertificateError(f"the record of learning is damaged: {problem!r}") from None
+
+
+@dataclass(frozen=True)
+class Release:
+    """What an unlearning method did: all that its certificate may depend on.
+
+    Attributes:
+        method: its name.
+        restored: the round s of the checkpoint it started from (T: the learned model; 0: the initial one).
+        descended: the rounds q of descent on retained data after that.
+        placement: whether the noise was added to the result of the descent or to the checkpoint before it.
+        sigma: [N], the standard deviation of each node's noise (0: none). With `averaged` all entries are equal.
+        settle: gossip-only rounds at the end.
+        averaged: whether only the network average was released, under one noise vector.
+        noise_source: whether the noise can be drawn again from the seed.
+    """
+
+    method: str
+    restored: int
+    descended: int
+    placement: Placement
+    sigma: Vector
+    settle: int = 0
+    averaged: bool = False
+    noise_source: NoiseSource = "seed"
+
+    @property
+    def site(self) -> int:
+        """The round at which the noise is added: what is compared with retraining is the state there, before it."""
+        return self.restored + (self.descended if self.placement == "output" else 0)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is asked of a certificate: for whom (`view`), at which δ, by which bound, under which regime."""
+
+    view: str
+    delta: float
+    bound: Bound = "worst-case"
+    allocation: Allocation = "uniform"
+    regime: Regime | None = None
+    claimed_epsilon: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown bound, allocation or view."""
+        for what, value, allowed in (
+            ("bound", self.bound, get_args(Bound)),
+            ("allocation", self.allocation, get_args(Allocation)),
+        ):
+            if value not in allowed:
+                raise CertificateError(f"unknown {what} {value!r}; it is one of: {', '.join(allowed)}")
+        parse_view(self.view)
+
+
+def parse_view(view: str, nodes: int | None = None) -> tuple[str, int | None]:
+    """Split a view into its kind and, for `node:v`, the node.
+
+    Raises:
+        CertificateError: for a view that does not exist, or a node outside the network.
+    """
+    kind, _, which = view.partition(":")
+    if view in ("node", "joint", "average", "transcript:all"):
+        return view, None
+    if kind == "node" and which.isdigit() and (nodes is None or int(which) < nodes):
+        return kind, int(which)
+    if kind == "node" and which.isdigit():
+        raise CertificateError(f"view {view!r} names a node that does not exist; nodes are 0 to {(nodes or 0) - 1}")
+    raise CertificateError(f"unknown view {view!r}; it is one of: {', '.join(VIEWS)}")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What may be claimed. `certificate.json` is exactly these fields.
+
+    `epsilon` is None where nothing can be claimed, and then `reason` says why. `sensitivity` is [N], at the place
+    where the noise is added; `rounding` is the part of it charged for finite precision.
+    """
+
+    method: str
+    epsilon: float | None
+    delta: float
+    claimed_epsilon: float | None
+    view: str
+    placement: str
+    bound: str
+    allocation: str
+    regime: str
+    sensitivity: tuple[float, ...]
+    rounding: tuple[float, ...]
+    sigma: tuple[float, ...]
+    mu: float | None
+    constants: Constants
+    rounds: int
+    rewound: int
+    restored: int
+    descended: int
+    settle: int
+    averaged: bool
+    step_size: float
+    local_steps: int
+    order: str
+    noise_source: str
+    mixing_sha256: str
+    conditional: bool
+    assumptions: tuple[str, ...]
+    reason: str | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Certificate":
+        """The inverse of `to_record`.
+
+        Raises:
+            CertificateError: if a field is missing or a field is there that no certificate has.
+        """
+        names = {field.name for field in fields(cls)}
+        if names != set(record):
+            odd = ", ".join(sorted(names ^ set(record)))
+            raise CertificateError(f"the record of the certificate is damaged; fields missing or unknown: {odd}")
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+        }
+        plain["constants"] = Constants.from_record(record["constants"])
+        return cls(**plain)

@@ -1,0 +1,193 @@
+"""A block of clients: the data of some nodes, and the local computations on it.
+
+One process that simulates a whole network has one block with all N nodes; other transports give each process a block
+of its own. Parameters of a block are one flat buffer [b, d], nodes in the order of `Block.nodes`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clients.models import Model
+
+#: Nodes share a padded bucket while the smallest has at least this share of the largest's samples.
+_FULLNESS = 0.8
+
+
+class Witness(Protocol):
+    """Sees every local step, at the very point where its gradient is taken."""
+
+    def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
+        """θ [b, d] before local step `step` of `round`, and the gradients [b, d] taken there."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Clients of similar size, padded to the largest.
+
+    Attributes:
+        rows: [k], their rows in the block's buffers.
+        x: [k, n, q], designs; padding and erased samples are zero.
+        y: [k, n], targets.
+        weight: [k, n], 1/n_i for the samples client i holds, 0 for padding and erased samples.
+    """
+
+    rows: Tensor
+    x: Tensor
+    y: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class Block:
+    """The clients of one block of nodes, and how each of them steps.
+
+    Attributes:
+        nodes: [b], the nodes of this block.
+        model: of every client.
+        step_size: η.
+        local_steps: E.
+        samples: [b], how many samples each client holds.
+        buckets: the data.
+    """
+
+    nodes: tuple[int, ...]
+    model: Model
+    step_size: float
+    local_steps: int
+    samples: NDArray[np.int64]
+    buckets: tuple[Bucket, ...]
+
+    def blank(self) -> Tensor:
+        """An uninitialised buffer [b, d] in the precision and on the device of the data."""
+        return self.buckets[0].x.new_empty(len(self.nodes), self.model.parameters)
+
+    def gradient(self, theta: Tensor) -> Tensor:
+        """∇f_i(θ_i) of every client of the block: [b, d] → [b, d]."""
+        if len(self.buckets) == 1:
+            (only,) = self.buckets
+            return self.model.gradient(theta, only.x, only.y, only.weight)
+        out = torch.empty_like(theta)
+        for bucket in self.buckets:
+            out[bucket.rows] = self.model.gradient(theta[bucket.rows], bucket.x, bucket.y, bucket.weight)
+        return out
+
+    def descend(self, theta: Tensor, round: int, witness: Witness | None = None) -> Tensor:
+        """E local steps θ ← θ − η∇f(θ) from θ [b, d], which is left as it is."""
+        for step in range(self.local_steps):
+            gradient = self.gradient(theta)
+            if witness is not None:
+                witness.local_step(round, step, theta, gradient)
+            theta = torch.add(theta, gradient, alpha=-self.step_size, out=gradient)
+        return theta
+
+    def without(self, forget: Mapping[int, NDArray[np.int64]]) -> "Block":
+        """The same block after the clients have erased their forget sets.
+
+        Erased samples leave holes of zeros with weight zero, so that clients that erase nothing compute, bit for bit,
+        what they computed before.
+
+        Args:
+            forget: for each node that deletes, the positions of the erased samples in its own data.
+        """
+        rows = {node: row for row, node in enumerate(self.nodes) if node in forget}
+        samples = self.samples.copy()
+        for node, row in rows.items():
+            samples[row] -= len(forget[node])
+        erased = {row: torch.from_numpy(forget[node]) for node, row in rows.items()}
+        return replace(self, samples=samples, buckets=tuple(_erase(bucket, erased) for bucket in self.buckets))
+
+    def only(self, nodes: Sequence[int], dtype: torch.dtype) -> "Block":
+        """A block of these clients alone, in the given precision."""
+        rows = [self.nodes.index(node) for node in nodes]
+        place = {row: at for at, row in enumerate(rows)}
+        kept = []
+        for bucket in self.buckets:
+            inside = [k for k, row in enumerate(bucket.rows.tolist()) if row in place]
+            if inside:
+                kept.append(
+                    Bucket(
+                        rows=torch.tensor([place[int(bucket.rows[k])] for k in inside], device=bucket.rows.device),
+                        x=bucket.x[inside].to(dtype),
+                        y=bucket.y[inside],
+                        weight=bucket.weight[inside].to(dtype),
+                    )
+                )
+        return replace(self, nodes=tuple(nodes), samples=self.samples[rows], buckets=tuple(kept))
+
+
+def _erase(bucket: Bucket, erased: Mapping[int, Tensor]) -> Bucket:
+    """The bucket without the erased samples of its rows; itself if it holds none of them."""
+    touched = [(k, erased[row]) for k, row in enumerate(bucket.rows.tolist()) if row in erased]
+    if not touched:
+        return bucket
+    x, y, weight = bucket.x.clone(), bucket.y.clone(), bucket.weight.clone()
+    for k, gone in touched:
+        x[k, gone], y[k, gone], weight[k, gone] = 0.0, 0, 0.0
+        held = weight[k] > 0
+        weight[k, held] = 1.0 / max(int(held.sum()), 1)
+    return replace(bucket, x=x, y=y, weight=weight)
+
+
+def make_block(
+    model: Model,
+    x: Tensor,
+    y: NDArray[np.int64],
+    shards: Sequence[NDArray[np.int64]],
+    *,
+    step_size: float,
+    local_steps: int = 1,
+    nodes: Sequence[int] | None = None,
+    node_by_node: bool = False,
+) -> Block:
+    """Lay out the clients' data.
+
+    Args:
+        model: of every client.
+        x: features [n, p] of all clients together, on the device and in the precision to compute in.
+        y: class labels [n].
+        shards: one array of row numbers for each node of the network.
+        step_size: η.
+        local_steps: E.
+        nodes: the nodes of this block; all by default.
+        node_by_node: keep every client in a bucket of its own, without padding, for bitwise reproducible results.
+    """
+    nodes = tuple(range(len(shards))) if nodes is None else tuple(nodes)
+    sizes = np.array([len(shards[node]) for node in nodes], dtype=np.int64)
+    design, targets = model.design(x), torch.from_numpy(model.targets(y)).to(x.device)
+    buckets = []
+    for group in _groups(sizes, alone=node_by_node):
+        rows = [np.asarray(shards[nodes[row]]) for row in group]
+        buckets.append(_bucket(design, targets, group, rows))
+    return Block(nodes, model, step_size, local_steps, sizes, tuple(buckets))
+
+
+def _groups(sizes: NDArray[np.int64], alone: bool) -> list[list[int]]:
+    """Rows of similar size together, each group in increasing order of row."""
+    if alone:
+        return [[row] for row in range(len(sizes))]
+    groups: list[list[int]] = []
+    largest = -1
+    for row in np.argsort(-sizes, kind="stable").tolist():
+        if not groups or sizes[row] < _FULLNESS * largest:
+            groups.append([])
+            largest = int(sizes[row])
+        groups[-1].append(row)
+    return [sorted(group) for group in groups]
+
+
+def _bucket(design: Tensor, targets: Tensor, group: list[int], rows: list[NDArray[np.int64]]) -> Bucket:
+    longest = max(1, max(len(own) for own in rows))
+    x = design.new_zeros(len(group), longest, design.shape[1])
+    y = targets.new_zeros(len(group), longest)
+    weight = design.new_zeros(len(group), longest)
+    for k, own in enumerate(rows):
+        where = torch.from_numpy(own).to(design.device)
+        x[k, : len(own)], y[k, : len(own)] = design[where], targets[where]
+        weight[k, : len(own)] = 1.0 / max(len(own), 1)
+    return Bucket(torch.tensor(group, device=design.device), x, y, weight)

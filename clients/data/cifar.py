@@ -1,0 +1,109 @@
+"""CIFAR-10, from the official Python pickles, read without trusting them."""
+
+import io
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clients.data.dataset import DataError, Dataset, Floats, Integers, checked
+from clients.data.files import data_root, find, read_bytes
+
+_WANTED = 'the official "CIFAR-10 python version", as torchvision\'s CIFAR10(root, download=True) leaves it'
+_SHAPE = (3, 32, 32)
+
+
+def cifar_10(root: Path | None, seed: int) -> Dataset:
+    """CIFAR-10: 32×32 colour photographs, 10 classes; those of the five training batches that are there.
+
+    Examples are [3, 32, 32], scaled to [0, 1]; the declared means are 0.4914, 0.4822 and 0.4465 (red, green,
+    blue). The files are looked for in cifar-10-batches-py.
+
+    Args:
+        root: the data folder.
+        seed: not used.
+
+    Raises:
+        DataError: if there is no training batch or no test batch, or one is damaged or holds anything but
+            arrays.
+    """
+    folder = data_root(root) / "cifar-10-batches-py"
+    batches = [folder / f"data_batch_{number}" for number in range(1, 6)]
+    find(batches, _WANTED)
+    test = find([folder / "test_batch"], _WANTED)
+    x, y = _joined([path for path in batches if path.is_file()])
+    test_x, test_y = _joined([test])
+    mean = np.array([0.4914, 0.4822, 0.4465], dtype=np.float32).reshape(3, 1, 1)
+    return checked("cifar-10", x=x, y=y, test_x=test_x, test_y=test_y, layout="image", classes=10, mean=mean)
+
+
+def _joined(paths: Sequence[Path]) -> tuple[Floats, Integers]:
+    parts = [_batch(path) for path in paths]
+    x = np.empty((sum(len(pixels) for pixels, _ in parts), *_SHAPE), dtype=np.float32)
+    start = 0
+    for pixels, _ in parts:
+        np.divide(pixels.reshape(-1, *_SHAPE), np.float32(255), out=x[start : start + len(pixels)])
+        start += len(pixels)
+    return x, np.concatenate([labels for _, labels in parts])
+
+
+def _batch(path: Path) -> tuple[NDArray[np.uint8], Integers]:
+    content = read_pickle(path)
+    if not isinstance(content, dict) or not {"data", "labels"} <= content.keys():
+        raise DataError(f"{path} is not a CIFAR-10 batch: a dictionary with data and labels was expected")
+    pixels, labels = content["data"], content["labels"]
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (3072,):
+        raise DataError(f"{path}: data must be a uint8 array [n, 3072]")
+    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
+        raise DataError(f"{path}: labels must be a list of integers")
+    if len(labels) != len(pixels):
+        raise DataError(f"{path}: {len(pixels)} images but {len(labels)} labels")
+    return pixels, np.array(labels, dtype=np.int64)
+
+
+def read_pickle(path: Path) -> Any:
+    """The content of a pickle of plain values and numpy arrays; nothing else in it is called or imported.
+
+    Args:
+        path: a pickle of any protocol, of Python 2 or 3.
+
+    Raises:
+        DataError: if the pickle asks for anything but numpy array reconstruction, or is damaged.
+    """
+    try:
+        return _ArraysOnly(io.BytesIO(read_bytes(path)), encoding="latin1").load()
+    except _RefusedError as error:
+        raise DataError(f"{path} asks for {error}; only plain values and numpy arrays are read") from None
+    except Exception as error:  # damaged pickles raise nearly every built-in exception
+        raise DataError(f"{path} is a damaged pickle ({type(error).__name__}: {error})") from None
+
+
+class _RefusedError(Exception):
+    """The name that a pickle asked for."""
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise _RefusedError(f"{module}.{name}")
+        return _ALLOWED[module, name]
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise _RefusedError(f"the codec {encoding}")
+    return text.encode("latin1")
+
+
+# How numpy names its array constructor depends on the version that wrote the pickle; this is the one at hand.
+_RECONSTRUCT: Callable[..., Any] = np.empty(0).__reduce__()[0]  # type: ignore[assignment]
+_ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _latin1,
+}

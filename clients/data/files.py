@@ -1,0 +1,89 @@
+"""Where the files of a data set are looked for, and what to say when they are not there."""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clients.data.dataset import DataError
+
+ROOT_VARIABLE = "REWINDNET_DATA"
+
+_DAMAGED = (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+
+
+def data_root(root: Path | None) -> Path:
+    """The folder of official files: `root`, else the environment variable REWINDNET_DATA, else ./data."""
+    return (root or Path(os.environ.get(ROOT_VARIABLE) or "data")).expanduser()
+
+
+def find(candidates: Sequence[Path], wanted: str) -> Path:
+    """The first candidate that is a file.
+
+    Args:
+        candidates: the paths to look at, in order.
+        wanted: the official distribution, for the error.
+
+    Raises:
+        DataError: if there is none.
+    """
+    for path in candidates:
+        if path.is_file():
+            return path
+    looked = ", ".join(map(str, candidates))
+    raise DataError(
+        f"no such file: {looked}; set data.root or the environment variable {ROOT_VARIABLE} "
+        f"to a folder that holds {wanted}"
+    )
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+    """The named arrays of an .npz archive; nothing in it is ever unpickled.
+
+    Args:
+        path: the archive.
+        required: arrays that must be there.
+        optional: arrays that are read if they are there.
+
+    Raises:
+        DataError: if the file is no sound .npz archive, or lacks an array, or an array holds Python objects.
+    """
+    # Opened here because numpy leaves a damaged archive's file open.
+    with open(path, "rb") as file:
+        try:
+            archive = np.load(file, allow_pickle=False)
+        except _DAMAGED as error:
+            raise DataError(f"{path} is not an .npz archive of plain arrays, or is damaged ({error})") from None
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} holds a single array; an .npz archive with {', '.join(required)} is needed")
+        missing = [name for name in required if name not in archive]
+        if missing:
+            raise DataError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(archive) or 'nothing'}")
+        return {name: _member(path, archive, name) for name in [*required, *optional] if name in archive}
+
+
+def _member(path: Path, archive: "np.lib.npyio.NpzFile", name: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(archive[name])
+    except _DAMAGED as error:
+        raise DataError(f"{path}: the array {name} holds Python objects or is damaged ({error})") from None
+    if array.ndim == 0:
+        raise DataError(f"{path}: {name} is a single value; an array with a row per example is needed")
+    return array

@@ -1,0 +1,47 @@
+"""A person's own arrays, from a numpy archive."""
+
+from pathlib import Path
+
+import numpy as np
+
+from clients.data.dataset import DataError, Dataset, Layout, checked, every_fifth, inferred_layout
+from clients.data.files import read_arrays
+
+
+def npz(root: Path | None, seed: int, *, path: str, layout: Layout | None = None) -> Dataset:
+    """Your own arrays: x [n, …], y [n] and, if you like, client [n] and test [n] from an .npz archive.
+
+    No mean is declared, and labels are taken as they are: the number of classes is the largest label + 1.
+
+    Args:
+        root: not used.
+        seed: not used.
+        path: the archive, relative to the working directory; `~` is the home directory. It holds `x` numbers
+            [n, …], `y` integers [n], optionally `client` integers [n] (the natural client of each row) and
+            `test` booleans [n] (the test rows; without it every fifth row is a test row).
+        layout: what an example is; None takes [h, w] and [c, h, w] for images and everything else for
+            vectors, so signals [c, t] must be said to be such.
+
+    Raises:
+        DataError: if the archive is missing, damaged or lacks an array, or the arrays do not make sense.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise DataError(f"no such file: {file}; data.path must name an .npz archive with the arrays x and y")
+    arrays = read_arrays(file, ["x", "y"], ["client", "test"])
+    x, y, client = arrays["x"], arrays["y"], arrays.get("client")
+    test = arrays.get("test", every_fifth(len(x)))
+    if test.dtype != np.bool_:
+        raise DataError(f"{file}: test must be booleans [n], not {test.dtype}")
+    for name, array in {"y": y, "client": client, "test": test}.items():
+        if array is not None and array.shape != (len(x),):
+            raise DataError(f"{file}: {name} must have the shape ({len(x)},) of x's rows, not {array.shape}")
+    return checked(
+        f"npz ({file})",
+        x=x[~test],
+        y=y[~test],
+        test_x=x[test],
+        test_y=y[test],
+        layout=layout or inferred_layout(x.shape[1:]),
+        client=None if client is None else client[~test],
+    )

@@ -1,0 +1,57 @@
+"""The two ends that everything is held against: retraining, the oracle, and doing nothing, the control."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from certificates import Claim, Learning
+from clients.methods.method import Method, Plan, no_noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrain(Method):
+    """Learn again from scratch on the retained data with the same coins: the oracle, and 100 % of the cost.
+
+    Args:
+        view: for whom the certificate is written.
+        delta: δ of the certificate.
+    """
+
+    view: str = "joint"
+    delta: float = 1e-5
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        """The start."""
+        return (0,)
+
+    def horizon(self, rounds: int) -> int:
+        """As long as learning."""
+        return rounds
+
+    def plan(self, learning: Learning) -> Plan:
+        """All rounds again, without noise."""
+        return Plan(no_noise(learning, "retrain", 0, learning.rounds), Claim(self.view, self.delta))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoNothing(Method):
+    """Hand back the learned model unchanged: the control that no certificate may pass.
+
+    Args:
+        view: for whom the certificate is written.
+        delta: δ of the certificate.
+    """
+
+    view: str = "node"
+    delta: float = 1e-5
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        """The end."""
+        return (rounds,)
+
+    def horizon(self, rounds: int) -> int:
+        """As long as learning."""
+        return rounds
+
+    def plan(self, learning: Learning) -> Plan:
+        """No rounds, no noise."""
+        return Plan(no_noise(learning, "do-nothing", learning.rounds, 0), Claim(self.view, self.delta))

@@ -1,0 +1,131 @@
+"""What rewinding and warm starts share: descend from a checkpoint on retained data, with noise before or after.
+
+Of the three numbers (ε, depth, σ) two are given and the third follows.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from certificates import (
+    Claim,
+    Learning,
+    Regime,
+    Release,
+    calibrate,
+    check_delta,
+    check_epsilon,
+    claimed_epsilon,
+    least_rewind,
+    parse_view,
+    propagate,
+    scaled_noise,
+)
+from clients.methods.method import Method, MethodError, Plan
+
+#: How many depths are tried, evenly spaced, where the depth is what follows; each needs a checkpoint.
+_LADDER = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisyDescent(Method):
+    """Descent on retained data from a checkpoint, made indistinguishable from retraining by Gaussian noise."""
+
+    epsilon: float | None = None
+    sigma: float | None = None
+    delta: float = 1e-5
+    bound: Literal["published", "worst-case", "instance"] = "worst-case"
+    regime: Regime | None = None
+    view: str = "node"
+    placement: Literal["output", "rewind"] = "output"
+    allocation: Literal["uniform", "optimal"] = "uniform"
+    settle: int = 0
+    noise_source: Literal["seed", "os"] = "seed"
+
+    def __post_init__(self) -> None:
+        """Refuse settings without a meaning, and fill in what two of the three leave open."""
+        check_delta(self.delta)
+        parse_view(self.view)
+        if self.epsilon is not None:
+            check_epsilon(self.epsilon)
+        if self.sigma is not None and not 0 <= self.sigma < float("inf"):
+            raise MethodError(f"sigma must be a non-negative number, not {self.sigma}")
+        if self.settle < 0:
+            raise MethodError(f"settle is a number of gossip rounds, not {self.settle}")
+        if self._averaged and self.settle:
+            raise MethodError(
+                "settle has no meaning for the view average, where one noise vector is added to the average"
+            )
+        if self.bound == "published" and self.regime not in (None, "nonconvex"):
+            raise MethodError(f"the published bound is for the nonconvex regime, not {self.regime}")
+
+    @property
+    def _averaged(self) -> bool:
+        return self.view == "average" and self.placement == "output"
+
+    @property
+    def _claim(self) -> Claim:
+        return Claim(self.view, self.delta, self.bound, self.allocation, self.regime)
+
+    @property
+    @abstractmethod
+    def _depth_given(self) -> bool:
+        """Whether the depth is a setting, or follows from ε and σ."""
+
+    @abstractmethod
+    def _depths(self, rounds: int) -> Sequence[int]:
+        """The depths, in rounds, that come into question, increasing."""
+
+    @abstractmethod
+    def _release(self, learning: Learning, depth: int) -> Release:
+        """What is done at that depth, as yet without noise."""
+
+    def _described(self, name: str, learning: Learning, restored: int, descended: int) -> Release:
+        return Release(
+            method=name,
+            restored=restored,
+            descended=descended,
+            placement=self.placement,
+            sigma=np.zeros(learning.mixing.nodes),
+            settle=self.settle,
+            averaged=self._averaged,
+            noise_source=self.noise_source,
+        )
+
+    def check(self, learning: Learning) -> None:
+        """An instance bound is known only after learning; it exists wherever the worst case is finite."""
+        if self.bound == "instance":
+            parse_view(self.view, learning.mixing.nodes)
+            propagate(learning, disturbed=learning.rounds, quiet=0, regime=self.regime)
+        else:
+            self.plan(learning)
+
+    def plan(self, learning: Learning) -> Plan:
+        """Solve for whichever of (ε, depth, σ) is open."""
+        parse_view(self.view, learning.mixing.nodes)
+        claim, depths = self._claim, self._depths(learning.rounds)
+
+        def noised(depth: int) -> Release:
+            release = self._release(learning, depth)
+            assert self.sigma is not None
+            return replace(release, sigma=scaled_noise(learning, release, claim, self.sigma))
+
+        if not self._depth_given:
+            assert self.epsilon is not None
+            release = noised(least_rewind(learning, depths, noised, claim, self.epsilon))
+        elif self.sigma is not None:
+            release = noised(depths[0])
+        else:
+            assert self.epsilon is not None
+            release = self._release(learning, depths[0])
+            release = replace(release, sigma=calibrate(learning, release, claim, self.epsilon))
+        claimed = self.epsilon if self.sigma is None else claimed_epsilon(learning, release, claim)
+        return Plan(release, replace(claim, claimed_epsilon=claimed))
+
+
+def ladder(largest: int) -> list[int]:
+    """Depths from 0 to `largest`, evenly spaced."""
+    return sorted({round(depth) for depth in np.linspace(0, largest, _LADDER + 1).tolist()})

@@ -1,0 +1,61 @@
+"""What an unlearning method is: a plan, as data, that the simulator carries out and the certificates read."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from certificates import Claim, Learning, Release
+
+
+class MethodError(ValueError):
+    """The method's settings make no sense; the message says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done, and what will be claimed of it."""
+
+    release: Release
+    claim: Claim
+
+
+class Method(ABC):
+    """An unlearning method with its settings.
+
+    It says which checkpoints it needs and, once learning is over, what it will do. It computes no ε: it describes, and
+    `certificates` certifies.
+    """
+
+    @abstractmethod
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        """The rounds of learning whose checkpoints the method may need, of `rounds` in all."""
+
+    @abstractmethod
+    def horizon(self, rounds: int) -> int:
+        """The number of rounds of the retraining that the method is compared with."""
+
+    @abstractmethod
+    def plan(self, learning: Learning) -> Plan:
+        """What to do about this deletion.
+
+        Raises:
+            CertificateError: if no noise, depth or ε meets the settings.
+        """
+
+    def check(self, learning: Learning) -> None:
+        """Refuse, before anything is learned, settings that cannot be met on this network.
+
+        Args:
+            learning: what is known in advance; it has no ledger.
+
+        Raises:
+            CertificateError: with the reason.
+        """
+        self.plan(learning)
+
+
+def no_noise(learning: Learning, method: str, restored: int, descended: int) -> Release:
+    """A release that adds no noise anywhere."""
+    return Release(method, restored, descended, "output", np.zeros(learning.mixing.nodes))

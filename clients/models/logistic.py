@@ -1,0 +1,69 @@
+"""Multinomial logistic regression: convex, strongly so with l2 > 0, and with provable constants."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from certificates import Constant, Constants, derive
+from clients.models.linear import check_settings, product, radius_with_bias, with_bias
+from clients.models.model import Model
+
+
+class Logistic(Model):
+    """Multinomial logistic regression with bias and l2: (strongly) convex, constants proven from the feature norm.
+
+    θ is the class-by-feature matrix [C, q], flat. G = √2·R and L = R²/2 + l2 (`certificates.constants`).
+
+    Args:
+        features: p, the number of features.
+        classes: C.
+        l2: weight of (l2/2)·‖θ‖².
+        bias: β, the constant feature; features are scaled by √(1−β²), so R = 1 stays 1. 0 means no bias.
+
+    Raises:
+        ModelError: if l2 or bias is out of range.
+    """
+
+    def __init__(self, features: int, classes: int, *, l2: float = 1e-4, bias: float = 0.1) -> None:
+        check_settings(l2, bias)
+        self.l2, self.bias, self.classes = l2, bias, classes
+        self.inputs = features + (bias > 0)
+
+    @property
+    def parameters(self) -> int:
+        """C·q."""
+        return self.classes * self.inputs
+
+    def initial(self, generator: np.random.Generator) -> NDArray[np.float64]:
+        """Zero: the objective is convex."""
+        return np.zeros(self.parameters)
+
+    def design(self, x: Tensor) -> Tensor:
+        """The features and the bias."""
+        return with_bias(x, self.bias)
+
+    def losses(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Cross-entropy of every sample."""
+        scores = product(x, self._matrix(theta).transpose(1, 2))
+        return torch.logsumexp(scores, dim=2) - scores.gather(2, y.unsqueeze(2)).squeeze(2)
+
+    def predict(self, theta: Tensor, x: Tensor) -> Tensor:
+        """The class with the largest score."""
+        scores = x @ self._matrix(theta).reshape(-1, self.inputs).T
+        return scores.view(len(x), -1, self.classes).argmax(dim=2).T
+
+    def constants(self, radius: Constant) -> Constants:
+        """Derived from R alone."""
+        return derive("logistic", radius_with_bias(radius, self.bias), self.l2)
+
+    def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        """Σ_k weight_k·(p_k − e_{y_k})·x_kᵀ + l2·θ."""
+        matrix = self._matrix(theta)
+        residual = torch.softmax(product(x, matrix.transpose(1, 2)), dim=2)
+        residual.scatter_add_(2, y.unsqueeze(2), residual.new_full((), -1.0).expand(*y.shape, 1))
+        residual.mul_(weight.unsqueeze(2))
+        return product(residual.transpose(1, 2), x).add_(matrix, alpha=self.l2).flatten(1)
+
+    def _matrix(self, theta: Tensor) -> Tensor:
+        return theta.view(len(theta), self.classes, self.inputs)

@@ -1,0 +1,28 @@
+"""Gaussian noise, repeatable for a study or drawn from the operating system for a release.
+
+Sampling Gaussians in floating point has known weaknesses: Mironov (2012), "On significance of the least significant
+bits for differential privacy"; Jin et al. (2022), "Are we there yet? Timing and floating-point attacks on differential
+privacy systems". Neither source here defends against an adversary who reads the lowest bits of a released model.
+"""
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from certificates.records import NoiseSource
+from topologies.coins import Purpose, coins
+
+
+def draw(size: int, seed: int, release: int, node: int, source: NoiseSource) -> NDArray[np.float64]:
+    """Standard Gaussian noise [size] of one node for one release.
+
+    `seed` draws it at an address, so that a simulation repeats and a verifier can draw it again; `os` takes 53 fresh
+    bits from the operating system for every entry, and nobody can.
+    """
+    if source == "seed":
+        return coins(seed, Purpose.NOISE, round=release, node=node).standard_normal(size)
+    bits = np.frombuffer(os.urandom(8 * size), dtype=np.uint64) >> np.uint64(11)
+    result: NDArray[np.float64] = ndtri((bits.astype(np.float64) + 0.5) / 2.0**53)
+    return result

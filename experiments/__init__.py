@@ -1,0 +1,1 @@
+"""What a person asks for: scenarios, the command line, sweeps, run folders, the table, the report."""

@@ -1,0 +1,110 @@
+"""The command line. Each command imports what it needs when it runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="rewindnet",
+    help="Certified unlearning in peer-to-peer and federated networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO.yaml", help="The scenario; an empty file is the demo.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Settings, like topology.kind=ring.", show_default=False),
+]
+Out = Annotated[Path | None, typer.Option("--out", help="The folder to write; runs/<name> by default.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite an earlier run in that folder.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
+
+
+def _refuse(problem: object) -> NoReturn:
+    """Bad input: a sentence, and exit code 2."""
+    typer.echo(f"rewindnet: {problem}", err=True)
+    raise typer.Exit(2)
+
+
+@app.command()
+def run(scenario: ScenarioFile, settings: Settings = None, out: Out = None, force: Force = False) -> None:
+    """Learn, delete, unlearn with every listed method, certify and audit."""
+    from experiments import launch
+
+    try:
+        violations = launch.run_scenario(scenario, settings or [], out, force)
+    except launch.BAD_INPUT as problem:
+        _refuse(problem)
+    for sentence in violations:
+        typer.echo(f"rewindnet: {sentence}", err=True)
+    if violations:
+        raise typer.Exit(1)
+
+
+@app.command()
+def sweep(scenario: ScenarioFile, settings: Settings = None, out: Out = None, force: Force = False) -> None:
+    """Run every combination of comma-separated settings; finished runs are skipped."""
+    from experiments import launch
+
+    try:
+        violations = launch.sweep_scenario(scenario, settings or [], out, force)
+    except launch.BAD_INPUT as problem:
+        _refuse(problem)
+    for sentence in violations:
+        typer.echo(f"rewindnet: {sentence}", err=True)
+    if violations:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(folder: RunFolder) -> None:
+    """Derive every certificate of a run again from its records alone."""
+    from experiments.folder import FolderError
+    from experiments.verify import verify_folder
+
+    try:
+        findings = verify_folder(folder)
+    except FolderError as problem:
+        _refuse(problem)
+    for finding in findings:
+        typer.echo(f"{'holds' if finding.holds else 'FAILS'}  {finding.what}: {finding.sentence}")
+    if not all(finding.holds for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(folder: RunFolder) -> None:
+    """Write one self-contained HTML page about a run."""
+    from experiments.folder import FolderError
+    from experiments.report import write_report
+
+    try:
+        typer.echo(write_report(folder))
+    except FolderError as problem:
+        _refuse(problem)
+
+
+@app.command(name="list")
+def list_(what: Annotated[str, typer.Argument(metavar="WHAT", help="topologies, models, methods, data, …")]) -> None:
+    """What there is to choose from, one line each."""
+    from experiments.registries import LISTS, registry, summary
+
+    if what not in LISTS:
+        _refuse(f"there is no list of {what!r}; there are: {', '.join(LISTS)}")
+    names = list(registry(LISTS[what]))
+    for name in names:
+        typer.echo(f"{name:{max(map(len, names))}}  {summary(LISTS[what], name)}")
+
+
+def main() -> None:
+    """The command `rewindnet`."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("rewindnet: interrupted", err=True)
+        sys.exit(1)

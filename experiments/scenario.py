@@ -1,0 +1,384 @@
+"""Scenarios: YAML in, a frozen, fully resolved description of a run out."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from certificates.records import Order
+from experiments.registries import ScenarioError, entry, settings_model
+
+DEFAULT_METHODS: list[dict[str, Any]] = [
+    {"method": "r2d", "rewind": 0.5, "bound": "worst-case"},
+    {"method": "r2d", "rewind": 0.5, "bound": "instance"},
+    {"method": "r2d", "rewind": 0.5, "bound": "instance", "placement": "rewind", "view": "transcript:all"},
+    {"method": "warm-start"},
+    {"method": "retrain"},
+    {"method": "do-nothing"},
+]
+
+
+class Section(BaseModel):
+    """A part of a scenario; it knows its keys and no others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Choice(Section):
+    """One entry of a registry with its settings: written as its name, or as a mapping with the name and settings.
+
+    Keys that belong to the section rather than to the entry are declared by subclasses.
+    """
+
+    what: ClassVar[str]
+    key: ClassVar[str] = "kind"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sort(cls, given: Any) -> Any:
+        """Tell the section's own keys from the entry's settings, and check the latter against the entry."""
+        if isinstance(given, str):
+            given = {cls.key: given}
+        if not isinstance(given, Mapping):
+            raise ValueError(f"must be a name or a mapping with the key {cls.key}, not {given!r}")
+        own = {name: value for name, value in given.items() if name in cls.model_fields and name != "settings"}
+        name = own.get(cls.key, cls.model_fields[cls.key].default)
+        rest = {key: value for key, value in given.items() if key not in own}
+        model = settings_model(cls.what, name)
+        unknown = [key for key in rest if key not in model.model_fields]
+        if unknown:
+            allowed = [field for field in cls.model_fields if field != "settings"] + list(model.model_fields)
+            raise ScenarioError(f"unknown key {unknown[0]!r} for the {cls.what} {name}; allowed: {', '.join(allowed)}")
+        return {**own, "settings": model(**rest).model_dump()}
+
+    @property
+    def name(self) -> str:
+        """The entry's name."""
+        return str(getattr(self, self.key))
+
+    def build(self, *supplied: Any) -> Any:
+        """Call the entry with what the house supplies and the settings."""
+        return entry(self.what, self.name)(*supplied, **self.settings)
+
+    def plain(self) -> dict[str, Any]:
+        """As it would be written in full."""
+        own = {}
+        for field in type(self).model_fields:
+            value = getattr(self, field)
+            if field != "settings":
+                own[field] = value.plain() if isinstance(value, Choice) else value
+        return {**own, **self.settings}
+
+
+class Features(Choice):
+    """How raw data becomes features of known norm."""
+
+    what = "features"
+    kind: str = "unit-norm"
+
+
+class Data(Choice):
+    """Where the data comes from."""
+
+    what, key = "data", "source"
+    source: str = "digits"
+    root: str | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    features: Features = Field(default_factory=lambda: Features.model_validate({}))
+
+
+class Partition(Choice):
+    """How the data is spread over the clients."""
+
+    what = "partition"
+    kind: str = "iid"
+    clients: Annotated[int, Field(ge=1)] | None = None
+
+
+class Model(Choice):
+    """What every client learns."""
+
+    what = "model"
+    kind: str = "logistic"
+
+
+class Mixing(Choice):
+    """How a node weighs what it hears."""
+
+    what = "mixing"
+    kind: str = "metropolis-hastings"
+
+
+class Topology(Choice):
+    """Who talks to whom."""
+
+    what = "topology"
+    kind: str = "erdos-renyi"
+    mixing: Mixing = Field(default_factory=lambda: Mixing.model_validate({}))
+
+
+class Unlearning(Choice):
+    """An unlearning method."""
+
+    what, key = "method", "method"
+    method: str = ""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "Unlearning":
+        """The method itself refuses settings that make no sense."""
+        self.build()
+        return self
+
+
+class Learning(Section):
+    """How the network learns."""
+
+    rounds: Annotated[int, Field(ge=1)] = 200
+    step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    order: Order = "adapt-then-combine"
+    local_steps: Annotated[int, Field(ge=1)] = 1
+    sampling: Literal["full"] = "full"
+
+
+class ClassOf(Section):
+    """All of a client's samples of one class."""
+
+    class_: int = Field(alias="class")
+
+
+class Indices(Section):
+    """Samples named one by one."""
+
+    indices: list[int]
+
+
+class Deletion(Section):
+    """Who asks for what to be forgotten."""
+
+    client: Annotated[int, Field(ge=0)] = 0
+    samples: int | float | Literal["all"] | ClassOf | Indices = 10
+    departure: Literal["relay"] = "relay"
+
+    @field_validator("samples", mode="before")
+    @classmethod
+    def _understood(cls, given: Any) -> Any:
+        number = isinstance(given, int | float) and not isinstance(given, bool)
+        named = isinstance(given, Mapping) and set(given) in ({"class"}, {"indices"})
+        if not (number or named or given == "all" or isinstance(given, ClassOf | Indices)):
+            allowed = "a count, a fraction in (0, 1], all, {class: c} or {indices: [...]}"
+            raise ScenarioError(f"samples is {allowed}, not {given!r}")
+        return given
+
+
+class Backend(Section):
+    """What it runs on."""
+
+    kind: str = "in-process"
+    precision: Literal["fast", "exact"] = "fast"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "float64"] = "auto"
+
+    @model_validator(mode="after")
+    def _known(self) -> "Backend":
+        entry("transport", self.kind)
+        return self
+
+
+class Record(Section):
+    """What a run folder keeps."""
+
+    weights: bool = True
+
+
+class Scenario(Section):
+    """A run, in full."""
+
+    name: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "demo"
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: Data = Field(default_factory=lambda: Data.model_validate({}))
+    partition: Partition = Field(default_factory=lambda: Partition.model_validate({}))
+    model: Model = Field(default_factory=lambda: Model.model_validate({}))
+    topology: Topology = Field(default_factory=lambda: Topology.model_validate({}))
+    learning: Learning = Learning()
+    deletion: Deletion = Deletion()
+    unlearning: Annotated[tuple[Unlearning, ...], Field(min_length=1)] = Field(
+        default_factory=lambda: tuple(Unlearning.model_validate(method) for method in DEFAULT_METHODS)
+    )
+    backend: Backend = Backend()
+    record: Record = Record()
+
+    def plain(self) -> dict[str, Any]:
+        """The scenario with every default written out, as YAML would hold it."""
+        result: dict[str, Any] = {}
+        for field in type(self).model_fields:
+            value = getattr(self, field)
+            if isinstance(value, tuple):
+                result[field] = [method.plain() for method in value]
+            elif isinstance(value, Choice):
+                result[field] = value.plain()
+            else:
+                result[field] = value.model_dump(by_alias=True) if isinstance(value, BaseModel) else value
+        return result
+
+    def to_yaml(self) -> str:
+        """`plain` as a YAML document."""
+        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML, with 1e-5 read as the number it is meant to be, and a key given twice refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        twice = [key for at, key in enumerate(keys) if key in keys[:at]]
+        if twice:
+            raise ScenarioError(f"the key {twice[0]!r} is given twice (line {node.start_mark.line + 1})")
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """A YAML document.
+
+    Raises:
+        ScenarioError: if it is not YAML; the message names the line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise ScenarioError(f"this is not YAML{where}: {getattr(problem, 'problem', problem)}") from None
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> Scenario:
+    """Read a scenario file and apply `key=value` overrides.
+
+    Args:
+        path: a YAML file; empty means the demo.
+        overrides: like `topology.kind=ring` or `unlearning.0.rewind=0.9`; values are YAML.
+
+    Raises:
+        ScenarioError: if the file cannot be read or the scenario makes no sense; nothing is written.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
+        raise ScenarioError(f"cannot read the scenario {path}: {reason}") from None
+    return resolve(parse_yaml(text), overrides)
+
+
+def resolve(raw: Any, overrides: Iterable[str] = ()) -> Scenario:
+    """A scenario from plain data and overrides.
+
+    Raises:
+        ScenarioError: with one sentence for the first thing that is wrong.
+    """
+    raw = {} if raw is None else raw
+    if not isinstance(raw, dict):
+        raise ScenarioError(f"a scenario is a mapping of keys, not {type(raw).__name__}")
+    for text in overrides:
+        key, value = split_override(text)
+        override(raw, key, value)
+    try:
+        return Scenario.model_validate(raw)
+    except ValidationError as problem:
+        raise ScenarioError(_sentence(problem)) from None
+
+
+def split_override(text: str) -> tuple[list[str], Any]:
+    """`a.b=value` as its path and its YAML value.
+
+    Raises:
+        ScenarioError: if it is not of that form.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not all(key.split(".")):
+        raise ScenarioError(f"settings are written key=value, like topology.kind=ring; not {text!r}")
+    return key.split("."), parse_yaml(value)
+
+
+def override(raw: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set one key of plain scenario data, in place.
+
+    A choice that is replaced by another (`topology.kind=ring`) loses the settings that the new one does not have.
+
+    Raises:
+        ScenarioError: if the path does not lead anywhere.
+    """
+    if path[0] == "unlearning" and "unlearning" not in raw:
+        raw["unlearning"] = [dict(method) for method in DEFAULT_METHODS]
+    here: Any = raw
+    section: type[BaseModel] | None = Scenario
+    for at, name in enumerate(path[:-1]):
+        if isinstance(here, list):
+            here = here[_index(name, len(here), path)]
+            continue
+        section = _section(section, name)
+        if isinstance(here.get(name), str) and section is not None and issubclass(section, Choice):
+            here[name] = {section.key: here[name]}
+        here = here.setdefault(name, {})
+        if not isinstance(here, dict | list):
+            raise ScenarioError(f"{'.'.join(path[: at + 1])} is not a section, so {'.'.join(path)} cannot be set")
+    if isinstance(here, list):
+        here[_index(path[-1], len(here), path)] = value
+        return
+    if section is not None and issubclass(section, Choice) and path[-1] == section.key:
+        _drop_foreign(here, section, value)
+    here[path[-1]] = value
+
+
+def _drop_foreign(here: dict[str, Any], section: type[Choice], value: Any) -> None:
+    """Forget settings of the previous choice that the new one does not take."""
+    before = here.get(section.key, section.model_fields[section.key].default)
+    old, new = (set(settings_model(section.what, name).model_fields) for name in (before, value))
+    for setting in old - new - set(section.model_fields):
+        here.pop(setting, None)
+
+
+def _section(section: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
+    """The section that a key of a section leads to, if it leads to one."""
+    if name == "unlearning":
+        return Unlearning
+    field = section.model_fields.get(name) if section is not None else None
+    kind = field.annotation if field is not None else None
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _index(name: str, length: int, path: list[str]) -> int:
+    if not name.isdigit() or int(name) >= length:
+        raise ScenarioError(f"{'.'.join(path)}: the list has the entries 0 to {length - 1}, not {name}")
+    return int(name)
+
+
+def _sentence(problem: ValidationError) -> str:
+    """The first thing that is wrong, as one sentence a user can act on."""
+    first = problem.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        *parents, key = [str(part) for part in first["loc"]]
+        return f"unknown key {key!r} in {'.'.join(parents) or 'the scenario'}; allowed: {', '.join(_allowed(parents))}"
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ValidationError):
+        inner = cause.errors()[0]
+        return f"{place}.{'.'.join(map(str, inner['loc']))}: {inner['msg']}, not {inner['input']!r}"
+    if isinstance(cause, ValueError):
+        return f"{place}: {cause}"
+    return f"{place}: {first['msg']}, not {first['input']!r}"
+
+
+def _allowed(parents: list[str]) -> list[str]:
+    """The keys of the section at that place."""
+    section: type[BaseModel] | None = Scenario
+    for name in parents:
+        section = section if name.isdigit() else _section(section, name)
+    return list(section.model_fields) if section is not None else []

@@ -1,0 +1,150 @@
+"""A network that learns, is asked to forget, and can be retrained to check."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from certificates import Constants, Learning, Mixing, Order, Release
+from clients.block import Block, Witness
+from clients.orders import LEARNING_ORDERS
+from clients.steps import Descend, Start, Step, unlearning_program
+from simulator.engine import Observer, execute
+from simulator.observers import CheckpointKeeper, Cost, CostMeter, LedgerKeeper
+from simulator.wire import Wire
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """θ [N, d] after chosen numbers of rounds, and what the rounds cost."""
+
+    checkpoints: Mapping[int, Tensor]
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an unlearning method left.
+
+    Attributes:
+        centre: [N, d], the nodes' parameters where the noise is added, before it; a secret of every node.
+        released: [N, d], what is released.
+        cost: of all its rounds.
+    """
+
+    centre: Tensor
+    released: Tensor
+    cost: Cost
+
+
+@dataclass
+class Simulation:
+    """One network, with the data before and after the deletion.
+
+    Attributes:
+        full: the clients as they learn.
+        retained: the clients after erasing the forget set; they hold no trace of it.
+        forget: for each deleting node, the positions of the erased samples in its own data.
+        mixing: the mixing matrices.
+        order: of the learning rounds.
+        wire: how messages travel.
+        constants: of every local objective.
+        rounds: T.
+        seed: of every coin.
+        observers: of every round of learning, retraining and unlearning.
+    """
+
+    full: Block
+    retained: Block
+    forget: Mapping[int, NDArray[np.int64]]
+    mixing: Mixing
+    order: Order
+    wire: Wire
+    constants: Constants
+    rounds: int
+    seed: int
+    observers: Sequence[Observer] = ()
+    _descents: dict[tuple[int, int], tuple[Tensor, Cost]] = field(default_factory=dict)
+
+    def learn(self, keep: Collection[int]) -> tuple[Trajectory, Learning]:
+        """Learn for T rounds on everything; keep the checkpoints after these numbers of rounds."""
+        nodes = sorted(self.forget)
+        keeper = LedgerKeeper(self.full, self.retained, nodes, self.rounds, self.constants.G.value)
+        trajectory = self._train(self.full, self.rounds, keep, keeper)
+        deleted = np.zeros(self.mixing.nodes, dtype=np.int64)
+        deleted[nodes] = [len(self.forget[node]) for node in nodes]
+        return trajectory, Learning(
+            mixing=self.mixing,
+            rounds=self.rounds,
+            step_size=self.full.step_size,
+            local_steps=self.full.local_steps,
+            order=self.order,
+            constants=self.constants,
+            samples=self.full.samples,
+            deleted=deleted,
+            ledger=keeper.ledger(),
+        )
+
+    def retrain(self, horizon: int, keep: Collection[int]) -> Trajectory:
+        """Learn from scratch on the retained data with the same coins, up to round `horizon` ≥ T: the oracle.
+
+        The cost is that of the first T rounds, which is what unlearning is measured against.
+        """
+        oracle = self._train(self.retained, self.rounds, {*keep, self.rounds}, None)
+        learned = oracle.checkpoints[self.rounds]
+        # Descending from the start for T rounds is what retraining just did, so no method need do it again.
+        self._descents[0, self.rounds] = (learned, oracle.cost)
+        keeper = CheckpointKeeper(keep)
+        further = Descend(LEARNING_ORDERS[self.order], self.mixing, range(self.rounds, horizon))
+        self._execute([further], self.retained, learned, keeper)
+        return Trajectory({**oracle.checkpoints, **keeper.checkpoints}, oracle.cost)
+
+    def carry_out(self, release: Release, checkpoints: Mapping[int, Tensor], index: int) -> Outcome:
+        """Have every client do what the release says.
+
+        Descents without noise depend only on where they start and how long they are: those of several releases of
+        this simulation are computed once, and each release is charged for them.
+
+        Args:
+            release: what to do.
+            checkpoints: of learning.
+            index: which release of the run it is.
+        """
+        order = LEARNING_ORDERS[self.order]
+        program = unlearning_program(release, order, self.mixing, checkpoints, self.seed, index)
+        address = (release.restored, release.site - release.restored)
+        if address not in self._descents:
+            meter = CostMeter()
+            centre = self._execute(program.approach, self.retained, self.retained.blank(), meter)
+            self._descents[address] = (centre, meter.total())
+        centre, cost = self._descents[address]
+        meter = CostMeter()
+        released = self._execute(program.finish, self.retained, centre, meter)
+        return Outcome(centre, released, cost + meter.total())
+
+    def _train(self, block: Block, rounds: int, keep: Collection[int], witness: Witness | None) -> Trajectory:
+        keeper, meter = CheckpointKeeper(keep), CostMeter()
+        theta = execute([Start(self.seed)], block, self.wire, block.blank())
+        keeper.keep(0, theta)
+        learning = Descend(LEARNING_ORDERS[self.order], self.mixing, range(rounds))
+        self._execute([learning], block, theta, keeper, meter, witness=witness)
+        return Trajectory(keeper.checkpoints, meter.total())
+
+    def _execute(
+        self,
+        steps: Sequence[Step],
+        block: Block,
+        theta: Tensor,
+        *observers: Observer,
+        witness: Witness | None = None,
+    ) -> Tensor:
+        everyone = (*observers, *self.observers)
+        return execute(steps, block, self.wire, theta, witness=witness, observers=everyone)
+
+
+def divergence(one: Tensor, other: Tensor) -> NDArray[np.float64]:
+    """‖θ_i − θ'_i‖₂ of every node [N], computed in double precision."""
+    result: NDArray[np.float64] = (one.double() - other.double()).norm(dim=1).cpu().numpy()
+    return result

@@ -1,0 +1,155 @@
+"""Topologies and mixing matrices that a person brings along in a file."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
+
+import networkx as nx
+import numpy as np
+from scipy import sparse
+
+from topologies.errors import TopologyError
+from topologies.mixing import canonical, validate
+
+EDGE_LISTS = (".txt", ".edges", ".csv", ".tsv")
+
+
+def graph_from_file(nodes: int, seed: int, *, path: str) -> nx.Graph:
+    """An edge list (.txt, .edges, .csv, .tsv) or a .graphml file.
+
+    An edge list has one link a line: two names, separated by a comma or else by whitespace. A third column,
+    the weight that many tools write, must be a number and is ignored: weights are the mixing rule's business.
+    `#` begins a comment. A link that is listed twice, or once in each direction, counts once. Names are
+    integers or text; they are sorted naturally (2 before 10), numbered 0..N-1, and kept in the node attribute
+    `name`.
+
+    Raises:
+        TopologyError: if the file is missing or of another kind, a line is not a link (the message has its
+            number), a node is linked to itself, a graphml graph is directed, or there are not `nodes` names.
+    """
+    if Path(path).suffix.lower() == ".graphml":
+        pairs, names = _graphml(path)
+    elif Path(path).suffix.lower() in EDGE_LISTS:
+        pairs = list(_links(path))
+        names = {name for pair in pairs for name in pair}
+    else:
+        raise TopologyError(f"a topology is read from {', '.join(EDGE_LISTS)} or .graphml, not from '{path}'")
+    if len(names) != nodes:
+        raise TopologyError(f"'{path}' has {len(names)} nodes, but {nodes} are asked for")
+    number = {name: index for index, name in enumerate(sorted(names, key=_natural))}
+    graph = nx.Graph()
+    graph.add_nodes_from((index, {"name": name}) for name, index in number.items())
+    graph.add_edges_from((number[one], number[other]) for one, other in pairs)
+    return graph
+
+
+def weights_from_file(graph: nx.Graph, *, path: str, symmetric: bool = True) -> sparse.csr_array:
+    """A matrix from a .npy, .npz (scipy sparse), .csv or .txt file, checked against the graph.
+
+    Text has one row a line, separated by commas or else by whitespace; `#` begins a comment.
+
+    Raises:
+        TopologyError: if the file cannot be read, or holds no mixing matrix of this graph; see `validate`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in (".npy", ".npz"):
+        matrix = _binary(path, sparse.load_npz if suffix == ".npz" else np.load)
+    elif suffix in (".csv", ".txt"):
+        matrix = _numbers(path)
+    else:
+        raise TopologyError(f"a mixing matrix is read from .npy, .npz, .csv or .txt, not from '{path}'")
+    weights = canonical(matrix)
+    validate(weights, graph, symmetric=symmetric)
+    return weights
+
+
+def _lines(path: str) -> Iterator[tuple[int, list[str]]]:
+    """The number, from 1, and the fields of each line that says something."""
+    try:
+        # utf-8-sig, for spreadsheets put a byte order mark before the first name.
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise TopologyError(f"'{path}' cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise TopologyError(f"'{path}' is not text in UTF-8") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = line.split("#", 1)[0].strip()
+        if content:
+            yield number, [field.strip() for field in content.split("," if "," in content else None)]
+
+
+def _links(path: str) -> Iterator[tuple[str, str]]:
+    for number, fields in _lines(path):
+        if len(fields) not in (2, 3) or "" in fields[:2] or (len(fields) == 3 and not _is_number(fields[2])):
+            raise TopologyError(
+                f"line {number} of '{path}' is no link: it takes two names separated by a comma or "
+                "whitespace, and perhaps a number, which is ignored"
+            )
+        if fields[0] == fields[1]:
+            raise TopologyError(f"line {number} of '{path}' links '{fields[0]}' to itself; remove it")
+        yield fields[0], fields[1]
+
+
+def _graphml(path: str) -> tuple[list[tuple[str, str]], set[str]]:
+    try:
+        graph = nx.read_graphml(path)
+    except OSError as error:
+        raise TopologyError(f"'{path}' cannot be read: {error.strerror}") from error
+    except (ParseError, nx.NetworkXException, ValueError, KeyError, AttributeError) as error:
+        raise TopologyError(f"'{path}' is no graphml file: {error}") from error
+    if graph.is_directed():
+        raise TopologyError(f"the graph in '{path}' is directed; a topology has links that go both ways")
+    pairs = [(str(one), str(other)) for one, other in graph.edges()]
+    for one, other in pairs:
+        if one == other:
+            raise TopologyError(f"'{path}' links '{one}' to itself; remove this edge")
+    return pairs, {str(node) for node in graph}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _natural(name: str) -> tuple[Any, ...]:
+    """A sort key in which runs of digits compare as numbers."""
+    parts = re.split(r"([0-9]+)", name)
+    digits = [part.lstrip("0") for part in parts[1::2]]
+    numbers = [(len(digit), digit) for digit in digits]
+    return *(item for pair in zip(parts[::2], [*numbers, (0, "")], strict=True) for item in pair), name
+
+
+def _binary(path: str, load: Any) -> Any:
+    try:
+        matrix = load(path)
+        if isinstance(matrix, sparse.csr_array | sparse.csc_array | sparse.csr_matrix | sparse.csc_matrix):
+            matrix.check_format(full_check=True)
+    except FileNotFoundError as error:
+        raise TopologyError(f"'{path}' cannot be read: {error.strerror}") from error
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile, UnpicklingError) as error:
+        raise TopologyError(f"'{path}' holds no matrix of its kind: {error}") from error
+    if matrix.ndim != 2 or matrix.dtype.kind not in "fiub":
+        raise TopologyError(f"'{path}' must hold a table of real numbers, not {matrix.ndim} axes of {matrix.dtype}")
+    return matrix
+
+
+def _numbers(path: str) -> Any:
+    rows: list[list[float]] = []
+    for number, fields in _lines(path):
+        if not all(map(_is_number, fields)):
+            raise TopologyError(f"line {number} of '{path}' is no row of numbers")
+        if rows and len(fields) != len(rows[0]):
+            raise TopologyError(
+                f"line {number} of '{path}' has {len(fields)} numbers, but the first row has {len(rows[0])}"
+            )
+        rows.append([float(field) for field in fields])
+    if not rows:
+        raise TopologyError(f"'{path}' holds no numbers")
+    return np.array(rows)

@@ -1,0 +1,162 @@
+"""Mixing rules: with which weights a node averages what it hears.
+
+One function, one rule: `rule(graph, *, parameters) -> csr_array`, the mixing matrix W [N, N] in float64 with
+the columns of each row in order: non-negative, rows that sum to 1, zero off the diagonal and the graph's
+edges. All rules here but the one that reads a file are exactly symmetric, hence doubly stochastic.
+"""
+
+from itertools import pairwise
+from math import fsum
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from topologies.edges import Edges, edge_array
+from topologies.errors import TopologyError
+
+TOLERANCE = 1e-9
+"""How far a row sum may be from 1, and two mirrored entries from each other."""
+
+Floats = NDArray[np.float64]
+
+
+def metropolis_hastings(graph: nx.Graph) -> sparse.csr_array:
+    """Each link weighs 1/(1 + the larger degree of its two ends); what is left stays at home.
+
+    Xiao, Boyd and Lall, "Distributed average consensus with time-varying Metropolis weights" (2006).
+    """
+    edges = edge_array(graph)
+    return _matrix(len(graph), edges, _metropolis_weights(len(graph), edges))
+
+
+def max_degree(graph: nx.Graph) -> sparse.csr_array:
+    """Every link weighs 1/(1 + the largest degree of the graph).
+
+    Xiao and Boyd, "Fast linear iterations for distributed averaging" (2004), section 4.1.
+    """
+    edges = edge_array(graph)
+    return _matrix(len(graph), edges, _max_degree_weights(len(graph), edges))
+
+
+def lazy_metropolis_hastings(graph: nx.Graph, *, laziness: float = 0.5) -> sparse.csr_array:
+    """Metropolis-Hastings, but a share `laziness` of each node's own value stays at home first."""
+    edges = edge_array(graph)
+    return _matrix(len(graph), edges, _busy(laziness) * _metropolis_weights(len(graph), edges))
+
+
+def lazy_max_degree(graph: nx.Graph, *, laziness: float = 0.5) -> sparse.csr_array:
+    """Max-degree, but a share `laziness` of each node's own value stays at home first."""
+    edges = edge_array(graph)
+    return _matrix(len(graph), edges, _busy(laziness) * _max_degree_weights(len(graph), edges))
+
+
+def uniform(graph: nx.Graph) -> sparse.csr_array:
+    """Everyone averages everyone equally, W = 11ᵀ/N: averaging by a server; the complete graph only.
+
+    Raises:
+        TopologyError: if two nodes of the graph are not linked.
+    """
+    nodes, links = len(graph), len(edge_array(graph))
+    if 2 * links != nodes * (nodes - 1):
+        raise TopologyError(
+            f"uniform mixing needs the complete graph, with {nodes * (nodes - 1) // 2} links on {nodes} "
+            f"nodes; this one has {links}: choose the complete topology, or metropolis-hastings"
+        )
+    return sparse.csr_array(np.full((nodes, nodes), 1.0 / nodes))
+
+
+def validate(W: sparse.csr_array, graph: nx.Graph, symmetric: bool = True) -> None:
+    """Refuses what is no mixing matrix of this graph.
+
+    Args:
+        W: the matrix [N, N] with the columns of each row in order.
+        graph: on the nodes 0..N-1.
+        symmetric: whether W must be symmetric as well.
+
+    Raises:
+        TopologyError: if W is not square of size N, finite, non-negative, with rows that sum to 1 and zeros
+            off the diagonal and the edges, or not symmetric though asked; the message names the first
+            offender.
+    """
+    nodes = len(graph)
+    if W.shape != (nodes, nodes):
+        shape = " × ".join(map(str, W.shape))
+        raise TopologyError(f"the mixing matrix of {nodes} nodes is {nodes} × {nodes}, not {shape}")
+    entries = W.tocoo()
+    row, column, value = entries.row.astype(np.int64), entries.col.astype(np.int64), entries.data
+    _refuse(row, column, value, ~np.isfinite(value), "must be finite")
+    _refuse(row, column, value, value < 0, "must not be negative")
+    # math.fsum is exact and the same everywhere, but a first sight at a tolerance of 1e-9 needs neither.
+    sums = np.bincount(row, weights=value, minlength=nodes)
+    wrong = np.flatnonzero(np.abs(sums - 1) > TOLERANCE)
+    if wrong.size:
+        raise TopologyError(f"each row of a mixing matrix sums to 1; row {wrong[0]} sums to {float(sums[wrong[0]])!r}")
+    edges = np.sort(edge_array(graph), axis=1)
+    keys = np.minimum(row, column) * nodes + np.maximum(row, column)
+    strange = (value > 0) & (row != column) & ~np.isin(keys, edges[:, 0] * nodes + edges[:, 1])
+    _refuse(row, column, value, strange, "must be 0, for the graph has no such link")
+    if symmetric:
+        off = _asymmetry(W)
+        _refuse(
+            off.row,
+            off.col,
+            W[off.row, off.col],
+            np.abs(off.data) > TOLERANCE,
+            "differs from its mirror image",
+        )
+
+
+def is_symmetric(W: sparse.csr_array) -> bool:
+    """Whether W equals its transpose to within `TOLERANCE`."""
+    return not bool((np.abs(_asymmetry(W).data) > TOLERANCE).any())
+
+
+def canonical(W: sparse.sparray | Floats) -> sparse.csr_array:
+    """The same matrix in float64, without stored zeros or duplicates, the columns of each row in order."""
+    matrix = sparse.csr_array(W, dtype=np.float64, copy=True)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _asymmetry(W: sparse.csr_array) -> sparse.coo_array:
+    difference: sparse.coo_array = sparse.csr_array(W - W.T).tocoo()
+    return difference
+
+
+def _refuse(row: NDArray[np.int64], column: NDArray[np.int64], value: Floats, bad: NDArray[np.bool_], why: str) -> None:
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise TopologyError(
+            f"entry ({row[first]}, {column[first]}) of the mixing matrix {why}; it is {float(value[first])!r}"
+        )
+
+
+def _degrees(nodes: int, edges: Edges) -> NDArray[np.int64]:
+    return np.bincount(edges.ravel(), minlength=nodes)
+
+
+def _metropolis_weights(nodes: int, edges: Edges) -> Floats:
+    return np.asarray(1.0 / (1 + _degrees(nodes, edges)[edges].max(axis=1)))
+
+
+def _max_degree_weights(nodes: int, edges: Edges) -> Floats:
+    return np.full(len(edges), 1.0 / (1 + _degrees(nodes, edges).max(initial=0)))
+
+
+def _busy(laziness: float) -> float:
+    if not 0 <= laziness < 1:
+        raise TopologyError(f"laziness is at least 0 and below 1 (at 1 nobody would mix), not {laziness}")
+    return 1 - laziness
+
+
+def _matrix(nodes: int, edges: Edges, weights: Floats) -> sparse.csr_array:
+    """The symmetric matrix with these weights [m] on the edges [m, 2]; the diagonal is what is left."""
+    row, column = np.concatenate([edges, edges[:, ::-1]]).T
+    links = sparse.csr_array((np.concatenate([weights, weights]), (row, column)), shape=(nodes, nodes))
+    data = links.data.tolist()
+    # fsum rounds once, so the rows sum to 1 whatever their length, and the bits depend on no summation order.
+    home = np.array([1 - fsum(data[first:last]) for first, last in pairwise(links.indptr.tolist())])
+    return canonical(links + sparse.diags_array(home, format="csr"))
