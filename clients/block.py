@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clients.models import Model
+from clients.parallel import each, split
+
+#: Entries of x that are computed at once on a CPU.
+_CACHED = 1 << 20
 
 #: Nodes share a padded bucket while the smallest has at least this share of the largest's samples.
 _FULLNESS = 0.8
@@ -42,6 +46,13 @@ class Bucket:
     y: Tensor
     weight: Tensor
 
+    @property
+    def parts(self) -> list[slice]:
+        """Clients that are computed at once: as many as keep their samples in cache; on a GPU all of them."""
+        clients, samples, inputs = self.x.shape
+        together = max(1, _CACHED // (samples * inputs)) if self.x.device.type == "cpu" else clients
+        return split(clients, together)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -69,12 +80,14 @@ class Block:
 
     def gradient(self, theta: Tensor) -> Tensor:
         """∇f_i(θ_i) of every client of the block: [b, d] → [b, d]."""
-        if len(self.buckets) == 1:
-            (only,) = self.buckets
-            return self.model.gradient(theta, only.x, only.y, only.weight)
         out = torch.empty_like(theta)
-        for bucket in self.buckets:
-            out[bucket.rows] = self.model.gradient(theta[bucket.rows], bucket.x, bucket.y, bucket.weight)
+
+        def compute(part: tuple[Bucket, slice]) -> None:
+            bucket, k = part
+            rows = bucket.rows[k]
+            out[rows] = self.model.gradient(theta[rows], bucket.x[k], bucket.y[k], bucket.weight[k])
+
+        each(compute, [(bucket, k) for bucket in self.buckets for k in bucket.parts])
         return out
 
     def descend(self, theta: Tensor, round: int, witness: Witness | None = None) -> Tensor:

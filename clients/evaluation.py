@@ -6,9 +6,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clients.models import Model
+from clients.parallel import each, split
 
 #: Predictions computed at a time.
-_CHUNK = 1 << 24
+_CHUNK = 1 << 22
 
 
 def accuracy(model: Model, theta: Tensor, design: Tensor, targets: Tensor) -> NDArray[np.float64]:
@@ -20,10 +21,13 @@ def accuracy(model: Model, theta: Tensor, design: Tensor, targets: Tensor) -> ND
         design: [m, q], m ≥ 1.
         targets: [m].
     """
-    right = torch.zeros(len(theta), dtype=torch.int64, device=theta.device)
     step = max(1, _CHUNK // (len(theta) * max(1, theta.shape[1] // design.shape[1])))
-    for first in range(0, len(design), step):
-        part = slice(first, first + step)
-        right += (model.predict(theta, design[part]) == targets[part]).sum(dim=1)
-    result: NDArray[np.float64] = right.cpu().numpy() / len(design)
+    parts = split(len(design), step)
+    right = torch.zeros(len(parts), len(theta), dtype=torch.int64, device=theta.device)
+
+    def count(at: int) -> None:
+        right[at] = (model.predict(theta, design[parts[at]]) == targets[parts[at]]).sum(dim=1)
+
+    each(count, range(len(parts)))
+    result: NDArray[np.float64] = right.sum(dim=0).cpu().numpy() / len(design)
     return result

@@ -1,4 +1,4 @@
-"""What the linear models share: the bias as one more feature inside the norm, and batched products on a CPU."""
+"""What the linear models share: their settings, and the bias as one more feature inside the norm."""
 
 from math import sqrt
 
@@ -7,9 +7,6 @@ from torch import Tensor
 
 from certificates import Constant
 from clients.models.model import ModelError
-
-#: Entries of one matrix above which a loop over nodes beats one batched product (measured on two cores).
-_LARGE = 1 << 14
 
 
 def check_settings(l2: float, bias: float) -> None:
@@ -37,13 +34,3 @@ def with_bias(x: Tensor, bias: float) -> Tensor:
 def radius_with_bias(radius: Constant, bias: float) -> Constant:
     """The bound on the norm of what `with_bias` returns."""
     return Constant(sqrt((1 - bias**2) * radius.value**2 + bias**2), radius.provenance) if bias else radius
-
-
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """The matrix product of every node: [b, n, k] @ [b, k, m] → [b, n, m]."""
-    if a.device.type != "cpu" or a[0].numel() + b[0].numel() < _LARGE:
-        return torch.bmm(a, b)
-    out = torch.empty(a.shape[0], a.shape[1], b.shape[2], dtype=a.dtype)
-    for left, right, into in zip(a, b, out, strict=True):
-        torch.mm(left, right, out=into)
-    return out

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from certificates import Constant, Constants, derive
-from clients.models.linear import check_settings, product, radius_with_bias, with_bias
+from clients.models.linear import check_settings, radius_with_bias, with_bias
 from clients.models.model import Model
 
 
@@ -45,7 +45,7 @@ class Logistic(Model):
 
     def losses(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy of every sample."""
-        scores = product(x, self._matrix(theta).transpose(1, 2))
+        scores = torch.bmm(x, self._matrix(theta).transpose(1, 2))
         return torch.logsumexp(scores, dim=2) - scores.gather(2, y.unsqueeze(2)).squeeze(2)
 
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
@@ -60,10 +60,10 @@ class Logistic(Model):
     def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Σ_k weight_k·(p_k − e_{y_k})·x_kᵀ + l2·θ."""
         matrix = self._matrix(theta)
-        residual = torch.softmax(product(x, matrix.transpose(1, 2)), dim=2)
+        residual = torch.softmax(torch.bmm(x, matrix.transpose(1, 2)), dim=2)
         residual.scatter_add_(2, y.unsqueeze(2), residual.new_full((), -1.0).expand(*y.shape, 1))
         residual.mul_(weight.unsqueeze(2))
-        return product(residual.transpose(1, 2), x).add_(matrix, alpha=self.l2).flatten(1)
+        return torch.bmm(residual.transpose(1, 2), x).add_(matrix, alpha=self.l2).flatten(1)
 
     def _matrix(self, theta: Tensor) -> Tensor:
         return theta.view(len(theta), self.classes, self.inputs)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from certificates import Constant, Constants, derive
-from clients.models.linear import check_settings, product, radius_with_bias, with_bias
+from clients.models.linear import check_settings, radius_with_bias, with_bias
 from clients.models.model import Model, ModelError
 
 
@@ -72,7 +72,7 @@ class Sigmoid(Model):
         """−Σ_k weight_k·s(m_k)·s(−m_k)·y_k·x_k + l2·θ, with m the margins and y = ±1."""
         s = torch.sigmoid(self._margins(theta, x, y))
         slope = weight * s * (1 - s) * (1 - 2 * y)
-        return product(slope.unsqueeze(1), x).squeeze(1).add_(theta, alpha=self.l2)
+        return torch.bmm(slope.unsqueeze(1), x).squeeze(1).add_(theta, alpha=self.l2)
 
     def _margins(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        return product(x, theta.unsqueeze(2)).squeeze(2) * (2 * y - 1)
+        return torch.bmm(x, theta.unsqueeze(2)).squeeze(2) * (2 * y - 1)

@@ -1,0 +1,46 @@
+"""Work shared among threads of this process.
+
+Nodes are independent, so threads take whole groups of nodes and torch computes each on a single thread of its own. The
+other way round, many small products each shared by all threads, is slower, and collapses where two processes compete
+for the same cores.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+Part = TypeVar("Part")
+
+
+def processors() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_torch_thread() -> None:
+    """Leave the sharing of work to `each`."""
+    torch.set_num_threads(1)
+
+
+def each(work: Callable[[Part], None], parts: Sequence[Part]) -> None:
+    """Do the work on every part, on as many threads as there are processors; the order does not matter."""
+    if len(parts) < 2 or processors() < 2:
+        for part in parts:
+            work(part)
+        return
+    for _ in _pool().map(work, parts):
+        pass
+
+
+def split(length: int, size: int) -> list[slice]:
+    """Slices of at most `size` that together cover 0 … length − 1."""
+    return [slice(first, min(first + size, length)) for first in range(0, length, size)]
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(processors(), thread_name_prefix="nodes")

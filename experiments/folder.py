@@ -1,0 +1,217 @@
+"""The run folder, read: what report, verify and sweep know of a run. Needs no torch."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import yaml
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+import topologies
+from certificates import Audit, Certificate, CertificateError, Learning
+
+#: The layouts of a run folder that this version reads; the recorder writes the last.
+FORMATS = (1,)
+
+Json = dict[str, Any]
+
+
+class FolderError(ValueError):
+    """A folder that holds no run, no whole run, or a damaged one."""
+
+
+@dataclass(frozen=True)
+class MethodRecords:
+    """What one unlearning method left.
+
+    Attributes:
+        place: its folder inside the run folder, like `methods/0-r2d`.
+        certificate: `certificate.json`.
+        audit: `audit.json`.
+        metrics: `metrics.json`.
+    """
+
+    place: str
+    certificate: Json
+    audit: Json
+    metrics: Json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A whole run.
+
+    Attributes:
+        path: the folder.
+        record: `record.json`.
+        scenario: `scenario.yaml`, resolved.
+        topology: `topology.json`.
+        learning: `learning.json`.
+        summary: the rows of the table.
+        methods: one for each row.
+    """
+
+    path: Path
+    record: Json
+    scenario: Json
+    topology: Json
+    learning: Json
+    summary: list[Json]
+    methods: list[MethodRecords]
+
+    def metrics_lines(self) -> Iterator[Json]:
+        """`metrics.jsonl`, one line a round, in the order in which the rounds ran.
+
+        Raises:
+            FolderError: if the file is missing or damaged.
+        """
+        for number, line in enumerate(_text(self.path / "metrics.jsonl").splitlines(), start=1):
+            yield _object(line, f"line {number} of {self.path / 'metrics.jsonl'}")
+
+    def weights(self, place: str) -> np.ndarray[Any, Any] | None:
+        """θ [N, d], by its place in `record["weights_sha256"]`, like `methods/0-r2d/released`; None if not kept.
+
+        Raises:
+            FolderError: if the file is damaged.
+        """
+        file = self.path / f"{place}.safetensors"
+        if not file.is_file():
+            return None
+        try:
+            return load_file(file)["theta"]
+        except (OSError, SafetensorError, KeyError):
+            raise FolderError(f"{file} is damaged: it holds no weights") from None
+
+    @cached_property
+    def network(self) -> tuple[nx.Graph, Learning]:
+        """The graph, and how learning ran on it, as certificates need it.
+
+        Raises:
+            FolderError: if one of the two records is damaged.
+        """
+        try:
+            graph, weights = topologies.from_record(self.topology)
+        except topologies.TopologyError as problem:
+            raise FolderError(f"{self.path / 'topology.json'} is damaged: {problem}") from None
+        learning = {key: value for key, value in self.learning.items() if key != "forget"}
+        try:
+            return graph, Learning.from_record(learning, topologies.Static(graph, weights))
+        except CertificateError as problem:
+            raise FolderError(f"{self.path / 'learning.json'} is damaged: {problem}") from None
+
+    @cached_property
+    def certified(self) -> list[tuple[Certificate, Audit]]:
+        """The certificate and the audit of every method.
+
+        Raises:
+            FolderError: if one of them is damaged.
+        """
+        return [_certified(self.path / method.place, method) for method in self.methods]
+
+
+def state(path: Path) -> str | None:
+    """Whether the run in a folder is `complete` or `incomplete`; None where there is no run.
+
+    Raises:
+        FolderError: if there is a record of a run, but a damaged one or one of another format.
+    """
+    if not (path / "record.json").is_file():
+        return None
+    return "complete" if _record(path)["state"] == "complete" else "incomplete"
+
+
+def read_folder(path: Path) -> RunFolder:
+    """Read a run folder.
+
+    Raises:
+        FolderError: if there is no such folder, it is no run folder, its run is not complete, or a file is damaged.
+    """
+    if not path.is_dir():
+        raise FolderError(f"{path} is not a folder" if path.exists() else f"there is no folder {path}")
+    found = state(path)
+    if found is None:
+        raise FolderError(f"{path} is not a run folder: it holds no record.json")
+    if found != "complete":
+        raise FolderError(f"the run in {path} is incomplete; run its scenario again with --force")
+    rows = _rows(path / "summary.json")
+    return RunFolder(
+        path=path,
+        record=_record(path),
+        scenario=_yaml(path / "scenario.yaml"),
+        topology=_json(path / "topology.json"),
+        learning=_json(path / "learning.json"),
+        summary=rows,
+        methods=[_method(path, f"methods/{row['index']}-{row['method']}") for row in rows],
+    )
+
+
+def _record(path: Path) -> Json:
+    record = _json(path / "record.json")
+    if record.get("format") not in FORMATS:
+        known = ", ".join(map(str, FORMATS))
+        raise FolderError(f"{path} is a run folder of format {record.get('format')!r}; this version reads: {known}")
+    if "state" not in record:
+        raise FolderError(f"{path / 'record.json'} is damaged: it does not say whether the run is complete")
+    return record
+
+
+def _rows(file: Path) -> list[Json]:
+    rows = _json(file).get("rows")
+    whole = isinstance(rows, list) and all(isinstance(row, dict) and {"index", "method"} <= set(row) for row in rows)
+    if not whole or not rows:
+        raise FolderError(f"{file} is damaged: it holds no rows of a table")
+    return rows
+
+
+def _method(path: Path, place: str) -> MethodRecords:
+    certificate, audit, metrics = (_json(path / place / f"{name}.json") for name in ("certificate", "audit", "metrics"))
+    return MethodRecords(place, certificate, audit, metrics)
+
+
+def _certified(folder: Path, method: MethodRecords) -> tuple[Certificate, Audit]:
+    try:
+        certificate, found = Certificate.from_record(method.certificate), Audit.from_record(method.audit)
+    except (CertificateError, TypeError) as problem:
+        raise FolderError(f"{folder} is damaged: {problem}") from None
+    if len(certificate.sensitivity) != len(found.divergence):
+        raise FolderError(f"{folder} is damaged: its certificate and its audit are of networks of different size")
+    return certificate, found
+
+
+def _json(file: Path) -> Json:
+    return _object(_text(file), str(file))
+
+
+def _object(text: str, what: str) -> Json:
+    try:
+        content = json.loads(text)
+    except ValueError as problem:
+        raise FolderError(f"{what} is damaged: it is not JSON ({problem})") from None
+    if not isinstance(content, dict):
+        raise FolderError(f"{what} is damaged: it is not a JSON object")
+    return content
+
+
+def _yaml(file: Path) -> Json:
+    try:
+        content = yaml.safe_load(_text(file))
+    except yaml.YAMLError:
+        raise FolderError(f"{file} is damaged: it is not YAML") from None
+    if not isinstance(content, dict):
+        raise FolderError(f"{file} is damaged: it holds no scenario")
+    return content
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FolderError(f"{file.name} is missing from {file.parent}") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise FolderError(f"{file} cannot be read: {problem}") from None

@@ -1,0 +1,121 @@
+"""Figures as inline SVG: one style, colours that follow the page's theme, nothing fetched from elsewhere."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+#: What a figure is drawn in, and the variable of the page's style sheet that takes its place in the SVG.
+INK, MUTED, GRID, PAGE, ALARM = "#17212b", "#66717c", "#e2e6ea", "#fefefe", "#d1390b"
+#: One for each line of a picture; after Okabe and Ito, distinct for colour-blind readers.
+SERIES = ("#0b6fb3", "#d98c00", "#08966d", "#b8629a", "#4aa3d6", "#7a6a00")
+#: Lines that lie on each other stay visible, and more lines than there are colours distinct.
+DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--rule", PAGE: "--page", ALARM: "--alarm"} | {
+    colour: f"--series-{index}" for index, colour in enumerate(SERIES)
+}
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rewindnet",
+    "font.size": 9.0,
+    "axes.titlesize": 9.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "lines.linewidth": 1.6,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Figures made inside look alike, and like nothing that the caller's own settings say."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of this size in inches with one pair of axes; call it inside `style`."""
+    drawn = Figure((width, height), layout="constrained")
+    drawn.patch.set_visible(False)
+    axes = drawn.add_subplot()
+    axes.patch.set_visible(False)
+    return drawn, axes
+
+
+def line_look(index: int) -> dict[str, object]:
+    """Colour and dashes of line number `index`."""
+    return {"color": SERIES[index % len(SERIES)], "linestyle": DASHES[index % len(DASHES)]}
+
+
+def log_axis(axes: Axes) -> None:
+    """A logarithmic y axis with numbers that a person reads."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high / low < 30:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="y", which="minor", length=0)
+
+
+def plain(value: float) -> str:
+    """0.01 rather than 10⁻²; a power of ten where the zeros would be many."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:g}"
+    mantissa, exponent = f"{value:.0e}".split("e")
+    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return power if mantissa == "1" else f"{mantissa}·{power}"
+
+
+def inline(drawn: Figure, name: str, description: str, tight: bool = False) -> str:
+    """The figure as an <svg> element for the inside of an HTML page.
+
+    Args:
+        drawn: the figure.
+        name: unique on the page; every id inside begins with it.
+        description: for readers who hear the page.
+        tight: cut off what is empty around it, and make room for what hangs over.
+    """
+    buffer = io.StringIO()
+    drawn.savefig(buffer, format="svg", bbox_inches="tight" if tight else None, pad_inches=0.03, dpi=150)
+    text = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
+    text = text[text.index("<svg") :]
+    view = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
+    width, height = (float(side) for side in view.groups()) if view else (0.0, 0.0)
+    opening = (
+        f'<svg role="img" aria-label="{escape(description)}" viewBox="0 0 {width:.5g} {height:.5g}" '
+        f'style="aspect-ratio: {width:.5g} / {height:.5g}">'
+    )
+    text = opening + text[text.index(">") + 1 :]
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
+    text = re.sub(r'<g id="[a-z_.A-Z]+\d*">', "<g>", text)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = re.sub(r"\s*font-family: [^;\"]+;?", "", text)
+    text = re.sub(r'( d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), text)
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    return re.sub(r"\s*\n\s*", " ", text)
