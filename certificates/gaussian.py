@@ -5,6 +5,7 @@ Two Gaussians N(c, Σ) and N(c', Σ) with μ = ‖Σ^{-1/2}(c − c')‖ are (ε
 differential privacy", Eq. 6; valid for every ε ≥ 0.
 """
 
+from collections.abc import Callable
 from math import exp, expm1, inf, isfinite, log, sqrt
 
 from scipy.optimize import brentq
@@ -13,27 +14,32 @@ from scipy.special import log_ndtr
 from certificates.errors import CertificateError
 
 _LARGEST_MU = 1e8
+#: Beyond these, numbers mean nothing and floating point runs out.
+_LARGEST_EPSILON, _SMALLEST_DELTA = 1e12, 1e-300
+_TO_THE_LAST_DIGITS = {"xtol": 1e-300, "rtol": 1e-14, "maxiter": 1000}
 
 
 def check_epsilon(epsilon: float) -> float:
-    """The ε given, if it is a positive finite number.
+    """The ε given, if it is a positive number of at most 10¹².
 
     Raises:
         CertificateError: otherwise.
     """
-    if not (isfinite(epsilon) and epsilon > 0):
-        raise CertificateError(f"epsilon must be a positive number, not {epsilon}")
+    if not 0 < epsilon <= _LARGEST_EPSILON:
+        raise CertificateError(f"epsilon must be a positive number of at most {_LARGEST_EPSILON:g}, not {epsilon}")
     return float(epsilon)
 
 
 def check_delta(delta: float) -> float:
-    """The δ given, if it lies strictly between 0 and 1.
+    """The δ given, if it lies strictly between 0 and 1 and is at least 10⁻³⁰⁰.
 
     Raises:
         CertificateError: otherwise.
     """
-    if not 0 < delta < 1:
-        raise CertificateError(f"delta must lie strictly between 0 and 1, not {delta}")
+    if not _SMALLEST_DELTA <= delta < 1:
+        raise CertificateError(
+            f"delta must lie strictly between 0 and 1 (and not below {_SMALLEST_DELTA:g}), not {delta}"
+        )
     return float(delta)
 
 
@@ -44,6 +50,8 @@ def delta_of(mu: float, epsilon: float) -> float:
     if not isfinite(mu):
         return 1.0
     first = float(log_ndtr(mu / 2 - epsilon / mu))
+    if first == -inf:
+        return 0.0
     second = float(epsilon + log_ndtr(-mu / 2 - epsilon / mu))
     # The difference of two nearly equal terms keeps its digits in this form.
     return exp(first) * -expm1(min(second - first, 0.0))
@@ -57,9 +65,10 @@ def mu_of(epsilon: float, delta: float) -> float:
     """
     check_epsilon(epsilon)
     check_delta(delta)
-    root = float(brentq(lambda mu: delta_of(mu, epsilon) - delta, 1e-12, _LARGEST_MU, xtol=1e-300, rtol=1e-14))
-    # brentq may stop on either side of the root; the safe side is the smaller distance.
-    return root if delta_of(root, epsilon) <= delta else root * (1 - 1e-13)
+    # δ(ε; μ) ≤ δ(0; μ) ≤ μ/√(2π), so that μ = δ is always below the root.
+    lowest = min(1e-12, delta)
+    root = float(brentq(lambda mu: delta_of(mu, epsilon) - delta, lowest, _LARGEST_MU, **_TO_THE_LAST_DIGITS))
+    return _safe(root, -1, lambda mu: delta_of(mu, epsilon) <= delta)
 
 
 def epsilon_of(mu: float, delta: float) -> float:
@@ -74,8 +83,16 @@ def epsilon_of(mu: float, delta: float) -> float:
     if delta_of(mu, 0.0) <= delta:
         return 0.0
     ceiling = mu * mu / 2 + mu * sqrt(2 * log(1 / delta)) + 1
-    root = float(brentq(lambda epsilon: delta_of(mu, epsilon) - delta, 0.0, ceiling, xtol=1e-300, rtol=1e-14))
-    return root if delta_of(mu, root) <= delta else root * (1 + 1e-13)
+    root = float(brentq(lambda epsilon: delta_of(mu, epsilon) - delta, 0.0, ceiling, **_TO_THE_LAST_DIGITS))
+    return _safe(root, +1, lambda epsilon: delta_of(mu, epsilon) <= delta)
+
+
+def _safe(root: float, side: int, holds: Callable[[float], bool]) -> float:
+    """The nearest number to the root, below (−1) or above it (+1), that holds: brentq may stop on either side."""
+    margin = 1e-15
+    while not holds(root):
+        root, margin = root * (1 + side * margin), 2 * margin
+    return root
 
 
 def textbook_sigma(epsilon: float, delta: float) -> float:

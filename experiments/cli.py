@@ -34,27 +34,24 @@ def _refuse(problem: object) -> NoReturn:
 @app.command()
 def run(scenario: ScenarioFile, settings: Settings = None, out: Out = None, force: Force = False) -> None:
     """Learn, delete, unlearn with every listed method, certify and audit."""
-    from experiments import launch
-
-    try:
-        violations = launch.run_scenario(scenario, settings or [], out, force)
-    except launch.BAD_INPUT as problem:
-        _refuse(problem)
-    for sentence in violations:
-        typer.echo(f"rewindnet: {sentence}", err=True)
-    if violations:
-        raise typer.Exit(1)
+    _launch("run_scenario", scenario, settings, out, force)
 
 
 @app.command()
 def sweep(scenario: ScenarioFile, settings: Settings = None, out: Out = None, force: Force = False) -> None:
     """Run every combination of comma-separated settings; finished runs are skipped."""
+    _launch("sweep_scenario", scenario, settings, out, force)
+
+
+def _launch(command: str, scenario: Path, settings: list[str] | None, out: Path | None, force: bool) -> None:
     from experiments import launch
 
     try:
-        violations = launch.sweep_scenario(scenario, settings or [], out, force)
+        violations: list[str] = getattr(launch, command)(scenario, settings or [], out, force)
     except launch.BAD_INPUT as problem:
         _refuse(problem)
+    except launch.RunError as problem:
+        violations = [str(problem)]
     for sentence in violations:
         typer.echo(f"rewindnet: {sentence}", err=True)
     if violations:

@@ -162,7 +162,7 @@ def _record(path: Path) -> Json:
 
 
 def _rows(file: Path) -> list[Json]:
-    rows = _json(file).get("rows")
+    rows: list[Json] = _json(file).get("rows") or []
     whole = isinstance(rows, list) and all(isinstance(row, dict) and {"index", "method"} <= set(row) for row in rows)
     if not whole or not rows:
         raise FolderError(f"{file} is damaged: it holds no rows of a table")

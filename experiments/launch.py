@@ -1,11 +1,17 @@
 """Commands that run scenarios: one, or a grid of them."""
 
+import os
+import re
 from collections.abc import Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from yaml import safe_dump
 
 from certificates import CertificateError
 from clients.data import DataError
@@ -16,10 +22,11 @@ from clients.models import ModelError
 from clients.partitions import PartitionError
 from experiments import table
 from experiments.assemble import assemble
+from experiments.folder import FolderError, read_folder, state
 from experiments.recorder import check_target
 from experiments.registries import ScenarioError
 from experiments.run import Progress, Result, run
-from experiments.scenario import Scenario, load
+from experiments.scenario import Scenario, load, parse_yaml
 from topologies import TopologyError
 
 #: What a user can get wrong: each a sentence.
@@ -28,12 +35,17 @@ BAD_INPUT = (
     DataError,
     DeletionError,
     FeatureError,
+    FolderError,
     MethodError,
     ModelError,
     PartitionError,
     ScenarioError,
     TopologyError,
 )
+
+
+#: Characters in a line of output that goes to no terminal.
+_PAGE = 240
 
 
 class RunError(RuntimeError):
@@ -67,11 +79,83 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
     """
     scenario = load(path, settings)
     folder = out or Path("runs") / scenario.name
-    console = Console()
+    console = _console()
     result = _run(scenario, folder, force, console)
     table.show(result.rows, console, title=_title(scenario))
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     return result.violations
+
+
+def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool) -> list[str]:
+    """`rewindnet sweep`: every combination of the settings' values, each in a folder of its own, one table at the end.
+
+    A finished run of the very same scenario is not run again; an incomplete one is run anew.
+
+    Raises:
+        one of BAD_INPUT: about any of the scenarios, before the first is run.
+        RunError: if a run began and could not be finished; the others are left as they are.
+    """
+    grid = [_values(setting) for setting in settings]
+    points = [dict(zip((key for key, _ in grid), values, strict=True)) for values in product(*(of for _, of in grid))]
+    scenarios = [load(path, [f"{key}={value}" for key, value in point.items()]) for point in points]
+    folder = out or Path("runs") / f"{scenarios[0].name}-sweep"
+    places = [
+        folder / (",".join(f"{key}={_plain(value)}" for key, value in point.items()) or "run") for point in points
+    ]
+    todo = [at for at, place in enumerate(places) if not _finished(place, scenarios[at])]
+    for at in todo:
+        check_target(places[at], force or state(places[at]) == "incomplete")
+        assemble(scenarios[at])
+    console, violations = _console(), []
+    for at in todo:
+        console.print(f"{places[at].name} ({todo.index(at) + 1} of {len(todo)})", highlight=False, soft_wrap=True)
+        violations += _run(scenarios[at], places[at], True, console).violations
+    rows = [
+        {**row, "point": point}
+        for point, place in zip(points, places, strict=True)
+        for row in read_folder(place).summary
+    ]
+    keys = [key for key, of in grid if len(of) > 1] or [key for key, _ in grid]
+    first = [(key, partial(_at_point, key=key)) for key in keys]
+    table.show(rows, console, title=f"{scenarios[0].name}: {len(points)} runs", first=first)
+    console.print(f"run folders: {folder}", highlight=False, soft_wrap=True)
+    return violations or [f"{place}: a certificate does not hold" for place in places if not _all_hold(place)]
+
+
+def _values(setting: str) -> tuple[str, list[Any]]:
+    """`key=a,b` as its key and its values; commas inside brackets and braces belong to a value."""
+    key, equals, text = setting.partition("=")
+    if not equals:
+        raise ScenarioError(f"settings are written key=value,value; not {setting!r}")
+    values = parse_yaml(f"[{text}]")
+    if not isinstance(values, list) or not values:
+        raise ScenarioError(f"{key} has no values in {setting!r}")
+    return key, [
+        safe_dump(value, default_flow_style=True, width=10**6).strip().removesuffix("...").strip() for value in values
+    ]
+
+
+def _plain(value: str) -> str:
+    """A value as part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-")
+
+
+def _finished(place: Path, scenario: Scenario) -> bool:
+    return state(place) == "complete" and (place / "scenario.yaml").read_text(encoding="utf-8") == scenario.to_yaml()
+
+
+def _all_hold(place: Path) -> bool:
+    return all(row["holds"] for row in read_folder(place).summary)
+
+
+def _at_point(row: table.Row, key: str) -> str:
+    return str(row["point"][key])
+
+
+def _console() -> Console:
+    """The terminal as wide as it is; a file or a pipe as wide as the table."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=_PAGE)
 
 
 def _run(scenario: Scenario, folder: Path, force: bool, console: Console) -> Result:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from certificates import Audit, Certificate
+from certificates import Audit, Certificate, CertificateError
 from experiments import report_words as words
 from experiments import table
 from experiments.folder import FolderError, RunFolder, read_folder
@@ -29,7 +29,7 @@ def write_report(folder: Path) -> Path:
     run = read_folder(folder)
     try:
         page = _page(run)
-    except (KeyError, TypeError) as problem:
+    except (LookupError, TypeError, CertificateError) as problem:
         raise FolderError(f"{folder} is damaged: a record of it lacks what the report needs ({problem})") from problem
     path = folder / "report.html"
     beside = path.with_name(path.name + ".part")
@@ -59,7 +59,8 @@ def _page(run: RunFolder) -> str:
 def _title(run: RunFolder) -> str:
     name, version = escape(str(run.record["name"])), escape(str(run.record["versions"]["rewindnet"]))
     started, seed = escape(str(run.record["started"])[:10]), escape(str(run.record["seed"]))
-    return f'<h1>{name}</h1><p class="subtitle">Unlearning report by rewindnet {version}; run of {started}, seed {seed}</p>'
+    by = f"Unlearning report by rewindnet {version}; run of {started}, seed {seed}"
+    return f'<h1>{name}</h1><p class="subtitle">{by}</p>'
 
 
 def _verdict(run: RunFolder) -> str:
@@ -109,7 +110,7 @@ def _network(run: RunFolder) -> str:
         f"most by which its model may differ from the retrained one, under method {index} ({certificate.method}).",
         f"The influence has mixed: every node carries about the same, {e.max():.3g}."
         if is_even(e)
-        else f"Sensitivity falls from {e.max():.3g} at the most exposed node to {e.min():.3g} at the least.",
+        else f"Sensitivity falls from {e.max():.3g} at the most exposed node to {e[e > 0].min():.3g} at the least.",
     ]
     if not e.all():
         caption.append(f"The influence cannot have reached the {np.sum(e == 0)} hollow nodes.")
@@ -143,7 +144,7 @@ def _audits(run: RunFolder) -> str:
 def _curves(run: RunFolder) -> str:
     caption = [
         "Unlearning begins at the round that a method goes back to. Noise added to a checkpoint shows at once and then "
-        "heals; noise added to the result comes after the last round and is not seen here, but in the table."
+        "heals; noise added to the result comes after the descent, and shows here only if gossip rounds follow."
     ]
     return _section("curves", "How learning went", _figure(curves(run), caption, "pair"))
 

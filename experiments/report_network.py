@@ -1,5 +1,7 @@
 """The picture of the network: how far the deletion reached, node by node."""
 
+from typing import Any
+
 import matplotlib
 import networkx as nx
 import numpy as np
@@ -83,7 +85,7 @@ def _nodes(drawn: Figure, axes: Axes, places: NDArray[np.float64], sensitivity: 
     reached = sensitivity > 0
     norm, ticks = _scale(sensitivity[reached])
     size = float(np.clip(2600 / len(places), 20, 170))
-    look = {"s": size, "linewidths": 0.5 if len(places) > _SMALL else 1.0, "zorder": 2}
+    look: dict[str, Any] = {"s": size, "linewidths": 0.5 if len(places) > _SMALL else 1.0, "zorder": 2}
     axes.scatter(*places[~reached].T, facecolors=PAGE, edgecolors=MUTED, **look)
     colours = _colours()
     axes.scatter(*places[reached].T, facecolors=colours(norm(sensitivity[reached])), edgecolors=PAGE, **look)

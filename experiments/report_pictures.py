@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -14,21 +15,23 @@ from certificates import Audit, Certificate, CertificateError, Claim, Learning, 
 from experiments.folder import RunFolder
 from experiments.report_svg import ALARM, INK, MUTED, PAGE, SERIES, figure, inline, line_look, log_axis, style
 
-#: Sparse products, at most, that the picture of ε against depth may take, times the number of nodes.
-_WORK = 12_000_000
+#: Sparse products, at most, that the picture of ε against depth may take, times the number of nodes: some seconds.
+_WORK = 100_000_000
 _DEPTHS = 21
 
 
 def _label(index: int, certificate: Certificate) -> str:
     """A method's line in a legend."""
-    return f"{index} {certificate.method}: {certificate.bound}, {certificate.placement}, {certificate.view}"
+    noise = f"{certificate.placement} {certificate.allocation}"
+    settled = f", settle {certificate.settle}" if certificate.settle else ""
+    return f"{index} {certificate.method}: {certificate.bound}, {noise}{settled}, {certificate.view}"
 
 
 def depth(run: RunFolder) -> str:
     """ε against rewind depth, a line for every rewinding method with noise; empty if there is none."""
     _, learning = run.network
     lines = [
-        (index, certificate)
+        (index, certificate, certificate.epsilon)
         for index, (certificate, _) in enumerate(run.certified)
         if certificate.method == "r2d" and certificate.epsilon and any(certificate.sigma)
     ]
@@ -37,16 +40,16 @@ def depth(run: RunFolder) -> str:
     depths = _depths(learning, len(lines))
     with style():
         drawn, axes = figure(5.2, 3.0 + 0.17 * len(lines))
-        for at, (index, certificate) in enumerate(lines):
+        for at, (index, certificate, epsilon) in enumerate(lines):
             # Every line passes through the run's own depth, whatever the steps in between.
             own = sorted({*depths, certificate.rewound})
             epsilons = [_epsilon_at(learning, certificate, K) for K in own]
             look = line_look(at)
             shares = [K / certificate.rounds for K in own]
             axes.plot(shares, [e or np.nan for e in epsilons], **look, label=_label(index, certificate))
-            axes.axhline(certificate.epsilon, color=look["color"], linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
+            axes.axhline(epsilon, color=look["color"], linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
             share = certificate.rewound / certificate.rounds
-            axes.plot([share], [certificate.epsilon], "o", color=look["color"], markeredgecolor=PAGE, markersize=7)
+            axes.plot([share], [epsilon], "o", color=look["color"], markeredgecolor=PAGE, markersize=7)
         log_axis(axes)
         axes.set_xlim(-0.02, 1.02)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -141,7 +144,7 @@ def _hop_ticks(axes: Axes, hops: NDArray[np.int64]) -> None:
     shown, last = [], -np.inf
     for start, end in zip(starts, ends, strict=True):
         middle = (start + end - 1) / 2
-        if middle - last >= len(hops) / 12:
+        if middle - last >= len(hops) / 22:
             shown.append((middle, str(hops[start])))
             last = middle
     axes.grid(visible=False, axis="x")
@@ -172,7 +175,7 @@ def _curve(phases: dict[str, list[tuple[int, float]]], name: str, ylabel: str, p
     drawn, axes = figure(4.6, 2.9 + 0.17 * -(-len(phases) // 3))
     unlearning: Sequence[str] = [phase for phase in phases if phase not in ("learn", "retrain")]
     for phase, points in phases.items():
-        look = {"color": INK if phase == "learn" else MUTED, "linestyle": "solid" if phase == "learn" else (0, (5, 2))}
+        look: dict[str, Any] = {"color": INK} if phase == "learn" else {"color": MUTED, "linestyle": (0, (5, 2))}
         look = line_look(unlearning.index(phase)) if phase in unlearning else look
         rounds, values = zip(*points, strict=True)
         axes.plot(rounds, values, **look, label=phase.replace("-", " ", 1), zorder=2.5 if phase in unlearning else 2)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--rule", PAGE: "--page", ALARM: "--alarm"} | {
     colour: f"--series-{index}" for index, colour in enumerate(SERIES)
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rewindnet",
     "font.size": 9.0,
@@ -65,7 +66,7 @@ def figure(width: float, height: float) -> tuple[Figure, Axes]:
     return drawn, axes
 
 
-def line_look(index: int) -> dict[str, object]:
+def line_look(index: int) -> dict[str, Any]:
     """Colour and dashes of line number `index`."""
     return {"color": SERIES[index % len(SERIES)], "linestyle": DASHES[index % len(DASHES)]}
 

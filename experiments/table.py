@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -29,11 +30,13 @@ def _share(row: Row, which: str) -> str:
     return f"{100 * row['cost_share'][which]:.0f} %"
 
 
+Column = tuple[str, Callable[[Row], str]]
+
 #: Heading and content of every column.
-COLUMNS: Sequence[tuple[str, Callable[[Row], str]]] = (
+COLUMNS: Sequence[Column] = (
     ("method", lambda row: row["method"] + (f" {100 * row['rewind']:.0f} %" if row["method"] == "r2d" else "")),
     ("bound", lambda row: row["bound"] if row["sigma"] or row["epsilon_claimed"] is not None else ""),
-    ("noise", lambda row: f"{row['placement']}, {row['allocation']}" if row["sigma"] else "none"),
+    ("noise", lambda row: f"{row['placement']} {row['allocation']}" if row["sigma"] else "none"),
     ("view", lambda row: row["view"]),
     ("ε claimed", lambda row: epsilon(row["epsilon_claimed"])),
     ("ε sound", lambda row: epsilon(row["epsilon_sound"]) + ("*" if row["conditional"] else "")),
@@ -47,6 +50,9 @@ COLUMNS: Sequence[tuple[str, Callable[[Row], str]]] = (
     ("bytes", lambda row: _share(row, "bytes")),
     ("time", lambda row: _share(row, "seconds")),
 )
+_WORDS = ("method", "bound", "noise", "view")
+#: What a narrow terminal does without, first to go first.
+_EXPENDABLE = ("time", "bytes", "retain %", "σ", "ε claimed", "distance", "forget %", "noise", "bound", "gradients")
 
 
 def legend(rows: Sequence[Row]) -> list[str]:
@@ -65,25 +71,32 @@ def legend(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def show(
-    rows: Sequence[Row], console: Console, title: str, first: Sequence[tuple[str, Callable[[Row], str]]] = ()
-) -> None:
-    """Print the table and its legend."""
+def show(rows: Sequence[Row], console: Console, title: str, first: Sequence[Column] = ()) -> None:
+    """Print the table and its legend; a terminal too narrow for all columns gets the most important ones."""
     table = Table(title=title, title_justify="left", header_style="bold", expand=False)
-    columns = (*first, *COLUMNS)
-    for at, (heading, _) in enumerate(columns):
-        table.add_column(heading, justify="left" if at < 4 + len(first) else "right", overflow="fold")
+    columns, left_out = _fitting((*first, *COLUMNS), rows, console.width)
+    words = {*_WORDS, *(heading for heading, _ in first)}
+    for heading, _ in columns:
+        table.add_column(heading, justify="left" if heading in words else "right", no_wrap=True)
     for row in rows:
         style = "bold red" if not row["holds"] else ""
         table.add_row(*(content(row) for _, content in columns), style=style)
     console.print(table)
+    if left_out:
+        console.print(f"left out for want of room: {', '.join(left_out)}", style="dim", highlight=False)
     for line in legend(rows):
-        console.print(line, style="dim", highlight=False)
+        console.print(line, style="dim", highlight=False, soft_wrap=True)
 
 
-def markdown(rows: Sequence[Row], first: Sequence[tuple[str, Callable[[Row], str]]] = ()) -> str:
-    """The table for a document."""
-    columns = (*first, *COLUMNS)
-    lines = [[heading for heading, _ in columns], ["---"] * len(columns)]
-    lines += [[content(row) for _, content in columns] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _fitting(columns: Sequence[Column], rows: Sequence[Row], width: int) -> tuple[list[Column], list[str]]:
+    """The columns that a terminal of this width can show side by side, and the headings of the others."""
+    widths = {
+        heading: max(cell_len(text) for text in (heading, *map(content, rows))) + 3 for heading, content in columns
+    }
+    left_out: list[str] = []
+    for heading in _EXPENDABLE:
+        if sum(widths.values()) + 1 <= width:
+            break
+        del widths[heading]
+        left_out.append(heading)
+    return [column for column in columns if column[0] in widths], left_out

@@ -1,0 +1,112 @@
+"""Small networks to hold the certificates against."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+import topologies
+from certificates import Constant, Learning
+from clients.block import make_block
+from clients.models import Logistic, Model, Sigmoid
+from simulator.simulation import Simulation, Trajectory
+from simulator.wire import InProcess
+from topologies import Static
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a drawn case is made of."""
+
+    family: str
+    nodes: int
+    mixing: str
+    order: str
+    model: str
+    l2: float
+    step: float
+    local_steps: int
+    rounds: int
+    client: int
+    deleted: str
+    sizes: tuple[int, ...]
+    dtype: str
+    seed: int
+    precision: str = "fast"
+    spread: float = 1.0
+
+    def simulation(self) -> Simulation:
+        """Clients with data of their own kind each, so that the network never agrees by accident."""
+        rng = np.random.default_rng(self.seed)
+        total, features, classes = sum(self.sizes), 5, 3
+        x = rng.standard_normal((total, features)) + self.spread * np.repeat(
+            rng.standard_normal((self.nodes, features)), self.sizes, axis=0
+        )
+        x /= np.linalg.norm(x, axis=1, keepdims=True) * (1 + 1e-6)
+        y = rng.integers(0, classes, total)
+        ends = np.cumsum(self.sizes)
+        shards = [np.arange(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
+        model: Model = {"logistic": Logistic, "sigmoid": Sigmoid}[self.model](features, classes, l2=self.l2)
+        constants = model.constants(Constant(1.0, "proven"))
+        full = make_block(
+            model,
+            torch.from_numpy(x).to(getattr(torch, self.dtype)),
+            y,
+            shards,
+            step_size=self.step / constants.L.value,
+            local_steps=self.local_steps,
+            node_by_node=self.precision == "exact",
+        )
+        n = self.sizes[self.client]
+        m = {"one": 1, "half": max(1, n // 2), "all": n}[self.deleted]
+        forget = {self.client: np.sort(rng.choice(n, m, replace=False)).astype(np.int64)}
+        graph = topologies.build(self.family, self.nodes, self.seed)
+        weights = topologies.mix(self.mixing, graph)
+        return Simulation(
+            full=full,
+            retained=full.without(forget),
+            forget=forget,
+            mixing=Static(graph, weights),
+            order=self.order,  # type: ignore[arg-type]
+            wire=InProcess(self.precision),  # type: ignore[arg-type]
+            constants=constants,
+            rounds=self.rounds,
+            seed=self.seed,
+        )
+
+
+def learn_and_retrain(network: Network, extra: int = 0) -> tuple[Simulation, Trajectory, Trajectory, Learning]:
+    """Learning and retraining with every checkpoint kept."""
+    simulation = network.simulation()
+    learned, learning = simulation.learn(range(network.rounds + 1))
+    oracle = simulation.retrain(network.rounds + extra, range(network.rounds + extra + 1))
+    return simulation, learned, oracle, learning
+
+
+@st.composite
+def networks(draw: st.DrawFn, **fixed: object) -> Network:
+    """Random graphs, partitions, orders, models (regimes), step sizes and deletions."""
+    nodes = draw(st.integers(2, 9))
+    families = ["path", "star", "complete", "ring", "erdos-renyi", "barabasi-albert"]
+    family = draw(st.sampled_from(families if nodes > 3 else ["path", "complete"]))
+    rules = ["metropolis-hastings", "max-degree", "lazy-metropolis-hastings"] + ["uniform"] * (family == "complete")
+    case: dict[str, object] = {
+        "family": family,
+        "nodes": nodes,
+        "mixing": draw(st.sampled_from(rules)),
+        "order": draw(st.sampled_from(["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"])),
+        "model": draw(st.sampled_from(["logistic", "sigmoid"])),
+        "l2": draw(st.sampled_from([0.0, 1e-4, 0.1, 1.0])),
+        "step": draw(st.sampled_from([0.1, 0.5, 1.0, 1.9, 2.5])),
+        "local_steps": draw(st.integers(1, 3)),
+        "rounds": draw(st.integers(1, 12)),
+        "client": draw(st.integers(0, nodes - 1)),
+        "deleted": draw(st.sampled_from(["one", "half", "all"])),
+        "sizes": tuple(draw(st.lists(st.integers(1, 30), min_size=nodes, max_size=nodes))),
+        "dtype": draw(st.sampled_from(["float64", "float64", "float32"])),
+        "seed": draw(st.integers(0, 2**31)),
+        "precision": draw(st.sampled_from(["fast", "exact"])),
+        "spread": draw(st.sampled_from([0.0, 1.0, 5.0])),
+    }
+    return Network(**{**case, **fixed})  # type: ignore[arg-type]

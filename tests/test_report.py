@@ -1,0 +1,267 @@
+"""The report is a whole page that needs nothing else, and bad folders are refused with a sentence."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.assemble import assemble
+from experiments.folder import FolderError, read_folder, state
+from experiments.report import write_report
+from experiments.report_svg import plain
+from experiments.run import run
+from experiments.scenario import resolve
+from experiments.table import COLUMNS
+
+_VOID = {"meta", "br", "hr", "img", "link", "input"}
+_SECTIONS = ["verdict", "scenario", "table", "network", "depth", "audits", "curves", "certificates", "provenance"]
+_SCENARIO = {
+    "name": "tiny",
+    "seed": 3,
+    "partition": {"clients": 8},
+    "topology": {"kind": "ring"},
+    "learning": {"rounds": 4},
+    "deletion": {"client": 2, "samples": 5},
+    "unlearning": [
+        {"method": "r2d", "rewind": 0.5, "bound": "instance"},
+        {"method": "r2d", "view": "transcript:all", "placement": "rewind", "allocation": "optimal"},
+        {"method": "warm-start"},
+        {"method": "retrain"},
+        {"method": "do-nothing"},
+    ],
+}
+
+
+class _Page(HTMLParser):
+    """Every tag that opens closes; collects ids, links and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.text = ""
+        self.tags: set[str] = set()
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("href", "src", "xlink:href"):
+                self.references.append(value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    run(assemble(resolve(_SCENARIO)), folder)
+    return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    """A run of its own for every test that damages one."""
+    return Path(shutil.copytree(finished, tmp_path / "tiny", ignore=shutil.ignore_patterns("report.html")))
+
+
+@pytest.fixture(scope="module")
+def text(finished: Path) -> str:
+    path = write_report(finished)
+    assert path == finished / "report.html"
+    assert not list(finished.glob("*.part"))
+    return path.read_text(encoding="utf-8")
+
+
+def _edit(file: Path, **values: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_the_page_has_every_section_in_order(text: str) -> None:
+    page = _Page(text)
+    assert [name for name in page.ids if name in _SECTIONS] == _SECTIONS
+    assert "8 clients hold 1,438 samples of digits" in page.text
+    assert "client 2 took back 5 of its" in page.text
+    assert "All certificates hold" in page.text
+    assert all(heading in page.text for heading, _ in COLUMNS)
+
+
+def test_the_page_needs_nothing_else(text: str) -> None:
+    page = _Page(text)
+    assert "http" not in text
+    assert "<!ENTITY" not in text
+    assert text.count("<!DOCTYPE") == 1
+    assert page.tags.isdisjoint({"script", "link", "iframe", "object", "img"})
+    assert all(reference.startswith(("#", "data:")) for reference in page.references)
+    assert "@import" not in text
+    assert all(inside.startswith("#") for inside in re.findall(r"url\(([^)]*)\)", text))
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(text: str) -> None:
+    page = _Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    wanted = {reference[1:] for reference in page.references if reference.startswith("#")}
+    assert wanted | set(re.findall(r"url\(#([^)]*)\)", text)) <= set(page.ids)
+
+
+def test_every_string_is_escaped(folder: Path) -> None:
+    nasty = 'a <b>bold</b> & "quoted" $name'
+    place = folder / "methods" / "4-do-nothing" / "certificate.json"
+    _edit(folder / "record.json", name=nasty, command=[nasty], versions={"rewindnet": nasty})
+    _edit(place, reason=nasty, assumptions=[nasty])
+    page = _Page(write_report(folder).read_text(encoding="utf-8"))
+    assert page.text.count(nasty) >= 6
+    assert "b" not in page.tags
+
+
+def test_there_is_a_panel_for_every_method_that_bounds_something(finished: Path, text: str) -> None:
+    bounded = [row["index"] for row in read_folder(finished).summary if row["sensitivity"] > 0]
+    assert bounded == [0, 1, 2, 4]
+    panels = re.search(r'<section id="audits">.*?</section>', text, re.DOTALL)
+    assert panels is not None
+    assert panels[0].count("<svg") == len(bounded)
+
+
+def test_the_reason_for_no_epsilon_is_given(finished: Path, text: str) -> None:
+    page = _Page(text)
+    reason = read_folder(finished).methods[4].certificate["reason"]
+    assert f"Nothing can be claimed against whoever sees any one released model: {reason}." in page.text
+
+
+def test_the_colours_follow_the_theme(text: str) -> None:
+    drawn = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
+    assert "var(--ink)" in drawn
+    assert "#000000" not in drawn
+    declared = set(re.findall(r"(--[a-z0-9-]+):", text))
+    assert set(re.findall(r"var\((--[a-z0-9-]+)\)", text)) <= declared
+
+
+def test_a_violation_jumps_to_the_eye(folder: Path) -> None:
+    place = folder / "methods" / "0-r2d"
+    bound = json.loads((place / "certificate.json").read_text())["sensitivity"]
+    measured = [2 * e for e in bound]
+    _edit(place / "audit.json", holds=False, divergence=measured, worst_node=2)
+    rows = json.loads((folder / "summary.json").read_text())["rows"]
+    rows[0]["holds"] = False
+    _edit(folder / "summary.json", rows=rows)
+    text = write_report(folder).read_text(encoding="utf-8")
+    page = _Page(text)
+    assert "1 of 5 certificates VIOLATED:" in page.text
+    assert f"node 2 diverged by {measured[2]:.6g}, its sensitivity is {bound[2]:.6g}" in page.text
+    assert "All certificates hold" not in page.text
+    assert "0 r2d: instance, output: VIOLATED" in page.text
+    assert '<tr class="violated">' in text
+
+
+def test_a_run_with_nothing_to_draw_still_has_a_page(tmp_path: Path) -> None:
+    scenario = _SCENARIO | {"unlearning": [{"method": "retrain"}], "learning": {"rounds": 1}}
+    run(assemble(resolve(scenario)), tmp_path / "run")
+    page = _Page(write_report(tmp_path / "run").read_text(encoding="utf-8"))
+    assert [name for name in page.ids if name in _SECTIONS] == _SECTIONS
+    assert "No rewinding method of this run carries noise." in page.text
+
+
+def test_reading_gives_back_what_was_written(finished: Path) -> None:
+    read = read_folder(finished)
+    assert state(finished) == "complete"
+    assert [method.place for method in read.methods][:2] == ["methods/0-r2d", "methods/1-r2d"]
+    assert read.scenario["learning"]["rounds"] == 4
+    assert {line["phase"] for line in read.metrics_lines()} >= {"learn", "retrain", "0-r2d"}
+    graph, learning = read.network
+    assert (len(graph), learning.rounds, int(learning.deleted[2])) == (8, 4, 5)
+    released = read.weights("methods/3-retrain/released")
+    retrained = read.weights("checkpoints/retrained-000004")
+    assert released is not None
+    assert retrained is not None
+    np.testing.assert_array_equal(released, retrained)
+    assert read.weights("methods/3-retrain/nothing") is None
+
+
+def test_what_is_no_run_folder_is_refused(tmp_path: Path) -> None:
+    assert state(tmp_path / "nowhere") is None
+    assert state(tmp_path) is None
+    with pytest.raises(FolderError, match=r"there is no folder .*nowhere"):
+        read_folder(tmp_path / "nowhere")
+    with pytest.raises(FolderError, match=r"is not a run folder: it holds no record\.json"):
+        read_folder(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderError, match="file is not a folder"):
+        read_folder(tmp_path / "file")
+
+
+def test_an_incomplete_run_is_refused(folder: Path) -> None:
+    _edit(folder / "record.json", state="incomplete")
+    assert state(folder) == "incomplete"
+    with pytest.raises(FolderError, match="is incomplete; run its scenario again with --force"):
+        write_report(folder)
+    assert not (folder / "report.html").exists()
+
+
+def test_an_unknown_format_is_refused(folder: Path) -> None:
+    _edit(folder / "record.json", format=99)
+    with pytest.raises(FolderError, match="of format 99; this version reads: 1"):
+        state(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("record.json", "{", r"record\.json is damaged: it is not JSON"),
+        ("summary.json", "[]", r"summary\.json is damaged: it is not a JSON object"),
+        ("summary.json", '{"rows": [{}]}', r"summary\.json is damaged: it holds no rows"),
+        ("summary.json", '{"rows": 3}', r"summary\.json is damaged: it holds no rows"),
+        ("scenario.yaml", "a: [", r"scenario\.yaml is damaged: it is not YAML"),
+        ("scenario.yaml", "name: x", "lacks what the report needs"),
+        ("topology.json", "{}", r"topology\.json is damaged: .*'nodes'"),
+        ("learning.json", "{}", r"learning\.json is damaged"),
+        ("metrics.jsonl", "{}\n{\n", r"line 2 of .*metrics\.jsonl is damaged|lacks what the report needs"),
+        ("methods/0-r2d/audit.json", "{}", "0-r2d is damaged: .*audit"),
+        ("methods/0-r2d/certificate.json", "{}", "0-r2d is damaged: .*certificate"),
+        ("methods/1-r2d/metrics.json", None, r"metrics\.json is missing from .*1-r2d"),
+    ],
+)
+def test_damage_is_named(folder: Path, name: str, content: str | None, sentence: str) -> None:
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_text(content)
+    with pytest.raises(FolderError, match=sentence):
+        write_report(folder)
+    assert not (folder / "report.html").exists()
+
+
+def test_a_view_that_does_not_exist_is_named(folder: Path) -> None:
+    _edit(folder / "methods/0-r2d/certificate.json", view="moon")
+    with pytest.raises(FolderError, match="unknown view 'moon'"):
+        write_report(folder)
+
+
+def test_damaged_weights_are_named(folder: Path) -> None:
+    (folder / "methods/0-r2d/released.safetensors").write_bytes(b"no weights")
+    with pytest.raises(FolderError, match=r"released\.safetensors is damaged"):
+        read_folder(folder).weights("methods/0-r2d/released")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (0.02, "0.02"), (1.0, "1"), (1e-5, "10⁻⁵"), (3e-7, "3·10⁻⁷"), (1e6, "10⁶")]
+)
+def test_numbers_on_axes_are_plain(value: float, text: str) -> None:
+    assert plain(value) == text

@@ -1,0 +1,235 @@
+"""The conscience of the project: what was measured never exceeds what was certified, at any node."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from networks import Network, learn_and_retrain, networks
+from scipy.sparse import csr_array
+
+from certificates import CertificateError, Constant, Learning, Regime, derive, local_growth, propagate
+from clients.orders import LEARNING_ORDERS
+from clients.steps import Descend, unlearning_program
+from simulator.engine import execute
+from simulator.simulation import divergence
+
+CASES = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+class One:
+    """A single machine."""
+
+    nodes = 1
+
+    def matrix(self, round: int) -> csr_array:
+        return csr_array(np.ones((1, 1)))
+
+
+class Everyone:
+    """Federated averaging over N clients."""
+
+    def __init__(self, nodes: int) -> None:
+        self.nodes = nodes
+
+    def matrix(self, round: int) -> csr_array:
+        return csr_array(np.full((self.nodes, self.nodes), 1 / self.nodes))
+
+
+def machine(
+    model: str, l2: float, *, n: int, m: int, eta: float, T: int, E: int = 1, mixing: object = None
+) -> Learning:
+    mixing = mixing or One()
+    N = mixing.nodes  # type: ignore[attr-defined]
+    deleted = np.zeros(N, dtype=np.int64)
+    deleted[0] = m
+    return Learning(
+        mixing=mixing,  # type: ignore[arg-type]
+        rounds=T,
+        step_size=eta,
+        local_steps=E,
+        order="adapt-then-combine",
+        constants=derive(model, Constant(1.0, "proven"), l2),
+        samples=np.full(N, n),
+        deleted=deleted,
+    )
+
+
+@CASES
+@given(case=networks(), share=st.floats(0, 1))
+def test_no_node_diverges_beyond_its_sensitivity(case: Network, share: float) -> None:
+    simulation, learned, oracle, learning = learn_and_retrain(case)
+    T = case.rounds
+    K = round(share * T)
+    order = LEARNING_ORDERS[case.order]
+    quiet = Descend(order, simulation.mixing, range(T - K, T))
+    unlearned = execute([quiet], simulation.retained, simulation.wire, learned.checkpoints[T - K])
+    at_rewind = divergence(learned.checkpoints[T - K], oracle.checkpoints[T - K])
+    at_output = divergence(unlearned, oracle.checkpoints[T])
+    for regime in learning.constants.regimes():
+        instance, worst = (
+            [propagate(learning, disturbed=T - K, quiet=q, bound=bound, regime=regime).total for q in (0, K)]
+            for bound in ("instance", "worst-case")
+        )
+        for measured, e, w in zip((at_rewind, at_output), instance, worst, strict=True):
+            assert np.all(measured <= e), (regime, measured, e)
+            # The worst case is never smaller, but for the rounding of the measured disturbances themselves.
+            assert np.all(e <= w * (1 + 1e-9)), (regime, e, w)
+
+
+@CASES
+@given(case=networks())
+def test_warm_start_is_covered(case: Network) -> None:
+    extra = 5
+    simulation, learned, oracle, learning = learn_and_retrain(case, extra)
+    T = case.rounds
+    further = Descend(LEARNING_ORDERS[case.order], simulation.mixing, range(T, T + extra))
+    unlearned = execute([further], simulation.retained, simulation.wire, learned.checkpoints[T])
+    measured = divergence(unlearned, oracle.checkpoints[T + extra])
+    for bound in ("instance", "worst-case"):
+        assert np.all(measured <= propagate(learning, disturbed=T, quiet=extra, bound=bound).total)
+
+
+@CASES
+@given(case=networks(), reached=st.integers(0, 3))
+def test_nodes_out_of_reach_are_identical_to_the_bit(case: Network, reached: int) -> None:
+    _, learned, oracle, learning = learn_and_retrain(case)
+    s = min(reached, case.rounds)
+    e = propagate(learning, disturbed=s, quiet=0).total
+    measured = divergence(learned.checkpoints[s], oracle.checkpoints[s])
+    assert np.all(measured[e == 0] == 0)
+
+
+@CASES
+@given(case=networks())
+def test_rewinding_everything_is_retraining_to_the_bit(case: Network) -> None:
+    simulation, learned, oracle, learning = learn_and_retrain(case)
+    simulation._descents.clear()  # retraining is remembered as such a descent; here it must be computed
+    assert not np.any(propagate(learning, disturbed=0, quiet=case.rounds).total)
+    from clients.methods import R2D
+
+    plan = R2D(rewind=1.0).plan(learning)
+    program = unlearning_program(
+        plan.release, LEARNING_ORDERS[case.order], simulation.mixing, learned.checkpoints, case.seed, 0
+    )
+    theta = execute(
+        (*program.approach, *program.finish), simulation.retained, simulation.wire, simulation.retained.blank()
+    )
+    assert np.array_equal(theta.numpy(), oracle.checkpoints[case.rounds].numpy())
+
+
+@CASES
+@given(
+    case=networks(model="logistic", step=0.4, deleted="one"),
+    share=st.floats(0, 1),
+)
+def test_the_topology_blind_bound_is_never_the_smaller(case: Network, share: float) -> None:
+    sizes = tuple(max(2, size) for size in case.sizes)
+    *_, learning = learn_and_retrain(replace(case, sizes=sizes))
+    K = round(share * case.rounds)
+    published = propagate(learning, disturbed=case.rounds - K, quiet=K, bound="published").total
+    for regime in learning.constants.regimes():
+        ours = propagate(learning, disturbed=case.rounds - K, quiet=K, bound="worst-case", regime=regime).total
+        assert np.all(ours <= published * (1 + 1e-12))
+
+
+@CASES
+@given(case=networks(dtype="float32"), share=st.sampled_from([0.0, 0.9, 1.0]))
+def test_single_precision_is_charged_for(case: Network, share: float) -> None:
+    """A certificate of the real-number bound alone would not cover the rounding of float32; the charged one does."""
+    many = replace(case, sizes=tuple(400 for _ in case.sizes), deleted="one", rounds=case.rounds + 8)
+    simulation, learned, oracle, learning = learn_and_retrain(many)
+    T = many.rounds
+    K = round(share * T)
+    quiet = Descend(LEARNING_ORDERS[case.order], simulation.mixing, range(T - K, T))
+    unlearned = execute([quiet], simulation.retained, simulation.wire, learned.checkpoints[T - K])
+    e = propagate(learning, disturbed=T - K, quiet=K, bound="instance")
+    measured = divergence(unlearned, oracle.checkpoints[T])
+    assert np.all(measured <= e.total)
+    assert np.all(e.rounding <= e.total)
+
+
+@pytest.mark.parametrize("T", [1, 7, 40])
+@pytest.mark.parametrize("K", [0, 1, 5])
+@pytest.mark.parametrize("eta", [0.1, 0.9])
+def test_closed_forms_of_one_machine(T: int, K: int, eta: float) -> None:
+    K = min(K, T)
+    n, m = 50, 3
+    smooth = machine("sigmoid", 0.0, n=n, m=m, eta=eta, T=T)
+    G, L = smooth.constants.G.value, smooth.constants.L.value
+    e = propagate(smooth, disturbed=T - K, quiet=K, regime="nonconvex").total[0]
+    assert e == pytest.approx(2 * m * G / (L * n) * ((1 + eta * L) ** T - (1 + eta * L) ** K), rel=1e-10, abs=1e-14)
+    paper = propagate(smooth, disturbed=T - K, quiet=K, bound="published").total[0]
+    h = ((1 + eta * L * n / (n - m)) ** (T - K) - 1) * (1 + eta * L) ** K
+    assert paper == pytest.approx(2 * m * G / (L * n) * h, rel=1e-10, abs=1e-14)
+    assert e <= paper * (1 + 1e-12)
+
+    convex = machine("logistic", 0.0, n=n, m=m, eta=eta, T=T)
+    G = convex.constants.G.value
+    e = propagate(convex, disturbed=T - K, quiet=K).total[0]
+    assert e == pytest.approx(2 * eta * m * G * (T - K) / n, rel=1e-10)
+
+    l2 = 0.3
+    strong = machine("logistic", l2, n=n, m=m, eta=eta, T=T)
+    gamma = 1 - eta * l2
+    e = propagate(strong, disturbed=T - K, quiet=K).total[0]
+    assert e == pytest.approx(
+        2 * m * strong.constants.G.value / (l2 * n) * gamma**K * (1 - gamma ** (T - K)), rel=1e-10
+    )
+
+
+@given(N=st.integers(2, 12), T=st.integers(1, 30), share=st.floats(0, 1), m=st.integers(1, 9))
+@settings(deadline=None)
+def test_uniform_averaging_is_one_machine_with_all_samples(N: int, T: int, share: float, m: int) -> None:
+    K = round(share * T)
+    n, eta = 10, 0.7
+    together = machine("logistic", 0.0, n=n, m=m, eta=eta, T=T, mixing=Everyone(N))
+    e = propagate(together, disturbed=T - K, quiet=K).total
+    G = together.constants.G.value
+    assert e == pytest.approx(np.full(N, 2 * eta * m * G * (T - K) / (N * n)), rel=1e-10)
+
+
+@given(E=st.integers(1, 5), T=st.integers(1, 10), eta=st.floats(0.05, 3.9))
+@settings(deadline=None)
+def test_local_steps_of_one_machine_are_rounds(E: int, T: int, eta: float) -> None:
+    many = propagate(machine("logistic", 0.2, n=20, m=2, eta=eta, T=T, E=E), disturbed=T, quiet=0).total
+    single = propagate(machine("logistic", 0.2, n=20, m=2, eta=eta, T=T * E), disturbed=T * E, quiet=0).total
+    assert many == pytest.approx(single, rel=1e-10)
+
+
+@pytest.mark.parametrize("regime", ["nonconvex", "convex", "strongly-convex"])
+def test_growth_of_a_local_step(regime: Regime) -> None:
+    for eta in (0.1, 1.0, 3.0, 6.0):
+        learning = machine("logistic", 0.1, n=10, m=1, eta=eta, T=1)
+        L, mu = learning.constants.L.value, 0.1
+        expected = {
+            "nonconvex": 1 + eta * L,
+            "convex": max(1.0, eta * L - 1),
+            "strongly-convex": max(abs(1 - eta * mu), abs(1 - eta * L)),
+        }[regime]
+        assert local_growth(learning, regime) == pytest.approx(expected)
+
+
+def test_weak_convexity_grows_less_than_no_convexity() -> None:
+    learning = machine("sigmoid", 0.02, n=10, m=1, eta=1.0, T=5)
+    weak, none = local_growth(learning, "weakly-convex"), local_growth(learning, "nonconvex")
+    assert 1 < weak < none
+
+
+def test_what_cannot_be_certified_is_refused() -> None:
+    learning = machine("logistic", 0.0, n=10, m=1, eta=1.0, T=5)
+    with pytest.raises(CertificateError, match="does not prove the regime 'strongly-convex'"):
+        propagate(learning, disturbed=5, quiet=0, regime="strongly-convex")
+    with pytest.raises(CertificateError, match="needs the ledger"):
+        propagate(learning, disturbed=5, quiet=0, bound="instance")
+    with pytest.raises(CertificateError, match="learning has 5 rounds"):
+        propagate(learning, disturbed=6, quiet=0)
+    with pytest.raises(CertificateError, match=r"step_size up to 2/L = 4"):
+        propagate(replace(learning, step_size=1e9, rounds=100), disturbed=100, quiet=0)
+    with pytest.raises(CertificateError, match=r"at most min\(1/L, n/\(2\(n−m\)L\)\) = 1\.1111"):
+        propagate(replace(learning, step_size=1.2), disturbed=5, quiet=0, bound="published")
+    with pytest.raises(CertificateError, match="deletes everything"):
+        propagate(replace(learning, deleted=np.array([10]), step_size=0.5), disturbed=5, quiet=0, bound="published")
+    with pytest.raises(CertificateError, match="11 of them cannot be deleted"):
+        replace(learning, deleted=np.array([11]))
