@@ -107,6 +107,7 @@ def row(index: int, certificate: Certificate, found: Audit, metrics: dict[str, A
         "bound": certificate.bound,
         "placement": certificate.placement,
         "allocation": certificate.allocation,
+        "settle": certificate.settle,
         "rewind": certificate.rewound / certificate.rounds,
         "rounds": certificate.descended,
         "sensitivity": max(certificate.sensitivity),

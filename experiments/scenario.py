@@ -233,14 +233,14 @@ class _Loader(yaml.SafeLoader):
     """YAML, with 1e-5 read as the number it is meant to be, and a key given twice refused."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = [key for at, key in enumerate(keys) if key in keys[:at]]
         if twice:
             raise ScenarioError(f"the key {twice[0]!r} is given twice (line {node.start_mark.line + 1})")
         return super().construct_mapping(node, deep=deep)
 
 
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 

@@ -30,13 +30,20 @@ def _share(row: Row, which: str) -> str:
     return f"{100 * row['cost_share'][which]:.0f} %"
 
 
+def _noise(row: Row) -> str:
+    if not row["sigma"]:
+        return "none"
+    settle = f" settle {row['settle']}" if row["settle"] else ""
+    return f"{row['placement']} {row['allocation']}{settle}"
+
+
 Column = tuple[str, Callable[[Row], str]]
 
 #: Heading and content of every column.
 COLUMNS: Sequence[Column] = (
     ("method", lambda row: row["method"] + (f" {100 * row['rewind']:.0f} %" if row["method"] == "r2d" else "")),
     ("bound", lambda row: row["bound"] if row["sigma"] or row["epsilon_claimed"] is not None else ""),
-    ("noise", lambda row: f"{row['placement']} {row['allocation']}" if row["sigma"] else "none"),
+    ("noise", _noise),
     ("view", lambda row: row["view"]),
     ("ε claimed", lambda row: epsilon(row["epsilon_claimed"])),
     ("ε sound", lambda row: epsilon(row["epsilon_sound"]) + ("*" if row["conditional"] else "")),

@@ -35,15 +35,19 @@ def objective(model, design, targets):
 
 def curvature(model, theta, design, targets):
     """The extreme eigenvalues of ∇²f."""
-    hessian = torch.func.hessian(objective(model, design, targets))(theta)
+    hessian = torch.autograd.functional.hessian(objective(model, design, targets), theta)
     eigenvalues = torch.linalg.eigvalsh(hessian)
     return float(eigenvalues[0]), float(eigenvalues[-1])
 
 
 def gradient_norms(model, theta, design, targets):
     """‖∇loss‖ of every sample, without the l2 term."""
-    each = torch.func.jacrev(lambda point: model.losses(point[None], design[None], targets[None])[0])(theta)
-    return each.norm(dim=1)
+
+
+    def losses(point):
+        return model.losses(point[None], design[None], targets[None])[0]
+
+    return torch.autograd.functional.jacobian(losses, theta).norm(dim=1)
 
 
 @st.composite
