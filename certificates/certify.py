@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 
 import numpy as np
 
@@ -30,16 +30,13 @@ def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
     noised = sensitivity_at_noise(learning, release, claim)
     start = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime)
     mu = mu_of_view(claim.view, noised.total, release, learning.mixing)
+    epsilon = epsilon_of(mu, claim.delta)
     reason = uncovered(claim.view, start.total, release)
-    if reason is None and not isfinite(mu):
-        node = int(np.argmax(np.where(release.sigma == 0, noised.total, -1.0)))
-        reason = (
-            f"node {node} carries no noise, and its model may still differ from the retrained one "
-            f"by up to {noised.total[node]:.4g}"
-        )
+    if reason is None and not isfinite(epsilon):
+        reason = _unhidden(noised.total, release.sigma)
     return Certificate(
         method=release.method,
-        epsilon=epsilon_of(mu, claim.delta) if reason is None else None,
+        epsilon=epsilon if reason is None else None,
         delta=claim.delta,
         claimed_epsilon=claim.claimed_epsilon,
         view=claim.view,
@@ -66,6 +63,20 @@ def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
         conditional=learning.constants.conditional,
         assumptions=_assumptions(learning, release, claim),
         reason=reason,
+    )
+
+
+def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
+    """Which node's difference no finite ε covers."""
+    bare = np.where(sigma == 0, sensitivity, 0.0)
+    if bare.any():
+        node, noise = int(np.argmax(bare)), "no noise"
+    else:
+        node = int(np.argmax(sensitivity / np.where(sigma > 0, sigma, 1.0)))
+        noise = f"too little noise (sigma {sigma[node]:.4g})"
+    return (
+        f"node {node} carries {noise}, and its model may still differ from the retrained one "
+        f"by up to {sensitivity[node]:.4g}"
     )
 
 
@@ -121,11 +132,11 @@ def claimed_epsilon(learning: Learning, release: Release, claim: Claim) -> float
     """The ε that the bound's own paper would print for this release; None if that is no number."""
     noised = sensitivity_at_noise(learning, release, claim).total
     mu = mu_of_view(claim.view, noised, release, learning.mixing)
-    if not isfinite(mu):
-        return None
-    if claim.bound == "published":
-        return textbook_epsilon(1 / mu, claim.delta) if mu > 0 else 0.0
-    return epsilon_of(mu, claim.delta)
+    if claim.bound == "published" and 0 < mu < inf:
+        claimed = textbook_epsilon(1 / mu, claim.delta)
+    else:
+        claimed = epsilon_of(mu, claim.delta)
+    return claimed if isfinite(claimed) else None
 
 
 def least_rewind(

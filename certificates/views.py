@@ -1,6 +1,6 @@
 """Who sees what: the distance μ between the two Gaussians that a view must tell apart."""
 
-from math import inf, sqrt
+from math import hypot, inf
 
 import numpy as np
 from scipy.sparse import csr_array, eye_array
@@ -36,7 +36,7 @@ def mu_of_view(view: str, distance: Vector, release: Release, mixing: Mixing) ->
     if release.placement == "output" and kind == "node":
         every = _node_views(distance, release, mixing)
         return float(every.max()) if node is None else float(every[node])
-    return sqrt(sum(_ratio(float(e), float(s)) ** 2 for e, s in zip(distance, release.sigma, strict=True)))
+    return _together(distance, release.sigma)
 
 
 def uncovered(view: str, start: Vector, release: Release) -> str | None:
@@ -70,11 +70,16 @@ def _node_views(distance: Vector, release: Release, mixing: Mixing) -> Vector:
     if release.settle == 0:
         return np.array([_ratio(float(e), float(s)) for e, s in zip(distance, release.sigma, strict=True)])
     if mixing.nodes > _LARGEST_SETTLED:
-        together = sqrt(sum(_ratio(float(e), float(s)) ** 2 for e, s in zip(distance, release.sigma, strict=True)))
-        return np.full(mixing.nodes, together)
+        return np.full(mixing.nodes, _together(distance, release.sigma))
     P = settled(release, mixing)
-    spread = np.sqrt(np.asarray(P.power(2) @ release.sigma**2))
+    largest = float(release.sigma.max()) or 1.0
+    spread = largest * np.sqrt(np.asarray(P.power(2) @ (release.sigma / largest) ** 2))
     return np.array([_ratio(float(e), float(s)) for e, s in zip(P @ distance, spread, strict=True)])
+
+
+def _together(distance: Vector, sigma: Vector) -> float:
+    """√(Σ_i (distance_i/σ_i)²), whatever the size of the numbers."""
+    return hypot(*(_ratio(float(e), float(s)) for e, s in zip(distance, sigma, strict=True)))
 
 
 def _ratio(distance: float, sigma: float) -> float:
@@ -93,4 +98,5 @@ def noise_shape(view: str, allocation: str, sensitivity: Vector, release: Releas
     if allocation == "uniform" or release.averaged or not np.any(sensitivity > 0):
         return np.ones_like(sensitivity)
     alone = release.placement == "output" and parse_view(view)[0] == "node"
-    return sensitivity.copy() if alone else np.sqrt(sensitivity)
+    relative = sensitivity / sensitivity.max()
+    return relative if alone else np.sqrt(relative)

@@ -130,9 +130,11 @@ def _values(setting: str) -> tuple[str, list[Any]]:
     values = parse_yaml(f"[{text}]")
     if not isinstance(values, list) or not values:
         raise ScenarioError(f"{key} has no values in {setting!r}")
-    return key, [
-        safe_dump(value, default_flow_style=True, width=10**6).strip().removesuffix("...").strip() for value in values
-    ]
+    texts = [safe_dump(value, default_flow_style=True, width=10**6) for value in values]
+    texts = [text.strip().removesuffix("...").strip() for text in texts]
+    if len(set(map(_plain, texts))) < len(texts):
+        raise ScenarioError(f"{key} has a value twice in {setting!r}")
+    return key, texts
 
 
 def _plain(value: str) -> str:

@@ -60,7 +60,8 @@ class Recorder:
         self.folder = folder
         scenario = experiment.scenario
         self._keep = scenario.record.weights
-        # Noise from the operating system is a secret; un-noised models on disk would give it away.
+        # Noise from the operating system is a secret. Un-noised models on disk would give it away, and so would models
+        # whose noise can be drawn again.
         self._secret = any(method.settings.get("noise_source") == "os" for method in scenario.unlearning)
         self._record: dict[str, Any] = {
             "format": FORMAT,
@@ -113,7 +114,7 @@ class Recorder:
         _write_json(self.folder / place / "certificate.json", certificate.to_record())
         _write_json(self.folder / place / "audit.json", audit.to_record())
         _write_json(self.folder / place / "metrics.json", dict(metrics))
-        self._weights(f"{place}/released", outcome.released, secret=False)
+        self._weights(f"{place}/released", outcome.released, secret=certificate.noise_source != "os")
         self._weights(f"{place}/centre", outcome.centre, secret=True)
 
     def finish(self, rows: list[dict[str, Any]]) -> None:

@@ -199,9 +199,9 @@ def test_local_steps_are_gradient_steps_and_each_is_witnessed(local_steps):
     assert torch.equal(theta, begun)
     assert [(round, step) for round, step, *_ in seen] == [(8, step) for step in range(local_steps)]
     for _, _, point, gradient in seen:
-        assert torch.equal(point, theta)
+        torch.testing.assert_close(point, theta, rtol=1e-14, atol=1e-14)
         assert torch.equal(gradient, block.gradient(point))
-        theta = theta - block.step_size * gradient
+        theta = point - block.step_size * gradient
     torch.testing.assert_close(found, theta, rtol=1e-14, atol=1e-14)
 
 

@@ -43,7 +43,6 @@ def curvature(model, theta, design, targets):
 def gradient_norms(model, theta, design, targets):
     """‖∇loss‖ of every sample, without the l2 term."""
 
-
     def losses(point):
         return model.losses(point[None], design[None], targets[None])[0]
 

@@ -20,7 +20,9 @@ def batches(draw):
     design = torch.stack([model.design(rows) for rows in x])
     targets = torch.from_numpy(model.targets(generator.integers(0, classes + 1, (b, n))))
     weight = torch.from_numpy(generator.uniform(0, 1, (b, n)) * (generator.uniform(0, 1, (b, n)) < 0.8))
-    theta = torch.from_numpy(generator.standard_normal((b, model.parameters))) * draw(st.sampled_from([0.01, 1.0, 30.0]))
+    theta = torch.from_numpy(generator.standard_normal((b, model.parameters))) * draw(
+        st.sampled_from([0.01, 1.0, 30.0])
+    )
     return model, theta, design, targets, weight
 
 
@@ -29,7 +31,10 @@ def batches(draw):
 def test_the_closed_form_is_the_derivative_of_the_losses(batch):
     model, theta, design, targets, weight = batch
     assert type(model).gradient is not Model.gradient
-    closed, derived = model.gradient(theta, design, targets, weight), Model.gradient(model, theta, design, targets, weight)
+    closed, derived = (
+        model.gradient(theta, design, targets, weight),
+        Model.gradient(model, theta, design, targets, weight),
+    )
     assert closed.shape == theta.shape
     torch.testing.assert_close(closed, derived, rtol=1e-10, atol=1e-10)
 
@@ -48,7 +53,9 @@ def test_samples_of_weight_zero_contribute_nothing_whatever_their_target(batch):
         alone = model.gradient(
             theta[row : row + 1], design[row : row + 1, own], targets[row : row + 1, own], weight[row : row + 1, own]
         )
-        torch.testing.assert_close(model.gradient(theta, design, targets, weight)[row], alone[0], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            model.gradient(theta, design, targets, weight)[row], alone[0], rtol=1e-12, atol=1e-12
+        )
 
 
 @settings(deadline=None, max_examples=30)

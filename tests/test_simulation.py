@@ -1,0 +1,158 @@
+"""The simulator against plain numpy, and its two precisions against each other."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from networks import Network, learn_and_retrain, networks
+from numpy.typing import NDArray
+
+import topologies
+from certificates import Release
+from clients.methods import R2D
+from simulator.wire import InProcess
+
+Array = NDArray[np.float64]
+
+
+def numpy_learning(case: Network, retained: bool) -> list[Array]:
+    """The same network, a node at a time, in plain numpy: multinomial logistic regression with full batches."""
+    simulation = case.simulation()
+    block = simulation.retained if retained else simulation.full
+    model = block.model
+    W = simulation.mixing.matrix(0).toarray()
+    data: dict[int, tuple[Array, NDArray[np.int64], Array]] = {}
+    for bucket in block.buckets:
+        for k, row in enumerate(bucket.rows.tolist()):
+            data[row] = (bucket.x[k].double().numpy(), bucket.y[k].numpy(), bucket.weight[k].double().numpy())
+
+    def descend(i: int, theta: Array) -> Array:
+        x, y, weight = data[i]
+        for _ in range(case.local_steps):
+            matrix = theta.reshape(3, -1)
+            scores = x @ matrix.T
+            p = np.exp(scores - scores.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+            p[np.arange(len(y)), y] -= 1
+            theta = theta - block.step_size * ((p * weight[:, None]).T @ x + model.l2 * matrix).ravel()
+        return theta
+
+    theta = np.zeros((case.nodes, model.parameters))
+    trajectory = [theta]
+    for _ in range(case.rounds):
+        if case.order == "adapt-then-combine":
+            theta = W @ np.stack([descend(i, theta[i]) for i in range(case.nodes)])
+        elif case.order == "combine-then-adapt":
+            mixed = W @ theta
+            theta = np.stack([descend(i, mixed[i]) for i in range(case.nodes)])
+        else:
+            theta = W @ theta + np.stack([descend(i, theta[i]) - theta[i] for i in range(case.nodes)])
+        trajectory.append(theta)
+    return trajectory
+
+
+@given(case=networks(model="logistic", dtype="float64"))
+@settings(max_examples=40, deadline=None)
+def test_learning_and_retraining_are_what_the_orders_say(case: Network) -> None:
+    _, learned, oracle, _ = learn_and_retrain(case)
+    for trajectory, retained in ((learned, False), (oracle, True)):
+        for t, expected in enumerate(numpy_learning(case, retained)):
+            np.testing.assert_allclose(trajectory.checkpoints[t].numpy(), expected, rtol=1e-9, atol=1e-11)
+
+
+@given(case=networks())
+@settings(max_examples=40, deadline=None)
+def test_fast_agrees_with_exact(case: Network) -> None:
+    tolerance = {"float64": 1e-11, "float32": 2e-4}[case.dtype]
+    fast, exact = (learn_and_retrain(replace(case, precision=precision))[1] for precision in ("fast", "exact"))
+    for t, theta in fast.checkpoints.items():
+        torch.testing.assert_close(theta, exact.checkpoints[t], rtol=tolerance, atol=tolerance)
+
+
+@given(case=networks(precision="exact"))
+@settings(max_examples=15, deadline=None)
+def test_exact_repeats_to_the_bit(case: Network) -> None:
+    one, other = (learn_and_retrain(case)[1] for _ in range(2))
+    assert all(torch.equal(one.checkpoints[t], other.checkpoints[t]) for t in one.checkpoints)
+
+
+@pytest.mark.parametrize("family", ["ring", "star", "complete", "erdos-renyi"])
+@pytest.mark.parametrize("nodes", [4, 40])
+def test_the_wire_is_a_product_with_the_mixing_matrix(family: str, nodes: int) -> None:
+    W = topologies.mix("metropolis-hastings", topologies.build(family, nodes, 1))
+    messages = torch.randn(nodes, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for precision in ("fast", "exact"):
+        wire = InProcess(precision)  # type: ignore[arg-type]
+        once = wire.combine(messages, W)
+        np.testing.assert_allclose(once.numpy(), W @ messages.numpy(), rtol=1e-12, atol=1e-14)
+        # The result may be sent on at once: it is not overwritten while it is read.
+        np.testing.assert_allclose(wire.combine(once, W).numpy(), W @ (W @ messages.numpy()), rtol=1e-12, atol=1e-14)
+
+
+CASE = Network(
+    "ring",
+    5,
+    "metropolis-hastings",
+    "adapt-then-combine",
+    "logistic",
+    1e-2,
+    1.0,
+    2,
+    10,
+    1,
+    "half",
+    (9,) * 5,
+    "float64",
+    3,
+)
+
+
+def test_placements_put_the_noise_where_they_say() -> None:
+    simulation, learned, oracle, _ = learn_and_retrain(CASE)
+    sigma = np.full(5, 0.3)
+    for placement, site in (("output", 10), ("rewind", 6)):
+        release = Release("r2d", 6, 4, placement, sigma)  # type: ignore[arg-type]
+        outcome = simulation.carry_out(release, learned.checkpoints, 0)
+        assert release.site == site
+        if placement == "rewind":
+            assert torch.equal(outcome.centre, learned.checkpoints[6])
+        quiet = simulation.carry_out(replace(release, sigma=0 * sigma), learned.checkpoints, 0)
+        moved = (outcome.released - quiet.released).norm(dim=1)
+        assert torch.all(moved > 0)
+    assert not torch.equal(oracle.checkpoints[10], learned.checkpoints[10])
+
+
+def test_settling_and_averaging() -> None:
+    simulation, learned, _, _ = learn_and_retrain(CASE)
+    release = Release("r2d", 6, 4, "output", np.full(5, 0.3))
+    noised = simulation.carry_out(release, learned.checkpoints, 0).released
+    settled = simulation.carry_out(replace(release, settle=3), learned.checkpoints, 0).released
+    W = torch.from_numpy(simulation.mixing.matrix(0).toarray())
+    torch.testing.assert_close(settled, W @ W @ W @ noised, rtol=1e-12, atol=1e-13)
+    averaged = simulation.carry_out(replace(release, averaged=True), learned.checkpoints, 0)
+    assert torch.all((averaged.released - averaged.released[0]).abs() < 1e-15)
+    spread = averaged.released[0] - averaged.centre.mean(dim=0)
+    assert 0.05 < float(spread.norm()) / np.sqrt(len(spread)) < 1.0
+
+
+def test_costs_are_those_of_the_rounds() -> None:
+    simulation, learned, oracle, learning = learn_and_retrain(CASE)
+    d, edges = simulation.full.model.parameters, 10
+    assert oracle.cost.rounds == 10
+    assert oracle.cost.messages == 10 * edges
+    assert oracle.cost.bytes == 10 * edges * d * 8
+    assert oracle.cost.gradients == 10 * 2 * (45 - 4)
+    assert learned.cost.gradients == 10 * 2 * 45
+    plan = R2D(rewind=0.4, settle=2).plan(learning)
+    cost = simulation.carry_out(plan.release, learned.checkpoints, 0).cost
+    assert (cost.rounds, cost.gradients) == (6, 4 * 2 * (45 - 4))
+
+
+def test_descents_are_shared_but_charged_to_each() -> None:
+    simulation, learned, _, _ = learn_and_retrain(CASE)
+    release = Release("r2d", 6, 4, "output", np.zeros(5))
+    one, other = (simulation.carry_out(release, learned.checkpoints, index) for index in (0, 1))
+    assert one.cost.gradients == other.cost.gradients > 0
+    assert torch.equal(one.released, other.released)

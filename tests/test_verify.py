@@ -1,0 +1,208 @@
+"""The verifier accepts what a run wrote, and catches whatever is changed afterwards."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file, save_file
+
+from experiments.assemble import assemble
+from experiments.folder import FolderError
+from experiments.run import run
+from experiments.scenario import resolve
+from experiments.verify import Finding, verify_folder
+
+SCENARIO: dict[str, Any] = {
+    "name": "verified",
+    "seed": 4,
+    "data": {"source": "synthetic", "samples": 200, "dimensions": 4, "classes": 3},
+    "partition": {"clients": 6},
+    "topology": "ring",
+    "learning": {"rounds": 12, "local_steps": 2},
+    "deletion": {"client": 2, "samples": 5},
+    "unlearning": [
+        {"method": "r2d", "rewind": 0.5, "bound": "instance"},
+        {"method": "r2d", "rewind": 0.5, "view": "transcript:all", "placement": "rewind", "allocation": "optimal"},
+        {"method": "r2d", "rewind": 0.25, "view": "average"},
+        {"method": "r2d", "sigma": 0.2, "rewind": 0.25, "view": "joint", "settle": 2},
+        {"method": "r2d", "rewind": 0.5, "sigma": 0.1, "view": "transcript:all"},
+        {"method": "r2d", "epsilon": 3.0, "sigma": 0.5, "bound": "instance"},
+        {"method": "warm-start", "bound": "instance"},
+        {"method": "retrain"},
+        {"method": "do-nothing"},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    result = run(assemble(resolve(json.loads(json.dumps(SCENARIO)))), folder)
+    assert not result.violations
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "run"))
+
+
+def failures(folder: Path) -> list[Finding]:
+    return [finding for finding in verify_folder(folder) if not finding.holds]
+
+
+def test_a_run_as_it_was_written_holds(folder: Path) -> None:
+    findings = verify_folder(folder)
+    assert [finding for finding in findings if not finding.holds] == []
+    assert len(findings) == 4 + 3 * len(SCENARIO["unlearning"])
+    assert sum("drawn again" in finding.sentence for finding in findings) == 6
+
+
+def edit(path: Path, change: Callable[[Any], None]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+CERTIFICATES = "methods/{}/certificate.json"
+
+
+def change_certificate(which: str, key: str, value: Any) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / CERTIFICATES.format(which), lambda c: c.update({key: value}))
+
+
+def halve_sigma(folder: Path) -> None:
+    for which in ("0-r2d", "1-r2d"):
+        edit(folder / CERTIFICATES.format(which), lambda c: c.update(sigma=[s / 2 for s in c["sigma"]]))
+
+
+def shrink_ledger(folder: Path) -> None:
+    edit(
+        folder / "learning.json",
+        lambda record: record["ledger"].update(
+            disturbance=(np.array(record["ledger"]["disturbance"]) * 0.9).tolist(),
+        ),
+    )
+
+
+def swell_ledger(folder: Path) -> None:
+    edit(
+        folder / "learning.json",
+        lambda record: record["ledger"].update(disturbance=(np.array(record["ledger"]["disturbance"]) * 1e3).tolist()),
+    )
+
+
+def constant(name: str, **change: Any) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / "learning.json", lambda record: record["constants"][name].update(change))
+
+
+def weaken_edge(folder: Path) -> None:
+    edit(folder / "topology.json", lambda record: record["weights"][0].__setitem__(2, 0.9))
+
+
+def forget_an_edge(folder: Path) -> None:
+    edit(folder / "topology.json", lambda record: record["edges"].pop())
+
+
+def forget_less(folder: Path) -> None:
+    edit(folder / "learning.json", lambda record: record["forget"]["2"].pop())
+
+
+def deny_divergence(folder: Path) -> None:
+    edit(folder / "methods/0-r2d/audit.json", lambda a: a.update(divergence=[d / 2 for d in a["divergence"]]))
+
+
+def release_without_noise(folder: Path) -> None:
+    save_file(load_file(folder / "methods/0-r2d/centre.safetensors"), folder / "methods/0-r2d/released.safetensors")
+
+
+def release_without_noise_and_hide_it(folder: Path) -> None:
+    release_without_noise(folder)
+    edit(
+        folder / "record.json",
+        lambda r: r["weights_sha256"].update(
+            {"methods/0-r2d/released": r["weights_sha256"]["methods/0-r2d/centre"]},
+        ),
+    )
+
+
+def better_row(folder: Path) -> None:
+    edit(folder / "summary.json", lambda s: s["rows"][0]["accuracy"]["test"].update(mean=0.99))
+
+
+def ask_for_more(folder: Path) -> None:
+    scenario = yaml.safe_load((folder / "scenario.yaml").read_text())
+    scenario["unlearning"][5]["epsilon"] = 0.5
+    (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario))
+
+
+@pytest.mark.parametrize(
+    ("tamper", "found_by", "says"),
+    [
+        (change_certificate("0-r2d", "epsilon", 0.5), "0 r2d, certificate", "epsilon is recorded as 0.5"),
+        (change_certificate("8-do-nothing", "epsilon", 1.0), "8 do-nothing, certificate", "epsilon"),
+        (change_certificate("0-r2d", "view", "joint"), "0 r2d, certificate", "view was asked to be node"),
+        (change_certificate("0-r2d", "restored", 3), "0 r2d, certificate", "asked to restore"),
+        (change_certificate("0-r2d", "delta", 1e-3), "0 r2d, certificate", "delta"),
+        (change_certificate("6-warm-start", "mu", 0.0), "6 warm-start, certificate", "mu is recorded"),
+        (change_certificate("0-r2d", "mixing_sha256", "0" * 64), "0 r2d, certificate", "mixing_sha256"),
+        (change_certificate("0-r2d", "conditional", True), "0 r2d, certificate", "conditional"),
+        (change_certificate("0-r2d", "assumptions", []), "0 r2d, certificate", "assumptions"),
+        (change_certificate("0-r2d", "surplus", 1), "0 r2d, certificate", "surplus"),
+        (halve_sigma, "0 r2d, certificate", "epsilon is recorded as 1 and follows as"),
+        (halve_sigma, "0 r2d, noise", "not centre + noise"),
+        (shrink_ledger, "0 r2d, certificate", "epsilon is recorded as 1 and follows as"),
+        (swell_ledger, "learning", "times what the constants allow"),
+        (constant("G", value=0.1), "learning", "the constant G is 0.1"),
+        (constant("L", value=0.1), "learning", "the constant L is 0.1"),
+        (constant("radius", value=0.1), "learning", "the constant G"),
+        (constant("radius", provenance="estimated"), "learning", "(estimated)"),
+        (weaken_edge, "network", "summing to 1"),
+        (forget_an_edge, "network", "without an edge"),
+        (forget_less, "learning", "not those of the forget set"),
+        (deny_divergence, "0 r2d, audit", "and measures"),
+        (release_without_noise, "stored weights", "sha256 differs"),
+        (release_without_noise_and_hide_it, "0 r2d, noise", "not centre + noise"),
+        (better_row, "table", "another accuracy"),
+        (ask_for_more, "5 r2d, certificate", "epsilon 0.5 was asked for"),
+    ],
+)
+def test_what_is_changed_afterwards_is_caught(
+    folder: Path, tamper: Callable[[Path], None], found_by: str, says: str
+) -> None:
+    tamper(folder)
+    found = {finding.what: finding.sentence for finding in failures(folder)}
+    assert found_by in found, found
+    assert says in found[found_by]
+
+
+def test_a_damaged_or_unfinished_folder_is_refused(folder: Path) -> None:
+    edit(folder / "record.json", lambda record: record.update(state="incomplete"))
+    with pytest.raises(FolderError, match="is incomplete"):
+        verify_folder(folder)
+    with pytest.raises(FolderError, match="there is no folder"):
+        verify_folder(folder / "nowhere")
+
+
+def test_without_weights_certificates_are_still_derived_again(tmp_path: Path) -> None:
+    scenario = json.loads(json.dumps(SCENARIO)) | {"record": {"weights": False}}
+    run(assemble(resolve(scenario)), tmp_path / "run")
+    findings = verify_folder(tmp_path / "run")
+    assert all(finding.holds for finding in findings)
+    assert any("weights were not kept" in finding.sentence for finding in findings)
+
+
+def test_secret_noise_leaves_no_un_noised_model_behind(tmp_path: Path) -> None:
+    scenario = json.loads(json.dumps(SCENARIO))
+    scenario["unlearning"] = [{"method": "r2d", "rewind": 0.5, "noise_source": "os"}, {"method": "do-nothing"}]
+    run(assemble(resolve(scenario)), tmp_path / "run")
+    kept = sorted(str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*.safetensors"))
+    assert kept == ["methods/0-r2d/released.safetensors"]
+    assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
+    certificate = json.loads((tmp_path / "run/methods/0-r2d/certificate.json").read_text())
+    assert not any("Simulation only" in sentence for sentence in certificate["assumptions"])
