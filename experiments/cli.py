@@ -12,17 +12,16 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
 
-ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO.yaml", help="The scenario; an empty file is the demo.")]
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO.yaml")]
 Settings = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Settings, like topology.kind=ring.", show_default=False),
+    typer.Argument(metavar="[KEY=VALUE]...", show_default=False),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="The folder to write; runs/<name> by default.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an earlier run in that folder.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR")]
 
 
 def _refuse(problem: object) -> NoReturn:
@@ -33,13 +32,19 @@ def _refuse(problem: object) -> NoReturn:
 
 @app.command()
 def run(scenario: ScenarioFile, settings: Settings = None, out: Out = None, force: Force = False) -> None:
-    """Learn, delete, unlearn with every listed method, certify and audit."""
+    """Learn, delete, unlearn with every listed method, certify and audit.
+
+    An empty scenario file is the demo. Any key can be set after it, like topology.kind=ring or unlearning.0.rewind=0.9.
+    """
     _launch("run_scenario", scenario, settings, out, force)
 
 
 @app.command()
 def sweep(scenario: ScenarioFile, settings: Settings = None, out: Out = None, force: Force = False) -> None:
-    """Run every combination of comma-separated settings; finished runs are skipped."""
+    """Run every combination of comma-separated settings; finished runs are skipped.
+
+    Settings take several values, like topology.kind=ring,star deletion.client=0,5; each combination gets a folder.
+    """
     _launch("sweep_scenario", scenario, settings, out, force)
 
 
@@ -87,8 +92,11 @@ def report(folder: RunFolder) -> None:
 
 
 @app.command(name="list")
-def list_(what: Annotated[str, typer.Argument(metavar="WHAT", help="topologies, models, methods, data, …")]) -> None:
-    """What there is to choose from, one line each."""
+def list_(what: Annotated[str, typer.Argument(metavar="WHAT")]) -> None:
+    """What there is to choose from, one line each.
+
+    WHAT is one of topologies, mixing, models, methods, data, features, partitions and transports.
+    """
     from experiments.registries import LISTS, registry, summary
 
     if what not in LISTS:
