@@ -27,6 +27,7 @@ from certificates.records import (
     Mixing,
     Order,
     Release,
+    forget_digest,
     parse_view,
 )
 from certificates.sensitivity import (
@@ -66,6 +67,7 @@ __all__ = [
     "delta_of",
     "derive",
     "epsilon_of",
+    "forget_digest",
     "least_rewind",
     "local_growth",
     "mu_of",

@@ -76,7 +76,9 @@ def audit(certificate: Certificate, mixing: Mixing, divergence: Vector) -> Audit
         holds=within and (claimed is None or exact <= claimed),
         worst_node=int(np.argmax(over)),
         exact_epsilon=exact if isfinite(exact) else None,
-        reason=None if isfinite(exact) else "a node that differs from the retrained one carries no noise",
+        reason=None
+        if isfinite(exact)
+        else "a node that differs from the retrained one carries no noise, or far too little",
     )
 
 

@@ -60,7 +60,9 @@ def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
         order=learning.order,
         noise_source=release.noise_source,
         mixing_sha256=fingerprint(learning, release),
-        conditional=learning.constants.conditional,
+        forget_sha256=learning.forget_sha256,
+        # Where nothing can differ, no constant is leaned on.
+        conditional=learning.constants.conditional and bool(np.any(noised.total > 0)),
         assumptions=_assumptions(learning, release, claim),
         reason=reason,
     )
@@ -72,7 +74,8 @@ def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
     if bare.any():
         node, noise = int(np.argmax(bare)), "no noise"
     else:
-        node = int(np.argmax(sensitivity / np.where(sigma > 0, sigma, 1.0)))
+        with np.errstate(over="ignore"):
+            node = int(np.argmax(sensitivity / np.where(sigma > 0, sigma, 1.0)))
         noise = f"too little noise (sigma {sigma[node]:.4g})"
     return (
         f"node {node} carries {noise}, and its model may still differ from the retrained one "

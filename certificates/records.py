@@ -4,7 +4,9 @@ A `Learning` says how a network learned and what was deleted; a `Release` says w
 `Claim` says what is asked of it. Nothing here has seen a model or a sample.
 """
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Protocol, get_args
 
@@ -14,6 +16,7 @@ from scipy.sparse import csr_array
 
 from certificates.constants import Constants, Regime
 from certificates.errors import CertificateError
+from certificates.gaussian import check_delta
 
 Order = Literal["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"]
 Bound = Literal["published", "worst-case", "instance"]
@@ -68,6 +71,7 @@ class Learning:
         samples: [N], how many samples each node learned from.
         deleted: [N], how many of them are deleted.
         ledger: measurements; without it there are no instance bounds and no allowance for rounding.
+        forget_sha256: of the forget set, where it is known.
     """
 
     mixing: Mixing
@@ -79,6 +83,7 @@ class Learning:
     samples: NDArray[np.int64]
     deleted: NDArray[np.int64]
     ledger: Ledger | None = None
+    forget_sha256: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be certified."""
@@ -107,6 +112,7 @@ class Learning:
             "constants": self.constants.to_record(),
             "samples": self.samples.tolist(),
             "deleted": self.deleted.tolist(),
+            "forget_sha256": self.forget_sha256,
             "ledger": ledger
             and {
                 "nodes": list(ledger.nodes),
@@ -141,6 +147,7 @@ class Learning:
                 samples=np.array(record["samples"], dtype=np.int64),
                 deleted=np.array(record["deleted"], dtype=np.int64),
                 ledger=ledger,
+                forget_sha256=str(record["forget_sha256"]),
             )
         except (KeyError, TypeError, ValueError) as problem:
             if isinstance(problem, CertificateError):
@@ -190,7 +197,7 @@ class Claim:
     claimed_epsilon: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an unknown bound, allocation or view."""
+        """Refuse an unknown bound, allocation or view, and a δ without a meaning."""
         for what, value, allowed in (
             ("bound", self.bound, get_args(Bound)),
             ("allocation", self.allocation, get_args(Allocation)),
@@ -198,6 +205,13 @@ class Claim:
             if value not in allowed:
                 raise CertificateError(f"unknown {what} {value!r}; it is one of: {', '.join(allowed)}")
         parse_view(self.view)
+        check_delta(self.delta)
+
+
+def forget_digest(forget: Mapping[int, Sequence[int]]) -> str:
+    """sha256 of a forget set: for each deleting node, the positions of the deleted samples in its own data."""
+    plain = {str(node): sorted(int(position) for position in forget[node]) for node in sorted(forget)}
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
 
 
 def parse_view(view: str, nodes: int | None = None) -> tuple[str, int | None]:
@@ -249,6 +263,7 @@ class Certificate:
     order: str
     noise_source: str
     mixing_sha256: str
+    forget_sha256: str
     conditional: bool
     assumptions: tuple[str, ...]
     reason: str | None = None

@@ -98,5 +98,5 @@ def noise_shape(view: str, allocation: str, sensitivity: Vector, release: Releas
     if allocation == "uniform" or release.averaged or not np.any(sensitivity > 0):
         return np.ones_like(sensitivity)
     alone = release.placement == "output" and parse_view(view)[0] == "node"
-    relative = sensitivity / sensitivity.max()
+    relative: Vector = sensitivity / sensitivity.max()
     return relative if alone else np.sqrt(relative)

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import topologies
-from certificates import Constant, Learning
+from certificates import Constant
 from clients.block import Block, make_block
 from clients.data import Dataset, load
 from clients.deletion import DeletionError, forget_set
 from clients.features import Features
 from clients.methods import Method
 from clients.models import Model
+from clients.parallel import one_torch_thread
 from clients.partitions import partition
 from experiments.registries import ScenarioError, entry
 from experiments.scenario import ClassOf, Indices, Scenario
@@ -57,6 +58,7 @@ def assemble(scenario: Scenario) -> Experiment:
     Raises:
         ValueError: a sentence about whatever makes no sense: data, partition, topology, model, deletion, method, step.
     """
+    one_torch_thread()
     dataset = load(
         scenario.data.source, scenario.data.root, scenario.seed, scenario.data.limit, **scenario.data.settings
     )
@@ -86,7 +88,9 @@ def assemble(scenario: Scenario) -> Experiment:
         seed=scenario.seed,
     )
     methods: tuple[Method, ...] = tuple(method.build() for method in scenario.unlearning)
-    _check(methods, simulation)
+    foreseen = simulation.foreseen()
+    for method in methods:
+        method.check(foreseen)
     evaluation = _evaluation(scenario, features, dataset, model, shards, forget, block.blank())
     return Experiment(scenario, graph, mixing, simulation, evaluation, methods)
 
@@ -124,25 +128,6 @@ def _device(wanted: str) -> torch.device:
     if wanted == "cuda" and not available:
         raise ScenarioError("backend.device is cuda, but torch finds no CUDA device here; use auto or cpu")
     return torch.device("cuda" if available and wanted != "cpu" else "cpu")
-
-
-def _check(methods: tuple[Method, ...], simulation: Simulation) -> None:
-    """Have every method refuse now what it would refuse after learning."""
-    deleted = np.zeros(simulation.mixing.nodes, dtype=np.int64)
-    for node, gone in simulation.forget.items():
-        deleted[node] = len(gone)
-    in_advance = Learning(
-        mixing=simulation.mixing,
-        rounds=simulation.rounds,
-        step_size=simulation.full.step_size,
-        local_steps=simulation.full.local_steps,
-        order=simulation.order,
-        constants=simulation.constants,
-        samples=simulation.full.samples,
-        deleted=deleted,
-    )
-    for method in methods:
-        method.check(in_advance)
 
 
 def _evaluation(

@@ -57,7 +57,7 @@ class LiveProgress(Progress):
 
     def __init__(self, console: Console) -> None:
         columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self.bars = Bars(*columns, console=console, transient=True)
+        self.bars = Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self.bars.add_task("assemble", total=None)
 
     def phase(self, name: str, rounds: int) -> None:
@@ -167,7 +167,7 @@ def _run(scenario: Scenario, folder: Path, force: bool, console: Console) -> Res
         experiment = assemble(scenario)
         try:
             return run(experiment, folder, progress)
-        except CertificateError as problem:
+        except (CertificateError, OSError) as problem:
             raise RunError(f"the run in {folder} failed: {problem}") from None
 
 

@@ -33,9 +33,12 @@ def check_target(folder: Path, force: bool) -> None:
     """Refuse to write where something already is.
 
     Raises:
-        ScenarioError: if the folder exists and either `force` is off or it is not a run folder.
+        ScenarioError: if the folder exists and either `force` is off or it is not a run folder, or if it cannot exist.
     """
     if not folder.exists():
+        blocked = [parent for parent in folder.parents if parent.exists() and not parent.is_dir()]
+        if blocked:
+            raise ScenarioError(f"{folder} cannot be made: {blocked[0]} is not a folder; choose another with --out")
         return
     if folder.is_dir() and not any(folder.iterdir()):
         return

@@ -156,6 +156,14 @@ class Indices(Section):
     indices: list[int]
 
 
+def _names_samples(given: Any) -> bool:
+    if not isinstance(given, Mapping) or set(given) not in ({"class"}, {"indices"}):
+        return False
+    ((what, value),) = given.items()
+    numbers = [value] if what == "class" else value
+    return isinstance(numbers, list) and all(type(number) is int for number in numbers)
+
+
 class Deletion(Section):
     """Who asks for what to be forgotten."""
 
@@ -167,8 +175,7 @@ class Deletion(Section):
     @classmethod
     def _understood(cls, given: Any) -> Any:
         number = isinstance(given, int | float) and not isinstance(given, bool)
-        named = isinstance(given, Mapping) and set(given) in ({"class"}, {"indices"})
-        if not (number or named or given == "all" or isinstance(given, ClassOf | Indices)):
+        if not (number or _names_samples(given) or given == "all" or isinstance(given, ClassOf | Indices)):
             allowed = "a count, a fraction in (0, 1], all, {class: c} or {indices: [...]}"
             raise ScenarioError(f"samples is {allowed}, not {given!r}")
         return given
@@ -256,7 +263,8 @@ def parse_yaml(text: str) -> Any:
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
-        raise ScenarioError(f"this is not YAML{where}: {getattr(problem, 'problem', problem)}") from None
+        cause = getattr(problem, "problem", None) or getattr(problem, "reason", "it cannot be read")
+        raise ScenarioError(f"this is not YAML{where}: {cause}") from None
 
 
 def load(path: Path, overrides: Iterable[str] = ()) -> Scenario:
@@ -320,13 +328,13 @@ def override(raw: dict[str, Any], path: list[str], value: Any) -> None:
     here: Any = raw
     section: type[BaseModel] | None = Scenario
     for at, name in enumerate(path[:-1]):
-        if isinstance(here, list):
-            here = here[_index(name, len(here), path)]
-            continue
-        section = _section(section, name)
-        if isinstance(here.get(name), str) and section is not None and issubclass(section, Choice):
-            here[name] = {section.key: here[name]}
-        here = here.setdefault(name, {})
+        key: Any = _index(name, len(here), path) if isinstance(here, list) else name
+        if isinstance(here, dict):
+            section = _section(section, name)
+            here.setdefault(name, {})
+        if isinstance(here[key], str) and section is not None and issubclass(section, Choice):
+            here[key] = {section.key: here[key]}
+        here = here[key]
         if not isinstance(here, dict | list):
             raise ScenarioError(f"{'.'.join(path[: at + 1])} is not a section, so {'.'.join(path)} cannot be set")
     if isinstance(here, list):

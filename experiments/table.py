@@ -46,7 +46,12 @@ COLUMNS: Sequence[Column] = (
     ("noise", _noise),
     ("view", lambda row: row["view"]),
     ("ε claimed", lambda row: epsilon(row["epsilon_claimed"])),
-    ("ε sound", lambda row: epsilon(row["epsilon_sound"]) + ("*" if row["conditional"] else "")),
+    (
+        "ε sound",
+        lambda row: (
+            epsilon(row["epsilon_sound"]) + ("*" if row["conditional"] and row["epsilon_sound"] is not None else "")
+        ),
+    ),
     ("ε audited", _audited),
     ("test %", lambda row: percent(row, "test")),
     ("retain %", lambda row: percent(row, "retain")),

@@ -24,6 +24,7 @@ from certificates import (
     audit,
     certify,
     derive,
+    forget_digest,
     worst_case_disturbance,
 )
 from experiments.folder import MethodRecords, RunFolder, read_folder
@@ -174,6 +175,7 @@ def _check_forget(folder: RunFolder, learning: Learning) -> None:
         _demand(
             inside and len(distinct) == len(positions), f"the forget set of node {node} is not a set of its samples"
         )
+    _demand(forget_digest(forget) == learning.forget_sha256, "the forget set is not the one that was certified")
     counted = np.zeros_like(learning.deleted)
     for node, positions in forget.items():
         counted[node] = len(positions)

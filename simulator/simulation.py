@@ -1,13 +1,13 @@
 """A network that learns, is asked to forget, and can be retrained to check."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from certificates import Constants, Learning, Mixing, Order, Release
+from certificates import Constants, Learning, Mixing, Order, Release, forget_digest
 from clients.block import Block, Witness
 from clients.orders import LEARNING_ORDERS
 from clients.steps import Descend, Start, Step, unlearning_program
@@ -68,14 +68,12 @@ class Simulation:
     observers: Sequence[Observer] = ()
     _descents: dict[tuple[int, int], tuple[Tensor, Cost]] = field(default_factory=dict)
 
-    def learn(self, keep: Collection[int]) -> tuple[Trajectory, Learning]:
-        """Learn for T rounds on everything; keep the checkpoints after these numbers of rounds."""
-        nodes = sorted(self.forget)
-        keeper = LedgerKeeper(self.full, self.retained, nodes, self.rounds, self.constants.G.value)
-        trajectory = self._train(self.full, self.rounds, keep, keeper)
+    def foreseen(self) -> Learning:
+        """What is known of learning and the deletion before anything is learned: all but the ledger."""
         deleted = np.zeros(self.mixing.nodes, dtype=np.int64)
-        deleted[nodes] = [len(self.forget[node]) for node in nodes]
-        return trajectory, Learning(
+        for node, positions in self.forget.items():
+            deleted[node] = len(positions)
+        return Learning(
             mixing=self.mixing,
             rounds=self.rounds,
             step_size=self.full.step_size,
@@ -84,8 +82,15 @@ class Simulation:
             constants=self.constants,
             samples=self.full.samples,
             deleted=deleted,
-            ledger=keeper.ledger(),
+            forget_sha256=forget_digest({node: positions.tolist() for node, positions in self.forget.items()}),
         )
+
+    def learn(self, keep: Collection[int]) -> tuple[Trajectory, Learning]:
+        """Learn for T rounds on everything; keep the checkpoints after these numbers of rounds."""
+        nodes = sorted(self.forget)
+        keeper = LedgerKeeper(self.full, self.retained, nodes, self.rounds, self.constants.G.value)
+        trajectory = self._train(self.full, self.rounds, keep, keeper)
+        return trajectory, replace(self.foreseen(), ledger=keeper.ledger())
 
     def retrain(self, horizon: int, keep: Collection[int]) -> Trajectory:
         """Learn from scratch on the retained data with the same coins, up to round `horizon` ≥ T: the oracle.

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -15,10 +17,12 @@ def data(seed, sizes, p=4):
     """Features, labels and shards of clients of these sizes, rows in random order."""
     generator = np.random.default_rng(seed)
     n = sum(sizes)
-    x, y = generator.standard_normal((n, p)), generator.integers(0, CLASSES, n)
+    # No two entries are alike and none is 0, in either precision, so that each can be searched for.
+    x = (generator.permutation(n * p).reshape(n, p) + 0.3) / (n * p) * 4 - 2
+    y = generator.integers(0, CLASSES, n)
     bounds = np.cumsum([0, *sizes])
     order = generator.permutation(n)
-    return x, y, [order[first:last] for first, last in zip(bounds, bounds[1:], strict=False)]
+    return x, y, [order[first:last] for first, last in pairwise(bounds)]
 
 
 def lay_out(seed, sizes, kind=Logistic, dtype=torch.float64, **settings):
@@ -121,7 +125,7 @@ def test_erasing_leaves_no_trace_and_the_others_bit_for_bit(deletion, kind, alon
     full = lay_out(seed, held, kind, dtype, node_by_node=alone)
     before = [(bucket.x.clone(), bucket.y.clone(), bucket.weight.clone()) for bucket in full.buckets]
     retained = full.without(forget)
-    # The features are continuous, so that a value of an erased sample is found nowhere but in that sample.
+    # No two entries of the features are alike, so that a value of an erased sample is found nowhere but in that sample.
     x, _, shards = data(seed, held)
     design = full.model.design(torch.from_numpy(x).to(dtype))[:, : x.shape[1]]
     gone = design[torch.from_numpy(np.concatenate([shards[node][own] for node, own in forget.items()]))]

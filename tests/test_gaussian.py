@@ -1,3 +1,4 @@
+from itertools import pairwise
 from math import expm1, inf, log, nan, pi, sqrt
 
 import numpy as np
@@ -19,7 +20,7 @@ deltas = st.floats(-12, log(0.5, 10)).map(lambda power: 10**power)
 
 
 def integrated_delta(mu, epsilon):
-    """∫ max(0, φ(x − μ) − e^ε·φ(x)) dx from the point where the two densities cross: an integral without cancellation."""
+    """∫ max(0, φ(x − μ) − e^ε·φ(x)) dx, from where the two densities cross on: nothing cancels in this integral."""
     start = epsilon / mu - mu / 2
     reach = 1 / max(1.0, start)
 
@@ -27,7 +28,7 @@ def integrated_delta(mu, epsilon):
         return norm.pdf(start + reach * u) / norm.pdf(start) * -expm1(-mu * reach * u)
 
     ends = [0.0, 2.0, 8.0, 40.0, 40.0 + 2 * abs(start)]
-    pieces = [quad(excess, one, two, epsabs=0, epsrel=1e-12, limit=400)[0] for one, two in zip(ends, ends[1:])]
+    pieces = [quad(excess, one, two, epsabs=0, epsrel=1e-12, limit=400)[0] for one, two in pairwise(ends)]
     return norm.pdf(start) * reach * sum(pieces)
 
 
@@ -105,8 +106,9 @@ def test_the_privacy_loss_distribution_brackets_epsilon(mu, interval):
 def test_independent_releases_add_in_squares():
     mus = [0.3, 0.4, 0.7]
     together = sqrt(sum(mu**2 for mu in mus))
-    for estimate, on_our_side in zip(zip(*(pessimistic_and_optimistic(mu, 1e-4) for mu in mus)), (1, -1), strict=True):
-        first, second, third = estimate
+    estimates = [pessimistic_and_optimistic(mu, 1e-4) for mu in mus]
+    for worst, on_our_side in ((0, 1), (1, -1)):
+        first, second, third = (estimate[worst] for estimate in estimates)
         composed = first.compose(second).compose(third).get_epsilon_for_delta(1e-5)
         assert on_our_side * (composed - epsilon_of(together, 1e-5)) >= 0
         assert composed == pytest.approx(epsilon_of(together, 1e-5), rel=1e-3)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from topologies import Static, TopologyError, build, digest, fingerprint, from_record, mix, record, spectral_gap
+from topologies import Static, TopologyError, build, from_record, mix, record
 
 
 @given(
@@ -27,7 +27,8 @@ def test_a_record_survives_json(kind, rule, nodes, seed):
     again, W = from_record(written)
     assert nx.utils.graphs_equal(again, graph)
     assert list(again) == list(graph)
-    assert digest(W) == digest(weights)
+    assert W.shape == weights.shape
+    assert (weights != W).nnz == 0
     assert record(again, W) == written
 
 
@@ -123,22 +124,6 @@ def test_a_static_schedule_is_the_same_each_round():
     schedule = Static(graph, mix("metropolis-hastings", graph))
     assert schedule.nodes == 6
     assert schedule.matrix(0) is schedule.matrix(99)
-    assert schedule.fingerprint(3) == fingerprint(digest(schedule.matrix(round)) for round in range(3))
-
-
-def test_a_fingerprint_tells_matrices_and_rounds_apart():
-    graph = build("ring", 6, 0)
-    plain, lazy = (Static(graph, mix(rule, graph)) for rule in ("max-degree", "lazy-max-degree"))
-    prints = {schedule.fingerprint(rounds) for schedule in (plain, lazy) for rounds in (0, 1, 2)}
-    assert len(prints) == 5  # nothing has happened in 0 rounds of either
-    assert plain.fingerprint(2) == Static(graph, mix("metropolis-hastings", graph)).fingerprint(2)
-
-
-def test_a_digest_does_not_depend_on_the_width_of_indices():
-    W = mix("max-degree", build("ring", 6, 0))
-    wide = sparse.csr_array((W.data, W.indices.astype(np.int64), W.indptr.astype(np.int64)), shape=W.shape)
-    assert digest(wide) == digest(W)
-    assert spectral_gap(wide) == spectral_gap(W)
 
 
 def test_a_schedule_needs_the_matrix_of_its_graph():

@@ -164,7 +164,7 @@ def ask_for_more(folder: Path) -> None:
         (constant("radius", provenance="estimated"), "learning", "(estimated)"),
         (weaken_edge, "network", "summing to 1"),
         (forget_an_edge, "network", "without an edge"),
-        (forget_less, "learning", "not those of the forget set"),
+        (forget_less, "learning", "not the one that was certified"),
         (deny_divergence, "0 r2d, audit", "and measures"),
         (release_without_noise, "stored weights", "sha256 differs"),
         (release_without_noise_and_hide_it, "0 r2d, noise", "not centre + noise"),

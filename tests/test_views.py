@@ -329,9 +329,7 @@ def test_noise_that_hides_nothing_gets_no_number(sigma, bound):
 @pytest.mark.parametrize("view", ["node", "joint"])
 def test_noise_is_shared_out_however_small_the_sensitivity(view):
     # Without a ledger nothing is charged for rounding, and contraction may leave very little.
-    learning = small_learning(
-        rounds=400, step_size=1.0, constants=derive("logistic", Constant(1e-3, "enforced"), 0.9)
-    )
+    learning = small_learning(rounds=400, step_size=1.0, constants=derive("logistic", Constant(1e-3, "enforced"), 0.9))
     release, claim = release_of(np.zeros(4), restored=100, descended=300), Claim(view, DELTA, allocation="optimal")
     e = propagate(learning, disturbed=100, quiet=300).total
     assert 0 < e.max() < 1e-200
@@ -410,9 +408,9 @@ def test_the_shallowest_rewind_that_reaches_epsilon_is_found():
     for epsilon in (0.1, 1.0, 2.0):
         reaching = [depth for depth in range(11) if certified[depth] <= epsilon]
         assert least_rewind(learning, range(11), at, claim, epsilon) == reaching[0]
-    with pytest.raises(CertificateError, match="no depth from 0 to 5 rounds reaches epsilon 0.001 .*the best reaches"):
+    with pytest.raises(CertificateError, match=r"no depth from 0 to 5 rounds reaches epsilon 0.001 .*the best reaches"):
         least_rewind(learning, range(6), at, claim, 0.001)
-    with pytest.raises(CertificateError, match="no depth from 0 to 5 .*none gets a number"):
+    with pytest.raises(CertificateError, match=r"no depth from 0 to 5 .*none gets a number"):
         least_rewind(learning, range(6), lambda depth: at(depth, 0.0), claim, 1.0)
 
 
@@ -442,7 +440,7 @@ def test_a_release_that_cannot_be_is_refused(changes, sentence):
 )
 def test_a_view_that_does_not_exist_is_refused(view):
     with pytest.raises(
-        CertificateError, match="unknown view .*it is one of: node, node:v, joint, average, transcript:all"
+        CertificateError, match=r"unknown view .*it is one of: node, node:v, joint, average, transcript:all"
     ):
         Claim(view, DELTA)
 
@@ -516,15 +514,15 @@ def test_a_damaged_record_of_learning_is_refused(damage):
     learning = small_learning(ledger=ledger(np.random.default_rng(0), 10, 1, [0], 1.0))
     record = learning.to_record()
     damage(record)
-    with pytest.raises(CertificateError, match="the record of (learning|the constants) is damaged"):
+    with pytest.raises(CertificateError, match=r"the record of (learning|the constants) is damaged"):
         Learning.from_record(record, learning.mixing)
 
 
 def test_a_damaged_certificate_is_refused():
     record = certify(small_learning(), release_of(np.ones(4)), Claim("node", DELTA)).to_record()
-    with pytest.raises(CertificateError, match="damaged; fields missing or unknown: sigma$"):
+    with pytest.raises(CertificateError, match=r"damaged; fields missing or unknown: sigma$"):
         Certificate.from_record({name: value for name, value in record.items() if name != "sigma"})
-    with pytest.raises(CertificateError, match="damaged; fields missing or unknown: extra$"):
+    with pytest.raises(CertificateError, match=r"damaged; fields missing or unknown: extra$"):
         Certificate.from_record({**record, "extra": 1})
 
 

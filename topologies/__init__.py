@@ -26,7 +26,7 @@ from topologies.errors import TopologyError
 from topologies.files import graph_from_file, weights_from_file
 from topologies.mixing import validate
 from topologies.records import from_record, record
-from topologies.schedule import Schedule, Static, digest, fingerprint
+from topologies.schedule import Schedule, Static
 from topologies.spectral import spectral_gap
 
 FAMILIES: dict[str, Callable[..., nx.Graph]] = {
@@ -63,8 +63,6 @@ __all__ = [
     "TopologyError",
     "build",
     "coins",
-    "digest",
-    "fingerprint",
     "from_record",
     "mix",
     "record",

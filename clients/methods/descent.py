@@ -96,12 +96,14 @@ class NoisyDescent(Method):
         )
 
     def check(self, learning: Learning) -> None:
-        """An instance bound is known only after learning; it exists wherever the worst case is finite."""
-        if self.bound == "instance":
+        """An instance bound is known only after learning; it exists wherever the worst case does."""
+        if self.bound != "instance":
+            self.plan(learning)
+        elif self._depth_given:
+            replace(self, bound="worst-case").plan(learning)
+        else:
             parse_view(self.view, learning.mixing.nodes)
             propagate(learning, disturbed=learning.rounds, quiet=0, regime=self.regime)
-        else:
-            self.plan(learning)
 
     def plan(self, learning: Learning) -> Plan:
         """Solve for whichever of (ε, depth, σ) is open."""

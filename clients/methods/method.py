@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from certificates import Claim, Learning, Release
+from certificates import Claim, Learning, Release, parse_view
 
 
 class MethodError(ValueError):
@@ -53,7 +53,7 @@ class Method(ABC):
         Raises:
             CertificateError: with the reason.
         """
-        self.plan(learning)
+        parse_view(self.plan(learning).claim.view, learning.mixing.nodes)
 
 
 def no_noise(learning: Learning, method: str, restored: int, descended: int) -> Release:

@@ -1,0 +1,239 @@
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from experiments.recorder import check_target
+from experiments.registries import LISTS, ScenarioError, registry
+
+COMMAND = [sys.executable, "-m", "experiments"]
+TINY = """
+data: {source: synthetic, samples: 100, dimensions: 3}
+partition: {clients: 4}
+topology: ring
+learning: {rounds: 10}
+deletion: {samples: 2}
+unlearning: [r2d, retrain, do-nothing]
+"""
+
+
+def rewindnet(*arguments, folder):
+    """The command, in a folder of its own."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=120, env=environment()
+    )
+
+
+def environment():
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return {**os.environ, "PYTHONPATH": here, "COLUMNS": "250"}
+
+
+def everything(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of the tiny scenario, and what it said."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.yaml").write_text(TINY)
+    return folder, rewindnet("run", "tiny.yaml", "name=tiny", folder=folder)
+
+
+def refused(done, *words):
+    """Exit code 2, one sentence on stderr, and nothing else."""
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("rewindnet: ")
+    assert all(word in lines[0] for word in words)
+
+
+def test_a_run_says_what_it_found_and_where(finished):
+    folder, done = finished
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert all(word in done.stdout for word in ("r2d", "retrain", "do-nothing", "ε sound", "run folder: runs/tiny"))
+    assert json.loads((folder / "runs" / "tiny" / "record.json").read_text())["state"] == "complete"
+    assert not [name for name in everything(folder) if name.endswith(".part")]
+
+
+def test_a_run_folder_is_never_overwritten_unasked(finished):
+    folder, _ = finished
+    record = folder / "runs" / "tiny" / "record.json"
+    before = record.read_text()
+    refused(
+        rewindnet("run", "tiny.yaml", "name=tiny", folder=folder),
+        "runs/tiny already holds a run",
+        "--out",
+        "--force",
+    )
+    assert record.read_text() == before
+    (folder / "runs" / "tiny" / "left.txt").write_text("from before")
+    again = rewindnet("run", "tiny.yaml", "name=tiny", "seed=1", "--force", folder=folder)
+    assert again.returncode == 0
+    assert json.loads(record.read_text())["seed"] == 1
+    assert not (folder / "runs" / "tiny" / "left.txt").exists()
+
+
+def test_what_is_no_run_folder_is_never_overwritten(tiny):
+    (tiny / "thesis").mkdir()
+    (tiny / "thesis" / "chapter.txt").write_text("years of work")
+    refused(rewindnet("run", "tiny.yaml", "--out", "thesis", "--force", folder=tiny), "not a run folder", "--out")
+    with pytest.raises(ScenarioError, match=r"chapter.txt exists and is not a run folder; choose another with --out"):
+        check_target(tiny / "thesis" / "chapter.txt", force=True)
+    with pytest.raises(ScenarioError, match=r"run cannot be made: .*chapter.txt is not a folder; choose another"):
+        check_target(tiny / "thesis" / "chapter.txt" / "deep" / "run", force=True)
+    check_target(tiny / "new" / "run", force=False)
+    assert everything(tiny) == ["thesis", "thesis/chapter.txt", "tiny.yaml"]
+    assert (tiny / "thesis" / "chapter.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["lerning.rounds=3"], ["unknown key 'lerning'", "allowed: name, seed, data"]),
+        (["deletion.client=4"], ["deletion.client 4 does not exist; clients are 0 to 3"]),
+    ],
+)
+def test_bad_input_is_a_sentence_and_nothing_is_written(tiny, settings, words):
+    refused(rewindnet("run", "tiny.yaml", *settings, folder=tiny), *words)
+    assert everything(tiny) == ["tiny.yaml"]
+
+
+def test_an_empty_file_runs_the_demo(tmp_path):
+    (tmp_path / "empty.yaml").write_text("")
+    done = rewindnet("run", "empty.yaml", "learning.rounds=10", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "run folder: runs/demo" in done.stdout
+    rows = json.loads((tmp_path / "runs" / "demo" / "summary.json").read_text())["rows"]
+    assert [row["method"] for row in rows] == ["r2d", "r2d", "r2d", "warm-start", "retrain", "do-nothing"]
+    assert all(row["holds"] for row in rows)
+
+
+def test_a_run_that_fails_after_it_began_says_so(tiny):
+    # With an instance bound, whether this ε is within reach is known only after learning.
+    method = "unlearning=[{method: warm-start, bound: instance, epsilon: 0.001, sigma: 0.001}]"
+    done = rewindnet("run", "tiny.yaml", method, "name=far", folder=tiny)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("rewindnet: the run in runs/far failed: no depth from 0 to 10 rounds reaches epsilon 0.001")
+    assert json.loads((tiny / "runs" / "far" / "record.json").read_text())["state"] == "incomplete"
+
+
+def test_a_violated_certificate_is_said_and_fails(tiny):
+    # Rounding is charged from the run, disturbances from the constants: a G that is too small is caught.
+    script = (
+        "import sys\n"
+        "from dataclasses import replace\n"
+        "import clients.models.logistic as logistic\n"
+        "honest = logistic.Logistic.constants\n"
+        "def small(self, radius):\n"
+        "    c = honest(self, radius)\n"
+        "    return replace(c, G=replace(c.G, value=c.G.value / 1000))\n"
+        "logistic.Logistic.constants = small\n"
+        "from experiments.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run", "tiny.yaml"],
+        cwd=tiny,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment(),
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "VIOLATED" in done.stdout
+    assert done.stderr.startswith("rewindnet: the certificate of r2d is violated: node ")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
+def test_a_run_that_is_killed_is_left_incomplete(tiny):
+    folder = tiny / "runs" / "slow"
+    command = [*COMMAND, "run", "tiny.yaml", "name=slow", "learning.rounds=3000", "learning.local_steps=20"]
+    process = subprocess.Popen(
+        command, cwd=tiny, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not ((folder / "metrics.jsonl").exists() and (folder / "metrics.jsonl").stat().st_size):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert json.loads((folder / "record.json").read_text())["state"] == "incomplete"
+    refused(rewindnet("verify", folder, folder=tiny), "the run in", "is incomplete")
+    assert rewindnet("run", "tiny.yaml", "name=slow", "--force", folder=tiny).returncode == 0
+    assert json.loads((folder / "record.json").read_text())["state"] == "complete"
+
+
+def test_help_is_quick_and_loads_nothing_heavy(tmp_path):
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = rewindnet("--help", folder=tmp_path)
+        took.append(time.perf_counter() - began)
+        assert done.returncode == 0
+        assert all(command in done.stdout for command in ("run", "sweep", "verify", "report", "list"))
+    assert statistics.median(took) < 0.5
+    script = (
+        "import sys\n"
+        "from experiments.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit:\n    print(sorted({'torch', 'numpy', 'scipy', 'pydantic'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--help"], cwd=tmp_path, capture_output=True, text=True, env=environment()
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_list_names_every_entry_with_one_line(tmp_path):
+    script = (
+        "import sys\n"
+        "from experiments.cli import app\n"
+        "for what in sys.argv[1:]:\n"
+        "    print('#', what)\n"
+        "    app(['list', what], standalone_mode=False)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *LISTS], cwd=tmp_path, capture_output=True, text=True, env=environment()
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    found = {}
+    for what, _, text in (part.partition("\n") for part in done.stdout.split("# ")[1:]):
+        found[what] = [line.split()[0] for line in text.splitlines()]
+        assert all(len(line.split()) > 2 for line in text.splitlines())
+    assert found == {what: list(registry(kind)) for what, kind in LISTS.items()}
+
+
+def test_a_list_that_is_not_there(tmp_path):
+    refused(rewindnet("list", "wishes", folder=tmp_path), "there is no list of 'wishes'; there are: topologies, mixing")
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["run"], ["run", "tiny.yaml", "--fast"]])
+def test_a_command_that_is_not_there_is_bad_input(tiny, arguments):
+    done = rewindnet(*arguments, folder=tiny)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr
+    assert everything(tiny) == ["tiny.yaml"]
