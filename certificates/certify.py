@@ -208,7 +208,7 @@ def _assumptions(learning: Learning, release: Release, claim: Claim) -> tuple[st
     else:
         said.append("Every message and every model after the rewind is covered, colluding peers included.")
     if claim.bound == "instance":
-        said.append("The noise level was measured on the data; what sigma itself reveals is not covered.")
+        said.append("The noise level was measured on the data; what sigma, or a depth that follows from it, reveals is not covered.")
     if claim.bound == "published":
         said.append("The published sensitivity knows no topology; claimed epsilon is by the paper's own formula.")
     if learning.ledger is None:

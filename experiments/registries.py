@@ -88,7 +88,7 @@ def settings_model(what: str, name: object) -> type[BaseModel]:
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
             fields[parameter.name] = (hints[parameter.name], default)
-    return create_model(f"{what} {name}", __config__=ConfigDict(extra="forbid", frozen=True), **fields)
+    return create_model(f"{what} {name}", __config__=ConfigDict(extra="forbid", frozen=True, strict=True), **fields)
 
 
 def _plain_class(chosen: Callable[..., Any]) -> bool:

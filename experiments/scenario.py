@@ -24,7 +24,7 @@ DEFAULT_METHODS: list[dict[str, Any]] = [
 class Section(BaseModel):
     """A part of a scenario; it knows its keys and no others."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Choice(Section):
@@ -218,6 +218,13 @@ class Scenario(Section):
     backend: Backend = Backend()
     record: Record = Record()
 
+    @field_validator("unlearning", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        if not isinstance(given, list | tuple) or not given:
+            raise ScenarioError(f"is a list of methods, like [{{method: r2d}}], not {given!r}")
+        return tuple(given)
+
     def plain(self) -> dict[str, Any]:
         """The scenario with every default written out, as YAML would hold it."""
         result: dict[str, Any] = {}
@@ -298,7 +305,8 @@ def resolve(raw: Any, overrides: Iterable[str] = ()) -> Scenario:
         key, value = split_override(text)
         override(raw, key, value)
     try:
-        return Scenario.model_validate(raw)
+        # A section that is left empty is a section with nothing to say.
+        return Scenario.model_validate({key: value for key, value in raw.items() if value is not None})
     except ValidationError as problem:
         raise ScenarioError(_sentence(problem)) from None
 
@@ -378,10 +386,19 @@ def _sentence(problem: ValidationError) -> str:
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ValidationError):
         inner = cause.errors()[0]
-        return f"{place}.{'.'.join(map(str, inner['loc']))}: {inner['msg']}, not {inner['input']!r}"
+        return f"{place}.{'.'.join(map(str, inner['loc']))}: {_said(inner)}"
     if isinstance(cause, ValueError):
         return f"{place}: {cause}"
-    return f"{place}: {first['msg']}, not {first['input']!r}"
+    return f"{place}: {_said(first)}"
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """What pydantic found, in the words of this program."""
+    if error["type"] == "missing":
+        return "is required"
+    if error["type"] in ("model_type", "dict_type"):
+        return f"must be a mapping of keys, not {error['input']!r}"
+    return f"{error['msg'].replace('Input should be', 'must be')}, not {error['input']!r}"
 
 
 def _allowed(parents: list[str]) -> list[str]:
