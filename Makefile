@@ -16,8 +16,8 @@ demo: $(VENV)/.ready  ## learn, delete, unlearn, certify and audit on embedded d
 test: $(VENV)/.ready  ## the test suite
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
-test-all: $(VENV)/.ready  ## the test suite with its slow tests
-	$(BIN)/python -m pytest -n auto
+test-all: $(VENV)/.ready  ## the test suite with its slow tests, and many more drawn cases
+	$(BIN)/python -m pytest -n auto --hypothesis-profile=thorough
 
 check: format lint types test  ## everything a change must pass
 

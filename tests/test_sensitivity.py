@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import Network, learn_and_retrain, networks
 from scipy.sparse import csr_array
@@ -14,8 +14,6 @@ from clients.orders import LEARNING_ORDERS
 from clients.steps import Descend, unlearning_program
 from simulator.engine import execute
 from simulator.simulation import divergence
-
-CASES = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class One:
@@ -56,7 +54,6 @@ def machine(
     )
 
 
-@CASES
 @given(case=networks(), share=st.floats(0, 1))
 def test_no_node_diverges_beyond_its_sensitivity(case: Network, share: float) -> None:
     simulation, learned, oracle, learning = learn_and_retrain(case)
@@ -78,7 +75,6 @@ def test_no_node_diverges_beyond_its_sensitivity(case: Network, share: float) ->
             assert np.all(e <= w * (1 + 1e-9)), (regime, e, w)
 
 
-@CASES
 @given(case=networks())
 def test_warm_start_is_covered(case: Network) -> None:
     extra = 5
@@ -91,7 +87,6 @@ def test_warm_start_is_covered(case: Network) -> None:
         assert np.all(measured <= propagate(learning, disturbed=T, quiet=extra, bound=bound).total)
 
 
-@CASES
 @given(case=networks(), reached=st.integers(0, 3))
 def test_nodes_out_of_reach_are_identical_to_the_bit(case: Network, reached: int) -> None:
     _, learned, oracle, learning = learn_and_retrain(case)
@@ -101,7 +96,6 @@ def test_nodes_out_of_reach_are_identical_to_the_bit(case: Network, reached: int
     assert np.all(measured[e == 0] == 0)
 
 
-@CASES
 @given(case=networks())
 def test_rewinding_everything_is_retraining_to_the_bit(case: Network) -> None:
     simulation, learned, oracle, learning = learn_and_retrain(case)
@@ -119,7 +113,6 @@ def test_rewinding_everything_is_retraining_to_the_bit(case: Network) -> None:
     assert np.array_equal(theta.numpy(), oracle.checkpoints[case.rounds].numpy())
 
 
-@CASES
 @given(
     case=networks(model="logistic", step=0.4, deleted="one"),
     share=st.floats(0, 1),
@@ -134,7 +127,6 @@ def test_the_topology_blind_bound_is_never_the_smaller(case: Network, share: flo
         assert np.all(ours <= published * (1 + 1e-12))
 
 
-@CASES
 @given(case=networks(dtype="float32"), share=st.sampled_from([0.0, 0.9, 1.0]))
 def test_single_precision_is_charged_for(case: Network, share: float) -> None:
     """A certificate of the real-number bound alone would not cover the rounding of float32; the charged one does."""
