@@ -20,6 +20,7 @@ from certificates.gaussian import (
 from certificates.records import (
     ORDERS,
     VIEWS,
+    Arithmetic,
     Certificate,
     Claim,
     Learning,
@@ -31,7 +32,6 @@ from certificates.records import (
     parse_view,
 )
 from certificates.sensitivity import (
-    ROUNDING_FACTOR,
     Sensitivity,
     local_growth,
     propagate,
@@ -43,8 +43,8 @@ from certificates.views import mu_of_view, settled
 __all__ = [
     "ORDERS",
     "REGIMES",
-    "ROUNDING_FACTOR",
     "VIEWS",
+    "Arithmetic",
     "Audit",
     "Certificate",
     "CertificateError",

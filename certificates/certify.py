@@ -9,15 +9,26 @@ import numpy as np
 
 from certificates.errors import CertificateError
 from certificates.gaussian import epsilon_of, mu_of, textbook_epsilon, textbook_sigma
-from certificates.records import Certificate, Claim, Learning, Release, Vector
-from certificates.sensitivity import ROUNDING_FACTOR, Sensitivity, propagate, strongest_regime
+from certificates.records import Certificate, Claim, Learning, Release, Vector, parse_view
+from certificates.sensitivity import Sensitivity, least_noise, propagate, rounding_of_average, strongest_regime
 from certificates.views import mu_of_view, noise_shape, uncovered
 
 
 def sensitivity_at_noise(learning: Learning, release: Release, claim: Claim) -> Sensitivity:
-    """Sensitivity where the noise is added: before the descent for placement rewind, after it for output."""
+    """Sensitivity where the noise is added: before the descent for placement rewind, after it for output.
+
+    Where only the average is released the noise is added to the average, which differs by at most the mean of the
+    nodes' sensitivities, and by what rounding its sum may add.
+    """
     quiet = release.site - release.restored
-    return propagate(learning, disturbed=release.restored, quiet=quiet, bound=claim.bound, regime=claim.regime)
+    nodes = propagate(learning, disturbed=release.restored, quiet=quiet, bound=claim.bound, regime=claim.regime)
+    if not release.averaged or not np.any(nodes.total > 0):
+        return nodes
+    summing = rounding_of_average(learning, release.site)
+    return Sensitivity(
+        total=np.full_like(nodes.total, nodes.total.mean() + summing),
+        rounding=np.full_like(nodes.rounding, nodes.rounding.mean() + summing),
+    )
 
 
 def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
@@ -34,6 +45,8 @@ def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
     reason = uncovered(claim.view, start.total, release)
     if reason is None and not isfinite(epsilon):
         reason = _unhidden(noised.total, release.sigma)
+    if reason is None:
+        reason = _unresolved(learning, release, noised.total)
     return Certificate(
         method=release.method,
         epsilon=epsilon if reason is None else None,
@@ -83,17 +96,23 @@ def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
     )
 
 
+def _unresolved(learning: Learning, release: Release, sensitivity: Vector) -> str | None:
+    """Why noise so small that the arithmetic rounds it away earns no number."""
+    smallest = least_noise(learning, release.site)
+    drowned = (sensitivity > 0) & (release.sigma > 0) & (release.sigma < smallest)
+    if not drowned.any():
+        return None
+    node = int(np.argmax(drowned))
+    return (
+        f"the noise of node {node} (sigma {release.sigma[node]:.4g}) is too small for the arithmetic to carry; "
+        f"it takes at least {smallest:.4g} here"
+    )
+
+
 def _check(learning: Learning, release: Release, claim: Claim) -> None:
-    if release.placement not in ("output", "rewind"):
-        raise CertificateError(f"unknown placement {release.placement!r}; it is one of: output, rewind")
     if np.shape(release.sigma) != (learning.mixing.nodes,):
         raise CertificateError(f"sigma must have one entry for each of {learning.mixing.nodes} nodes")
-    if not np.all(np.isfinite(release.sigma)) or np.any(release.sigma < 0):
-        raise CertificateError("sigma must be finite and non-negative at every node")
-    if release.averaged and (release.placement != "output" or np.unique(release.sigma).size > 1):
-        raise CertificateError("a released average carries one noise vector, with placement output")
-    if release.settle < 0 or (release.averaged and release.settle):
-        raise CertificateError("settle is a number of gossip rounds, and has no meaning for a released average")
+    parse_view(claim.view, learning.mixing.nodes)
 
 
 def calibrate(learning: Learning, release: Release, claim: Claim, epsilon: float) -> Vector:
@@ -208,13 +227,17 @@ def _assumptions(learning: Learning, release: Release, claim: Claim) -> tuple[st
     else:
         said.append("Every message and every model after the rewind is covered, colluding peers included.")
     if claim.bound == "instance":
-        said.append("The noise level was measured on the data; what sigma, or a depth that follows from it, reveals is not covered.")
+        said.append(
+            "The noise level was measured on the data; what it, or a depth chosen by it, reveals is not covered."
+        )
     if claim.bound == "published":
         said.append("The published sensitivity knows no topology; claimed epsilon is by the paper's own formula.")
-    if learning.ledger is None:
+    if learning.arithmetic is None:
         said.append("The arithmetic is exact; nothing is charged for rounding.")
     else:
-        said.append(f"Rounding adds at most {ROUNDING_FACTOR:g}·u·(‖θ‖ + η(‖g‖ + G)) a round (tested, not proven).")
+        u = learning.arithmetic.unit_roundoff
+        said.append(f"Rounding with unit roundoff {u:.3g} is charged by worst-case bounds on the sums that are taken.")
+    said.append("This release is the only one of this deletion; several releases together tell more than each alone.")
     if release.noise_source == "seed":
         said.append("Simulation only: the noise is drawn from the seed, and whoever has the seed can subtract it.")
     return tuple(said)

@@ -6,7 +6,7 @@ follow from an enforced feature norm are derived here, where the verifier can de
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from typing import Any, Literal, get_args
 
 from certificates.errors import CertificateError
@@ -52,6 +52,15 @@ class Constants:
     L: Constant
     l2: Constant
     strong_convexity: Constant
+
+    def __post_init__(self) -> None:
+        """Refuse what no objective can have."""
+        R, G, L, l2, low = (c.value for c in (self.radius, self.G, self.L, self.l2, self.strong_convexity))
+        if not all(isfinite(value) for value in (R, G, L, l2, low)) or min(R, G, L) <= 0 or l2 < 0 or low > L:
+            raise CertificateError(
+                f"no objective has the constants radius {R:g}, G {G:g}, L {L:g}, l2 {l2:g}, strong_convexity {low:g}: "
+                "radius, G and L are positive, l2 is not negative, strong_convexity is at most L"
+            )
 
     @property
     def conditional(self) -> bool:

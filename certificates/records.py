@@ -42,19 +42,45 @@ class Mixing(Protocol):
 
 @dataclass(frozen=True)
 class Ledger:
-    """What learning measured, round by round, for instance bounds and for finite precision.
+    """What learning measured, round by round, for instance bounds.
 
     Attributes:
         nodes: the deleted nodes, U of them.
         disturbance: [T, E, U], η‖∇f_u(θ) − ∇f'_u(θ)‖ at the very points where learning took its gradients.
-        magnitude: [T], the largest over nodes of Σ over local steps of ‖θ_i‖ + η(‖g_i‖ + G): what rounding scales with.
-        unit_roundoff: of the arithmetic that learned (2⁻²⁴ for float32, 2⁻⁵³ for float64).
     """
 
     nodes: tuple[int, ...]
     disturbance: Vector
-    magnitude: Vector
+
+    def __post_init__(self) -> None:
+        """Refuse what is no ledger."""
+        if len(set(self.nodes)) < len(self.nodes):
+            raise CertificateError("the ledger names a node twice")
+        if not np.all(np.isfinite(self.disturbance)) or np.any(self.disturbance < 0):
+            raise CertificateError("the ledger holds a disturbance that is not a non-negative number")
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The arithmetic that learned, as far as its rounding must be charged for.
+
+    Attributes:
+        unit_roundoff: u, 2⁻⁵³ for float64 and 2⁻²⁴ for float32.
+        inputs: q, the number of terms in a score.
+        outputs: C, the number of scores of a sample.
+        initial_norm: ‖θ⁰‖.
+    """
+
     unit_roundoff: float
+    inputs: int
+    outputs: int
+    initial_norm: float
+
+    def __post_init__(self) -> None:
+        """Refuse what no arithmetic can be."""
+        sound = 0 < self.unit_roundoff < 1 and self.inputs >= 1 and self.outputs >= 1
+        if not (sound and 0 <= self.initial_norm < float("inf")):
+            raise CertificateError(f"this describes no arithmetic: {self}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +96,8 @@ class Learning:
         constants: of every local objective.
         samples: [N], how many samples each node learned from.
         deleted: [N], how many of them are deleted.
-        ledger: measurements; without it there are no instance bounds and no allowance for rounding.
+        ledger: measurements; without it there are no instance bounds.
+        arithmetic: what rounding is charged by; without it the arithmetic is taken to be exact.
         forget_sha256: of the forget set, where it is known.
     """
 
@@ -83,6 +110,7 @@ class Learning:
     samples: NDArray[np.int64]
     deleted: NDArray[np.int64]
     ledger: Ledger | None = None
+    arithmetic: Arithmetic | None = None
     forget_sha256: str = ""
 
     def __post_init__(self) -> None:
@@ -93,6 +121,8 @@ class Learning:
             raise CertificateError("learning takes at least one round of at least one local step")
         if not (np.isfinite(self.step_size) and self.step_size > 0):
             raise CertificateError(f"step_size must be a positive number, not {self.step_size}")
+        if any(np.asarray(counts).dtype.kind not in "iu" for counts in (self.samples, self.deleted)):
+            raise CertificateError("samples and deleted are whole numbers, one a node")
         shapes = {np.shape(self.samples), np.shape(self.deleted), (self.mixing.nodes,)}
         if len(shapes) > 1:
             raise CertificateError(f"samples and deleted must have one entry for each of {self.mixing.nodes} nodes")
@@ -117,9 +147,8 @@ class Learning:
             and {
                 "nodes": list(ledger.nodes),
                 "disturbance": ledger.disturbance.tolist(),
-                "magnitude": ledger.magnitude.tolist(),
-                "unit_roundoff": ledger.unit_roundoff,
             },
+            "arithmetic": self.arithmetic and asdict(self.arithmetic),
         }
 
     @classmethod
@@ -134,8 +163,6 @@ class Learning:
             ledger = kept and Ledger(
                 nodes=tuple(kept["nodes"]),
                 disturbance=np.array(kept["disturbance"], dtype=np.float64),
-                magnitude=np.array(kept["magnitude"], dtype=np.float64),
-                unit_roundoff=float(kept["unit_roundoff"]),
             )
             return cls(
                 mixing=mixing,
@@ -147,6 +174,7 @@ class Learning:
                 samples=np.array(record["samples"], dtype=np.int64),
                 deleted=np.array(record["deleted"], dtype=np.int64),
                 ledger=ledger,
+                arithmetic=record["arithmetic"] and Arithmetic(**record["arithmetic"]),
                 forget_sha256=str(record["forget_sha256"]),
             )
         except (KeyError, TypeError, ValueError) as problem:
@@ -178,6 +206,20 @@ class Release:
     settle: int = 0
     averaged: bool = False
     noise_source: NoiseSource = "seed"
+
+    def __post_init__(self) -> None:
+        """Refuse what nobody can have done."""
+        for name in ("restored", "descended", "settle"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 0:
+                raise CertificateError(f"{name} is a number of rounds, not {value!r}")
+        for name, allowed in (("placement", get_args(Placement)), ("noise_source", get_args(NoiseSource))):
+            if getattr(self, name) not in allowed:
+                raise CertificateError(f"unknown {name} {getattr(self, name)!r}; it is one of: {', '.join(allowed)}")
+        if not np.all(np.isfinite(self.sigma)) or np.any(np.asarray(self.sigma) < 0):
+            raise CertificateError("sigma must be finite and non-negative at every node")
+        if self.averaged and (self.placement != "output" or self.settle or np.unique(self.sigma).size > 1):
+            raise CertificateError("a released average carries one noise vector, with placement output and no settling")
 
     @property
     def site(self) -> int:
@@ -223,9 +265,9 @@ def parse_view(view: str, nodes: int | None = None) -> tuple[str, int | None]:
     kind, _, which = view.partition(":")
     if view in ("node", "joint", "average", "transcript:all"):
         return view, None
-    if kind == "node" and which.isdigit() and (nodes is None or int(which) < nodes):
+    if kind == "node" and which.isascii() and which.isdigit() and (nodes is None or int(which) < nodes):
         return kind, int(which)
-    if kind == "node" and which.isdigit():
+    if kind == "node" and which.isascii() and which.isdigit():
         raise CertificateError(f"view {view!r} names a node that does not exist; nodes are 0 to {(nodes or 0) - 1}")
     raise CertificateError(f"unknown view {view!r}; it is one of: {', '.join(VIEWS)}")
 

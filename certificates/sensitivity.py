@@ -5,7 +5,7 @@ e_i^t bounds ‖θ_i^t(D) − θ_i^t(D')‖₂. A round contracts or expands wha
 the edges (W_t), and, as long as learning reads the forget set, adds a disturbance b at the deleted nodes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,8 @@ from certificates.records import Bound, Learning, Vector
 
 Matrix = NDArray[np.float64]
 
-#: c in the allowance c·u·(‖θ‖ + η(‖g‖ + G)) that every round may add, at a node that the deletion has reached, by
-#: rounding in both of the coupled runs. The accumulated rounding of real runs stays several times below it (tested).
-ROUNDING_FACTOR = 4.0
+#: How far a row of a mixing matrix may be from summing to 1.
+_ROW_SUM = 1e-9
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,6 @@ def _round_disturbance(learning: Learning, bound: Bound, growth: float) -> Calla
         raise CertificateError(
             f"the ledger's disturbances have the shape {measured.shape}, not [rounds, local steps, nodes]"
         )
-    if not np.all(np.isfinite(measured)) or np.any(measured < 0):
-        raise CertificateError("the ledger holds a disturbance that is not a non-negative number")
 
     def at(t: int) -> Vector:
         b = np.zeros(learning.mixing.nodes)
@@ -76,15 +73,67 @@ def _round_disturbance(learning: Learning, bound: Bound, growth: float) -> Calla
     return at
 
 
-def _allowance(learning: Learning, growth: float) -> Callable[[int], float]:
-    """What round t may add by rounding; rounds after learning are charged like its last one."""
-    ledger = learning.ledger
-    if ledger is None:
-        return lambda t: 0.0
-    if ledger.magnitude.shape != (learning.rounds,) or not np.all(np.isfinite(ledger.magnitude)):
-        raise CertificateError("the ledger's magnitudes are not one finite number a round")
-    factor = ROUNDING_FACTOR * ledger.unit_roundoff * max(1.0, growth) ** (learning.local_steps - 1)
-    return lambda t: factor * float(ledger.magnitude[min(t, learning.rounds - 1)])
+def _charges(learning: Learning, regime: Regime, rounds: int) -> Iterator[float]:
+    """What rounding may add in each round at a node that the deletion has reached, in both coupled runs together.
+
+    Standard error analysis (Higham 2002, "Accuracy and stability of numerical algorithms", §3.1): a sum of k terms, in
+    any order, is off by at most k·u times the sum of their absolute values. With ‖θ‖ ≤ M (bounded beforehand, so that
+    nothing measured enters), n samples, q inputs and C outputs, one local step is off by at most
+
+        u·(η·((n + C + 10)·G + ((q + 4)·L + 4·l2)·M) + 4·M + 4η·(G + l2·M))
+
+    where (q + 4)·L·M is the rounding of the scores carried through the gradient; and mixing k messages by (k + 6)·u·M.
+    """
+    arithmetic = learning.arithmetic
+    if arithmetic is None:
+        yield from (0.0 for _ in range(rounds))
+        return
+    eta, E, u = learning.step_size, learning.local_steps, arithmetic.unit_roundoff
+    G, L, l2 = learning.constants.G.value, learning.constants.L.value, learning.constants.l2.value
+    n, growth = int(learning.samples.max(initial=0)), max(1.0, local_growth(learning, regime))
+    terms = (n + arithmetic.outputs + 10) * G
+    for M, W in _norms(learning, rounds):
+        step = eta * (terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M) + 4 * M + 4 * eta * (G + l2 * M)
+        steps = step * sum(growth**k for k in range(E))
+        # The two runs err independently, hence twice.
+        yield 2 * u * (steps + (int(np.diff(W.indptr).max()) + 6) * M)
+
+
+def rounding_of_average(learning: Learning, round: int) -> float:
+    """What summing the average of all nodes after so many rounds may add, in both coupled runs together."""
+    if learning.arithmetic is None:
+        return 0.0
+    return 2 * learning.arithmetic.unit_roundoff * (learning.mixing.nodes + 6) * _largest_norm(learning, round)
+
+
+def least_noise(learning: Learning, round: int) -> float:
+    """The smallest σ whose draws the arithmetic still resolves beside parameters as large as they can be."""
+    if learning.arithmetic is None:
+        return 0.0
+    return 1024 * learning.arithmetic.unit_roundoff * _largest_norm(learning, round)
+
+
+def _largest_norm(learning: Learning, rounds: int) -> float:
+    assert learning.arithmetic is not None
+    return max([learning.arithmetic.initial_norm, *(M for M, _ in _norms(learning, rounds))])
+
+
+def _norms(learning: Learning, rounds: int) -> Iterator[tuple[float, csr_array]]:
+    """A bound on every ‖θ_i‖ that occurs in each round, and the round's matrix: gradients are at most G + l2·‖θ‖."""
+    assert learning.arithmetic is not None
+    eta, E, l2, G = learning.step_size, learning.local_steps, learning.constants.l2.value, learning.constants.G.value
+    shrink = abs(1 - eta * l2)
+    M = learning.arithmetic.initial_norm
+    for t in range(rounds):
+        W = learning.mixing.matrix(t)
+        moved = eta * G * sum(shrink**k for k in range(E))
+        peak = (max(1.0, shrink**E) * M + moved) * (1 + 1e-3)  # what rounding adds to a norm is far less
+        yield peak, W
+        if learning.order == "consensus-plus-gradient":
+            kept = W.diagonal()
+            M = float(((1 - kept) + np.abs(kept + (1 - eta * l2) ** E - 1)).max()) * M + moved
+        else:
+            M = shrink**E * M + moved
 
 
 def _mixed(learning: Learning, regime: Regime, W: csr_array) -> Callable[[Matrix], Matrix]:
@@ -156,23 +205,38 @@ def propagate(
 
 def _propagate(learning: Learning, disturbed: int, quiet: int, bound: Bound, regime: Regime) -> Sensitivity:
     growth = local_growth(learning, regime)
-    disturbance, allowance = _round_disturbance(learning, bound, growth), _allowance(learning, growth)
-    source = learning.deleted > 0
+    disturbance = _round_disturbance(learning, bound, growth)
+    source = (learning.deleted > 0).astype(float)
     N = learning.mixing.nodes
     e, rounding, reached = np.zeros(N), np.zeros(N), np.zeros(N)
-    for t in range(disturbed + quiet):
+    checked: csr_array | None = None
+    before = learning.order == "adapt-then-combine"
+    for t, charge in enumerate(_charges(learning, regime, disturbed + quiet)):
         W = learning.mixing.matrix(t)
-        mixed = _mixed(learning, regime, W)
-        b = disturbance(t) if t < disturbed else np.zeros(N)
-        fresh = source.astype(float) if t < disturbed else np.zeros(N)
-        before = learning.order == "adapt-then-combine"
+        if W is not checked:
+            _check_matrix(W, N, t)
+            checked = W
+        b, fresh = (disturbance(t), source) if t < disturbed else (np.zeros(N), np.zeros(N))
         # With adapt-then-combine the disturbance is mixed in the round that makes it; in the other orders it stays put.
-        moved = mixed(np.stack([e, rounding], axis=1))
+        moved = _mixed(learning, regime, W)(np.stack([e, rounding], axis=1))
         e = moved[:, 0] + (W @ b if before else b)
         spread = W @ (reached + fresh) if before else W @ reached + reached + fresh
         reached = (spread > 0).astype(float)
-        rounding = moved[:, 1] + allowance(t) * reached
+        rounding = moved[:, 1] + charge * reached
+        # However small, what was reached is not untouched: an underflow must not read as certainty.
+        e = np.where((reached > 0) & (e == 0), np.finfo(float).tiny, e)
     return Sensitivity(total=e + rounding, rounding=rounding)
+
+
+def _check_matrix(W: csr_array, nodes: int, round: int) -> None:
+    """Everything here rests on rows of non-negative weights that sum to 1."""
+    if W.shape != (nodes, nodes):
+        raise CertificateError(f"the mixing matrix of round {round} has the shape {W.shape}, not {(nodes, nodes)}")
+    if not np.all(np.isfinite(W.data)) or np.any(W.data < 0):
+        raise CertificateError(f"the mixing matrix of round {round} has a weight that is negative or no number")
+    worst = float(np.abs(np.asarray(W.sum(axis=1)) - 1).max())
+    if worst > _ROW_SUM:
+        raise CertificateError(f"a row of the mixing matrix of round {round} is {worst:.3g} away from summing to 1")
 
 
 def _published(learning: Learning, disturbed: int, quiet: int) -> Sensitivity:

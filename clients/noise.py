@@ -18,11 +18,11 @@ from topologies.coins import Purpose, coins
 def draw(size: int, seed: int, release: int, node: int, source: NoiseSource) -> NDArray[np.float64]:
     """Standard Gaussian noise [size] of one node for one release.
 
-    `seed` draws it at an address, so that a simulation repeats and a verifier can draw it again; `os` takes 53 fresh
+    `seed` draws it at an address, so that a simulation repeats and a verifier can draw it again; `os` takes 52 fresh
     bits from the operating system for every entry, and nobody can.
     """
     if source == "seed":
         return coins(seed, Purpose.NOISE, round=release, node=node).standard_normal(size)
-    bits = np.frombuffer(os.urandom(8 * size), dtype=np.uint64) >> np.uint64(11)
-    result: NDArray[np.float64] = ndtri((bits.astype(np.float64) + 0.5) / 2.0**53)
+    bits = np.frombuffer(os.urandom(8 * size), dtype=np.uint64) >> np.uint64(12)
+    result: NDArray[np.float64] = ndtri((bits.astype(np.float64) + 0.5) / 2.0**52)
     return result

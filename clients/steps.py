@@ -160,9 +160,10 @@ class EveryoneAverages:
 
 
 class Program(NamedTuple):
-    """What a release has every client do: `approach` up to the place of the noise, then `finish`."""
+    """What a release has every client do: `approach` the place of the noise, add the `noise`, then `finish`."""
 
     approach: tuple[Step, ...]
+    noise: AddNoise
     finish: tuple[Step, ...]
 
 
@@ -183,8 +184,12 @@ def unlearning_program(
     restore = Restore(checkpoints, release.restored)
     descend = Descend(order, mixing, range(release.restored, descent_ends))
     noise = AddNoise(release.sigma, seed, index, release.noise_source, shared=release.averaged)
-    average = Gossip(EveryoneAverages(mixing.nodes), range(descent_ends, descent_ends + int(release.averaged)))
     settle = Gossip(mixing, range(descent_ends, descent_ends + release.settle))
     if release.placement == "rewind":
-        return Program((restore,), (noise, descend, settle))
-    return Program((restore, descend), (average, noise, settle))
+        return Program((restore,), noise, (descend, settle))
+    return Program((restore, descend, *averaging(release, mixing.nodes)), noise, (settle,))
+
+
+def averaging(release: Release, nodes: int) -> tuple[Step, ...]:
+    """The round in which the average is taken, where only the average is released."""
+    return (Gossip(EveryoneAverages(nodes), range(release.site, release.site + 1)),) if release.averaged else ()

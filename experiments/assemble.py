@@ -108,7 +108,7 @@ def _block(
     scenario: Scenario, features: Features, dataset: Dataset, model: Model, shards: list[NDArray[np.int64]]
 ) -> Block:
     backend = scenario.backend
-    dtype = getattr(torch, backend.dtype) if backend.dtype != "auto" else _DTYPES[backend.precision]
+    dtype = {"float64": torch.float64, "float32": torch.float32}[backend.dtype]
     return make_block(
         model,
         torch.from_numpy(features.x).to(device=_device(backend.device), dtype=dtype),
@@ -118,9 +118,6 @@ def _block(
         local_steps=scenario.learning.local_steps,
         node_by_node=backend.precision == "exact",
     )
-
-
-_DTYPES = {"fast": torch.float32, "exact": torch.float64}
 
 
 def _device(wanted: str) -> torch.device:

@@ -65,7 +65,7 @@ class Recorder:
         self._keep = scenario.record.weights
         # Noise from the operating system is a secret. Un-noised models on disk would give it away, and so would models
         # whose noise can be drawn again.
-        self._secret = any(method.settings.get("noise_source") == "os" for method in scenario.unlearning)
+        self.secret = any(method.settings.get("noise_source") == "os" for method in scenario.unlearning)
         self._record: dict[str, Any] = {
             "format": FORMAT,
             "state": "incomplete",
@@ -119,6 +119,8 @@ class Recorder:
         _write_json(self.folder / place / "metrics.json", dict(metrics))
         self._weights(f"{place}/released", outcome.released, secret=certificate.noise_source != "os")
         self._weights(f"{place}/centre", outcome.centre, secret=True)
+        if not torch.equal(outcome.noised, outcome.released):
+            self._weights(f"{place}/noised", outcome.noised, secret=True)
 
     def finish(self, rows: list[dict[str, Any]]) -> None:
         """The table, and with it the run is complete."""
@@ -134,7 +136,7 @@ class Recorder:
 
     def _weights(self, place: str, theta: Tensor, *, secret: bool) -> None:
         """Keep θ, or at least its hash; nothing of an un-noised model where the noise is a secret."""
-        if secret and self._secret:
+        if secret and self.secret:
             return
         plain = theta.cpu().contiguous()
         self._record["weights_sha256"][place] = hashlib.sha256(plain.numpy().tobytes()).hexdigest()

@@ -68,7 +68,9 @@ def run(experiment: Experiment, folder: Path, progress: Progress | None = None) 
         with watch.phase(f"{index}-{release.method}", release.descended + release.settle):
             outcome = simulation.carry_out(release, learned.checkpoints, index)
         certificate = certify(learning, release, claim)
-        found = audit(certificate, simulation.mixing, divergence(outcome.centre, oracle.checkpoints[release.site]))
+        found = audit(
+            certificate, simulation.mixing, divergence(outcome.centre, simulation.counterpart(release, oracle))
+        )
         metrics = measure(experiment, outcome, oracle)
         recorder.method(index, certificate, found, metrics, outcome)
         result.rows.append(row(index, certificate, found, metrics))
@@ -150,14 +152,13 @@ class _Watch:
 
     def after_round(self, step: Exchange, round: int, block: Block, theta: Tensor) -> None:
         """One line of metrics.jsonl."""
-        mean = theta.mean(dim=0, keepdim=True)
-        line: dict[str, Any] = {
-            "phase": self._name,
-            "round": round + 1,
-            "consensus_distance": float((theta - mean).norm(dim=1).mean()),
-        }
-        if (round + 1) % self._every == 0:
-            design, targets = self._experiment.evaluation.sets["test"]
-            line["test_accuracy_of_average_model"] = float(accuracy(self._experiment.model, mean, design, targets)[0])
+        line: dict[str, Any] = {"phase": self._name, "round": round + 1}
+        if not self._recorder.secret:
+            mean = theta.mean(dim=0, keepdim=True)
+            line["consensus_distance"] = float((theta - mean).norm(dim=1).mean())
+            if (round + 1) % self._every == 0:
+                design, targets = self._experiment.evaluation.sets["test"]
+                score = accuracy(self._experiment.model, mean, design, targets)
+                line["test_accuracy_of_average_model"] = float(score[0])
         self._recorder.round(line)
         self._progress.advance()

@@ -187,7 +187,7 @@ class Backend(Section):
     kind: str = "in-process"
     precision: Literal["fast", "exact"] = "fast"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "float32", "float64"] = "auto"
+    dtype: Literal["float64", "float32"] = "float64"
 
     @model_validator(mode="after")
     def _known(self) -> "Backend":

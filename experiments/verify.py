@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
 from certificates import (
@@ -30,6 +31,7 @@ from certificates import (
 from experiments.folder import MethodRecords, RunFolder, read_folder
 
 _TOLERANCE = 1e-9
+_UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
 #: The purpose of noise in the address of a draw, as recorded runs have it.
 _NOISE = 7
 
@@ -151,7 +153,13 @@ def _learning_sentence(folder: RunFolder) -> str:
         constants.radius.provenance == _radius_provenance(scenario["data"]["features"]),
         f"the feature norm is said to be {constants.radius.provenance}, which these features do not support",
     )
+    _check_radius(constants.radius.value, scenario)
     _check_forget(folder, learning)
+    dtype = scenario["backend"]["dtype"]
+    _demand(
+        learning.arithmetic is not None and learning.arithmetic.unit_roundoff == _UNIT_ROUNDOFF[dtype],
+        f"rounding is not charged as that of {dtype}",
+    )
     if learning.ledger is not None:
         bound = worst_case_disturbance(learning)[list(learning.ledger.nodes)]
         excess = float((learning.ledger.disturbance / bound).max(initial=0.0))
@@ -165,6 +173,15 @@ def _radius_provenance(features: Mapping[str, Any]) -> str:
     return "proven"
 
 
+def _check_radius(radius: float, scenario: Mapping[str, Any]) -> None:
+    """What enforced features make of the norm, the bias counted in; an estimated norm cannot be derived again."""
+    features, bias = scenario["data"]["features"], float(scenario["model"]["bias"])
+    enforced = 1.0 if features["kind"] != "raw" else features.get("radius")
+    if enforced is not None:
+        expected = sqrt((1 - bias**2) * enforced**2 + bias**2) if bias else enforced
+        _demand(isclose(radius, expected, rel_tol=_TOLERANCE), f"the feature norm is {expected:.6g}, not {radius:.6g}")
+
+
 def _check_forget(folder: RunFolder, learning: Learning) -> None:
     forget = {int(node): positions for node, positions in folder.learning["forget"].items()}
     client = int(folder.scenario["deletion"]["client"])
@@ -176,6 +193,13 @@ def _check_forget(folder: RunFolder, learning: Learning) -> None:
             inside and len(distinct) == len(positions), f"the forget set of node {node} is not a set of its samples"
         )
     _demand(forget_digest(forget) == learning.forget_sha256, "the forget set is not the one that was certified")
+    asked, client = folder.scenario["deletion"]["samples"], int(folder.scenario["deletion"]["client"])
+    n, gone = int(learning.samples[client]), len(forget[client])
+    counts = {"all": n, "indices": len(asked["indices"]) if isinstance(asked, dict) and "indices" in asked else None}
+    wanted = counts["all"] if asked == "all" else counts["indices"] if isinstance(asked, dict) else asked
+    if isinstance(wanted, float):
+        wanted = max(1, round(wanted * n))
+    _demand(wanted in (None, gone), f"{asked} of {n} samples were to be deleted, not {gone}")
     counted = np.zeros_like(learning.deleted)
     for node, positions in forget.items():
         counted[node] = len(positions)
@@ -186,17 +210,37 @@ def _check_forget(folder: RunFolder, learning: Learning) -> None:
 
 
 def _weights_sentence(folder: RunFolder) -> str:
-    """Every stored array against its recorded hash."""
+    """Every array that the run must have kept, against its recorded hash."""
     hashes = folder.record["weights_sha256"]
-    stored = 0
-    for place, expected in hashes.items():
+    odd = sorted(set(hashes) ^ _expected_arrays(folder))
+    _demand(not odd, f"the record speaks of other arrays than such a run makes: {', '.join(odd)}")
+    stored, kept = 0, bool(folder.scenario["record"]["weights"])
+    for place, digest in hashes.items():
         theta = folder.weights(place)
+        _demand(theta is not None or not kept, f"{place} was kept by the run and is gone")
         if theta is None:
             continue
         stored += 1
         found = hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()
-        _demand(found == expected, f"{place} is not what the run wrote: its sha256 differs")
+        _demand(found == digest, f"{place} is not what the run wrote: its sha256 differs")
+        _demand(str(theta.dtype) == folder.scenario["backend"]["dtype"], f"{place} is stored as {theta.dtype}")
     return f"{stored} of {len(hashes)} arrays kept, every one as the run wrote it"
+
+
+def _expected_arrays(folder: RunFolder) -> set[str]:
+    """What a run of this scenario records: all of it, or of secret noise only what was released under it."""
+    claimed = [(method.place, _claimed(method)) for method in folder.methods]
+    if any(certificate.noise_source == "os" for _, certificate in claimed):
+        return {f"{place}/released" for place, certificate in claimed if certificate.noise_source == "os"}
+    T = int(folder.scenario["learning"]["rounds"])
+    sites = {_release(certificate).site for _, certificate in claimed}
+    arrays = {f"checkpoints/learned-{t:06d}" for t in {T, *(certificate.restored for _, certificate in claimed)}}
+    arrays |= {f"checkpoints/retrained-{t:06d}" for t in {T, *sites}}
+    for place, certificate in claimed:
+        arrays |= {f"{place}/centre", f"{place}/released"}
+        after_noise = certificate.settle or (certificate.placement == "rewind" and certificate.descended)
+        arrays |= {f"{place}/noised"} if after_noise else set()
+    return arrays
 
 
 def _claimed(method: MethodRecords) -> Certificate:
@@ -220,6 +264,7 @@ def _certificate_sentence(folder: RunFolder, learning: Learning, index: int) -> 
     """Certify what the certificate says was done, and compare every field."""
     claimed = _claimed(folder.methods[index])
     _check_settings(claimed, folder.scenario["unlearning"][index])
+    _check_cost(folder.methods[index], claimed, learning)
     claim = Claim(
         view=claimed.view,
         delta=claimed.delta,
@@ -273,7 +318,7 @@ def _audit_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     divergence = np.array(recorded.divergence)
     how = "weights were not kept, so the recorded divergence was taken as it is"
     if centre is not None and retrained is not None:
-        measured = np.linalg.norm(centre.astype(np.float64) - retrained.astype(np.float64), axis=1)
+        measured = np.linalg.norm(centre.astype(np.float64) - _averaged(retrained, release), axis=1)
         same = np.allclose(measured, divergence, rtol=1e-6, atol=1e-12)
         _demand(
             bool(same), f"the divergence is recorded as up to {divergence.max():.6g} and measures {measured.max():.6g}"
@@ -290,45 +335,70 @@ def _audit_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     )
 
 
+def _averaged(theta: NDArray[Any], release: Release) -> NDArray[np.float64]:
+    plain = theta.astype(np.float64)
+    return np.tile(plain.mean(axis=0), (len(plain), 1)) if release.averaged else plain
+
+
 def _noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
-    """Draw the noise again, and compare centre + noise with what was released."""
+    """Draw the noise again, and follow it from the centre as far as the records go."""
     method = folder.methods[index]
     claimed = _claimed(method)
-    if not any(claimed.sigma):
-        return _noiseless_sentence(folder, method)
-    centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
     if claimed.noise_source != "seed":
-        return "from the operating system, so nobody can draw it again"
+        return "from the operating system, so nobody can draw it again; not checked"
+    centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
     if centre is None or released is None:
-        return "weights were not kept, so the noise cannot be looked for"
-    if claimed.placement == "rewind" and claimed.descended:
-        return "added before the descent on retained data, which the records do not hold; not looked for"
+        return "weights were not kept; not checked"
+    _check_centre(folder, claimed, centre)
+    kept = folder.weights(f"{method.place}/noised")
+    noised = released if kept is None else kept
     expected = centre.astype(np.float64)
-    if claimed.averaged:
-        expected = np.tile(expected.mean(axis=0), (len(expected), 1))
-    seed = int(folder.scenario["seed"])
+    seed, roundoff = int(folder.scenario["seed"]), _UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
     for node, sigma in enumerate(claimed.sigma):
         address = np.random.SeedSequence([seed, _NOISE, index, 0 if claimed.averaged else node])
-        expected[node] += sigma * np.random.default_rng(address).standard_normal(expected.shape[1])
-    for _ in range(claimed.settle):
-        expected = learning.mixing.matrix(0) @ expected
-    scale = max(claimed.sigma) + float(np.abs(expected).max())
-    worst = float(np.abs(expected - released).max())
-    _demand(worst <= 1e-5 * scale, f"the released models are not centre + noise: off by up to {worst:.3g}")
-    return "the released models are the centre plus the noise of the certificate, drawn again"
-
-
-def _noiseless_sentence(folder: RunFolder, method: MethodRecords) -> str:
-    centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
-    if centre is None or released is None:
-        return "none claimed"
-    quiet = (
-        not method.certificate["settle"]
-        and not method.certificate["averaged"]
-        and method.certificate["placement"] == "output"
+        drawn = sigma * np.random.default_rng(address).standard_normal(expected.shape[1])
+        off = float(np.abs(expected[node] + drawn - noised[node]).max())
+        _demand(
+            off <= 8 * roundoff * (float(np.abs(expected[node]).max()) + float(np.abs(drawn).max())),
+            f"the models of node {node} are not centre + noise: off by up to {off:.3g}",
+        )
+    said = "centre + noise of the certificate, drawn again, is what was released" if any(claimed.sigma) else "none"
+    if claimed.placement == "rewind" and claimed.descended:
+        return f"{said.replace('released', 'descended from')}; the descent itself needs the data and is not checked"
+    for t in range(claimed.restored + claimed.descended, claimed.restored + claimed.descended + claimed.settle):
+        noised = learning.mixing.matrix(t) @ noised.astype(np.float64)
+    scale = float(np.abs(noised).max()) * learning.mixing.nodes * (claimed.settle + 1)
+    _demand(
+        bool(np.abs(noised - released).max() <= 8 * roundoff * scale), "the released models are not the settled ones"
     )
-    _demand(not quiet or bool(np.array_equal(centre, released)), "no noise is claimed, yet the released models differ")
-    return "none claimed, none added"
+    return said
+
+
+def _check_centre(folder: RunFolder, claimed: Certificate, centre: NDArray[Any]) -> None:
+    """Where nothing was computed before the noise, the centre is a checkpoint; retraining releases the oracle."""
+    release = _release(claimed)
+    learned = folder.weights(f"checkpoints/learned-{claimed.restored:06d}")
+    if release.site == claimed.restored and not claimed.averaged and learned is not None:
+        _demand(bool(np.array_equal(centre, learned)), "the centre is not the checkpoint that the method started from")
+    retrained = folder.weights(f"checkpoints/retrained-{release.site:06d}")
+    if claimed.restored == 0 and release.site == claimed.descended and retrained is not None and not claimed.averaged:
+        _demand(bool(np.array_equal(centre, retrained)), "a descent from the start is not what retraining gave")
+
+
+def _check_cost(method: MethodRecords, claimed: Certificate, learning: Learning) -> None:
+    """The cost that was counted against what the certificate says was done, on the network and data it says."""
+    W, retained = learning.mixing.matrix(0), int((learning.samples - learning.deleted).sum())
+    links = int(W.nnz - np.count_nonzero(W.diagonal()))
+    rounds = claimed.descended + claimed.settle
+    everyone = W.shape[0] * (W.shape[0] - 1)
+    expected = {
+        "rounds": rounds + claimed.averaged,
+        "messages": rounds * links + claimed.averaged * everyone,
+        "gradients": claimed.descended * claimed.local_steps * retained,
+    }
+    for name, value in expected.items():
+        counted = method.metrics["cost"][name]
+        _demand(counted == value, f"{counted} {name} were counted; what the certificate speaks of takes {value}")
 
 
 def _table_sentence(folder: RunFolder) -> str:

@@ -63,34 +63,27 @@ class CheckpointKeeper:
 
 
 class LedgerKeeper:
-    """The ledger of learning: the disturbances of a deletion, and what rounding scales with.
+    """The ledger of learning: the disturbances of a deletion.
 
     Args:
         full: the learning block.
         retained: the same block without the forget set.
         nodes: the deleting clients.
         rounds: T.
-        gradient_bound: G.
     """
 
-    def __init__(self, full: Block, retained: Block, nodes: Sequence[int], rounds: int, gradient_bound: float) -> None:
+    def __init__(self, full: Block, retained: Block, nodes: Sequence[int], rounds: int) -> None:
         # Double precision, so that the disturbance of one sample among many is not lost in rounding.
         self._full, self._retained = full.only(nodes, torch.float64), retained.only(nodes, torch.float64)
         self._rows = [full.nodes.index(node) for node in nodes]
-        self._gradient_bound = gradient_bound
-        self._unit_roundoff = float(torch.finfo(full.blank().dtype).eps) / 2
         self._disturbance = np.zeros((rounds, full.local_steps, len(self._rows)))
-        self._magnitude = np.zeros(rounds)
 
     def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
-        """η‖∇f_u(θ_u) − ∇f'_u(θ_u)‖ at the very point, and ‖θ‖ + η(‖g‖ + G) at its largest."""
-        eta = self._full.step_size
+        """η‖∇f_u(θ_u) − ∇f'_u(θ_u)‖ at the very point."""
         point = theta[self._rows].double()
         gap = self._full.gradient(point) - self._retained.gradient(point)
-        self._disturbance[round, step] = eta * gap.norm(dim=1).cpu().numpy()
-        scale = theta.norm(dim=1) + eta * (gradient.norm(dim=1) + self._gradient_bound)
-        self._magnitude[round] += float(scale.max())
+        self._disturbance[round, step] = self._full.step_size * gap.norm(dim=1).cpu().numpy()
 
     def ledger(self) -> Ledger:
         """What was seen."""
-        return Ledger(self._retained.nodes, self._disturbance, self._magnitude, self._unit_roundoff)
+        return Ledger(self._retained.nodes, self._disturbance)

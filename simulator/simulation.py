@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from certificates import Constants, Learning, Mixing, Order, Release, forget_digest
+from certificates import Arithmetic, Constants, Learning, Mixing, Order, Release, forget_digest
 from clients.block import Block, Witness
 from clients.orders import LEARNING_ORDERS
-from clients.steps import Descend, Start, Step, unlearning_program
+from clients.steps import Descend, Start, Step, averaging, unlearning_program
 from simulator.engine import Observer, execute
 from simulator.observers import CheckpointKeeper, Cost, CostMeter, LedgerKeeper
 from simulator.wire import Wire
@@ -30,11 +31,13 @@ class Outcome:
 
     Attributes:
         centre: [N, d], the nodes' parameters where the noise is added, before it; a secret of every node.
-        released: [N, d], what is released.
+        noised: [N, d], the same with the noise.
+        released: [N, d], what is released: what has become of it after the rounds that follow the noise.
         cost: of all its rounds.
     """
 
     centre: Tensor
+    noised: Tensor
     released: Tensor
     cost: Cost
 
@@ -66,7 +69,7 @@ class Simulation:
     rounds: int
     seed: int
     observers: Sequence[Observer] = ()
-    _descents: dict[tuple[int, int], tuple[Tensor, Cost]] = field(default_factory=dict)
+    _approaches: dict[tuple[int, int, bool], tuple[Tensor, Cost]] = field(default_factory=dict)
 
     def foreseen(self) -> Learning:
         """What is known of learning and the deletion before anything is learned: all but the ledger."""
@@ -82,13 +85,24 @@ class Simulation:
             constants=self.constants,
             samples=self.full.samples,
             deleted=deleted,
+            arithmetic=self._arithmetic(),
             forget_sha256=forget_digest({node: positions.tolist() for node, positions in self.forget.items()}),
+        )
+
+    def _arithmetic(self) -> Arithmetic:
+        blank, model = self.full.blank(), self.full.model
+        start = Start(self.seed).apply(self.full, blank)
+        return Arithmetic(
+            unit_roundoff=float(torch.finfo(blank.dtype).eps) / 2,
+            inputs=model.inputs,
+            outputs=model.outputs,
+            initial_norm=float(start.double().norm(dim=1).max()),
         )
 
     def learn(self, keep: Collection[int]) -> tuple[Trajectory, Learning]:
         """Learn for T rounds on everything; keep the checkpoints after these numbers of rounds."""
         nodes = sorted(self.forget)
-        keeper = LedgerKeeper(self.full, self.retained, nodes, self.rounds, self.constants.G.value)
+        keeper = LedgerKeeper(self.full, self.retained, nodes, self.rounds)
         trajectory = self._train(self.full, self.rounds, keep, keeper)
         return trajectory, replace(self.foreseen(), ledger=keeper.ledger())
 
@@ -100,7 +114,7 @@ class Simulation:
         oracle = self._train(self.retained, self.rounds, {*keep, self.rounds}, None)
         learned = oracle.checkpoints[self.rounds]
         # Descending from the start for T rounds is what retraining just did, so no method need do it again.
-        self._descents[0, self.rounds] = (learned, oracle.cost)
+        self._approaches[0, self.rounds, False] = (learned, oracle.cost)
         keeper = CheckpointKeeper(keep)
         further = Descend(LEARNING_ORDERS[self.order], self.mixing, range(self.rounds, horizon))
         self._execute([further], self.retained, learned, keeper)
@@ -109,8 +123,8 @@ class Simulation:
     def carry_out(self, release: Release, checkpoints: Mapping[int, Tensor], index: int) -> Outcome:
         """Have every client do what the release says.
 
-        Descents without noise depend only on where they start and how long they are: those of several releases of
-        this simulation are computed once, and each release is charged for them.
+        What comes before the noise depends only on where it starts and how long it is: what several releases of this
+        simulation have in common is computed once, and each release is charged for it.
 
         Args:
             release: what to do.
@@ -119,15 +133,21 @@ class Simulation:
         """
         order = LEARNING_ORDERS[self.order]
         program = unlearning_program(release, order, self.mixing, checkpoints, self.seed, index)
-        address = (release.restored, release.site - release.restored)
-        if address not in self._descents:
+        address = (release.restored, release.site, release.averaged)
+        if address not in self._approaches:
             meter = CostMeter()
             centre = self._execute(program.approach, self.retained, self.retained.blank(), meter)
-            self._descents[address] = (centre, meter.total())
-        centre, cost = self._descents[address]
+            self._approaches[address] = (centre, meter.total())
+        centre, cost = self._approaches[address]
         meter = CostMeter()
-        released = self._execute(program.finish, self.retained, centre, meter)
-        return Outcome(centre, released, cost + meter.total())
+        noised = self._execute((program.noise,), self.retained, centre, meter)
+        released = self._execute(program.finish, self.retained, noised, meter)
+        return Outcome(centre, noised, released, cost + meter.total())
+
+    def counterpart(self, release: Release, oracle: Trajectory) -> Tensor:
+        """[N, d], what the centre of the release would have been, had the network learned without the forget set."""
+        average = averaging(release, self.mixing.nodes)
+        return execute(average, self.retained, self.wire, oracle.checkpoints[release.site])
 
     def _train(self, block: Block, rounds: int, keep: Collection[int], witness: Witness | None) -> Trajectory:
         keeper, meter = CheckpointKeeper(keep), CostMeter()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import topologies
 from certificates import Constant, Learning
@@ -36,18 +37,21 @@ class Network:
     precision: str = "fast"
     spread: float = 1.0
 
+    def rows(self, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """All clients' samples together: features [n, 5] of norm at most 1, labels [n] of three classes."""
+        total = sum(self.sizes)
+        centres = self.spread * rng.standard_normal((self.nodes, 5))
+        x = rng.standard_normal((total, 5)) + np.repeat(centres, self.sizes, axis=0)
+        x /= np.linalg.norm(x, axis=1, keepdims=True) * (1 + 1e-6)
+        return x, rng.integers(0, 3, total)
+
     def simulation(self) -> Simulation:
         """Clients with data of their own kind each, so that the network never agrees by accident."""
         rng = np.random.default_rng(self.seed)
-        total, features, classes = sum(self.sizes), 5, 3
-        x = rng.standard_normal((total, features)) + self.spread * np.repeat(
-            rng.standard_normal((self.nodes, features)), self.sizes, axis=0
-        )
-        x /= np.linalg.norm(x, axis=1, keepdims=True) * (1 + 1e-6)
-        y = rng.integers(0, classes, total)
+        x, y = self.rows(rng)
         ends = np.cumsum(self.sizes)
         shards = [np.arange(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
-        model: Model = {"logistic": Logistic, "sigmoid": Sigmoid}[self.model](features, classes, l2=self.l2)
+        model: Model = {"logistic": Logistic, "sigmoid": Sigmoid}[self.model](5, 3, l2=self.l2)
         constants = model.constants(Constant(1.0, "proven"))
         full = make_block(
             model,

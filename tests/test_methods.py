@@ -29,9 +29,7 @@ def learning(**changes):
 
 def measured(**changes):
     """The same, after learning: disturbances a tenth of the worst case."""
-    return learning(
-        ledger=Ledger((0,), np.full((T, 1, 1), 0.5 * 2 * 0.1 * np.sqrt(2) / 10), np.full(T, 3.0), 2.0**-24), **changes
-    )
+    return learning(ledger=Ledger((0,), np.full((T, 1, 1), 0.5 * 2 * 0.1 * np.sqrt(2) / 10)), **changes)
 
 
 def test_every_method_is_registered_under_the_name_it_releases():

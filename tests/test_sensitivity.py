@@ -1,15 +1,28 @@
 """The conscience of the project: what was measured never exceeds what was certified, at any node."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import Network, learn_and_retrain, networks
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from certificates import CertificateError, Constant, Learning, Regime, derive, local_growth, propagate
+from certificates import (
+    CertificateError,
+    Claim,
+    Constant,
+    Learning,
+    Regime,
+    Release,
+    certify,
+    derive,
+    local_growth,
+    propagate,
+)
+from certificates.sensitivity import _norms
 from clients.orders import LEARNING_ORDERS
 from clients.steps import Descend, unlearning_program
 from simulator.engine import execute
@@ -99,7 +112,7 @@ def test_nodes_out_of_reach_are_identical_to_the_bit(case: Network, reached: int
 @given(case=networks())
 def test_rewinding_everything_is_retraining_to_the_bit(case: Network) -> None:
     simulation, learned, oracle, learning = learn_and_retrain(case)
-    simulation._descents.clear()  # retraining is remembered as such a descent; here it must be computed
+    simulation._approaches.clear()  # retraining is remembered as such a descent; here it must be computed
     assert not np.any(propagate(learning, disturbed=0, quiet=case.rounds).total)
     from clients.methods import R2D
 
@@ -108,7 +121,10 @@ def test_rewinding_everything_is_retraining_to_the_bit(case: Network) -> None:
         plan.release, LEARNING_ORDERS[case.order], simulation.mixing, learned.checkpoints, case.seed, 0
     )
     theta = execute(
-        (*program.approach, *program.finish), simulation.retained, simulation.wire, simulation.retained.blank()
+        (*program.approach, program.noise, *program.finish),
+        simulation.retained,
+        simulation.wire,
+        simulation.retained.blank(),
     )
     assert np.array_equal(theta.numpy(), oracle.checkpoints[case.rounds].numpy())
 
@@ -129,7 +145,7 @@ def test_the_topology_blind_bound_is_never_the_smaller(case: Network, share: flo
 
 @given(case=networks(dtype="float32"), share=st.sampled_from([0.0, 0.9, 1.0]))
 def test_single_precision_is_charged_for(case: Network, share: float) -> None:
-    """A certificate of the real-number bound alone would not cover the rounding of float32; the charged one does."""
+    """One of many samples in float32, where rounding is not small beside the deletion."""
     many = replace(case, sizes=tuple(400 for _ in case.sizes), deleted="one", rounds=case.rounds + 8)
     simulation, learned, oracle, learning = learn_and_retrain(many)
     T = many.rounds
@@ -140,6 +156,59 @@ def test_single_precision_is_charged_for(case: Network, share: float) -> None:
     measured = divergence(unlearned, oracle.checkpoints[T])
     assert np.all(measured <= e.total)
     assert np.all(e.rounding <= e.total)
+
+
+@dataclass(frozen=True)
+class Alike(Network):
+    """Clients that all hold the same few rows, over and over: every sum rounds the same way in every term."""
+
+    distinct: int = 1
+
+    def rows(self, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        x, y = super().rows(rng)
+        first = np.arange(len(y)) % self.distinct
+        return x[first], y[first]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("model", ["logistic", "sigmoid"])
+@pytest.mark.parametrize(
+    ("nodes", "family", "mixing", "size", "step"),
+    [
+        (2, "path", "metropolis-hastings", 20_000, 0.5),
+        (5, "star", "metropolis-hastings", 5_000, 0.1),
+        (300, "complete", "uniform", 20, 0.02),
+        (120, "ring", "metropolis-hastings", 50, 1.0),
+    ],
+)
+def test_rounding_that_adds_up_is_charged_for(
+    nodes: int, family: str, mixing: str, size: int, step: float, model: str, dtype: str
+) -> None:
+    """Sums of equal terms round the same way every time; the error then grows with the number of terms."""
+    for order in ("adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"):
+        case = Alike(
+            family, nodes, mixing, order, model, 1e-4, step, 1, 12, 0, "one", (size,) * nodes, dtype, 5, spread=0.0
+        )
+        simulation, learned, oracle, learning = learn_and_retrain(case)
+        quiet = Descend(LEARNING_ORDERS[order], simulation.mixing, range(6, 12))
+        unlearned = execute([quiet], simulation.retained, simulation.wire, learned.checkpoints[6])
+        for bound in ("instance", "worst-case"):
+            e = propagate(learning, disturbed=6, quiet=6, bound=bound).total
+            assert np.all(divergence(unlearned, oracle.checkpoints[12]) <= e)
+        release = Release("r2d", 6, 6, "output", np.zeros(nodes), averaged=True)
+        averaged = simulation.carry_out(release, learned.checkpoints, 0)
+        measured = divergence(averaged.centre, simulation.counterpart(release, oracle))
+        assert np.all(measured <= np.array(certify(learning, release, Claim("average", 1e-5)).sensitivity))
+
+
+@given(case=networks())
+def test_norms_stay_below_what_rounding_is_charged_by(case: Network) -> None:
+    _, learned, oracle, learning = learn_and_retrain(case)
+    bounds = [M for M, _ in _norms(learning, case.rounds)]
+    for trajectory in (learned, oracle):
+        for t, M in enumerate(bounds):
+            assert float(trajectory.checkpoints[t].double().norm(dim=1).max()) <= M
+            assert float(trajectory.checkpoints[t + 1].double().norm(dim=1).max()) <= M * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("T", [1, 7, 40])

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 import topologies
 from certificates import (
+    Arithmetic,
     Certificate,
     CertificateError,
     Claim,
@@ -44,13 +46,8 @@ def network(seed, nodes, rule="metropolis-hastings"):
 
 
 def ledger(generator, rounds, local_steps, nodes, worst):
-    """Measurements as learning might make them: disturbances below the worst case, in float32."""
-    return Ledger(
-        nodes=tuple(nodes),
-        disturbance=generator.uniform(0, worst, (rounds, local_steps, len(nodes))),
-        magnitude=generator.uniform(1, 5, rounds),
-        unit_roundoff=2.0**-24,
-    )
+    """Measurements as learning might make them: disturbances below the worst case."""
+    return Ledger(tuple(nodes), generator.uniform(0, worst, (rounds, local_steps, len(nodes))))
 
 
 @st.composite
@@ -81,6 +78,7 @@ def learnings(draw, largest=8, measured=True):
         samples=samples,
         deleted=deleted,
         ledger=kept,
+        arithmetic=draw(st.sampled_from([None, Arithmetic(2.0**-53, 6, 3, 0.1), Arithmetic(2.0**-24, 6, 3, 0.0)])),
     )
 
 
@@ -423,11 +421,11 @@ def test_the_shallowest_rewind_that_reaches_epsilon_is_found():
         ({"sigma": np.array([1, -1, 1, 1])}, "sigma must be finite and non-negative at every node"),
         ({"averaged": True, "placement": "rewind"}, "a released average carries one noise vector"),
         ({"averaged": True, "sigma": np.array([1.0, 2, 1, 1])}, "a released average carries one noise vector"),
-        ({"settle": -1}, "settle is a number of gossip rounds"),
-        ({"averaged": True, "settle": 1}, "settle is a number of gossip rounds"),
+        ({"settle": -1}, "settle is a number of rounds, not -1"),
+        ({"averaged": True, "settle": 1}, "with placement output and no settling"),
         ({"restored": 11}, "learning has 10 rounds; 11 disturbed and 5 quiet do not fit"),
-        ({"restored": -1}, "learning has 10 rounds; -1 disturbed"),
-        ({"descended": -1}, "learning has 10 rounds; 5 disturbed and -1 quiet do not fit"),
+        ({"restored": -1}, "restored is a number of rounds, not -1"),
+        ({"descended": -1}, "descended is a number of rounds, not -1"),
     ],
 )
 def test_a_release_that_cannot_be_is_refused(changes, sentence):
@@ -472,7 +470,9 @@ def test_claims_are_refused_with_what_is_allowed():
         ({"local_steps": 0}, "learning takes at least one round of at least one local step"),
         ({"step_size": 0.0}, "step_size must be a positive number, not 0.0"),
         ({"step_size": nan}, "step_size must be a positive number, not nan"),
-        ({"samples": np.ones(3)}, "samples and deleted must have one entry for each of 4 nodes"),
+        ({"samples": np.ones(4)}, "samples and deleted are whole numbers, one a node"),
+        ({"deleted": np.full(4, 0.5)}, "samples and deleted are whole numbers, one a node"),
+        ({"samples": np.ones(3, dtype=int)}, "samples and deleted must have one entry for each of 4 nodes"),
         ({"deleted": np.array([0, 21, 0, 0])}, "node 1 has 20 samples, so 21 of them cannot be deleted"),
         ({"deleted": np.array([0, 0, -1, 0])}, "node 2 has 20 samples, so -1 of them cannot be deleted"),
     ],
@@ -489,14 +489,16 @@ def test_learning_that_cannot_be_is_refused(changes, sentence):
         ({"disturbance": np.ones((9, 1, 1))}, r"the shape \(9, 1, 1\), not \[rounds, local steps, nodes\]"),
         ({"disturbance": np.full((10, 1, 1), nan)}, "a disturbance that is not a non-negative number"),
         ({"disturbance": -np.ones((10, 1, 1))}, "a disturbance that is not a non-negative number"),
-        ({"magnitude": np.ones(3)}, "the ledger's magnitudes are not one finite number a round"),
-        ({"magnitude": np.full(10, inf)}, "the ledger's magnitudes are not one finite number a round"),
+        ({"nodes": (0, 0), "disturbance": np.ones((10, 1, 2))}, "the ledger names a node twice"),
     ],
 )
 def test_a_ledger_that_cannot_be_is_refused(changes, sentence):
-    kept = replace(ledger(np.random.default_rng(0), 10, 1, [0], 1.0), **changes)
+    def certified():
+        kept = replace(ledger(np.random.default_rng(0), 10, 1, [0], 1.0), **changes)
+        return propagate(small_learning(ledger=kept), disturbed=5, quiet=5, bound="instance")
+
     with pytest.raises(CertificateError, match=sentence):
-        propagate(small_learning(ledger=kept), disturbed=5, quiet=5, bound="instance")
+        certified()
 
 
 @pytest.mark.parametrize(
@@ -507,7 +509,7 @@ def test_a_ledger_that_cannot_be_is_refused(changes, sentence):
         lambda record: record.update(step_size="fast"),
         lambda record: record.update(samples=["many"] * 4),
         lambda record: record.update(constants=None),
-        lambda record: record["ledger"].pop("magnitude"),
+        lambda record: record["ledger"].pop("disturbance"),
     ],
 )
 def test_a_damaged_record_of_learning_is_refused(damage):
@@ -516,6 +518,61 @@ def test_a_damaged_record_of_learning_is_refused(damage):
     damage(record)
     with pytest.raises(CertificateError, match=r"the record of (learning|the constants) is damaged"):
         Learning.from_record(record, learning.mixing)
+
+
+class Weights:
+    """A network whose matrix nobody has checked."""
+
+    nodes = 4
+
+    def __init__(self, W):
+        self.W = csr_array(np.array(W, dtype=float))
+
+    def matrix(self, round):
+        return self.W
+
+
+@pytest.mark.parametrize(
+    ("W", "sentence"),
+    [
+        (np.zeros((4, 4)), "is 1 away from summing to 1"),
+        (np.eye(4) * 0.01, "is 0.99 away from summing to 1"),
+        ([[1, 0, 0, 0], [-1, 2, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "a weight that is negative or no number"),
+        (np.full((4, 4), nan), "a weight that is negative or no number"),
+        (np.eye(3), r"the shape \(3, 3\), not \(4, 4\)"),
+    ],
+)
+def test_a_matrix_that_does_not_mix_is_refused(W, sentence):
+    with pytest.raises(CertificateError, match=sentence):
+        certify(small_learning(mixing=Weights(W)), release_of(np.ones(4)), Claim("node", DELTA))
+
+
+@pytest.mark.parametrize("changes", [{"G": -1.0}, {"L": nan}, {"radius": 0.0}, {"l2": -0.5}, {"strong_convexity": 9.0}])
+def test_constants_that_no_objective_has_are_refused(changes):
+    constants = derive("logistic", Constant(1.0, "proven"), 0.1)
+    with pytest.raises(CertificateError, match="no objective has the constants"):
+        replace(constants, **{name: Constant(value, "proven") for name, value in changes.items()})
+
+
+def test_noise_that_the_arithmetic_rounds_away_earns_no_number():
+    learning = small_learning(arithmetic=Arithmetic(2.0**-24, 5, 3, 0.0))
+    tiny = certify(learning, release_of(np.full(4, 1e-5)), Claim("node", DELTA))
+    assert tiny.epsilon is None
+    assert "too small for the arithmetic to carry" in tiny.reason
+    assert certify(learning, release_of(np.full(4, 100.0)), Claim("node", DELTA)).epsilon is not None
+
+
+def test_what_was_reached_is_never_taken_for_untouched():
+    path = topologies.build("path", 600, 0)
+    far = small_learning(
+        mixing=topologies.Static(path, topologies.mix("metropolis-hastings", path)),
+        rounds=599,
+        samples=np.full(600, 20),
+        deleted=np.eye(600, dtype=np.int64)[0],
+        step_size=0.5,
+    )
+    e = propagate(far, disturbed=599, quiet=0).total
+    assert np.all(e > 0)
 
 
 def test_a_damaged_certificate_is_refused():

@@ -30,6 +30,16 @@ class Model(ABC):
     def parameters(self) -> int:
         """d, the number of parameters."""
 
+    @property
+    @abstractmethod
+    def inputs(self) -> int:
+        """q, the number of terms in a score: what its rounding grows with."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """C, the number of scores of a sample."""
+
     @abstractmethod
     def initial(self, generator: np.random.Generator) -> NDArray[np.float64]:
         """θ⁰ [d], the same at every node."""
