@@ -9,7 +9,7 @@ import numpy as np
 
 from certificates.errors import CertificateError
 from certificates.gaussian import epsilon_of
-from certificates.records import Certificate, Mixing, Release, Vector
+from certificates.records import Certificate, Mixing, Vector
 from certificates.views import mu_of_view
 
 
@@ -59,16 +59,7 @@ def audit(certificate: Certificate, mixing: Mixing, divergence: Vector) -> Audit
     sensitivity = np.array(certificate.sensitivity)
     covered = np.where(sensitivity > 0, sensitivity, 1.0)
     over = np.where(sensitivity > 0, divergence / covered, np.where(divergence > 0, np.inf, 0.0))
-    release = Release(
-        method=certificate.method,
-        restored=certificate.restored,
-        descended=certificate.descended,
-        placement="rewind" if certificate.placement == "rewind" else "output",
-        sigma=np.array(certificate.sigma),
-        settle=certificate.settle,
-        averaged=certificate.averaged,
-    )
-    exact = epsilon_of(mu_of_view(certificate.view, divergence, release, mixing), certificate.delta)
+    exact = epsilon_of(mu_of_view(certificate.view, divergence, certificate.release, mixing), certificate.delta)
     within = bool(np.all(divergence <= sensitivity))
     claimed = certificate.epsilon
     return Audit(

@@ -285,10 +285,10 @@ class Certificate:
     delta: float
     claimed_epsilon: float | None
     view: str
-    placement: str
-    bound: str
-    allocation: str
-    regime: str
+    placement: Placement
+    bound: Bound
+    allocation: Allocation
+    regime: Regime
     sensitivity: tuple[float, ...]
     rounding: tuple[float, ...]
     sigma: tuple[float, ...]
@@ -302,13 +302,27 @@ class Certificate:
     averaged: bool
     step_size: float
     local_steps: int
-    order: str
-    noise_source: str
+    order: Order
+    noise_source: NoiseSource
     mixing_sha256: str
     forget_sha256: str
     conditional: bool
     assumptions: tuple[str, ...]
     reason: str | None = None
+
+    @property
+    def release(self) -> Release:
+        """What was done, as the certificate has it."""
+        return Release(
+            method=self.method,
+            restored=self.restored,
+            descended=self.descended,
+            placement=self.placement,
+            sigma=np.array(self.sigma),
+            settle=self.settle,
+            averaged=self.averaged,
+            noise_source=self.noise_source,
+        )
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON."""

@@ -301,3 +301,5 @@ def test_secret_noise_leaves_no_un_noised_model_behind(tmp_path: Path) -> None:
     assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
     certificate = json.loads((tmp_path / "run/methods/0-r2d/certificate.json").read_text())
     assert not any("Simulation only" in sentence for sentence in certificate["assumptions"])
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert all(set(line) == {"phase", "round"} for line in lines)

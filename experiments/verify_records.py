@@ -1,0 +1,104 @@
+"""What the verifier's checks share: findings, and the records of a run folder as certificates need them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isclose
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array
+
+from certificates import Certificate, CertificateError, Learning
+from experiments.folder import MethodRecords, RunFolder
+
+#: Relative difference up to which a recorded number and one derived again are the same.
+TOLERANCE = 1e-9
+UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was checked, whether it holds, and how it was found out."""
+
+    what: str
+    holds: bool
+    sentence: str
+
+
+class MismatchError(Exception):
+    """Something does not hold; the message says what."""
+
+
+@dataclass(frozen=True)
+class RecordedNetwork:
+    """The network of topology.json."""
+
+    weights: csr_array
+
+    @property
+    def nodes(self) -> int:
+        """N."""
+        return int(self.weights.shape[0])
+
+    def matrix(self, round: int) -> csr_array:
+        """The same in every round."""
+        return self.weights
+
+
+def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
+    """Whether a check holds: its own sentence if it does, what it found instead if not."""
+    try:
+        return Finding(what, True, check(*arguments))
+    except (MismatchError, CertificateError) as problem:
+        return Finding(what, False, str(problem))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
+        return Finding(what, False, f"the records are damaged: {type(problem).__name__} {problem}")
+
+
+def demand(holds: bool, otherwise: str) -> None:
+    """Go on if it holds.
+
+    Raises:
+        MismatchError: saying what is the case otherwise.
+    """
+    if not holds:
+        raise MismatchError(otherwise)
+
+
+def recorded_network(folder: RunFolder) -> RecordedNetwork:
+    """The mixing matrix, rebuilt from topology.json."""
+    N = int(folder.topology["nodes"])
+    rows, columns, values = (np.array(part) for part in zip(*folder.topology["weights"], strict=True))
+    entries = coo_array((values.astype(np.float64), (rows.astype(int), columns.astype(int))), shape=(N, N))
+    weights = csr_array(entries.tocsr())
+    weights.sort_indices()
+    return RecordedNetwork(weights)
+
+
+def recorded_learning(folder: RunFolder) -> Learning:
+    """How the network learned, from learning.json."""
+    return Learning.from_record(folder.learning, recorded_network(folder))
+
+
+def certificate_of(method: MethodRecords) -> Certificate:
+    """What is claimed."""
+    return Certificate.from_record(method.certificate)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, with numbers equal to within a tolerance that certificates are insensitive to."""
+    if isinstance(one, bool) or isinstance(other, bool) or one is None or other is None:
+        return one is other or one == other
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-300)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return bool(one == other)
+
+
+def short(value: Any) -> str:
+    """A value in a sentence."""
+    text = f"{value:.9g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 80 else text[:77] + "…"
