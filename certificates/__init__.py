@@ -5,7 +5,7 @@ constants and mixing matrices. Whatever is not understood is refused with an err
 """
 
 from certificates.audit import Audit, audit, violation
-from certificates.certify import calibrate, certify, claimed_epsilon, least_rewind, scaled_noise
+from certificates.certify import calibrate, certify, claimed_epsilon, least_depth, scaled_noise
 from certificates.constants import REGIMES, Constant, Constants, Regime, derive
 from certificates.errors import CertificateError
 from certificates.gaussian import (
@@ -68,7 +68,7 @@ __all__ = [
     "derive",
     "epsilon_of",
     "forget_digest",
-    "least_rewind",
+    "least_depth",
     "local_growth",
     "mu_of",
     "mu_of_view",

@@ -21,9 +21,9 @@ class Audit:
         divergence: [N], ‖c_i − c'_i‖₂ where the noise is added: unlearned against retrained, before any noise.
         holds: whether no node diverged further than its sensitivity, and the exact ε is within the certified one.
         worst_node: the node with the largest divergence relative to its sensitivity.
-        exact_epsilon: the true privacy loss of this very pair at δ for joint views and for single nodes without
-            settling; an upper bound on it where the view averages or post-processes what was noised. None where it is
-            infinite, and then `reason` says why.
+        exact_epsilon: the true privacy loss of this very pair at δ for joint views, for the average, and for single
+            nodes without settling; an upper bound on it where the view post-processes what was noised. None where it
+            is infinite, and then `reason` says why.
     """
 
     divergence: tuple[float, ...]
@@ -55,8 +55,13 @@ def audit(certificate: Certificate, mixing: Mixing, divergence: Vector) -> Audit
         certificate: what is claimed.
         mixing: the network that it was claimed on.
         divergence: [N], measured where the noise is added, before the noise.
+
+    Raises:
+        CertificateError: if the divergence is not that of every node.
     """
     sensitivity = np.array(certificate.sensitivity)
+    if np.shape(divergence) != sensitivity.shape:
+        raise CertificateError(f"the divergence of {len(sensitivity)} nodes is needed, not of {np.shape(divergence)}")
     covered = np.where(sensitivity > 0, sensitivity, 1.0)
     over = np.where(sensitivity > 0, divergence / covered, np.where(divergence > 0, np.inf, 0.0))
     exact = epsilon_of(mu_of_view(certificate.view, divergence, certificate.release, mixing), certificate.delta)
@@ -77,9 +82,10 @@ def violation(certificate: Certificate, found: Audit) -> str:
     """The sentence for a certificate that an audit caught out: the node, both numbers and the assumptions."""
     node = found.worst_node
     measured, bound = found.divergence[node], certificate.sensitivity[node]
+    relation = "its sensitivity is" if measured > bound else "within its sensitivity of"
     assumed = " ".join(certificate.assumptions)
     return (
         f"the certificate of {certificate.method} is violated: node {node} diverged by {measured:.6g}, "
-        f"its sensitivity is {bound:.6g}; "
+        f"{relation} {bound:.6g}; "
         f"exact epsilon {found.exact_epsilon}, certified {certificate.epsilon}. It assumed: {assumed}"
     )

@@ -8,7 +8,7 @@ from math import inf, isfinite, sqrt
 import numpy as np
 
 from certificates.errors import CertificateError
-from certificates.gaussian import epsilon_of, mu_of, textbook_epsilon, textbook_sigma
+from certificates.gaussian import check_epsilon, epsilon_of, mu_of, textbook_epsilon, textbook_sigma
 from certificates.records import Certificate, Claim, Learning, Release, Vector, parse_view
 from certificates.sensitivity import Sensitivity, least_noise, propagate, rounding_of_average, strongest_regime
 from certificates.views import mu_of_view, noise_shape, uncovered
@@ -123,6 +123,8 @@ def calibrate(learning: Learning, release: Release, claim: Claim, epsilon: float
     Raises:
         CertificateError: if ε is out of range or no noise can reach it for this view.
     """
+    check_epsilon(epsilon)
+    _check(learning, release, claim)
     noised = sensitivity_at_noise(learning, release, claim).total
     if not np.any(noised > 0):
         return np.zeros_like(noised)
@@ -161,14 +163,14 @@ def claimed_epsilon(learning: Learning, release: Release, claim: Claim) -> float
     return claimed if isfinite(claimed) else None
 
 
-def least_rewind(
+def least_depth(
     learning: Learning,
     candidates: Sequence[int],
     release_of: Callable[[int], Release],
     claim: Claim,
     epsilon: float,
 ) -> int:
-    """The smallest candidate whose release, with the noise it carries, is certified at ε or better.
+    """The smallest candidate depth whose release, with the noise it carries, is certified at ε or better.
 
     Args:
         learning: how the network learned.

@@ -45,7 +45,7 @@ class Ledger:
     """What learning measured, round by round, for instance bounds.
 
     Attributes:
-        nodes: the deleted nodes, U of them.
+        nodes: the deleting nodes, U of them.
         disturbance: [T, E, U], η‖∇f_u(θ) − ∇f'_u(θ)‖ at the very points where learning took its gradients.
     """
 
@@ -121,8 +121,11 @@ class Learning:
             raise CertificateError("learning takes at least one round of at least one local step")
         if not (np.isfinite(self.step_size) and self.step_size > 0):
             raise CertificateError(f"step_size must be a positive number, not {self.step_size}")
-        if any(np.asarray(counts).dtype.kind not in "iu" for counts in (self.samples, self.deleted)):
-            raise CertificateError("samples and deleted are whole numbers, one a node")
+        for name in ("samples", "deleted"):
+            counts = np.asarray(getattr(self, name))
+            if counts.dtype.kind not in "iu":
+                raise CertificateError("samples and deleted are whole numbers, one a node")
+            object.__setattr__(self, name, counts.astype(np.int64))
         shapes = {np.shape(self.samples), np.shape(self.deleted), (self.mixing.nodes,)}
         if len(shapes) > 1:
             raise CertificateError(f"samples and deleted must have one entry for each of {self.mixing.nodes} nodes")
@@ -211,8 +214,10 @@ class Release:
         """Refuse what nobody can have done."""
         for name in ("restored", "descended", "settle"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 0:
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
                 raise CertificateError(f"{name} is a number of rounds, not {value!r}")
+            object.__setattr__(self, name, int(value))
+        object.__setattr__(self, "sigma", np.asarray(self.sigma, dtype=np.float64))
         for name, allowed in (("placement", get_args(Placement)), ("noise_source", get_args(NoiseSource))):
             if getattr(self, name) not in allowed:
                 raise CertificateError(f"unknown {name} {getattr(self, name)!r}; it is one of: {', '.join(allowed)}")

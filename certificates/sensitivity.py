@@ -2,7 +2,7 @@
 
 Learning on D and retraining on the retained data D' are coupled: same initial model, same mixing matrices, same coins.
 e_i^t bounds ‖θ_i^t(D) − θ_i^t(D')‖₂. A round contracts or expands what is there by the local step (γ), mixes it along
-the edges (W_t), and, as long as learning reads the forget set, adds a disturbance b at the deleted nodes.
+the edges (W_t), and, as long as learning reads the forget set, adds a disturbance b at the deleting nodes.
 """
 
 from collections.abc import Callable, Iterator

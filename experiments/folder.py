@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 import topologies
 from certificates import Audit, Certificate, CertificateError, Learning
 
-#: The layouts of a run folder that this version reads; the recorder writes the last.
+#: The layouts of a run folder that this version reads; the recorder writes the last of them.
 FORMATS = (1,)
 
 Json = dict[str, Any]

@@ -96,13 +96,16 @@ def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force:
         RunError: if a run began and could not be finished; the others are left as they are.
     """
     grid = [_values(setting) for setting in settings]
+    twice = [key for at, (key, _) in enumerate(grid) if key in [earlier for earlier, _ in grid[:at]]]
+    if twice:
+        raise ScenarioError(f"{twice[0]} is given twice; give all of its values at once, like {twice[0]}=a,b")
     points = [dict(zip((key for key, _ in grid), values, strict=True)) for values in product(*(of for _, of in grid))]
     scenarios = [load(path, [f"{key}={value}" for key, value in point.items()]) for point in points]
     folder = out or Path("runs") / f"{scenarios[0].name}-sweep"
     places = [
         folder / (",".join(f"{key}={_plain(value)}" for key, value in point.items()) or "run") for point in points
     ]
-    todo = [at for at, place in enumerate(places) if not _finished(place, scenarios[at])]
+    todo = [at for at, place in enumerate(places) if force or not _finished(place, scenarios[at])]
     for at in todo:
         check_target(places[at], force or state(places[at]) == "incomplete")
         assemble(scenarios[at])
@@ -143,7 +146,8 @@ def _plain(value: str) -> str:
 
 
 def _finished(place: Path, scenario: Scenario) -> bool:
-    return state(place) == "complete" and (place / "scenario.yaml").read_text(encoding="utf-8") == scenario.to_yaml()
+    written = place / "scenario.yaml"
+    return state(place) == "complete" and written.is_file() and written.read_text("utf-8") == scenario.to_yaml()
 
 
 def _all_hold(place: Path) -> bool:

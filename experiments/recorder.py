@@ -21,11 +21,10 @@ from torch import Tensor
 import topologies
 from certificates import Audit, Certificate, Learning
 from experiments.assemble import Experiment
+from experiments.folder import FORMATS
 from experiments.registries import ScenarioError
 from simulator.simulation import Outcome, Trajectory
 
-#: Of the files and their keys; a reader refuses a folder with another.
-FORMAT = 1
 _LIBRARIES = ("torch", "numpy", "scipy", "networkx", "safetensors")
 
 
@@ -67,7 +66,7 @@ class Recorder:
         # whose noise can be drawn again.
         self.secret = any(method.settings.get("noise_source") == "os" for method in scenario.unlearning)
         self._record: dict[str, Any] = {
-            "format": FORMAT,
+            "format": FORMATS[-1],
             "state": "incomplete",
             "name": scenario.name,
             "seed": scenario.seed,

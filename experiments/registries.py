@@ -75,7 +75,8 @@ def entry(what: str, name: object) -> Callable[..., Any]:
     """
     choices = registry(what)
     if not isinstance(name, str) or name not in choices:
-        raise ScenarioError(f"unknown {what} {name!r}; there are: {', '.join(choices)}")
+        noun = "data source" if what == "data" else what
+        raise ScenarioError(f"unknown {noun} {name!r}; there are: {', '.join(choices)}")
     return choices[name]
 
 

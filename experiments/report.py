@@ -146,7 +146,10 @@ def _curves(run: RunFolder) -> str:
         "Unlearning begins at the round that a method goes back to. Noise added to a checkpoint shows at once and then "
         "heals; noise added to the result comes after the descent, and shows here only if gossip rounds follow."
     ]
-    return _section("curves", "How learning went", _figure(curves(run), caption, "pair"))
+    drawn = curves(run)
+    if not drawn:
+        return _section("curves", "How learning went", "<p>Not recorded: the noise of this run is a secret.</p>")
+    return _section("curves", "How learning went", _figure(drawn, caption, "pair"))
 
 
 def _certificates(run: RunFolder) -> str:

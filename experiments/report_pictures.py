@@ -157,13 +157,19 @@ def _hop_ticks(axes: Axes, hops: NDArray[np.int64]) -> None:
 
 
 def curves(run: RunFolder) -> list[str]:
-    """Test accuracy of the average model, and consensus distance, over the rounds of every part of the run."""
+    """Test accuracy of the average model, and consensus distance, over the rounds of every part of the run.
+
+    None of them where the noise is a secret, and rounds without noise therefore were not looked at.
+    """
     accuracy: dict[str, list[tuple[int, float]]] = defaultdict(list)
     consensus: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for line in run.metrics_lines():
-        consensus[line["phase"]].append((line["round"], line["consensus_distance"] or np.nan))
+        if "consensus_distance" in line:
+            consensus[line["phase"]].append((line["round"], line["consensus_distance"] or np.nan))
         if "test_accuracy_of_average_model" in line:
             accuracy[line["phase"]].append((line["round"], line["test_accuracy_of_average_model"]))
+    if not consensus:
+        return []
     with style():
         return [
             _curve(accuracy, "accuracy", "test accuracy of the average model", percent=True),

@@ -11,11 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from certificates.records import Order
 from experiments.registries import ScenarioError, entry, settings_model
 
+_PEERS = {"view": "transcript:all", "placement": "rewind", "allocation": "optimal"}
+#: What the demo compares; `recipes/demo.yaml` says the same in full.
 DEFAULT_METHODS: list[dict[str, Any]] = [
-    {"method": "r2d", "rewind": 0.5, "bound": "worst-case"},
+    {"method": "r2d", "rewind": 0.9, "bound": "worst-case"},
     {"method": "r2d", "rewind": 0.5, "bound": "instance"},
-    {"method": "r2d", "rewind": 0.5, "bound": "instance", "placement": "rewind", "view": "transcript:all"},
-    {"method": "warm-start"},
+    {"method": "r2d", "rewind": 0.5, "bound": "instance", **_PEERS},
+    {"method": "warm-start", "bound": "instance"},
     {"method": "retrain"},
     {"method": "do-nothing"},
 ]
@@ -129,8 +131,9 @@ class Unlearning(Choice):
 
     @model_validator(mode="after")
     def _sensible(self) -> "Unlearning":
-        """The method itself refuses settings that make no sense."""
-        self.build()
+        """The method itself refuses settings that make no sense, and fills in what follows from the others."""
+        built = self.build()
+        object.__setattr__(self, "settings", {name: getattr(built, name) for name in self.settings})
         return self
 
 
@@ -177,7 +180,7 @@ class Deletion(Section):
         number = isinstance(given, int | float) and not isinstance(given, bool)
         if not (number or _names_samples(given) or given == "all" or isinstance(given, ClassOf | Indices)):
             allowed = "a count, a fraction in (0, 1], all, {class: c} or {indices: [...]}"
-            raise ScenarioError(f"samples is {allowed}, not {given!r}")
+            raise ScenarioError(f"must be {allowed}, not {given!r}")
         return given
 
 
@@ -222,7 +225,7 @@ class Scenario(Section):
     @classmethod
     def _listed(cls, given: Any) -> Any:
         if not isinstance(given, list | tuple) or not given:
-            raise ScenarioError(f"is a list of methods, like [{{method: r2d}}], not {given!r}")
+            raise ScenarioError(f"must be a list of methods, like [{{method: r2d}}], not {given!r}")
         return tuple(given)
 
     def plain(self) -> dict[str, Any]:
@@ -396,6 +399,8 @@ def _said(error: Mapping[str, Any]) -> str:
     """What pydantic found, in the words of this program."""
     if error["type"] == "missing":
         return "is required"
+    if error["type"] == "string_pattern_mismatch":
+        return f"must be letters, digits, dots, dashes and underscores, a letter or digit first; not {error['input']!r}"
     if error["type"] in ("model_type", "dict_type"):
         return f"must be a mapping of keys, not {error['input']!r}"
     return f"{error['msg'].replace('Input should be', 'must be')}, not {error['input']!r}"

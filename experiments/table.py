@@ -10,7 +10,7 @@ from rich.table import Table
 Row = Mapping[str, Any]
 
 
-def epsilon(value: float | None, reason: str | None = None) -> str:
+def epsilon(value: float | None) -> str:
     """An ε, or a dash where nothing can be claimed."""
     return "—" if value is None else f"{value:.3g}"
 

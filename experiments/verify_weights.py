@@ -104,9 +104,12 @@ def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
             off <= 8 * roundoff * (float(np.abs(expected[node]).max()) + float(np.abs(drawn).max())),
             f"the models of node {node} are not centre + noise: off by up to {off:.3g}",
         )
-    said = "centre + noise of the certificate, drawn again, is what was released" if any(claimed.sigma) else "none"
+    end = "descended from" if claimed.placement == "rewind" and claimed.descended else "released"
+    said = (
+        f"centre + noise of the certificate, drawn again, is what was {end}" if any(claimed.sigma) else "none claimed"
+    )
     if claimed.placement == "rewind" and claimed.descended:
-        return f"{said.replace('released', 'descended from')}; the descent itself needs the data and is not checked"
+        return f"{said}; the descent itself needs the data and is not checked"
     for t in range(claimed.restored + claimed.descended, claimed.restored + claimed.descended + claimed.settle):
         noised = learning.mixing.matrix(t) @ noised.astype(np.float64)
     scale = float(np.abs(noised).max()) * learning.mixing.nodes * (claimed.settle + 1)

@@ -94,7 +94,7 @@ def test_the_root_is_the_environment_variable_or_the_folder_data(tmp_path, monke
 
 @pytest.mark.parametrize("source", ["mnist", "fashion-mnist", "cifar-10", "uci-har"])
 def test_missing_files_say_where_they_were_looked_for_and_what_to_set(tmp_path, source):
-    with pytest.raises(DataError, match=rf"no such file: {tmp_path}.*set data\.root or .*REWINDNET_DATA"):
+    with pytest.raises(DataError, match=rf"no such file: {tmp_path}.*set data\.root, or .*REWINDNET_DATA"):
         load(source, tmp_path)
 
 

@@ -265,3 +265,9 @@ def test_damaged_weights_are_named(folder: Path) -> None:
 )
 def test_numbers_on_axes_are_plain(value: float, text: str) -> None:
     assert plain(value) == text
+
+
+def test_a_run_with_secret_noise_has_a_report_too(tmp_path):
+    scenario = {**_SCENARIO, "unlearning": [{"method": "r2d", "rewind": 0.5, "noise_source": "os"}]}
+    run(assemble(resolve(scenario)), tmp_path / "run")
+    assert "All certificates hold" in write_report(tmp_path / "run").read_text(encoding="utf-8")

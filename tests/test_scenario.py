@@ -218,10 +218,10 @@ def test_every_entry_of_every_list_says_what_it_is(what):
         ("learning: {order: none}", "learning.order: must be 'adapt-then-combine', "),
         ("learning: 3", "learning: must be a mapping of keys"),
         ("seed: -1", "seed: must be greater than or equal to 0, not -1"),
-        ("name: ../elsewhere", "name: String should match pattern"),
+        ("name: ../elsewhere", "name: must be letters, digits"),
         ("model: {l2: small}", "model.l2: must be a valid number, not 'small'"),
         ("model: [logistic]", r"model: must be a name or a mapping with the key kind, not \['logistic'\]"),
-        ("unlearning: []", "unlearning: is a list of methods"),
+        ("unlearning: []", "unlearning: must be a list of methods"),
         ("unlearning: [{method: r2d, epsilon: -1}]", "unlearning.0: epsilon must be a positive number .*, not -1.0"),
         ("unlearning: [{method: r2d, epsilon: 0}]", "unlearning.0: epsilon must be a positive number .*, not 0.0"),
         ("unlearning: [{method: r2d, delta: 1}]", "unlearning.0: delta must lie strictly between 0 and 1.*, not 1.0"),
@@ -238,10 +238,10 @@ def test_every_entry_of_every_list_says_what_it_is(what):
             "unlearning.0: r2d takes two of epsilon, rewind and sigma",
         ),
         ("deletion: {client: -1}", "deletion.client: must be greater than or equal to 0, not -1"),
-        ("deletion: {samples: {class: x}}", "deletion.samples: samples is a count, .*, not {'class': 'x'}"),
-        ("deletion: {samples: {indices: [1.5]}}", "deletion.samples: samples is a count, .*, not {'indices': "),
-        ("deletion: {samples: true}", "deletion.samples: samples is a count, .*, not True"),
-        ("deletion: {samples: most}", "deletion.samples: samples is a count, .*, not 'most'"),
+        ("deletion: {samples: {class: x}}", "deletion.samples: must be a count, .*, not {'class': 'x'}"),
+        ("deletion: {samples: {indices: [1.5]}}", "deletion.samples: must be a count, .*, not {'indices': "),
+        ("deletion: {samples: true}", "deletion.samples: must be a count, .*, not True"),
+        ("deletion: {samples: most}", "deletion.samples: must be a count, .*, not 'most'"),
         ("partition: {clients: 0}", "partition.clients: must be greater than or equal to 1, not 0"),
         ("data: npz", "data.path: is required"),
         ("[1, 2]", "a scenario is a mapping of keys, not list"),
@@ -455,3 +455,13 @@ def test_an_archive_that_is_missing_or_none_is_refused(tmp_path):
     assert f"no such file: {path}; data.path must name an .npz archive" in refused(scenario)
     path.write_bytes(b"not an archive")
     assert str(path) in refused(scenario)
+
+
+def test_an_empty_scenario_is_the_demo():
+    recipe = Path(__file__).parent.parent / "experiments/recipes/demo.yaml"
+    assert resolve(None) == load(recipe)
+
+
+def test_what_follows_from_other_settings_is_written_out():
+    (method,) = resolve({"unlearning": ["r2d"]}).plain()["unlearning"]
+    assert (method["rewind"], method["epsilon"], method["sigma"]) == (0.5, 1.0, None)

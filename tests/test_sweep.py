@@ -82,6 +82,7 @@ def test_a_run_of_another_scenario_is_not_taken_for_this_one(scenario: Path, tmp
         (["deletion.client="], "has no values"),
         (["rounds"], "key=value"),
         (["learning.rounds=3,3"], "twice"),
+        (["seed=0,1", "seed=2,3"], "seed is given twice"),
     ],
 )
 def test_bad_input_is_found_before_the_first_run(scenario: Path, tmp_path: Path, grid: list[str], says: str) -> None:

@@ -24,7 +24,7 @@ from certificates import (
     claimed_epsilon,
     derive,
     epsilon_of,
-    least_rewind,
+    least_depth,
     mu_of,
     mu_of_view,
     parse_view,
@@ -405,11 +405,11 @@ def test_the_shallowest_rewind_that_reaches_epsilon_is_found():
     certified = [certify(learning, at(depth), claim).epsilon for depth in range(11)]
     for epsilon in (0.1, 1.0, 2.0):
         reaching = [depth for depth in range(11) if certified[depth] <= epsilon]
-        assert least_rewind(learning, range(11), at, claim, epsilon) == reaching[0]
+        assert least_depth(learning, range(11), at, claim, epsilon) == reaching[0]
     with pytest.raises(CertificateError, match=r"no depth from 0 to 5 rounds reaches epsilon 0.001 .*the best reaches"):
-        least_rewind(learning, range(6), at, claim, 0.001)
+        least_depth(learning, range(6), at, claim, 0.001)
     with pytest.raises(CertificateError, match=r"no depth from 0 to 5 .*none gets a number"):
-        least_rewind(learning, range(6), lambda depth: at(depth, 0.0), claim, 1.0)
+        least_depth(learning, range(6), lambda depth: at(depth, 0.0), claim, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from topologies.errors import TopologyError
 from topologies.files import graph_from_file, weights_from_file
 from topologies.mixing import validate
 from topologies.records import from_record, record
-from topologies.schedule import Schedule, Static
+from topologies.schedule import Static
 from topologies.spectral import spectral_gap
 
 FAMILIES: dict[str, Callable[..., nx.Graph]] = {
@@ -58,7 +58,6 @@ __all__ = [
     "FAMILIES",
     "MIXING",
     "Purpose",
-    "Schedule",
     "Static",
     "TopologyError",
     "build",
@@ -91,8 +90,6 @@ def build(kind: str, nodes: int, seed: int, **parameters: Any) -> nx.Graph:
 
 def mix(rule: str, graph: nx.Graph, **parameters: Any) -> sparse.csr_array:
     """The mixing matrix [N, N] of a graph by a rule of `MIXING`, validated.
-
-    The graph need not be connected, so that a round in which links have failed can be mixed too.
 
     Raises:
         TopologyError: if there is no such rule or parameter, or the rule does not suit the graph.

@@ -1,7 +1,7 @@
 """Coins: every random draw has an address, and the address alone decides it.
 
 No generator is ever shared or advanced across calls, so the draws do not depend on the order in which they are
-made, on the transport, or on where a run was resumed; and a certificate can replay them.
+made or on the transport, and a verifier can draw them again.
 """
 
 from enum import IntEnum

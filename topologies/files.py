@@ -39,7 +39,7 @@ def graph_from_file(nodes: int, seed: int, *, path: str) -> nx.Graph:
     else:
         raise TopologyError(f"a topology is read from {', '.join(EDGE_LISTS)} or .graphml, not from '{path}'")
     if len(names) != nodes:
-        raise TopologyError(f"'{path}' has {len(names)} nodes, but {nodes} are asked for")
+        raise TopologyError(f"'{path}' has {len(names)} nodes, but the network has {nodes}")
     number = {name: index for index, name in enumerate(sorted(names, key=_natural))}
     graph = nx.Graph()
     graph.add_nodes_from((index, {"name": name}) for name, index in number.items())

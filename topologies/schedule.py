@@ -1,25 +1,11 @@
 """Schedules: which mixing matrix is used in which round."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import networkx as nx
 from scipy import sparse
 
 from topologies.errors import TopologyError
-
-
-class Schedule(Protocol):
-    """The mixing matrices of a run, round by round; the same round always gives the same matrix."""
-
-    @property
-    def nodes(self) -> int:
-        """N, the number of nodes."""
-        ...
-
-    def matrix(self, round: int) -> sparse.csr_array:
-        """W_t [N, N], the mixing matrix of round t ≥ 0."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

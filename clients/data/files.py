@@ -37,8 +37,8 @@ def find(candidates: Sequence[Path], wanted: str) -> Path:
             return path
     looked = ", ".join(map(str, candidates))
     raise DataError(
-        f"no such file: {looked}; set data.root or the environment variable {ROOT_VARIABLE} "
-        f"to a folder that holds {wanted}"
+        f"no such file: {looked}; set data.root, or the environment variable {ROOT_VARIABLE} "
+        f"where the scenario sets none, to a folder that holds {wanted}"
     )
 
 

@@ -34,7 +34,7 @@ class Retrain(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class DoNothing(Method):
-    """Hand back the learned model unchanged: the control that no certificate may pass.
+    """Hand back the learned model unchanged: the control that gets no ε wherever the deletion has reached.
 
     Args:
         view: for whom the certificate is written.

@@ -19,7 +19,7 @@ from certificates import (
     check_delta,
     check_epsilon,
     claimed_epsilon,
-    least_rewind,
+    least_depth,
     parse_view,
     propagate,
     scaled_noise,
@@ -117,7 +117,7 @@ class NoisyDescent(Method):
 
         if not self._depth_given:
             assert self.epsilon is not None
-            release = noised(least_rewind(learning, depths, noised, claim, self.epsilon))
+            release = noised(least_depth(learning, depths, noised, claim, self.epsilon))
         elif self.sigma is not None:
             release = noised(depths[0])
         else:

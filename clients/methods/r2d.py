@@ -27,7 +27,8 @@ class R2D(NoisyDescent):
         regime: the curvature to assume; by default the strongest that the model proves.
         view: who sees what: node, node:v, joint, average or transcript:all.
         placement: noise on the result (`output`) or on the checkpoint before the descent (`rewind`).
-        allocation: the same noise everywhere (`uniform`) or the least in all (`optimal`).
+        allocation: the same noise everywhere (`uniform`), or more where more can differ (`optimal`): the least in all
+            for joint views, σ_i ∝ e_i for single nodes.
         settle: gossip-only rounds at the end.
         noise_source: `seed` for studies, `os` for a release.
 

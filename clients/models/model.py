@@ -45,7 +45,7 @@ class Model(ABC):
         """θ⁰ [d], the same at every node."""
 
     def design(self, x: Tensor) -> Tensor:
-        """What `losses` and `scores` read for features x [n, p]: computed once, not every round."""
+        """What `losses` and `predict` read for features x [n, p]: computed once, not every round."""
         return x
 
     def targets(self, y: NDArray[np.int64]) -> NDArray[np.int64]:
