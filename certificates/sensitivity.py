@@ -49,9 +49,15 @@ def worst_case_disturbance(learning: Learning) -> Vector:
     return eta * G * np.where((m == n) & (m > 0), 1.0, share)
 
 
+def _powers(base: float, E: int) -> Vector:
+    """base^0 … base^E; what is too large for a float is infinite, not an error."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.float64(base) ** np.arange(E + 1))
+
+
 def _round_disturbance(learning: Learning, bound: Bound, growth: float) -> Callable[[int], Vector]:
     """b_E of round t: the disturbances of the E local steps, each grown by the steps after it, summed."""
-    powers = growth ** np.arange(learning.local_steps - 1, -1, -1)
+    powers = _powers(growth, learning.local_steps)[:-1][::-1]
     if bound == "worst-case":
         constant = worst_case_disturbance(learning) * powers.sum()
         return lambda t: constant
@@ -90,13 +96,13 @@ def _charges(learning: Learning, regime: Regime, rounds: int) -> Iterator[float]
         return
     eta, E, u = learning.step_size, learning.local_steps, arithmetic.unit_roundoff
     G, L, l2 = learning.constants.G.value, learning.constants.L.value, learning.constants.l2.value
-    n, growth = int(learning.samples.max(initial=0)), max(1.0, local_growth(learning, regime))
+    n, grown = int(learning.samples.max(initial=0)), _powers(max(1.0, local_growth(learning, regime)), E)
     terms = (n + arithmetic.outputs + 10) * G
     for M, W in _norms(learning, rounds):
         step = eta * (terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M) + 4 * M + 4 * eta * (G + l2 * M)
-        steps = step * sum(growth**k for k in range(E))
-        # The two runs err independently, hence twice.
-        yield 2 * u * (steps + (int(np.diff(W.indptr).max()) + 6) * M)
+        mixing = (int(np.diff(W.indptr).max()) + 6) * M
+        # The two runs err independently, hence twice. With combine-then-adapt the steps grow what mixing rounded.
+        yield 2 * u * (step * float(grown[:-1].sum()) + mixing * float(grown[-1]))
 
 
 def rounding_of_average(learning: Learning, round: int) -> float:
@@ -122,23 +128,22 @@ def _norms(learning: Learning, rounds: int) -> Iterator[tuple[float, csr_array]]
     """A bound on every ‖θ_i‖ that occurs in each round, and the round's matrix: gradients are at most G + l2·‖θ‖."""
     assert learning.arithmetic is not None
     eta, E, l2, G = learning.step_size, learning.local_steps, learning.constants.l2.value, learning.constants.G.value
-    shrink = abs(1 - eta * l2)
+    signed = float(_powers(1 - eta * l2, E)[-1])
+    shrunk, moved = abs(signed), eta * G * float(_powers(abs(1 - eta * l2), E)[:-1].sum())
     M = learning.arithmetic.initial_norm
     for t in range(rounds):
         W = learning.mixing.matrix(t)
-        moved = eta * G * sum(shrink**k for k in range(E))
-        peak = (max(1.0, shrink**E) * M + moved) * (1 + 1e-3)  # what rounding adds to a norm is far less
-        yield peak, W
+        yield (max(1.0, shrunk) * M + moved) * (1 + 1e-3), W  # what rounding adds to a norm is far less
         if learning.order == "consensus-plus-gradient":
             kept = W.diagonal()
-            M = float(((1 - kept) + np.abs(kept + (1 - eta * l2) ** E - 1)).max()) * M + moved
+            M = float(((1 - kept) + np.abs(kept + signed - 1)).max()) * M + moved
         else:
-            M = shrink**E * M + moved
+            M = shrunk * M + moved
 
 
 def _mixed(learning: Learning, regime: Regime, W: csr_array) -> Callable[[Matrix], Matrix]:
     """The linear map that a round with mixing matrix W applies to sensitivities [N, k], disturbances aside."""
-    growth = local_growth(learning, regime) ** learning.local_steps
+    growth = float(_powers(local_growth(learning, regime), learning.local_steps)[-1])
     if learning.order != "consensus-plus-gradient":
         return lambda e: growth * (W @ e)
     kept = W.diagonal()
@@ -155,8 +160,9 @@ def _held(learning: Learning, regime: Regime, kept: Vector) -> Vector:
     """
     eta, E = learning.step_size, learning.local_steps
     centre = 1 - eta * (learning.constants.L.value + learning.constants.lowest_curvature(regime)) / 2
-    rest: float = local_growth(learning, regime) ** E - abs(centre) ** E
-    return np.asarray(np.abs(centre**E - (1 - kept)) + rest)
+    centred = float(_powers(centre, E)[-1])
+    rest = float(_powers(local_growth(learning, regime), E)[-1]) - abs(centred)
+    return np.asarray(np.abs(centred - (1 - kept)) + rest)
 
 
 def propagate(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from certificates import (
+    Arithmetic,
     CertificateError,
     Claim,
     Constant,
@@ -294,3 +295,15 @@ def test_what_cannot_be_certified_is_refused() -> None:
         propagate(replace(learning, deleted=np.array([10]), step_size=0.5), disturbed=5, quiet=0, bound="published")
     with pytest.raises(CertificateError, match="11 of them cannot be deleted"):
         replace(learning, deleted=np.array([11]))
+
+
+@pytest.mark.parametrize("order", ["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"])
+@pytest.mark.parametrize("model", ["logistic", "sigmoid"])
+def test_absurd_step_sizes_are_refused_in_a_sentence(order: str, model: str) -> None:
+    absurd = replace(
+        machine(model, 0.1, n=10, m=1, eta=1e12, T=50, E=60),
+        order=order,  # type: ignore[arg-type]
+        arithmetic=Arithmetic(2.0**-53, 5, 3, 0.1),
+    )
+    with pytest.raises(CertificateError, match="allows no finite certificate"):
+        propagate(absurd, disturbed=50, quiet=0)
