@@ -39,10 +39,9 @@ def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
     """
     _check(learning, release, claim)
     noised = sensitivity_at_noise(learning, release, claim)
-    start = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime)
     mu = mu_of_view(claim.view, noised.total, release, learning.mixing)
     epsilon = epsilon_of(mu, claim.delta)
-    reason = uncovered(claim.view, start.total, release)
+    reason = _uncovered(learning, release, claim)
     if reason is None and not isfinite(epsilon):
         reason = _unhidden(noised.total, release.sigma)
     if reason is None:
@@ -79,6 +78,15 @@ def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
         assumptions=_assumptions(learning, release, claim),
         reason=reason,
     )
+
+
+def _uncovered(learning: Learning, release: Release, claim: Claim) -> str | None:
+    """Why the view gets no number whatever the noise, or None."""
+
+    def start() -> Vector:
+        return propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime).total
+
+    return uncovered(claim.view, start, release)
 
 
 def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
@@ -128,8 +136,7 @@ def calibrate(learning: Learning, release: Release, claim: Claim, epsilon: float
     noised = sensitivity_at_noise(learning, release, claim).total
     if not np.any(noised > 0):
         return np.zeros_like(noised)
-    start = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime).total
-    reason = uncovered(claim.view, start, release)
+    reason = _uncovered(learning, release, claim)
     if reason is not None:
         raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
     unit = noise_shape(claim.view, claim.allocation, noised, release)

@@ -231,6 +231,11 @@ class Release:
         """The round at which the noise is added: what is compared with retraining is the state there, before it."""
         return self.restored + (self.descended if self.placement == "output" else 0)
 
+    @property
+    def rounds_after_noise(self) -> int:
+        """How many rounds follow the noise: where there are none, what is noised is what is released."""
+        return self.settle + (self.descended if self.placement == "rewind" else 0)
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -328,6 +333,11 @@ class Certificate:
             averaged=self.averaged,
             noise_source=self.noise_source,
         )
+
+    @property
+    def claim(self) -> Claim:
+        """What was asked of it."""
+        return Claim(self.view, self.delta, self.bound, self.allocation, self.regime, self.claimed_epsilon)
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON."""

@@ -1,5 +1,6 @@
 """Who sees what: the distance μ between the two Gaussians that a view must tell apart."""
 
+from collections.abc import Callable
 from math import hypot, inf
 
 import numpy as np
@@ -39,15 +40,15 @@ def mu_of_view(view: str, distance: Vector, release: Release, mixing: Mixing) ->
     return _together(distance, release.sigma)
 
 
-def uncovered(view: str, start: Vector, release: Release) -> str | None:
+def uncovered(view: str, start: Callable[[], Vector], release: Release) -> str | None:
     """Why a view gets no number although there is noise, or None.
 
     Args:
         view: the view.
-        start: [N], sensitivity of the checkpoint that the descent starts from.
+        start: gives the sensitivity [N] of the checkpoint that the descent starts from; asked only if it matters.
         release: what was done.
     """
-    if view == "transcript:all" and release.placement == "output" and release.descended and np.any(start > 0):
+    if view == "transcript:all" and release.placement == "output" and release.descended and np.any(start() > 0):
         return (
             "the messages of the unlearning rounds start from un-noised checkpoints and are not covered; "
             "placement rewind covers them"

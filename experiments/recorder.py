@@ -118,7 +118,7 @@ class Recorder:
         _write_json(self.folder / place / "metrics.json", dict(metrics))
         self._weights(f"{place}/released", outcome.released, secret=certificate.noise_source != "os")
         self._weights(f"{place}/centre", outcome.centre, secret=True)
-        if not torch.equal(outcome.noised, outcome.released):
+        if certificate.release.rounds_after_noise:
             self._weights(f"{place}/noised", outcome.noised, secret=True)
 
     def finish(self, rows: list[dict[str, Any]]) -> None:

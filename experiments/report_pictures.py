@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from certificates import Audit, Certificate, CertificateError, Claim, Learning, Release, certify, scaled_noise
+from certificates import Audit, Certificate, CertificateError, Learning, certify, scaled_noise
 from experiments.folder import RunFolder
 from experiments.report_svg import ALARM, INK, MUTED, PAGE, SERIES, figure, inline, line_look, log_axis, style
 
@@ -68,19 +68,7 @@ def _depths(learning: Learning, lines: int) -> list[int]:
 
 def _epsilon_at(learning: Learning, certificate: Certificate, K: int) -> float | None:
     """The certified ε had the method rewound K rounds, with as much noise, allocated by the same rule."""
-    release = Release(
-        method=certificate.method,
-        restored=certificate.rounds - K,
-        descended=K,
-        placement="rewind" if certificate.placement == "rewind" else "output",
-        sigma=np.array(certificate.sigma),
-        settle=certificate.settle,
-        averaged=certificate.averaged,
-    )
-    record = certificate.to_record()
-    claim = Claim(**{name: record[name] for name in ("view", "delta", "bound", "allocation")})
-    if certificate.bound != "published":
-        claim = replace(claim, regime=record["regime"])
+    release, claim = replace(certificate.release, restored=certificate.rounds - K, descended=K), certificate.claim
     try:
         if certificate.allocation == "optimal":
             size = float(np.sqrt(np.mean(release.sigma**2)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from certificates import Audit, Certificate, Claim, Learning, certify, derive, forget_digest, worst_case_disturbance
+from certificates import Audit, Certificate, Learning, certify, derive, forget_digest, worst_case_disturbance
 from experiments.folder import MethodRecords, RunFolder, read_folder
 from experiments.verify_records import (
     TOLERANCE,
@@ -154,15 +154,7 @@ def _certificate_sentence(folder: RunFolder, learning: Learning, index: int) -> 
     claimed = certificate_of(folder.methods[index])
     _check_settings(claimed, folder.scenario["unlearning"][index])
     _check_cost(folder.methods[index], claimed, learning)
-    claim = Claim(
-        view=claimed.view,
-        delta=claimed.delta,
-        bound=claimed.bound,
-        allocation=claimed.allocation,
-        regime=claimed.regime,
-        claimed_epsilon=claimed.claimed_epsilon,
-    )
-    again = certify(learning, claimed.release, claim)
+    again = certify(learning, claimed.release, claimed.claim)
     for name, one in claimed.to_record().items():
         other = again.to_record()[name]
         demand(same(one, other), f"{name} is recorded as {short(one)} and follows as {short(other)}")

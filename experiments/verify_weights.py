@@ -43,8 +43,7 @@ def _expected_arrays(folder: RunFolder) -> set[str]:
     arrays |= {f"checkpoints/retrained-{t:06d}" for t in {T, *sites}}
     for place, certificate in claimed:
         arrays |= {f"{place}/centre", f"{place}/released"}
-        after_noise = certificate.settle or (certificate.placement == "rewind" and certificate.descended)
-        arrays |= {f"{place}/noised"} if after_noise else set()
+        arrays |= {f"{place}/noised"} if certificate.release.rounds_after_noise else set()
     return arrays
 
 

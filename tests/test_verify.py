@@ -303,3 +303,14 @@ def test_secret_noise_leaves_no_un_noised_model_behind(tmp_path: Path) -> None:
     assert not any("Simulation only" in sentence for sentence in certificate["assumptions"])
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert all(set(line) == {"phase", "round"} for line in lines)
+
+
+def test_gossip_that_moves_nothing_is_no_reason_for_doubt(tmp_path: Path) -> None:
+    """Clients that agree to the bit already do so after settling, too."""
+    scenario = json.loads(json.dumps(SCENARIO)) | {
+        "partition": {"clients": 4},
+        "topology": {"kind": "complete", "mixing": "uniform"},
+        "unlearning": [{"method": "r2d", "rewind": 1.0, "settle": 2}],
+    }
+    run(assemble(resolve(scenario)), tmp_path / "run")
+    assert [finding for finding in verify_folder(tmp_path / "run") if not finding.holds] == []

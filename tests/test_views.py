@@ -260,7 +260,7 @@ def test_a_single_nodes_view_takes_noise_in_proportion():
 def test_noise_for_an_epsilon_is_certified_at_that_epsilon(request_, epsilon):
     learning, release, claim = request_
     start = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound).total
-    if uncovered(claim.view, start, release):
+    if uncovered(claim.view, lambda: start, release):
         with pytest.raises(CertificateError, match="no noise reaches epsilon"):
             calibrate(learning, release, claim, epsilon)
         return
@@ -350,13 +350,13 @@ def test_learning_survives_its_record(learning):
 
 def test_messages_from_checkpoints_without_noise_are_not_covered():
     start = np.array([0.1, 0, 0, 0])
-    reason = uncovered("transcript:all", start, release_of(np.ones(4)))
+    reason = uncovered("transcript:all", lambda: start, release_of(np.ones(4)))
     assert reason.startswith("the messages of the unlearning rounds start from un-noised checkpoints")
-    assert uncovered("transcript:all", start, release_of(np.ones(4), placement="rewind")) is None
-    assert uncovered("transcript:all", start, release_of(np.ones(4), descended=0)) is None
+    assert uncovered("transcript:all", lambda: start, release_of(np.ones(4), placement="rewind")) is None
+    assert uncovered("transcript:all", lambda: start, release_of(np.ones(4), descended=0)) is None
     # Retraining from scratch: there is nothing in the messages.
-    assert uncovered("transcript:all", 0 * start, release_of(np.ones(4), restored=0, descended=10)) is None
-    assert uncovered("joint", start, release_of(np.ones(4))) is None
+    assert uncovered("transcript:all", lambda: 0 * start, release_of(np.ones(4), restored=0, descended=10)) is None
+    assert uncovered("joint", lambda: start, release_of(np.ones(4))) is None
     certificate = certify(small_learning(), release_of(np.ones(4)), Claim("transcript:all", DELTA))
     assert (certificate.epsilon, certificate.mu, certificate.reason) == (None, None, reason)
     with pytest.raises(CertificateError, match="no noise reaches epsilon 1 for the view transcript:all: the messages"):

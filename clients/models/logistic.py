@@ -27,23 +27,13 @@ class Logistic(Model):
 
     def __init__(self, features: int, classes: int, *, l2: float = 1e-4, bias: float = 0.1) -> None:
         check_settings(l2, bias)
-        self.l2, self.bias, self.classes = l2, bias, classes
-        self._inputs = features + (bias > 0)
+        self.l2, self.bias = l2, bias
+        self.inputs, self.outputs = features + (bias > 0), classes
 
     @property
     def parameters(self) -> int:
         """C·q."""
-        return self.classes * self._inputs
-
-    @property
-    def inputs(self) -> int:
-        """The features and the bias."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> int:
-        """C."""
-        return self.classes
+        return self.outputs * self.inputs
 
     def initial(self, generator: np.random.Generator) -> NDArray[np.float64]:
         """Zero: the objective is convex."""
@@ -60,8 +50,8 @@ class Logistic(Model):
 
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
         """The class with the largest score."""
-        scores = x @ self._matrix(theta).reshape(-1, self._inputs).T
-        return scores.view(len(x), -1, self.classes).argmax(dim=2).T
+        scores = x @ self._matrix(theta).reshape(-1, self.inputs).T
+        return scores.view(len(x), -1, self.outputs).argmax(dim=2).T
 
     def constants(self, radius: Constant) -> Constants:
         """Derived from R alone."""
@@ -76,4 +66,4 @@ class Logistic(Model):
         return torch.bmm(residual.transpose(1, 2), x).add_(matrix, alpha=self.l2).flatten(1)
 
     def _matrix(self, theta: Tensor) -> Tensor:
-        return theta.view(len(theta), self.classes, self._inputs)
+        return theta.view(len(theta), self.outputs, self.inputs)

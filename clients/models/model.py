@@ -21,24 +21,21 @@ class Model(ABC):
     are all 0 where the node holds no data.
 
     A model is built as `Model(features, classes, **settings)`; the settings are what a scenario may set.
+
+    Attributes:
+        l2: the regularisation weight.
+        inputs: q, the number of terms in a score: what its rounding grows with.
+        outputs: C, the number of scores of a sample.
     """
 
     l2: float
+    inputs: int
+    outputs: int
 
     @property
     @abstractmethod
     def parameters(self) -> int:
         """d, the number of parameters."""
-
-    @property
-    @abstractmethod
-    def inputs(self) -> int:
-        """q, the number of terms in a score: what its rounding grows with."""
-
-    @property
-    @abstractmethod
-    def outputs(self) -> int:
-        """C, the number of scores of a sample."""
 
     @abstractmethod
     def initial(self, generator: np.random.Generator) -> NDArray[np.float64]:

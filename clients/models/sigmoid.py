@@ -36,26 +36,16 @@ class Sigmoid(Model):
                 f"model.positive must name some but not all of the classes 0 to {classes - 1}, not {chosen}"
             )
         self.l2, self.bias, self.positive = l2, bias, np.array(sorted(set(chosen)))
-        self._inputs = features + (bias > 0)
+        self.inputs, self.outputs = features + (bias > 0), 1
 
     @property
     def parameters(self) -> int:
         """q."""
-        return self._inputs
-
-    @property
-    def inputs(self) -> int:
-        """The features and the bias."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> int:
-        """One."""
-        return 1
+        return self.inputs
 
     def initial(self, generator: np.random.Generator) -> NDArray[np.float64]:
         """Small and random, of norm about 0.1."""
-        first: NDArray[np.float64] = generator.standard_normal(self._inputs) * (0.1 / np.sqrt(self._inputs))
+        first: NDArray[np.float64] = generator.standard_normal(self.inputs) * (0.1 / np.sqrt(self.inputs))
         return first
 
     def design(self, x: Tensor) -> Tensor:
