@@ -164,18 +164,18 @@ def make_block(
         model: of every client.
         x: features [n, p] of all clients together, on the device and in the precision to compute in.
         y: class labels [n].
-        shards: one array of row numbers for each node of the network.
+        shards: one array of row numbers for each node of the block.
         step_size: η.
         local_steps: E.
-        nodes: the nodes of this block; all by default.
+        nodes: the nodes of this block; 0, 1, 2, … by default.
         node_by_node: keep every client in a bucket of its own, without padding, for bitwise reproducible results.
     """
     nodes = tuple(range(len(shards))) if nodes is None else tuple(nodes)
-    sizes = np.array([len(shards[node]) for node in nodes], dtype=np.int64)
+    sizes = np.array([len(shard) for shard in shards], dtype=np.int64)
     design, targets = model.design(x), torch.from_numpy(model.targets(y)).to(x.device)
     buckets = []
     for group in _groups(sizes, alone=node_by_node):
-        rows = [np.asarray(shards[nodes[row]]) for row in group]
+        rows = [np.asarray(shards[row]) for row in group]
         buckets.append(_bucket(design, targets, group, rows))
     return Block(nodes, model, step_size, local_steps, sizes, tuple(buckets))
 

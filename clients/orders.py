@@ -17,7 +17,13 @@ from clients.block import Block, Witness
 
 
 class LearningOrder(Protocol):
-    """One round: `message` is sent to the neighbours, `absorb` takes in their weighted sum (one's own included)."""
+    """One round: `message` is sent to the neighbours, `absorb` takes in their weighted sum (one's own included).
+
+    Attributes:
+        adapts_first: whether the local steps are taken before the message is sent.
+    """
+
+    adapts_first: bool
 
     def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
         """What the clients send: [b, d]."""
@@ -28,6 +34,8 @@ class LearningOrder(Protocol):
 
 class AdaptThenCombine:
     """Step, then average."""
+
+    adapts_first = True
 
     def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
         """D(θ)."""
@@ -41,6 +49,8 @@ class AdaptThenCombine:
 class CombineThenAdapt:
     """Average, then step."""
 
+    adapts_first = False
+
     def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
         """θ."""
         return theta
@@ -52,6 +62,8 @@ class CombineThenAdapt:
 
 class ConsensusPlusGradient:
     """Average, and add the step taken from where one was."""
+
+    adapts_first = False
 
     def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
         """θ."""

@@ -16,6 +16,21 @@ import torch
 Part = TypeVar("Part")
 
 
+_wanted: int | None = None
+
+
+def use_threads(threads: int | None) -> None:
+    """Share work among so many threads from now on; None: as many as this process has processors."""
+    global _wanted
+    _wanted = threads
+    _pool.cache_clear()
+
+
+def threads() -> int:
+    """The threads that work is shared among."""
+    return _wanted or processors()
+
+
 def processors() -> int:
     """The processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -27,8 +42,8 @@ def one_torch_thread() -> None:
 
 
 def each(work: Callable[[Part], None], parts: Sequence[Part]) -> None:
-    """Do the work on every part, on as many threads as there are processors; the order does not matter."""
-    if len(parts) < 2 or processors() < 2:
+    """Do the work on every part, shared among `threads` threads; the order does not matter."""
+    if len(parts) < 2 or threads() < 2:
         for part in parts:
             work(part)
         return
@@ -43,4 +58,4 @@ def split(length: int, size: int) -> list[slice]:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(processors(), thread_name_prefix="nodes")
+    return ThreadPoolExecutor(threads(), thread_name_prefix="nodes")

@@ -1,13 +1,14 @@
 """The steps that learning and unlearning are made of.
 
-A program is a sequence of steps. A `LocalStep` is what every client does by itself; an `Exchange` is a run of rounds in
-which clients send messages and take in what their neighbours' messages sum to. Steps know nothing of how messages
-travel, and transports know nothing of what a step computes.
+A `LocalStep` is what every client does by itself; an `Exchange` is a run of rounds in which clients send messages and
+take in what their neighbours' messages sum to. Steps are data: they hold no client, know nothing of how messages
+travel, and go over a wire as a record. Transports know nothing of what a step computes. Who hears whom in a round is a
+matrix, so a gossip round, a broadcast and a token that travels from one node to the next are all exchanges.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,12 +16,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from certificates import Mixing, Release
+from certificates import Mixing, Order, Release
 from certificates.records import NoiseSource
 from clients.block import Block, Witness
+from clients.models import Model
 from clients.noise import draw
-from clients.orders import LearningOrder
+from clients.orders import LEARNING_ORDERS
 from topologies.coins import Purpose, coins
+
+#: Per-sample gradients of each node [N]: those taken before a message is sent, and those taken after one came in.
+Work = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 @runtime_checkable
@@ -39,11 +44,11 @@ class Exchange(Protocol):
     def rounds(self) -> range:
         """The addresses of its rounds: which mixing matrices and which coins they use."""
 
-    def matrix(self, round: int) -> csr_array:
-        """The mixing matrix [N, N] of a round."""
+    def matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """The weights [N, N] of a round, on a network with these mixing matrices; row i is what node i hears."""
 
-    def gradients(self, block: Block) -> int:
-        """Per-sample gradients that a round costs this block."""
+    def work(self, samples: NDArray[np.int64], local_steps: int) -> Work:
+        """Per-sample gradients of a round, for nodes that hold so many samples [N]."""
 
     def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
         """What the block's clients send: [b, d]."""
@@ -63,27 +68,18 @@ class Start:
 
     def apply(self, block: Block, theta: Tensor) -> Tensor:
         """θ⁰, drawn once for the whole network, in the precision of the buffer given."""
-        first = block.model.initial(coins(self.seed, Purpose.INITIAL_MODEL))
-        return torch.from_numpy(first).to(theta).repeat(len(block.nodes), 1)
+        return self.initial(block.model, theta.dtype).to(theta.device).repeat(len(block.nodes), 1)
 
-
-@dataclass(frozen=True)
-class Restore:
-    """Every client returns to its own checkpoint."""
-
-    checkpoints: Mapping[int, Tensor]
-    round: int
-
-    def apply(self, block: Block, theta: Tensor) -> Tensor:
-        """The checkpoint of that round [b, d]."""
-        return self.checkpoints[self.round].clone()
+    def initial(self, model: Model, dtype: torch.dtype) -> Tensor:
+        """θ⁰ [d] of every client."""
+        return torch.from_numpy(model.initial(coins(self.seed, Purpose.INITIAL_MODEL))).to(dtype)
 
 
 @dataclass(frozen=True)
 class AddNoise:
     """Every client adds its own Gaussian noise, or all of them the same vector where only the average is released."""
 
-    sigma: NDArray[np.float64]
+    sigma: tuple[float, ...]
     seed: int
     release: int
     source: NoiseSource
@@ -103,41 +99,40 @@ class AddNoise:
 class Descend:
     """Rounds of learning: the clients descend on whatever data the block holds, and mix."""
 
-    order: LearningOrder
-    mixing: Mixing
+    order: Order
     rounds: range
 
-    def matrix(self, round: int) -> csr_array:
+    def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """W_t."""
-        return self.mixing.matrix(round)
+        return mixing.matrix(round)
 
-    def gradients(self, block: Block) -> int:
+    def work(self, samples: NDArray[np.int64], local_steps: int) -> Work:
         """E local steps over every sample held."""
-        return block.local_steps * int(block.samples.sum())
+        gradients, none = local_steps * samples, np.zeros_like(samples)
+        return (gradients, none) if LEARNING_ORDERS[self.order].adapts_first else (none, gradients)
 
     def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
         """As the learning order has it."""
-        return self.order.message(block, theta, round, witness)
+        return LEARNING_ORDERS[self.order].message(block, theta, round, witness)
 
     def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
         """As the learning order has it."""
-        return self.order.absorb(block, theta, mixed, round, witness)
+        return LEARNING_ORDERS[self.order].absorb(block, theta, mixed, round, witness)
 
 
 @dataclass(frozen=True)
 class Gossip:
     """Rounds of mixing alone: no data is read."""
 
-    mixing: Mixing
     rounds: range
 
-    def matrix(self, round: int) -> csr_array:
+    def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """W_t."""
-        return self.mixing.matrix(round)
+        return mixing.matrix(round)
 
-    def gradients(self, block: Block) -> int:
+    def work(self, samples: NDArray[np.int64], local_steps: int) -> Work:
         """None."""
-        return 0
+        return np.zeros_like(samples), np.zeros_like(samples)
 
     def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
         """θ."""
@@ -149,47 +144,67 @@ class Gossip:
 
 
 @dataclass(frozen=True)
-class EveryoneAverages:
-    """The mixing of a server, or of secure aggregation: W = 11ᵀ/N."""
+class Average(Gossip):
+    """A round in which everyone hears everyone: the mixing of a server, or of secure aggregation, W = 11ᵀ/N."""
 
-    nodes: int
-
-    def matrix(self, round: int) -> csr_array:
+    def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """The matrix with 1/N everywhere."""
-        return csr_array(np.full((self.nodes, self.nodes), 1 / self.nodes))
+        return csr_array(np.full((mixing.nodes, mixing.nodes), 1 / mixing.nodes))
+
+
+#: The steps there are, by the name they have in a record. Adding one is a class here and a line in this dictionary.
+STEPS: Mapping[str, type[Step]] = {step.__name__: step for step in (Start, AddNoise, Descend, Gossip, Average)}
+
+
+def to_record(step: Step) -> dict[str, Any]:
+    """A step as plain JSON."""
+    values = {field.name: getattr(step, field.name) for field in fields(step)}  # type: ignore[arg-type]
+    plain = {name: [value.start, value.stop] if isinstance(value, range) else value for name, value in values.items()}
+    return {"step": type(step).__name__, **plain}
+
+
+def from_record(record: Mapping[str, Any]) -> Step:
+    """The inverse of `to_record`.
+
+    Raises:
+        ValueError: if it is the record of no step.
+    """
+    values = {name: value for name, value in record.items() if name != "step"}
+    if record.get("step") not in STEPS:
+        raise ValueError(f"unknown step {record.get('step')!r}; there are: {', '.join(STEPS)}")
+    if "rounds" in values:
+        values["rounds"] = range(*values["rounds"])
+    if "sigma" in values:
+        values["sigma"] = tuple(values["sigma"])
+    return STEPS[record["step"]](**values)
 
 
 class Program(NamedTuple):
     """What a release has every client do: `approach` the place of the noise, add the `noise`, then `finish`."""
 
-    approach: tuple[Step, ...]
+    approach: tuple[Exchange, ...]
     noise: AddNoise
-    finish: tuple[Step, ...]
+    finish: tuple[Exchange, ...]
 
 
-def unlearning_program(
-    release: Release, order: LearningOrder, mixing: Mixing, checkpoints: Mapping[int, Tensor], seed: int, index: int
-) -> Program:
-    """The program that a release describes: rewind, descend, with noise before or after, settle.
+def unlearning_program(release: Release, order: Order, seed: int, index: int) -> Program:
+    """The program that a release describes: from a checkpoint, descend, with noise before or after, settle.
 
     Args:
         release: what is to be done.
         order: of the learning rounds.
-        mixing: the network's mixing matrices.
-        checkpoints: every client's own, by round.
         seed: of the simulation.
         index: which release of this run it is; each draws noise of its own.
     """
     descent_ends = release.restored + release.descended
-    restore = Restore(checkpoints, release.restored)
-    descend = Descend(order, mixing, range(release.restored, descent_ends))
-    noise = AddNoise(release.sigma, seed, index, release.noise_source, shared=release.averaged)
-    settle = Gossip(mixing, range(descent_ends, descent_ends + release.settle))
+    descend = Descend(order, range(release.restored, descent_ends))
+    noise = AddNoise(tuple(release.sigma.tolist()), seed, index, release.noise_source, shared=release.averaged)
+    settle = Gossip(range(descent_ends, descent_ends + release.settle))
     if release.placement == "rewind":
-        return Program((restore,), noise, (descend, settle))
-    return Program((restore, descend, *averaging(release, mixing.nodes)), noise, (settle,))
+        return Program((), noise, (descend, settle))
+    return Program((descend, *averaging(release)), noise, (settle,))
 
 
-def averaging(release: Release, nodes: int) -> tuple[Step, ...]:
+def averaging(release: Release) -> tuple[Exchange, ...]:
     """The round in which the average is taken, where only the average is released."""
-    return (Gossip(EveryoneAverages(nodes), range(release.site, release.site + 1)),) if release.averaged else ()
+    return (Average(range(release.site, release.site + 1)),) if release.averaged else ()

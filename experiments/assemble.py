@@ -1,6 +1,6 @@
 """From a scenario to a network ready to learn. Everything that can be wrong with a scenario is found here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
@@ -10,19 +10,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import topologies
-from certificates import Constant
-from clients.block import Block, make_block
+from certificates import Constant, Learning
+from clients.block import make_block
+from clients.crew import Crew
 from clients.data import Dataset, load
 from clients.deletion import DeletionError, forget_set
 from clients.features import Features
 from clients.methods import Method
 from clients.models import Model
-from clients.parallel import one_torch_thread
+from clients.parallel import one_torch_thread, use_threads
 from clients.partitions import partition
-from experiments.registries import ScenarioError, entry
+from experiments.registries import ScenarioError
 from experiments.scenario import ClassOf, Indices, Scenario
-from simulator.simulation import Simulation
-from topologies import Purpose, Static, coins
+from simulator.network import Network
+from simulator.simulation import Simulation, foresee
+from topologies import Links, Purpose, Static, coins
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 #: Retained samples that accuracy is measured on, at most: a fixed draw from all of them.
 _RETAIN_SAMPLES = 10_000
@@ -37,28 +41,57 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A scenario made real."""
+    """A scenario made real, but for the clients themselves: whoever runs some of them makes those with `crew`."""
 
     scenario: Scenario
     graph: nx.Graph
     mixing: Static
-    simulation: Simulation
+    links: Links
+    model: Model
+    features: Features
+    labels: NDArray[np.int64]
+    shards: Sequence[NDArray[np.int64]]
+    forget: Mapping[int, NDArray[np.int64]]
+    foreseen: Learning
     evaluation: Evaluation
     methods: tuple[Method, ...]
 
-    @property
-    def model(self) -> Model:
-        """What every client learns."""
-        return self.simulation.full.model
+    def crew(self, nodes: Sequence[int], device: torch.device | None = None) -> Crew:
+        """The clients at these nodes.
+
+        Args:
+            nodes: which, increasing.
+            device: to compute on; that of the scenario by default.
+        """
+        learning, backend = self.scenario.learning, self.scenario.backend
+        rows = np.concatenate([self.shards[node] for node in nodes])
+        ends = np.cumsum([len(self.shards[node]) for node in nodes])
+        block = make_block(
+            self.model,
+            torch.from_numpy(self.features.x[rows]).to(device or device_of(backend.device), DTYPES[backend.dtype]),
+            self.labels[rows],
+            np.split(np.arange(len(rows)), ends[:-1]),
+            step_size=learning.step_size,
+            local_steps=learning.local_steps,
+            nodes=nodes,
+            node_by_node=backend.precision == "exact",
+        )
+        return Crew(block, self.forget)
+
+    def simulation(self, network: Network) -> Simulation:
+        """The network, ready to learn."""
+        size = self.model.parameters * DTYPES[self.scenario.backend.dtype].itemsize
+        return Simulation(network, self.foreseen, size, self.links, self.scenario.seed)
 
 
 def assemble(scenario: Scenario) -> Experiment:
-    """Build the network, its data, the deletion request and the methods.
+    """Build the topology, the data, the deletion request and the methods, and find everything that is wrong with them.
 
     Raises:
         ValueError: a sentence about whatever makes no sense: data, partition, topology, model, deletion, method, step.
     """
     one_torch_thread()
+    use_threads(scenario.backend.threads)
     dataset = load(
         scenario.data.source, scenario.data.root, scenario.seed, scenario.data.limit, **scenario.data.settings
     )
@@ -75,24 +108,36 @@ def assemble(scenario: Scenario) -> Experiment:
     mixing = Static(graph, topologies.mix(scenario.topology.mixing.kind, graph, **scenario.topology.mixing.settings))
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
     forget = _forget(scenario, dataset, shards)
-    block = _block(scenario, features, dataset, model, shards)
-    simulation = Simulation(
-        full=block,
-        retained=block.without(forget),
-        forget=forget,
+    foreseen = foresee(
+        model=model,
+        dtype=DTYPES[scenario.backend.dtype],
         mixing=mixing,
         order=scenario.learning.order,
-        wire=entry("transport", scenario.backend.kind)(scenario.backend.precision),
         constants=model.constants(Constant(features.radius, features.provenance)),
         rounds=scenario.learning.rounds,
+        step_size=scenario.learning.step_size,
+        local_steps=scenario.learning.local_steps,
+        samples=np.array([len(shard) for shard in shards], dtype=np.int64),
+        forget=forget,
         seed=scenario.seed,
     )
     methods: tuple[Method, ...] = tuple(method.build() for method in scenario.unlearning)
-    foreseen = simulation.foreseen()
     for method in methods:
         method.check(foreseen)
-    evaluation = _evaluation(scenario, features, dataset, model, shards, forget, block.blank())
-    return Experiment(scenario, graph, mixing, simulation, evaluation, methods)
+    return Experiment(
+        scenario=scenario,
+        graph=graph,
+        mixing=mixing,
+        links=scenario.network.build(graph, scenario.seed),
+        model=model,
+        features=features,
+        labels=dataset.y,
+        shards=shards,
+        forget=forget,
+        foreseen=foreseen,
+        evaluation=_evaluation(scenario, features, dataset, model, shards, forget),
+        methods=methods,
+    )
 
 
 def _forget(scenario: Scenario, dataset: Dataset, shards: list[NDArray[np.int64]]) -> dict[int, NDArray[np.int64]]:
@@ -104,27 +149,22 @@ def _forget(scenario: Scenario, dataset: Dataset, shards: list[NDArray[np.int64]
     return {client: forget_set(samples, dataset.y[shards[client]], client, scenario.seed)}  # type: ignore[arg-type]
 
 
-def _block(
-    scenario: Scenario, features: Features, dataset: Dataset, model: Model, shards: list[NDArray[np.int64]]
-) -> Block:
-    backend = scenario.backend
-    dtype = {"float64": torch.float64, "float32": torch.float32}[backend.dtype]
-    return make_block(
-        model,
-        torch.from_numpy(features.x).to(device=_device(backend.device), dtype=dtype),
-        dataset.y,
-        shards,
-        step_size=scenario.learning.step_size,
-        local_steps=scenario.learning.local_steps,
-        node_by_node=backend.precision == "exact",
-    )
+def device_of(wanted: str, rank: int = 0) -> torch.device:
+    """The device of that name; processes on one machine share its GPUs in turn.
 
+    Args:
+        wanted: auto, cpu or cuda.
+        rank: of this process among those on this machine.
 
-def _device(wanted: str) -> torch.device:
+    Raises:
+        ScenarioError: if there is no such device.
+    """
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
         raise ScenarioError("backend.device is cuda, but torch finds no CUDA device here; use auto or cpu")
-    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+    if not available or wanted == "cpu":
+        return torch.device("cpu")
+    return torch.device("cuda", rank % torch.cuda.device_count())
 
 
 def _evaluation(
@@ -134,8 +174,8 @@ def _evaluation(
     model: Model,
     shards: list[NDArray[np.int64]],
     forget: Mapping[int, NDArray[np.int64]],
-    like: Tensor,
 ) -> Evaluation:
+    like = torch.empty(0, dtype=DTYPES[scenario.backend.dtype], device=device_of(scenario.backend.device))
     forgotten = np.concatenate([shards[node][gone] for node, gone in forget.items()])
     retained = np.setdiff1d(np.concatenate(shards), forgotten)
     if len(retained) > _RETAIN_SAMPLES:

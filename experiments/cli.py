@@ -50,12 +50,13 @@ def sweep(scenario: ScenarioFile, settings: Settings = None, out: Out = None, fo
 
 def _launch(command: str, scenario: Path, settings: list[str] | None, out: Path | None, force: bool) -> None:
     from experiments import launch
+    from simulator.errors import RunError
 
     try:
         violations: list[str] = getattr(launch, command)(scenario, settings or [], out, force)
     except launch.BAD_INPUT as problem:
         _refuse(problem)
-    except launch.RunError as problem:
+    except RunError as problem:
         violations = [str(problem)]
     for sentence in violations:
         typer.echo(f"rewindnet: {sentence}", err=True)
@@ -95,7 +96,8 @@ def report(folder: RunFolder) -> None:
 def list_(what: Annotated[str, typer.Argument(metavar="WHAT")]) -> None:
     """What there is to choose from, one line each.
 
-    WHAT is one of topologies, mixing, models, methods, data, features, partitions and transports.
+    WHAT is one of topologies, mixing, models, methods, data, features, partitions, networks and
+    transports.
     """
     from experiments.registries import LISTS, registry, summary
 

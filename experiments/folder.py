@@ -17,7 +17,7 @@ import topologies
 from certificates import Audit, Certificate, CertificateError, Learning
 
 #: The layouts of a run folder that this version reads; the recorder writes the last of them.
-FORMATS = (1,)
+FORMATS = (2,)
 
 Json = dict[str, Any]
 
@@ -123,7 +123,7 @@ def state(path: Path) -> str | None:
     """
     if not (path / "record.json").is_file():
         return None
-    return "complete" if _record(path)["state"] == "complete" else "incomplete"
+    return "complete" if read_record(path)["state"] == "complete" else "incomplete"
 
 
 def read_folder(path: Path) -> RunFolder:
@@ -138,12 +138,12 @@ def read_folder(path: Path) -> RunFolder:
     if found is None:
         raise FolderError(f"{path} is not a run folder: it holds no record.json")
     if found != "complete":
-        raise FolderError(f"the run in {path} is incomplete; run its scenario again with --force")
+        raise FolderError(f"the run in {path} is incomplete; run its scenario again, and it goes on where it stopped")
     rows = _rows(path / "summary.json")
     return RunFolder(
         path=path,
-        record=_record(path),
-        scenario=_yaml(path / "scenario.yaml"),
+        record=read_record(path),
+        scenario=read_scenario(path),
         topology=_json(path / "topology.json"),
         learning=_json(path / "learning.json"),
         summary=rows,
@@ -151,7 +151,12 @@ def read_folder(path: Path) -> RunFolder:
     )
 
 
-def _record(path: Path) -> Json:
+def read_record(path: Path) -> Json:
+    """`record.json`.
+
+    Raises:
+        FolderError: if it is missing, damaged or of another format.
+    """
     record = _json(path / "record.json")
     if record.get("format") not in FORMATS:
         known = ", ".join(map(str, FORMATS))
@@ -159,6 +164,15 @@ def _record(path: Path) -> Json:
     if "state" not in record:
         raise FolderError(f"{path / 'record.json'} is damaged: it does not say whether the run is complete")
     return record
+
+
+def read_scenario(path: Path) -> Json:
+    """`scenario.yaml`, resolved.
+
+    Raises:
+        FolderError: if it is missing or damaged.
+    """
+    return _yaml(path / "scenario.yaml")
 
 
 def _rows(file: Path) -> list[Json]:

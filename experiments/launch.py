@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from yaml import safe_dump
 
-from certificates import CertificateError
+from certificates import CertificateError, violation
 from clients.data import DataError
 from clients.deletion import DeletionError
 from clients.features import FeatureError
@@ -22,11 +23,14 @@ from clients.models import ModelError
 from clients.partitions import PartitionError
 from experiments import table
 from experiments.assemble import assemble
-from experiments.folder import FolderError, read_folder, state
+from experiments.folder import FolderError, RunFolder, read_folder, state
+from experiments.job import RunJob
 from experiments.recorder import check_target
 from experiments.registries import ScenarioError
-from experiments.run import Progress, Result, run
+from experiments.run import Progress
 from experiments.scenario import Scenario, load, parse_yaml
+from simulator.errors import BrokenTransportError, RunError, TransportError
+from simulator.mpiexec import rank
 from topologies import TopologyError
 
 #: What a user can get wrong: each a sentence.
@@ -41,15 +45,12 @@ BAD_INPUT = (
     PartitionError,
     ScenarioError,
     TopologyError,
+    TransportError,
 )
 
 
 #: Characters in a line of output that goes to no terminal.
 _PAGE = 240
-
-
-class RunError(RuntimeError):
-    """A run that began could not be finished; its folder is marked incomplete."""
 
 
 class LiveProgress(Progress):
@@ -60,7 +61,7 @@ class LiveProgress(Progress):
         self.bars = Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self.bars.add_task("assemble", total=None)
 
-    def phase(self, name: str, rounds: int) -> None:
+    def phase(self, name: str, rounds: int | None) -> None:
         """A new bar."""
         self.bars.remove_task(self._task)
         self._task = self.bars.add_task(name, total=rounds)
@@ -79,17 +80,21 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
     """
     scenario = load(path, settings)
     folder = out or Path("runs") / scenario.name
+    if rank() > 0:
+        # Started by mpiexec, beside the process that speaks to the user and writes the folder.
+        scenario.backend.build().carry_out(RunJob(assemble(scenario), folder, False, folder))
+        return []
     console = _console()
-    result = _run(scenario, folder, force, console)
-    table.show(result.rows, console, title=_title(scenario))
+    done = _run(scenario, folder, force, console)
+    table.show(done.summary, console, title=_title(scenario))
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
-    return result.violations
+    return _violations(done)
 
 
 def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool) -> list[str]:
     """`rewindnet sweep`: every combination of the settings' values, each in a folder of its own, one table at the end.
 
-    A finished run of the very same scenario is not run again; an incomplete one is run anew.
+    A finished run of the very same scenario is not run again; an incomplete one is gone on with.
 
     Raises:
         one of BAD_INPUT: about any of the scenarios, before the first is run.
@@ -107,12 +112,12 @@ def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force:
     ]
     todo = [at for at, place in enumerate(places) if force or not _finished(place, scenarios[at])]
     for at in todo:
-        check_target(places[at], force or state(places[at]) == "incomplete")
+        check_target(places[at], scenarios[at], force)
         assemble(scenarios[at])
     console, violations = _console(), []
     for at in todo:
         console.print(f"{places[at].name} ({todo.index(at) + 1} of {len(todo)})", highlight=False, soft_wrap=True)
-        violations += _run(scenarios[at], places[at], True, console).violations
+        violations += _violations(_run(scenarios[at], places[at], force, console))
     rows = [
         {**row, "point": point}
         for point, place in zip(points, places, strict=True)
@@ -164,15 +169,28 @@ def _console() -> Console:
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=_PAGE)
 
 
-def _run(scenario: Scenario, folder: Path, force: bool, console: Console) -> Result:
-    check_target(folder, force)
+def _run(scenario: Scenario, folder: Path, force: bool, console: Console) -> RunFolder:
+    """Run it, or go on with it; returns what it left.
+
+    Raises:
+        one of BAD_INPUT: before anything is written.
+        RunError: if it began and could not be finished.
+    """
+    resume = check_target(folder, scenario, force)
     progress = LiveProgress(console)
-    with progress.bars:
-        experiment = assemble(scenario)
+    with progress.bars, TemporaryDirectory(prefix="rewindnet-") as scratch:
+        job = RunJob(assemble(scenario), folder, resume, Path(scratch), progress)
+        if resume:
+            console.print(f"going on with the run in {folder}", highlight=False, soft_wrap=True)
         try:
-            return run(experiment, folder, progress)
-        except (CertificateError, OSError) as problem:
-            raise RunError(f"the run in {folder} failed: {problem}") from None
+            scenario.backend.build().carry_out(job)
+        except BrokenTransportError as problem:
+            raise RunError(f"the run in {folder} failed: {problem}; the same command goes on with it") from None
+    return read_folder(folder)
+
+
+def _violations(run: RunFolder) -> list[str]:
+    return [violation(certificate, found) for certificate, found in run.certified if not found.holds]
 
 
 def _title(scenario: Scenario) -> str:

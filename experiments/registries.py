@@ -18,6 +18,7 @@ LISTS = {
     "data": "data",
     "features": "features",
     "partitions": "partition",
+    "networks": "network",
     "transports": "transport",
 }
 
@@ -27,7 +28,7 @@ class ScenarioError(ValueError):
 
 
 def registry(what: str) -> Mapping[str, Callable[..., Any]]:
-    """The choices of one kind: topology, mixing, model, method, data, features, partition or transport.
+    """The choices of one kind, one of those that `LISTS` names.
 
     Each is imported only when it is asked for.
     """
@@ -61,9 +62,13 @@ def registry(what: str) -> Mapping[str, Callable[..., Any]]:
 
             return PARTITIONS
         case "transport":
-            from simulator.wire import TRANSPORTS
+            from simulator.transports import TRANSPORTS
 
             return TRANSPORTS
+        case "network":
+            from topologies import LINKS
+
+            return LINKS
     raise KeyError(what)
 
 

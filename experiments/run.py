@@ -2,88 +2,83 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+from scipy.sparse import csr_array
 from torch import Tensor
 
-from certificates import Audit, Certificate, audit, certify, violation
-from clients.block import Block
+from certificates import Audit, Certificate, audit, certify
 from clients.evaluation import accuracy
 from clients.steps import Exchange
 from experiments.assemble import Experiment
 from experiments.recorder import Recorder
-from simulator.simulation import Outcome, Trajectory, divergence
+from simulator.engine import Task
+from simulator.network import Network
+from simulator.observers import Cost
+from simulator.simulation import Outcome, divergence
 
 
 class Progress:
     """Is told what goes on; this one keeps it to itself."""
 
-    def phase(self, name: str, rounds: int) -> None:
-        """A new part of the run begins; it takes so many rounds."""
+    def phase(self, name: str, rounds: int | None) -> None:
+        """A new part of the run begins; it takes so many rounds, if that is known."""
 
     def advance(self) -> None:
         """A round is over."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """The table, and what is wrong with the certificates, if anything."""
+def run(experiment: Experiment, network: Network, recorder: Recorder, progress: Progress | None = None) -> None:
+    """Run an assembled scenario and leave everything in the recorder's folder.
 
-    rows: list[dict[str, Any]]
-    violations: list[str]
-
-
-def run(experiment: Experiment, folder: Path, progress: Progress | None = None) -> Result:
-    """Run an assembled scenario and leave everything in the folder.
+    Where the network is spread over several processes, each of them runs this; only the root writes.
 
     Args:
         experiment: from `assemble`, which has found everything that can be wrong with the scenario.
-        folder: the run folder; what is in it is replaced (`check_target` tells whether it should be).
+        network: its clients.
+        recorder: of the run folder.
         progress: is told what goes on.
 
     Raises:
         CertificateError: if what was learned allows no plan for a method; the folder is left marked incomplete.
     """
-    methods, simulation, T = experiment.methods, experiment.simulation, experiment.simulation.rounds
-    recorder = Recorder(folder, experiment)
+    simulation, methods, T = experiment.simulation(network), experiment.methods, experiment.foreseen.rounds
     watch = _Watch(recorder, progress or Progress(), experiment)
-    simulation.observers = (watch,)
+    simulation.observers, simulation.journal = (watch,), recorder.journal
 
     with watch.phase("learn", T):
         learned, learning = simulation.learn({T}.union(*(method.checkpoints(T) for method in methods)))
-    plans = [method.plan(learning) for method in methods]
+    plans = network.agree([method.plan(learning) for method in methods])
     releases = [plan.release for plan in plans]
-    recorder.learned(learning, simulation.forget, learned, {T, *(release.restored for release in releases)})
+    recorder.learned(learning, experiment.forget, learned, {T, *(release.restored for release in releases)})
 
     horizon, sites = max(method.horizon(T) for method in methods), {T, *(release.site for release in releases)}
     with watch.phase("retrain", horizon):
         oracle = simulation.retrain(horizon, sites)
     recorder.retrained(oracle, sites)
 
-    result = Result([], [])
+    rows = []
     for index, (release, claim) in enumerate((plan.release, plan.claim) for plan in plans):
-        with watch.phase(f"{index}-{release.method}", release.descended + release.settle):
-            outcome = simulation.carry_out(release, learned.checkpoints, index)
-        certificate = certify(learning, release, claim)
-        found = audit(
-            certificate, simulation.mixing, divergence(outcome.centre, simulation.counterpart(release, oracle))
-        )
-        metrics = measure(experiment, outcome, oracle)
-        recorder.method(index, certificate, found, metrics, outcome)
-        result.rows.append(row(index, certificate, found, metrics))
-        if not found.holds:
-            result.violations.append(violation(certificate, found))
-    recorder.finish(result.rows)
-    return result
+        records = network.agree(recorder.recorded(index, release.method))
+        if records is None:
+            with watch.phase(f"{index}-{release.method}", release.descended + release.settle):
+                outcome = simulation.carry_out(release, learned, index)
+            counterpart, retrained = simulation.counterpart(release, oracle), oracle.at(T)
+            if not network.root:
+                continue
+            certificate = certify(learning, release, claim)
+            found = audit(certificate, experiment.mixing, divergence(outcome.centre, counterpart))
+            records = (certificate, found, measure(experiment, outcome, retrained, oracle.cost))
+            recorder.method(index, *records, outcome)
+        rows.append(row(index, *records))
+    recorder.finish(rows, simulation.traffic, simulation.message_bytes)
 
 
-def measure(experiment: Experiment, outcome: Outcome, oracle: Trajectory) -> dict[str, Any]:
+def measure(experiment: Experiment, outcome: Outcome, retrained: Tensor, retraining: Cost) -> dict[str, Any]:
     """What a release is worth and what it cost: `metrics.json`."""
-    released, spent, whole = outcome.released, vars(outcome.cost), vars(oracle.cost)
-    retrained = oracle.checkpoints[experiment.simulation.rounds]
+    released, spent, whole = outcome.released, vars(outcome.cost), vars(retraining)
     mean = released.mean(dim=0, keepdim=True)
     scores = {}
     for name, (design, targets) in experiment.evaluation.sets.items():
@@ -134,31 +129,30 @@ def row(index: int, certificate: Certificate, found: Audit, metrics: dict[str, A
 class _Watch:
     """Tells the progress display and the recorder of every round."""
 
-    #: Lines with an accuracy, in a phase.
-    _SCORES = 20
-
     def __init__(self, recorder: Recorder, progress: Progress, experiment: Experiment) -> None:
         self._recorder, self._progress, self._experiment = recorder, progress, experiment
-        self._name, self._every = "", 1
+        self._phase = ""
 
     @contextmanager
     def phase(self, name: str, rounds: int) -> Iterator[None]:
         """The next part of the run, timed."""
-        self._name, self._every = name, max(1, rounds // self._SCORES)
+        self._phase = name
         self._progress.phase(name, rounds)
         began = perf_counter()
         yield
         self._recorder.seconds(name, perf_counter() - began)
 
-    def after_round(self, step: Exchange, round: int, block: Block, theta: Tensor) -> None:
+    def after_round(
+        self, task: Task, step: Exchange, round: int, W: csr_array, theta: Tensor | None, repeated: bool
+    ) -> None:
         """One line of metrics.jsonl."""
-        line: dict[str, Any] = {"phase": self._name, "round": round + 1}
-        if not self._recorder.secret:
-            mean = theta.mean(dim=0, keepdim=True)
-            line["consensus_distance"] = float((theta - mean).norm(dim=1).mean())
-            if (round + 1) % self._every == 0:
-                design, targets = self._experiment.evaluation.sets["test"]
-                score = accuracy(self._experiment.model, mean, design, targets)
-                line["test_accuracy_of_average_model"] = float(score[0])
-        self._recorder.round(line)
         self._progress.advance()
+        messages = int(W.nnz - np.count_nonzero(W.diagonal()))
+        line: dict[str, Any] = {"phase": self._phase, "round": round + 1, "messages": messages}
+        if theta is not None and len(theta) and not self._recorder.secret:
+            mean = theta.mean(dim=0, keepdim=True)
+            design, targets = self._experiment.evaluation.sets["test"]
+            score = accuracy(self._experiment.model, mean.to(design), design, targets)
+            line["consensus_distance"] = float((theta - mean).norm(dim=1).mean())
+            line["test_accuracy_of_average_model"] = float(score[0])
+        self._recorder.round(line, repeated)

@@ -184,18 +184,22 @@ class Deletion(Section):
         return given
 
 
-class Backend(Section):
+class Network(Choice):
+    """How long the modelled network takes: for the cost in simulated seconds alone."""
+
+    what = "network"
+    kind: str = "uniform"
+
+
+class Backend(Choice):
     """What it runs on."""
 
+    what = "transport"
     kind: str = "in-process"
     precision: Literal["fast", "exact"] = "fast"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float64", "float32"] = "float64"
-
-    @model_validator(mode="after")
-    def _known(self) -> "Backend":
-        entry("transport", self.kind)
-        return self
+    threads: Annotated[int, Field(ge=1)] | None = None
 
 
 class Record(Section):
@@ -218,7 +222,8 @@ class Scenario(Section):
     unlearning: Annotated[tuple[Unlearning, ...], Field(min_length=1)] = Field(
         default_factory=lambda: tuple(Unlearning.model_validate(method) for method in DEFAULT_METHODS)
     )
-    backend: Backend = Backend()
+    network: Network = Field(default_factory=lambda: Network.model_validate({}))
+    backend: Backend = Field(default_factory=lambda: Backend.model_validate({}))
     record: Record = Record()
 
     @field_validator("unlearning", mode="before")

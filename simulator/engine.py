@@ -1,52 +1,217 @@
-"""The round loop: runs the steps of a program on a block of clients, over a wire."""
+"""The round loop: has a network carry out a task, lets observers watch, and writes states down to go on from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Protocol
 
+import numpy as np
+import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
-from clients.block import Block, Witness
-from clients.steps import Exchange, LocalStep, Step
-from simulator.wire import Wire
+from certificates import Mixing
+from clients.crew import Data, Disturbances
+from clients.steps import Exchange, LocalStep
+from simulator.network import Network
+from simulator.wire import edges
+
+#: How often, in a task, somebody looks at the network's state, and it is written down.
+LOOKS = 20
+
+
+@dataclass(frozen=True)
+class Task:
+    """A part of a run: what the clients do from one state they keep to another.
+
+    Attributes:
+        name: of the task; the states it leaves are kept under names that begin with it.
+        data: what the clients work on.
+        begin: the name of the state to begin from; None where `prepare` makes one.
+        prepare: what every client does by itself, before the first round.
+        exchanges: the rounds.
+        start: the number of rounds that the network has behind it at the beginning.
+        keep: the numbers of rounds after which the state is kept.
+        measured: the disturbances to measure on the way begin with these.
+    """
+
+    name: str
+    data: Data
+    begin: str | None
+    prepare: tuple[LocalStep, ...]
+    exchanges: tuple[Exchange, ...]
+    start: int
+    keep: frozenset[int]
+    measured: Disturbances = field(default_factory=dict)
+
+    @property
+    def end(self) -> int:
+        """The number of rounds that the network has behind it at the end."""
+        return self.start + sum(len(step.rounds) for step in self.exchanges)
+
+    def place(self, rounds: int) -> str:
+        """The name of the state after so many rounds."""
+        return f"{self.name}-{rounds:06d}"
+
+    def looked_at(self, rounds: int) -> bool:
+        """Whether somebody looks at the state after so many rounds."""
+        done, total = rounds - self.start, self.end - self.start
+        return rounds in self.keep or rounds == self.end or done % max(1, total // LOOKS) == 0
 
 
 class Observer(Protocol):
-    """Sees the network after every round."""
+    """Sees a task being carried out."""
 
-    def after_round(self, step: Exchange, round: int, block: Block, theta: Tensor) -> None:
-        """θ [b, d] after the round; to be copied if it is to be kept."""
+    def after_round(
+        self, task: Task, step: Exchange, round: int, W: csr_array, theta: Tensor | None, repeated: bool
+    ) -> None:
+        """A round is over.
+
+        Args:
+            task: what is being carried out.
+            step: what the round is part of.
+            round: its address.
+            W: who heard whom in it.
+            theta: [N, d] after it at the root, [0, d] elsewhere; None after most rounds.
+            repeated: whether it was over before, and an earlier process had written down what it gave.
+        """
+
+
+class Journal(Protocol):
+    """States of unfinished tasks, written down so that another process can go on from them. Only the root has one."""
+
+    def names(self) -> Sequence[str]:
+        """What there is."""
+
+    def read(self, name: str) -> Mapping[str, Tensor]:
+        """The tensors written under this name."""
+
+    def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Write tensors down, whole or not at all."""
+
+    def remove(self, name: str) -> None:
+        """Forget them."""
+
+
+class NoJournal:
+    """Keeps nothing, so a task is always begun anew."""
+
+    def names(self) -> Sequence[str]:
+        """Nothing."""
+        return ()
+
+    def read(self, name: str) -> Mapping[str, Tensor]:
+        """There is nothing to read."""
+        raise KeyError(name)
+
+    def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Forget at once."""
+
+    def remove(self, name: str) -> None:
+        """There is nothing to remove."""
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """How far a task had come: rounds behind it, the states kept, what was measured, and the seconds it took."""
+
+    rounds: int
+    kept: tuple[int, ...]
+    measured: Disturbances
+    seconds: float
 
 
 def execute(
-    steps: Iterable[Step],
-    block: Block,
-    wire: Wire,
-    theta: Tensor,
-    *,
-    witness: Witness | None = None,
-    observers: Sequence[Observer] = (),
-) -> Tensor:
-    """Run a program.
+    network: Network, task: Task, mixing: Mixing, observers: Sequence[Observer] = (), journal: Journal | None = None
+) -> tuple[csr_array, float]:
+    """Have a network carry out a task, from where it was left if it was begun before.
 
     Args:
-        steps: the program.
-        block: the clients, with the data they hold.
-        wire: how messages travel.
-        theta: [b, d], where to begin; left as it is.
-        witness: sees every local step.
-        observers: see every round.
+        network: does it.
+        task: what to do.
+        mixing: the network's mixing matrices.
+        observers: watch.
+        journal: where states are written down; nothing is without it.
 
     Returns:
-        θ [b, d] at the end, in memory of its own.
+        the messages carried over every edge [N, N], as `Network.carried` counts them; the seconds it took.
     """
-    for step in steps:
-        if isinstance(step, LocalStep):
-            theta = step.apply(block, theta)
-            continue
+    began, journal = perf_counter(), journal or NoJournal()
+    mark = _resume(network, task, journal)
+    scribe = _Scribe(network, task, journal, mark)
+    if mark is None:
+        network.begin(task.data, task.begin, task.measured)
+        for local in task.prepare:
+            network.apply(local)
+        theta = scribe.look(task.start)
+        if theta is not None:
+            scribe.write(task.start, theta)
+    rounds, behind = task.start, -1 if mark is None else mark.rounds
+    skipped = csr_array((mixing.nodes, mixing.nodes), dtype=np.int64)
+    for step in task.exchanges:
         for round in step.rounds:
-            messages = step.message(block, theta, round, witness)
-            mixed = wire.combine(messages, step.matrix(round))
-            theta = step.absorb(block, theta, mixed, round, witness)
+            W, repeated, theta = step.matrix(round, mixing), rounds < behind, None
+            rounds += 1
+            if repeated:
+                skipped += edges(W)
+            else:
+                network.exchange(step, round, W)
+                theta = scribe.look(rounds)
             for observer in observers:
-                observer.after_round(step, round, block, theta)
-    return theta.clone()
+                observer.after_round(task, step, round, W, theta, repeated)
+            if theta is not None:
+                scribe.write(rounds, theta)
+    spent = perf_counter() - began + (0.0 if mark is None else mark.seconds)
+    return skipped + network.carried(), spent
+
+
+class _Scribe:
+    """Keeps the states that a task leaves, and writes them and the latest one down."""
+
+    def __init__(self, network: Network, task: Task, journal: Journal, mark: _Mark | None) -> None:
+        self._network, self._task, self._journal = network, task, journal
+        self._began, self._before = perf_counter(), 0.0 if mark is None else mark.seconds
+        self._latest: str | None = None if mark is None or mark.rounds in task.keep else task.place(mark.rounds)
+
+    def look(self, rounds: int) -> Tensor | None:
+        """Keep the state after so many rounds if it is asked for, and fetch it if somebody looks at it."""
+        if rounds in self._task.keep:
+            self._network.keep(self._task.place(rounds))
+        return self._network.fetch() if self._task.exchanges and self._task.looked_at(rounds) else None
+
+    def write(self, rounds: int, theta: Tensor) -> None:
+        """Write the state after so many rounds down, in place of the latest that need not be kept."""
+        measured = self._network.disturbances() if self._task.measured else {}
+        if not self._network.root:
+            return
+        seconds = torch.tensor(self._before + perf_counter() - self._began, dtype=torch.float64)
+        ledger = {f"disturbance-{node}": torch.from_numpy(own) for node, own in measured.items()}
+        place = self._task.place(rounds)
+        self._journal.write(place, {"theta": theta, "seconds": seconds, **ledger})
+        if self._latest is not None:
+            self._journal.remove(self._latest)
+        self._latest = None if rounds in self._task.keep else place
+
+
+def _resume(network: Network, task: Task, journal: Journal) -> _Mark | None:
+    """Put the network where an earlier process left this task; None if there is nothing to go on from."""
+    mark = network.agree(_mark(task, journal) if network.root else None)
+    if mark is None:
+        return None
+    for rounds in mark.kept:
+        network.store(task.place(rounds), journal.read(task.place(rounds))["theta"] if network.root else torch.empty(0))
+    network.begin(task.data, task.place(mark.rounds), mark.measured or None)
+    if mark.rounds not in task.keep:
+        network.drop(task.place(mark.rounds))
+    return mark
+
+
+def _mark(task: Task, journal: Journal) -> _Mark | None:
+    written = set(journal.names())
+    there = [rounds for rounds in range(task.start, task.end + 1) if task.place(rounds) in written]
+    if not there or not {rounds for rounds in task.keep if rounds <= there[-1]} <= set(there):
+        return None
+    latest = journal.read(task.place(there[-1]))
+    kept = tuple(rounds for rounds in there if rounds in task.keep or rounds == there[-1])
+    measured = {node: latest[f"disturbance-{node}"].numpy() for node in task.measured}
+    return _Mark(there[-1], kept, measured, float(latest["seconds"]))

@@ -6,33 +6,40 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor
 
-from certificates import Arithmetic, Constants, Learning, Mixing, Order, Release, forget_digest
-from clients.block import Block, Witness
-from clients.orders import LEARNING_ORDERS
-from clients.steps import Descend, Start, Step, averaging, unlearning_program
-from simulator.engine import Observer, execute
-from simulator.observers import CheckpointKeeper, Cost, CostMeter, LedgerKeeper
-from simulator.wire import Wire
+from certificates import Arithmetic, Constants, Learning, Ledger, Mixing, Order, Release, forget_digest
+from clients.crew import Data
+from clients.models import Model
+from clients.steps import Descend, Exchange, LocalStep, Start, averaging, unlearning_program
+from simulator.engine import Journal, Observer, Task, execute
+from simulator.network import Network
+from simulator.observers import Cost, CostMeter
+from topologies import Links
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """θ [N, d] after chosen numbers of rounds, and what the rounds cost."""
+    """The states that the network kept while it learned, and what the rounds cost."""
 
-    checkpoints: Mapping[int, Tensor]
+    network: Network
+    places: Mapping[int, str]
     cost: Cost
+
+    def at(self, rounds: int) -> Tensor:
+        """θ after so many rounds: [N, d] at the root, [0, d] elsewhere. Collective."""
+        return self.network.fetch(self.places[rounds])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an unlearning method left.
+    """What an unlearning method left: [N, d] at the root, [0, d] elsewhere.
 
     Attributes:
-        centre: [N, d], the nodes' parameters where the noise is added, before it; a secret of every node.
-        noised: [N, d], the same with the noise.
-        released: [N, d], what is released: what has become of it after the rounds that follow the noise.
+        centre: the nodes' parameters where the noise is added, before it; a secret of every node.
+        noised: the same with the noise.
+        released: what is released: what has become of it after the rounds that follow the noise.
         cost: of all its rounds.
     """
 
@@ -42,131 +49,190 @@ class Outcome:
     cost: Cost
 
 
+def foresee(
+    *,
+    model: Model,
+    dtype: torch.dtype,
+    mixing: Mixing,
+    order: Order,
+    constants: Constants,
+    rounds: int,
+    step_size: float,
+    local_steps: int,
+    samples: NDArray[np.int64],
+    forget: Mapping[int, NDArray[np.int64]],
+    seed: int,
+) -> Learning:
+    """What is known of learning and the deletion before anything is learned: all but the ledger.
+
+    Args:
+        model: of every client.
+        dtype: to compute in.
+        mixing: the mixing matrices.
+        order: of the learning rounds.
+        constants: of every local objective.
+        rounds: T.
+        step_size: η.
+        local_steps: E.
+        samples: [N], how many samples each node holds.
+        forget: for each deleting node, the positions of the erased samples in its own data.
+        seed: of every coin.
+    """
+    deleted = np.zeros_like(samples)
+    for node, positions in forget.items():
+        deleted[node] = len(positions)
+    start = Start(seed).initial(model, dtype)
+    return Learning(
+        mixing=mixing,
+        rounds=rounds,
+        step_size=step_size,
+        local_steps=local_steps,
+        order=order,
+        constants=constants,
+        samples=samples,
+        deleted=deleted,
+        arithmetic=Arithmetic(
+            unit_roundoff=float(torch.finfo(dtype).eps) / 2,
+            inputs=model.inputs,
+            outputs=model.outputs,
+            initial_norm=float(start.double().norm()),
+        ),
+        forget_sha256=forget_digest({node: positions.tolist() for node, positions in forget.items()}),
+    )
+
+
 @dataclass
 class Simulation:
     """One network, with the data before and after the deletion.
 
     Attributes:
-        full: the clients as they learn.
-        retained: the clients after erasing the forget set; they hold no trace of it.
-        forget: for each deleting node, the positions of the erased samples in its own data.
-        mixing: the mixing matrices.
-        order: of the learning rounds.
-        wire: how messages travel.
-        constants: of every local objective.
-        rounds: T.
+        network: the clients.
+        foreseen: how they learn and who deletes what, as known before anything is learned.
+        message_bytes: the size of a message.
+        links: how long the modelled network takes to carry one.
         seed: of every coin.
-        observers: of every round of learning, retraining and unlearning.
+        observers: of every task.
+        journal: where states are written down, so that another process can go on from them.
+        traffic: [N, N] for each task, the messages carried over every edge.
     """
 
-    full: Block
-    retained: Block
-    forget: Mapping[int, NDArray[np.int64]]
-    mixing: Mixing
-    order: Order
-    wire: Wire
-    constants: Constants
-    rounds: int
+    network: Network
+    foreseen: Learning
+    message_bytes: int
+    links: Links
     seed: int
     observers: Sequence[Observer] = ()
-    _approaches: dict[tuple[int, int, bool], tuple[Tensor, Cost]] = field(default_factory=dict)
-
-    def foreseen(self) -> Learning:
-        """What is known of learning and the deletion before anything is learned: all but the ledger."""
-        deleted = np.zeros(self.mixing.nodes, dtype=np.int64)
-        for node, positions in self.forget.items():
-            deleted[node] = len(positions)
-        return Learning(
-            mixing=self.mixing,
-            rounds=self.rounds,
-            step_size=self.full.step_size,
-            local_steps=self.full.local_steps,
-            order=self.order,
-            constants=self.constants,
-            samples=self.full.samples,
-            deleted=deleted,
-            arithmetic=self._arithmetic(),
-            forget_sha256=forget_digest({node: positions.tolist() for node, positions in self.forget.items()}),
-        )
-
-    def _arithmetic(self) -> Arithmetic:
-        blank, model = self.full.blank(), self.full.model
-        start = Start(self.seed).apply(self.full, blank)
-        return Arithmetic(
-            unit_roundoff=float(torch.finfo(blank.dtype).eps) / 2,
-            inputs=model.inputs,
-            outputs=model.outputs,
-            initial_norm=float(start.double().norm(dim=1).max()),
-        )
+    journal: Journal | None = None
+    traffic: dict[str, csr_array] = field(default_factory=dict)
+    _costs: dict[str, Cost] = field(default_factory=dict)
 
     def learn(self, keep: Collection[int]) -> tuple[Trajectory, Learning]:
-        """Learn for T rounds on everything; keep the checkpoints after these numbers of rounds."""
-        nodes = sorted(self.forget)
-        keeper = LedgerKeeper(self.full, self.retained, nodes, self.rounds)
-        trajectory = self._train(self.full, self.rounds, keep, keeper)
-        return trajectory, replace(self.foreseen(), ledger=keeper.ledger())
+        """Learn for T rounds on everything; keep the states after these numbers of rounds."""
+        T, E = self.foreseen.rounds, self.foreseen.local_steps
+        measured = {int(node): np.zeros((T, E)) for node in np.flatnonzero(self.foreseen.deleted)}
+        task = replace(self._learning("learned", "full", keep), measured=measured)
+        cost = self._execute(task)
+        seen = self.network.disturbances()
+        ledger = Ledger(tuple(sorted(seen)), np.stack([seen[node] for node in sorted(seen)], axis=-1))
+        return self._trajectory([task], cost), replace(self.foreseen, ledger=ledger)
 
     def retrain(self, horizon: int, keep: Collection[int]) -> Trajectory:
         """Learn from scratch on the retained data with the same coins, up to round `horizon` ≥ T: the oracle.
 
         The cost is that of the first T rounds, which is what unlearning is measured against.
         """
-        oracle = self._train(self.retained, self.rounds, {*keep, self.rounds}, None)
-        learned = oracle.checkpoints[self.rounds]
-        # Descending from the start for T rounds is what retraining just did, so no method need do it again.
-        self._approaches[0, self.rounds, False] = (learned, oracle.cost)
-        keeper = CheckpointKeeper(keep)
-        further = Descend(LEARNING_ORDERS[self.order], self.mixing, range(self.rounds, horizon))
-        self._execute([further], self.retained, learned, keeper)
-        return Trajectory({**oracle.checkpoints, **keeper.checkpoints}, oracle.cost)
+        T = self.foreseen.rounds
+        first = self._learning("retrained", "retained", {*(rounds for rounds in keep if rounds <= T), T})
+        cost = self._execute(first)
+        if horizon == T:
+            return self._trajectory([first], cost)
+        further = self._descent("retrained-on", first.place(T), T, range(T, horizon), {t for t in keep if t > T})
+        self._execute(further)
+        return self._trajectory([first, further], cost)
 
-    def carry_out(self, release: Release, checkpoints: Mapping[int, Tensor], index: int) -> Outcome:
+    def carry_out(self, release: Release, learned: Trajectory, index: int) -> Outcome:
         """Have every client do what the release says.
 
         What comes before the noise depends only on where it starts and how long it is: what several releases of this
-        simulation have in common is computed once, and each release is charged for it.
+        simulation have in common is computed once, and each release is charged for it. A descent from the start for T
+        rounds is what retraining has done.
 
         Args:
             release: what to do.
-            checkpoints: of learning.
+            learned: the network's learning, with the checkpoint that the release begins from.
             index: which release of the run it is.
         """
-        order = LEARNING_ORDERS[self.order]
-        program = unlearning_program(release, order, self.mixing, checkpoints, self.seed, index)
-        address = (release.restored, release.site, release.averaged)
-        if address not in self._approaches:
-            meter = CostMeter()
-            centre = self._execute(program.approach, self.retained, self.retained.blank(), meter)
-            self._approaches[address] = (centre, meter.total())
-        centre, cost = self._approaches[address]
-        meter = CostMeter()
-        noised = self._execute((program.noise,), self.retained, centre, meter)
-        released = self._execute(program.finish, self.retained, noised, meter)
-        return Outcome(centre, noised, released, cost + meter.total())
+        program = unlearning_program(release, self.foreseen.order, self.seed, index)
+        centre, cost = self._approach(release, program.approach, learned)
+        start = release.restored + sum(len(step.rounds) for step in program.approach)
+        finish = Task(
+            name=f"{index}-{release.method}",
+            data="retained",
+            begin=centre,
+            prepare=(program.noise,),
+            exchanges=program.finish,
+            start=start,
+            keep=frozenset({start, start + sum(len(step.rounds) for step in program.finish)}),
+        )
+        cost += self._execute(finish)
+        outcome = Outcome(
+            centre=self.network.fetch(centre),
+            noised=self.network.fetch(finish.place(start)),
+            released=self.network.fetch(finish.place(finish.end)),
+            cost=cost,
+        )
+        for rounds in finish.keep:
+            self.network.drop(finish.place(rounds))
+        return outcome
 
     def counterpart(self, release: Release, oracle: Trajectory) -> Tensor:
-        """[N, d], what the centre of the release would have been, had the network learned without the forget set."""
-        average = averaging(release, self.mixing.nodes)
-        return execute(average, self.retained, self.wire, oracle.checkpoints[release.site])
+        """[N, d], what the centre of the release would have been, had the network learned without the forget set.
 
-    def _train(self, block: Block, rounds: int, keep: Collection[int], witness: Witness | None) -> Trajectory:
-        keeper, meter = CheckpointKeeper(keep), CostMeter()
-        theta = execute([Start(self.seed)], block, self.wire, block.blank())
-        keeper.keep(0, theta)
-        learning = Descend(LEARNING_ORDERS[self.order], self.mixing, range(rounds))
-        self._execute([learning], block, theta, keeper, meter, witness=witness)
-        return Trajectory(keeper.checkpoints, meter.total())
+        [0, d] where this process is not the root. Collective.
+        """
+        place = oracle.places[release.site]
+        if not release.averaged:
+            return self.network.fetch(place)
+        average = Task("counterpart", "retained", place, (), averaging(release), release.site, frozenset())
+        execute(self.network, average, self.foreseen.mixing)
+        return self.network.fetch()
 
-    def _execute(
-        self,
-        steps: Sequence[Step],
-        block: Block,
-        theta: Tensor,
-        *observers: Observer,
-        witness: Witness | None = None,
-    ) -> Tensor:
-        everyone = (*observers, *self.observers)
-        return execute(steps, block, self.wire, theta, witness=witness, observers=everyone)
+    def _approach(self, release: Release, exchanges: tuple[Exchange, ...], learned: Trajectory) -> tuple[str, Cost]:
+        """The name of the state that the noise is added to, and what it cost to come there."""
+        begin, start = learned.places[release.restored], release.restored
+        if not any(len(step.rounds) for step in exchanges):
+            return begin, Cost()
+        name = f"descent-{start}-{release.site}" + ("-averaged" if release.averaged else "")
+        T = self.foreseen.rounds
+        if name == f"descent-0-{T}" and "retrained" in self._costs:
+            return f"retrained-{T:06d}", self._costs["retrained"]
+        end = start + sum(len(step.rounds) for step in exchanges)
+        task = Task(name, "retained", begin, (), exchanges, start, frozenset({end}))
+        if name not in self._costs:
+            self._execute(task)
+        return task.place(end), self._costs[name]
+
+    def _learning(self, name: str, data: Data, keep: Collection[int]) -> Task:
+        task = self._descent(name, None, 0, range(self.foreseen.rounds), keep)
+        prepare: tuple[LocalStep, ...] = (Start(self.seed),)
+        return replace(task, data=data, prepare=prepare)
+
+    def _descent(self, name: str, begin: str | None, start: int, rounds: range, keep: Collection[int]) -> Task:
+        kept = frozenset(t for t in keep if start <= t <= rounds.stop)
+        return Task(name, "retained", begin, (), (Descend(self.foreseen.order, rounds),), start, kept)
+
+    def _trajectory(self, tasks: Sequence[Task], cost: Cost) -> Trajectory:
+        return Trajectory(self.network, {t: task.place(t) for task in tasks for t in sorted(task.keep)}, cost)
+
+    def _execute(self, task: Task) -> Cost:
+        known = self.foreseen
+        samples = known.samples - (known.deleted if task.data == "retained" else 0)
+        meter = CostMeter(samples, known.local_steps, self.message_bytes, self.links)
+        observers = (meter, *self.observers)
+        carried, seconds = execute(self.network, task, known.mixing, observers, self.journal)
+        self.traffic[task.name] = carried
+        self._costs[task.name] = meter.total() + Cost(seconds=seconds)
+        return self._costs[task.name]
 
 
 def divergence(one: Tensor, other: Tensor) -> NDArray[np.float64]:

@@ -6,12 +6,17 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import Tensor
 
 import topologies
 from certificates import Constant, Learning
 from clients.block import make_block
+from clients.crew import Crew
 from clients.models import Logistic, Model, Sigmoid
-from simulator.simulation import Simulation, Trajectory
+from clients.steps import Exchange
+from simulator.engine import Task, execute
+from simulator.local import Local
+from simulator.simulation import Simulation, Trajectory, foresee
 from simulator.wire import InProcess
 from topologies import Static
 
@@ -66,18 +71,22 @@ class Network:
         m = {"one": 1, "half": max(1, n // 2), "all": n}[self.deleted]
         forget = {self.client: np.sort(rng.choice(n, m, replace=False)).astype(np.int64)}
         graph = topologies.build(self.family, self.nodes, self.seed)
-        weights = topologies.mix(self.mixing, graph)
-        return Simulation(
-            full=full,
-            retained=full.without(forget),
-            forget=forget,
-            mixing=Static(graph, weights),
+        foreseen = foresee(
+            model=model,
+            dtype=getattr(torch, self.dtype),
+            mixing=Static(graph, topologies.mix(self.mixing, graph)),
             order=self.order,  # type: ignore[arg-type]
-            wire=InProcess(self.precision),  # type: ignore[arg-type]
             constants=constants,
             rounds=self.rounds,
+            step_size=full.step_size,
+            local_steps=self.local_steps,
+            samples=full.samples,
+            forget=forget,
             seed=self.seed,
         )
+        network = Local(Crew(full, forget), InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
+        size = model.parameters * getattr(torch, self.dtype).itemsize
+        return Simulation(network, foreseen, size, topologies.connect("uniform", graph, self.seed), self.seed)
 
 
 def learn_and_retrain(network: Network, extra: int = 0) -> tuple[Simulation, Trajectory, Trajectory, Learning]:
@@ -86,6 +95,13 @@ def learn_and_retrain(network: Network, extra: int = 0) -> tuple[Simulation, Tra
     learned, learning = simulation.learn(range(network.rounds + 1))
     oracle = simulation.retrain(network.rounds + extra, range(network.rounds + extra + 1))
     return simulation, learned, oracle, learning
+
+
+def further(simulation: Simulation, begin: str, rounds: Exchange, start: int) -> Tensor:
+    """θ [N, d] after these rounds on the retained data, from a state that the clients keep."""
+    task = Task("further", "retained", begin, (), (rounds,), start, frozenset())
+    execute(simulation.network, task, simulation.foreseen.mixing)
+    return simulation.network.fetch().clone()
 
 
 @st.composite

@@ -27,6 +27,7 @@ def data(seed, sizes, p=4):
 
 def lay_out(seed, sizes, kind=Logistic, dtype=torch.float64, **settings):
     x, y, shards = data(seed, sizes)
+    shards = [shards[node] for node in settings.get("nodes", range(len(shards)))]
     model = kind(x.shape[1], CLASSES, l2=0.3, bias=0.2)
     return make_block(model, torch.from_numpy(x).to(dtype), y, shards, step_size=0.7, **settings)
 

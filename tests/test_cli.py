@@ -10,6 +10,7 @@ import pytest
 
 from experiments.recorder import check_target
 from experiments.registries import LISTS, ScenarioError, registry
+from experiments.scenario import Scenario
 
 COMMAND = [sys.executable, "-m", "experiments"]
 TINY = """
@@ -95,10 +96,10 @@ def test_what_is_no_run_folder_is_never_overwritten(tiny):
     (tiny / "thesis" / "chapter.txt").write_text("years of work")
     refused(rewindnet("run", "tiny.yaml", "--out", "thesis", "--force", folder=tiny), "not a run folder", "--out")
     with pytest.raises(ScenarioError, match=r"chapter.txt exists and is not a run folder; choose another with --out"):
-        check_target(tiny / "thesis" / "chapter.txt", force=True)
+        check_target(tiny / "thesis" / "chapter.txt", Scenario(), force=True)
     with pytest.raises(ScenarioError, match=r"run cannot be made: .*chapter.txt is not a folder; choose another"):
-        check_target(tiny / "thesis" / "chapter.txt" / "deep" / "run", force=True)
-    check_target(tiny / "new" / "run", force=False)
+        check_target(tiny / "thesis" / "chapter.txt" / "deep" / "run", Scenario(), force=True)
+    check_target(tiny / "new" / "run", Scenario(), force=False)
     assert everything(tiny) == ["thesis", "thesis/chapter.txt", "tiny.yaml"]
     assert (tiny / "thesis" / "chapter.txt").read_text() == "years of work"
 
@@ -182,6 +183,7 @@ def test_a_run_that_is_killed_is_left_incomplete(tiny):
         process.wait()
     assert json.loads((folder / "record.json").read_text())["state"] == "incomplete"
     refused(rewindnet("verify", folder, folder=tiny), "the run in", "is incomplete")
+    refused(rewindnet("run", "tiny.yaml", "name=slow", folder=tiny), "incomplete run of another scenario", "--force")
     assert rewindnet("run", "tiny.yaml", "name=slow", "--force", folder=tiny).returncode == 0
     assert json.loads((folder / "record.json").read_text())["state"] == "complete"
 

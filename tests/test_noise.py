@@ -70,7 +70,7 @@ def test_no_shared_generator_is_used(source):
 def block(nodes=(0, 1, 2, 3), dtype=torch.float64):
     generator = np.random.default_rng(0)
     x = torch.from_numpy(generator.standard_normal((12, 30))).to(dtype)
-    shards = np.split(np.arange(12), 4)
+    shards = [np.split(np.arange(12), 4)[node] for node in nodes]
     return make_block(Logistic(30, 2), x, np.arange(12) % 2, shards, step_size=1.0, nodes=nodes)
 
 

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import run_through
 
-from experiments.assemble import assemble
 from experiments.folder import FolderError, read_folder, state
 from experiments.report import write_report
 from experiments.report_svg import plain
-from experiments.run import run
-from experiments.scenario import resolve
 from experiments.table import COLUMNS
 
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -73,7 +71,7 @@ class _Page(HTMLParser):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    run(assemble(resolve(_SCENARIO)), folder)
+    run_through(_SCENARIO, folder)
     return folder
 
 
@@ -173,7 +171,7 @@ def test_a_violation_jumps_to_the_eye(folder: Path) -> None:
 
 def test_a_run_with_nothing_to_draw_still_has_a_page(tmp_path: Path) -> None:
     scenario = _SCENARIO | {"unlearning": [{"method": "retrain"}], "learning": {"rounds": 1}}
-    run(assemble(resolve(scenario)), tmp_path / "run")
+    run_through(scenario, tmp_path / "run")
     page = _Page(write_report(tmp_path / "run").read_text(encoding="utf-8"))
     assert [name for name in page.ids if name in _SECTIONS] == _SECTIONS
     assert "No rewinding method of this run carries noise." in page.text
@@ -210,14 +208,14 @@ def test_what_is_no_run_folder_is_refused(tmp_path: Path) -> None:
 def test_an_incomplete_run_is_refused(folder: Path) -> None:
     _edit(folder / "record.json", state="incomplete")
     assert state(folder) == "incomplete"
-    with pytest.raises(FolderError, match="is incomplete; run its scenario again with --force"):
+    with pytest.raises(FolderError, match="is incomplete; run its scenario again, and it goes on"):
         write_report(folder)
     assert not (folder / "report.html").exists()
 
 
 def test_an_unknown_format_is_refused(folder: Path) -> None:
     _edit(folder / "record.json", format=99)
-    with pytest.raises(FolderError, match="of format 99; this version reads: 1"):
+    with pytest.raises(FolderError, match="of format 99; this version reads: 2"):
         state(folder)
 
 
@@ -269,5 +267,5 @@ def test_numbers_on_axes_are_plain(value: float, text: str) -> None:
 
 def test_a_run_with_secret_noise_has_a_report_too(tmp_path):
     scenario = {**_SCENARIO, "unlearning": [{"method": "r2d", "rewind": 0.5, "noise_source": "os"}]}
-    run(assemble(resolve(scenario)), tmp_path / "run")
+    run_through(scenario, tmp_path / "run")
     assert "All certificates hold" in write_report(tmp_path / "run").read_text(encoding="utf-8")

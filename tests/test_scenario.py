@@ -429,7 +429,7 @@ def archive(folder, **arrays):
 
 
 def test_arrays_of_ones_own_can_be_used(tmp_path):
-    assert assemble(archive(tmp_path)).simulation.full.samples.tolist() == [20] * 4
+    assert assemble(archive(tmp_path)).foreseen.samples.tolist() == [20] * 4
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import Network, learn_and_retrain, networks
+from networks import Network, further, learn_and_retrain, networks
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -24,9 +24,7 @@ from certificates import (
     propagate,
 )
 from certificates.sensitivity import _norms
-from clients.orders import LEARNING_ORDERS
 from clients.steps import Descend, unlearning_program
-from simulator.engine import execute
 from simulator.simulation import divergence
 
 
@@ -73,11 +71,10 @@ def test_no_node_diverges_beyond_its_sensitivity(case: Network, share: float) ->
     simulation, learned, oracle, learning = learn_and_retrain(case)
     T = case.rounds
     K = round(share * T)
-    order = LEARNING_ORDERS[case.order]
-    quiet = Descend(order, simulation.mixing, range(T - K, T))
-    unlearned = execute([quiet], simulation.retained, simulation.wire, learned.checkpoints[T - K])
-    at_rewind = divergence(learned.checkpoints[T - K], oracle.checkpoints[T - K])
-    at_output = divergence(unlearned, oracle.checkpoints[T])
+    quiet = Descend(case.order, range(T - K, T))
+    unlearned = further(simulation, learned.places[T - K], quiet, T - K)
+    at_rewind = divergence(learned.at(T - K), oracle.at(T - K))
+    at_output = divergence(unlearned, oracle.at(T))
     for regime in learning.constants.regimes():
         instance, worst = (
             [propagate(learning, disturbed=T - K, quiet=q, bound=bound, regime=regime).total for q in (0, K)]
@@ -94,9 +91,9 @@ def test_warm_start_is_covered(case: Network) -> None:
     extra = 5
     simulation, learned, oracle, learning = learn_and_retrain(case, extra)
     T = case.rounds
-    further = Descend(LEARNING_ORDERS[case.order], simulation.mixing, range(T, T + extra))
-    unlearned = execute([further], simulation.retained, simulation.wire, learned.checkpoints[T])
-    measured = divergence(unlearned, oracle.checkpoints[T + extra])
+    quiet = Descend(case.order, range(T, T + extra))
+    unlearned = further(simulation, learned.places[T], quiet, T)
+    measured = divergence(unlearned, oracle.at(T + extra))
     for bound in ("instance", "worst-case"):
         assert np.all(measured <= propagate(learning, disturbed=T, quiet=extra, bound=bound).total)
 
@@ -106,28 +103,22 @@ def test_nodes_out_of_reach_are_identical_to_the_bit(case: Network, reached: int
     _, learned, oracle, learning = learn_and_retrain(case)
     s = min(reached, case.rounds)
     e = propagate(learning, disturbed=s, quiet=0).total
-    measured = divergence(learned.checkpoints[s], oracle.checkpoints[s])
+    measured = divergence(learned.at(s), oracle.at(s))
     assert np.all(measured[e == 0] == 0)
 
 
 @given(case=networks())
 def test_rewinding_everything_is_retraining_to_the_bit(case: Network) -> None:
     simulation, learned, oracle, learning = learn_and_retrain(case)
-    simulation._approaches.clear()  # retraining is remembered as such a descent; here it must be computed
     assert not np.any(propagate(learning, disturbed=0, quiet=case.rounds).total)
     from clients.methods import R2D
 
     plan = R2D(rewind=1.0).plan(learning)
-    program = unlearning_program(
-        plan.release, LEARNING_ORDERS[case.order], simulation.mixing, learned.checkpoints, case.seed, 0
-    )
-    theta = execute(
-        (*program.approach, program.noise, *program.finish),
-        simulation.retained,
-        simulation.wire,
-        simulation.retained.blank(),
-    )
-    assert np.array_equal(theta.numpy(), oracle.checkpoints[case.rounds].numpy())
+    (descend,), noise, _ = unlearning_program(plan.release, learning.order, case.seed, 0)
+    assert not any(noise.sigma)
+    # Through the network itself: the simulation would not compute again what retraining has computed.
+    theta = further(simulation, learned.places[0], descend, 0)
+    assert np.array_equal(theta.numpy(), oracle.at(case.rounds).numpy())
 
 
 @given(
@@ -151,10 +142,10 @@ def test_single_precision_is_charged_for(case: Network, share: float) -> None:
     simulation, learned, oracle, learning = learn_and_retrain(many)
     T = many.rounds
     K = round(share * T)
-    quiet = Descend(LEARNING_ORDERS[case.order], simulation.mixing, range(T - K, T))
-    unlearned = execute([quiet], simulation.retained, simulation.wire, learned.checkpoints[T - K])
+    quiet = Descend(case.order, range(T - K, T))
+    unlearned = further(simulation, learned.places[T - K], quiet, T - K)
     e = propagate(learning, disturbed=T - K, quiet=K, bound="instance")
-    measured = divergence(unlearned, oracle.checkpoints[T])
+    measured = divergence(unlearned, oracle.at(T))
     assert np.all(measured <= e.total)
     assert np.all(e.rounding <= e.total)
 
@@ -191,13 +182,13 @@ def test_rounding_that_adds_up_is_charged_for(
             family, nodes, mixing, order, model, 1e-4, step, 1, 12, 0, "one", (size,) * nodes, dtype, 5, spread=0.0
         )
         simulation, learned, oracle, learning = learn_and_retrain(case)
-        quiet = Descend(LEARNING_ORDERS[order], simulation.mixing, range(6, 12))
-        unlearned = execute([quiet], simulation.retained, simulation.wire, learned.checkpoints[6])
+        quiet = Descend(order, range(6, 12))
+        unlearned = further(simulation, learned.places[6], quiet, 6)
         for bound in ("instance", "worst-case"):
             e = propagate(learning, disturbed=6, quiet=6, bound=bound).total
-            assert np.all(divergence(unlearned, oracle.checkpoints[12]) <= e)
+            assert np.all(divergence(unlearned, oracle.at(12)) <= e)
         release = Release("r2d", 6, 6, "output", np.zeros(nodes), averaged=True)
-        averaged = simulation.carry_out(release, learned.checkpoints, 0)
+        averaged = simulation.carry_out(release, learned, 0)
         measured = divergence(averaged.centre, simulation.counterpart(release, oracle))
         assert np.all(measured <= np.array(certify(learning, release, Claim("average", 1e-5)).sensitivity))
 
@@ -208,8 +199,8 @@ def test_norms_stay_below_what_rounding_is_charged_by(case: Network) -> None:
     bounds = [M for M, _ in _norms(learning, case.rounds)]
     for trajectory in (learned, oracle):
         for t, M in enumerate(bounds):
-            assert float(trajectory.checkpoints[t].double().norm(dim=1).max()) <= M
-            assert float(trajectory.checkpoints[t + 1].double().norm(dim=1).max()) <= M * (1 + 1e-9)
+            assert float(trajectory.at(t).double().norm(dim=1).max()) <= M
+            assert float(trajectory.at(t + 1).double().norm(dim=1).max()) <= M * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("T", [1, 7, 40])

@@ -11,18 +11,26 @@ from numpy.typing import NDArray
 
 import topologies
 from certificates import Release
+from clients.crew import Crew
 from clients.methods import R2D
+from simulator.local import Local
+from simulator.simulation import Simulation
 from simulator.wire import InProcess
 
 Array = NDArray[np.float64]
 
 
+def crew(simulation: Simulation) -> Crew:
+    assert isinstance(simulation.network, Local)
+    return simulation.network.crew
+
+
 def numpy_learning(case: Network, retained: bool) -> list[Array]:
     """The same network, a node at a time, in plain numpy: multinomial logistic regression with full batches."""
     simulation = case.simulation()
-    block = simulation.retained if retained else simulation.full
+    block = crew(simulation).retained if retained else crew(simulation).full
     model = block.model
-    W = simulation.mixing.matrix(0).toarray()
+    W = simulation.foreseen.mixing.matrix(0).toarray()
     data: dict[int, tuple[Array, NDArray[np.int64], Array]] = {}
     for bucket in block.buckets:
         for k, row in enumerate(bucket.rows.tolist()):
@@ -59,7 +67,7 @@ def test_learning_and_retraining_are_what_the_orders_say(case: Network) -> None:
     _, learned, oracle, _ = learn_and_retrain(case)
     for trajectory, retained in ((learned, False), (oracle, True)):
         for t, expected in enumerate(numpy_learning(case, retained)):
-            np.testing.assert_allclose(trajectory.checkpoints[t].numpy(), expected, rtol=1e-9, atol=1e-11)
+            np.testing.assert_allclose(trajectory.at(t).numpy(), expected, rtol=1e-9, atol=1e-11)
 
 
 @given(case=networks())
@@ -67,15 +75,15 @@ def test_learning_and_retraining_are_what_the_orders_say(case: Network) -> None:
 def test_fast_agrees_with_exact(case: Network) -> None:
     tolerance = {"float64": 1e-11, "float32": 2e-4}[case.dtype]
     fast, exact = (learn_and_retrain(replace(case, precision=precision))[1] for precision in ("fast", "exact"))
-    for t, theta in fast.checkpoints.items():
-        torch.testing.assert_close(theta, exact.checkpoints[t], rtol=tolerance, atol=tolerance)
+    for t in fast.places:
+        torch.testing.assert_close(fast.at(t), exact.at(t), rtol=tolerance, atol=tolerance)
 
 
 @given(case=networks(precision="exact"))
 @settings(max_examples=15, deadline=None)
 def test_exact_repeats_to_the_bit(case: Network) -> None:
     one, other = (learn_and_retrain(case)[1] for _ in range(2))
-    assert all(torch.equal(one.checkpoints[t], other.checkpoints[t]) for t in one.checkpoints)
+    assert all(torch.equal(one.at(t), other.at(t)) for t in one.places)
 
 
 @pytest.mark.parametrize("family", ["ring", "star", "complete", "erdos-renyi"])
@@ -84,7 +92,7 @@ def test_the_wire_is_a_product_with_the_mixing_matrix(family: str, nodes: int) -
     W = topologies.mix("metropolis-hastings", topologies.build(family, nodes, 1))
     messages = torch.randn(nodes, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for precision in ("fast", "exact"):
-        wire = InProcess(precision)  # type: ignore[arg-type]
+        wire = InProcess(nodes, precision)  # type: ignore[arg-type]
         once = wire.combine(messages, W)
         np.testing.assert_allclose(once.numpy(), W @ messages.numpy(), rtol=1e-12, atol=1e-14)
         # The result may be sent on at once: it is not overwritten while it is read.
@@ -114,24 +122,24 @@ def test_placements_put_the_noise_where_they_say() -> None:
     sigma = np.full(5, 0.3)
     for placement, site in (("output", 10), ("rewind", 6)):
         release = Release("r2d", 6, 4, placement, sigma)  # type: ignore[arg-type]
-        outcome = simulation.carry_out(release, learned.checkpoints, 0)
+        outcome = simulation.carry_out(release, learned, 0)
         assert release.site == site
         if placement == "rewind":
-            assert torch.equal(outcome.centre, learned.checkpoints[6])
-        quiet = simulation.carry_out(replace(release, sigma=0 * sigma), learned.checkpoints, 0)
+            assert torch.equal(outcome.centre, learned.at(6))
+        quiet = simulation.carry_out(replace(release, sigma=0 * sigma), learned, 0)
         moved = (outcome.released - quiet.released).norm(dim=1)
         assert torch.all(moved > 0)
-    assert not torch.equal(oracle.checkpoints[10], learned.checkpoints[10])
+    assert not torch.equal(oracle.at(10), learned.at(10))
 
 
 def test_settling_and_averaging() -> None:
     simulation, learned, _, _ = learn_and_retrain(CASE)
     release = Release("r2d", 6, 4, "output", np.full(5, 0.3))
-    noised = simulation.carry_out(release, learned.checkpoints, 0).released
-    settled = simulation.carry_out(replace(release, settle=3), learned.checkpoints, 0).released
-    W = torch.from_numpy(simulation.mixing.matrix(0).toarray())
+    noised = simulation.carry_out(release, learned, 0).released
+    settled = simulation.carry_out(replace(release, settle=3), learned, 0).released
+    W = torch.from_numpy(simulation.foreseen.mixing.matrix(0).toarray())
     torch.testing.assert_close(settled, W @ W @ W @ noised, rtol=1e-12, atol=1e-13)
-    averaged = simulation.carry_out(replace(release, averaged=True), learned.checkpoints, 0)
+    averaged = simulation.carry_out(replace(release, averaged=True), learned, 0)
     assert torch.all((averaged.released - averaged.released[0]).abs() < 1e-15)
     spread = averaged.released[0] - averaged.centre.mean(dim=0)
     assert 0.05 < float(spread.norm()) / np.sqrt(len(spread)) < 1.0
@@ -139,20 +147,20 @@ def test_settling_and_averaging() -> None:
 
 def test_costs_are_those_of_the_rounds() -> None:
     simulation, learned, oracle, learning = learn_and_retrain(CASE)
-    d, edges = simulation.full.model.parameters, 10
+    d, edges = crew(simulation).full.model.parameters, 10
     assert oracle.cost.rounds == 10
     assert oracle.cost.messages == 10 * edges
     assert oracle.cost.bytes == 10 * edges * d * 8
     assert oracle.cost.gradients == 10 * 2 * (45 - 4)
     assert learned.cost.gradients == 10 * 2 * 45
     plan = R2D(rewind=0.4, settle=2).plan(learning)
-    cost = simulation.carry_out(plan.release, learned.checkpoints, 0).cost
+    cost = simulation.carry_out(plan.release, learned, 0).cost
     assert (cost.rounds, cost.gradients) == (6, 4 * 2 * (45 - 4))
 
 
 def test_descents_are_shared_but_charged_to_each() -> None:
     simulation, learned, _, _ = learn_and_retrain(CASE)
     release = Release("r2d", 6, 4, "output", np.zeros(5))
-    one, other = (simulation.carry_out(release, learned.checkpoints, index) for index in (0, 1))
+    one, other = (simulation.carry_out(release, learned, index) for index in (0, 1))
     assert one.cost.gradients == other.cost.gradients > 0
     assert torch.equal(one.released, other.released)

@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from runs import run_through
 from safetensors.numpy import load_file, save_file
 
 from certificates import Claim, Constant, Release, audit, certify, derive
-from experiments.assemble import assemble
 from experiments.folder import FolderError, read_folder
-from experiments.run import run
-from experiments.scenario import resolve
 from experiments.verify import Finding, verify_folder
 
 SCENARIO: dict[str, Any] = {
@@ -43,8 +41,8 @@ SCENARIO: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    result = run(assemble(resolve(json.loads(json.dumps(SCENARIO)))), folder)
-    assert not result.violations
+    finished = run_through(json.loads(json.dumps(SCENARIO)), folder)
+    assert all(found.holds for _, found in finished.certified)
     return folder
 
 
@@ -286,7 +284,7 @@ def test_a_damaged_or_unfinished_folder_is_refused(folder: Path) -> None:
 
 def test_without_weights_certificates_are_still_derived_again(tmp_path: Path) -> None:
     scenario = json.loads(json.dumps(SCENARIO)) | {"record": {"weights": False}}
-    run(assemble(resolve(scenario)), tmp_path / "run")
+    run_through(scenario, tmp_path / "run")
     findings = verify_folder(tmp_path / "run")
     assert all(finding.holds for finding in findings)
     assert any("weights were not kept" in finding.sentence for finding in findings)
@@ -295,14 +293,14 @@ def test_without_weights_certificates_are_still_derived_again(tmp_path: Path) ->
 def test_secret_noise_leaves_no_un_noised_model_behind(tmp_path: Path) -> None:
     scenario = json.loads(json.dumps(SCENARIO))
     scenario["unlearning"] = [{"method": "r2d", "rewind": 0.5, "noise_source": "os"}, {"method": "do-nothing"}]
-    run(assemble(resolve(scenario)), tmp_path / "run")
+    run_through(scenario, tmp_path / "run")
     kept = sorted(str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*.safetensors"))
     assert kept == ["methods/0-r2d/released.safetensors"]
     assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
     certificate = json.loads((tmp_path / "run/methods/0-r2d/certificate.json").read_text())
     assert not any("Simulation only" in sentence for sentence in certificate["assumptions"])
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    assert all(set(line) == {"phase", "round"} for line in lines)
+    assert all(set(line) == {"phase", "round", "messages"} for line in lines)
 
 
 def test_gossip_that_moves_nothing_is_no_reason_for_doubt(tmp_path: Path) -> None:
@@ -312,5 +310,5 @@ def test_gossip_that_moves_nothing_is_no_reason_for_doubt(tmp_path: Path) -> Non
         "topology": {"kind": "complete", "mixing": "uniform"},
         "unlearning": [{"method": "r2d", "rewind": 1.0, "settle": 2}],
     }
-    run(assemble(resolve(scenario)), tmp_path / "run")
+    run_through(scenario, tmp_path / "run")
     assert [finding for finding in verify_folder(tmp_path / "run") if not finding.holds] == []

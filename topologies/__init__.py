@@ -24,6 +24,7 @@ from topologies.coins import Purpose, coins
 from topologies.edges import is_connected
 from topologies.errors import TopologyError
 from topologies.files import graph_from_file, weights_from_file
+from topologies.links import LINKS, Links, connect
 from topologies.mixing import validate
 from topologies.records import from_record, record
 from topologies.schedule import Static
@@ -56,12 +57,15 @@ MIXING: dict[str, Callable[..., sparse.csr_array]] = {
 
 __all__ = [
     "FAMILIES",
+    "LINKS",
     "MIXING",
+    "Links",
     "Purpose",
     "Static",
     "TopologyError",
     "build",
     "coins",
+    "connect",
     "from_record",
     "mix",
     "record",

@@ -20,6 +20,8 @@ class Purpose(IntEnum):
     FORGET_SET = 6
     NOISE = 7
     EVALUATION = 8
+    LINKS = 9
+    STRAGGLERS = 10
 
 
 def coins(seed: int, purpose: Purpose, round: int = 0, node: int = 0) -> np.random.Generator:

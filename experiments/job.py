@@ -1,0 +1,103 @@
+"""A run as the transports see it, in whichever process its parts are worked on."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from scipy.sparse import csr_array
+
+from certificates import CertificateError
+from clients.crew import Crew
+from experiments.assemble import Experiment, assemble, device_of
+from experiments.recorder import Recorder
+from experiments.run import Progress, run
+from experiments.scenario import resolve
+from simulator.errors import RunError
+from simulator.network import Network
+from simulator.wire import Precision
+
+
+class RunJob:
+    """A run: a `Job` for a transport.
+
+    Args:
+        experiment: what is run.
+        folder: the run folder; must have passed `check_target`.
+        resume: go on with the incomplete run in the folder.
+        scratch: a folder for what other processes must be told; it outlives them.
+        progress: is told what goes on.
+    """
+
+    opener = "experiments.job:open_job"
+
+    def __init__(
+        self, experiment: Experiment, folder: Path, resume: bool, scratch: Path, progress: Progress | None = None
+    ) -> None:
+        self.experiment, self.folder, self._resume, self.scratch = experiment, folder, resume, scratch
+        self.nodes = experiment.mixing.nodes
+        self.weights: csr_array = experiment.mixing.matrix(0)
+        self.precision: Precision = experiment.scenario.backend.precision
+        self.threads = experiment.scenario.backend.threads
+        self._progress = progress or Progress()
+        self._follower = _Follower(self.folder / "metrics.jsonl", self._progress)
+
+    def crew(self, nodes: Sequence[int], place: int = 0) -> Crew:
+        """The clients at these nodes; `place` is the number of this process among those on its machine."""
+        return self.experiment.crew(nodes, device_of(self.experiment.scenario.backend.device, place))
+
+    def run(self, network: Network) -> None:
+        """Run it on this network, in this process.
+
+        Raises:
+            RunError: if what was learned allows no plan for a method, or the folder cannot be written.
+        """
+        try:
+            recorder = Recorder(self.folder if network.root else None, self.experiment, self._resume)
+            run(self.experiment, network, recorder, self._progress if network.root else None)
+        except (CertificateError, OSError) as problem:
+            raise RunError(f"the run in {self.folder} failed: {problem}") from None
+
+    @property
+    def description(self) -> str:
+        """From which `open_job` makes this very job, in another process."""
+        told = {"folder": str(self.folder.resolve()), "resume": self._resume, "scratch": str(self.scratch)}
+        return json.dumps({"scenario": self.experiment.scenario.plain(), **told})
+
+    def wait(self) -> None:
+        """Tell the progress display what other processes have done."""
+        self._follower.look()
+
+
+def open_job(description: str) -> RunJob:
+    """The job of that description, in a process that another one has started to work on it."""
+    told = json.loads(description)
+    experiment = assemble(resolve(told["scenario"]))
+    return RunJob(experiment, Path(told["folder"]), told["resume"], Path(told["scratch"]))
+
+
+class _Follower:
+    """Follows a run that other processes work on by the lines that its recorder writes."""
+
+    def __init__(self, lines: Path, progress: Progress) -> None:
+        self._lines, self._progress = lines, progress
+        self._read, self._phase = 0, ""
+
+    def look(self) -> None:
+        """What is new?"""
+        for line in self._new():
+            if line["phase"] != self._phase:
+                self._phase = line["phase"]
+                self._progress.phase(self._phase, None)
+            self._progress.advance()
+
+    def _new(self) -> Iterator[dict[str, str]]:
+        if not self._lines.is_file():
+            return
+        with self._lines.open("rb") as file:
+            if self._read > self._lines.stat().st_size:
+                self._read = 0
+            file.seek(self._read)
+            for text in file:
+                if text.endswith(b"\n"):
+                    self._read += len(text)
+                    yield json.loads(text)

@@ -1,0 +1,23 @@
+"""How long to wait before looking again: the longer nothing has come, the longer."""
+
+import time
+
+#: Share of the time waited so far that the next pause takes: what came is noticed at most so much later.
+_SHARE = 1 / 8
+_SHORTEST, _LONGEST = 0.01, 0.25
+
+
+class Patience:
+    """Pauses between two looks; on a machine with more processes than cores, each look takes time from the others."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Something came: look again soon."""
+        self._since = time.monotonic()
+
+    def pause(self) -> None:
+        """Nothing came: wait."""
+        waited = time.monotonic() - self._since
+        time.sleep(min(max(_SHARE * waited, _SHORTEST), _LONGEST))

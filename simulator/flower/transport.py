@@ -1,0 +1,73 @@
+"""Flower as a transport: every node a Flower client, and the ServerApp the wire between them."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+from clients.crew import Crew
+from simulator.errors import BrokenTransportError
+from simulator.flower.errors import FlowerError
+from simulator.transport import Job
+
+if TYPE_CHECKING:
+    from flwr.app import Context
+    from flwr.serverapp import Grid
+
+_APP = "simulator.flower.app"
+
+
+class Flower:
+    """Flower clients, one a node, which keep their own state; the server carries messages along the edges.
+
+    Args:
+        runtime: `in-process` calls the clients one after another; `ray` is Flower's own simulation; `deployment` starts
+            a SuperLink and SuperNodes on this machine, with TLS and a key for every node.
+    """
+
+    def __init__(self, *, runtime: Literal["in-process", "ray", "deployment"] = "in-process") -> None:
+        self._carry_out = {"in-process": _in_process, "ray": _over_ray, "deployment": _deployed}[runtime]
+
+    def carry_out(self, job: Job) -> None:
+        """As `Transport` has it."""
+        try:
+            self._carry_out(job)
+        except FlowerError as problem:
+            raise BrokenTransportError(str(problem)) from None
+
+
+# Flower takes its time to be imported, and most runs do without.
+
+
+def _in_process(job: Job) -> None:
+    from simulator.flower.client import make_app
+    from simulator.flower.runtimes import in_process
+
+    one = cache(lambda node: job.crew((node,)))
+
+    def own(context: "Context") -> Crew:
+        return one(int(context.node_config["partition-id"]))
+
+    in_process(_server(job), make_app(own), job.nodes)
+
+
+def _over_ray(job: Job) -> None:
+    from simulator.flower.app import app_for
+    from simulator.flower.runtimes import over_ray
+
+    over_ray(_server(job), app_for(job.opener, job.description), job.nodes)
+
+
+def _deployed(job: Job) -> None:
+    from simulator.flower.runtimes import deployed
+
+    config = {"opener": job.opener, "description": job.description}
+    deployed(f"{_APP}:server", f"{_APP}:client", job.nodes, config, job.scratch, job.wait)
+
+
+def _server(job: Job) -> "Callable[[Grid, Context], None]":
+    from simulator.flower.network import FlowerNetwork
+
+    def server(grid: "Grid", context: "Context") -> None:
+        job.run(FlowerNetwork(grid, job.nodes))
+
+    return server

@@ -1,0 +1,145 @@
+"""MPI: a block of nodes on every rank of a job that mpiexec starts, here or by hand."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from clients.parallel import processors, use_threads
+from simulator.errors import BrokenTransportError, RunError, TransportError
+from simulator.local import Local
+from simulator.transport import Job, open_job
+
+#: What launchers tell the processes that they start: number and count.
+_LAUNCHERS = (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMIX_RANK", "PMIX_SIZE"))
+
+#: How a sentence for the user begins.
+_OWN = "rewindnet: "
+
+#: Seconds between two looks at processes that are being waited for.
+_PATIENCE = 0.1
+
+
+def rank() -> int:
+    """The number of this process among those that mpiexec started; 0 where it started none."""
+    return _told()[0]
+
+
+def ranks() -> int | None:
+    """How many processes mpiexec started; None where it started none, 0 where it does not say how many."""
+    return _told()[1]
+
+
+def _told() -> tuple[int, int | None]:
+    for number, count in _LAUNCHERS:
+        if number in os.environ:
+            return int(os.environ[number]), int(os.environ.get(count, 0))
+    return 0, None
+
+
+class Mpi:
+    """Processes that mpiexec starts, each with a block of the nodes; only what crosses a block's edge is sent.
+
+    Args:
+        ranks: how many; by default as many as mpiexec has started, or else as there are processors.
+        gpu_direct: hand memory of a GPU to MPI, which must be built for it; messages go through the host otherwise.
+
+    Raises:
+        TransportError: if that is no number of processes.
+    """
+
+    def __init__(self, *, ranks: int | None = None, gpu_direct: bool = False) -> None:
+        if ranks is not None and ranks < 1:
+            raise TransportError(f"backend.ranks is a number of processes, not {ranks}")
+        self._ranks, self._gpu_direct = ranks, gpu_direct
+
+    def carry_out(self, job: Job) -> None:
+        """As `Transport` has it: in this process if mpiexec started it, or else by starting some."""
+        started = ranks()
+        wanted = self._ranks or started or min(processors(), job.nodes)
+        if started and wanted != started:
+            raise TransportError(f"mpiexec started {started} processes, but backend.ranks is {wanted}")
+        if wanted > job.nodes:
+            raise TransportError(f"backend.ranks is {wanted}, but there are only {job.nodes} nodes to share among them")
+        if started is None:
+            _launch(job, wanted, self._gpu_direct)
+        else:
+            _take_part(job, self._gpu_direct)
+
+
+def _take_part(job: Job, gpu_direct: bool) -> None:
+    from simulator.mpi import Ranks
+
+    wire = Ranks(job.weights, job.precision, gpu_direct=gpu_direct)
+    place, neighbours = wire.on_this_machine
+    if job.threads is None:
+        use_threads(max(1, processors() // neighbours))
+    job.run(Local(job.crew(wire.nodes, place), wire))
+
+
+def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
+    description = job.scratch / "job.json"
+    description.write_text(job.description, "utf-8")
+    worker = ["-m", "mpi4py", "-m", "simulator.mpiexec", job.opener, str(description), str(int(gpu_direct))]
+    with TemporaryFile("w+", encoding="utf-8") as said:
+        process = subprocess.Popen(
+            [_mpiexec(), "-n", str(wanted), sys.executable, *worker],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            while _running(process):
+                job.wait()
+        except BaseException:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+            raise
+        if process.returncode:
+            raise _complaint(said, process.returncode)
+
+
+def _running(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def _mpiexec() -> str:
+    """The launcher: the one beside this interpreter, or else on the path."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    found = str(beside) if beside.is_file() else shutil.which("mpiexec")
+    if found is None:
+        raise TransportError("there is no mpiexec; install an MPI, for example with: pip install 'rewindnet[mpi]'")
+    return found
+
+
+def _complaint(said: IO[str], code: int) -> Exception:
+    """What was wrong: the program's own sentence, or the last line of a traceback, or that a process was killed."""
+    said.seek(0)
+    lines = [line.strip() for line in said.read().splitlines() if line.strip()]
+    own = [line.removeprefix(_OWN) for line in lines if line.startswith(_OWN)]
+    if own:
+        return RunError(own[0])
+    raised = [line for line in lines if line.partition(":")[0].endswith(("Error", "Exception", "Interrupt"))]
+    killed = [line for line in lines if "KILLED" in line or "signal" in line.lower()]
+    return BrokenTransportError(f"MPI ended with exit code {code}: {next(iter(raised or killed or lines), 'no word')}")
+
+
+def main(opener: str, description: str, gpu_direct: str) -> None:
+    """A rank of the job, as `_launch` starts it: python -m mpi4py -m simulator.mpiexec OPENER FILE 0|1."""
+    job = open_job(opener, Path(description).read_text("utf-8"))
+    try:
+        _take_part(job, bool(int(gpu_direct)))
+    except RunError as problem:
+        sys.exit(f"{_OWN}{problem}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
