@@ -92,6 +92,35 @@ def report(folder: RunFolder) -> None:
         _refuse(problem)
 
 
+@app.command()
+def bench(
+    contests: Annotated[list[str] | None, typer.Argument(metavar="[CONTEST]...", show_default=False)] = None,
+    repeats: Annotated[int, typer.Option("--repeats", help="How often everything is timed.")] = 3,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file for the seconds of every heat.")] = None,
+) -> None:
+    """Time rounds on the transports, side by side: medians of several heats in turn.
+
+    CONTEST is one of mpi, flower-10 and flower-100; all of them by default.
+    """
+    from json import dumps
+
+    from rich.console import Console
+
+    from experiments import launch
+    from experiments.bench import bench as run_bench
+    from simulator.errors import BrokenTransportError
+
+    try:
+        seconds = run_bench(contests or [], repeats, Console())
+    except launch.BAD_INPUT as problem:
+        _refuse(problem)
+    except BrokenTransportError as problem:
+        typer.echo(f"rewindnet: {problem}", err=True)
+        raise typer.Exit(1) from None
+    if out is not None:
+        out.write_text(dumps(seconds, indent=1) + "\n", "utf-8")
+
+
 @app.command(name="list")
 def list_(what: Annotated[str, typer.Argument(metavar="WHAT")]) -> None:
     """What there is to choose from, one line each.

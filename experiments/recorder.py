@@ -26,6 +26,7 @@ from experiments.assemble import Experiment
 from experiments.folder import FORMATS, read_record, read_scenario, state
 from experiments.registries import ScenarioError
 from experiments.scenario import Scenario
+from simulator.engine import Journal, NoJournal
 from simulator.simulation import Outcome, Trajectory
 
 #: The part of a run folder that is there only until the run is complete.
@@ -125,7 +126,9 @@ class Recorder:
         scenario = experiment.scenario
         self._folder, self._keep = folder, scenario.record.weights
         self.secret = any(method.settings.get("noise_source") == "os" for method in scenario.unlearning)
-        self.journal = None if folder is None or self.secret else FolderJournal(folder / _UNFINISHED)
+        self.journal: Journal | None = NoJournal() if folder is None else FolderJournal(folder / _UNFINISHED)
+        if self.secret:
+            self.journal = None
         self._lines: dict[tuple[str, int], str] = {}
         if folder is None:
             return

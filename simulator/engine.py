@@ -78,7 +78,7 @@ class Observer(Protocol):
 
 
 class Journal(Protocol):
-    """States of unfinished tasks, written down so that another process can go on from them. Only the root has one."""
+    """States of unfinished tasks, written down so that another process can go on from them."""
 
     def names(self) -> Sequence[str]:
         """What there is."""
@@ -94,7 +94,7 @@ class Journal(Protocol):
 
 
 class NoJournal:
-    """Keeps nothing, so a task is always begun anew."""
+    """Keeps nothing: for processes that are not the root."""
 
     def names(self) -> Sequence[str]:
         """Nothing."""
@@ -131,13 +131,14 @@ def execute(
         task: what to do.
         mixing: the network's mixing matrices.
         observers: watch.
-        journal: where states are written down; nothing is without it.
+        journal: where states are written down; without one nothing is, and nobody looks at them. It is there in all
+            processes of a network or in none, but only the root's is written to.
 
     Returns:
         the messages carried over every edge [N, N], as `Network.carried` counts them; the seconds it took.
     """
-    began, journal = perf_counter(), journal or NoJournal()
-    mark = _resume(network, task, journal)
+    began = perf_counter()
+    mark = None if journal is None else _resume(network, task, journal)
     scribe = _Scribe(network, task, journal, mark)
     if mark is None:
         network.begin(task.data, task.begin, task.measured)
@@ -168,7 +169,7 @@ def execute(
 class _Scribe:
     """Keeps the states that a task leaves, and writes them and the latest one down."""
 
-    def __init__(self, network: Network, task: Task, journal: Journal, mark: _Mark | None) -> None:
+    def __init__(self, network: Network, task: Task, journal: Journal | None, mark: _Mark | None) -> None:
         self._network, self._task, self._journal = network, task, journal
         self._began, self._before = perf_counter(), 0.0 if mark is None else mark.seconds
         self._latest: str | None = None if mark is None or mark.rounds in task.keep else task.place(mark.rounds)
@@ -177,12 +178,13 @@ class _Scribe:
         """Keep the state after so many rounds if it is asked for, and fetch it if somebody looks at it."""
         if rounds in self._task.keep:
             self._network.keep(self._task.place(rounds))
-        return self._network.fetch() if self._task.exchanges and self._task.looked_at(rounds) else None
+        wanted = self._journal is not None and self._task.exchanges and self._task.looked_at(rounds)
+        return self._network.fetch() if wanted else None
 
     def write(self, rounds: int, theta: Tensor) -> None:
         """Write the state after so many rounds down, in place of the latest that need not be kept."""
         measured = self._network.disturbances() if self._task.measured else {}
-        if not self._network.root:
+        if not self._network.root or self._journal is None:
             return
         seconds = torch.tensor(self._before + perf_counter() - self._began, dtype=torch.float64)
         ledger = {f"disturbance-{node}": torch.from_numpy(own) for node, own in measured.items()}
