@@ -15,6 +15,9 @@ import torch
 
 Part = TypeVar("Part")
 
+#: Shares of the work for each thread, so that none waits long for the slowest.
+_SHARES = 4
+
 
 _wanted: int | None = None
 
@@ -47,7 +50,14 @@ def each(work: Callable[[Part], None], parts: Sequence[Part]) -> None:
         for part in parts:
             work(part)
         return
-    for _ in _pool().map(work, parts):
+
+    def some(first: int) -> None:
+        for part in parts[first::shares]:
+            work(part)
+
+    # A few shares for each thread: handing over every small part by itself would cost more than working on it.
+    shares = min(len(parts), _SHARES * threads())
+    for _ in _pool().map(some, range(shares)):
         pass
 
 

@@ -55,6 +55,8 @@ def _launch(command: str, scenario: Path, settings: list[str] | None, out: Path 
     try:
         violations: list[str] = getattr(launch, command)(scenario, settings or [], out, force)
     except launch.BAD_INPUT as problem:
+        if not launch.speaks():
+            raise typer.Exit(2) from None
         _refuse(problem)
     except RunError as problem:
         violations = [str(problem)]

@@ -1,7 +1,8 @@
 """The run folder, read: what report, verify and sweep know of a run. Needs no torch."""
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -149,6 +150,11 @@ def read_folder(path: Path) -> RunFolder:
         summary=rows,
         methods=[_method(path, f"methods/{row['index']}-{row['method']}") for row in rows],
     )
+
+
+def digest(hashes: Mapping[str, str]) -> str:
+    """One sha256 for all weights of a run, from those of its arrays by name."""
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
 def read_record(path: Path) -> Json:

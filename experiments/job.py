@@ -1,6 +1,7 @@
 """A run as the transports see it, in whichever process its parts are worked on."""
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from scipy.sparse import csr_array
 from certificates import CertificateError
 from clients.crew import Crew
 from experiments.assemble import Experiment, assemble, device_of
-from experiments.recorder import Recorder
+from experiments.recorder import Recorder, check_target
 from experiments.run import Progress, run
-from experiments.scenario import resolve
+from experiments.scenario import load, resolve
 from simulator.errors import RunError
 from simulator.network import Network
 from simulator.wire import Precision
@@ -73,6 +74,19 @@ def open_job(description: str) -> RunJob:
     told = json.loads(description)
     experiment = assemble(resolve(told["scenario"]))
     return RunJob(experiment, Path(told["folder"]), told["resume"], Path(told["scratch"]))
+
+
+def open_scenario(command: str) -> RunJob:
+    """The job of a command line, `SCENARIO.yaml [key=value …]`, as `flwr run` is given it; it writes to runs/<name>.
+
+    Raises:
+        ScenarioError: if the scenario makes no sense, or its run folder is taken.
+    """
+    path, *settings = shlex.split(command)
+    scenario = load(Path(path), settings)
+    folder = Path("runs") / scenario.name
+    experiment, resume = assemble(scenario), check_target(folder, scenario, force=False)
+    return RunJob(experiment, folder, resume, folder)
 
 
 class _Follower:

@@ -30,7 +30,7 @@ from experiments.registries import ScenarioError
 from experiments.run import Progress
 from experiments.scenario import Scenario, load, parse_yaml
 from simulator.errors import BrokenTransportError, RunError, TransportError
-from simulator.mpiexec import rank
+from simulator.mpiexec import rank, ranks
 from topologies import TopologyError
 
 #: What a user can get wrong: each a sentence.
@@ -80,6 +80,11 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
     """
     scenario = load(path, settings)
     folder = out or Path("runs") / scenario.name
+    started = ranks()
+    if started and started > 1 and scenario.backend.kind != "mpi":
+        raise TransportError(
+            f"mpiexec started {started} processes, but backend.kind is {scenario.backend.kind}, not mpi"
+        )
     if rank() > 0:
         # Started by mpiexec, beside the process that speaks to the user and writes the folder.
         scenario.backend.build().carry_out(RunJob(assemble(scenario), folder, False, folder))
@@ -87,8 +92,14 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
     console = _console()
     done = _run(scenario, folder, force, console)
     table.show(done.summary, console, title=_title(scenario))
+    console.print(f"weights: sha256 {done.record['sha256']}", highlight=False, soft_wrap=True)
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     return _violations(done)
+
+
+def speaks() -> bool:
+    """Whether it is for this process to say what is wrong: of several that mpiexec started, the first."""
+    return rank() == 0
 
 
 def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool) -> list[str]:

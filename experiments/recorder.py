@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -23,7 +24,7 @@ import topologies
 from certificates import Audit, Certificate, Learning
 from clients.parallel import threads
 from experiments.assemble import Experiment
-from experiments.folder import FORMATS, read_record, read_scenario, state
+from experiments.folder import FORMATS, digest, read_record, read_scenario, state
 from experiments.registries import ScenarioError
 from experiments.scenario import Scenario
 from simulator.engine import Journal, NoJournal
@@ -54,6 +55,9 @@ def check_target(folder: Path, scenario: Scenario, force: bool) -> bool:
         return False
     if state(folder) == "complete":
         raise ScenarioError(f"{folder} already holds a run; choose another with --out, or overwrite it with --force")
+    if not (folder / "scenario.yaml").is_file():
+        # It was killed before it had written its first file.
+        return False
     other = _differs(folder, scenario)
     if other:
         raise ScenarioError(
@@ -93,8 +97,15 @@ class FolderJournal:
         return [file.stem for file in self._folder.glob("*.safetensors")]
 
     def read(self, name: str) -> Mapping[str, Tensor]:
-        """The tensors of one state."""
-        return load_file(self._file(name))
+        """The tensors of one state.
+
+        Raises:
+            OSError: if the file cannot be read, or is damaged.
+        """
+        try:
+            return load_file(self._file(name))
+        except SafetensorError as problem:
+            raise OSError(f"{self._file(name)} is damaged ({problem}); begin anew with --force") from None
 
     def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """The whole state or none of it."""
@@ -233,8 +244,7 @@ class Recorder:
         self._metrics.close()
         self._json("summary", {"rows": rows})
         _write(self._folder / "traffic.json", json.dumps(_traffic(traffic, message_bytes)) + "\n")
-        hashes = self._record["weights_sha256"]
-        self._record["sha256"] = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+        self._record["sha256"] = digest(self._record["weights_sha256"])
         self._record["state"] = "complete"
         self._record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         self._write_record()

@@ -193,12 +193,18 @@ def _provenance(run: RunFolder) -> str:
         ("command", " ".join(map(str, record["command"]))),
         ("seed", str(record["seed"])),
         ("versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())),
+        ("transport", _settings(run.scenario["backend"])),
+        ("weights, sha256", record["sha256"]),
         ("platform", ", ".join(f"{name} {value}" for name, value in record["platform"].items())),
-        ("started, finished", f"{record['started']}, {record.get('finished', 'never')}"),
+        ("started, gone on, finished", ", ".join([record["started"], *record["resumed"], record["finished"]])),
         ("time", took),
         ("mixing schedule, sha256", ", ".join(sorted({held.mixing_sha256 for held, _ in run.certified}))),
     ]
     return f'<footer id="provenance"><h2>Provenance</h2>{_facts(facts)}</footer>'
+
+
+def _settings(section: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in section.items() if value is not None)
 
 
 def _section(name: str, heading: str, content: str) -> str:

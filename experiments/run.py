@@ -78,7 +78,10 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
 
 def measure(experiment: Experiment, outcome: Outcome, retrained: Tensor, retraining: Cost) -> dict[str, Any]:
     """What a release is worth and what it cost: `metrics.json`."""
-    released, spent, whole = outcome.released, vars(outcome.cost), vars(retraining)
+    # Over MPI, what was gathered is on the host; the samples are wherever accuracy is to be computed.
+    released = outcome.released.to(next(iter(experiment.evaluation.sets.values()))[0].device)
+    retrained = retrained.to(released.device)
+    spent, whole = vars(outcome.cost), vars(retraining)
     mean = released.mean(dim=0, keepdim=True)
     scores = {}
     for name, (design, targets) in experiment.evaluation.sets.items():
@@ -123,6 +126,7 @@ def row(index: int, certificate: Certificate, found: Audit, metrics: dict[str, A
         },
         "distance_to_retrained": max(metrics["distance_to_retrained"]),
         "cost_share": metrics["cost_share"],
+        "simulated_seconds": metrics["cost"]["simulated_seconds"],
     }
 
 

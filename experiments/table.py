@@ -61,10 +61,14 @@ COLUMNS: Sequence[Column] = (
     ("gradients", lambda row: _share(row, "gradients")),
     ("bytes", lambda row: _share(row, "bytes")),
     ("time", lambda row: _share(row, "seconds")),
+    ("network time", lambda row: f"{row['simulated_seconds']:.3g} s"),
 )
 _WORDS = ("method", "bound", "noise", "view")
 #: What a narrow terminal does without, first to go first.
-_EXPENDABLE = ("time", "bytes", "retain %", "σ", "ε claimed", "distance", "forget %", "noise", "bound", "gradients")
+_EXPENDABLE = (
+    *("time", "bytes", "network time", "retain %", "σ", "ε claimed"),
+    *("distance", "forget %", "noise", "bound", "gradients"),
+)
 
 
 def legend(rows: Sequence[Row]) -> list[str]:
@@ -74,7 +78,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
         f"ε at δ = {', '.join(f'{delta:g}' for delta in deltas)}: claimed by the method's own formula; sound by this "
         "project's accountant; audited on this very pair of runs.",
         "Accuracy: mean over nodes (lowest node). Distance: to the retrained network, at the furthest node. "
-        "Gradients, bytes and time: as a share of retraining.",
+        "Gradients, bytes and time: as a share of retraining. Network time: simulated, on the scenario's network.",
     ]
     if any(row["conditional"] for row in rows):
         lines.append("* conditional: holds if the estimated or declared constants do.")

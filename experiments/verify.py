@@ -223,6 +223,7 @@ def _table_sentence(folder: RunFolder) -> str:
             "sensitivity": max(claimed.sensitivity),
             "divergence": max(found.divergence),
             "distance_to_retrained": max(method.metrics["distance_to_retrained"]),
+            "simulated_seconds": method.metrics["cost"]["simulated_seconds"],
         }
         for name, value in expected.items():
             demand(same(row[name], value), f"row {index} says {name} = {short(row[name])}; it is {short(value)}")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certificates import Audit, Certificate, Learning, Release, audit
-from experiments.folder import RunFolder
+from experiments.folder import RunFolder, digest
 from experiments.verify_records import UNIT_ROUNDOFF, certificate_of, demand, same
 
 #: The purpose of noise in the address of a draw, as recorded runs have it.
@@ -19,15 +19,17 @@ def weights_sentence(folder: RunFolder) -> str:
     hashes = folder.record["weights_sha256"]
     odd = sorted(set(hashes) ^ _expected_arrays(folder))
     demand(not odd, f"the record speaks of other arrays than such a run makes: {', '.join(odd)}")
+    whole = digest(hashes)
+    demand(folder.record.get("sha256") == whole, f"the sha256 of all weights is {whole}, and recorded otherwise")
     stored, kept = 0, bool(folder.scenario["record"]["weights"])
-    for place, digest in hashes.items():
+    for place, recorded in hashes.items():
         theta = folder.weights(place)
         demand(theta is not None or not kept, f"{place} was kept by the run and is gone")
         if theta is None:
             continue
         stored += 1
         found = hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()
-        demand(found == digest, f"{place} is not what the run wrote: its sha256 differs")
+        demand(found == recorded, f"{place} is not what the run wrote: its sha256 differs")
         demand(str(theta.dtype) == folder.scenario["backend"]["dtype"], f"{place} is stored as {theta.dtype}")
     return f"{stored} of {len(hashes)} arrays kept, every one as the run wrote it"
 

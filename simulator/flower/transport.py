@@ -1,11 +1,12 @@
 """Flower as a transport: every node a Flower client, and the ServerApp the wire between them."""
 
+import os
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from clients.crew import Crew
-from simulator.errors import BrokenTransportError
+from simulator.errors import BrokenTransportError, TransportError
 from simulator.flower.errors import FlowerError
 from simulator.transport import Job
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from flwr.serverapp import Grid
 
 _APP = "simulator.flower.app"
+
+#: Memory that a SuperNode takes with its client.
+_CLIENT_BYTES = 500 * 10**6
 
 
 class Flower:
@@ -59,6 +63,13 @@ def _over_ray(job: Job) -> None:
 
 def _deployed(job: Job) -> None:
     from simulator.flower.runtimes import deployed
+
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _CLIENT_BYTES
+    if job.nodes > room:
+        raise TransportError(
+            f"a deployment starts a SuperNode and a client for each of {job.nodes} nodes, and this machine has memory "
+            f"for {room} of them; use backend.runtime=in-process"
+        )
 
     config = {"opener": job.opener, "description": job.description}
     deployed(f"{_APP}:server", f"{_APP}:client", job.nodes, config, job.scratch, job.wait)
