@@ -24,7 +24,7 @@ from experiments.registries import ScenarioError
 from experiments.scenario import ClassOf, Indices, Scenario
 from simulator.network import Network
 from simulator.simulation import Simulation, foresee
-from topologies import Links, Purpose, Static, coins
+from topologies import Links, Purpose, Schedule, coins
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -45,7 +45,7 @@ class Experiment:
 
     scenario: Scenario
     graph: nx.Graph
-    mixing: Static
+    mixing: Schedule
     links: Links
     model: Model
     features: Features
@@ -105,7 +105,8 @@ def assemble(scenario: Scenario) -> Experiment:
         **scenario.partition.settings,
     )
     graph = topologies.build(scenario.topology.kind, len(shards), scenario.seed, **scenario.topology.settings)
-    mixing = Static(graph, topologies.mix(scenario.topology.mixing.kind, graph, **scenario.topology.mixing.settings))
+    weights = topologies.mix(scenario.topology.mixing.kind, graph, **scenario.topology.mixing.settings)
+    mixing: Schedule = scenario.topology.schedule.build(graph, weights, scenario.seed)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
     forget = _forget(scenario, dataset, shards)
     foreseen = foresee(

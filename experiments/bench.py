@@ -100,7 +100,7 @@ class BenchJob:
         self._experiment: Experiment = assemble(scenario)
         self._rounds, self.scratch = rounds, scratch
         self.nodes = self._experiment.mixing.nodes
-        self.weights: csr_array = self._experiment.mixing.matrix(0)
+        self.weights: csr_array = self._experiment.mixing.weights
         self.precision: Precision = scenario.backend.precision
         self.threads = scenario.backend.threads
 

@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
+from scipy.sparse import csr_array
 
 import topologies
 from certificates import Audit, Certificate, CertificateError, Learning
@@ -98,11 +99,12 @@ class RunFolder:
         """
         try:
             graph, weights = topologies.from_record(self.topology)
+            mixing = recorded_schedule(self.topology, graph, weights)
         except topologies.TopologyError as problem:
             raise FolderError(f"{self.path / 'topology.json'} is damaged: {problem}") from None
         learning = {key: value for key, value in self.learning.items() if key != "forget"}
         try:
-            return graph, Learning.from_record(learning, topologies.Static(graph, weights))
+            return graph, Learning.from_record(learning, mixing)
         except CertificateError as problem:
             raise FolderError(f"{self.path / 'learning.json'} is damaged: {problem}") from None
 
@@ -150,6 +152,19 @@ def read_folder(path: Path) -> RunFolder:
         summary=rows,
         methods=[_method(path, f"methods/{row['index']}-{row['method']}") for row in rows],
     )
+
+
+def recorded_schedule(topology: Json, graph: nx.Graph, weights: csr_array) -> topologies.Schedule:
+    """The schedule that a `topology.json` speaks of, on its graph and weights.
+
+    Raises:
+        TopologyError: if there is no such schedule.
+    """
+    told = topology.get("schedule")
+    if not isinstance(told, dict) or not isinstance(told.get("seed"), int) or told["seed"] < 0:
+        raise topologies.TopologyError("it does not say by which schedule, from which seed")
+    settings = {key: value for key, value in told.items() if key not in ("kind", "seed")}
+    return topologies.schedule(str(told.get("kind")), graph, weights, told["seed"], **settings)
 
 
 def digest(hashes: Mapping[str, str]) -> str:

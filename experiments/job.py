@@ -36,7 +36,7 @@ class RunJob:
     ) -> None:
         self.experiment, self.folder, self._resume, self.scratch = experiment, folder, resume, scratch
         self.nodes = experiment.mixing.nodes
-        self.weights: csr_array = experiment.mixing.matrix(0)
+        self.weights: csr_array = experiment.mixing.weights
         self.precision: Precision = experiment.scenario.backend.precision
         self.threads = experiment.scenario.backend.threads
         self._progress = progress or Progress()

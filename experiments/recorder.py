@@ -168,7 +168,9 @@ class Recorder:
         }
         self._write_record()
         _write(folder / "scenario.yaml", scenario.to_yaml())
-        _write_json(folder / "topology.json", topologies.record(experiment.graph, experiment.mixing.weights))
+        topology = topologies.record(experiment.graph, experiment.mixing.weights)
+        schedule = {**scenario.topology.schedule.plain(), "seed": scenario.seed}
+        _write_json(folder / "topology.json", {**topology, "schedule": schedule})
         self._take_lines(folder)
         self._metrics = (folder / "metrics.jsonl").open("w", encoding="utf-8")
 

@@ -19,6 +19,7 @@ LISTS = {
     "features": "features",
     "partitions": "partition",
     "networks": "network",
+    "schedules": "schedule",
     "transports": "transport",
 }
 
@@ -65,6 +66,10 @@ def registry(what: str) -> Mapping[str, Callable[..., Any]]:
             from simulator.transports import TRANSPORTS
 
             return TRANSPORTS
+        case "schedule":
+            from topologies import SCHEDULES
+
+            return SCHEDULES
         case "network":
             from topologies import LINKS
 

@@ -36,17 +36,25 @@ def setting(run: RunFolder) -> str:
     scenario, topology = run.scenario, run.scenario["topology"]
     samples = learning.samples
     each = f"{samples.min():,}" if samples.min() == samples.max() else f"{samples.min():,} to {samples.max():,}"
-    details = _settings(topology, "kind", "mixing")
+    sometimes = _schedule(topology["schedule"])
+    details = _settings(topology, "kind", "mixing", "schedule")
     steps = "one local step" if learning.local_steps == 1 else f"{learning.local_steps} local steps"
     return (
         f"{len(graph):,} clients hold {samples.sum():,} samples of {scenario['data']['source']} "
         f"({scenario['partition']['kind']} partition, {each} each) and never share them. "
         f"They are linked by the topology {topology['kind']}{details} with {graph.number_of_edges():,} links and "
-        f"{topology['mixing']['kind']} averaging; its spectral gap, which says how quickly news spreads "
+        f"{topology['mixing']['kind']} averaging{_schedule(topology['schedule'])}; its spectral gap, which says how quickly news spreads "
         f"(0: never, 1: at once), is {run.topology['spectral_gap']:.3g}. Together they learned a "
         f"{scenario['model']['kind']} model in {learning.rounds:,} rounds of {steps} of size {learning.step_size:g}: "
         f"{_ORDERS[learning.order]}."
     )
+
+
+def _schedule(schedule: Mapping[str, Any]) -> str:
+    """What of the links is there in which round."""
+    if schedule["kind"] == "static":
+        return ""
+    return f", not all of them in every round (schedule {schedule['kind']}{_settings(schedule, 'kind')})"
 
 
 def request(run: RunFolder) -> str:

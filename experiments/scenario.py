@@ -115,11 +115,19 @@ class Mixing(Choice):
     kind: str = "metropolis-hastings"
 
 
+class Schedule(Choice):
+    """What of the topology is there in which round."""
+
+    what = "schedule"
+    kind: str = "static"
+
+
 class Topology(Choice):
     """Who talks to whom."""
 
     what = "topology"
     kind: str = "erdos-renyi"
+    schedule: Schedule = Field(default_factory=lambda: Schedule.model_validate({}))
     mixing: Mixing = Field(default_factory=lambda: Mixing.model_validate({}))
 
 

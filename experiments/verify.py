@@ -21,7 +21,7 @@ from experiments.verify_records import (
     demand,
     finding,
     recorded_learning,
-    recorded_network,
+    recorded_weights,
     same,
     short,
 )
@@ -58,7 +58,7 @@ def verify_folder(path: Path) -> list[Finding]:
 
 def _network_sentence(folder: RunFolder) -> str:
     """Non-negative weights on edges, rows that sum to 1."""
-    W = recorded_network(folder).weights
+    W = recorded_weights(folder)
     demand(bool(np.all(W.data >= 0)), "a mixing weight is negative")
     worst = float(np.abs(W.sum(axis=1) - 1).max())
     demand(worst <= TOLERANCE, f"a row of the mixing matrix is {worst:.3g} away from summing to 1")
@@ -193,13 +193,13 @@ def _check_settings(claimed: Certificate, asked: Mapping[str, Any]) -> None:
 
 def _check_cost(method: MethodRecords, claimed: Certificate, learning: Learning) -> None:
     """The cost that was counted against what the certificate says was done, on the network and data it says."""
-    W, retained = learning.mixing.matrix(0), int((learning.samples - learning.deleted).sum())
-    links = int(W.nnz - np.count_nonzero(W.diagonal()))
+    retained, N = int((learning.samples - learning.deleted).sum()), learning.mixing.nodes
     rounds = claimed.descended + claimed.settle
-    everyone = W.shape[0] * (W.shape[0] - 1)
+    matrices = [learning.mixing.matrix(t) for t in range(claimed.restored, claimed.restored + rounds)]
+    messages = sum(int(W.nnz - np.count_nonzero(W.diagonal())) for W in matrices)
     expected = {
         "rounds": rounds + claimed.averaged,
-        "messages": rounds * links + claimed.averaged * everyone,
+        "messages": messages + claimed.averaged * N * (N - 1),
         "gradients": claimed.descended * claimed.local_steps * retained,
     }
     for name, value in expected.items():

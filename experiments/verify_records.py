@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from math import isclose
 from typing import Any
 
+import networkx as nx
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
-from certificates import Certificate, CertificateError, Learning
-from experiments.folder import MethodRecords, RunFolder
+from certificates import Certificate, CertificateError, Learning, Mixing
+from experiments.folder import MethodRecords, RunFolder, recorded_schedule
 
 #: Relative difference up to which a recorded number and one derived again are the same.
 TOLERANCE = 1e-9
@@ -65,14 +66,26 @@ def demand(holds: bool, otherwise: str) -> None:
         raise MismatchError(otherwise)
 
 
-def recorded_network(folder: RunFolder) -> RecordedNetwork:
-    """The mixing matrix, rebuilt from topology.json."""
+def recorded_weights(folder: RunFolder) -> csr_array:
+    """The mixing matrix of the whole graph, rebuilt from topology.json."""
     N = int(folder.topology["nodes"])
     rows, columns, values = (np.array(part) for part in zip(*folder.topology["weights"], strict=True))
     entries = coo_array((values.astype(np.float64), (rows.astype(int), columns.astype(int))), shape=(N, N))
     weights = csr_array(entries.tocsr())
     weights.sort_indices()
-    return RecordedNetwork(weights)
+    return weights
+
+
+def recorded_network(folder: RunFolder) -> Mixing:
+    """The mixing matrices of all rounds: those weights themselves, or drawn again by their schedule."""
+    weights = recorded_weights(folder)
+    told, asked = folder.topology["schedule"], folder.scenario["topology"]["schedule"]
+    demand(told == {**asked, "seed": folder.scenario["seed"]}, f"the schedule {told} is not that of the scenario")
+    if told["kind"] == "static":
+        return RecordedNetwork(weights)
+    graph = nx.empty_graph(weights.shape[0])
+    graph.add_edges_from(folder.topology["edges"])
+    return recorded_schedule(folder.topology, graph, weights)
 
 
 def recorded_learning(folder: RunFolder) -> Learning:

@@ -17,7 +17,7 @@ class Job(Protocol):
 
     Attributes:
         nodes: N.
-        weights: the mixing matrix [N, N] of the first round.
+        weights: the mixing matrix [N, N] of the whole graph, by which nodes are divided among processes.
         precision: how neighbours are summed.
         threads: that each process shares its work among, if that is set.
         scratch: a folder for what other processes must be told.

@@ -18,7 +18,6 @@ from simulator.engine import Task, execute
 from simulator.local import Local
 from simulator.simulation import Simulation, Trajectory, foresee
 from simulator.wire import InProcess
-from topologies import Static
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Network:
     seed: int
     precision: str = "fast"
     spread: float = 1.0
+    schedule: str = "static"
 
     def rows(self, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """All clients' samples together: features [n, 5] of norm at most 1, labels [n] of three classes."""
@@ -74,7 +74,7 @@ class Network:
         foreseen = foresee(
             model=model,
             dtype=getattr(torch, self.dtype),
-            mixing=Static(graph, topologies.mix(self.mixing, graph)),
+            mixing=topologies.schedule(self.schedule, graph, topologies.mix(self.mixing, graph), self.seed),
             order=self.order,  # type: ignore[arg-type]
             constants=constants,
             rounds=self.rounds,
@@ -128,5 +128,6 @@ def networks(draw: st.DrawFn, **fixed: object) -> Network:
         "seed": draw(st.integers(0, 2**31)),
         "precision": draw(st.sampled_from(["fast", "exact"])),
         "spread": draw(st.sampled_from([0.0, 1.0, 5.0])),
+        "schedule": draw(st.sampled_from(["static", "static", "link-failures", "matchings"])),
     }
     return Network(**{**case, **fixed})  # type: ignore[arg-type]

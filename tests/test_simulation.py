@@ -30,7 +30,7 @@ def numpy_learning(case: Network, retained: bool) -> list[Array]:
     simulation = case.simulation()
     block = crew(simulation).retained if retained else crew(simulation).full
     model = block.model
-    W = simulation.foreseen.mixing.matrix(0).toarray()
+    mixing = simulation.foreseen.mixing
     data: dict[int, tuple[Array, NDArray[np.int64], Array]] = {}
     for bucket in block.buckets:
         for k, row in enumerate(bucket.rows.tolist()):
@@ -49,7 +49,8 @@ def numpy_learning(case: Network, retained: bool) -> list[Array]:
 
     theta = np.zeros((case.nodes, model.parameters))
     trajectory = [theta]
-    for _ in range(case.rounds):
+    for t in range(case.rounds):
+        W = mixing.matrix(t).toarray()
         if case.order == "adapt-then-combine":
             theta = W @ np.stack([descend(i, theta[i]) for i in range(case.nodes)])
         elif case.order == "combine-then-adapt":

@@ -27,7 +27,7 @@ from topologies.files import graph_from_file, weights_from_file
 from topologies.links import LINKS, Links, connect
 from topologies.mixing import validate
 from topologies.records import from_record, record
-from topologies.schedule import Static
+from topologies.schedules import SCHEDULES, Schedule, Static, schedule
 from topologies.spectral import spectral_gap
 
 FAMILIES: dict[str, Callable[..., nx.Graph]] = {
@@ -59,8 +59,10 @@ __all__ = [
     "FAMILIES",
     "LINKS",
     "MIXING",
+    "SCHEDULES",
     "Links",
     "Purpose",
+    "Schedule",
     "Static",
     "TopologyError",
     "build",
@@ -69,6 +71,7 @@ __all__ = [
     "from_record",
     "mix",
     "record",
+    "schedule",
     "spectral_gap",
     "validate",
 ]

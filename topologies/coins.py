@@ -22,6 +22,8 @@ class Purpose(IntEnum):
     EVALUATION = 8
     LINKS = 9
     STRAGGLERS = 10
+    LINK_FAILURES = 11
+    MATCHING = 12
 
 
 def coins(seed: int, purpose: Purpose, round: int = 0, node: int = 0) -> np.random.Generator:
