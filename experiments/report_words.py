@@ -43,8 +43,8 @@ def setting(run: RunFolder) -> str:
         f"{len(graph):,} clients hold {samples.sum():,} samples of {scenario['data']['source']} "
         f"({scenario['partition']['kind']} partition, {each} each) and never share them. "
         f"They are linked by the topology {topology['kind']}{details} with {graph.number_of_edges():,} links and "
-        f"{topology['mixing']['kind']} averaging{_schedule(topology['schedule'])}; its spectral gap, which says how quickly news spreads "
-        f"(0: never, 1: at once), is {run.topology['spectral_gap']:.3g}. Together they learned a "
+        f"{topology['mixing']['kind']} averaging{sometimes}; its spectral gap, which says how quickly news "
+        f"spreads (0: never, 1: at once), is {run.topology['spectral_gap']:.3g}. Together they learned a "
         f"{scenario['model']['kind']} model in {learning.rounds:,} rounds of {steps} of size {learning.step_size:g}: "
         f"{_ORDERS[learning.order]}."
     )

@@ -144,7 +144,7 @@ def test_a_setting_reaches_into_a_choice_written_as_its_name():
 def test_another_choice_drops_the_settings_it_does_not_have():
     raw = {"topology": {"kind": "erdos-renyi", "p": 0.3, "mixing": "uniform"}, "model": {"kind": "sigmoid", "l2": 0.5}}
     found = resolve(raw, ["topology.kind=ring", "model.kind=logistic"])
-    assert found.topology.plain() == {"kind": "ring", "mixing": {"kind": "uniform"}}
+    assert found.topology.plain() == {"kind": "ring", "schedule": {"kind": "static"}, "mixing": {"kind": "uniform"}}
     assert found.model.plain() == {"kind": "logistic", "l2": 0.5, "bias": 0.1}
     method = {"method": "r2d", "rewind": 0.3, "delta": 1e-6, "view": "joint"}
     swapped = resolve({"unlearning": [method]}, ["unlearning.0.method=warm-start"]).unlearning[0]
@@ -200,7 +200,7 @@ def test_every_entry_of_every_list_says_what_it_is(what):
     [
         ("lerning: {}", "unknown key 'lerning' in the scenario; allowed: name, seed, data, "),
         ("learning: {round: 3}", "unknown key 'round' in learning; allowed: rounds, step_size, "),
-        ("topology: {kind: ring, p: 1}", "topology: unknown key 'p' for the topology ring; allowed: kind, mixing"),
+        ("topology: {kind: ring, p: 1}", "topology: unknown key 'p' for the topology ring; allowed: kind, schedule, mixing"),
         (
             "topology: {mixing: {kind: uniform, laziness: 1}}",
             "unknown key 'laziness' for the mixing uniform; allowed: kind",
