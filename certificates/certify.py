@@ -86,7 +86,7 @@ def _uncovered(learning: Learning, release: Release, claim: Claim) -> str | None
     def start() -> Vector:
         return propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime).total
 
-    return uncovered(claim.view, start, release)
+    return uncovered(claim.view, start, release, learning.mixing)
 
 
 def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
@@ -139,7 +139,7 @@ def calibrate(learning: Learning, release: Release, claim: Claim, epsilon: float
     reason = _uncovered(learning, release, claim)
     if reason is not None:
         raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
-    unit = noise_shape(claim.view, claim.allocation, noised, release)
+    unit = noise_shape(claim.view, claim.allocation, noised, release, learning.mixing)
     reach = mu_of_view(claim.view, noised, replace(release, sigma=unit), learning.mixing)
     if claim.bound == "published":
         return unit * reach * textbook_sigma(epsilon, claim.delta)
@@ -155,7 +155,8 @@ def scaled_noise(learning: Learning, release: Release, claim: Claim, sigma: floa
     """
     if not (isfinite(sigma) and sigma >= 0):
         raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
-    shape = noise_shape(claim.view, claim.allocation, sensitivity_at_noise(learning, release, claim).total, release)
+    noised = sensitivity_at_noise(learning, release, claim).total
+    shape = noise_shape(claim.view, claim.allocation, noised, release, learning.mixing)
     return shape * (sigma / sqrt(float(np.mean(shape**2))))
 
 

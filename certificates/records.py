@@ -24,7 +24,7 @@ Placement = Literal["output", "rewind"]
 Allocation = Literal["uniform", "optimal"]
 NoiseSource = Literal["seed", "os"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-VIEWS = ("node", "node:v", "joint", "average", "transcript:all")
+VIEWS = ("node", "node:v", "joint", "average", "transcript:v", "transcript:all")
 
 Vector = NDArray[np.float64]
 
@@ -267,7 +267,7 @@ def forget_digest(forget: Mapping[int, Sequence[int]]) -> str:
 
 
 def parse_view(view: str, nodes: int | None = None) -> tuple[str, int | None]:
-    """Split a view into its kind and, for `node:v`, the node.
+    """Split a view into its kind and, for `node:v` and `transcript:v`, the node.
 
     Raises:
         CertificateError: for a view that does not exist, or a node outside the network.
@@ -275,9 +275,10 @@ def parse_view(view: str, nodes: int | None = None) -> tuple[str, int | None]:
     kind, _, which = view.partition(":")
     if view in ("node", "joint", "average", "transcript:all"):
         return view, None
-    if kind == "node" and which.isascii() and which.isdigit() and (nodes is None or int(which) < nodes):
+    one = kind in ("node", "transcript") and which.isascii() and which.isdigit()
+    if one and (nodes is None or int(which) < nodes):
         return kind, int(which)
-    if kind == "node" and which.isascii() and which.isdigit():
+    if one:
         raise CertificateError(f"view {view!r} names a node that does not exist; nodes are 0 to {(nodes or 0) - 1}")
     raise CertificateError(f"unknown view {view!r}; it is one of: {', '.join(VIEWS)}")
 

@@ -68,6 +68,7 @@ def views_of(nodes):
     return st.one_of(
         st.sampled_from(["node", "joint", "average", "transcript:all"]),
         st.integers(0, nodes - 1).map(lambda node: f"node:{node}"),
+        st.integers(0, nodes - 1).map(lambda node: f"transcript:{node}"),
     )
 
 

@@ -39,7 +39,7 @@ from certificates.views import uncovered
 def test_noise_for_an_epsilon_is_certified_at_that_epsilon(request_, epsilon):
     learning, release, claim = request_
     start = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound).total
-    if uncovered(claim.view, lambda: start, release):
+    if uncovered(claim.view, lambda: start, release, learning.mixing):
         with pytest.raises(CertificateError, match="no noise reaches epsilon"):
             calibrate(learning, release, claim, epsilon)
         return

@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from learnings import DELTA, network, release_of, small_learning
 
+import topologies
 from certificates import (
     CertificateError,
     Claim,
@@ -24,7 +25,7 @@ from certificates import (
     scaled_noise,
     settled,
 )
-from certificates.views import noise_shape, uncovered
+from certificates.views import light_cone, noise_shape, uncovered
 
 MIXING = small_learning().mixing
 
@@ -126,14 +127,14 @@ def test_no_other_noise_meets_a_joint_view_with_less_in_all(seed, nodes):
     def reaching_one(shape):
         return shape * mu_of_view("joint", e, replace(release, sigma=shape), mixing)
 
-    optimal = reaching_one(noise_shape("joint", "optimal", e, release))
+    optimal = reaching_one(noise_shape("joint", "optimal", e, release, mixing))
     assert mu_of_view("joint", e, replace(release, sigma=optimal), mixing) == pytest.approx(1.0)
     assert (optimal[e == 0] == 0).all()
     assert (optimal**2).sum() == pytest.approx(e.sum() ** 2)
     for spread in (0.01, 0.3, 2.0):
         other = reaching_one(optimal * np.exp(spread * generator.standard_normal(nodes)))
         assert (other**2).sum() >= (optimal**2).sum() * (1 - 1e-12)
-    uniform = reaching_one(noise_shape("joint", "uniform", e, release))
+    uniform = reaching_one(noise_shape("joint", "uniform", e, release, mixing))
     assert (uniform**2).sum() >= (optimal**2).sum() * (1 - 1e-12)
     assert (uniform**2).sum() == pytest.approx(nodes * (e**2).sum())
 
@@ -141,12 +142,12 @@ def test_no_other_noise_meets_a_joint_view_with_less_in_all(seed, nodes):
 def test_a_single_nodes_view_takes_noise_in_proportion():
     release = release_of(np.zeros(4))
     for view in ("node", "node:3"):
-        shape = noise_shape(view, "optimal", DISTANCE, release)
+        shape = noise_shape(view, "optimal", DISTANCE, release, MIXING)
         np.testing.assert_allclose(shape / shape[0], DISTANCE / DISTANCE[0])
-    early = noise_shape("node", "optimal", DISTANCE, release_of(np.zeros(4), placement="rewind"))
+    early = noise_shape("node", "optimal", DISTANCE, release_of(np.zeros(4), placement="rewind"), MIXING)
     np.testing.assert_allclose(early / early[0], np.sqrt(DISTANCE / DISTANCE[0]))
     for allocation, averaged in (("uniform", False), ("optimal", True)):
-        shape = noise_shape("joint", allocation, DISTANCE, release_of(np.zeros(4), averaged=averaged))
+        shape = noise_shape("joint", allocation, DISTANCE, release_of(np.zeros(4), averaged=averaged), MIXING)
         assert shape.tolist() == [1.0] * 4
 
 
@@ -164,13 +165,15 @@ def test_noise_is_shared_out_however_small_the_sensitivity(view):
 
 def test_messages_from_checkpoints_without_noise_are_not_covered():
     start = np.array([0.1, 0, 0, 0])
-    reason = uncovered("transcript:all", lambda: start, release_of(np.ones(4)))
+    reason = uncovered("transcript:all", lambda: start, release_of(np.ones(4)), MIXING)
     assert reason.startswith("the messages of the unlearning rounds start from un-noised checkpoints")
-    assert uncovered("transcript:all", lambda: start, release_of(np.ones(4), placement="rewind")) is None
-    assert uncovered("transcript:all", lambda: start, release_of(np.ones(4), descended=0)) is None
+    assert uncovered("transcript:all", lambda: start, release_of(np.ones(4), placement="rewind"), MIXING) is None
+    assert uncovered("transcript:all", lambda: start, release_of(np.ones(4), descended=0), MIXING) is None
     # Retraining from scratch: there is nothing in the messages.
-    assert uncovered("transcript:all", lambda: 0 * start, release_of(np.ones(4), restored=0, descended=10)) is None
-    assert uncovered("joint", lambda: start, release_of(np.ones(4))) is None
+    assert (
+        uncovered("transcript:all", lambda: 0 * start, release_of(np.ones(4), restored=0, descended=10), MIXING) is None
+    )
+    assert uncovered("joint", lambda: start, release_of(np.ones(4)), MIXING) is None
     certificate = certify(small_learning(), release_of(np.ones(4)), Claim("transcript:all", DELTA))
     assert (certificate.epsilon, certificate.mu, certificate.reason) == (None, None, reason)
     with pytest.raises(CertificateError, match="no noise reaches epsilon 1 for the view transcript:all: the messages"):
@@ -186,3 +189,42 @@ def test_a_released_average_covers_no_other_view():
     found = certify(small_learning(), averaged, Claim("average", DELTA))
     mean = np.mean(found.sensitivity)
     assert found.epsilon == pytest.approx(epsilon_of(mean / 1.0, DELTA), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["static", "link-failures", "matchings"])
+@given(seed=st.integers(0, 1000), nodes=st.integers(3, 9), node=st.integers(0, 2), rounds=st.integers(0, 6))
+@settings(deadline=None, max_examples=25)
+def test_the_light_cone_is_whoever_changes_what_the_node_receives(kind, seed, nodes, node, rounds):
+    graph = topologies.build("erdos-renyi", nodes, seed, p=0.5)
+    mixing = topologies.schedule(kind, graph, topologies.mix("metropolis-hastings", graph), seed)
+    first = seed % 3
+    seen = light_cone(node, first, rounds, mixing)
+    for other in range(nodes):
+        # One node's vector is changed, and everything that the node has or receives is watched.
+        state = np.zeros(nodes)
+        state[other] = 1.0
+        noticed = state[node] != 0
+        for t in range(first, first + rounds):
+            W = mixing.matrix(t).toarray()
+            noticed |= bool(np.any(state[W[node] != 0] != 0))
+            state = W @ state
+        assert seen[other] == noticed
+
+
+def test_one_peers_transcript_is_weighed_over_its_light_cone():
+    release = release_of([2.0, 1.0, 0.5, 4.0], placement="rewind", restored=9, descended=1)
+    reached = (DISTANCE / release.sigma)[:2]
+    assert mu_of_view("transcript:0", DISTANCE, release, MIXING) == pytest.approx(np.hypot(*reached))
+    longer = release_of(release.sigma, placement="rewind", restored=5, descended=5)
+    everything = mu_of_view("transcript:all", DISTANCE, longer, MIXING)
+    assert mu_of_view("transcript:0", DISTANCE, longer, MIXING) == pytest.approx(everything)
+    shape = noise_shape("transcript:0", "optimal", DISTANCE, release, MIXING)
+    assert np.all(shape[2:] == 0)
+    assert np.all(shape[:2] > 0)
+
+
+def test_one_peers_transcript_gets_no_number_for_un_noised_messages_that_reach_it():
+    start = np.array([0.0, 0.0, 0.0, 1.0])
+    near, far = (release_of(np.ones(4), restored=10 - rounds, descended=rounds) for rounds in (3, 2))
+    assert "un-noised" in (uncovered("transcript:0", lambda: start, near, MIXING) or "")
+    assert uncovered("transcript:0", lambda: start, far, MIXING) is None
