@@ -6,7 +6,7 @@ PACKAGES := topologies certificates clients simulator experiments
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := Agg
 
-.PHONY: demo test test-all check format lint types clean
+.PHONY: demo test test-all test-deployment check format lint types clean
 
 demo: $(VENV)/.ready  ## learn, delete, unlearn, certify and audit on embedded data
 	$(BIN)/rewindnet run experiments/recipes/demo.yaml --out runs/demo --force
@@ -18,6 +18,9 @@ test: $(VENV)/.ready  ## the test suite
 
 test-all: $(VENV)/.ready  ## the test suite with its slow tests, and many more drawn cases
 	$(BIN)/python -m pytest -n auto --hypothesis-profile=thorough
+
+test-deployment: $(VENV)/.ready  ## the tests with a SuperLink and SuperNodes
+	$(BIN)/python -m pytest -m deployment
 
 check: format lint types test  ## everything a change must pass
 
