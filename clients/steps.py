@@ -87,10 +87,11 @@ class AddNoise:
 
     def apply(self, block: Block, theta: Tensor) -> Tensor:
         """θ_i + N(0, σ_i²·I)."""
-        noised = theta.clone()
+        noised, size = theta.clone(), theta.shape[1]
+        common = draw(size, self.seed, self.release, 0, self.source) if self.shared and any(self.sigma) else None
         for row, node in enumerate(block.nodes):
             if self.sigma[node] > 0:
-                drawn = draw(theta.shape[1], self.seed, self.release, 0 if self.shared else node, self.source)
+                drawn = draw(size, self.seed, self.release, node, self.source) if common is None else common
                 noised[row] += torch.from_numpy(drawn * self.sigma[node]).to(theta)
         return noised
 

@@ -16,7 +16,7 @@ from clients.crew import Crew
 from clients.data import Dataset, load
 from clients.deletion import DeletionError, forget_set
 from clients.features import Features
-from clients.methods import Method
+from clients.methods import Method, MethodError
 from clients.models import Model
 from clients.parallel import one_torch_thread, use_threads
 from clients.partitions import partition
@@ -24,6 +24,7 @@ from experiments.registries import ScenarioError
 from experiments.scenario import ClassOf, Indices, Scenario
 from simulator.network import Network
 from simulator.simulation import Simulation, foresee
+from simulator.transport import Transport
 from topologies import Links, Purpose, Schedule, coins
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -122,9 +123,12 @@ def assemble(scenario: Scenario) -> Experiment:
         forget=forget,
         seed=scenario.seed,
     )
+    transport: Transport = scenario.backend.build()
+    transport.check(len(shards))
     methods: tuple[Method, ...] = tuple(method.build() for method in scenario.unlearning)
     for method in methods:
         method.check(foreseen)
+        _check_shared_noise(method, transport)
     return Experiment(
         scenario=scenario,
         graph=graph,
@@ -139,6 +143,15 @@ def assemble(scenario: Scenario) -> Experiment:
         evaluation=_evaluation(scenario, features, dataset, model, shards, forget),
         methods=methods,
     )
+
+
+def _check_shared_noise(method: Method, transport: Transport) -> None:
+    """One vector for everybody, drawn from the operating system, cannot be had in several processes."""
+    if method.shares_secret_noise and not transport.one_process:
+        raise MethodError(
+            "the view average takes one noise vector for all clients; with noise_source os only a single process has "
+            "it: use backend.kind=in-process"
+        )
 
 
 def _forget(scenario: Scenario, dataset: Dataset, shards: list[NDArray[np.int64]]) -> dict[int, NDArray[np.int64]]:

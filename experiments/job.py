@@ -1,8 +1,11 @@
 """A run as the transports see it, in whichever process its parts are worked on."""
 
 import json
+import os
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
 from scipy.sparse import csr_array
@@ -10,9 +13,12 @@ from scipy.sparse import csr_array
 from certificates import CertificateError
 from clients.crew import Crew
 from experiments.assemble import Experiment, assemble, device_of
-from experiments.recorder import Recorder, check_target
+from experiments.folder import FolderError
+from experiments.recorder import Recorder
+from experiments.registries import ScenarioError
 from experiments.run import Progress, run
 from experiments.scenario import load, resolve
+from experiments.unfinished import check_target
 from simulator.errors import RunError
 from simulator.network import Network
 from simulator.wire import Precision
@@ -39,6 +45,7 @@ class RunJob:
         self.weights: csr_array = experiment.mixing.weights
         self.precision: Precision = experiment.scenario.backend.precision
         self.threads = experiment.scenario.backend.threads
+        self.command: Sequence[str] = [Path(sys.argv[0]).name, *sys.argv[1:]]
         self._progress = progress or Progress()
         self._follower = _Follower(self.folder / "metrics.jsonl", self._progress)
 
@@ -53,16 +60,24 @@ class RunJob:
             RunError: if what was learned allows no plan for a method, or the folder cannot be written.
         """
         try:
-            recorder = Recorder(self.folder if network.root else None, self.experiment, self._resume)
-            run(self.experiment, network, recorder, self._progress if network.root else None)
-        except (CertificateError, OSError) as problem:
+            folder = self.folder if network.root else None
+            with closing(Recorder(folder, self.experiment, self._resume, self.command)) as recorder:
+                run(self.experiment, network, recorder, self._progress if network.root else None)
+        except (CertificateError, FolderError, ScenarioError, OSError) as problem:
             raise RunError(f"the run in {self.folder} failed: {problem}") from None
 
     @property
     def description(self) -> str:
         """From which `open_job` makes this very job, in another process."""
-        told = {"folder": str(self.folder.resolve()), "resume": self._resume, "scratch": str(self.scratch)}
-        return json.dumps({"scenario": self.experiment.scenario.plain(), **told})
+        return json.dumps(
+            {
+                "scenario": self.experiment.scenario.plain(),
+                "folder": str(self.folder.resolve()),
+                "resume": self._resume,
+                "scratch": str(self.scratch),
+                "command": list(self.command),
+            }
+        )
 
     def wait(self) -> None:
         """Tell the progress display what other processes have done."""
@@ -73,7 +88,9 @@ def open_job(description: str) -> RunJob:
     """The job of that description, in a process that another one has started to work on it."""
     told = json.loads(description)
     experiment = assemble(resolve(told["scenario"]))
-    return RunJob(experiment, Path(told["folder"]), told["resume"], Path(told["scratch"]))
+    job = RunJob(experiment, Path(told["folder"]), told["resume"], Path(told["scratch"]))
+    job.command = told["command"]
+    return job
 
 
 def open_scenario(command: str) -> RunJob:
@@ -94,24 +111,26 @@ class _Follower:
 
     def __init__(self, lines: Path, progress: Progress) -> None:
         self._lines, self._progress = lines, progress
-        self._read, self._phase = 0, ""
+        self._file, self._read, self._phase = 0, 0, ""
 
     def look(self) -> None:
         """What is new?"""
-        for line in self._new():
-            if line["phase"] != self._phase:
-                self._phase = line["phase"]
-                self._progress.phase(self._phase, None)
+        for phase in self._new():
+            if phase != self._phase:
+                self._phase = phase
+                self._progress.phase(phase, None)
             self._progress.advance()
 
-    def _new(self) -> Iterator[dict[str, str]]:
-        if not self._lines.is_file():
-            return
-        with self._lines.open("rb") as file:
-            if self._read > self._lines.stat().st_size:
-                self._read = 0
+    def _new(self) -> Iterator[str]:
+        """The phases of the lines that are new. The file may be replaced by another one at any time."""
+        with suppress(OSError), self._lines.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_ino != self._file or status.st_size < self._read:
+                self._file, self._read = status.st_ino, 0
             file.seek(self._read)
             for text in file:
-                if text.endswith(b"\n"):
-                    self._read += len(text)
-                    yield json.loads(text)
+                if not text.endswith(b"\n"):
+                    break
+                self._read += len(text)
+                with suppress(ValueError, KeyError, TypeError):
+                    yield str(json.loads(text)["phase"])

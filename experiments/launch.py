@@ -25,12 +25,12 @@ from experiments import table
 from experiments.assemble import assemble
 from experiments.folder import FolderError, RunFolder, read_folder, state
 from experiments.job import RunJob
-from experiments.recorder import check_target
 from experiments.registries import ScenarioError
 from experiments.run import Progress
 from experiments.scenario import Scenario, load, parse_yaml
+from experiments.unfinished import check_target
 from simulator.errors import BrokenTransportError, RunError, TransportError
-from simulator.mpiexec import rank, ranks
+from simulator.mpiexec import join, rank, ranks
 from topologies import TopologyError
 
 #: What a user can get wrong: each a sentence.
@@ -78,6 +78,7 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
         one of BAD_INPUT: before anything is written.
         RunError: if it began and could not be finished.
     """
+    join()
     scenario = load(path, settings)
     folder = out or Path("runs") / scenario.name
     started = ranks()

@@ -65,6 +65,7 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
         if records is None:
             with watch.phase(f"{index}-{release.method}", release.descended + release.settle):
                 outcome = simulation.carry_out(release, learned, index)
+            recorder.carried(simulation.traffic)
             counterpart, retrained = simulation.counterpart(release, oracle), oracle.at(T)
             if not network.root:
                 continue
@@ -73,7 +74,7 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
             records = (certificate, found, measure(experiment, outcome, retrained, oracle.cost))
             recorder.method(index, *records, outcome)
         rows.append(row(index, *records))
-    recorder.finish(rows, simulation.traffic, simulation.message_bytes)
+    recorder.finish(rows, simulation.message_bytes)
 
 
 def measure(experiment: Experiment, outcome: Outcome, retrained: Tensor, retraining: Cost) -> dict[str, Any]:

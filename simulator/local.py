@@ -70,6 +70,11 @@ class Local:
 class OneProcess:
     """All clients in this process."""
 
+    one_process = True
+
+    def check(self, nodes: int) -> None:
+        """As `Transport` has it: any number."""
+
     def carry_out(self, job: Job) -> None:
         """As `Transport` has it."""
         wire = InProcess(job.nodes, job.precision)

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Thread
 from typing import IO
 
 from clients.parallel import processors, use_threads
 from simulator.errors import BrokenTransportError, RunError, TransportError
 from simulator.local import Local
+from simulator.signals import terminable
 from simulator.transport import Job, open_job
 
 #: What launchers tell the processes that they start: number and count.
@@ -57,18 +59,35 @@ class Mpi:
             raise TransportError(f"backend.ranks is a number of processes, not {ranks}")
         self._ranks, self._gpu_direct = ranks, gpu_direct
 
-    def carry_out(self, job: Job) -> None:
-        """As `Transport` has it: in this process if mpiexec started it, or else by starting some."""
-        started = ranks()
-        wanted = self._ranks or started or min(processors(), job.nodes)
+    one_process = False
+
+    def check(self, nodes: int) -> None:
+        """As `Transport` has it: at least as many nodes as ranks."""
+        started, wanted = ranks(), self._wanted(nodes)
         if started and wanted != started:
             raise TransportError(f"mpiexec started {started} processes, but backend.ranks is {wanted}")
-        if wanted > job.nodes:
-            raise TransportError(f"backend.ranks is {wanted}, but there are only {job.nodes} nodes to share among them")
+        if wanted > nodes:
+            raise TransportError(f"backend.ranks is {wanted}, but there are only {nodes} nodes to share among them")
         if started is None:
-            _launch(job, wanted, self._gpu_direct)
+            _mpiexec()
+
+    def carry_out(self, job: Job) -> None:
+        """As `Transport` has it: in this process if mpiexec started it, or else by starting some."""
+        self.check(job.nodes)
+        if ranks() is None:
+            _launch(job, self._wanted(job.nodes), self._gpu_direct)
         else:
             _take_part(job, self._gpu_direct)
+
+    def _wanted(self, nodes: int) -> int:
+        return self._ranks or ranks() or min(processors(), nodes)
+
+
+def join() -> None:
+    """Become a rank, if mpiexec started this process: from here on the end of one rank is the end of all."""
+    if ranks() is not None:
+        # Importing it is what begins MPI.
+        import mpi4py.MPI  # noqa: F401
 
 
 def _take_part(job: Job, gpu_direct: bool) -> None:
@@ -88,17 +107,22 @@ def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
     with TemporaryFile("w+", encoding="utf-8") as said:
         process = subprocess.Popen(
             [_mpiexec(), "-n", str(wanted), sys.executable, *worker],
-            stdin=subprocess.DEVNULL,
+            # Its end tells the ranks of the end of this process, however that comes about.
+            stdin=subprocess.PIPE,
             stdout=said,
             stderr=subprocess.STDOUT,
         )
         try:
-            while _running(process):
-                job.wait()
+            with terminable():
+                while _running(process):
+                    job.wait()
         except BaseException:
             process.send_signal(signal.SIGTERM)
             process.wait()
             raise
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
         if process.returncode:
             raise _complaint(said, process.returncode)
 
@@ -134,11 +158,22 @@ def _complaint(said: IO[str], code: int) -> Exception:
 
 def main(opener: str, description: str, gpu_direct: str) -> None:
     """A rank of the job, as `_launch` starts it: python -m mpi4py -m simulator.mpiexec OPENER FILE 0|1."""
+    join()
+    if rank() == 0:
+        Thread(target=_end_with_parent, daemon=True).start()
     job = open_job(opener, Path(description).read_text("utf-8"))
     try:
         _take_part(job, bool(int(gpu_direct)))
     except RunError as problem:
         sys.exit(f"{_OWN}{problem}")
+
+
+def _end_with_parent() -> None:
+    """End the job when whoever started mpiexec is gone: mpiexec passes its standard input on to rank 0."""
+    if not os.read(0, 1):
+        from mpi4py import MPI
+
+        MPI.COMM_WORLD.Abort(1)
 
 
 if __name__ == "__main__":

@@ -49,11 +49,22 @@ class Job(Protocol):
 class Transport(Protocol):
     """Runs jobs. Its settings are the keyword-only parameters of its constructor."""
 
+    #: Whether all clients are in one process, so that what one of them draws from the operating system all can have.
+    one_process: bool
+
+    def check(self, nodes: int) -> None:
+        """Refuse, before anything is begun, a network of so many nodes that it cannot run here.
+
+        Raises:
+            TransportError: saying what it can run.
+        """
+
     def carry_out(self, job: Job) -> None:
         """Run the job to its end.
 
         Raises:
-            TransportError: if it cannot be begun, or a process of the transport's failed.
+            BrokenTransportError: if a process of the transport's failed.
+            RunError: if the job did.
         """
 
 

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from experiments.recorder import check_target
 from experiments.registries import LISTS, ScenarioError, registry
 from experiments.scenario import Scenario
+from experiments.unfinished import check_target
 
 COMMAND = [sys.executable, "-m", "experiments"]
 TINY = """

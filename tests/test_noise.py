@@ -110,3 +110,14 @@ def test_noise_is_added_in_the_precision_of_the_parameters(dtype):
     assert noised.dtype == dtype
     assert noised[0].any()
     assert not noised[1].any()
+
+
+@pytest.mark.parametrize("source", ["seed", "os"])
+def test_the_average_carries_one_vector_at_every_node(source):
+    clients = block()
+    theta = clients.blank().zero_()
+    noised = AddNoise((2.0,) * 4, 0, 0, source, shared=True).apply(clients, theta)
+    assert torch.all(noised[0] != 0)
+    assert all(torch.equal(row, noised[0]) for row in noised)
+    apart = AddNoise((2.0,) * 4, 0, 0, source).apply(clients, theta)
+    assert not torch.equal(apart[0], apart[1])

@@ -61,7 +61,8 @@ def test_a_release_that_cannot_be_is_refused(changes, sentence):
 )
 def test_a_view_that_does_not_exist_is_refused(view):
     with pytest.raises(
-        CertificateError, match=r"unknown view .*it is one of: node, node:v, joint, average, transcript:v, transcript:all"
+        CertificateError,
+        match=r"unknown view .*it is one of: node, node:v, joint, average, transcript:v, transcript:all",
     ):
         Claim(view, DELTA)
 

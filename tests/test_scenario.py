@@ -200,7 +200,10 @@ def test_every_entry_of_every_list_says_what_it_is(what):
     [
         ("lerning: {}", "unknown key 'lerning' in the scenario; allowed: name, seed, data, "),
         ("learning: {round: 3}", "unknown key 'round' in learning; allowed: rounds, step_size, "),
-        ("topology: {kind: ring, p: 1}", "topology: unknown key 'p' for the topology ring; allowed: kind, schedule, mixing"),
+        (
+            "topology: {kind: ring, p: 1}",
+            "topology: unknown key 'p' for the topology ring; allowed: kind, schedule, mixing",
+        ),
         (
             "topology: {mixing: {kind: uniform, laziness: 1}}",
             "unknown key 'laziness' for the mixing uniform; allowed: kind",

@@ -63,6 +63,11 @@ class NoisyDescent(Method):
             raise MethodError(f"the published bound is for the nonconvex regime, not {self.regime}")
 
     @property
+    def shares_secret_noise(self) -> bool:
+        """One vector for the average, from the operating system."""
+        return self._averaged and self.noise_source == "os"
+
+    @property
     def _averaged(self) -> bool:
         return self.view == "average" and self.placement == "output"
 

@@ -28,6 +28,11 @@ class Method(ABC):
     `certificates` certifies.
     """
 
+    @property
+    def shares_secret_noise(self) -> bool:
+        """Whether all clients must add one and the same vector that nobody can draw again."""
+        return False
+
     @abstractmethod
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The rounds of learning whose checkpoints the method may need, of `rounds` in all."""

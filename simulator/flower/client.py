@@ -64,7 +64,7 @@ class _Client:
 
     def __init__(self, crew: Crew, state: RecordDict) -> None:
         self._crew, self._state, self._answer = crew, state, Arrays()
-        crew.shelf = _Shelf(state)
+        self._shelf = crew.shelf = _Shelf(state)
         if TRIP in state:
             kept = {name: tensor(array) for name, array in state.array_records["crew"].items()}
             crew.theta = kept.pop("theta")
@@ -115,29 +115,50 @@ class _Client:
         kept = {"theta": crew.theta, **{str(node): torch.from_numpy(own) for node, own in measured.items()}}
         self._state["crew"] = record(kept)
         self._state[ARRAYS] = record(self._answer)
+        self._shelf.commit()
         self._state[TRIP] = ConfigRecord({"number": number, "full": crew.data == "full"})
 
 
 class _Shelf(MutableMapping[str, Tensor]):
-    """The states that a client keeps, each a record of the node's state."""
+    """The states that a client keeps, each a record of the node's state.
+
+    What changes is put there at the end of a trip: a trip that fails on the way leaves everything as it was, and can be
+    made again.
+    """
 
     def __init__(self, state: RecordDict) -> None:
         self._state = state
+        self._changed: dict[str, Tensor | None] = {}
 
     def __getitem__(self, name: str) -> Tensor:
+        if name in self._changed:
+            changed = self._changed[name]
+            if changed is None:
+                raise KeyError(name)
+            return changed
         return tensor(self._state.array_records[_SHELF + name]["theta"])
 
     def __setitem__(self, name: str, theta: Tensor) -> None:
-        self._state[_SHELF + name] = record({"theta": theta})
+        self._changed[name] = theta
 
     def __delitem__(self, name: str) -> None:
-        del self._state[_SHELF + name]
+        self._changed[name] = None
 
     def __iter__(self) -> Iterator[str]:
-        return (name.removeprefix(_SHELF) for name in self._state if name.startswith(_SHELF))
+        kept = {name.removeprefix(_SHELF) for name in self._state if name.startswith(_SHELF)}
+        there = {name for name, theta in self._changed.items() if theta is not None}
+        return iter((kept - self._changed.keys()) | there)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def commit(self) -> None:
+        """Put what has changed into the node's state."""
+        for name, theta in self._changed.items():
+            if theta is not None:
+                self._state[_SHELF + name] = record({"theta": theta})
+            elif _SHELF + name in self._state:
+                del self._state[_SHELF + name]
 
 
 def _exchange(given: dict[str, Any]) -> Exchange:

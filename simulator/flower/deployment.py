@@ -29,7 +29,8 @@ from pathlib import Path
 from simulator.flower.environment import QUIET
 from simulator.flower.errors import FlowerError
 from simulator.flower.keys import HOST, Keys, make_keys
-from simulator.flower.processes import Processes, terminable
+from simulator.flower.processes import Processes
+from simulator.signals import terminable
 
 #: Seconds between two looks at the processes.
 _PAUSE = 0.1

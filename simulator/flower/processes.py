@@ -4,11 +4,9 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from threading import current_thread, main_thread
-from types import FrameType
 from typing import Self
 
 from simulator.flower.errors import FlowerError
@@ -96,20 +94,3 @@ class Processes:
 
 def _words(status: int) -> str:
     return f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM end this process as an exception would, so that what is to be stopped is stopped."""
-    if current_thread() is not main_thread():
-        yield  # signals are the main thread's to take
-        return
-
-    def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

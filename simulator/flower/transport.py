@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from clients.crew import Crew
@@ -28,15 +29,35 @@ class Flower:
             a SuperLink and SuperNodes on this machine, with TLS and a key for every node.
     """
 
+    # Even where they are called in this process, every client is on its own.
+    one_process = False
+
     def __init__(self, *, runtime: Literal["in-process", "ray", "deployment"] = "in-process") -> None:
-        self._carry_out = {"in-process": _in_process, "ray": _over_ray, "deployment": _deployed}[runtime]
+        self._runtime = runtime
+
+    def check(self, nodes: int) -> None:
+        """As `Transport` has it: a deployment needs memory."""
+        room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _CLIENT_BYTES
+        if self._runtime == "deployment" and nodes > room:
+            raise TransportError(
+                f"a deployment starts a SuperNode and a client for each of {nodes} nodes, and this machine has memory "
+                f"for {room} of them; use backend.runtime=in-process"
+            )
+        if self._runtime == "ray" and find_spec("ray") is None:
+            raise TransportError("backend.runtime ray takes Ray; install it with: pip install 'rewindnet[ray]'")
 
     def carry_out(self, job: Job) -> None:
         """As `Transport` has it."""
         try:
-            self._carry_out(job)
+            {"in-process": _in_process, "ray": _over_ray, "deployment": _deployed}[self._runtime](job)
         except FlowerError as problem:
-            raise BrokenTransportError(str(problem)) from None
+            raise BrokenTransportError(_sentence(str(problem))) from None
+
+
+def _sentence(told: str) -> str:
+    """What was wrong in one line: where a log is told, the last line of it."""
+    first, *log = [line.strip() for line in told.splitlines() if line.strip()]
+    return f"{first} {log[-1]}" if log else first
 
 
 # Flower takes its time to be imported, and most runs do without.
@@ -63,13 +84,6 @@ def _over_ray(job: Job) -> None:
 
 def _deployed(job: Job) -> None:
     from simulator.flower.runtimes import deployed
-
-    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _CLIENT_BYTES
-    if job.nodes > room:
-        raise TransportError(
-            f"a deployment starts a SuperNode and a client for each of {job.nodes} nodes, and this machine has memory "
-            f"for {room} of them; use backend.runtime=in-process"
-        )
 
     config = {"opener": job.opener, "description": job.description}
     deployed(f"{_APP}:server", f"{_APP}:client", job.nodes, config, job.scratch, job.wait)
