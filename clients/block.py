@@ -19,6 +19,9 @@ from clients.parallel import each, split
 #: Entries of x that are computed at once on a CPU.
 _CACHED = 1 << 20
 
+#: Entries of x in a part from which on threads share the parts.
+_SHARED = 1 << 15
+
 #: Nodes share a padded bucket while the smallest has at least this share of the largest's samples.
 _FULLNESS = 0.8
 
@@ -87,7 +90,9 @@ class Block:
             rows = bucket.rows[k]
             out[rows] = self.model.gradient(theta[rows], bucket.x[k], bucket.y[k], bucket.weight[k])
 
-        each(compute, [(bucket, k) for bucket in self.buckets for k in bucket.parts])
+        parts = [(bucket, k) for bucket in self.buckets for k in bucket.parts]
+        entries = sum(bucket.x.numel() for bucket in self.buckets)
+        each(compute, parts, alone=entries < _SHARED * len(parts))
         return out
 
     def descend(self, theta: Tensor, round: int, witness: Witness | None = None) -> Tensor:

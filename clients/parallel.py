@@ -44,9 +44,15 @@ def one_torch_thread() -> None:
     torch.set_num_threads(1)
 
 
-def each(work: Callable[[Part], None], parts: Sequence[Part]) -> None:
-    """Do the work on every part, shared among `threads` threads; the order does not matter."""
-    if len(parts) < 2 or threads() < 2:
+def each(work: Callable[[Part], None], parts: Sequence[Part], alone: bool = False) -> None:
+    """Do the work on every part, shared among `threads` threads; the order does not matter.
+
+    Args:
+        work: what to do.
+        parts: with what.
+        alone: on this thread, because the parts are so small that threads would wait for the interpreter's lock.
+    """
+    if alone or len(parts) < 2 or threads() < 2:
         for part in parts:
             work(part)
         return
