@@ -139,6 +139,24 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "deletion": {"samples": 2},
         "unlearning": [{"method": "r2d", "rewind": 0.5}, *CONTROLS],
     },
+    "failing-links": {
+        "partition": {"clients": 9},
+        "topology": {"kind": "torus", "schedule": {"kind": "link-failures", "probability": 0.4}},
+        "learning": {"rounds": 12},
+        "deletion": {"samples": 3},
+        "unlearning": [
+            {"method": "r2d", "rewind": 0.5, "view": "transcript:4", "placement": "rewind", "allocation": "optimal"},
+            {"method": "r2d", "rewind": 0.5, "settle": 3, "bound": "instance"},
+            *CONTROLS,
+        ],
+    },
+    "matchings": {
+        "partition": {"clients": 8},
+        "topology": {"kind": "hypercube", "schedule": "matchings"},
+        "learning": {"rounds": 12, "order": "combine-then-adapt"},
+        "deletion": {"samples": 3},
+        "unlearning": [{"method": "r2d", "rewind": 0.25, "view": "average"}, *CONTROLS],
+    },
 }
 
 
