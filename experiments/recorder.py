@@ -124,7 +124,7 @@ class Recorder:
         """The messages that the parts of the run so far have sent over every directed edge."""
         if self._folder is None:
             return
-        for name in traffic.keys() - self._traffic.keys():
+        for name in [name for name in traffic if name not in self._traffic]:
             counts = traffic[name].tocoo()
             self._traffic[name] = {
                 "from": counts.col.tolist(),
