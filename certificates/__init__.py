@@ -17,10 +17,12 @@ from certificates.gaussian import (
     textbook_epsilon,
     textbook_sigma,
 )
+from certificates.local_steps import local_growth, strongest_regime, worst_case_disturbance
 from certificates.records import (
     ORDERS,
     VIEWS,
     Arithmetic,
+    Batches,
     Certificate,
     Claim,
     Learning,
@@ -31,13 +33,7 @@ from certificates.records import (
     forget_digest,
     parse_view,
 )
-from certificates.sensitivity import (
-    Sensitivity,
-    local_growth,
-    propagate,
-    strongest_regime,
-    worst_case_disturbance,
-)
+from certificates.sensitivity import Sensitivity, propagate, propagate_each
 from certificates.views import mu_of_view, settled
 
 __all__ = [
@@ -46,6 +42,7 @@ __all__ = [
     "VIEWS",
     "Arithmetic",
     "Audit",
+    "Batches",
     "Certificate",
     "CertificateError",
     "Claim",
@@ -74,6 +71,7 @@ __all__ = [
     "mu_of_view",
     "parse_view",
     "propagate",
+    "propagate_each",
     "scaled_noise",
     "settled",
     "strongest_regime",

@@ -9,8 +9,10 @@ import numpy as np
 
 from certificates.errors import CertificateError
 from certificates.gaussian import check_epsilon, epsilon_of, mu_of, textbook_epsilon, textbook_sigma
+from certificates.local_steps import strongest_regime
 from certificates.records import Certificate, Claim, Learning, Release, Vector, parse_view
-from certificates.sensitivity import Sensitivity, least_noise, propagate, rounding_of_average, strongest_regime
+from certificates.rounding import least_noise, rounding_of_average
+from certificates.sensitivity import Sensitivity, propagate
 from certificates.views import mu_of_view, noise_shape, uncovered
 
 

@@ -39,6 +39,19 @@ class Mixing(Protocol):
     def matrix(self, round: int) -> csr_array:
         """W_t [N, N] of that round: non-negative, rows that sum to 1."""
 
+    def awake(self, round: int) -> NDArray[np.bool_] | None:
+        """[N], which nodes take their local steps in that round; None: all of them."""
+
+
+class Batches(Protocol):
+    """The realised minibatches of learning: what share of each node's gradient is whose.
+
+    A local step reads (1/B)·Σ_{samples in the batch} ∇loss, with B the expected size of a batch, whatever is deleted.
+    """
+
+    def shares(self, round: int) -> tuple[Vector, Vector]:
+        """[E, N] each, for every local step of the round: (retained, deleted) samples in the batch, over B."""
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -47,17 +60,22 @@ class Ledger:
     Attributes:
         nodes: the deleting nodes, U of them.
         disturbance: [T, E, U], η‖∇f_u(θ) − ∇f'_u(θ)‖ at the very points where learning took its gradients.
+        hearers: the nodes whose mixing weights have changed since a client left, V of them.
+        drift: [T, V], ‖Σ_j (W_t − W'_t)_ij·x_j‖ of the messages x that they were sent.
     """
 
     nodes: tuple[int, ...]
     disturbance: Vector
+    hearers: tuple[int, ...] = ()
+    drift: Vector | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no ledger."""
-        if len(set(self.nodes)) < len(self.nodes):
+        if len(set(self.nodes)) < len(self.nodes) or len(set(self.hearers)) < len(self.hearers):
             raise CertificateError("the ledger names a node twice")
-        if not np.all(np.isfinite(self.disturbance)) or np.any(self.disturbance < 0):
-            raise CertificateError("the ledger holds a disturbance that is not a non-negative number")
+        for measured in (self.disturbance, self.drift):
+            if measured is not None and (not np.all(np.isfinite(measured)) or np.any(measured < 0)):
+                raise CertificateError("the ledger holds a disturbance that is not a non-negative number")
 
 
 @dataclass(frozen=True)
@@ -99,6 +117,10 @@ class Learning:
         ledger: measurements; without it there are no instance bounds.
         arithmetic: what rounding is charged by; without it the arithmetic is taken to be exact.
         forget_sha256: of the forget set, where it is known.
+        batches: what each local step reads; without it, every sample.
+        radius: of the ball around 0 onto which every client projects its parameters after each step, if it does.
+        left: the nodes that have left the network with their data; they hold nothing and send nothing.
+        before: the mixing matrices of learning, where `left` has changed them since; `mixing` is what remains.
     """
 
     mixing: Mixing
@@ -112,6 +134,10 @@ class Learning:
     ledger: Ledger | None = None
     arithmetic: Arithmetic | None = None
     forget_sha256: str = ""
+    batches: Batches | None = None
+    radius: float | None = None
+    left: tuple[int, ...] = ()
+    before: Mixing | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be certified."""
@@ -133,6 +159,20 @@ class Learning:
             node = int(np.argmax((self.deleted < 0) | (self.deleted > self.samples)))
             have, gone = int(self.samples[node]), int(self.deleted[node])
             raise CertificateError(f"node {node} has {have} samples, so {gone} of them cannot be deleted")
+        if self.radius is not None and not (np.isfinite(self.radius) and self.radius > 0):
+            raise CertificateError(f"the radius of a projection must be a positive number, not {self.radius}")
+        if bool(self.left) != (self.before is not None):
+            raise CertificateError("where nodes have left, the mixing matrices of before are needed, and only there")
+        for node in self.left:
+            if not 0 <= node < self.mixing.nodes or self.deleted[node] < self.samples[node]:
+                raise CertificateError(f"node {node} cannot have left: a node that leaves deletes all of its samples")
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """[N], the nodes that have not left."""
+        there = np.ones(self.mixing.nodes, dtype=bool)
+        there[list(self.left)] = False
+        return there
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON; the mixing matrices are recorded with the topology."""
@@ -150,13 +190,23 @@ class Learning:
             and {
                 "nodes": list(ledger.nodes),
                 "disturbance": ledger.disturbance.tolist(),
+                "hearers": list(ledger.hearers),
+                "drift": None if ledger.drift is None else ledger.drift.tolist(),
             },
             "arithmetic": self.arithmetic and asdict(self.arithmetic),
+            "radius": self.radius,
+            "left": list(self.left),
         }
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any], mixing: Mixing) -> "Learning":
-        """The inverse of `to_record`, on the network given.
+    def from_record(
+        cls,
+        record: Mapping[str, Any],
+        mixing: Mixing,
+        before: Mixing | None = None,
+        batches: Batches | None = None,
+    ) -> "Learning":
+        """The inverse of `to_record`, on the network and with the batches given.
 
         Raises:
             CertificateError: if the record is damaged or cannot be certified.
@@ -166,6 +216,8 @@ class Learning:
             ledger = kept and Ledger(
                 nodes=tuple(kept["nodes"]),
                 disturbance=np.array(kept["disturbance"], dtype=np.float64),
+                hearers=tuple(kept["hearers"]),
+                drift=None if kept["drift"] is None else np.array(kept["drift"], dtype=np.float64),
             )
             return cls(
                 mixing=mixing,
@@ -179,6 +231,10 @@ class Learning:
                 ledger=ledger,
                 arithmetic=record["arithmetic"] and Arithmetic(**record["arithmetic"]),
                 forget_sha256=str(record["forget_sha256"]),
+                batches=batches,
+                radius=None if record["radius"] is None else float(record["radius"]),
+                left=tuple(int(node) for node in record["left"]),
+                before=before,
             )
         except (KeyError, TypeError, ValueError) as problem:
             if isinstance(problem, CertificateError):

@@ -2,10 +2,12 @@
 
 Learning on D and retraining on the retained data D' are coupled: same initial model, same mixing matrices, same coins.
 e_i^t bounds ‖θ_i^t(D) − θ_i^t(D')‖₂. A round contracts or expands what is there by the local step (γ), mixes it along
-the edges (W_t), and, as long as learning reads the forget set, adds a disturbance b at the deleting nodes.
+the edges (W_t), and, as long as learning reads the forget set, adds a disturbance b at the deleting nodes. What a round
+does to one step of one node is `certificates.local_steps`; what rounding adds is `certificates.rounding`.
 """
 
-from collections.abc import Callable, Iterator
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +16,14 @@ from scipy.sparse import csr_array
 
 from certificates.constants import Regime
 from certificates.errors import CertificateError
-from certificates.records import Bound, Learning, Vector
+from certificates.local_steps import LocalSteps, Round, drift, held, local_growth, strongest_regime
+from certificates.records import Bound, Learning, Order, Vector
+from certificates.rounding import charges
 
 Matrix = NDArray[np.float64]
+
+#: A network of so many nodes is large.
+_LARGE = 50_000
 
 #: How far a row of a mixing matrix may be from summing to 1.
 _ROW_SUM = 1e-9
@@ -24,145 +31,17 @@ _ROW_SUM = 1e-9
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """e, node by node: `total` [N], and `rounding` [N], the part of it charged for finite precision."""
+    """e, node by node: `total` [N], and `rounding` [N], the part of it charged for finite precision.
+
+    Of k requests at once, both are [N, k].
+    """
 
     total: Vector
     rounding: Vector
 
-
-def strongest_regime(learning: Learning) -> Regime:
-    """The regime with the smallest growth that the constants prove."""
-    return learning.constants.regimes()[-1]
-
-
-def local_growth(learning: Learning, regime: Regime) -> float:
-    """γ, the Lipschitz constant of a local step θ ↦ θ − η∇f'(θ) with Hessians between the regime's curvature and L."""
-    eta, L = learning.step_size, learning.constants.L.value
-    return max(1 - eta * learning.constants.lowest_curvature(regime), eta * L - 1)
-
-
-def worst_case_disturbance(learning: Learning) -> Vector:
-    """b [N] of one local step: 2ηmG/n where m of n samples are deleted, ηG where all are, 0 elsewhere."""
-    eta, G = learning.step_size, learning.constants.G.value
-    n, m = learning.samples.astype(float), learning.deleted.astype(float)
-    share = np.divide(2 * m, n, out=np.zeros_like(m), where=n > 0)
-    return eta * G * np.where((m == n) & (m > 0), 1.0, share)
-
-
-def _powers(base: float, E: int) -> Vector:
-    """base^0 … base^E; what is too large for a float is infinite, not an error."""
-    with np.errstate(over="ignore"):
-        return np.asarray(np.float64(base) ** np.arange(E + 1))
-
-
-def _round_disturbance(learning: Learning, bound: Bound, growth: float) -> Callable[[int], Vector]:
-    """b_E of round t: the disturbances of the E local steps, each grown by the steps after it, summed."""
-    powers = _powers(growth, learning.local_steps)[:-1][::-1]
-    if bound == "worst-case":
-        constant = worst_case_disturbance(learning) * powers.sum()
-        return lambda t: constant
-    if learning.ledger is None:
-        raise CertificateError("an instance bound needs the ledger of measured disturbances that learning keeps")
-    nodes, measured = list(learning.ledger.nodes), learning.ledger.disturbance
-    if set(nodes) != set(np.flatnonzero(learning.deleted).tolist()):
-        raise CertificateError("the ledger's disturbances are not those of the nodes whose samples are deleted")
-    if measured.shape != (learning.rounds, learning.local_steps, len(nodes)):
-        raise CertificateError(
-            f"the ledger's disturbances have the shape {measured.shape}, not [rounds, local steps, nodes]"
-        )
-
-    def at(t: int) -> Vector:
-        b = np.zeros(learning.mixing.nodes)
-        b[nodes] = powers @ measured[t]
-        return b
-
-    return at
-
-
-def _charges(learning: Learning, regime: Regime, rounds: int) -> Iterator[float]:
-    """What rounding may add in each round at a node that the deletion has reached, in both coupled runs together.
-
-    Standard error analysis (Higham 2002, "Accuracy and stability of numerical algorithms", §3.1): a sum of k terms, in
-    any order, is off by at most k·u times the sum of their absolute values. With ‖θ‖ ≤ M (bounded beforehand, so that
-    nothing measured enters), n samples, q inputs and C outputs, one local step is off by at most
-
-        u·(η·((n + C + 10)·G + ((q + 4)·L + 4·l2)·M) + 4·M + 4η·(G + l2·M))
-
-    where (q + 4)·L·M is the rounding of the scores carried through the gradient; and mixing k messages by (k + 6)·u·M.
-    """
-    arithmetic = learning.arithmetic
-    if arithmetic is None:
-        yield from (0.0 for _ in range(rounds))
-        return
-    eta, E, u = learning.step_size, learning.local_steps, arithmetic.unit_roundoff
-    G, L, l2 = learning.constants.G.value, learning.constants.L.value, learning.constants.l2.value
-    n, grown = int(learning.samples.max(initial=0)), _powers(max(1.0, local_growth(learning, regime)), E)
-    terms = (n + arithmetic.outputs + 10) * G
-    for M, W in _norms(learning, rounds):
-        step = eta * (terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M) + 4 * M + 4 * eta * (G + l2 * M)
-        mixing = (int(np.diff(W.indptr).max()) + 6) * M
-        # The two runs err independently, hence twice. With combine-then-adapt the steps grow what mixing rounded.
-        yield 2 * u * (step * float(grown[:-1].sum()) + mixing * float(grown[-1]))
-
-
-def rounding_of_average(learning: Learning, round: int) -> float:
-    """What summing the average of all nodes after so many rounds may add, in both coupled runs together."""
-    if learning.arithmetic is None:
-        return 0.0
-    return 2 * learning.arithmetic.unit_roundoff * (learning.mixing.nodes + 6) * _largest_norm(learning, round)
-
-
-def least_noise(learning: Learning, round: int) -> float:
-    """The smallest σ whose draws the arithmetic still resolves beside parameters as large as they can be."""
-    if learning.arithmetic is None:
-        return 0.0
-    return 1024 * learning.arithmetic.unit_roundoff * _largest_norm(learning, round)
-
-
-def _largest_norm(learning: Learning, rounds: int) -> float:
-    assert learning.arithmetic is not None
-    return max([learning.arithmetic.initial_norm, *(M for M, _ in _norms(learning, rounds))])
-
-
-def _norms(learning: Learning, rounds: int) -> Iterator[tuple[float, csr_array]]:
-    """A bound on every ‖θ_i‖ that occurs in each round, and the round's matrix: gradients are at most G + l2·‖θ‖."""
-    assert learning.arithmetic is not None
-    eta, E, l2, G = learning.step_size, learning.local_steps, learning.constants.l2.value, learning.constants.G.value
-    signed = float(_powers(1 - eta * l2, E)[-1])
-    shrunk, moved = abs(signed), eta * G * float(_powers(abs(1 - eta * l2), E)[:-1].sum())
-    M = learning.arithmetic.initial_norm
-    for t in range(rounds):
-        W = learning.mixing.matrix(t)
-        yield (max(1.0, shrunk) * M + moved) * (1 + 1e-3), W  # what rounding adds to a norm is far less
-        if learning.order == "consensus-plus-gradient":
-            kept = W.diagonal()
-            M = float(((1 - kept) + np.abs(kept + signed - 1)).max()) * M + moved
-        else:
-            M = shrunk * M + moved
-
-
-def _mixed(learning: Learning, regime: Regime, W: csr_array) -> Callable[[Matrix], Matrix]:
-    """The linear map that a round with mixing matrix W applies to sensitivities [N, k], disturbances aside."""
-    growth = float(_powers(local_growth(learning, regime), learning.local_steps)[-1])
-    if learning.order != "consensus-plus-gradient":
-        return lambda e: growth * (W @ e)
-    kept = W.diagonal()
-    held = _held(learning, regime, kept)
-    return lambda e: W @ e + (held - kept)[:, None] * e
-
-
-def _held(learning: Learning, regime: Regime, kept: Vector) -> Vector:
-    """κ [N], the Lipschitz constant of θ ↦ W_ii·θ + (D(θ) − θ), with D the E local steps.
-
-    With Hessians between `lowest` and L a step's Jacobian is p·I + a·R with ‖R‖ ≤ 1, p = 1 − η(L + lowest)/2 and
-    a = η(L − lowest)/2, so that |p| + a = γ. The product of E of them is p^E·I plus a rest of norm at most
-    γ^E − |p|^E, hence κ_i = |p^E − (1 − W_ii)| + γ^E − |p|^E. For E = 1 this is ‖W_ii·I − ηH‖ exactly.
-    """
-    eta, E = learning.step_size, learning.local_steps
-    centre = 1 - eta * (learning.constants.L.value + learning.constants.lowest_curvature(regime)) / 2
-    centred = float(_powers(centre, E)[-1])
-    rest = float(_powers(local_growth(learning, regime), E)[-1]) - abs(centred)
-    return np.asarray(np.abs(centred - (1 - kept)) + rest)
+    def column(self, request: int) -> "Sensitivity":
+        """That of one of several requests."""
+        return Sensitivity(self.total[:, request], self.rounding[:, request])
 
 
 def propagate(
@@ -194,44 +73,127 @@ def propagate(
     Raises:
         CertificateError: if the rounds lie outside learning, the regime is not proven, or the result is not finite.
     """
-    if not 0 <= disturbed <= learning.rounds or quiet < 0:
-        raise CertificateError(
-            f"learning has {learning.rounds} rounds; {disturbed} disturbed and {quiet} quiet do not fit"
-        )
     regime = regime or strongest_regime(learning)
+    _check_rounds(learning, disturbed, quiet)
     with np.errstate(over="ignore", invalid="ignore"):
         if bound == "published":
             result = _published(learning, disturbed, quiet)
         else:
-            result = _propagate(learning, disturbed, quiet, bound, regime)
+            result = _columns(learning, learning.deleted[:, None], disturbed, quiet, bound, regime).column(0)
     if not np.all(np.isfinite(result.total)):
         raise CertificateError(_too_large(learning, regime))
     return result
 
 
-def _propagate(learning: Learning, disturbed: int, quiet: int, bound: Bound, regime: Regime) -> Sensitivity:
-    growth = local_growth(learning, regime)
-    disturbance = _round_disturbance(learning, bound, growth)
-    source = (learning.deleted > 0).astype(float)
+def propagate_each(
+    learning: Learning,
+    deleted: NDArray[np.int64],
+    *,
+    disturbed: int,
+    quiet: int,
+    regime: Regime | None = None,
+) -> Sensitivity:
+    """The worst-case sensitivities of k deletion requests at once, as `propagate` gives them one by one.
+
+    Args:
+        learning: how the network learned; its own request is left aside.
+        deleted: [N, k], the samples that each request deletes at each node.
+        disturbed: as for `propagate`.
+        quiet: as for `propagate`.
+        regime: as for `propagate`.
+
+    Returns:
+        `total` and `rounding` [N, k].
+
+    Raises:
+        CertificateError: as `propagate`, or if learning reads minibatches or clients have left: what is read then
+            depends on the request.
+    """
+    regime = regime or strongest_regime(learning)
+    _check_rounds(learning, disturbed, quiet)
+    if learning.batches is not None or learning.left:
+        raise CertificateError("with minibatches or departures sensitivities are computed for one request at a time")
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = _columns(learning, deleted, disturbed, quiet, "worst-case", regime)
+    if not np.all(np.isfinite(result.total)):
+        raise CertificateError(_too_large(learning, regime))
+    return result
+
+
+def _check_rounds(learning: Learning, disturbed: int, quiet: int) -> None:
+    if not 0 <= disturbed <= learning.rounds or quiet < 0:
+        raise CertificateError(
+            f"learning has {learning.rounds} rounds; {disturbed} disturbed and {quiet} quiet do not fit"
+        )
+
+
+def _columns(
+    learning: Learning, deleted: NDArray[np.int64], disturbed: int, quiet: int, bound: Bound, regime: Regime
+) -> Sensitivity:
+    """The recursion, for each of k requests [N, k] a column."""
+    steps, drifted = LocalSteps(learning, regime, bound, deleted), drift(learning, bound)
     N = learning.mixing.nodes
-    e, rounding, reached = np.zeros(N), np.zeros(N), np.zeros(N)
+    state = _State(np.zeros((2 * deleted.shape[1], N)).T, np.zeros(deleted.shape, dtype=bool))
     checked: csr_array | None = None
-    before = learning.order == "adapt-then-combine"
-    for t, charge in enumerate(_charges(learning, regime, disturbed + quiet)):
+    for t, charge in enumerate(charges(learning, regime, disturbed + quiet)):
         W = learning.mixing.matrix(t)
         if W is not checked:
             _check_matrix(W, N, t)
             checked = W
-        b, fresh = (disturbance(t), source) if t < disturbed else (np.zeros(N), np.zeros(N))
-        # With adapt-then-combine the disturbance is mixed in the round that makes it; in the other orders it stays put.
-        moved = _mixed(learning, regime, W)(np.stack([e, rounding], axis=1))
-        e = moved[:, 0] + (W @ b if before else b)
-        spread = W @ (reached + fresh) if before else W @ reached + reached + fresh
-        reached = (spread > 0).astype(float)
-        rounding = moved[:, 1] + charge * reached
-        # However small, what was reached is not untouched: an underflow must not read as certainty.
-        e = np.where((reached > 0) & (e == 0), np.finfo(float).tiny, e)
-    return Sensitivity(total=e + rounding, rounding=rounding)
+        seen = t < disturbed
+        felt = drifted(t) if seen and learning.before is not None else None
+        state = _advance(learning.order, state, W, steps.disturbed(t) if seen else steps.quiet(t), felt, charge)
+    k = deleted.shape[1]
+    return Sensitivity(total=state.e[:, :k] + state.e[:, k:], rounding=state.e[:, k:])
+
+
+@dataclass(frozen=True)
+class _State:
+    """e [N, 2k], first of the deletion and then of rounding, and what the deletion has reached [N, k]."""
+
+    e: Matrix
+    reached: NDArray[np.bool_]
+
+
+def _advance(order: Order, state: _State, W: csr_array, steps: Round, drifted: Vector | None, charge: float) -> _State:
+    """One round, of each order."""
+    k = state.reached.shape[1]
+    e, grown, b = state.e, steps.growth[:, None], steps.disturbance
+    heard = state.reached if state.reached.all() else None
+    if order == "adapt-then-combine":
+        e = grown * e
+        e[:, :k] += b
+        e = _mixed(W, e)
+    elif order == "combine-then-adapt":
+        e = _mixed(W, e)
+    else:
+        e = _mixed(W, e) + (held(steps, W) - W.diagonal())[:, None] * e
+    if drifted is not None:
+        e[:, :k] += drifted[:, None]
+    if order == "combine-then-adapt":
+        e = grown * e
+    if order != "adapt-then-combine":
+        e[:, :k] += b
+    if heard is None:
+        # With adapt-then-combine the disturbance is mixed in the round that makes it; otherwise it stays put.
+        sent = state.reached | steps.fresh if order == "adapt-then-combine" else state.reached
+        heard = W @ sent.astype(float) > 0
+        if order != "adapt-then-combine":
+            heard |= state.reached | steps.fresh
+        if drifted is not None:
+            heard |= (drifted > 0)[:, None]
+    e[:, k:] += charge * heard
+    # However small, what was reached is not untouched: an underflow must not read as certainty.
+    e[:, :k][heard & (e[:, :k] == 0)] = np.finfo(float).tiny
+    return _State(e, heard)
+
+
+def _mixed(W: csr_array, e: Matrix) -> Matrix:
+    """W·e. In a large network column by column, which keeps more of e in cache, on all processors."""
+    if len(e) < _LARGE:
+        return np.asarray(W @ e)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.stack(list(pool.map(W.__matmul__, e.T))).T
 
 
 def _check_matrix(W: csr_array, nodes: int, round: int) -> None:
@@ -251,6 +213,8 @@ def _published(learning: Learning, disturbed: int, quiet: int) -> Sensitivity:
     Mu and Klabjan (2025), arXiv 2409.09778. For one machine this is their theorem. On a network it is the bound that
     knows no topology: W has rows that sum to 1, so the largest e_i obeys the one-machine recursion of the worst node.
     """
+    if learning.batches is not None or learning.left:
+        raise CertificateError("the published bound is for full gradients and clients that stay; use worst-case")
     eta, G, L = learning.step_size, learning.constants.G.value, learning.constants.L.value
     worst = 0.0
     for n, m in zip(learning.samples.tolist(), learning.deleted.tolist(), strict=True):
@@ -269,7 +233,7 @@ def _published(learning: Learning, disturbed: int, quiet: int) -> Sensitivity:
         s, q = disturbed * learning.local_steps, quiet * learning.local_steps
         growth = np.expm1(s * np.log1p(eta * L * n / (n - m))) * np.exp(q * np.log1p(eta * L))
         worst = max(worst, float(2 * m * G / (L * n) * growth))
-    charged = _propagate(learning, disturbed, quiet, "worst-case", "nonconvex").rounding
+    charged = _columns(learning, learning.deleted[:, None], disturbed, quiet, "worst-case", "nonconvex").rounding[:, 0]
     rounding = np.full_like(charged, charged.max(initial=0.0))
     return Sensitivity(total=np.full(learning.mixing.nodes, worst) + rounding, rounding=rounding)
 

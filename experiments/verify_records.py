@@ -45,6 +45,9 @@ class RecordedNetwork:
         """The same in every round."""
         return self.weights
 
+    def awake(self, round: int) -> None:
+        """Everyone, in every round."""
+
 
 def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
     """Whether a check holds: its own sentence if it does, what it found instead if not."""

@@ -152,6 +152,9 @@ class Weights:
     def __init__(self, W):
         self.W = csr_array(np.array(W, dtype=float))
 
+    def awake(self, round):
+        return None
+
     def matrix(self, round):
         return self.W
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from learnings import learnings
 from networks import Network, further, learn_and_retrain, networks
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -22,8 +23,9 @@ from certificates import (
     derive,
     local_growth,
     propagate,
+    propagate_each,
 )
-from certificates.sensitivity import _norms
+from certificates.rounding import _rounds
 from clients.steps import Descend, unlearning_program
 from simulator.simulation import divergence
 
@@ -36,6 +38,9 @@ class One:
     def matrix(self, round: int) -> csr_array:
         return csr_array(np.ones((1, 1)))
 
+    def awake(self, round: int) -> None:
+        return None
+
 
 class Everyone:
     """Federated averaging over N clients."""
@@ -45,6 +50,9 @@ class Everyone:
 
     def matrix(self, round: int) -> csr_array:
         return csr_array(np.full((self.nodes, self.nodes), 1 / self.nodes))
+
+    def awake(self, round: int) -> None:
+        return None
 
 
 def machine(
@@ -84,6 +92,20 @@ def test_no_node_diverges_beyond_its_sensitivity(case: Network, share: float) ->
             assert np.all(measured <= e), (regime, measured, e)
             # The worst case is never smaller, but for the rounding of the measured disturbances themselves.
             assert np.all(e <= w * (1 + 1e-9)), (regime, e, w)
+
+
+@given(learning=learnings(measured=False), data=st.data())
+def test_many_requests_at_once_are_each_of_them_alone(learning: Learning, data: st.DataObject) -> None:
+    N, s = learning.mixing.nodes, data.draw(st.integers(0, learning.rounds))
+    requests = np.zeros((N, 3), dtype=np.int64)
+    for request in range(3):
+        node = data.draw(st.integers(0, N - 1))
+        requests[node, request] = data.draw(st.integers(0, int(learning.samples[node])))
+    together = propagate_each(learning, requests, disturbed=s, quiet=2)
+    for request in range(3):
+        alone = propagate(replace(learning, deleted=requests[:, request]), disturbed=s, quiet=2)
+        np.testing.assert_array_equal(together.column(request).total, alone.total)
+        np.testing.assert_array_equal(together.column(request).rounding, alone.rounding)
 
 
 @given(case=networks())
@@ -196,7 +218,7 @@ def test_rounding_that_adds_up_is_charged_for(
 @given(case=networks())
 def test_norms_stay_below_what_rounding_is_charged_by(case: Network) -> None:
     _, learned, oracle, learning = learn_and_retrain(case)
-    bounds = [M for M, _ in _norms(learning, case.rounds)]
+    bounds = [M for M, _, _ in _rounds(learning, case.rounds)]
     for trajectory in (learned, oracle):
         for t, M in enumerate(bounds):
             assert float(trajectory.at(t).double().norm(dim=1).max()) <= M

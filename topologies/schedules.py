@@ -36,6 +36,9 @@ class Schedule(Protocol):
     def matrix(self, round: int) -> sparse.csr_array:
         """W_t [N, N] of that round; the same object if it is the same matrix as in the round before."""
 
+    def awake(self, round: int) -> NDArray[np.bool_] | None:
+        """[N], which nodes take their local steps in that round; None: all of them."""
+
 
 class Static:
     """The same mixing matrix in every round.
@@ -66,6 +69,10 @@ class Static:
     def matrix(self, round: int) -> sparse.csr_array:
         """W [N, N] of that round."""
         return self._remembered(round)
+
+    def awake(self, round: int) -> NDArray[np.bool_] | None:
+        """Everyone."""
+        return None
 
     def _matrix(self, round: int) -> sparse.csr_array:
         return self.weights
