@@ -15,6 +15,9 @@ from certificates.rounding import least_noise, rounding_of_average
 from certificates.sensitivity import Sensitivity, propagate
 from certificates.views import mu_of_view, noise_shape, uncovered
 
+#: How far a column of a mixing matrix may be from summing to 1.
+_BALANCE = 1e-9
+
 
 def sensitivity_at_noise(learning: Learning, release: Release, claim: Claim) -> Sensitivity:
     """Sensitivity where the noise is added: before the descent for placement rewind, after it for output.
@@ -120,6 +123,8 @@ def _unresolved(learning: Learning, release: Release, sensitivity: Vector) -> st
 
 
 def _check(learning: Learning, release: Release, claim: Claim) -> None:
+    if learning.left and release.averaged:
+        raise CertificateError("the view average is that of a network that stays whole; with departure leave use joint")
     if np.shape(release.sigma) != (learning.mixing.nodes,):
         raise CertificateError(f"sigma must have one entry for each of {learning.mixing.nodes} nodes")
     parse_view(claim.view, learning.mixing.nodes)
@@ -141,7 +146,7 @@ def calibrate(learning: Learning, release: Release, claim: Claim, epsilon: float
     reason = _uncovered(learning, release, claim)
     if reason is not None:
         raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
-    unit = noise_shape(claim.view, claim.allocation, noised, release, learning.mixing)
+    unit = noise_shape(claim.view, claim.allocation, noised, release, learning.mixing) * learning.present
     reach = mu_of_view(claim.view, noised, replace(release, sigma=unit), learning.mixing)
     if claim.bound == "published":
         return unit * reach * textbook_sigma(epsilon, claim.delta)
@@ -158,7 +163,7 @@ def scaled_noise(learning: Learning, release: Release, claim: Claim, sigma: floa
     if not (isfinite(sigma) and sigma >= 0):
         raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
     noised = sensitivity_at_noise(learning, release, claim).total
-    shape = noise_shape(claim.view, claim.allocation, noised, release, learning.mixing)
+    shape = noise_shape(claim.view, claim.allocation, noised, release, learning.mixing) * learning.present
     return shape * (sigma / sqrt(float(np.mean(shape**2))))
 
 
@@ -205,6 +210,27 @@ def least_depth(
     )
 
 
+def _departure(learning: Learning) -> str:
+    if not learning.left:
+        return "The deleting client stays in the network as a relay that holds no deleted data."
+    nodes = ", ".join(map(str, learning.left))
+    return (
+        f"Node {nodes} leaves the network with its data and its model; retraining runs on the network that remains, "
+        "with that network's own mixing matrices."
+    )
+
+
+def _balanced(learning: Learning, release: Release) -> bool:
+    """Whether every mixing matrix on the way has columns that sum to 1."""
+    previous = None
+    for t in range(release.restored + release.descended + release.settle):
+        W = learning.mixing.matrix(t)
+        if W is not previous and np.abs(np.asarray(W.sum(axis=0)) - 1).max() > _BALANCE:
+            return False
+        previous = W
+    return True
+
+
 def fingerprint(learning: Learning, release: Release) -> str:
     """sha256 of every mixing matrix that the certificate ran through."""
     digest = hashlib.sha256()
@@ -214,6 +240,8 @@ def fingerprint(learning: Learning, release: Release) -> str:
         if W is not previous:
             previous, block = W, _bytes(W)
         digest.update(block)
+        if learning.before is not None:
+            digest.update(_bytes(learning.before.matrix(t)))
     return digest.hexdigest()
 
 
@@ -231,7 +259,7 @@ def _assumptions(learning: Learning, release: Release, claim: Claim) -> tuple[st
         f"{constants.L.value:.6g}-smooth: {constants.G.provenance}, for features of norm at most "
         f"{constants.radius.value:g}.",
         "Retraining starts from the same initial model with the same mixing matrices and coins, none drawn from data.",
-        "The deleting client stays in the network as a relay that holds no deleted data.",
+        _departure(learning),
         "Every node erases its checkpoints and its noise; what peers recorded during learning is not covered.",
     ]
     if release.placement == "output":
@@ -244,6 +272,15 @@ def _assumptions(learning: Learning, release: Release, claim: Claim) -> tuple[st
         )
     if claim.bound == "published":
         said.append("The published sensitivity knows no topology; claimed epsilon is by the paper's own formula.")
+    if learning.batches is not None:
+        said.append(
+            "Minibatches are drawn by each sample's own coins, and the certificate is conditional on the coins drawn."
+        )
+    if not _balanced(learning, release):
+        said.append(
+            "Mixing matrices are not doubly stochastic: the network average is no longer what the clients' objectives "
+            "pull equally at, and nothing here says that it is; the certificate holds for such matrices as well."
+        )
     if learning.arithmetic is None:
         said.append("The arithmetic is exact; nothing is charged for rounding.")
     else:

@@ -40,10 +40,15 @@ def curvatures(learning: Learning, regime: Regime, share: Vector) -> tuple[Vecto
     return (np.zeros_like(share) if regime == "convex" else share * (lowest - l2) + l2), high
 
 
-def worst_case_disturbance(learning: Learning) -> Vector:
-    """b [N] of one local step: 2ηmG/n where m of n samples are deleted, ηG where all are, 0 elsewhere."""
-    eta, G = learning.step_size, learning.constants.G.value
-    return eta * G * _deleted_share(learning.samples, learning.deleted)
+def worst_case_disturbance(learning: Learning, round: int = 0) -> Matrix:
+    """b [E, N] of each local step of a round: 2ηmG/n where m of n samples are deleted, ηG where all are, 0 elsewhere.
+
+    Of a minibatch with m deleted samples, which is averaged over its expected size B whatever is deleted, ηmG/B.
+    """
+    eta, G, shape = learning.step_size, learning.constants.G.value, (learning.local_steps, learning.mixing.nodes)
+    if learning.batches is not None:
+        return np.asarray(eta * G * learning.batches.shares(round)[1])
+    return np.broadcast_to(eta * G * _deleted_share(learning.samples, learning.deleted), shape)
 
 
 def _deleted_share(samples: NDArray[np.int64], deleted: NDArray[np.int64]) -> Vector:

@@ -52,6 +52,9 @@ class Batches(Protocol):
     def shares(self, round: int) -> tuple[Vector, Vector]:
         """[E, N] each, for every local step of the round: (retained, deleted) samples in the batch, over B."""
 
+    def read(self, round: int, retained: bool) -> NDArray[np.int64]:
+        """[N], the per-sample gradients that the round's local steps take, on all data or on what is retained."""
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -163,6 +166,11 @@ class Learning:
             raise CertificateError(f"the radius of a projection must be a positive number, not {self.radius}")
         if bool(self.left) != (self.before is not None):
             raise CertificateError("where nodes have left, the mixing matrices of before are needed, and only there")
+        if self.radius is not None and self.arithmetic is not None and self.arithmetic.initial_norm > self.radius:
+            raise CertificateError(
+                f"the initial model, of norm {self.arithmetic.initial_norm:.4g}, lies outside the ball of radius "
+                f"{self.radius:g} onto which clients project"
+            )
         for node in self.left:
             if not 0 <= node < self.mixing.nodes or self.deleted[node] < self.samples[node]:
                 raise CertificateError(f"node {node} cannot have left: a node that leaves deletes all of its samples")
@@ -173,6 +181,15 @@ class Learning:
         there = np.ones(self.mixing.nodes, dtype=bool)
         there[list(self.left)] = False
         return there
+
+    def gradients(self, round: int, retained: bool) -> NDArray[np.int64]:
+        """[N], the per-sample gradients of a round's local steps, on all data or on what is retained."""
+        if self.batches is not None:
+            taken = self.batches.read(round, retained)
+        else:
+            taken = self.local_steps * (self.samples - (self.deleted if retained else 0))
+        awake = self.mixing.awake(round)
+        return taken if awake is None else np.where(awake, taken, 0)
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON; the mixing matrices are recorded with the topology."""

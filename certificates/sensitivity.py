@@ -131,7 +131,8 @@ def _columns(
     learning: Learning, deleted: NDArray[np.int64], disturbed: int, quiet: int, bound: Bound, regime: Regime
 ) -> Sensitivity:
     """The recursion, for each of k requests [N, k] a column."""
-    steps, drifted = LocalSteps(learning, regime, bound, deleted), drift(learning, bound)
+    steps = LocalSteps(learning, regime, bound, deleted)
+    drifted = drift(learning, bound) if learning.before is not None and disturbed else None
     N = learning.mixing.nodes
     state = _State(np.zeros((2 * deleted.shape[1], N)).T, np.zeros(deleted.shape, dtype=bool))
     checked: csr_array | None = None
@@ -141,7 +142,7 @@ def _columns(
             _check_matrix(W, N, t)
             checked = W
         seen = t < disturbed
-        felt = drifted(t) if seen and learning.before is not None else None
+        felt = drifted(t) if seen and drifted is not None else None
         state = _advance(learning.order, state, W, steps.disturbed(t) if seen else steps.quiet(t), felt, charge)
     k = deleted.shape[1]
     return Sensitivity(total=state.e[:, :k] + state.e[:, k:], rounding=state.e[:, k:])

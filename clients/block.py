@@ -4,9 +4,9 @@ One process that simulates a whole network has one block with all N nodes; other
 of its own. Parameters of a block are one flat buffer [b, d], nodes in the order of `Block.nodes`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from clients.models import Model
 from clients.parallel import each, split
+from clients.sampling import Sampling
 
 #: Entries of x that are computed at once on a CPU.
 _CACHED = 1 << 20
@@ -24,6 +25,10 @@ _SHARED = 1 << 15
 
 #: Nodes share a padded bucket while the smallest has at least this share of the largest's samples.
 _FULLNESS = 0.8
+
+
+#: Some clients of a bucket.
+Part = slice | Tensor
 
 
 class Witness(Protocol):
@@ -49,12 +54,47 @@ class Bucket:
     y: Tensor
     weight: Tensor
 
+    def drawn(self, masks: Sequence[NDArray[np.bool_]], sizes: Sequence[float]) -> Tensor:
+        """[k, n], 1/B_i for the samples of client i's batch that it holds; masks and sizes are those of its rows."""
+        weight = torch.zeros_like(self.weight)
+        for k, (mask, size) in enumerate(zip(masks, sizes, strict=True)):
+            if mask.any():
+                weight[k, : len(mask)] = torch.from_numpy(mask / size).to(weight)
+        return weight.mul_(self.weight > 0)
+
     @property
     def parts(self) -> list[slice]:
         """Clients that are computed at once: as many as keep their samples in cache; on a GPU all of them."""
         clients, samples, inputs = self.x.shape
         together = max(1, _CACHED // (samples * inputs)) if self.x.device.type == "cpu" else clients
         return split(clients, together)
+
+
+class Reading(NamedTuple):
+    """What the clients of a block read in one local step.
+
+    Attributes:
+        weights: of the samples of each bucket, [k, n]; None: all samples that they hold.
+        awake: [b], who steps; None: everyone.
+    """
+
+    weights: tuple[Tensor, ...] | None = None
+    awake: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What the rounds of clients are like, apart from their data.
+
+    Attributes:
+        sampling: how they draw minibatches; None: they read every sample.
+        awake: [N] for a round, who of the network takes local steps; None: everyone.
+        radius: of the ball onto which they project their parameters; None: they do not.
+    """
+
+    sampling: Sampling | None = None
+    awake: Callable[[int], NDArray[np.bool_] | None] = lambda round: None
+    radius: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +108,8 @@ class Block:
         local_steps: E.
         samples: [b], how many samples each client holds.
         buckets: the data.
+        held: [b], how many samples each client held before anything was erased.
+        habits: what their rounds are like.
     """
 
     nodes: tuple[int, ...]
@@ -76,29 +118,65 @@ class Block:
     local_steps: int
     samples: NDArray[np.int64]
     buckets: tuple[Bucket, ...]
+    held: NDArray[np.int64]
+    habits: Habits
 
     def blank(self) -> Tensor:
         """An uninitialised buffer [b, d] in the precision and on the device of the data."""
         return self.buckets[0].x.new_empty(len(self.nodes), self.model.parameters)
 
-    def gradient(self, theta: Tensor) -> Tensor:
-        """∇f_i(θ_i) of every client of the block: [b, d] → [b, d]."""
-        out = torch.empty_like(theta)
+    def gradient(self, theta: Tensor, reading: Reading | None = None) -> Tensor:
+        """∇f_i(θ_i) of every client of the block that is awake, 0 of the others: [b, d] → [b, d]."""
+        reading = reading or Reading()
+        weights = reading.weights or [bucket.weight for bucket in self.buckets]
+        parts = [
+            (bucket, weight, k)
+            for bucket, weight in zip(self.buckets, weights, strict=True)
+            for k in _awake_parts(bucket, reading.awake)
+        ]
+        out = torch.empty_like(theta) if reading.awake is None else torch.zeros_like(theta)
 
-        def compute(part: tuple[Bucket, slice]) -> None:
-            bucket, k = part
+        def compute(part: tuple[Bucket, Tensor, Part]) -> None:
+            bucket, weight, k = part
             rows = bucket.rows[k]
-            out[rows] = self.model.gradient(theta[rows], bucket.x[k], bucket.y[k], bucket.weight[k])
+            out[rows] = self.model.gradient(theta[rows], bucket.x[k], bucket.y[k], weight[k])
 
-        parts = [(bucket, k) for bucket in self.buckets for k in bucket.parts]
         entries = sum(bucket.x.numel() for bucket in self.buckets)
         each(compute, parts, alone=entries < _SHARED * len(parts))
         return out
 
+    def readings(self, round: int) -> list[Reading]:
+        """What each of the E local steps of a round reads."""
+        everyone, sampling = self.habits.awake(round), self.habits.sampling
+        awake = None if everyone is None else everyone[list(self.nodes)]
+        if sampling is None:
+            return [Reading(None, awake)] * self.local_steps
+        masks = [sampling.masks(round, node, int(n)) for node, n in zip(self.nodes, self.held, strict=True)]
+        sizes = [sampling.size(int(n)) for n in self.held]
+        readings = []
+        for step in range(self.local_steps):
+            weights = []
+            for bucket in self.buckets:
+                rows = bucket.rows.tolist()
+                weights.append(bucket.drawn([masks[row][step] for row in rows], [sizes[row] for row in rows]))
+            readings.append(Reading(tuple(weights), awake))
+        return readings
+
+    def project(self, theta: Tensor) -> Tensor:
+        """θ [b, d] with every client's parameters in the ball, in place; as it is where there is none."""
+        radius = self.habits.radius
+        if radius is not None:
+            # Row by row, so that a client's bits do not depend on who else is in its block.
+            for row in theta:
+                norm = float(row.norm())
+                if norm > radius:
+                    row.mul_(radius / norm)
+        return theta
+
     def descend(self, theta: Tensor, round: int, witness: Witness | None = None) -> Tensor:
         """E local steps θ ← θ − η∇f(θ) from θ [b, d], which is left as it is."""
-        for step in range(self.local_steps):
-            gradient = self.gradient(theta)
+        for step, reading in enumerate(self.readings(round)):
+            gradient = self.gradient(theta, reading)
             if witness is not None:
                 witness.local_step(round, step, theta, gradient)
             theta = torch.add(theta, gradient, alpha=-self.step_size, out=gradient)
@@ -136,7 +214,22 @@ class Block:
                         weight=bucket.weight[inside].to(dtype),
                     )
                 )
-        return replace(self, nodes=tuple(nodes), samples=self.samples[rows], buckets=tuple(kept))
+        samples, held = self.samples[rows], self.held[rows]
+        return replace(self, nodes=tuple(nodes), samples=samples, held=held, buckets=tuple(kept))
+
+
+def _awake_parts(bucket: Bucket, awake: NDArray[np.bool_] | None) -> list[Part]:
+    """The parts of a bucket, with those left out who are not awake."""
+    if awake is None:
+        return list(bucket.parts)
+    acts = awake[bucket.rows.cpu().numpy()]
+    parts: list[Part] = []
+    for k in bucket.parts:
+        if acts[k].all():
+            parts.append(k)
+        elif acts[k].any():
+            parts.append(torch.from_numpy(np.flatnonzero(acts[k]) + k.start).to(bucket.rows.device))
+    return parts
 
 
 def _erase(bucket: Bucket, erased: Mapping[int, Tensor]) -> Bucket:
@@ -162,6 +255,7 @@ def make_block(
     local_steps: int = 1,
     nodes: Sequence[int] | None = None,
     node_by_node: bool = False,
+    habits: Habits | None = None,
 ) -> Block:
     """Lay out the clients' data.
 
@@ -174,6 +268,7 @@ def make_block(
         local_steps: E.
         nodes: the nodes of this block; 0, 1, 2, … by default.
         node_by_node: keep every client in a bucket of its own, without padding, for bitwise reproducible results.
+        habits: what the clients' rounds are like.
     """
     nodes = tuple(range(len(shards))) if nodes is None else tuple(nodes)
     sizes = np.array([len(shard) for shard in shards], dtype=np.int64)
@@ -182,7 +277,7 @@ def make_block(
     for group in _groups(sizes, alone=node_by_node):
         rows = [np.asarray(shards[row]) for row in group]
         buckets.append(_bucket(design, targets, group, rows))
-    return Block(nodes, model, step_size, local_steps, sizes, tuple(buckets))
+    return Block(nodes, model, step_size, local_steps, sizes, tuple(buckets), sizes, habits or Habits())
 
 
 def _groups(sizes: NDArray[np.int64], alone: bool) -> list[list[int]]:

@@ -4,8 +4,11 @@
     combine-then-adapt          Θ⁺ = D(WΘ)                   diffusion learning
     consensus-plus-gradient     Θ⁺ = WΘ + (D(Θ) − Θ)         DSGD, D-PSGD
 
-with D the E local steps. Diffusion: Sayed (2014), "Adaptation, learning, and optimization over networks", §7; DSGD:
-Lian et al. (2017), "Can decentralized algorithms outperform centralized algorithms?", Algorithm 1.
+with D the E local steps. Where clients project their parameters onto a ball, they do so after D in the first two
+orders and after the whole round in the third, whose certificate needs D as it is.
+
+Diffusion: Sayed (2014), "Adaptation, learning, and optimization over networks", §7; DSGD: Lian et al. (2017), "Can
+decentralized algorithms outperform centralized algorithms?", Algorithm 1.
 """
 
 from collections.abc import Mapping
@@ -39,7 +42,7 @@ class AdaptThenCombine:
 
     def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
         """D(θ)."""
-        return block.descend(theta, round, witness)
+        return block.project(block.descend(theta, round, witness))
 
     def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
         """What came in."""
@@ -57,7 +60,7 @@ class CombineThenAdapt:
 
     def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
         """D of what came in."""
-        return block.descend(mixed, round, witness)
+        return block.project(block.descend(mixed, round, witness))
 
 
 class ConsensusPlusGradient:
@@ -71,7 +74,7 @@ class ConsensusPlusGradient:
 
     def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
         """What came in, plus D(θ) − θ."""
-        return mixed.add_(block.descend(theta, round, witness).sub_(theta))
+        return block.project(mixed.add_(block.descend(theta, round, witness).sub_(theta)))
 
 
 LEARNING_ORDERS: Mapping[str, LearningOrder] = {

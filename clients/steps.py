@@ -47,8 +47,8 @@ class Exchange(Protocol):
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """The weights [N, N] of a round, on a network with these mixing matrices; row i is what node i hears."""
 
-    def work(self, samples: NDArray[np.int64], local_steps: int) -> Work:
-        """Per-sample gradients of a round, for nodes that hold so many samples [N]."""
+    def work(self, gradients: NDArray[np.int64]) -> Work:
+        """Per-sample gradients of a round, for nodes whose local steps take so many [N]."""
 
     def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
         """What the block's clients send: [b, d]."""
@@ -107,9 +107,9 @@ class Descend:
         """W_t."""
         return mixing.matrix(round)
 
-    def work(self, samples: NDArray[np.int64], local_steps: int) -> Work:
-        """E local steps over every sample held."""
-        gradients, none = local_steps * samples, np.zeros_like(samples)
+    def work(self, gradients: NDArray[np.int64]) -> Work:
+        """Those of the local steps."""
+        none = np.zeros_like(gradients)
         return (gradients, none) if LEARNING_ORDERS[self.order].adapts_first else (none, gradients)
 
     def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
@@ -131,9 +131,9 @@ class Gossip:
         """W_t."""
         return mixing.matrix(round)
 
-    def work(self, samples: NDArray[np.int64], local_steps: int) -> Work:
+    def work(self, gradients: NDArray[np.int64]) -> Work:
         """None."""
-        return np.zeros_like(samples), np.zeros_like(samples)
+        return np.zeros_like(gradients), np.zeros_like(gradients)
 
     def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
         """θ."""

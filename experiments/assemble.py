@@ -1,17 +1,18 @@
 """From a scenario to a network ready to learn. Everything that can be wrong with a scenario is found here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor
 
 import topologies
 from certificates import Constant, Learning
-from clients.block import make_block
+from clients.block import Habits, make_block
 from clients.crew import Crew
 from clients.data import Dataset, load
 from clients.deletion import DeletionError, forget_set
@@ -20,6 +21,7 @@ from clients.methods import Method, MethodError
 from clients.models import Model
 from clients.parallel import one_torch_thread, use_threads
 from clients.partitions import partition
+from clients.sampling import Realised
 from experiments.registries import ScenarioError
 from experiments.scenario import ClassOf, Indices, Scenario
 from simulator.network import Network
@@ -42,11 +44,16 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A scenario made real, but for the clients themselves: whoever runs some of them makes those with `crew`."""
+    """A scenario made real, but for the clients themselves: whoever runs some of them makes those with `crew`.
+
+    `mixing` is the network that learns; `remaining` what is left of it once those who leave have left.
+    """
 
     scenario: Scenario
     graph: nx.Graph
     mixing: Schedule
+    remaining: Schedule
+    habits: Habits
     links: Links
     model: Model
     features: Features
@@ -76,8 +83,9 @@ class Experiment:
             local_steps=learning.local_steps,
             nodes=nodes,
             node_by_node=backend.precision == "exact",
+            habits=self.habits,
         )
-        return Crew(block, self.forget)
+        return Crew(block, self.forget, self.foreseen.left)
 
     def simulation(self, network: Network) -> Simulation:
         """The network, ready to learn."""
@@ -107,21 +115,29 @@ def assemble(scenario: Scenario) -> Experiment:
     )
     graph = topologies.build(scenario.topology.kind, len(shards), scenario.seed, **scenario.topology.settings)
     weights = topologies.mix(scenario.topology.mixing.kind, graph, **scenario.topology.mixing.settings)
-    mixing: Schedule = scenario.topology.schedule.build(graph, weights, scenario.seed)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
     forget = _forget(scenario, dataset, shards)
+    left = tuple(forget) if scenario.deletion.departure == "leave" else ()
+    mixing = _schedule(scenario, graph, weights)
+    remaining = _schedule(scenario, graph, _remaining(scenario, graph, left), left) if left else mixing
+    sampling = scenario.learning.sampling.build(scenario.seed, scenario.learning.local_steps)
+    samples = np.array([len(shard) for shard in shards], dtype=np.int64)
     foreseen = foresee(
         model=model,
         dtype=DTYPES[scenario.backend.dtype],
-        mixing=mixing,
+        mixing=remaining,
         order=scenario.learning.order,
         constants=model.constants(Constant(features.radius, features.provenance)),
         rounds=scenario.learning.rounds,
         step_size=scenario.learning.step_size,
         local_steps=scenario.learning.local_steps,
-        samples=np.array([len(shard) for shard in shards], dtype=np.int64),
+        samples=samples,
         forget=forget,
         seed=scenario.seed,
+        batches=None if sampling is None else Realised(sampling, samples, forget),
+        radius=scenario.learning.radius,
+        left=left,
+        before=mixing if left else None,
     )
     transport: Transport = scenario.backend.build()
     transport.check(len(shards))
@@ -133,6 +149,8 @@ def assemble(scenario: Scenario) -> Experiment:
         scenario=scenario,
         graph=graph,
         mixing=mixing,
+        remaining=remaining,
+        habits=Habits(sampling, mixing.awake, scenario.learning.radius),
         links=scenario.network.build(graph, scenario.seed),
         model=model,
         features=features,
@@ -143,6 +161,25 @@ def assemble(scenario: Scenario) -> Experiment:
         evaluation=_evaluation(scenario, features, dataset, model, shards, forget),
         methods=methods,
     )
+
+
+def _schedule(scenario: Scenario, graph: nx.Graph, weights: csr_array, left: tuple[int, ...] = ()) -> Schedule:
+    """Who hears whom in which round, and who is awake."""
+    schedule: Schedule = scenario.topology.schedule.build(graph, weights, scenario.seed, left)
+    learning: Schedule = scenario.learning.build(schedule, scenario.seed, left)
+    return learning
+
+
+def _remaining(scenario: Scenario, graph: nx.Graph, left: Collection[int]) -> csr_array:
+    """The mixing matrix of the graph without those that leave, by the same rule; they are left on their own."""
+    rule = scenario.topology.mixing
+    try:
+        return topologies.mix_without(rule.kind, graph, left, **rule.settings)
+    except topologies.TopologyError as problem:
+        raise DeletionError(
+            f"deletion.departure leave: the mixing rule {rule.kind} has no weights for the network "
+            f"that remains ({problem}); use metropolis-hastings, or departure relay"
+        ) from None
 
 
 def _check_shared_noise(method: Method, transport: Transport) -> None:

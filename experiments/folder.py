@@ -17,9 +17,10 @@ from scipy.sparse import csr_array
 
 import topologies
 from certificates import Audit, Certificate, CertificateError, Learning
+from clients.sampling import SAMPLINGS, Realised, SamplingError
 
 #: The layouts of a run folder that this version reads; the recorder writes the last of them.
-FORMATS = (2,)
+FORMATS = (3,)
 
 Json = dict[str, Any]
 
@@ -99,13 +100,13 @@ class RunFolder:
         """
         try:
             graph, weights = topologies.from_record(self.topology)
-            mixing = recorded_schedule(self.topology, graph, weights)
+            mixing, before = recorded_schedules(self.topology, graph, weights)
         except topologies.TopologyError as problem:
             raise FolderError(f"{self.path / 'topology.json'} is damaged: {problem}") from None
-        learning = {key: value for key, value in self.learning.items() if key != "forget"}
         try:
-            return graph, Learning.from_record(learning, mixing)
-        except CertificateError as problem:
+            batches = recorded_batches(self.scenario, self.learning)
+            return graph, Learning.from_record(self.learning, mixing, before, batches)
+        except (CertificateError, SamplingError, LookupError, TypeError, AttributeError) as problem:
             raise FolderError(f"{self.path / 'learning.json'} is damaged: {problem}") from None
 
     @cached_property
@@ -154,17 +155,52 @@ def read_folder(path: Path) -> RunFolder:
     )
 
 
-def recorded_schedule(topology: Json, graph: nx.Graph, weights: csr_array) -> topologies.Schedule:
-    """The schedule that a `topology.json` speaks of, on its graph and weights.
+def recorded_schedules(
+    topology: Json, graph: nx.Graph, weights: csr_array
+) -> tuple[topologies.Schedule, topologies.Schedule | None]:
+    """The schedules that a `topology.json` speaks of: of what remains, and of before clients left, if any did.
 
     Raises:
         TopologyError: if there is no such schedule.
     """
-    told = topology.get("schedule")
-    if not isinstance(told, dict) or not isinstance(told.get("seed"), int) or told["seed"] < 0:
-        raise topologies.TopologyError("it does not say by which schedule, from which seed")
-    settings = {key: value for key, value in told.items() if key not in ("kind", "seed")}
-    return topologies.schedule(str(told.get("kind")), graph, weights, told["seed"], **settings)
+    seed, left = topology.get("seed"), topology.get("left")
+    if not isinstance(seed, int) or seed < 0 or not isinstance(left, list):
+        raise topologies.TopologyError("it does not say from which seed rounds are drawn, or who has left")
+    whole = _schedule(topology, graph, weights, seed, ())
+    if not left:
+        return whole, None
+    row, column, value = (np.array(part) for part in zip(*topology.get("remaining", []), strict=True))
+    entries = csr_array((value.astype(float), (row.astype(int), column.astype(int))), shape=weights.shape)
+    return _schedule(topology, graph, entries, seed, tuple(left)), whole
+
+
+def _schedule(
+    topology: Json, graph: nx.Graph, weights: csr_array, seed: int, left: tuple[int, ...]
+) -> topologies.Schedule:
+    told, learns = topology.get("schedule"), topology.get("learning")
+    if not isinstance(told, dict) or not isinstance(learns, dict) or learns.get("kind") not in topologies.LEARNING:
+        raise topologies.TopologyError("it does not say by which schedule, or how the network learns on it")
+    settings = {key: value for key, value in told.items() if key != "kind"}
+    schedule = topologies.schedule(str(told.get("kind")), graph, weights, seed, left, **settings)
+    how = {key: value for key, value in learns.items() if key != "kind"}
+    return topologies.LEARNING[str(learns["kind"])](schedule, seed, left, **how)
+
+
+def recorded_batches(scenario: Json, learning: Json) -> Realised | None:
+    """The minibatches of a run, drawn again; None where every step read every sample.
+
+    Raises:
+        SamplingError: if they cannot be drawn.
+    """
+    told = dict(scenario["learning"]["sampling"])
+    kind = told.pop("kind")
+    if kind not in SAMPLINGS:
+        raise SamplingError(f"there is no sampling {kind!r}")
+    sampling = SAMPLINGS[kind](int(scenario["seed"]), int(learning["local_steps"]), **told)
+    if sampling is None:
+        return None
+    forget = {int(node): np.array(gone, dtype=np.int64) for node, gone in learning["forget"].items()}
+    return Realised(sampling, np.array(learning["samples"], dtype=np.int64), forget)
 
 
 def digest(hashes: Mapping[str, str]) -> str:

@@ -21,6 +21,7 @@ from clients.features import FeatureError
 from clients.methods import MethodError
 from clients.models import ModelError
 from clients.partitions import PartitionError
+from clients.sampling import SamplingError
 from experiments import table
 from experiments.assemble import assemble
 from experiments.folder import FolderError, RunFolder, read_folder, state
@@ -43,6 +44,7 @@ BAD_INPUT = (
     MethodError,
     ModelError,
     PartitionError,
+    SamplingError,
     ScenarioError,
     TopologyError,
     TransportError,

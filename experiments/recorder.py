@@ -68,7 +68,7 @@ class Recorder:
         if not self.secret:
             shape = (experiment.mixing.nodes, experiment.model.parameters)
             learning = scenario.learning
-            self.journal = FolderJournal(folder, shape, (learning.rounds, learning.local_steps))
+            self.journal = FolderJournal(folder, shape, (learning.rounds, learning.local_steps + 1))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         begun = read_record(folder) if resume else {}
         self._record: dict[str, Any] = {
@@ -91,13 +91,27 @@ class Recorder:
         self._write_record()
         write(folder / "scenario.yaml", scenario.to_yaml())
         topology = topologies.record(experiment.graph, experiment.mixing.weights)
-        schedule = {**scenario.topology.schedule.plain(), "seed": scenario.seed}
-        write_json(folder / "topology.json", {**topology, "schedule": schedule})
+        write_json(folder / "topology.json", {**topology, **self._rounds(experiment)})
         self._traffic = earlier_traffic(folder)
         self._lines = earlier_lines(folder)
         if self._lines:
             write(folder / UNFINISHED / "metrics.jsonl", "".join(f"{text}\n" for text in self._lines.values()))
         self._metrics = (folder / "metrics.jsonl").open("w", encoding="utf-8")
+
+    def _rounds(self, experiment: Experiment) -> dict[str, Any]:
+        """What topology.json says of who hears whom in which round."""
+        scenario, foreseen = experiment.scenario, experiment.foreseen
+        told: dict[str, Any] = {
+            "seed": scenario.seed,
+            "schedule": {**scenario.topology.schedule.plain(), **experiment.mixing.recorded},
+            "learning": {"kind": scenario.learning.kind, **scenario.learning.settings},
+            "left": list(foreseen.left),
+        }
+        if foreseen.left:
+            entries = experiment.remaining.weights.tocoo()
+            triples = zip(entries.row.tolist(), entries.col.tolist(), entries.data.tolist(), strict=True)
+            told["remaining"] = [list(triple) for triple in triples]
+        return told
 
     def close(self) -> None:
         """Let go of the folder, whether the run is complete or not."""

@@ -20,6 +20,8 @@ LISTS = {
     "partitions": "partition",
     "networks": "network",
     "schedules": "schedule",
+    "learning": "learning",
+    "samplings": "sampling",
     "transports": "transport",
 }
 
@@ -70,6 +72,14 @@ def registry(what: str) -> Mapping[str, Callable[..., Any]]:
             from topologies import SCHEDULES
 
             return SCHEDULES
+        case "learning":
+            from topologies import LEARNING
+
+            return LEARNING
+        case "sampling":
+            from clients.sampling import SAMPLINGS
+
+            return SAMPLINGS
         case "network":
             from topologies import LINKS
 

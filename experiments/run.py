@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -70,7 +71,7 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
             if not network.root:
                 continue
             certificate = certify(learning, release, claim)
-            found = audit(certificate, experiment.mixing, divergence(outcome.centre, counterpart))
+            found = audit(certificate, learning.mixing, divergence(outcome.centre, counterpart))
             records = (certificate, found, measure(experiment, outcome, retrained, oracle.cost))
             recorder.method(index, *records, outcome)
         rows.append(row(index, *records))
@@ -80,8 +81,9 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
 def measure(experiment: Experiment, outcome: Outcome, retrained: Tensor, retraining: Cost) -> dict[str, Any]:
     """What a release is worth and what it cost: `metrics.json`."""
     # Over MPI, what was gathered is on the host; the samples are wherever accuracy is to be computed.
-    released = outcome.released.to(next(iter(experiment.evaluation.sets.values()))[0].device)
-    retrained = retrained.to(released.device)
+    present = torch.from_numpy(np.flatnonzero(experiment.foreseen.present))
+    released = outcome.released[present].to(next(iter(experiment.evaluation.sets.values()))[0].device)
+    retrained = retrained[present].to(released.device)
     spent, whole = vars(outcome.cost), vars(retraining)
     mean = released.mean(dim=0, keepdim=True)
     scores = {}
@@ -90,6 +92,7 @@ def measure(experiment: Experiment, outcome: Outcome, retrained: Tensor, retrain
         average = float(accuracy(experiment.model, mean, design, targets)[0])
         scores[name] = {"nodes": nodes.tolist(), "average_model": average, "samples": len(design)}
     return {
+        "nodes": present.tolist(),
         "accuracy": scores,
         "distance_to_retrained": divergence(released, retrained).tolist(),
         "consensus_distance": float((released - mean).norm(dim=1).mean()),

@@ -145,14 +145,31 @@ class Unlearning(Choice):
         return self
 
 
-class Learning(Section):
+class Sampling(Choice):
+    """Which of its samples a client reads in a local step."""
+
+    what = "sampling"
+    kind: str = "full"
+
+
+class Learning(Choice):
     """How the network learns."""
 
+    what = "learning"
+    kind: str = "gossip"
     rounds: Annotated[int, Field(ge=1)] = 200
     step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     order: Order = "adapt-then-combine"
     local_steps: Annotated[int, Field(ge=1)] = 1
-    sampling: Literal["full"] = "full"
+    radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    sampling: Sampling = Field(default_factory=lambda: Sampling.model_validate({}))
+
+    @model_validator(mode="after")
+    def _token(self) -> "Learning":
+        """A token is handed on after its holder has stepped."""
+        if self.kind == "walk" and self.order != "adapt-then-combine":
+            raise ScenarioError(f"a walk learns in the order adapt-then-combine, not {self.order}")
+        return self
 
 
 class ClassOf(Section):
@@ -180,7 +197,16 @@ class Deletion(Section):
 
     client: Annotated[int, Field(ge=0)] = 0
     samples: int | float | Literal["all"] | ClassOf | Indices = 10
-    departure: Literal["relay"] = "relay"
+    departure: Literal["relay", "leave"] = "relay"
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Deletion":
+        """Who leaves takes everything along."""
+        if self.departure == "leave" and self.samples != "all":
+            raise ScenarioError(
+                f"a client that leaves deletes all of its samples; say samples: all, not {self.samples}"
+            )
+        return self
 
     @field_validator("samples", mode="before")
     @classmethod
@@ -225,7 +251,7 @@ class Scenario(Section):
     partition: Partition = Field(default_factory=lambda: Partition.model_validate({}))
     model: Model = Field(default_factory=lambda: Model.model_validate({}))
     topology: Topology = Field(default_factory=lambda: Topology.model_validate({}))
-    learning: Learning = Learning()
+    learning: Learning = Field(default_factory=lambda: Learning.model_validate({}))
     deletion: Deletion = Deletion()
     unlearning: Annotated[tuple[Unlearning, ...], Field(min_length=1)] = Field(
         default_factory=lambda: tuple(Unlearning.model_validate(method) for method in DEFAULT_METHODS)

@@ -128,7 +128,7 @@ class FolderJournal:
     Args:
         folder: the run folder.
         shape: of a state, [N, d].
-        steps: of what was measured of a deleting node, [T, E].
+        steps: of what was measured of a node, [T, E + 1].
     """
 
     def __init__(self, folder: Path, shape: tuple[int, int], steps: tuple[int, int]) -> None:

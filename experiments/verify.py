@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from certificates import Audit, Certificate, Learning, certify, derive, forget_digest, worst_case_disturbance
+from certificates.local_steps import changed
 from experiments.folder import MethodRecords, RunFolder, read_folder
 from experiments.verify_records import (
     TOLERANCE,
@@ -71,7 +72,7 @@ def _network_sentence(folder: RunFolder) -> str:
 def _learning_sentence(folder: RunFolder) -> str:
     """learning.json against the scenario, the constants against the model and features, the ledger against G."""
     learning, scenario = recorded_learning(folder), folder.scenario
-    for key in ("rounds", "step_size", "local_steps", "order"):
+    for key in ("rounds", "step_size", "local_steps", "order", "radius"):
         asked, recorded = scenario["learning"][key], getattr(learning, key)
         demand(asked == recorded, f"learning.{key} is {asked} in the scenario and {recorded} in the record")
     constants = learning.constants
@@ -96,11 +97,24 @@ def _learning_sentence(folder: RunFolder) -> str:
         learning.arithmetic is not None and learning.arithmetic.unit_roundoff == UNIT_ROUNDOFF[dtype],
         f"rounding is not charged as that of {dtype}",
     )
-    if learning.ledger is not None:
-        bound = worst_case_disturbance(learning)[list(learning.ledger.nodes)]
-        excess = float((learning.ledger.disturbance / bound).max(initial=0.0))
-        demand(excess <= 1 + 1e-6, f"a measured disturbance is {excess:.4g} times what the constants allow")
+    _check_ledger(learning)
     return f"{learning.rounds} rounds, constants derived again, disturbances within their bound"
+
+
+def _check_ledger(learning: Learning) -> None:
+    """Nothing measured is more than what the constants allow."""
+    ledger = learning.ledger
+    if ledger is None:
+        return
+    for t, measured in enumerate(ledger.disturbance):
+        allowed = worst_case_disturbance(learning, t)[:, list(ledger.nodes)]
+        excess = np.divide(measured, allowed, out=np.where(measured > 0, np.inf, 0.0), where=allowed > 0)
+        worst = float(excess.max(initial=0.0))
+        demand(worst <= 1 + 1e-6, f"a measured disturbance is {worst:.4g} times what the constants allow")
+    if ledger.drift is not None and learning.radius is not None:
+        for t, felt in enumerate(ledger.drift):
+            allowed = learning.radius * changed(learning, t)[list(ledger.hearers)]
+            demand(bool(np.all(felt <= allowed * (1 + 1e-6))), "a measured drift is more than the radius allows")
 
 
 def _radius_provenance(features: Mapping[str, Any]) -> str:
@@ -193,14 +207,14 @@ def _check_settings(claimed: Certificate, asked: Mapping[str, Any]) -> None:
 
 def _check_cost(method: MethodRecords, claimed: Certificate, learning: Learning) -> None:
     """The cost that was counted against what the certificate says was done, on the network and data it says."""
-    retained, N = int((learning.samples - learning.deleted).sum()), learning.mixing.nodes
+    N, end = learning.mixing.nodes, claimed.restored + claimed.descended
     rounds = claimed.descended + claimed.settle
     matrices = [learning.mixing.matrix(t) for t in range(claimed.restored, claimed.restored + rounds)]
     messages = sum(int(W.nnz - np.count_nonzero(W.diagonal())) for W in matrices)
     expected = {
         "rounds": rounds + claimed.averaged,
         "messages": messages + claimed.averaged * N * (N - 1),
-        "gradients": claimed.descended * claimed.local_steps * retained,
+        "gradients": sum(int(learning.gradients(t, True).sum()) for t in range(claimed.restored, end)),
     }
     for name, value in expected.items():
         counted = method.metrics["cost"][name]

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from certificates import Certificate, CertificateError, Learning, Mixing
-from experiments.folder import MethodRecords, RunFolder, recorded_schedule
+from experiments.folder import MethodRecords, RunFolder, recorded_batches, recorded_schedules
 
 #: Relative difference up to which a recorded number and one derived again are the same.
 TOLERANCE = 1e-9
@@ -79,21 +79,33 @@ def recorded_weights(folder: RunFolder) -> csr_array:
     return weights
 
 
-def recorded_network(folder: RunFolder) -> Mixing:
-    """The mixing matrices of all rounds: those weights themselves, or drawn again by their schedule."""
-    weights = recorded_weights(folder)
-    told, asked = folder.topology["schedule"], folder.scenario["topology"]["schedule"]
-    demand(told == {**asked, "seed": folder.scenario["seed"]}, f"the schedule {told} is not that of the scenario")
-    if told["kind"] == "static":
-        return RecordedNetwork(weights)
+def recorded_network(folder: RunFolder) -> tuple[Mixing, Mixing | None]:
+    """The mixing matrices of all rounds: those weights themselves, or drawn again by their schedule.
+
+    Those of the network that remains, and those of learning where clients have left since.
+    """
+    weights, topology, scenario = recorded_weights(folder), folder.topology, folder.scenario
+    told, asked = topology["schedule"], scenario["topology"]["schedule"]
+    demand(topology["seed"] == scenario["seed"], "its rounds are drawn from another seed than that of the scenario")
+    # Graphs that came from files are recorded link by link.
+    alike = all(told.get(key) == value for key, value in asked.items() if key != "graphs")
+    demand(alike and told.keys() == asked.keys(), f"the schedule {told} is not that of the scenario")
+    learns = {key: value for key, value in scenario["learning"].items() if key in topology["learning"]}
+    demand(topology["learning"] == learns, f"learning by {topology['learning']} is not what the scenario asks for")
+    leaves = scenario["deletion"]["departure"] == "leave"
+    demand(topology["left"] == sorted(map(int, folder.learning["forget"])) * leaves, "others left than were asked to")
+    if told["kind"] == "static" and learns["kind"] == "gossip" and not leaves:
+        return RecordedNetwork(weights), None
     graph = nx.empty_graph(weights.shape[0])
-    graph.add_edges_from(folder.topology["edges"])
-    return recorded_schedule(folder.topology, graph, weights)
+    graph.add_edges_from(topology["edges"])
+    return recorded_schedules(topology, graph, weights)
 
 
 def recorded_learning(folder: RunFolder) -> Learning:
     """How the network learned, from learning.json."""
-    return Learning.from_record(folder.learning, recorded_network(folder))
+    mixing, before = recorded_network(folder)
+    batches = recorded_batches(folder.scenario, folder.learning)
+    return Learning.from_record(folder.learning, mixing, before, batches)
 
 
 def certificate_of(method: MethodRecords) -> Certificate:

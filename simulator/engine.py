@@ -33,6 +33,7 @@ class Task:
         start: the number of rounds that the network has behind it at the beginning.
         keep: the numbers of rounds after which the state is kept.
         measured: the disturbances to measure on the way begin with these.
+        remaining: the network without those who are going to leave, if what they change is to be measured as well.
     """
 
     name: str
@@ -43,11 +44,20 @@ class Task:
     start: int
     keep: frozenset[int]
     measured: Disturbances = field(default_factory=dict)
+    remaining: Mixing | None = None
 
     @property
     def end(self) -> int:
         """The number of rounds that the network has behind it at the end."""
         return self.start + sum(len(step.rounds) for step in self.exchanges)
+
+    def changed(self, round: int, W: csr_array) -> csr_array | None:
+        """W − W' of a round, without its zeros."""
+        if self.remaining is None:
+            return None
+        changed = csr_array(W - self.remaining.matrix(round))
+        changed.eliminate_zeros()
+        return changed
 
     def place(self, rounds: int) -> str:
         """The name of the state after so many rounds."""
@@ -156,7 +166,7 @@ def execute(
             if repeated:
                 skipped += edges(W)
             else:
-                network.exchange(step, round, W)
+                network.exchange(step, round, W, task.changed(round, W))
                 theta = scribe.look(rounds)
             for observer in observers:
                 observer.after_round(task, step, round, W, theta, repeated)

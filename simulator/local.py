@@ -33,9 +33,11 @@ class Local:
         """As `Network` has it."""
         self.crew.apply(step)
 
-    def exchange(self, step: Exchange, round: int, W: csr_array) -> None:
+    def exchange(self, step: Exchange, round: int, W: csr_array, changed: csr_array | None = None) -> None:
         """As `Network` has it."""
         messages = self.crew.message(step, round)
+        if changed is not None:
+            self.crew.feel(round, self.wire.combine(messages, changed, counted=False))
         self.crew.absorb(step, round, self.wire.combine(messages, W))
 
     def keep(self, name: str) -> None:

@@ -95,12 +95,13 @@ class Ranks:
         self._row_types: dict[int, MPI.Datatype] = {}
         self._sent = 0
 
-    def combine(self, messages: Tensor, W: csr_array) -> Tensor:
+    def combine(self, messages: Tensor, W: csr_array, counted: bool = True) -> Tensor:
         """Σ_j W_ij·message_j: sums within the block are taken while the messages of others travel."""
         plan, out = self._plans(W), self._turns.next(messages)
         route = plan.route
         travelling = self._exchange(route, messages)
-        self._tally.count(plan.edges)
+        if counted:
+            self._tally.count(plan.edges)
         if self._precision == "fast" and plan.all.suit_a_product(messages):
             product(plan.own.dense(messages), messages, out)
             halo = self._arrived(travelling, messages, route.halo)

@@ -38,8 +38,16 @@ class Network(Protocol):
     def apply(self, step: LocalStep) -> None:
         """Every client does this by itself."""
 
-    def exchange(self, step: Exchange, round: int, W: csr_array) -> None:
-        """One round: every client sends its message and takes in the sum of what it hears, weighted by W [N, N]."""
+    def exchange(self, step: Exchange, round: int, W: csr_array, changed: csr_array | None = None) -> None:
+        """One round: every client sends its message and takes in the sum of what it hears, weighted by W [N, N].
+
+        Args:
+            step: what the round is part of.
+            round: its address.
+            W: who hears whom.
+            changed: W − W' [N, N], if clients are to measure how much of what they hear will have changed once others
+                have left. It is a study's doing and counts as no message.
+        """
 
     def keep(self, name: str) -> None:
         """Every client keeps its current state under this name."""

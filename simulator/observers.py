@@ -1,5 +1,6 @@
 """What a task cost the network: counted in rounds, gradients, messages and bytes, and as time on a modelled network."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -41,14 +42,13 @@ class CostMeter:
     """Counts what every round of a task costs.
 
     Args:
-        samples: [N], how many samples each node works on.
-        local_steps: E.
+        gradients: [N], the per-sample gradients that each node's local steps take in a round.
         message_bytes: the size of a message.
         links: the modelled network; its clock begins at 0 with the task.
     """
 
-    def __init__(self, samples: NDArray[np.int64], local_steps: int, message_bytes: int, links: Links) -> None:
-        self._samples, self._local_steps, self._message_bytes = samples, local_steps, message_bytes
+    def __init__(self, gradients: Callable[[int], NDArray[np.int64]], message_bytes: int, links: Links) -> None:
+        self._gradients, self._message_bytes = gradients, message_bytes
         self._clock = Clock(links)
         self._cost = Cost()
 
@@ -56,7 +56,7 @@ class CostMeter:
         self, task: Task, step: Exchange, round: int, W: csr_array, theta: Tensor | None, repeated: bool
     ) -> None:
         """Count one round."""
-        before, after = step.work(self._samples, self._local_steps)
+        before, after = step.work(self._gradients(round))
         messages = int(W.nnz - np.count_nonzero(W.diagonal()))
         self._clock.advance(W, self._message_bytes, before, after)
         self._cost += Cost(int(before.sum() + after.sum()), 1, messages, messages * self._message_bytes)

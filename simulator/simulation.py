@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from certificates import Arithmetic, Constants, Learning, Ledger, Mixing, Order, Release, forget_digest
+from certificates import Arithmetic, Batches, Constants, Learning, Ledger, Mixing, Order, Release, forget_digest
+from certificates.local_steps import changed
 from clients.crew import Data
 from clients.models import Model
 from clients.steps import Descend, Exchange, LocalStep, Start, averaging, unlearning_program
@@ -62,13 +64,17 @@ def foresee(
     samples: NDArray[np.int64],
     forget: Mapping[int, NDArray[np.int64]],
     seed: int,
+    batches: Batches | None = None,
+    radius: float | None = None,
+    left: tuple[int, ...] = (),
+    before: Mixing | None = None,
 ) -> Learning:
     """What is known of learning and the deletion before anything is learned: all but the ledger.
 
     Args:
         model: of every client.
         dtype: to compute in.
-        mixing: the mixing matrices.
+        mixing: the mixing matrices; where clients leave, of what remains.
         order: of the learning rounds.
         constants: of every local objective.
         rounds: T.
@@ -77,6 +83,10 @@ def foresee(
         samples: [N], how many samples each node holds.
         forget: for each deleting node, the positions of the erased samples in its own data.
         seed: of every coin.
+        batches: the minibatches that the clients read; None: every sample in every step.
+        radius: of the ball onto which they project their parameters; None: they do not.
+        left: the nodes that leave when they delete.
+        before: the mixing matrices while those were there.
     """
     deleted = np.zeros_like(samples)
     for node, positions in forget.items():
@@ -98,6 +108,10 @@ def foresee(
             initial_norm=float(start.double().norm()),
         ),
         forget_sha256=forget_digest({node: positions.tolist() for node, positions in forget.items()}),
+        batches=batches,
+        radius=radius,
+        left=left,
+        before=before,
     )
 
 
@@ -128,13 +142,31 @@ class Simulation:
 
     def learn(self, keep: Collection[int]) -> tuple[Trajectory, Learning]:
         """Learn for T rounds on everything; keep the states after these numbers of rounds."""
-        T, E = self.foreseen.rounds, self.foreseen.local_steps
-        measured = {int(node): np.zeros((T, E)) for node in np.flatnonzero(self.foreseen.deleted)}
-        task = replace(self._learning("learned", "full", keep), measured=measured)
+        known = self.foreseen
+        deleting = tuple(np.flatnonzero((known.deleted > 0) & known.present).tolist())
+        hearers = self._hearers()
+        measured = {node: np.zeros((known.rounds, known.local_steps + 1)) for node in {*deleting, *hearers}}
+        remaining = None if known.before is None else known.mixing
+        task = replace(self._learning("learned", "full", keep), measured=measured, remaining=remaining)
         cost = self._execute(task)
         seen = self.network.disturbances()
-        ledger = Ledger(tuple(sorted(seen)), np.stack([seen[node] for node in sorted(seen)], axis=-1))
-        return self._trajectory([task], cost), replace(self.foreseen, ledger=ledger)
+        taken = np.zeros((known.rounds, known.local_steps, len(deleting)))
+        drift = np.zeros((known.rounds, len(hearers)))
+        for at, node in enumerate(deleting):
+            taken[:, :, at] = seen[node][:, :-1]
+        for at, node in enumerate(hearers):
+            drift[:, at] = seen[node][:, -1]
+        ledger = Ledger(deleting, taken, hearers, None if known.before is None else drift)
+        return self._trajectory([task], cost), replace(known, ledger=ledger)
+
+    def _hearers(self) -> tuple[int, ...]:
+        """The nodes of whose messages something will have changed in some round, once others have left."""
+        if self.foreseen.before is None:
+            return ()
+        felt = np.zeros(self.foreseen.mixing.nodes)
+        for round in range(self.foreseen.rounds):
+            felt += changed(self.foreseen, round)
+        return tuple(np.flatnonzero(felt).tolist())
 
     def retrain(self, horizon: int, keep: Collection[int]) -> Trajectory:
         """Learn from scratch on the retained data with the same coins, up to round `horizon` ≥ T: the oracle.
@@ -176,7 +208,7 @@ class Simulation:
         )
         cost += self._execute(finish)
         outcome = Outcome(
-            centre=self.network.fetch(centre),
+            centre=self._held(self.network.fetch(centre)),
             noised=self.network.fetch(finish.place(start)),
             released=self.network.fetch(finish.place(finish.end)),
             cost=cost,
@@ -196,6 +228,15 @@ class Simulation:
         average = Task("counterpart", "retained", place, (), averaging(release), release.site, frozenset())
         execute(self.network, average, self.foreseen.mixing)
         return self.network.fetch()
+
+    def _held(self, theta: Tensor) -> Tensor:
+        """θ without the models of those who have left."""
+        left = list(self.foreseen.left)
+        if not left or not len(theta):
+            return theta
+        theta = theta.clone()
+        theta[left] = 0.0
+        return theta
 
     def _approach(self, release: Release, exchanges: tuple[Exchange, ...], learned: Trajectory) -> tuple[str, Cost]:
         """The name of the state that the noise is added to, and what it cost to come there."""
@@ -226,10 +267,9 @@ class Simulation:
 
     def _execute(self, task: Task) -> Cost:
         known = self.foreseen
-        samples = known.samples - (known.deleted if task.data == "retained" else 0)
-        meter = CostMeter(samples, known.local_steps, self.message_bytes, self.links)
-        observers = (meter, *self.observers)
-        carried, seconds = execute(self.network, task, known.mixing, observers, self.journal)
+        mixing = known.mixing if task.data == "retained" or known.before is None else known.before
+        meter = CostMeter(partial(known.gradients, retained=task.data == "retained"), self.message_bytes, self.links)
+        carried, seconds = execute(self.network, task, mixing, (meter, *self.observers), self.journal)
         self.traffic[task.name] = carried
         self._costs[task.name] = meter.total() + Cost(seconds=seconds)
         return self._costs[task.name]

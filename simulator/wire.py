@@ -30,11 +30,11 @@ class Wire(Protocol):
     nodes: tuple[int, ...]
     root: bool
 
-    def combine(self, messages: Tensor, W: csr_array) -> Tensor:
+    def combine(self, messages: Tensor, W: csr_array, counted: bool = True) -> Tensor:
         """Σ_j W_ij·message_j for every node i of the block: [b, d] → [b, d], valid until the next but one call.
 
         W is the matrix [N, N] of the whole network, of any pattern; it must not be changed afterwards. Every entry it
-        stores off its diagonal is a message. Collective.
+        stores off its diagonal is a message, and counted as one unless it is a study's own doing. Collective.
         """
 
     def gather(self, theta: Tensor) -> Tensor:
@@ -80,10 +80,11 @@ class InProcess:
         self._weights, self._edges = Lately(Weights), Lately(edges)
         self._turns, self._tally = Turns(), Tally(nodes)
 
-    def combine(self, messages: Tensor, W: csr_array) -> Tensor:
+    def combine(self, messages: Tensor, W: csr_array, counted: bool = True) -> Tensor:
         """Σ_j W_ij·message_j, into one of the buffers that take turns."""
         weights, out = self._weights(W), self._turns.next(messages)
-        self._tally.count(self._edges(W))
+        if counted:
+            self._tally.count(self._edges(W))
         if self._precision == "fast" and weights.suit_a_product(messages):
             return product(weights.dense(messages), messages, out)
         return in_node_order(weights.sparse, messages.unbind(), out)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import networkx as nx
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -10,14 +11,17 @@ from torch import Tensor
 
 import topologies
 from certificates import Constant, Learning
-from clients.block import make_block
+from certificates.records import Bound
+from clients.block import Habits, make_block
 from clients.crew import Crew
 from clients.models import Logistic, Model, Sigmoid
+from clients.sampling import SAMPLINGS, Realised
 from clients.steps import Exchange
 from simulator.engine import Task, execute
 from simulator.local import Local
 from simulator.simulation import Simulation, Trajectory, foresee
 from simulator.wire import InProcess
+from topologies import Schedule
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,38 @@ class Network:
     precision: str = "fast"
     spread: float = 1.0
     schedule: str = "static"
+    sampling: str = "full"
+    departure: str = "relay"
+    radius: float | None = None
+    others: tuple[int, ...] = ()
+
+    @property
+    def deleting(self) -> tuple[int, ...]:
+        """Who deletes: the client, and others besides."""
+        return tuple(sorted({self.client, *self.others}))
+
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        """The bounds there are: for a departure no worst case without a ball."""
+        return ("instance", "worst-case") if self.departure == "relay" or self.radius else ("instance",)
+
+    def rounds_of(self, graph: nx.Graph, left: tuple[int, ...] = ()) -> Schedule:
+        """Who hears whom in which round; without those who have left, by the same rule."""
+        weights = topologies.mix_without(self.mixing, graph, left)
+        kind, _, how = self.schedule.partition(" ")
+        if kind == "walk":
+            return topologies.Walk(graph, weights, self.seed, rule=how, restart=0.1)  # type: ignore[arg-type]
+        settings = {"activates": how} if how else {"probability": 0.4} if kind == "node-sleep" else {}
+        return topologies.schedule(kind, graph, weights, self.seed, left, **settings)
+
+    def forget(self, rng: np.random.Generator) -> dict[int, NDArray[np.int64]]:
+        """The positions that each of them deletes."""
+        gone = {}
+        for node in self.deleting:
+            n = self.sizes[node]
+            m = {"one": 1, "half": max(1, n // 2), "all": n}["all" if self.departure == "leave" else self.deleted]
+            gone[node] = np.sort(rng.choice(n, m, replace=False)).astype(np.int64)
+        return gone
 
     def rows(self, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """All clients' samples together: features [n, 5] of norm at most 1, labels [n] of three classes."""
@@ -58,6 +94,11 @@ class Network:
         shards = [np.arange(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
         model: Model = {"logistic": Logistic, "sigmoid": Sigmoid}[self.model](5, 3, l2=self.l2)
         constants = model.constants(Constant(1.0, "proven"))
+        graph = topologies.build(self.family, self.nodes, self.seed)
+        left = self.deleting if self.departure == "leave" else ()
+        mixing, before = self.rounds_of(graph, left), self.rounds_of(graph)
+        settings = {"poisson": {"batch": 4}, "keyed": {"batches": 3}}.get(self.sampling, {})
+        sampling = SAMPLINGS[self.sampling](self.seed, self.local_steps, **settings)
         full = make_block(
             model,
             torch.from_numpy(x).to(getattr(torch, self.dtype)),
@@ -66,15 +107,13 @@ class Network:
             step_size=self.step / constants.L.value,
             local_steps=self.local_steps,
             node_by_node=self.precision == "exact",
+            habits=Habits(sampling, before.awake, self.radius),
         )
-        n = self.sizes[self.client]
-        m = {"one": 1, "half": max(1, n // 2), "all": n}[self.deleted]
-        forget = {self.client: np.sort(rng.choice(n, m, replace=False)).astype(np.int64)}
-        graph = topologies.build(self.family, self.nodes, self.seed)
+        forget = self.forget(rng)
         foreseen = foresee(
             model=model,
             dtype=getattr(torch, self.dtype),
-            mixing=topologies.schedule(self.schedule, graph, topologies.mix(self.mixing, graph), self.seed),
+            mixing=mixing,
             order=self.order,  # type: ignore[arg-type]
             constants=constants,
             rounds=self.rounds,
@@ -83,8 +122,12 @@ class Network:
             samples=full.samples,
             forget=forget,
             seed=self.seed,
+            batches=None if sampling is None else Realised(sampling, full.samples, forget),
+            radius=self.radius,
+            left=left,
+            before=before if left else None,
         )
-        network = Local(Crew(full, forget), InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
+        network = Local(Crew(full, forget, left), InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
         size = model.parameters * getattr(torch, self.dtype).itemsize
         return Simulation(network, foreseen, size, topologies.connect("uniform", graph, self.seed), self.seed)
 
@@ -102,6 +145,13 @@ def further(simulation: Simulation, begin: str, rounds: Exchange, start: int) ->
     task = Task("further", "retained", begin, (), (rounds,), start, frozenset())
     execute(simulation.network, task, simulation.foreseen.mixing)
     return simulation.network.fetch().clone()
+
+
+#: Schedules to draw from, with what they may be told.
+SCHEDULES = (
+    *("link-failures", "node-sleep", "matchings", "asynchronous edge", "asynchronous node"),
+    *("walk uniform", "walk metropolis", "walk mixing"),
+)
 
 
 @st.composite
@@ -128,6 +178,15 @@ def networks(draw: st.DrawFn, **fixed: object) -> Network:
         "seed": draw(st.integers(0, 2**31)),
         "precision": draw(st.sampled_from(["fast", "exact"])),
         "spread": draw(st.sampled_from([0.0, 1.0, 5.0])),
-        "schedule": draw(st.sampled_from(["static", "static", "link-failures", "matchings"])),
+        "schedule": draw(st.sampled_from([*["static"] * 4, *SCHEDULES])),
+        "sampling": draw(st.sampled_from(["full", "full", "poisson", "keyed"])),
+        "departure": draw(st.sampled_from(["relay", "relay", "leave"])),
+        "radius": draw(st.sampled_from([None, 0.5, 5.0])),
+        "others": tuple(draw(st.lists(st.integers(0, nodes - 1), max_size=2))),
     }
-    return Network(**{**case, **fixed})  # type: ignore[arg-type]
+    case |= fixed
+    if str(case["schedule"]).startswith("walk"):
+        case |= {"order": "adapt-then-combine", "departure": "relay"}
+    if case["departure"] == "leave" and len({case["client"], *case["others"]}) == nodes:  # type: ignore[misc]
+        case["others"] = ()
+    return Network(**case)  # type: ignore[arg-type]

@@ -199,7 +199,7 @@ def test_every_entry_of_every_list_says_what_it_is(what):
     ("text", "sentence"),
     [
         ("lerning: {}", "unknown key 'lerning' in the scenario; allowed: name, seed, data, "),
-        ("learning: {round: 3}", "unknown key 'round' in learning; allowed: rounds, step_size, "),
+        ("learning: {round: 3}", "learning: unknown key 'round' for the learning gossip; allowed: kind, rounds, "),
         (
             "topology: {kind: ring, p: 1}",
             "topology: unknown key 'p' for the topology ring; allowed: kind, schedule, mixing",
@@ -219,7 +219,7 @@ def test_every_entry_of_every_list_says_what_it_is(what):
         ("learning: {step_size: .nan}", "learning.step_size: must be a finite number, not nan"),
         ("learning: {step_size: 0}", "learning.step_size: must be greater than 0, not 0"),
         ("learning: {order: none}", "learning.order: must be 'adapt-then-combine', "),
-        ("learning: 3", "learning: must be a mapping of keys"),
+        ("learning: 3", "learning: must be a name or a mapping with the key kind, not 3"),
         ("seed: -1", "seed: must be greater than or equal to 0, not -1"),
         ("name: ../elsewhere", "name: must be letters, digits"),
         ("model: {l2: small}", "model.l2: must be a valid number, not 'small'"),

@@ -26,19 +26,33 @@ def crew(simulation: Simulation) -> Crew:
 
 
 def numpy_learning(case: Network, retained: bool) -> list[Array]:
-    """The same network, a node at a time, in plain numpy: multinomial logistic regression with full batches."""
+    """The same network, a node at a time, in plain numpy: multinomial logistic regression."""
     simulation = case.simulation()
     block = crew(simulation).retained if retained else crew(simulation).full
     model = block.model
-    mixing = simulation.foreseen.mixing
+    known = simulation.foreseen
+    mixing = known.mixing if retained or known.before is None else known.before
+    sampling = block.habits.sampling
     data: dict[int, tuple[Array, NDArray[np.int64], Array]] = {}
     for bucket in block.buckets:
         for k, row in enumerate(bucket.rows.tolist()):
             data[row] = (bucket.x[k].double().numpy(), bucket.y[k].numpy(), bucket.weight[k].double().numpy())
 
-    def descend(i: int, theta: Array) -> Array:
+    def ball(theta: Array) -> Array:
+        norm = np.linalg.norm(theta)
+        return theta if case.radius is None or norm <= case.radius else theta * (case.radius / norm)
+
+    def descend(t: int, i: int, theta: Array) -> Array:
+        awake = mixing.awake(t)
+        if awake is not None and not awake[i]:
+            return theta
         x, y, weight = data[i]
-        for _ in range(case.local_steps):
+        for step in range(case.local_steps):
+            if sampling is not None:
+                n = case.sizes[i]
+                drawn = np.zeros(len(y))
+                drawn[:n] = sampling.masks(t, i, n)[step]
+                weight = drawn * (data[i][2] > 0) / sampling.size(n)
             matrix = theta.reshape(3, -1)
             scores = x @ matrix.T
             p = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -47,17 +61,19 @@ def numpy_learning(case: Network, retained: bool) -> list[Array]:
             theta = theta - block.step_size * ((p * weight[:, None]).T @ x + model.l2 * matrix).ravel()
         return theta
 
+    def together(t: int, theta: Array) -> Array:
+        return np.stack([descend(t, i, theta[i]) for i in range(case.nodes)])
+
     theta = np.zeros((case.nodes, model.parameters))
     trajectory = [theta]
     for t in range(case.rounds):
         W = mixing.matrix(t).toarray()
         if case.order == "adapt-then-combine":
-            theta = W @ np.stack([descend(i, theta[i]) for i in range(case.nodes)])
+            theta = W @ np.stack([ball(row) for row in together(t, theta)])
         elif case.order == "combine-then-adapt":
-            mixed = W @ theta
-            theta = np.stack([descend(i, mixed[i]) for i in range(case.nodes)])
+            theta = np.stack([ball(row) for row in together(t, W @ theta)])
         else:
-            theta = W @ theta + np.stack([descend(i, theta[i]) - theta[i] for i in range(case.nodes)])
+            theta = np.stack([ball(row) for row in W @ theta + together(t, theta) - theta])
         trajectory.append(theta)
     return trajectory
 

@@ -12,11 +12,12 @@ function `rule(graph, *, parameters)` and a line in `MIXING`. Keyword-only param
 sets.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from inspect import Parameter, signature
 from typing import Any
 
 import networkx as nx
+import numpy as np
 from scipy import sparse
 
 from topologies import graphs, mixing, random_graphs
@@ -27,8 +28,10 @@ from topologies.files import graph_from_file, weights_from_file
 from topologies.links import LINKS, Links, connect
 from topologies.mixing import validate
 from topologies.records import from_record, record
-from topologies.schedules import SCHEDULES, Schedule, Static, schedule
+from topologies.schedules import LEARNING, SCHEDULES, schedule
 from topologies.spectral import spectral_gap
+from topologies.static import Schedule, Static
+from topologies.walk import Walk
 
 FAMILIES: dict[str, Callable[..., nx.Graph]] = {
     "ring": graphs.ring,
@@ -57,6 +60,7 @@ MIXING: dict[str, Callable[..., sparse.csr_array]] = {
 
 __all__ = [
     "FAMILIES",
+    "LEARNING",
     "LINKS",
     "MIXING",
     "SCHEDULES",
@@ -65,11 +69,13 @@ __all__ = [
     "Schedule",
     "Static",
     "TopologyError",
+    "Walk",
     "build",
     "coins",
     "connect",
     "from_record",
     "mix",
+    "mix_without",
     "record",
     "schedule",
     "spectral_gap",
@@ -104,6 +110,23 @@ def mix(rule: str, graph: nx.Graph, **parameters: Any) -> sparse.csr_array:
     weights: sparse.csr_array = _entry("mixing rule", MIXING, rule, parameters)(graph, **parameters)
     validate(weights, graph, symmetric=parameters.get("symmetric", True))
     return weights
+
+
+def mix_without(rule: str, graph: nx.Graph, left: Collection[int], **parameters: Any) -> sparse.csr_array:
+    """The mixing matrix [N, N] of what remains of a graph once some nodes have left, who are then on their own.
+
+    What remains need not be connected.
+
+    Raises:
+        TopologyError: as `mix`.
+    """
+    stay = [node for node in graph if node not in set(left)]
+    rest = nx.convert_node_labels_to_integers(graph.subgraph(stay), ordering="sorted")
+    inner = mix(rule, rest, **parameters).tocoo()
+    places = np.array(stay)
+    row, column = (np.concatenate([places[at], list(left)]).astype(np.int64) for at in (inner.row, inner.col))
+    entries = np.concatenate([inner.data, np.ones(len(left))])
+    return mixing.canonical(sparse.coo_array((entries, (row, column)), shape=(len(graph), len(graph))))
 
 
 def _entry(

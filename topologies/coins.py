@@ -24,6 +24,10 @@ class Purpose(IntEnum):
     STRAGGLERS = 10
     LINK_FAILURES = 11
     MATCHING = 12
+    SLEEP = 13
+    ACTIVATION = 14
+    WALK = 15
+    BATCH = 16
 
 
 def coins(seed: int, purpose: Purpose, round: int = 0, node: int = 0) -> np.random.Generator:

@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 
 import networkx as nx
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from topologies.errors import TopologyError
@@ -45,6 +46,23 @@ def graph_from_file(nodes: int, seed: int, *, path: str) -> nx.Graph:
     graph.add_nodes_from((index, {"name": name}) for name, index in number.items())
     graph.add_edges_from((number[one], number[other]) for one, other in pairs)
     return graph
+
+
+def links_from_file(graph: nx.Graph, path: str) -> NDArray[np.int64]:
+    """The links [m, 2] of an edge list in a file, between nodes of a graph that exists.
+
+    Names are the graph's own (its node attribute `name`), or else the numbers of its nodes.
+
+    Raises:
+        TopologyError: if the file is missing, a line is not a link, or a name is not one of the graph's.
+    """
+    names = nx.get_node_attributes(graph, "name")
+    number = {str(names.get(node, node)): node for node in graph}
+    pairs = list(_links(path))
+    unknown = [name for pair in pairs for name in pair if name not in number]
+    if unknown:
+        raise TopologyError(f"'{path}' names the node {unknown[0]!r}, which the topology has not")
+    return np.array([[number[one], number[other]] for one, other in pairs], dtype=np.int64).reshape(-1, 2)
 
 
 def weights_from_file(graph: nx.Graph, *, path: str, symmetric: bool = True) -> sparse.csr_array:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from certificates import Claim, Learning
-from clients.methods.method import Method, Plan, no_noise
+from clients.methods.method import Method, Plan, no_noise, weakest_bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,9 @@ class Retrain(Method):
 
     def plan(self, learning: Learning) -> Plan:
         """All rounds again, without noise."""
-        return Plan(no_noise(learning, "retrain", 0, learning.rounds), Claim(self.view, self.delta))
+        return Plan(
+            no_noise(learning, "retrain", 0, learning.rounds), Claim(self.view, self.delta, weakest_bound(learning))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,4 +56,6 @@ class DoNothing(Method):
 
     def plan(self, learning: Learning) -> Plan:
         """No rounds, no noise."""
-        return Plan(no_noise(learning, "do-nothing", learning.rounds, 0), Claim(self.view, self.delta))
+        return Plan(
+            no_noise(learning, "do-nothing", learning.rounds, 0), Claim(self.view, self.delta, weakest_bound(learning))
+        )

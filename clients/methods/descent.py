@@ -24,7 +24,10 @@ from certificates import (
     propagate,
     scaled_noise,
 )
-from clients.methods.method import Method, MethodError, Plan
+from clients.methods.method import Method, MethodError, Plan, weakest_bound
+
+#: Of a ball that stands in for a bound that is not known before learning.
+_SOME_RADIUS = 1e6
 
 #: How many depths are tried, evenly spaced, where the depth is what follows; each needs a checkpoint.
 _LADDER = 50
@@ -101,7 +104,9 @@ class NoisyDescent(Method):
         )
 
     def check(self, learning: Learning) -> None:
-        """An instance bound is known only after learning; it exists wherever the worst case does."""
+        """An instance bound is known only after learning; it exists wherever some worst case does."""
+        if self.bound == "instance" and weakest_bound(learning) == "instance":
+            learning = replace(learning, radius=_SOME_RADIUS)
         if self.bound != "instance":
             self.plan(learning)
         elif self._depth_given:

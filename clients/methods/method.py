@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from certificates import Claim, Learning, Release, parse_view
+from certificates.records import Bound
 
 
 class MethodError(ValueError):
@@ -59,6 +60,11 @@ class Method(ABC):
             CertificateError: with the reason.
         """
         parse_view(self.plan(learning).claim.view, learning.mixing.nodes)
+
+
+def weakest_bound(learning: Learning) -> Bound:
+    """The worst case; where clients have left and nothing bounds the models, there is only what was measured."""
+    return "instance" if learning.left and learning.radius is None else "worst-case"
 
 
 def no_noise(learning: Learning, method: str, restored: int, descended: int) -> Release:

@@ -86,7 +86,9 @@ class _Client:
                 crew.apply(step)
             case ["message", record, round]:
                 self._answer["message"] = crew.message(_exchange(record), round)
-            case ["absorb", record, round, heard, weights]:
+            case ["absorb", record, round, heard, weights, lost, changed]:
+                if lost:
+                    crew.feel(round, self._mix(lost, changed, given))
                 crew.absorb(_exchange(record), round, self._mix(heard, weights, given))
             case ["keep", name]:
                 crew.keep(name)

@@ -34,6 +34,12 @@ _ATTEMPTS = 3
 Told = tuple[list[Any], Mapping[str, Array]]
 
 
+def _row(A: csr_array, node: int) -> tuple[list[int], list[float]]:
+    """The columns and the values of a row."""
+    row = slice(A.indptr[node], A.indptr[node + 1])
+    return A.indices[row].tolist(), A.data[row].tolist()
+
+
 class FlowerNetwork:
     """Flower clients, each a node: a `Network`.
 
@@ -72,18 +78,19 @@ class FlowerNetwork:
         """As `Network` has it."""
         self._tell_all("apply", to_record(step))
 
-    def exchange(self, step: Exchange, round: int, W: csr_array) -> None:
+    def exchange(self, step: Exchange, round: int, W: csr_array, changed: csr_array | None = None) -> None:
         """As `Network` has it."""
         record, weights = to_record(step), canonical(W)
+        without = None if changed is None else canonical(changed)
         self._tell_all("message", record, round)
         messages = [answer["message"] for answer in self._trip()]
 
         def told(node: int) -> Told:
-            row = slice(weights.indptr[node], weights.indptr[node + 1])
-            heard = weights.indices[row].tolist()
-            forwarded = {f"from-{other}": messages[other] for other in heard if other != node}
+            heard, share = _row(weights, node)
+            lost = ([], []) if without is None else _row(without, node)
+            forwarded = {f"from-{other}": messages[other] for other in {*heard, *lost[0]} if other != node}
             self._carried.update((node, other) for other in heard if other != node)
-            return ["absorb", record, round, heard, weights.data[row].tolist()], forwarded
+            return ["absorb", record, round, heard, share, *lost], forwarded
 
         # What goes to whom is settled, and counted, now; the clients hear of it with their next instruction.
         each = [told(node) for node in range(self._nodes)]
