@@ -17,6 +17,7 @@ from certificates.gaussian import (
     textbook_epsilon,
     textbook_sigma,
 )
+from certificates.montecarlo import MonteCarlo, monte_carlo
 from certificates.records import (
     ORDERS,
     VIEWS,
@@ -54,6 +55,7 @@ __all__ = [
     "Learning",
     "Ledger",
     "Mixing",
+    "MonteCarlo",
     "Order",
     "Regime",
     "Release",
@@ -70,6 +72,7 @@ __all__ = [
     "forget_digest",
     "least_depth",
     "local_growth",
+    "monte_carlo",
     "mu_of",
     "mu_of_view",
     "parse_view",

@@ -19,7 +19,7 @@ import topologies
 from certificates import Audit, Certificate, CertificateError, Learning
 
 #: The layouts of a run folder that this version reads; the recorder writes the last of them.
-FORMATS = (2,)
+FORMATS = (3,)
 
 Json = dict[str, Any]
 

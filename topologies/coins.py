@@ -24,6 +24,7 @@ class Purpose(IntEnum):
     STRAGGLERS = 10
     LINK_FAILURES = 11
     MATCHING = 12
+    AUDIT = 20
 
 
 def coins(seed: int, purpose: Purpose, round: int = 0, node: int = 0) -> np.random.Generator:
