@@ -60,7 +60,7 @@ def distinguisher(
 
 def _settling(node: int, release: Release, mixing: Mixing) -> Vector:
     """[N], the weight of every noised vector in what the node has after the settling rounds."""
-    row = np.eye(1, mixing.nodes, node)[0]
+    row: Vector = np.eye(1, mixing.nodes, node)[0]
     first = release.restored + release.descended
     for t in reversed(range(first, first + release.settle)):
         row = np.asarray(mixing.matrix(t).T @ row)
