@@ -6,6 +6,7 @@ constants and mixing matrices. Whatever is not understood is refused with an err
 
 from certificates.audit import Audit, audit, violation
 from certificates.certify import calibrate, certify, claimed_epsilon, least_depth, scaled_noise
+from certificates.composition import Together, compose, covers, together
 from certificates.constants import REGIMES, Constant, Constants, Regime, derive
 from certificates.errors import CertificateError
 from certificates.gaussian import (
@@ -60,12 +61,15 @@ __all__ = [
     "Regime",
     "Release",
     "Sensitivity",
+    "Together",
     "audit",
     "calibrate",
     "certify",
     "check_delta",
     "check_epsilon",
     "claimed_epsilon",
+    "compose",
+    "covers",
     "delta_of",
     "derive",
     "epsilon_of",
@@ -82,6 +86,7 @@ __all__ = [
     "strongest_regime",
     "textbook_epsilon",
     "textbook_sigma",
+    "together",
     "violation",
     "worst_case_disturbance",
 ]
