@@ -6,6 +6,7 @@ constants and mixing matrices. Whatever is not understood is refused with an err
 
 from certificates.audit import Audit, audit, violation
 from certificates.certify import calibrate, certify, claimed_epsilon, least_depth, scaled_noise
+from certificates.composition import Together, compose, covers, together
 from certificates.constants import REGIMES, Constant, Constants, Regime, derive
 from certificates.errors import CertificateError
 from certificates.gaussian import (
@@ -18,6 +19,7 @@ from certificates.gaussian import (
     textbook_sigma,
 )
 from certificates.local_steps import local_growth, strongest_regime, worst_case_disturbance
+from certificates.montecarlo import MonteCarlo, monte_carlo
 from certificates.records import (
     ORDERS,
     VIEWS,
@@ -51,22 +53,27 @@ __all__ = [
     "Learning",
     "Ledger",
     "Mixing",
+    "MonteCarlo",
     "Order",
     "Regime",
     "Release",
     "Sensitivity",
+    "Together",
     "audit",
     "calibrate",
     "certify",
     "check_delta",
     "check_epsilon",
     "claimed_epsilon",
+    "compose",
+    "covers",
     "delta_of",
     "derive",
     "epsilon_of",
     "forget_digest",
     "least_depth",
     "local_growth",
+    "monte_carlo",
     "mu_of",
     "mu_of_view",
     "parse_view",
@@ -77,6 +84,7 @@ __all__ = [
     "strongest_regime",
     "textbook_epsilon",
     "textbook_sigma",
+    "together",
     "violation",
     "worst_case_disturbance",
 ]

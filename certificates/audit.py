@@ -9,6 +9,7 @@ import numpy as np
 
 from certificates.errors import CertificateError
 from certificates.gaussian import epsilon_of
+from certificates.montecarlo import MonteCarlo
 from certificates.records import Certificate, Mixing, Vector
 from certificates.views import mu_of_view
 
@@ -19,11 +20,13 @@ class Audit:
 
     Attributes:
         divergence: [N], ‖c_i − c'_i‖₂ where the noise is added: unlearned against retrained, before any noise.
-        holds: whether no node diverged further than its sensitivity, and the exact ε is within the certified one.
+        holds: whether no node diverged further than its sensitivity, and neither the exact ε nor the lower bound from
+            samples exceeds the certified one.
         worst_node: the node with the largest divergence relative to its sensitivity.
         exact_epsilon: the true privacy loss of this very pair at δ for joint views, for the average, and for single
             nodes without settling; an upper bound on it where the view post-processes what was noised. None where it
             is infinite, and then `reason` says why.
+        monte_carlo: the lower bound from samples of the noise; None where nothing was sampled.
     """
 
     divergence: tuple[float, ...]
@@ -31,6 +34,7 @@ class Audit:
     worst_node: int
     exact_epsilon: float | None
     reason: str | None = None
+    monte_carlo: MonteCarlo | None = None
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -45,16 +49,24 @@ class Audit:
         """
         if {field.name for field in fields(cls)} != set(record):
             raise CertificateError("the record of the audit is damaged: fields missing or unknown")
-        return cls(**{**record, "divergence": tuple(record["divergence"])})
+        sampled = record["monte_carlo"]
+        return cls(
+            **{
+                **record,
+                "divergence": tuple(record["divergence"]),
+                "monte_carlo": None if sampled is None else MonteCarlo.from_record(sampled),
+            }
+        )
 
 
-def audit(certificate: Certificate, mixing: Mixing, divergence: Vector) -> Audit:
+def audit(certificate: Certificate, mixing: Mixing, divergence: Vector, monte_carlo: MonteCarlo | None = None) -> Audit:
     """Hold a certificate against the divergence [N] measured by retraining.
 
     Args:
         certificate: what is claimed.
         mixing: the network that it was claimed on.
         divergence: [N], measured where the noise is added, before the noise.
+        monte_carlo: what samples of the noise say, if any were drawn.
 
     Raises:
         CertificateError: if the divergence is not that of every node.
@@ -66,15 +78,17 @@ def audit(certificate: Certificate, mixing: Mixing, divergence: Vector) -> Audit
     over = np.where(sensitivity > 0, divergence / covered, np.where(divergence > 0, np.inf, 0.0))
     exact = epsilon_of(mu_of_view(certificate.view, divergence, certificate.release, mixing), certificate.delta)
     within = bool(np.all(divergence <= sensitivity))
+    shown = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower)
     claimed = certificate.epsilon
     return Audit(
         divergence=tuple(divergence.tolist()),
-        holds=within and (claimed is None or exact <= claimed),
+        holds=within and (claimed is None or shown <= claimed),
         worst_node=int(np.argmax(over)),
         exact_epsilon=exact if isfinite(exact) else None,
         reason=None
         if isfinite(exact)
         else "a node that differs from the retrained one carries no noise, or far too little",
+        monte_carlo=monte_carlo,
     )
 
 
@@ -84,8 +98,10 @@ def violation(certificate: Certificate, found: Audit) -> str:
     measured, bound = found.divergence[node], certificate.sensitivity[node]
     relation = "its sensitivity is" if measured > bound else "within its sensitivity of"
     assumed = " ".join(certificate.assumptions)
+    sampled = found.monte_carlo
+    sample = "" if sampled is None else f", by samples of the noise at least {sampled.epsilon_lower:.6g}"
     return (
         f"the certificate of {certificate.method} is violated: node {node} diverged by {measured:.6g}, "
         f"{relation} {bound:.6g}; "
-        f"exact epsilon {found.exact_epsilon}, certified {certificate.epsilon}. It assumed: {assumed}"
+        f"exact epsilon {found.exact_epsilon}{sample}, certified {certificate.epsilon}. It assumed: {assumed}"
     )

@@ -37,7 +37,7 @@ def mu_of_view(view: str, distance: Vector, release: Release, mixing: Mixing) ->
     if release.placement == "output" and kind == "average" and release.averaged:
         return _ratio(float(np.mean(distance)), float(release.sigma[0]))
     if release.placement == "output" and kind == "node":
-        every = _node_views(distance, release, mixing)
+        every = node_views(distance, release, mixing)
         return float(every.max()) if node is None else float(every[node])
     if kind == "transcript" and node is not None:
         seen = light_cone(node, release.site, release.rounds_after_noise, mixing)
@@ -94,7 +94,8 @@ def settled(release: Release, mixing: Mixing) -> csr_array:
     return P
 
 
-def _node_views(distance: Vector, release: Release, mixing: Mixing) -> Vector:
+def node_views(distance: Vector, release: Release, mixing: Mixing) -> Vector:
+    """[N], μ of every node's released model, for noise on the result."""
     if release.settle == 0:
         return np.array([_ratio(float(e), float(s)) for e, s in zip(distance, release.sigma, strict=True)])
     if mixing.nodes > _LARGEST_SETTLED:

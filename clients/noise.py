@@ -15,14 +15,17 @@ from certificates.records import NoiseSource
 from topologies.coins import Purpose, coins
 
 
-def draw(size: int, seed: int, release: int, node: int, source: NoiseSource) -> NDArray[np.float64]:
+def draw(
+    size: int, seed: int, release: int, node: int, source: NoiseSource, purpose: Purpose = Purpose.NOISE
+) -> NDArray[np.float64]:
     """Standard Gaussian noise [size] of one node for one release.
 
     `seed` draws it at an address, so that a simulation repeats and a verifier can draw it again; `os` takes 52 fresh
-    bits from the operating system for every entry, and nobody can.
+    bits from the operating system for every entry, and nobody can. Audits of this sampler draw for a purpose of their
+    own.
     """
     if source == "seed":
-        return coins(seed, Purpose.NOISE, round=release, node=node).standard_normal(size)
+        return coins(seed, purpose, round=release, node=node).standard_normal(size)
     bits = np.frombuffer(os.urandom(8 * size), dtype=np.uint64) >> np.uint64(12)
     result: NDArray[np.float64] = ndtri((bits.astype(np.float64) + 0.5) / 2.0**52)
     return result

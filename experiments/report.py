@@ -172,6 +172,7 @@ def _certificate(index: int, certificate: Certificate, found: Audit, metrics: di
         ("noise", f"{certificate.placement}, {certificate.allocation}: {_range(certificate.sigma)}"),
         ("sensitivity", _range(certificate.sensitivity)),
         ("measured divergence", _range(found.divergence)),
+        ("samples of the noise", words.sampled(found)),
         *words.constants(certificate),
         ("cost", ", ".join(f"{cost[what]:,.4g} {what} ({100 * share[what]:.0f} % of retraining)" for what in share)),
         ("mixing schedule, sha256", certificate.mixing_sha256),

@@ -174,5 +174,22 @@ def outcome(certificate: Certificate, found: Audit) -> str:
         said = f"ε = {certificate.epsilon:.4g} at δ = {certificate.delta:g} against {whom}."
         said += " Conditional on its estimated or declared constants." if certificate.conditional else ""
     measured = "infinite" if found.exact_epsilon is None else f"{found.exact_epsilon:.4g}"
+    sample = found.monte_carlo
+    more = "" if sample is None else f", and samples of the noise alone prove at least {sample.epsilon_lower:.3g} of it"
     state = "The audit confirms it" if found.holds else "The audit finds it VIOLATED"
-    return f"{said} {state}: the exact ε of this pair of runs is {measured}."
+    return f"{said} {state}: the exact ε of this pair of runs is {measured}{more}."
+
+
+def sampled(found: Audit) -> str:
+    """The Monte-Carlo audit."""
+    sample = found.monte_carlo
+    if sample is None:
+        return "none drawn"
+    caught = "; ".join(
+        f"above {threshold:g}: {true:,} unlearned, {false:,} retrained"
+        for threshold, true, false in zip(sample.thresholds, sample.true_positives, sample.false_positives, strict=True)
+    )
+    return (
+        f"{sample.draws:,} draws, {sample.counted:,} of them counted in each world; {caught}; "
+        f"ε at least {sample.epsilon_lower:.4g} at confidence {sample.confidence:g}"
+    )

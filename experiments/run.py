@@ -10,10 +10,11 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from certificates import Audit, Certificate, audit, certify
+from certificates import Audit, Certificate, certify
 from clients.evaluation import accuracy
 from clients.steps import Exchange
 from experiments.assemble import Experiment
+from experiments.auditing import audited
 from experiments.recorder import Recorder
 from simulator.engine import Task
 from simulator.network import Network
@@ -71,7 +72,7 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
             if not network.root:
                 continue
             certificate = certify(learning, release, claim)
-            found = audit(certificate, learning.mixing, divergence(outcome.centre, counterpart))
+            found = audited(experiment, certificate, outcome.centre, counterpart, index)
             records = (certificate, found, measure(experiment, outcome, retrained, oracle.cost))
             recorder.method(index, *records, outcome)
         rows.append(row(index, *records))
@@ -121,6 +122,7 @@ def row(index: int, certificate: Certificate, found: Audit, metrics: dict[str, A
         "epsilon_claimed": certificate.claimed_epsilon,
         "epsilon_sound": certificate.epsilon,
         "epsilon_audited": found.exact_epsilon,
+        "epsilon_lower": found.monte_carlo and found.monte_carlo.epsilon_lower,
         "conditional": certificate.conditional,
         "holds": found.holds,
         "reason": certificate.reason,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from certificates.montecarlo import check_draws
 from certificates.records import Order
 from experiments.registries import ScenarioError, entry, settings_model
 
@@ -242,6 +243,24 @@ class Record(Section):
     weights: bool = True
 
 
+class Audit(Section):
+    """How certificates are tried by samples of the noise.
+
+    Attributes:
+        draws: of the noise of every node that the view shows; 0 for none. Unless given, 2,000, or as many as take a
+            second or two for each method, or none where that is too few to see anything.
+        confidence: of the lower bounds on ε.
+    """
+
+    draws: int | None = None
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+    @field_validator("draws")
+    @classmethod
+    def _possible(cls, given: int | None) -> int | None:
+        return given if given is None else check_draws(given)
+
+
 class Scenario(Section):
     """A run, in full."""
 
@@ -258,6 +277,7 @@ class Scenario(Section):
     )
     network: Network = Field(default_factory=lambda: Network.model_validate({}))
     backend: Backend = Field(default_factory=lambda: Backend.model_validate({}))
+    audit: Audit = Audit()
     record: Record = Record()
 
     @field_validator("unlearning", mode="before")

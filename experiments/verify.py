@@ -26,6 +26,7 @@ from experiments.verify_records import (
     same,
     short,
 )
+from experiments.verify_sampling import sampling_sentence
 from experiments.verify_weights import audit_sentence, noise_sentence, weights_sentence
 
 
@@ -48,6 +49,7 @@ def verify_folder(path: Path) -> list[Finding]:
         for what, check in (
             ("certificate", _certificate_sentence),
             ("audit", audit_sentence),
+            ("Monte-Carlo audit", sampling_sentence),
             ("noise", noise_sentence),
         ):
             findings.append(
@@ -232,6 +234,7 @@ def _table_sentence(folder: RunFolder) -> str:
             "epsilon_sound": claimed.epsilon,
             "epsilon_claimed": claimed.claimed_epsilon,
             "epsilon_audited": found.exact_epsilon,
+            "epsilon_lower": found.monte_carlo and found.monte_carlo.epsilon_lower,
             "holds": found.holds,
             "conditional": claimed.conditional,
             "sensitivity": max(claimed.sensitivity),

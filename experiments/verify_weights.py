@@ -61,13 +61,13 @@ def audit_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     divergence = np.array(recorded.divergence)
     how = "weights were not kept, so the recorded divergence was taken as it is"
     if centre is not None and retrained is not None:
-        measured = np.linalg.norm(centre.astype(np.float64) - _averaged(retrained, release), axis=1)
+        measured = np.linalg.norm(centre.astype(np.float64) - averaged(retrained, release), axis=1)
         alike = np.allclose(measured, divergence, rtol=1e-6, atol=1e-12)
         demand(
             bool(alike), f"the divergence is recorded as up to {divergence.max():.6g} and measures {measured.max():.6g}"
         )
         divergence, how = measured, "measured again on the stored weights"
-    again = audit(claimed, learning.mixing, np.array(recorded.divergence))
+    again = audit(claimed, learning.mixing, np.array(recorded.divergence), recorded.monte_carlo)
     demand(same(recorded.to_record(), again.to_record()), "the audit does not follow from its own divergences")
     node = again.worst_node
     bound = claimed.sensitivity[node]
@@ -78,7 +78,8 @@ def audit_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     )
 
 
-def _averaged(theta: NDArray[Any], release: Release) -> NDArray[np.float64]:
+def averaged(theta: NDArray[Any], release: Release) -> NDArray[np.float64]:
+    """What the nodes would have released without noise, as far as averaging goes."""
     plain = theta.astype(np.float64)
     return np.tile(plain.mean(axis=0), (len(plain), 1)) if release.averaged else plain
 

@@ -108,6 +108,7 @@ def test_what_is_no_run_folder_is_never_overwritten(tiny):
     ("settings", "words"),
     [
         (["lerning.rounds=3"], ["unknown key 'lerning'", "allowed: name, seed, data"]),
+        (["audit.draws=7"], ["audit.draws: a Monte-Carlo audit takes 0 draws, or 100 to 10,000,000, not 7"]),
         (["deletion.client=4"], ["deletion.client 4 does not exist; clients are 0 to 3"]),
     ],
 )

@@ -13,6 +13,7 @@ from runs import run_through
 from safetensors.numpy import load_file, save_file
 
 from certificates import Claim, Constant, Release, audit, certify, derive
+from certificates.montecarlo import lower_bound
 from experiments.folder import FolderError, read_folder
 from experiments.verify import Finding, verify_folder
 
@@ -58,8 +59,12 @@ def failures(folder: Path) -> list[Finding]:
 def test_a_run_as_it_was_written_holds(folder: Path) -> None:
     findings = verify_folder(folder)
     assert [finding for finding in findings if not finding.holds] == []
-    assert len(findings) == 4 + 3 * len(SCENARIO["unlearning"])
-    assert sum("drawn again" in finding.sentence for finding in findings) == 7
+    assert len(findings) == 4 + 4 * len(SCENARIO["unlearning"])
+    noise = [finding for finding in findings if finding.what.endswith("noise")]
+    assert sum("drawn again" in finding.sentence for finding in noise) == 7
+    sampled = [finding for finding in findings if finding.what.endswith("Monte-Carlo audit")]
+    assert sum("of 2,000 draws, drawn again" in finding.sentence for finding in sampled) == 7
+    assert sum(finding.sentence == "nothing was sampled" for finding in sampled) == 2
 
 
 def edit(path: Path, change: Callable[[Any], None]) -> None:
@@ -114,6 +119,30 @@ def forget_less(folder: Path) -> None:
 
 def deny_divergence(folder: Path) -> None:
     edit(folder / "methods/0-r2d/audit.json", lambda a: a.update(divergence=[d / 2 for d in a["divergence"]]))
+
+
+def sample(which: str, **changes: Any) -> Callable[[Path], None]:
+    place = f"methods/{which}/audit.json"
+    return lambda folder: edit(folder / place, lambda a: a["monte_carlo"].update(changes))
+
+
+def invent_counts(folder: Path) -> None:
+    """With the bound that follows from them."""
+    counts = {"true_positives": (900, 900), "false_positives": (899, 899)}
+    bound = lower_bound((900, 900), (899, 899), 1800, 0.95, 1e-5)
+    sample("1-r2d", epsilon_lower=bound, **counts)(folder)
+    edit(folder / "summary.json", lambda s: s["rows"][1].update(epsilon_lower=bound))
+
+
+def deny_samples(folder: Path) -> None:
+    edit(folder / "methods/1-r2d/audit.json", lambda a: a.update(monte_carlo=None))
+    edit(folder / "summary.json", lambda s: s["rows"][1].update(epsilon_lower=None))
+
+
+def fewer_draws(folder: Path) -> None:
+    scenario = yaml.safe_load((folder / "scenario.yaml").read_text())
+    scenario["audit"]["draws"] = 500
+    (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario))
 
 
 def release_without_noise(folder: Path) -> None:
@@ -251,6 +280,14 @@ def ask_for_more(folder: Path) -> None:
         (forget_an_edge, "network", "without an edge"),
         (forget_less, "learning", "not the one that was certified"),
         (deny_divergence, "0 r2d, audit", "and measures"),
+        (sample("1-r2d", epsilon_lower=0.01), "1 r2d, Monte-Carlo audit", "recorded as 0.01 and follows as"),
+        (sample("1-r2d", counted=9), "1 r2d, Monte-Carlo audit", "of 2000 draws 1800 are counted, not 9"),
+        (sample("1-r2d", true_positives=[1801, 0]), "1 r2d, Monte-Carlo audit", "are no counts of two tests"),
+        (sample("1-r2d", thresholds=[0.1, 0.2]), "1 r2d, Monte-Carlo audit", "thresholds are recorded as (0.1, 0.2)"),
+        (sample("1-r2d", surplus=1), "1 r2d, Monte-Carlo audit", "record of the Monte-Carlo audit is damaged"),
+        (invent_counts, "1 r2d, Monte-Carlo audit", "true_positives are recorded as (900, 900) and are"),
+        (deny_samples, "1 r2d, Monte-Carlo audit", "nothing was sampled, though there is noise"),
+        (fewer_draws, "1 r2d, Monte-Carlo audit", "2000 draws at confidence 0.95 are not what the scenario asked"),
         (release_without_noise, "stored weights", "sha256 differs"),
         (release_without_noise_and_hide_it, "0 r2d, noise", "are not centre + noise"),
         (forge(smaller_radius), "learning", "the feature norm is 1, not 0.2"),
@@ -288,6 +325,10 @@ def test_without_weights_certificates_are_still_derived_again(tmp_path: Path) ->
     findings = verify_folder(tmp_path / "run")
     assert all(finding.holds for finding in findings)
     assert any("weights were not kept" in finding.sentence for finding in findings)
+    invent_counts(tmp_path / "run")
+    assert failures(tmp_path / "run") == []
+    sample("1-r2d", false_positives=[0, 0])(tmp_path / "run")
+    assert [finding.what for finding in failures(tmp_path / "run")] == ["1 r2d, Monte-Carlo audit"]
 
 
 def test_secret_noise_leaves_no_un_noised_model_behind(tmp_path: Path) -> None:
@@ -296,7 +337,10 @@ def test_secret_noise_leaves_no_un_noised_model_behind(tmp_path: Path) -> None:
     run_through(scenario, tmp_path / "run")
     kept = sorted(str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*.safetensors"))
     assert kept == ["methods/0-r2d/released.safetensors"]
-    assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
+    findings = verify_folder(tmp_path / "run")
+    assert all(finding.holds for finding in findings)
+    assert any("the noise is a secret, so nothing was drawn again" in finding.sentence for finding in findings)
+    assert json.loads((tmp_path / "run/methods/0-r2d/audit.json").read_text())["monte_carlo"]["draws"] == 2000
     certificate = json.loads((tmp_path / "run/methods/0-r2d/certificate.json").read_text())
     assert not any("Simulation only" in sentence for sentence in certificate["assumptions"])
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]

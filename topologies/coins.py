@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     ACTIVATION = 14
     WALK = 15
     BATCH = 16
+    AUDIT = 20
 
 
 def coins(seed: int, purpose: Purpose, round: int = 0, node: int = 0) -> np.random.Generator:

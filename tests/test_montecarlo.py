@@ -1,0 +1,353 @@
+"""Monte-Carlo audits: below what is true, above what is wrong, for every view."""
+
+import json
+from dataclasses import dataclass, replace
+from math import log
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from learnings import DELTA, release_of, small_learning, views_of
+from runs import run_through
+from scipy.sparse import csr_array
+from scipy.stats import binomtest, norm
+
+import topologies
+from certificates import (
+    Audit,
+    CertificateError,
+    Claim,
+    MonteCarlo,
+    Release,
+    audit,
+    certify,
+    epsilon_of,
+    monte_carlo,
+    mu_of,
+    mu_of_view,
+    settled,
+    violation,
+)
+from certificates import montecarlo as module
+from certificates.distinguisher import distinguisher
+from certificates.montecarlo import DRAWS, default_draws, lower_bound
+from certificates.views import light_cone
+from clients.noise import draw
+from experiments.report import write_report
+from experiments.verify import verify_folder
+from topologies import Purpose
+
+LEARNING = small_learning()
+
+
+def certified(release, view, learning=LEARNING, delta=DELTA):
+    return certify(learning, release, Claim(view, delta))
+
+
+def sampler(seed, parameters, scale=1.0):
+    """The noise of a run's audit, or of one whose noise has another size than it says."""
+
+    def noise(node, first, rows):
+        return scale * draw(rows * parameters, seed, first, node, "seed", Purpose.AUDIT).reshape(rows, parameters)
+
+    return noise
+
+
+def at_the_limit(certificate, parameters=5):
+    """Centres [N, d] as far apart as the certificate allows, in some direction."""
+    towards = np.random.default_rng(3).standard_normal((4, parameters))
+    unit = towards / np.linalg.norm(towards, axis=1, keepdims=True)
+    return np.array(certificate.sensitivity)[:, None] * unit * (1 - 1e-12), np.zeros((4, parameters))
+
+
+def one_node(mu):
+    """A certificate and centres for which node 0 sees exactly μ."""
+    certificate = replace(certified(release_of(np.ones(4)), "node:0"), mu=mu, epsilon=epsilon_of(mu, DELTA))
+    centre = np.zeros((4, 1))
+    centre[0] = mu
+    return certificate, centre, np.zeros((4, 1))
+
+
+# -- the bound ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mu", [0.05, 0.27, 1.0, 4.0])
+@pytest.mark.parametrize("confidence", [0.6, 0.95])
+def test_the_bound_is_below_the_truth_as_often_as_it_says(mu, confidence):
+    certificate, centre, retrained = one_node(mu)
+    found = [
+        monte_carlo(certificate, LEARNING.mixing, centre, retrained, sampler(seed, 1), 300, confidence).epsilon_lower
+        for seed in range(150)
+    ]
+    over = sum(epsilon > certificate.epsilon for epsilon in found)
+    assert binomtest(over, len(found), 1 - confidence, "greater").pvalue > 1e-6
+    assert min(found) >= 0
+    if mu >= 1:
+        assert np.median(found) > certificate.epsilon / 2
+
+
+def test_half_the_noise_is_caught_and_all_of_it_is_not():
+    release = release_of(np.zeros(4))
+    caught, alarms = 0, 0
+    for placement, view in (("output", "node"), ("output", "joint"), ("rewind", "transcript:all")):
+        unit = replace(release, sigma=np.ones(4), placement=placement)
+        mu = mu_of_view(view, np.array(certified(unit, view).sensitivity), unit, LEARNING.mixing)
+        certificate = certified(replace(unit, sigma=np.full(4, mu / mu_of(1.0, DELTA))), view)
+        assert certificate.epsilon == pytest.approx(1.0)
+        centre, retrained = at_the_limit(certificate)
+        divergence = np.linalg.norm(centre - retrained, axis=1)
+        for seed in range(20):
+            wrong, right = (
+                monte_carlo(certificate, LEARNING.mixing, centre, retrained, sampler(seed, 5, scale))
+                for scale in (0.5, 1.0)
+            )
+            assert wrong.draws == right.draws == DRAWS
+            caught += not audit(certificate, LEARNING.mixing, divergence, wrong).holds
+            alarms += not audit(certificate, LEARNING.mixing, divergence, right).holds
+            # Nobody sees it without drawing: the distances are as they should be.
+            assert audit(certificate, LEARNING.mixing, divergence).holds
+            assert wrong.epsilon_lower < epsilon_of(2 * mu_of(1.0, DELTA), DELTA)
+    assert (caught, alarms) == (60, 0)
+
+
+def test_a_sampler_that_gives_no_noise_or_ever_the_same_is_caught():
+    certificate, centre, retrained = one_node(mu_of(1.0, DELTA))
+    for broken in (lambda node, first, rows: np.zeros((rows, 1)), lambda node, first, rows: np.full((rows, 1), 0.3)):
+        found = monte_carlo(certificate, LEARNING.mixing, centre, retrained, broken)
+        assert found.epsilon_lower > 1
+        assert found.true_positives == (1800, 1800)
+        assert found.false_positives == (0, 0)
+
+
+def test_noise_that_is_too_coarse_is_caught():
+    """Of the right size, but in steps of its standard deviation."""
+    certificate, centre, retrained = one_node(mu_of(1.0, DELTA))
+
+    def coarse(node, first, rows):
+        return np.round(sampler(0, 1)(node, first, rows))
+
+    assert monte_carlo(certificate, LEARNING.mixing, centre, retrained, coarse).epsilon_lower > 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_counts_become_bounds_as_clopper_and_pearson_have_it(data):
+    counted = data.draw(st.integers(20, 5000))
+    true, false = (data.draw(st.integers(0, counted)) for _ in range(2))
+    confidence, delta = data.draw(st.sampled_from([0.5, 0.95, 0.999])), data.draw(st.sampled_from([1e-9, 1e-5, 0.1]))
+    # One test takes two one-sided bounds: each at the level of one side of an interval of that confidence.
+    low = binomtest(true, counted).proportion_ci(confidence, "exact").low
+    high = binomtest(false, counted).proportion_ci(confidence, "exact").high
+    plain = [log(up / down) for up, down in ((low - delta, high), (1 - high - delta, 1 - low)) if up > 0 and down > 0]
+    mu = max(0.0, norm.ppf(low) - norm.ppf(high))
+    expected = max(0.0, *plain, epsilon_of(mu, delta), 0.0)
+    assert lower_bound((true,), (false,), counted, confidence, delta) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+# -- the views ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Drifting:
+    """Another mixing matrix in every round, with rows but not columns that sum to 1."""
+
+    seed: int
+    nodes: int
+
+    def matrix(self, round):
+        generator = np.random.default_rng([self.seed, round])
+        weights = generator.exponential(1, (self.nodes, self.nodes)) * (generator.uniform(0, 1, 2 * [self.nodes]) < 0.4)
+        weights += np.eye(self.nodes)
+        return csr_array(weights / weights.sum(axis=1, keepdims=True))
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 7), st.integers(0, 3), st.data())
+def test_the_distinguisher_of_every_view_is_the_best_there_is(seed, nodes, settle, data):
+    """Against the whole covariance: of what is seen, as a linear map A of all noised vectors together."""
+    generator = np.random.default_rng(seed)
+    mixing, view = Drifting(seed, nodes), data.draw(views_of(nodes))
+    placement = data.draw(st.sampled_from(["output", "rewind"]))
+    sigma = generator.uniform(0.1, 2, nodes)
+    averaged = view == "average" and placement == "output"
+    release = Release("r2d", 2, 1, placement, np.full(nodes, 0.7) if averaged else sigma, 0 if averaged else settle)
+    release = replace(release, averaged=averaged)
+    learning = small_learning(
+        mixing=mixing, rounds=3, samples=np.full(nodes, 20), deleted=np.eye(nodes, dtype=np.int64)[0]
+    )
+    certificate = certified(release, view, learning)
+    centre, retrained = generator.standard_normal((2, nodes, 3))
+    if averaged:
+        centre, retrained = (np.tile(theta.mean(axis=0), (nodes, 1)) for theta in (centre, retrained))
+    untouched = generator.uniform(0, 1, nodes) < (0 if averaged else 0.3)
+    centre[untouched] = retrained[untouched]
+    shift, found = centre - retrained, distinguisher(certificate, mixing, centre, retrained)
+    A = brute_force_view(view, release, mixing, shift)
+    covariance = A @ np.diag(release.sigma**2) @ A.T
+    solved = np.linalg.pinv(covariance) @ (A @ shift)
+    best = float(np.sqrt(np.sum((A @ shift) * solved)))
+    if best < 1e-9:
+        assert found is None
+        return
+    assert found.mu == pytest.approx(best, rel=1e-9)
+    assert sum(share**2 for share in found.shares) == pytest.approx(1)
+    z = generator.standard_normal((nodes, 3))
+    expected = np.sum(solved * (A @ (release.sigma[:, None] * z))) / best
+    projected = sum(s * found.towards(i) @ z[i] for i, s in zip(found.nodes, found.shares, strict=True))
+    assert projected == pytest.approx(expected, rel=1e-8, abs=1e-9)
+    # What the exact audit says is at least as much: it knows distances, not directions.
+    distance = np.linalg.norm(shift, axis=1)
+    assert found.mu <= mu_of_view(view, distance, release, mixing) * (1 + 1e-9)
+
+
+def brute_force_view(view, release, mixing, shift):
+    """A [k, N], what of the noised vectors the certificate takes the view to show."""
+    N = mixing.nodes
+    kind, _, which = view.partition(":")
+    if release.averaged:
+        return np.eye(N)[:1]
+    if kind == "transcript" and which != "all":
+        return np.eye(N)[light_cone(int(which), release.site, release.rounds_after_noise, mixing)]
+    if kind != "node" or release.placement == "rewind":
+        return np.eye(N)
+    P = settled(release, mixing).toarray()
+    if which:
+        return P[[int(which)]]
+    return P[[int(np.argmax(P @ np.linalg.norm(shift, axis=1) / np.sqrt(P**2 @ release.sigma**2)))]]
+
+
+@pytest.mark.parametrize("settle", [0, 2])
+def test_the_worst_node_is_the_one_that_is_sampled(settle):
+    release = release_of([1.0, 1.0, 0.1, 1.0], settle=settle)
+    centre = np.diag([0.1, 0.2, 0.1, 0.05])
+    asked = [node for node, *_ in calls(certified(release, "node"), centre)]
+    assert (set(asked) == {2}) == (settle == 0)
+
+
+def calls(certificate, centre, **settings_):
+    """What the sampler is asked for."""
+    asked = []
+
+    def noise(node, first, rows):
+        asked.append((node, first, rows))
+        return np.ones((rows, centre.shape[1]))
+
+    monte_carlo(certificate, LEARNING.mixing, centre, np.zeros_like(centre), noise, **settings_)
+    return asked
+
+
+def test_only_the_noise_that_matters_is_drawn():
+    release = release_of(np.ones(4), placement="rewind", restored=9, descended=1)
+    centre = np.zeros((4, 2))
+    centre[[0, 1, 3]] = 1.0
+    assert {node for node, *_ in calls(certified(release, "transcript:0"), centre)} == {0, 1}
+    assert {node for node, *_ in calls(certified(release, "transcript:all"), centre)} == {0, 1, 3}
+
+
+def test_draws_come_in_blocks_that_memory_can_hold(monkeypatch):
+    release, centre = release_of(np.ones(4)), np.full((4, 3), 0.4)
+    certificate, table = certified(release, "joint"), np.random.default_rng(0).standard_normal((4, 500, 3))
+
+    def noise(node, first, rows):
+        return table[node, first : first + rows]
+
+    whole = monte_carlo(certificate, LEARNING.mixing, centre, 0 * centre, noise, 500)
+    monkeypatch.setattr(module, "_AT_ONCE", 100)
+    assert monte_carlo(certificate, LEARNING.mixing, centre, 0 * centre, noise, 500) == whole
+    asked = calls(certificate, centre, draws=500)
+    assert max(rows * 3 for *_, rows in asked) <= 100
+    assert [sum(rows for node, _, rows in asked if node == i) for i in range(4)] == [500] * 4
+
+
+def test_nothing_is_sampled_where_there_is_nothing_to_see():
+    centre, same = np.ones((4, 2)), np.ones((4, 2))
+    noised = certified(release_of(np.ones(4)), "joint")
+    assert monte_carlo(noised, LEARNING.mixing, centre, same, sampler(0, 2)) is None
+    assert monte_carlo(noised, LEARNING.mixing, centre, 0 * same, sampler(0, 2), draws=0) is None
+    bare = certified(release_of([1.0, 1.0, 0.0, 1.0]), "joint")
+    assert monte_carlo(bare, LEARNING.mixing, centre, 0 * same, sampler(0, 2)) is None
+    for view in ("node", "node:2", "joint", "transcript:all"):
+        nothing = certified(release_of(np.zeros(4)), view)
+        assert monte_carlo(nothing, LEARNING.mixing, centre, 0 * same, sampler(0, 2)) is None
+
+
+def test_by_default_no_more_is_drawn_than_takes_a_moment():
+    assert default_draws(10, 650) == DRAWS
+    assert 500 <= default_draws(20, 7850) < DRAWS
+    assert default_draws(539, 7840) == 0
+
+
+@pytest.mark.parametrize("settings_", [{"draws": 99}, {"draws": -1}, {"draws": 10**8}])
+def test_a_number_of_draws_without_a_meaning_is_refused(settings_):
+    with pytest.raises(CertificateError, match=r"takes 0 draws, or 100 to 10,000,000, not "):
+        calls(certified(release_of(np.ones(4)), "joint"), np.ones((4, 2)), **settings_)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, -1, 2, float("nan")])
+def test_a_confidence_without_a_meaning_is_refused(confidence):
+    with pytest.raises(CertificateError, match="confidence must lie strictly between 0 and 1"):
+        calls(certified(release_of(np.ones(4)), "joint"), np.ones((4, 2)), confidence=confidence)
+
+
+def test_an_audit_survives_its_record():
+    certificate, centre, retrained = one_node(1.0)
+    sampled = monte_carlo(certificate, LEARNING.mixing, centre, retrained, sampler(1, 1))
+    found = audit(certificate, LEARNING.mixing, np.zeros(4), sampled)
+    assert Audit.from_record(json.loads(json.dumps(found.to_record(), allow_nan=False))) == found
+    record = found.to_record()["monte_carlo"]
+    for damaged in ({**record, "more": 1}, {key: record[key] for key in list(record)[1:]}, [], 3):
+        with pytest.raises(CertificateError, match="record of the Monte-Carlo audit is damaged"):
+            MonteCarlo.from_record(damaged)
+
+
+def test_an_audit_draws_what_no_release_has_drawn():
+    released = draw(100, 1, 0, 0, "seed")
+    assert not np.any(np.isin(draw(100, 1, 0, 0, "seed", Purpose.AUDIT), released))
+    assert topologies.Purpose.AUDIT == 20
+
+
+@settings(deadline=None, max_examples=30)
+@given(*2 * [st.floats(-140, 140).map(lambda power: 10**power)])
+def test_no_size_of_centres_or_noise_ends_in_no_number(far, sigma):
+    certificate = certified(release_of(np.full(4, sigma)), "joint")
+    centre = np.full((4, 2), far)
+    found = monte_carlo(certificate, LEARNING.mixing, centre, 0 * centre, sampler(0, 2), 100)
+    assert found is None or np.isfinite(found.epsilon_lower)
+
+
+# -- in a run ----------------------------------------------------------------------------------------------------------
+
+SCENARIO = {
+    "data": {"source": "synthetic", "samples": 100, "dimensions": 3},
+    "partition": {"clients": 4},
+    "topology": "ring",
+    "learning": {"rounds": 10},
+    "deletion": {"samples": 2},
+    "unlearning": [{"method": "r2d", "rewind": 0.2, "bound": "instance", "view": "joint"}, {"method": "retrain"}],
+}
+
+
+def test_a_run_says_what_samples_of_its_noise_prove(tmp_path):
+    run = run_through(SCENARIO, tmp_path / "run", "audit.draws=5000", "audit.confidence=0.8")
+    (_, found), (_, none) = run.certified
+    assert (found.monte_carlo.draws, found.monte_carlo.confidence, none.monte_carlo) == (5000, 0.8, None)
+    assert 0 < found.monte_carlo.epsilon_lower < found.exact_epsilon < 1
+    assert [row["epsilon_lower"] for row in run.summary] == [found.monte_carlo.epsilon_lower, None]
+    page = write_report(tmp_path / "run").read_text("utf-8")
+    assert "samples of the noise alone prove at least" in page
+    assert "5,000 draws, 4,500 of them counted in each world; above " in page
+    assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
+    run_through(SCENARIO, tmp_path / "none", "audit.draws=0")
+    assert json.loads((tmp_path / "none/methods/0-r2d/audit.json").read_text())["monte_carlo"] is None
+    assert all(finding.holds for finding in verify_folder(tmp_path / "none"))
+
+
+def test_a_run_whose_noise_is_not_what_it_says_is_caught(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.auditing.draw", lambda size, *address: 0.1 * draw(size, *address))
+    ((certificate, found), _) = run_through(SCENARIO, tmp_path / "run").certified
+    assert not found.holds
+    assert found.exact_epsilon < 1 < found.monte_carlo.epsilon_lower
+    assert f"by samples of the noise at least {found.monte_carlo.epsilon_lower:.6g}" in violation(certificate, found)
+    failed = {finding.what for finding in verify_folder(tmp_path / "run") if not finding.holds}
+    assert {"0 r2d, audit", "0 r2d, Monte-Carlo audit"} <= failed
