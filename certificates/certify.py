@@ -7,11 +7,12 @@ from math import inf, isfinite, sqrt
 
 import numpy as np
 
+from certificates.allocation import noise_shape
 from certificates.errors import CertificateError
 from certificates.gaussian import check_epsilon, epsilon_of, mu_of, textbook_epsilon, textbook_sigma
 from certificates.records import Certificate, Claim, Learning, Release, Vector, parse_view
 from certificates.sensitivity import Sensitivity, least_noise, propagate, rounding_of_average, strongest_regime
-from certificates.views import mu_of_view, noise_shape, uncovered
+from certificates.views import mu_of_view, uncovered
 
 
 def sensitivity_at_noise(learning: Learning, release: Release, claim: Claim) -> Sensitivity:
@@ -234,6 +235,8 @@ def _assumptions(learning: Learning, release: Release, claim: Claim) -> tuple[st
     ]
     if release.placement == "output":
         said.append("What is released is covered; the messages of the unlearning rounds are not.")
+    elif parse_view(claim.view)[0] in ("node", "transcript"):
+        said.append("What a single peer receives and releases after the rewind is covered; what peers pool is not.")
     else:
         said.append("Every message and every model after the rewind is covered, colluding peers included.")
     if claim.bound == "instance":
