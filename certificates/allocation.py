@@ -1,16 +1,21 @@
 """How the noise is shared out over the nodes: as much as the claim needs, and no more in all."""
 
+from math import inf
+
 import numpy as np
-from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from certificates.cones import light_cone, light_cones
 from certificates.records import Mixing, Release, Vector, parse_view
 
 #: Above this many nodes the noise for the weakest view is that for the joint one: valid, and not the least.
-_LARGEST = 2_000
+_LARGEST = 3_000
 
 #: How far above the least Σσ² the noise for the weakest view may stay, relatively, and how long one tries.
-_GAP, _SWEEPS = 1e-3, 2_000
+_GAP, _SWEEPS = 1e-3, 1_000
+
+#: The logarithm of the smallest price, relative to the largest.
+_CHEAPEST = -300.0
 
 #: What is added to every sensitivity, as a share of the largest over N, so that none is lost beside it: it costs as
 #: small a share of σ.
@@ -52,39 +57,46 @@ def weakest_shape(sensitivity: Vector, release: Release, mixing: Mixing) -> Vect
     cones = light_cones(release.site, release.rounds_after_noise, mixing)
     if cones is None:
         return joint
-    holds = cones.within(reached).T.astype(np.float64)
+    holds = cones.within(reached).T
     if np.any(holds.all(axis=1)):
         return joint
-    e = sensitivity[reached]
-    solved = np.sqrt(_solved(holds, e))
-    if _total(solved, holds, e) >= _total(joint[reached], holds, e):
+    views, e = csr_array(holds[holds.any(axis=1)], dtype=np.float64), sensitivity[reached]
+    solved = np.sqrt(_solved(views, e))
+    if _total(solved, views, e) >= _total(joint[reached], views, e):
         return joint
     shape = np.zeros_like(sensitivity)
     shape[reached] = solved
     return shape
 
 
-def _solved(holds: NDArray[np.float64], e: Vector) -> Vector:
-    """σ² [n], up to a factor, that minimises Σσ_i² under Σ_i holds_vi·(e_i/σ_i)² ≤ 1 for every view v, to `_GAP`.
+def _solved(views: csr_array, e: Vector) -> Vector:
+    """σ² [n], up to a factor, that minimises Σσ_i² under Σ_i views_vi·(e_i/σ_i)² ≤ 1 for every view v, to `_GAP`.
 
-    With a price π_v on every view, Σπ_v = 1, and p = holdsᵀπ, the best for these prices is σ_i² ∝ e_i·√p_i, and the
+    With a price π_v on every view, Σπ_v = 1, and p = viewsᵀπ, the best for these prices is σ_i² ∝ e_i·√p_i, and the
     least total is the square of max_π Σ_i e_i·√p_i, which is concave. With h_v the share of μ² that view v takes, the
     step π ← π∘h² does not decrease it (√ is concave: Jensen, with weights π_v/p_i), and (max_v h_v) − 1 is the duality
-    gap, relative to the least total.
+    gap, relative to the least total. Steps are lengthened by Nesterov's momentum, on ln π, until one decreases it.
     """
-    e = e + _FLOOR / len(e)
-    price = np.full(len(holds), 1 / len(holds))
+    e, holders = e + _FLOOR / len(e), views.T.tocsr()
+    log_price = stepped = np.zeros(views.shape[0])
+    value, momentum, least, best = -1.0, 0, inf, e
     for _ in range(_SWEEPS):
+        log_price = np.maximum(log_price - log_price.max(), _CHEAPEST)
+        price = np.exp(log_price)
         # At the best prices √p_i ≥ e_i/Σe; rounding must not make it 0 on the way.
-        root = np.maximum(np.sqrt(price @ holds), e / e.sum())
-        taken = holds @ (e / root) / (e @ root)
-        if taken.max() <= 1 + _GAP:
+        root = np.maximum(np.sqrt(holders @ (price / price.sum())), e / e.sum())
+        before, value = value, float(e @ root)
+        taken = views @ (e / root) / value
+        if taken.max() < least:
+            least, best = float(taken.max()), e * root
+        if least <= 1 + _GAP:
             break
-        price *= taken**2
-        price /= price.sum()
-    return np.asarray(e * root)
+        momentum = momentum + 1 if value >= before else 0
+        last, stepped = stepped, log_price + 2 * np.log(taken)
+        log_price = stepped + momentum / (momentum + 3) * (stepped - last)
+    return best
 
 
-def _total(sigma: Vector, holds: NDArray[np.float64], e: Vector) -> float:
+def _total(sigma: Vector, views: csr_array, e: Vector) -> float:
     """Σσ_i² after scaling to μ = 1 for the weakest view."""
-    return float((sigma**2).sum() * (holds @ (e / sigma) ** 2).max())
+    return float((sigma**2).sum() * (views @ (e / sigma) ** 2).max())

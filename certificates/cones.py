@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, eye_array
+from scipy.sparse import csr_array
 
 from certificates.records import Mixing, Vector
 
@@ -16,10 +16,7 @@ from certificates.records import Mixing, Vector
 _LARGEST = 20_000
 
 #: How many words of 64 nodes each are carried over links before one gives up: some seconds.
-_MOST_WORDS = 2_000_000_000
-
-#: How many of them are copied at once.
-_AT_ONCE = 1 << 24
+_MOST_WORDS = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -98,11 +95,10 @@ def _full(nodes: int) -> NDArray[np.uint64]:
 
 
 def _before(W: csr_array, bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The light cones of one round more: who is in a cone brings in whom it hears with matrix W, and stays."""
-    heard = csr_array((W != 0) + eye_array(W.shape[0], dtype=bool, format="csr")).tocsc()
-    wider = np.empty_like(bits)
-    step = max(1, _AT_ONCE // heard.nnz)
-    for word in range(0, bits.shape[1], step):
-        part = np.ascontiguousarray(bits[:, word : word + step])
-        wider[:, word : word + step] = np.bitwise_or.reduceat(part[heard.indices], heard.indptr[:-1], axis=0)
+    """The light cones of one round more: who is in a cone brings in whom it hears with matrix W."""
+    hearers = csr_array(W != 0).tocsc()
+    wider, degree = bits.copy(), np.diff(hearers.indptr)
+    for k in range(int(degree.max(initial=0))):
+        rows = np.flatnonzero(degree > k)
+        wider[rows] |= bits[hearers.indices[hearers.indptr[rows] + k]]
     return wider
