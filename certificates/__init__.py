@@ -8,6 +8,7 @@ from certificates.audit import Audit, audit, violation
 from certificates.certify import calibrate, certify, claimed_epsilon, least_depth, scaled_noise
 from certificates.constants import REGIMES, Constant, Constants, Regime, derive
 from certificates.errors import CertificateError
+from certificates.forecast import Spectrum, excess_loss, noise_left
 from certificates.gaussian import (
     check_delta,
     check_epsilon,
@@ -58,6 +59,7 @@ __all__ = [
     "Regime",
     "Release",
     "Sensitivity",
+    "Spectrum",
     "audit",
     "calibrate",
     "certify",
@@ -67,11 +69,13 @@ __all__ = [
     "delta_of",
     "derive",
     "epsilon_of",
+    "excess_loss",
     "forget_digest",
     "least_depth",
     "local_growth",
     "mu_of",
     "mu_of_view",
+    "noise_left",
     "parse_view",
     "propagate",
     "scaled_noise",
