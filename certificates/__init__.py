@@ -9,6 +9,7 @@ from certificates.certify import calibrate, certify, claimed_epsilon, least_dept
 from certificates.composition import Together, compose, covers, together
 from certificates.constants import REGIMES, Constant, Constants, Regime, derive
 from certificates.errors import CertificateError
+from certificates.forecast import Spectrum, excess_loss, noise_left
 from certificates.gaussian import (
     check_delta,
     check_epsilon,
@@ -58,6 +59,7 @@ __all__ = [
     "Regime",
     "Release",
     "Sensitivity",
+    "Spectrum",
     "Together",
     "audit",
     "calibrate",
@@ -70,12 +72,14 @@ __all__ = [
     "delta_of",
     "derive",
     "epsilon_of",
+    "excess_loss",
     "forget_digest",
     "least_depth",
     "local_growth",
     "monte_carlo",
     "mu_of",
     "mu_of_view",
+    "noise_left",
     "parse_view",
     "propagate",
     "propagate_each",

@@ -7,13 +7,14 @@ from math import inf, isfinite, sqrt
 
 import numpy as np
 
+from certificates.allocation import noise_shape
 from certificates.errors import CertificateError
 from certificates.gaussian import check_epsilon, epsilon_of, mu_of, textbook_epsilon, textbook_sigma
 from certificates.local_steps import strongest_regime
 from certificates.records import Certificate, Claim, Learning, Release, Vector, parse_view
 from certificates.rounding import least_noise, rounding_of_average
 from certificates.sensitivity import Sensitivity, propagate
-from certificates.views import mu_of_view, noise_shape, uncovered
+from certificates.views import mu_of_view, uncovered
 
 #: How far a column of a mixing matrix may be from summing to 1.
 _BALANCE = 1e-9
@@ -264,6 +265,8 @@ def _assumptions(learning: Learning, release: Release, claim: Claim) -> tuple[st
     ]
     if release.placement == "output":
         said.append("What is released is covered; the messages of the unlearning rounds are not.")
+    elif parse_view(claim.view)[0] in ("node", "transcript"):
+        said.append("What a single peer receives and releases after the rewind is covered; what peers pool is not.")
     else:
         said.append("Every message and every model after the rewind is covered, colluding peers included.")
     if claim.bound == "instance":

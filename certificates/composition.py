@@ -75,8 +75,9 @@ def covers(certificate: Certificate, view: str) -> bool:
     """Whether the certificate's μ holds for this view, too, because its own view shows at least as much.
 
     What follows a noised checkpoint is post-processing of it, so that with placement rewind every view of all nodes
-    stands for the whole transcript. What node v releases is made of what it received (`transcript:v`). Where only the
-    average carries noise, nothing else is covered. A descent from the start has not seen the forget set, whoever looks.
+    stands for the whole transcript, and what node v releases shows as much as what it received (`transcript:v`). Where
+    only the average carries noise, nothing else is covered. A descent from the start has not seen the forget set,
+    whoever looks.
     """
     own, asked = certificate.view, parse_view(view)[0]
     if own == view or certificate.restored == 0:
@@ -84,8 +85,10 @@ def covers(certificate: Certificate, view: str) -> bool:
     if certificate.averaged:
         return False
     kind, node = parse_view(own)
-    if kind == "transcript" and node is not None:
-        return view == f"node:{node}"
+    if kind == "transcript" or (kind == "node" and certificate.placement == "rewind"):
+        # Of one peer, or of any single one.
+        received = asked == "node" or (asked == "transcript" and certificate.placement == "rewind")
+        return received and node in (None, parse_view(view)[1])
     if certificate.placement == "rewind" or kind == "transcript:all":
         return True
     if kind == "node":

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certificates.records import Certificate, Mixing, Release, Vector, parse_view
-from certificates.views import light_cone, node_views
+from certificates.views import node_views, seen_by
 
 Parameters = NDArray[np.floating[Any]]
 
@@ -47,14 +47,12 @@ def distinguisher(
 
     if release.averaged:
         return _of_one(np.eye(1, mixing.nodes)[0], release.sigma, apart)
+    distance = np.array([np.linalg.norm(apart(i)) for i in range(mixing.nodes)])
     if release.placement == "output" and kind == "node":
         if node is None:
-            distance = np.array([np.linalg.norm(apart(i)) for i in range(mixing.nodes)])
             node = int(np.argmax(node_views(distance, release, mixing)))
         return _of_one(_settling(node, release, mixing), release.sigma, apart)
-    seen = np.ones(mixing.nodes, dtype=bool)
-    if kind == "transcript" and node is not None:
-        seen = light_cone(node, release.site, release.rounds_after_noise, mixing)
+    seen = seen_by(certificate.view, distance, release, mixing)
     return _of_all(np.flatnonzero(seen), release.sigma, apart)
 
 

@@ -24,7 +24,7 @@ Placement = Literal["output", "rewind"]
 Allocation = Literal["uniform", "optimal"]
 NoiseSource = Literal["seed", "os"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-VIEWS = ("node", "node:v", "joint", "average", "transcript:v", "transcript:all")
+VIEWS = ("node", "node:v", "joint", "average", "transcript", "transcript:v", "transcript:all")
 
 Vector = NDArray[np.float64]
 
@@ -346,7 +346,7 @@ def parse_view(view: str, nodes: int | None = None) -> tuple[str, int | None]:
         CertificateError: for a view that does not exist, or a node outside the network.
     """
     kind, _, which = view.partition(":")
-    if view in ("node", "joint", "average", "transcript:all"):
+    if view in ("node", "joint", "average", "transcript", "transcript:all"):
         return view, None
     one = kind in ("node", "transcript") and which.isascii() and which.isdigit()
     if one and (nodes is None or int(which) < nodes):

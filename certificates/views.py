@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array
 
+from certificates.cones import light_cone, light_cones
 from certificates.records import Mixing, Release, Vector, parse_view
 
 #: Above this many nodes the settled noise of every node is bounded by the joint view instead of computed exactly.
@@ -19,13 +20,17 @@ def mu_of_view(view: str, distance: Vector, release: Release, mixing: Mixing) ->
     output, node:v          distance_v / σ_v; after `settle` gossip rounds P: Σ_j P_vj·distance_j / √(Σ_j P_vj²·σ_j²)
     output, joint           √(Σ_i (distance_i/σ_i)²)
     output, average         mean(distance) / σ, one noise vector on the average
-    transcript:v: √(Σ_i (distance_i/σ_i)²) over the nodes whose noised vector can have reached v (`light_cone`)
-    transcript:all, and every other view of placement rewind: the same over all nodes; what follows is post-processing
+    transcript:v            √(Σ_i (distance_i/σ_i)²) over the light cone of v (`light_cone`)
+    transcript:all          the same over all nodes
+    rewind, node:v          as transcript:v: the released model is post-processing of what has reached the node
+    rewind, joint, average  as transcript:all, likewise
 
-    `node` is the worst node. The caller answers for what the view cannot cover (see `uncovered`).
+    `node` and `transcript` are the worst node; with noise on the checkpoint, on a network too large to follow every
+    light cone (`light_cones`), the bound of transcript:all. The caller answers for what the view cannot cover (see
+    `uncovered`).
 
     Args:
-        view: node, node:v, joint, average, transcript:v or transcript:all.
+        view: node, node:v, joint, average, transcript, transcript:v or transcript:all.
         distance: [N] sensitivity (certificate) or measured divergence (audit) at the place of the noise.
         release: where the noise is and how large; `sigma` [N].
         mixing: the network, for the rounds that follow the noise.
@@ -39,26 +44,40 @@ def mu_of_view(view: str, distance: Vector, release: Release, mixing: Mixing) ->
     if release.placement == "output" and kind == "node":
         every = node_views(distance, release, mixing)
         return float(every.max()) if node is None else float(every[node])
-    if kind == "transcript" and node is not None:
-        seen = light_cone(node, release.site, release.rounds_after_noise, mixing)
-        return _together(distance[seen], release.sigma[seen])
-    return _together(distance, release.sigma)
+    seen = seen_by(view, distance, release, mixing)
+    return _together(distance[seen], release.sigma[seen])
 
 
-def light_cone(node: int, first: int, rounds: int, mixing: Mixing) -> NDArray[np.bool_]:
-    """[N], whose vector at the start of round `first` something that the node has after so many rounds may depend on.
+def seen_by(view: str, distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
+    """[N], whose noised vectors what a view shows is made of, unless it is one released model under its own noise.
 
-    Everything that the node has received on the way, and its own vector, count. Nothing travels faster than one hop of
-    the realised graphs in a round.
+    Args:
+        view: as for `mu_of_view`.
+        distance: [N], by which the worst node is found.
+        release: what was done.
+        mixing: the network.
     """
-    seen = np.zeros(mixing.nodes, dtype=bool)
-    seen[node] = True
-    for t in reversed(range(first, first + rounds)):
-        if seen.all():
-            break
-        heard = mixing.matrix(t)[np.flatnonzero(seen)]
-        seen[heard.indices[heard.data != 0]] = True
-    return seen
+    kind, node = parse_view(view, mixing.nodes)
+    if kind not in ("node", "transcript"):
+        return np.ones(mixing.nodes, dtype=bool)
+    return _weakest(distance, release, mixing) if node is None else _cone(node, release, mixing)
+
+
+def _cone(node: int, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
+    """[N], whose noised vector can have reached this node."""
+    return light_cone(node, release.site, release.rounds_after_noise, mixing)
+
+
+def _weakest(distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
+    """[N], the light cone over which the noise hides the least; every node where that cannot be told."""
+    ratios = np.array([_ratio(float(e), float(s)) for e, s in zip(distance, release.sigma, strict=True)])
+    largest = float(ratios.max())
+    if not 0 < largest < inf:
+        return np.ones(mixing.nodes, dtype=bool)
+    cones = light_cones(release.site, release.rounds_after_noise, mixing)
+    if cones is None:
+        return np.ones(mixing.nodes, dtype=bool)
+    return _cone(int(np.argmax(cones.sums((ratios / largest) ** 2))), release, mixing)
 
 
 def uncovered(view: str, start: Callable[[], Vector], release: Release, mixing: Mixing) -> str | None:
@@ -115,22 +134,3 @@ def _ratio(distance: float, sigma: float) -> float:
     if distance == 0:
         return 0.0
     return distance / sigma if sigma > 0 else inf
-
-
-def noise_shape(view: str, allocation: str, sensitivity: Vector, release: Release, mixing: Mixing) -> Vector:
-    """[N], the noise of each node up to a common factor.
-
-    `uniform`: the same everywhere. `optimal`: for one node's view as much as that node needs, σ_i ∝ e_i; for joint
-    views σ_i ∝ √e_i, which minimises Σσ_i² under Σ(e_i/σ_i)² = μ² (Lagrange: e_i²/σ_i³ ∝ σ_i). Nodes that cannot
-    differ get none, and for the view transcript:v those from which nothing can have reached v.
-    """
-    if allocation == "uniform" or release.averaged or not np.any(sensitivity > 0):
-        return np.ones_like(sensitivity)
-    kind, node = parse_view(view, mixing.nodes)
-    if kind == "transcript" and node is not None:
-        seen = light_cone(node, release.site, release.rounds_after_noise, mixing)
-        if np.any(sensitivity[seen] > 0):
-            sensitivity = np.where(seen, sensitivity, 0.0)
-    alone = release.placement == "output" and kind == "node"
-    relative: Vector = sensitivity / sensitivity.max()
-    return relative if alone else np.sqrt(relative)

@@ -26,9 +26,10 @@ def against(view: str) -> str:
         "node": f"whoever sees the released model of node {node}" if node else "whoever sees any one released model",
         "joint": "whoever sees all released models together",
         "average": "whoever sees the released network average",
-        "transcript": "all peers together, with every message of the unlearning"
-        if node == "all"
-        else f"node {node}, with every message that it received during the unlearning",
+        "transcript": {
+            "": "any one peer, with every message that it received during the unlearning",
+            "all": "all peers together, with every message of the unlearning",
+        }.get(node, f"node {node}, with every message that it received during the unlearning"),
     }.get(kind, f"the view {view}")
 
 

@@ -66,7 +66,7 @@ def learnings(draw, largest=8, measured=True):
 
 def views_of(nodes):
     return st.one_of(
-        st.sampled_from(["node", "joint", "average", "transcript:all"]),
+        st.sampled_from(["node", "joint", "average", "transcript", "transcript:all"]),
         st.integers(0, nodes - 1).map(lambda node: f"node:{node}"),
         st.integers(0, nodes - 1).map(lambda node: f"transcript:{node}"),
     )

@@ -52,9 +52,8 @@ def test_noise_for_an_epsilon_is_certified_at_that_epsilon(request_, epsilon):
         assert not sigma.any()
         assert certificate.epsilon == 0.0
         return
-    kind, node = parse_view(claim.view)
     # One node's view may hold nothing that the deletion has reached.
-    blind = node is not None and (kind == "transcript" or release.placement == "output")
+    blind = parse_view(claim.view)[1] is not None
     assert certificate.reason is None
     assert certificate.epsilon <= epsilon
     if not (blind and mu_of_view(claim.view, seen, replace(release, sigma=np.ones(len(seen))), learning.mixing) == 0):
@@ -194,3 +193,7 @@ def test_what_is_assumed_is_said():
     assert said.mu == pytest.approx(max(said.sensitivity))
     assert epsilon_of(said.mu, DELTA) == said.epsilon
     assert mu_of(said.epsilon, DELTA) == pytest.approx(said.mu)
+    pooled = "Every message and every model after the rewind is covered, colluding peers included."
+    for view, covered in (("transcript:all", True), ("joint", True), ("transcript", False), ("node:1", False)):
+        early = certify(learning, release_of(np.ones(4), placement="rewind"), Claim(view, DELTA))
+        assert (pooled in early.assumptions) == covered

@@ -155,6 +155,9 @@ class Drifting:
     seed: int
     nodes: int
 
+    def awake(self, round):
+        return None
+
     def matrix(self, round):
         generator = np.random.default_rng([self.seed, round])
         weights = generator.exponential(1, (self.nodes, self.nodes)) * (generator.uniform(0, 1, 2 * [self.nodes]) < 0.4)
@@ -207,9 +210,13 @@ def brute_force_view(view, release, mixing, shift):
     kind, _, which = view.partition(":")
     if release.averaged:
         return np.eye(N)[:1]
-    if kind == "transcript" and which != "all":
+    if view in ("node", "transcript") and (view == "transcript" or release.placement == "rewind"):
+        ratios = (np.linalg.norm(shift, axis=1) / release.sigma) ** 2
+        cones = [light_cone(v, release.site, release.rounds_after_noise, mixing) for v in range(N)]
+        return np.eye(N)[max(cones, key=lambda cone: ratios[cone].sum())]
+    if which.isdigit() and (kind == "transcript" or release.placement == "rewind"):
         return np.eye(N)[light_cone(int(which), release.site, release.rounds_after_noise, mixing)]
-    if kind != "node" or release.placement == "rewind":
+    if kind != "node":
         return np.eye(N)
     P = settled(release, mixing).toarray()
     if which:

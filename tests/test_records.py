@@ -57,12 +57,12 @@ def test_a_release_that_cannot_be_is_refused(changes, sentence):
 
 
 @pytest.mark.parametrize(
-    "view", ["", "nodes", "node:", "node:-1", "node:x", "node:1.0", "transcript", "all", "joint:1"]
+    "view", ["", "nodes", "node:", "node:-1", "node:x", "node:1.0", "transcript:", "transcripts", "all", "joint:1"]
 )
 def test_a_view_that_does_not_exist_is_refused(view):
     with pytest.raises(
         CertificateError,
-        match=r"unknown view .*it is one of: node, node:v, joint, average, transcript:v, transcript:all",
+        match=r"unknown view .*it is one of: node, node:v, joint, average, transcript, transcript:v, transcript:all",
     ):
         Claim(view, DELTA)
 

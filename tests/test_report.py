@@ -13,6 +13,7 @@ from runs import run_through
 from experiments.folder import FolderError, read_folder, state
 from experiments.report import write_report
 from experiments.report_svg import plain
+from experiments.report_words import against
 from experiments.table import COLUMNS
 
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -142,6 +143,13 @@ def test_the_reason_for_no_epsilon_is_given(finished: Path, text: str) -> None:
     page = _Page(text)
     reason = read_folder(finished).methods[4].certificate["reason"]
     assert f"Nothing can be claimed against whoever sees any one released model: {reason}." in page.text
+
+
+def test_every_transcript_has_words_of_its_own() -> None:
+    received = "with every message that it received during the unlearning"
+    assert against("transcript") == f"any one peer, {received}"
+    assert against("transcript:7") == f"node 7, {received}"
+    assert against("transcript:all") == "all peers together, with every message of the unlearning"
 
 
 def test_the_colours_follow_the_theme(text: str) -> None:

@@ -25,10 +25,10 @@ class R2D(NoisyDescent):
         delta: δ.
         bound: `worst-case` from the constants, `instance` from measured disturbances, `published` as in the paper.
         regime: the curvature to assume; by default the strongest that the model proves.
-        view: who sees what: node, node:v, joint, average, transcript:v or transcript:all.
+        view: who sees what: node, node:v, joint, average, transcript, transcript:v or transcript:all.
         placement: noise on the result (`output`) or on the checkpoint before the descent (`rewind`).
         allocation: the same noise everywhere (`uniform`), or more where more can differ (`optimal`): the least in all
-            for joint views, σ_i ∝ e_i for single nodes.
+            for joint views and for single peers, σ_i ∝ e_i for single models with noise on the result.
         settle: gossip-only rounds at the end.
         noise_source: `seed` for studies, `os` for a release.
 

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from certificates import Constant, Constants, derive
+from certificates import Constant, Constants, Spectrum, derive
 from clients.models.linear import check_settings, radius_with_bias, with_bias
 from clients.models.model import Model
 
@@ -56,6 +56,15 @@ class Logistic(Model):
     def constants(self, radius: Constant) -> Constants:
         """Derived from R alone."""
         return derive("logistic", radius_with_bias(radius, self.bias), self.l2)
+
+    def curvature(self, second_moment: NDArray[np.float64]) -> Spectrum:
+        """Of (I − 11ᵀ/C)/C ⊗ Σ_k weight_k·x_k·x_kᵀ + l2·I, the Hessian at θ = 0, where every class has probability 1/C.
+
+        Every eigenvalue of the second moment, over C and plus l2, C − 1 times; and l2, where all classes move alike.
+        """
+        C, q = self.outputs, self.inputs
+        spread = np.maximum(np.linalg.eigvalsh(second_moment), 0.0) / C
+        return Spectrum(np.append(spread, 0.0) + self.l2, np.append(np.full(q, C - 1.0), q))
 
     def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Σ_k weight_k·(p_k − e_{y_k})·x_kᵀ + l2·θ."""

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from certificates import Constant, Constants
+from certificates import Constant, Constants, Spectrum
 
 
 class ModelError(ValueError):
@@ -60,6 +60,13 @@ class Model(ABC):
     @abstractmethod
     def constants(self, radius: Constant) -> Constants:
         """G, L and curvature of the local objective for features of norm at most `radius`."""
+
+    def curvature(self, second_moment: NDArray[np.float64]) -> Spectrum | None:
+        """The eigenvalues of the objective's Hessian at θ⁰ for designs with this Σ_k weight_k·x_k·x_kᵀ [q, q].
+
+        None where the model does not know them, or where they say nothing of what comes later.
+        """
+        return None
 
     def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """∇f [b, d] at θ [b, d] for designs x [b, n, q], targets y [b, n] and weights [b, n].
