@@ -6,7 +6,7 @@ constants and mixing matrices. Whatever is not understood is refused with an err
 
 from certificates.audit import Audit, audit, violation
 from certificates.certify import calibrate, certify, claimed_epsilon, least_depth, scaled_noise
-from certificates.constants import REGIMES, Constant, Constants, Regime, derive
+from certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
 from certificates.errors import CertificateError
 from certificates.gaussian import (
     check_delta,
@@ -75,6 +75,7 @@ __all__ = [
     "parse_view",
     "propagate",
     "scaled_noise",
+    "settings_of",
     "settled",
     "strongest_regime",
     "textbook_epsilon",

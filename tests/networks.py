@@ -12,7 +12,7 @@ import topologies
 from certificates import Constant, Learning
 from clients.block import make_block
 from clients.crew import Crew
-from clients.models import Logistic, Model, Sigmoid
+from clients.models import MODELS
 from clients.steps import Exchange
 from simulator.engine import Task, execute
 from simulator.local import Local
@@ -56,7 +56,7 @@ class Network:
         x, y = self.rows(rng)
         ends = np.cumsum(self.sizes)
         shards = [np.arange(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
-        model: Model = {"logistic": Logistic, "sigmoid": Sigmoid}[self.model](5, 3, l2=self.l2)
+        model = MODELS[self.model](5, 3, l2=self.l2)
         constants = model.constants(Constant(1.0, "proven"))
         full = make_block(
             model,
@@ -116,7 +116,7 @@ def networks(draw: st.DrawFn, **fixed: object) -> Network:
         "nodes": nodes,
         "mixing": draw(st.sampled_from(rules)),
         "order": draw(st.sampled_from(["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"])),
-        "model": draw(st.sampled_from(["logistic", "sigmoid"])),
+        "model": draw(st.sampled_from(list(MODELS))),
         "l2": draw(st.sampled_from([0.0, 1e-4, 0.1, 1.0])),
         "step": draw(st.sampled_from([0.1, 0.5, 1.0, 1.9, 2.5])),
         "local_steps": draw(st.integers(1, 3)),
