@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from learnings import SETTINGS
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -56,7 +57,7 @@ class Network:
         x, y = self.rows(rng)
         ends = np.cumsum(self.sizes)
         shards = [np.arange(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
-        model = MODELS[self.model](5, 3, l2=self.l2)
+        model = MODELS[self.model](5, 3, l2=self.l2, **SETTINGS[self.model])
         constants = model.constants(Constant(1.0, "proven"))
         full = make_block(
             model,
