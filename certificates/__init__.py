@@ -7,7 +7,7 @@ constants and mixing matrices. Whatever is not understood is refused with an err
 from certificates.audit import Audit, audit, violation
 from certificates.certify import calibrate, certify, claimed_epsilon, least_depth, scaled_noise
 from certificates.composition import Together, compose, covers, together
-from certificates.constants import REGIMES, Constant, Constants, Regime, derive
+from certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
 from certificates.errors import CertificateError
 from certificates.forecast import Spectrum, excess_loss, noise_left
 from certificates.gaussian import (
@@ -84,6 +84,7 @@ __all__ = [
     "propagate",
     "propagate_each",
     "scaled_noise",
+    "settings_of",
     "settled",
     "strongest_regime",
     "textbook_epsilon",

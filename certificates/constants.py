@@ -4,8 +4,9 @@ A certificate is worth what its constants are worth, so every constant carries i
 follow from an enforced feature norm are derived here, where the verifier can derive them again.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import isfinite, sqrt
 from typing import Any, Literal, get_args
 
@@ -44,6 +45,7 @@ class Constants:
         L: smoothness of f_i, l2 included.
         l2: the regularisation weight.
         strong_convexity: the smallest curvature of f_i; negative for a weakly convex objective (−ρ).
+        settings: what else the constants follow from, by the name that the model gives it.
     """
 
     model: str
@@ -52,6 +54,7 @@ class Constants:
     L: Constant
     l2: Constant
     strong_convexity: Constant
+    settings: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no objective can have."""
@@ -88,8 +91,9 @@ class Constants:
         return 0.0 if regime == "convex" else self.strong_convexity.value
 
     def to_record(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return asdict(self)
+        """Plain JSON; settings only where there are any."""
+        record = asdict(self)
+        return record if self.settings else {name: value for name, value in record.items() if name != "settings"}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Constants":
@@ -102,12 +106,13 @@ class Constants:
             names = ("radius", "G", "L", "l2", "strong_convexity")
             numbers = {name: Constant(float(record[name]["value"]), record[name]["provenance"]) for name in names}
             model = str(record["model"])
-        except (KeyError, TypeError, ValueError) as problem:
+            settings = {str(name): float(value) for name, value in record.get("settings", {}).items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
             raise CertificateError(f"the record of the constants is damaged: {problem!r}") from None
         for name, constant in numbers.items():
             if constant.provenance not in get_args(Provenance):
                 raise CertificateError(f"unknown provenance {constant.provenance!r} of the constant {name}")
-        return cls(model=model, **numbers)
+        return cls(model=model, **numbers, settings=settings)
 
 
 def multinomial_logistic(radius: Constant, l2: float) -> Constants:
@@ -123,6 +128,46 @@ def multinomial_logistic(radius: Constant, l2: float) -> Constants:
         L=Constant(R**2 / 2 + l2, source),
         l2=Constant(l2, "proven"),
         strong_convexity=Constant(l2, "proven"),
+    )
+
+
+def huber_logistic(radius: Constant, l2: float, *, clip: float) -> Constants:
+    """Cross-entropy that goes on in a straight line where a sample is more than t = c/√2 wrong: G = c·R, c the clip.
+
+    With a = log Σ_{j≠y} e^{z_j} − z_y the cross-entropy is log(1 + e^a), and 1 − p_y its slope in a. The loss is φ(a),
+    φ(a) = log(1 + e^a) up to the slope t and its tangent from there on. φ is convex and nondecreasing and a is convex
+    in the scores z, so φ(a) is convex. Its gradient in z is that of the cross-entropy, p − e_y, times
+    min(1, t/(1 − p_y)): every sample's own gradient, clipped. Since ‖p − e_y‖² = (1 − p_y)² + Σ_{j≠y} p_j² is at most
+    2(1 − p_y)², its norm is at most √2·t = c.
+
+    The gradient is continuous. Where 1 − p_y = s < t its Jacobian is diag p − ppᵀ, whose rows have absolute sums
+    2p_j(1 − p_j) ≤ 2u(1 − u) with u = min(t, 1/2), because p_y = 1 − s and p_j ≤ s elsewhere (Gershgorin). Beyond, it
+    is t·(diag q − qqᵀ), q being p without y, rescaled to sum to 1: at most t/2 ≤ 2u(1 − u) for t ≤ 1/2, and at most
+    1/2 otherwise. Hence L = 2u(1 − u)·R² + l2, which is never more than R²/2 + l2.
+
+    Args:
+        radius: R.
+        l2: the regularisation weight.
+        clip: c, in (0, √2]; with √2 nothing is clipped.
+
+    Raises:
+        CertificateError: if the clip is out of range.
+
+    Source:
+        φ is Huber's device (1964, "Robust estimation of a location parameter"), applied to the logistic loss.
+    """
+    if not 0 < clip <= sqrt(2.0):
+        raise CertificateError(f"clip must lie in (0, √2], not {clip}")
+    R, source = radius.value, radius.provenance
+    u = min(clip / sqrt(2.0), 0.5)
+    return Constants(
+        model="huber-logistic",
+        radius=radius,
+        G=Constant(clip * R, source),
+        L=Constant(2 * u * (1 - u) * R**2 + l2, source),
+        l2=Constant(l2, "proven"),
+        strong_convexity=Constant(l2, "proven"),
+        settings={"clip": clip},
     )
 
 
@@ -143,19 +188,45 @@ def sigmoid_loss(radius: Constant, l2: float) -> Constants:
     )
 
 
-DERIVATIONS: dict[str, Callable[[Constant, float], Constants]] = {
+#: Called as `DERIVATIONS[model](radius, l2, **settings)`; keyword-only parameters are settings of the model.
+DERIVATIONS: dict[str, Callable[..., Constants]] = {
     "logistic": multinomial_logistic,
+    "huber-logistic": huber_logistic,
     "sigmoid": sigmoid_loss,
 }
 
 
-def derive(model: str, radius: Constant, l2: float) -> Constants:
-    """The constants that follow from the feature norm alone.
+def settings_of(model: str) -> tuple[str, ...]:
+    """The settings, besides l2, that a model's constants follow from.
 
     Raises:
         CertificateError: if no derivation is known for the model.
     """
+    parameters = inspect.signature(_derivation(model)).parameters.values()
+    return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
+
+
+def derive(model: str, radius: Constant, l2: float, **settings: float) -> Constants:
+    """The constants that follow from the feature norm and the model's settings alone.
+
+    Args:
+        model: its name.
+        radius: R, a bound on the Euclidean norm of every feature vector, bias included.
+        l2: the regularisation weight.
+        settings: those of `settings_of(model)`.
+
+    Raises:
+        CertificateError: if no derivation is known for the model, or these are not its settings.
+    """
+    needed = settings_of(model)
+    if set(settings) != set(needed):
+        takes, given = (", ".join(names) or "none" for names in (needed, settings))
+        raise CertificateError(f"the constants of {model} follow from these settings besides l2: {takes}; not {given}")
+    return _derivation(model)(radius, l2, **settings)
+
+
+def _derivation(model: str) -> Callable[..., Constants]:
     if model not in DERIVATIONS:
         known = ", ".join(DERIVATIONS)
         raise CertificateError(f"no constants are provable for the model {model!r}; they are for: {known}")
-    return DERIVATIONS[model](radius, l2)
+    return DERIVATIONS[model]

@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from certificates import Audit, Certificate, Learning, certify, derive, forget_digest, worst_case_disturbance
+from certificates import (
+    Audit,
+    Certificate,
+    Learning,
+    certify,
+    derive,
+    forget_digest,
+    settings_of,
+    worst_case_disturbance,
+)
 from certificates.local_steps import changed
 from experiments.folder import MethodRecords, RunFolder, read_folder
 from experiments.verify_records import (
@@ -80,7 +89,12 @@ def _learning_sentence(folder: RunFolder) -> str:
     constants = learning.constants
     demand(constants.model == scenario["model"]["kind"], f"the constants are those of another model, {constants.model}")
     l2 = float(scenario["model"]["l2"])
-    again = derive(constants.model, constants.radius, l2)
+    settings = {name: float(scenario["model"][name]) for name in settings_of(constants.model)}
+    again = derive(constants.model, constants.radius, l2, **settings)
+    demand(
+        constants.settings == again.settings,
+        f"the constants are those of the settings {dict(constants.settings)}, not of {settings}",
+    )
     for name in ("G", "L", "l2", "strong_convexity"):
         one, other = getattr(constants, name), getattr(again, name)
         alike = isclose(one.value, other.value, rel_tol=TOLERANCE, abs_tol=1e-15) and one.provenance == other.provenance

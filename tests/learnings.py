@@ -19,6 +19,9 @@ from certificates import (
 
 DELTA = 1e-5
 
+#: The models whose constants can be derived, with settings for them.
+SETTINGS: dict[str, dict[str, float]] = {"logistic": {}, "sigmoid": {}, "huber-logistic": {"clip": 0.3}}
+
 
 def network(seed, nodes, rule="metropolis-hastings"):
     """A connected random graph, its mixing matrix in every round."""
@@ -43,9 +46,8 @@ def learnings(draw, largest=8, measured=True):
     deleted = np.zeros(nodes, dtype=np.int64)
     for node in range(draw(st.integers(1, 2))):
         deleted[node] = draw(st.integers(1, int(samples[node])))
-    constants = derive(
-        draw(st.sampled_from(["logistic", "sigmoid"])), Constant(1.0, "enforced"), draw(st.sampled_from([0.0, 0.05]))
-    )
+    model, l2 = draw(st.sampled_from(list(SETTINGS))), draw(st.sampled_from([0.0, 0.05]))
+    constants = derive(model, Constant(1.0, "enforced"), l2, **SETTINGS[model])
     step_size = draw(st.floats(0.01, 1.5))
     kept = None
     if measured:

@@ -6,6 +6,7 @@ import networkx as nx
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from learnings import SETTINGS
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from certificates import Constant, Learning
 from certificates.records import Bound
 from clients.block import Habits, make_block
 from clients.crew import Crew
-from clients.models import Logistic, Model, Sigmoid
+from clients.models import MODELS
 from clients.sampling import SAMPLINGS, Realised
 from clients.steps import Exchange
 from simulator.engine import Task, execute
@@ -92,7 +93,7 @@ class Network:
         x, y = self.rows(rng)
         ends = np.cumsum(self.sizes)
         shards = [np.arange(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
-        model: Model = {"logistic": Logistic, "sigmoid": Sigmoid}[self.model](5, 3, l2=self.l2)
+        model = MODELS[self.model](5, 3, l2=self.l2, **SETTINGS[self.model])
         constants = model.constants(Constant(1.0, "proven"))
         graph = topologies.build(self.family, self.nodes, self.seed)
         left = self.deleting if self.departure == "leave" else ()
@@ -166,7 +167,7 @@ def networks(draw: st.DrawFn, **fixed: object) -> Network:
         "nodes": nodes,
         "mixing": draw(st.sampled_from(rules)),
         "order": draw(st.sampled_from(["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"])),
-        "model": draw(st.sampled_from(["logistic", "sigmoid"])),
+        "model": draw(st.sampled_from(list(MODELS))),
         "l2": draw(st.sampled_from([0.0, 1e-4, 0.1, 1.0])),
         "step": draw(st.sampled_from([0.1, 0.5, 1.0, 1.9, 2.5])),
         "local_steps": draw(st.integers(1, 3)),

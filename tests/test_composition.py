@@ -168,7 +168,12 @@ def test_a_view_covers_another_only_if_it_never_tells_less(own, other, placement
         ("node", "output", ["node", "node:1"], ["joint", "average", "transcript:1", "transcript:all"]),
         ("joint", "output", ["joint", "node", "node:3", "average"], ["transcript:3", "transcript:all"]),
         ("transcript:2", "rewind", ["transcript:2", "node:2"], ["node", "node:1", "transcript:1", "transcript:all"]),
-        ("node:1", "rewind", ["node:1", "transcript:1"], ["node", "joint", "average", "transcript:3", "transcript:all"]),
+        (
+            "node:1",
+            "rewind",
+            ["node:1", "transcript:1"],
+            ["node", "joint", "average", "transcript:3", "transcript:all"],
+        ),
         ("transcript", "rewind", ["transcript", "transcript:3", "node", "node:1"], ["joint", "transcript:all"]),
         ("joint", "rewind", ["node:1", "node", "joint", "average", "transcript:3", "transcript:all"], []),
         ("transcript:all", "rewind", ["node", "joint", "average", "transcript:3"], []),

@@ -6,9 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from learnings import SETTINGS
 
 from certificates import CertificateError, Constant, Constants, derive
-from clients.models import Logistic, Sigmoid
+from clients.models import HuberLogistic, Logistic, Sigmoid
 
 SLACK = 1e-9
 
@@ -53,7 +54,7 @@ def gradient_norms(model, theta, design, targets):
 def problems(draw):
     """A model, its data and a θ."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    kind = draw(st.sampled_from([Logistic, Sigmoid]))
+    kind = draw(st.sampled_from([Logistic, Sigmoid, HuberLogistic]))
     n, p, classes = draw(st.integers(1, 6)), draw(st.integers(1, 5)), draw(st.integers(2, 4))
     radius, bias, l2 = draw(st.floats(0.05, 5)), draw(st.sampled_from([0.0, 0.1, 0.7])), draw(st.sampled_from([0, 0.3]))
     model = kind(p, classes, l2=l2, bias=bias)
@@ -115,7 +116,7 @@ def test_the_sigmoid_constants_are_attained(radius, bias):
     assert min(lowest for lowest, _ in ends) == pytest.approx(constants.strong_convexity.value, rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", [Logistic, Sigmoid])
+@pytest.mark.parametrize("kind", [Logistic, Sigmoid, HuberLogistic])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_bias_stays_inside_the_radius_in_every_precision(kind, dtype):
     generator = torch.Generator().manual_seed(0)
@@ -135,17 +136,16 @@ def test_the_bias_of_features_of_another_norm():
 
 
 @pytest.mark.parametrize("provenance", ["proven", "enforced", "estimated", "declared"])
-@pytest.mark.parametrize("model", ["logistic", "sigmoid"])
+@pytest.mark.parametrize("model", list(SETTINGS))
 def test_constants_survive_their_record(model, provenance):
-    constants = derive(model, Constant(1.7, provenance), 1e-3)
+    constants = derive(model, Constant(1.7, provenance), 1e-3, **SETTINGS[model])
     assert Constants.from_record(json.loads(json.dumps(constants.to_record()))) == constants
     assert constants.conditional == (provenance in ("estimated", "declared"))
 
 
 def test_constants_are_derived_only_for_models_that_prove_them():
-    with pytest.raises(
-        CertificateError, match="no constants are provable for the model 'mlp'; they are for: logistic, sigmoid"
-    ):
+    known = "logistic, huber-logistic, sigmoid"
+    with pytest.raises(CertificateError, match=f"no constants are provable for the model 'mlp'; they are for: {known}"):
         derive("mlp", Constant(1.0, "enforced"), 0.0)
 
 
@@ -157,6 +157,8 @@ def test_constants_are_derived_only_for_models_that_prove_them():
         lambda record: record["L"].update(value="large"),
         lambda record: record.update(l2=3),
         lambda record: record["radius"].pop("provenance"),
+        lambda record: record.update(settings=3),
+        lambda record: record.update(settings={"clip": "tight"}),
     ],
 )
 def test_a_damaged_record_is_refused(damage):
@@ -178,12 +180,14 @@ def test_an_unknown_provenance_is_refused():
     [
         ("logistic", 0.1, ("nonconvex", "convex", "strongly-convex")),
         ("logistic", 0.0, ("nonconvex", "convex")),
+        ("huber-logistic", 0.1, ("nonconvex", "convex", "strongly-convex")),
+        ("huber-logistic", 0.0, ("nonconvex", "convex")),
         ("sigmoid", 0.01, ("nonconvex", "weakly-convex")),
         ("sigmoid", 0.2, ("nonconvex", "convex", "strongly-convex")),
     ],
 )
 def test_the_regimes_that_the_curvature_proves(model, l2, regimes):
-    constants = derive(model, Constant(1.0, "enforced"), l2)
+    constants = derive(model, Constant(1.0, "enforced"), l2, **SETTINGS[model])
     assert constants.regimes() == regimes
     lowest = [constants.lowest_curvature(regime) for regime in regimes]
     # The strongest comes last: what may be assumed of the Hessian only grows, and never beyond what is proven.

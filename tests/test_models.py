@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clients.models import MODELS, Logistic, Model, ModelError, Sigmoid
+from clients.models import MODELS, HuberLogistic, Logistic, Model, ModelError, Sigmoid
 
 
 @st.composite
@@ -113,7 +113,7 @@ def test_the_sides_of_the_sigmoid_model():
     assert Logistic(2, 5).targets(labels) is labels
 
 
-@pytest.mark.parametrize("kind", [Logistic, Sigmoid])
+@pytest.mark.parametrize("kind", [Logistic, Sigmoid, HuberLogistic])
 @pytest.mark.parametrize(
     ("bad", "sentence"),
     [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learnings import learnings
+from learnings import SETTINGS, learnings
 from networks import Network, further, learn_and_retrain, networks
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -68,7 +68,7 @@ def machine(
         step_size=eta,
         local_steps=E,
         order="adapt-then-combine",
-        constants=derive(model, Constant(1.0, "proven"), l2),
+        constants=derive(model, Constant(1.0, "proven"), l2, **SETTINGS[model]),
         samples=np.full(N, n),
         deleted=deleted,
     )
@@ -185,7 +185,7 @@ class Alike(Network):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("model", ["logistic", "sigmoid"])
+@pytest.mark.parametrize("model", list(SETTINGS))
 @pytest.mark.parametrize(
     ("nodes", "family", "mixing", "size", "step"),
     [
@@ -311,7 +311,7 @@ def test_what_cannot_be_certified_is_refused() -> None:
 
 
 @pytest.mark.parametrize("order", ["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"])
-@pytest.mark.parametrize("model", ["logistic", "sigmoid"])
+@pytest.mark.parametrize("model", list(SETTINGS))
 def test_absurd_step_sizes_are_refused_in_a_sentence(order: str, model: str) -> None:
     absurd = replace(
         machine(model, 0.1, n=10, m=1, eta=1e12, T=50, E=60),

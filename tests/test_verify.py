@@ -311,6 +311,18 @@ def test_what_is_changed_afterwards_is_caught(
     assert says in found[found_by]
 
 
+def test_the_clip_of_a_huberised_loss_is_that_of_the_scenario(tmp_path: Path) -> None:
+    folder, method = tmp_path / "run", {"method": "r2d", "rewind": 0.5}
+    model = {"kind": "huber-logistic", "clip": 0.4}
+    run_through(json.loads(json.dumps(SCENARIO)) | {"model": model, "unlearning": [method]}, folder)
+    assert failures(folder) == []
+    smaller = derive("huber-logistic", Constant(1.0, "proven"), 1e-4, clip=0.1).to_record()
+    edit(folder / "learning.json", lambda record: record.update(constants=smaller))
+    recertify(folder)
+    (found,) = failures(folder)
+    assert "those of the settings {'clip': 0.1}, not of {'clip': 0.4}" in found.sentence
+
+
 def test_a_damaged_or_unfinished_folder_is_refused(folder: Path) -> None:
     edit(folder / "record.json", lambda record: record.update(state="incomplete"))
     with pytest.raises(FolderError, match="is incomplete"):

@@ -1,0 +1,66 @@
+"""Multinomial logistic regression whose per-sample gradients are clipped, as the gradients of a convex loss."""
+
+from math import inf, log, sqrt
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from certificates import Constant, Constants, derive
+from clients.models.linear import radius_with_bias
+from clients.models.logistic import Logistic
+from clients.models.model import ModelError
+
+
+class HuberLogistic(Logistic):
+    """Logistic regression with clipped per-sample gradients, still (strongly) convex: constants proven, G as chosen.
+
+    Cross-entropy as long as the label's probability is at least 1 − t, t = clip/√2, and its tangent in the log-odds
+    beyond (Huber's device). A sample's gradient is that of the cross-entropy times min(1, t/(1 − p_y)); its norm is at
+    most G = clip·R. L = 2u(1 − u)·R² + l2 with u = min(t, 1/2). Proofs: `certificates.constants.huber_logistic`.
+
+    Args:
+        features: p, the number of features.
+        classes: C.
+        l2: weight of (l2/2)·‖θ‖².
+        bias: β, the constant feature; features are scaled by √(1−β²), so R = 1 stays 1. 0 means no bias.
+        clip: G/R, in (0, √2]; with √2 nothing is clipped.
+
+    Raises:
+        ModelError: if l2, bias or clip is out of range.
+    """
+
+    def __init__(self, features: int, classes: int, *, l2: float = 1e-4, bias: float = 0.1, clip: float = 0.9) -> None:
+        super().__init__(features, classes, l2=l2, bias=bias)
+        if not 0 < clip <= sqrt(2.0):
+            raise ModelError(f"model.clip must lie in (0, √2], not {clip}")
+        self.clip = clip
+        self._steepest = clip / sqrt(2.0)
+        self._bend = log(self._steepest / (1 - self._steepest)) if self._steepest < 1 else inf
+
+    def losses(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """φ(a) of every sample: a = log Σ_{j≠y} e^{z_j} − z_y, φ the softplus up to the slope t, then its tangent."""
+        scores, own = torch.bmm(x, self._matrix(theta).transpose(1, 2)), y.unsqueeze(2)
+        odds = scores.scatter(2, own, -inf).logsumexp(dim=2) - scores.gather(2, own).squeeze(2)
+        # Not softplus, whose derivative jumps at its threshold.
+        bent = -functional.logsigmoid(-odds.clamp(max=self._bend))
+        return bent + self._steepest * (odds - self._bend).clamp(min=0)
+
+    def constants(self, radius: Constant) -> Constants:
+        """Derived from R and the clip alone."""
+        return derive("huber-logistic", radius_with_bias(radius, self.bias), self.l2, clip=self.clip)
+
+    def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        """Σ_k weight_k·min(1, t/(1 − p_{k,y}))·(p_k − e_{y_k})·x_kᵀ + l2·θ.
+
+        1 − p_y is a sum over the other classes, never a difference, so that rounding is small beside the clip.
+        """
+        matrix, own = self._matrix(theta), y.unsqueeze(2)
+        residual = torch.bmm(x, matrix.transpose(1, 2))
+        residual.sub_(residual.amax(dim=2, keepdim=True)).exp_()
+        right = residual.gather(2, own)
+        residual.scatter_(2, own, 0.0)
+        wrong = residual.sum(dim=2, keepdim=True)
+        residual.scatter_(2, own, -wrong)
+        residual.mul_(weight.unsqueeze(2) / torch.maximum(right + wrong, wrong / self._steepest))
+        return torch.bmm(residual.transpose(1, 2), x).add_(matrix, alpha=self.l2).flatten(1)
