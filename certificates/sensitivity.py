@@ -131,32 +131,61 @@ def _columns(
     learning: Learning, deleted: NDArray[np.int64], disturbed: int, quiet: int, bound: Bound, regime: Regime
 ) -> Sensitivity:
     """The recursion, for each of k requests [N, k] a column."""
-    steps = LocalSteps(learning, regime, bound, deleted)
-    drifted = drift(learning, bound) if learning.before is not None and disturbed else None
-    N = learning.mixing.nodes
-    state = _State(np.zeros((2 * deleted.shape[1], N)).T, np.zeros(deleted.shape, dtype=bool))
-    checked: csr_array | None = None
-    for t, charge in enumerate(charges(learning, regime, disturbed + quiet)):
-        W = learning.mixing.matrix(t)
-        if W is not checked:
-            _check_matrix(W, N, t)
-            checked = W
-        seen = t < disturbed
-        felt = drifted(t) if seen and drifted is not None else None
-        state = _advance(learning.order, state, W, steps.disturbed(t) if seen else steps.quiet(t), felt, charge)
-    k = deleted.shape[1]
-    return Sensitivity(total=state.e[:, :k] + state.e[:, k:], rounding=state.e[:, k:])
+    recursion = Recursion(learning, deleted, disturbed + quiet, bound, regime)
+    state = recursion.go_on(recursion.start, range(disturbed), disturbed=True)
+    return recursion.go_on(state, range(disturbed, disturbed + quiet), disturbed=False).sensitivity
+
+
+class Recursion:
+    """The recursion, for each of k requests a column, that can be gone on with from any of its states.
+
+    Args:
+        learning: how the network learned.
+        deleted: [N, k], the samples that each request deletes at each node.
+        rounds: the most that there will be.
+        bound: `worst-case`, or `instance` from the ledger.
+        regime: which curvature to assume.
+    """
+
+    def __init__(
+        self, learning: Learning, deleted: NDArray[np.int64], rounds: int, bound: Bound, regime: Regime
+    ) -> None:
+        self._learning = learning
+        self._steps = LocalSteps(learning, regime, bound, deleted)
+        self._drifted = None if learning.before is None else drift(learning, bound)
+        self._charges = list(charges(learning, regime, rounds))
+        self._checked: csr_array | None = None
+        self.start = State(np.zeros((2 * deleted.shape[1], len(deleted))).T, np.zeros(deleted.shape, dtype=bool))
+
+    def go_on(self, state: "State", rounds: range, disturbed: bool) -> "State":
+        """The state after these rounds, in which one side reads what is deleted (`disturbed`) or neither does."""
+        learning = self._learning
+        for t in rounds:
+            W = learning.mixing.matrix(t)
+            if W is not self._checked:
+                _check_matrix(W, learning.mixing.nodes, t)
+                self._checked = W
+            steps = self._steps.disturbed(t) if disturbed else self._steps.quiet(t)
+            felt = self._drifted(t) if disturbed and self._drifted is not None else None
+            state = _advance(learning.order, state, W, steps, felt, self._charges[t])
+        return state
 
 
 @dataclass(frozen=True)
-class _State:
+class State:
     """e [N, 2k], first of the deletion and then of rounding, and what the deletion has reached [N, k]."""
 
     e: Matrix
     reached: NDArray[np.bool_]
 
+    @property
+    def sensitivity(self) -> Sensitivity:
+        """What it comes to."""
+        k = self.reached.shape[1]
+        return Sensitivity(total=self.e[:, :k] + self.e[:, k:], rounding=self.e[:, k:])
 
-def _advance(order: Order, state: _State, W: csr_array, steps: Round, drifted: Vector | None, charge: float) -> _State:
+
+def _advance(order: Order, state: State, W: csr_array, steps: Round, drifted: Vector | None, charge: float) -> State:
     """One round, of each order."""
     k = state.reached.shape[1]
     e, grown, b = state.e, steps.growth[:, None], steps.disturbance
@@ -186,7 +215,7 @@ def _advance(order: Order, state: _State, W: csr_array, steps: Round, drifted: V
     e[:, k:] += charge * heard
     # However small, what was reached is not untouched: an underflow must not read as certainty.
     e[:, :k][heard & (e[:, :k] == 0)] = np.finfo(float).tiny
-    return _State(e, heard)
+    return State(e, heard)
 
 
 def _mixed(W: csr_array, e: Matrix) -> Matrix:

@@ -1,5 +1,6 @@
 """Deletion requests: which of its own samples a client wants forgotten."""
 
+from collections.abc import Sequence
 from math import isfinite
 from typing import Literal
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from topologies.coins import Purpose, coins
 
 Samples = int | float | Literal["all"] | dict[Literal["class"], int] | dict[Literal["indices"], list[int]]
+
+Counts = NDArray[np.int64]
 
 
 class DeletionError(ValueError):
@@ -37,6 +40,29 @@ def forget_set(samples: Samples, labels: NDArray[np.int64], client: int, seed: i
         raise DeletionError(f"client {client} has {n} samples; deletion.samples asks for {count} of them")
     chosen = coins(seed, Purpose.FORGET_SET, node=client).choice(n, size=count, replace=False)
     return np.sort(chosen).astype(np.int64)
+
+
+def deletable(samples: Samples, shards: Sequence[NDArray[np.int64]] | None, sizes: NDArray[np.int64]) -> Counts:
+    """How many samples each client would delete if the request came from it: [N], at most what it holds.
+
+    Args:
+        samples: as for `forget_set`; indices count, for other clients than the one meant, by their number.
+        shards: the labels of each client's data, or None where nobody knows them.
+        sizes: [N], how many samples each client holds.
+
+    Raises:
+        DeletionError: if a class is named and there are no labels.
+    """
+    if isinstance(samples, dict):
+        ((what, value),) = samples.items()
+        if isinstance(value, list):
+            return np.asarray(np.minimum(len(value), sizes))
+        if shards is None:
+            raise DeletionError(f"deletion.samples names a {what}, but without data nobody knows who has samples of it")
+        return np.array([np.count_nonzero(labels == value) for labels in shards], dtype=np.int64)
+    if isinstance(samples, float):
+        return np.asarray(np.maximum(1, np.rint(samples * sizes).astype(np.int64)))
+    return sizes if samples == "all" else np.asarray(np.minimum(int(samples), sizes))
 
 
 def _count(samples: int | float | str, n: int) -> int:

@@ -61,9 +61,11 @@ def raw(dataset: Dataset, seed: int, *, radius: float | None = None) -> Features
         radius: the norm to which longer rows are scaled down.
 
     Raises:
-        FeatureError: if the radius is not positive and finite.
+        FeatureError: if the radius is not positive and finite, or there are neither a radius nor data.
     """
-    x, test_x = (part.reshape(len(part), -1) for part in (dataset.x, dataset.test_x))
+    x, test_x = (_flat(part) for part in (dataset.x, dataset.test_x))
+    if radius is None and not len(x):
+        raise FeatureError(f"the radius of raw features is read off the data, and {dataset.name} has none; set radius")
     if radius is None:
         largest = max(float(_norms(x[rows].astype(np.float64)).max()) for rows in chunks(len(x)))
         return Features(x, test_x, largest, "estimated", dataset.shape)
@@ -88,7 +90,7 @@ def unit_norm(dataset: Dataset, seed: int, *, center: Literal["public", "zero"] 
         FeatureError: if the centre is neither of the words nor a finite number.
     """
     offset = _center(dataset, center)
-    x, test_x = (_normalized(part.reshape(len(part), -1), offset) for part in (dataset.x, dataset.test_x))
+    x, test_x = (_normalized(_flat(part), offset) for part in (dataset.x, dataset.test_x))
     return Features(x, test_x, 1.0, "proven", dataset.shape)
 
 
@@ -138,6 +140,11 @@ TRANSFORMS: dict[str, Callable[..., Features]] = {
     "unit-norm": unit_norm,
     "random-conv": random_conv,
 }
+
+
+def _flat(part: Floats) -> Floats:
+    """[n, p], for no rows too."""
+    return part.reshape(len(part), math.prod(part.shape[1:]))
 
 
 def _norms(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -236,6 +236,50 @@ def natural(labels: Integers, natural: Integers | None, clients: int | None, gen
     return np.split(order, np.cumsum(np.bincount(owner))[:-1])[:count]
 
 
+def declared(
+    labels: Integers,
+    natural: Integers | None,
+    clients: int | None,
+    generator: np.random.Generator,
+    *,
+    samples: int | list[int] = 100,
+) -> Shards:
+    """Clients known by their numbers of samples alone: for `rewindnet plan`; nothing can be learned from them.
+
+    Args:
+        labels: not used.
+        natural: not used.
+        clients: number of clients; None takes as many as there are numbers in `samples`.
+        generator: not used.
+        samples: how many each client holds, or a number for every client.
+
+    Raises:
+        PartitionError: always; see `declared_sizes` for what a plan makes of it.
+    """
+    raise PartitionError(
+        "a partition of the kind declared says how many samples clients hold, not which; it can be planned with, by "
+        "rewindnet plan, but not run: choose another kind, such as iid"
+    )
+
+
+def declared_sizes(clients: int | None, samples: int | list[int]) -> Integers:
+    """[N], how many samples each client of the partition `declared` holds.
+
+    Raises:
+        PartitionError: if they are not positive, or not one a client.
+    """
+    if isinstance(samples, int):
+        count = DEFAULT_CLIENTS if clients is None else clients
+        sizes = np.full(count, samples, dtype=np.int64)
+    else:
+        sizes = np.array(samples, dtype=np.int64)
+    if not sizes.size or sizes.min() < 1:
+        raise PartitionError(f"samples is a positive number for every client, or one each, not {samples!s:.80}")
+    if clients not in (None, len(sizes)):
+        raise PartitionError(f"{clients} clients were asked for, but samples has {len(sizes)} numbers")
+    return sizes
+
+
 PARTITIONS: dict[str, Callable[..., Shards]] = {
     "iid": iid,
     "dirichlet": dirichlet,
@@ -243,6 +287,7 @@ PARTITIONS: dict[str, Callable[..., Shards]] = {
     "shard": shard,
     "size": size,
     "natural": natural,
+    "declared": declared,
 }
 
 

@@ -104,6 +104,11 @@ def assemble(scenario: Scenario) -> Experiment:
     dataset = load(
         scenario.data.source, scenario.data.root, scenario.seed, scenario.data.limit, **scenario.data.settings
     )
+    if not len(dataset.x):
+        raise ScenarioError(
+            f"the data source {dataset.name} holds no samples to learn from; it can be planned with, by "
+            "rewindnet plan, but not run"
+        )
     features: Features = scenario.data.features.build(dataset, scenario.seed)
     shards = partition(
         scenario.partition.kind,

@@ -48,6 +48,29 @@ def sweep(scenario: ScenarioFile, settings: Settings = None, out: Out = None, fo
     _launch("sweep_scenario", scenario, settings, out, force)
 
 
+@app.command()
+def plan(
+    scenario: ScenarioFile,
+    settings: Settings = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The folder to write; runs/<name>-plan by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an earlier plan in that folder.")] = False,
+    clients: Annotated[
+        int | None, typer.Option("--clients", help="How many clients to plan; by default as many as there is time for.")
+    ] = None,
+) -> None:
+    """Say what forgetting would take, client by client, without learning anything.
+
+    Settings may take several values, like topology.kind=ring,star: a plan for each combination, and a comparison.
+    """
+    from experiments import launch
+    from experiments.planning import plan_scenario
+
+    try:
+        plan_scenario(scenario, settings or [], out, force, clients)
+    except launch.BAD_INPUT as problem:
+        _refuse(problem)
+
+
 def _launch(command: str, scenario: Path, settings: list[str] | None, out: Path | None, force: bool) -> None:
     from experiments import launch
     from simulator.errors import RunError

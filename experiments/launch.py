@@ -1,18 +1,14 @@
 """Commands that run scenarios: one, or a grid of them."""
 
 import os
-import re
 from collections.abc import Sequence
 from functools import partial
-from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
-from yaml import safe_dump
 
 from certificates import CertificateError, violation
 from clients.data import DataError
@@ -25,10 +21,11 @@ from clients.sampling import SamplingError
 from experiments import table
 from experiments.assemble import assemble
 from experiments.folder import FolderError, RunFolder, read_folder, state
+from experiments.grid import grid, place
 from experiments.job import RunJob
 from experiments.registries import ScenarioError
 from experiments.run import Progress
-from experiments.scenario import Scenario, load, parse_yaml
+from experiments.scenario import Scenario, load
 from experiments.unfinished import check_target
 from simulator.errors import BrokenTransportError, RunError, TransportError
 from simulator.mpiexec import join, rank, ranks
@@ -92,7 +89,7 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
         # Started by mpiexec, beside the process that speaks to the user and writes the folder.
         scenario.backend.build().carry_out(RunJob(assemble(scenario), folder, False, folder))
         return []
-    console = _console()
+    console = terminal()
     done = _run(scenario, folder, force, console)
     table.show(done.summary, console, title=_title(scenario))
     console.print(f"weights: sha256 {done.record['sha256']}", highlight=False, soft_wrap=True)
@@ -114,54 +111,27 @@ def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force:
         one of BAD_INPUT: about any of the scenarios, before the first is run.
         RunError: if a run began and could not be finished; the others are left as they are.
     """
-    grid = [_values(setting) for setting in settings]
-    twice = [key for at, (key, _) in enumerate(grid) if key in [earlier for earlier, _ in grid[:at]]]
-    if twice:
-        raise ScenarioError(f"{twice[0]} is given twice; give all of its values at once, like {twice[0]}=a,b")
-    points = [dict(zip((key for key, _ in grid), values, strict=True)) for values in product(*(of for _, of in grid))]
+    keys, points = grid(settings)
     scenarios = [load(path, [f"{key}={value}" for key, value in point.items()]) for point in points]
     folder = out or Path("runs") / f"{scenarios[0].name}-sweep"
-    places = [
-        folder / (",".join(f"{key}={_plain(value)}" for key, value in point.items()) or "run") for point in points
-    ]
-    todo = [at for at, place in enumerate(places) if force or not _finished(place, scenarios[at])]
+    places = [folder / (place(point) or "run") for point in points]
+    todo = [at for at, there in enumerate(places) if force or not _finished(there, scenarios[at])]
     for at in todo:
         check_target(places[at], scenarios[at], force)
         assemble(scenarios[at])
-    console, violations = _console(), []
+    console, violations = terminal(), []
     for at in todo:
         console.print(f"{places[at].name} ({todo.index(at) + 1} of {len(todo)})", highlight=False, soft_wrap=True)
         violations += _violations(_run(scenarios[at], places[at], force, console))
     rows = [
         {**row, "point": point}
-        for point, place in zip(points, places, strict=True)
-        for row in read_folder(place).summary
+        for point, there in zip(points, places, strict=True)
+        for row in read_folder(there).summary
     ]
-    keys = [key for key, of in grid if len(of) > 1] or [key for key, _ in grid]
     first = [(key, partial(_at_point, key=key)) for key in keys]
     table.show(rows, console, title=f"{scenarios[0].name}: {len(points)} runs", first=first)
     console.print(f"run folders: {folder}", highlight=False, soft_wrap=True)
-    return violations or [f"{place}: a certificate does not hold" for place in places if not _all_hold(place)]
-
-
-def _values(setting: str) -> tuple[str, list[Any]]:
-    """`key=a,b` as its key and its values; commas inside brackets and braces belong to a value."""
-    key, equals, text = setting.partition("=")
-    if not equals:
-        raise ScenarioError(f"settings are written key=value,value; not {setting!r}")
-    values = parse_yaml(f"[{text}]")
-    if not isinstance(values, list) or not values:
-        raise ScenarioError(f"{key} has no values in {setting!r}")
-    texts = [safe_dump(value, default_flow_style=True, width=10**6) for value in values]
-    texts = [text.strip().removesuffix("...").strip() for text in texts]
-    if len(set(map(_plain, texts))) < len(texts):
-        raise ScenarioError(f"{key} has a value twice in {setting!r}")
-    return key, texts
-
-
-def _plain(value: str) -> str:
-    """A value as part of a folder's name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-")
+    return violations or [f"{there}: a certificate does not hold" for there in places if not _all_hold(there)]
 
 
 def _finished(place: Path, scenario: Scenario) -> bool:
@@ -177,7 +147,7 @@ def _at_point(row: table.Row, key: str) -> str:
     return str(row["point"][key])
 
 
-def _console() -> Console:
+def terminal() -> Console:
     """The terminal as wide as it is; a file or a pipe as wide as the table."""
     console = Console()
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=_PAGE)

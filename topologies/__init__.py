@@ -7,7 +7,8 @@ a schedule says which mixing matrix is used in which round. The room needs only 
     weights = mix("metropolis-hastings", graph)
     spectral_gap(weights)
 
-A new family is a function `family(nodes, seed, *, parameters)` and a line in `FAMILIES`; a new rule is a
+A new family is a function `family(nodes, seed, *, parameters)` and a line in `FAMILIES`: it gives a networkx graph, or
+an `EdgeGraph` where the network may be too large for one. A new rule is a
 function `rule(graph, *, parameters)` and a line in `MIXING`. Keyword-only parameters are what a scenario
 sets.
 """
@@ -22,7 +23,7 @@ from scipy import sparse
 
 from topologies import graphs, mixing, random_graphs
 from topologies.coins import Purpose, coins
-from topologies.edges import is_connected
+from topologies.edges import EdgeGraph, Graph, adjacency, from_edges, is_connected
 from topologies.errors import TopologyError
 from topologies.files import graph_from_file, weights_from_file
 from topologies.links import LINKS, Links, connect
@@ -33,7 +34,7 @@ from topologies.spectral import spectral_gap
 from topologies.static import Schedule, Static
 from topologies.walk import Walk
 
-FAMILIES: dict[str, Callable[..., nx.Graph]] = {
+FAMILIES: dict[str, Callable[..., Graph]] = {
     "ring": graphs.ring,
     "path": graphs.path,
     "star": graphs.star,
@@ -64,13 +65,17 @@ __all__ = [
     "LINKS",
     "MIXING",
     "SCHEDULES",
+    "EdgeGraph",
+    "Graph",
     "Links",
     "Purpose",
     "Schedule",
     "Static",
     "TopologyError",
     "Walk",
+    "adjacency",
     "build",
+    "build_light",
     "coins",
     "connect",
     "from_record",
@@ -87,6 +92,16 @@ def build(kind: str, nodes: int, seed: int, **parameters: Any) -> nx.Graph:
     """A graph of a family of `FAMILIES`: simple, undirected, connected, on the nodes 0..nodes-1.
 
     Raises:
+        TopologyError: as `build_light`.
+    """
+    graph = build_light(kind, nodes, seed, **parameters)
+    return from_edges(len(graph), graph.edges) if isinstance(graph, EdgeGraph) else graph
+
+
+def build_light(kind: str, nodes: int, seed: int, **parameters: Any) -> Graph:
+    """The same graph as the family gives it: most give no more than its edges, for which a million nodes are few.
+
+    Raises:
         TopologyError: if there is no such family, it has no such node count or parameters, or the graph is
             not connected.
     """
@@ -101,7 +116,7 @@ def build(kind: str, nodes: int, seed: int, **parameters: Any) -> nx.Graph:
     return graph
 
 
-def mix(rule: str, graph: nx.Graph, **parameters: Any) -> sparse.csr_array:
+def mix(rule: str, graph: Graph, **parameters: Any) -> sparse.csr_array:
     """The mixing matrix [N, N] of a graph by a rule of `MIXING`, validated.
 
     Raises:

@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     WALK = 15
     BATCH = 16
     AUDIT = 20
+    PLAN = 30
 
 
 def coins(seed: int, purpose: Purpose, round: int = 0, node: int = 0) -> np.random.Generator:

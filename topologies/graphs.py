@@ -1,44 +1,44 @@
 """Graph families without randomness: who talks to whom.
 
-One function, one family: `family(nodes, seed, *, parameters) -> nx.Graph`, a simple, undirected, connected
-graph on the nodes 0..N-1, inserted in this order; the seed is ignored here. Every function raises
-`TopologyError` for a node count or a parameter that its family cannot have.
+One function, one family: `family(nodes, seed, *, parameters)`, a simple, undirected, connected graph on the
+nodes 0..N-1, as its edges; the seed is ignored here. Every function raises `TopologyError` for a node count or a
+parameter that its family cannot have.
 """
 
 import math
 
-import networkx as nx
 import numpy as np
 
-from topologies.edges import Edges, from_edges, require_nodes
+from topologies.edges import EdgeGraph, Edges, require_nodes
 from topologies.errors import TopologyError
 
 
-def ring(nodes: int, seed: int) -> nx.Graph:
+def ring(nodes: int, seed: int) -> EdgeGraph:
     """Each node talks to the next and the previous one; 3 nodes or more."""
     require_nodes("ring", nodes, 3)
-    return nx.cycle_graph(nodes)
+    return EdgeGraph(nodes, _circle(nodes, 1))
 
 
-def path(nodes: int, seed: int) -> nx.Graph:
+def path(nodes: int, seed: int) -> EdgeGraph:
     """A line of nodes."""
     require_nodes("path", nodes, 2)
-    return nx.path_graph(nodes)
+    return EdgeGraph(nodes, _circle(nodes, 1)[:-1])
 
 
-def star(nodes: int, seed: int) -> nx.Graph:
+def star(nodes: int, seed: int) -> EdgeGraph:
     """Everyone talks to node 0 and to nobody else."""
     require_nodes("star", nodes, 2)
-    return nx.star_graph(nodes - 1)
+    leaves = np.arange(1, nodes)
+    return EdgeGraph(nodes, np.stack([np.zeros_like(leaves), leaves], axis=1))
 
 
-def complete(nodes: int, seed: int) -> nx.Graph:
+def complete(nodes: int, seed: int) -> EdgeGraph:
     """Everyone talks to everyone."""
     require_nodes("complete graph", nodes, 2)
-    return nx.complete_graph(nodes)
+    return EdgeGraph(nodes, np.stack(np.triu_indices(nodes, 1), axis=1))
 
 
-def grid(nodes: int, seed: int, *, rows: int | None = None) -> nx.Graph:
+def grid(nodes: int, seed: int, *, rows: int | None = None) -> EdgeGraph:
     """A rectangular lattice, numbered row by row; as square as the node count allows unless rows is given.
 
     A prime node count has only the lattice with one row, which is a path.
@@ -47,19 +47,19 @@ def grid(nodes: int, seed: int, *, rows: int | None = None) -> nx.Graph:
     ids = _lattice("grid", nodes, rows, least_side=1)
     across = np.stack([ids[:, :-1].ravel(), ids[:, 1:].ravel()], axis=1)
     down = np.stack([ids[:-1].ravel(), ids[1:].ravel()], axis=1)
-    return from_edges(nodes, np.concatenate([across, down]))
+    return EdgeGraph(nodes, np.concatenate([across, down]))
 
 
-def torus(nodes: int, seed: int, *, rows: int | None = None) -> nx.Graph:
+def torus(nodes: int, seed: int, *, rows: int | None = None) -> EdgeGraph:
     """A rectangular lattice that wraps around in both directions; both sides 3 or more."""
     require_nodes("torus", nodes, 9)
     ids = _lattice("torus", nodes, rows, least_side=3)
     across = np.stack([ids.ravel(), np.roll(ids, -1, axis=1).ravel()], axis=1)
     down = np.stack([ids.ravel(), np.roll(ids, -1, axis=0).ravel()], axis=1)
-    return from_edges(nodes, np.concatenate([across, down]))
+    return EdgeGraph(nodes, np.concatenate([across, down]))
 
 
-def hypercube(nodes: int, seed: int) -> nx.Graph:
+def hypercube(nodes: int, seed: int) -> EdgeGraph:
     """Nodes are binary words and talk when they differ in one bit; a power of two nodes."""
     require_nodes("hypercube", nodes, 2)
     if nodes & (nodes - 1):
@@ -68,17 +68,24 @@ def hypercube(nodes: int, seed: int) -> nx.Graph:
     words = np.arange(nodes, dtype=np.int64)
     lower = [words[words & bit == 0] for bit in _powers_of_two(nodes)]
     pairs = [np.stack([low, low + bit], axis=1) for low, bit in zip(lower, _powers_of_two(nodes), strict=True)]
-    return from_edges(nodes, np.concatenate(pairs))
+    return EdgeGraph(nodes, np.concatenate(pairs))
 
 
-def exponential(nodes: int, seed: int) -> nx.Graph:
+def exponential(nodes: int, seed: int) -> EdgeGraph:
     """Each node talks to those 1, 2, 4, 8, ... places away on a circle, in both directions.
 
     The static exponential graph of Ying et al., "Exponential Graph is Provably Efficient for Decentralized
     Deep Training" (NeurIPS 2021), symmetrised: theirs is directed, here each link goes both ways.
     """
     require_nodes("exponential graph", nodes, 2)
-    return nx.circulant_graph(nodes, _powers_of_two(nodes))
+    pairs = np.sort(np.concatenate([_circle(nodes, hop) for hop in _powers_of_two(nodes)]), axis=1)
+    return EdgeGraph(nodes, np.unique(pairs, axis=0))
+
+
+def _circle(nodes: int, hop: int) -> Edges:
+    """A link from each node to the one `hop` places on."""
+    here = np.arange(nodes, dtype=np.int64)
+    return np.stack([here, (here + hop) % nodes], axis=1)
 
 
 def _powers_of_two(below: int) -> list[int]:

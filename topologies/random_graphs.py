@@ -5,16 +5,19 @@ Functions as in `graphs`. A family that may come out disconnected is redrawn, ea
 
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import networkx as nx
 import numpy as np
 
 from topologies.coins import Purpose, coins
-from topologies.edges import Edges, from_edges, is_connected, require_nodes
+from topologies.edges import EdgeGraph, Edges, Graph, among, is_connected, require_nodes
 from topologies.errors import TopologyError
 
 DRAWS = 100
 """How often a random family is redrawn, each time at its own address, before it is declared disconnected."""
+
+DrawnT = TypeVar("DrawnT", bound=Graph)
 
 
 def erdos_renyi(nodes: int, seed: int, *, p: float = 0.3) -> nx.Graph:
@@ -63,7 +66,7 @@ def barabasi_albert(nodes: int, seed: int, *, attachments: int = 2) -> nx.Graph:
     return nx.barabasi_albert_graph(nodes, attachments, coins(seed, Purpose.GRAPH))
 
 
-def random_regular(nodes: int, seed: int, *, degree: int = 8) -> nx.Graph:
+def random_regular(nodes: int, seed: int, *, degree: int = 8) -> EdgeGraph:
     """Every node has the same number of neighbours, drawn at random; redrawn until connected.
 
     Steger and Wormald, "Generating random regular graphs quickly", Combinatorics, Probability and Computing 8
@@ -81,17 +84,18 @@ def random_regular(nodes: int, seed: int, *, degree: int = 8) -> nx.Graph:
             f"choose degree {degree - 1} or {nodes + 1} nodes"
         )
 
-    def draw(rng: np.random.Generator) -> nx.Graph:
+    def draw(rng: np.random.Generator) -> EdgeGraph:
         if 2 * degree < nodes:
-            return from_edges(nodes, _regular_edges(nodes, degree, rng))
-        return nx.complement(from_edges(nodes, _regular_edges(nodes, nodes - 1 - degree, rng)))
+            return EdgeGraph(nodes, _regular_edges(nodes, degree, rng))
+        others, every = _regular_edges(nodes, nodes - 1 - degree, rng), np.stack(np.triu_indices(nodes, 1), axis=1)
+        return EdgeGraph(nodes, every[~np.isin(every @ (nodes, 1), others @ (nodes, 1))])
 
     return _connected("random-regular", nodes, seed, draw, f"choose a degree above {degree}")
 
 
 def _connected(
-    family: str, nodes: int, seed: int, draw: Callable[[np.random.Generator], nx.Graph], advice: str
-) -> nx.Graph:
+    family: str, nodes: int, seed: int, draw: Callable[[np.random.Generator], DrawnT], advice: str
+) -> DrawnT:
     """The first connected draw; the attempt is the round of the draw's address."""
     for attempt in range(DRAWS):
         graph = draw(coins(seed, Purpose.GRAPH, round=attempt))
@@ -110,13 +114,13 @@ def _regular_edges(nodes: int, degree: int, rng: np.random.Generator) -> Edges:
             keys = pairs[:, 0] * nodes + pairs[:, 1]
             good = np.zeros(len(keys), dtype=bool)
             good[np.unique(keys, return_index=True)[1]] = True
-            good &= (pairs[:, 0] != pairs[:, 1]) & ~np.isin(keys, kept)
+            good &= (pairs[:, 0] != pairs[:, 1]) & ~among(keys, kept)
             if not good.any() and _cornered(stubs, kept, nodes):
                 break
             kept = np.concatenate([kept, keys[good]])
+            kept.sort(kind="stable")
             stubs = pairs[~good].ravel()
         else:
-            kept.sort()
             return np.stack([kept // nodes, kept % nodes], axis=1)
 
 

@@ -6,15 +6,14 @@ all see the same network. Every matrix has rows that sum to 1; each kind says wh
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from topologies.edges import edge_array
+from topologies.edges import Edges, Graph, edge_array
 from topologies.errors import TopologyError
 
 #: Matrices that a schedule remembers: a round is often asked for again at once.
@@ -30,7 +29,7 @@ class Schedule(Protocol):
         recorded: settings that a record of the schedule needs beyond those that it was asked for.
     """
 
-    graph: nx.Graph
+    graph: Graph
     weights: sparse.csr_array
     recorded: Mapping[str, Any]
 
@@ -60,7 +59,7 @@ class Static:
 
     recorded: Mapping[str, Any] = {}
 
-    def __init__(self, graph: nx.Graph, weights: sparse.csr_array, seed: int = 0, left: tuple[int, ...] = ()) -> None:
+    def __init__(self, graph: Graph, weights: sparse.csr_array, seed: int = 0, left: tuple[int, ...] = ()) -> None:
         if weights.shape != (len(graph), len(graph)):
             shape = " × ".join(map(str, weights.shape))
             raise TopologyError(f"a graph of {len(graph)} nodes has no mixing matrix of {shape}")
@@ -69,14 +68,18 @@ class Static:
         self._left[list(left)] = True
         if any(weights[[node]].nnz > 1 or weights[node, node] != 1 for node in left):
             raise TopologyError("a node that has left neither hears anybody nor is heard")
-        self._edges = np.sort(edge_array(graph), axis=1)
-        self._edges = self._edges[np.lexsort(self._edges.T[::-1])]
         self._remembered: Callable[[int], sparse.csr_array] = lru_cache(_REMEMBERED)(self._matrix)
 
     @property
     def nodes(self) -> int:
         """N, the number of nodes."""
         return len(self.graph)
+
+    @cached_property
+    def _edges(self) -> Edges:
+        """[m, 2], sorted: drawn for in this order, whatever the order in which the graph has them."""
+        edges = np.sort(edge_array(self.graph), axis=1)
+        return np.asarray(edges[np.lexsort(edges.T[::-1])])
 
     def matrix(self, round: int) -> sparse.csr_array:
         """W [N, N] of that round."""

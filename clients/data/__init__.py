@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from clients.data import cifar, digits, mnist, npz, synthetic, uci_har
+from clients.data import cifar, declared, digits, mnist, npz, synthetic, uci_har
 from clients.data.dataset import DataError, Dataset, Layout
 
 __all__ = ["SOURCES", "DataError", "Dataset", "Layout", "load"]
@@ -18,6 +18,7 @@ SOURCES: dict[str, Callable[..., Dataset]] = {
     "uci-har": uci_har.uci_har,
     "npz": npz.npz,
     "synthetic": synthetic.synthetic,
+    "declared": declared.declared,
 }
 
 

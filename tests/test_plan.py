@@ -1,0 +1,234 @@
+"""`rewindnet plan`: what it says of a run is what the run then certifies; bad input is a sentence."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from runs import run_through
+from typer.testing import CliRunner
+
+from certificates.planner import ALLOCATIONS, PLACEMENTS
+from experiments.cli import app
+from experiments.plan import make_plan
+from experiments.plan_clients import select
+from experiments.plan_files import arrays, record
+from experiments.prospect import survey
+from experiments.scenario import resolve
+
+ROOT = Path(__file__).parent.parent
+SCENARIO = {
+    "name": "planned",
+    "data": {"source": "synthetic", "samples": 200, "dimensions": 4, "classes": 3},
+    "partition": {"kind": "dirichlet", "alpha": 1.0, "clients": 8, "min_partition_size": 2},
+    "topology": {"kind": "barabasi-albert"},
+    "learning": {"rounds": 12},
+    "deletion": {"client": 3, "samples": 0.5},
+    "unlearning": [
+        {"method": "r2d", "rewind": 0.25, "view": "node"},
+        {"method": "r2d", "rewind": 0.5, "view": "node:2", "allocation": "optimal", "epsilon": 3.0},
+        {"method": "r2d", "rewind": 0.5, "view": "joint", "allocation": "optimal", "delta": 1e-6},
+        {"method": "r2d", "rewind": 0.25, "view": "average"},
+        {"method": "r2d", "rewind": 0.5, "view": "transcript:5", "placement": "rewind", "allocation": "optimal"},
+        {"method": "r2d", "rewind": 0.75, "sigma": 0.5, "view": "transcript:all", "placement": "rewind"},
+        {"method": "r2d", "rewind": 0.0, "regime": "nonconvex", "view": "node"},
+        {"method": "retrain"},
+    ],
+}
+DECLARED = {
+    **SCENARIO,
+    "data": {"source": "declared", "shape": [3, 2], "classes": 4},
+    "partition": {"kind": "declared", "samples": [5, 9, 20, 4, 50, 7]},
+    "deletion": {"client": 3, "samples": 2},
+}
+
+
+def scenario(**changes):
+    return {**SCENARIO, **changes}
+
+
+@pytest.mark.parametrize("order", ["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"])
+@pytest.mark.parametrize("schedule", ["static", "link-failures", "node-sleep"])
+def test_a_run_certifies_what_was_planned(order, schedule, tmp_path):
+    learning = {"rounds": 12, "order": order, "local_steps": 2 if schedule == "static" else 1}
+    described = scenario(learning=learning, topology={"kind": "barabasi-albert", "schedule": schedule})
+    plan = make_plan(survey(resolve(described)), {})
+    certified = run_through(described, tmp_path / "run").methods
+    for answer, method in zip(plan.answers, certified, strict=False):
+        found, row = method.certificate, answer.row
+        kept = plan.prices[row.regime].kept[row.placement, row.depth]
+        if not found["averaged"]:
+            np.testing.assert_allclose(kept, found["sensitivity"], rtol=1e-12, atol=0)
+        sigma = np.sqrt(np.mean(np.square(found["sigma"])))
+        assert answer.sigma[0] == pytest.approx(sigma, rel=1e-9)
+        assert answer.epsilon[0] == pytest.approx(found["epsilon"], rel=1e-9)
+        cost = plan.cost[row.depth]
+        assert cost["gradients"] == pytest.approx(method.metrics["cost_share"]["gradients"])
+        if not found["averaged"]:
+            assert cost["bytes"] == pytest.approx(method.metrics["cost_share"]["bytes"])
+            assert cost["sent"] == method.metrics["cost"]["bytes"]
+
+
+def test_every_client_is_planned_as_if_it_had_asked():
+    whole = make_plan(survey(resolve(SCENARIO)), {})
+    assert sorted(whole.selection.clients.tolist()) == list(range(8))
+    for place, client in enumerate(whole.selection.clients.tolist()):
+        own = make_plan(survey(resolve(scenario(deletion={"client": client, "samples": 0.5}))), {}, clients=1)
+        assert own.selection.clients.tolist() == [client]
+        for one, other in zip(own.answers, whole.answers, strict=True):
+            np.testing.assert_allclose(
+                [one.sigma[0], one.epsilon[0]], [other.sigma[place], other.epsilon[place]], rtol=1e-12
+            )
+
+
+def test_the_depth_that_follows_from_noise_is_the_least_that_is_enough():
+    row = {"method": "r2d", "epsilon": 1.0, "sigma": 0.4, "view": "node"}
+    plan = make_plan(survey(resolve(scenario(unlearning=[row]))), {})
+    (answer,) = plan.answers
+    sigma = plan.sigma(answer.row.regime, 0, 1.0, 1e-5)[PLACEMENTS.index("output"), :, 0, ALLOCATIONS.index("uniform")]
+    enough = [depth for depth, needed in zip(plan.depths, sigma, strict=True) if needed <= 0.4]
+    assert 0 < answer.depth[0] == min(enough)
+
+
+def test_declared_clients_take_what_real_ones_of_that_size_do():
+    declared = make_plan(survey(resolve(DECLARED)), {})
+    sizes = DECLARED["partition"]["samples"]
+    real = {
+        **DECLARED,
+        "data": {"source": "synthetic", "samples": 200, "dimensions": 6, "classes": 4},
+        "partition": {"kind": "size", "partition_sizes": sizes},
+    }
+    measured = make_plan(survey(resolve(real)), {})
+    for one, other in zip(declared.answers, measured.answers, strict=True):
+        np.testing.assert_array_equal(one.needed, other.needed)
+    assert declared.facts.deleted.tolist() == [2] * 6
+    assert not declared.prospect.learning.constants.conditional
+
+
+def test_a_large_network_is_represented_by_its_extremes():
+    many = {
+        **DECLARED,
+        "partition": {"kind": "declared", "clients": 3000, "samples": 10},
+        "deletion": {"client": 5, "samples": "all"},
+    }
+    prospect = survey(resolve({**many, "unlearning": [{"method": "r2d", "rewind": 0.25}]}))
+    chosen = select(prospect, [3], range(13), 1, 9)
+    degree = np.array([d for _, d in sorted(dict(prospect.graph.degree()).items())])
+    assert chosen.clients[0] == 5
+    assert len(set(chosen.clients.tolist())) == 9
+    assert {degree.min(), degree.max()} <= set(degree[chosen.clients])
+    assert "9 of 3000 clients, as representatives: 5 (asks)" in chosen.sentence
+    assert select(prospect, [3], range(13), 1, 9).clients.tolist() == chosen.clients.tolist()
+
+
+def test_plan_json_says_everything_and_the_arrays_hold_it():
+    plan = make_plan(survey(resolve(SCENARIO)), {"seed": "0"})
+    found = json.loads(json.dumps(record(plan), allow_nan=False))
+    assert list(found) == [
+        *("format", "name", "point", "bound", "network", "learning", "planned", "cost"),
+        *("rows", "asked", "clients", "verdicts", "notes"),
+    ]
+    assert found["network"]["nodes"] == 8
+    assert 0 < found["network"]["spectral_gap"] < 1
+    assert [row["index"] for row in found["rows"]] == list(range(7))
+    first = found["rows"][0]
+    assert (
+        first["hardest_client"]["needed"] >= first["median_client"]["needed"] >= first["kindest_client"]["needed"] > 0
+    )
+    assert first["asked_client"]["client"] == found["asked"]["client"] == found["clients"][0]["client"] == 3
+    assert {client["client"] for client in found["clients"]} == set(range(8))
+    bare = [price for price in found["asked"]["prices"] if price["view"] == "transcript:all"]
+    assert all(
+        (price["sigma"] is None) == (price["placement"] == "output" and 0 < price["depth"] < 12) for price in bare
+    )
+    loaded = np.load(io.BytesIO(arrays(plan)))
+    regime = plan.answers[0].row.regime
+    assert loaded[f"{regime}/needed"].shape == (2, len(plan.depths), len(plan.prices[regime].views), 2, 8)
+    assert loaded[f"{regime}/sensitivity/output/3"].shape == (8,)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "s.yaml").write_text(json.dumps(DECLARED))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "220")
+    return tmp_path
+
+
+def test_the_command_shows_and_leaves_a_plan(folder):
+    done = CliRunner().invoke(app, ["plan", "s.yaml"])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert all(word in done.stdout for word in ("hardest", "rewind: every view", "plan: runs/planned-plan"))
+    out = folder / "runs" / "planned-plan"
+    assert {path.name for path in out.iterdir()} == {"plan.json", "plan.npz", "plan.png", "scenario.yaml"}
+    with Image.open(out / "plan.png") as picture:
+        assert min(picture.size) > 400
+    refused = CliRunner().invoke(app, ["plan", "s.yaml"])
+    assert refused.exit_code == 2
+    assert "already holds a plan" in refused.stderr
+    compared = CliRunner().invoke(app, ["plan", "s.yaml", "topology.kind=ring,star", "--out", str(out), "--force"])
+    assert (compared.exit_code, compared.stderr) == (0, "")
+    assert "Kindest to its hardest client" in compared.stdout
+    entries = json.loads((out / "comparison.json").read_text())["plans"]
+    assert [entry["point"] for entry in entries] == [{"topology.kind": "ring"}, {"topology.kind": "star"}]
+    assert all((out / entry["folder"] / "plan.json").is_file() for entry in entries)
+    assert (out / "comparison.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "s.yaml"], "holds no samples to learn from; it can be planned with"),
+        (["run", "s.yaml", "data={source: digits}"], "a partition of the kind declared says how many samples"),
+        (["plan", "s.yaml", "partition={kind: iid, clients: 4}"], "has no samples to deal out to clients by iid"),
+        (["plan", "s.yaml", "partition.clients=4"], "4 clients were asked for, but samples has 6 numbers"),
+        (["plan", "s.yaml", "partition.samples=0"], "samples is a positive number"),
+        (["plan", "s.yaml", "data.features=raw"], "the radius of raw features is read off the data"),
+        (["plan", "s.yaml", "data.shape=[0]"], "declared data have positive sides"),
+        (["plan", "s.yaml", "deletion.samples={class: 1}"], "without data nobody knows"),
+        (["plan", "s.yaml", "deletion.samples=all", "deletion.departure=leave"], "depends on which client asks"),
+        (["plan", "s.yaml", "deletion.client=6"], "deletion.client 6 does not exist"),
+        (["plan", "s.yaml", "deletion.samples=5"], "client 3 has 4 samples"),
+        (["plan", "s.yaml", "topology.kind=ring,stir"], "unknown topology 'stir'"),
+        (["plan", "s.yaml", "unlearning=[{method: r2d, view: 'node:6'}]"], "names a node that does not exist"),
+        (["plan", "s.yaml", "--clients", "0"], "--clients is the number"),
+        (["plan", "s.yaml", "--out", "s.yaml"], "is not a folder"),
+        (["plan", "s.yaml", "--out", "."], "is not the folder of a plan"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_nothing_is_written(folder, arguments, says):
+    done = CliRunner().invoke(app, arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("rewindnet: ")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in folder.iterdir()] == ["s.yaml"]
+
+
+@pytest.mark.slow
+def test_a_million_clients_are_planned_in_a_minute_of_two_processors_and_4_gib(tmp_path):
+    script = (
+        "import resource, sys\n"
+        "from experiments.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "print(used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "plan", str(ROOT / "experiments/recipes/million.yaml"), "--out", "plan"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    seconds, gibibytes = map(float, done.stdout.splitlines()[-1].split())
+    assert seconds < 2 * 60
+    assert gibibytes < 4
+    assert json.loads((tmp_path / "plan" / "plan.json").read_text())["network"]["nodes"] == 1_000_000
