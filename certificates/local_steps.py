@@ -48,7 +48,8 @@ def worst_case_disturbance(learning: Learning, round: int = 0) -> Matrix:
     eta, G, shape = learning.step_size, learning.constants.G.value, (learning.local_steps, learning.mixing.nodes)
     if learning.batches is not None:
         return np.asarray(eta * G * learning.batches.shares(round)[1])
-    return np.broadcast_to(eta * G * _deleted_share(learning.samples, learning.deleted), shape)
+    taken = learning.taken(round)
+    return np.broadcast_to(eta * G * _deleted_share(learning.samples - taken, learning.deleted - taken), shape)
 
 
 def _deleted_share(samples: NDArray[np.int64], deleted: NDArray[np.int64]) -> Vector:
@@ -114,6 +115,9 @@ class LocalSteps:
         if self._measured is not None:
             measured = self._measured[round]
             return self._round(round, lambda after: (after * measured).sum(axis=0)[:, None], self._read(round))
+        if learning.gone and learning.batches is None:
+            some = worst_case_disturbance(learning, round)[0][:, None] * self._stay
+            return self._round(round, lambda after: after.sum(axis=0)[:, None] * some, some > 0)
         if learning.batches is None:
             return self._round(round, lambda after: after.sum(axis=0)[:, None] * self._constant, self._constant > 0)
         _, gone = learning.batches.shares(round)
@@ -125,7 +129,9 @@ class LocalSteps:
     def _read(self, round: int) -> NDArray[np.bool_]:
         """[N, 1], where a deleted sample is read in that round."""
         batches = self._learning.batches
-        read: Matrix = self._deleted.astype(float) if batches is None else batches.shares(round)[1].sum(axis=0)[:, None]
+        if batches is None:
+            return np.asarray((self._deleted > self._learning.taken(round)[:, None]) & self._stay)
+        read = batches.shares(round)[1].sum(axis=0)[:, None]
         return np.asarray((read > 0) & self._stay)
 
     def _round(self, round: int, disturbance: Callable[[Matrix], Matrix], fresh: NDArray[np.bool_]) -> Round:

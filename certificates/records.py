@@ -124,6 +124,8 @@ class Learning:
         radius: of the ball around 0 onto which every client projects its parameters after each step, if it does.
         left: the nodes that have left the network with their data; they hold nothing and send nothing.
         before: the mixing matrices of learning, where `left` has changed them since; `mixing` is what remains.
+        gone: of the deleted samples, those that earlier requests had taken out of learning: from which round on, and
+            how many at each node [N]; increasing.
     """
 
     mixing: Mixing
@@ -141,6 +143,7 @@ class Learning:
     radius: float | None = None
     left: tuple[int, ...] = ()
     before: Mixing | None = None
+    gone: tuple[tuple[int, NDArray[np.int64]], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be certified."""
@@ -171,6 +174,11 @@ class Learning:
                 f"the initial model, of norm {self.arithmetic.initial_norm:.4g}, lies outside the ball of radius "
                 f"{self.radius:g} onto which clients project"
             )
+        lost = np.zeros_like(self.deleted)
+        for start, counts in self.gone:
+            if not 0 <= start <= self.rounds or np.any(counts < lost) or np.any(counts > self.deleted):
+                raise CertificateError("what earlier requests took out of learning is part of what is deleted by now")
+            lost = counts
         for node in self.left:
             if not 0 <= node < self.mixing.nodes or self.deleted[node] < self.samples[node]:
                 raise CertificateError(f"node {node} cannot have left: a node that leaves deletes all of its samples")
@@ -182,12 +190,20 @@ class Learning:
         there[list(self.left)] = False
         return there
 
+    def taken(self, round: int) -> NDArray[np.int64]:
+        """[N], how many of the deleted samples were no longer read in that round, for earlier requests."""
+        found = np.zeros_like(self.deleted)
+        for start, counts in self.gone:
+            if start <= round:
+                found = counts
+        return found
+
     def gradients(self, round: int, retained: bool) -> NDArray[np.int64]:
         """[N], the per-sample gradients of a round's local steps, on all data or on what is retained."""
         if self.batches is not None:
             taken = self.batches.read(round, retained)
         else:
-            taken = self.local_steps * (self.samples - (self.deleted if retained else 0))
+            taken = self.local_steps * (self.samples - (self.deleted if retained else self.taken(round)))
         awake = self.mixing.awake(round)
         return taken if awake is None else np.where(awake, taken, 0)
 
@@ -213,6 +229,7 @@ class Learning:
             "arithmetic": self.arithmetic and asdict(self.arithmetic),
             "radius": self.radius,
             "left": list(self.left),
+            "gone": [[start, counts.tolist()] for start, counts in self.gone],
         }
 
     @classmethod
@@ -252,6 +269,7 @@ class Learning:
                 radius=None if record["radius"] is None else float(record["radius"]),
                 left=tuple(int(node) for node in record["left"]),
                 before=before,
+                gone=tuple((int(start), np.array(counts, dtype=np.int64)) for start, counts in record["gone"]),
             )
         except (KeyError, TypeError, ValueError) as problem:
             if isinstance(problem, CertificateError):

@@ -111,7 +111,7 @@ def propagate_each(
     """
     regime = regime or strongest_regime(learning)
     _check_rounds(learning, disturbed, quiet)
-    if learning.batches is not None or learning.left:
+    if learning.batches is not None or learning.left or learning.gone:
         raise CertificateError("with minibatches or departures sensitivities are computed for one request at a time")
     with np.errstate(over="ignore", invalid="ignore"):
         result = _columns(learning, deleted, disturbed, quiet, "worst-case", regime)
@@ -243,8 +243,10 @@ def _published(learning: Learning, disturbed: int, quiet: int) -> Sensitivity:
     Mu and Klabjan (2025), arXiv 2409.09778. For one machine this is their theorem. On a network it is the bound that
     knows no topology: W has rows that sum to 1, so the largest e_i obeys the one-machine recursion of the worst node.
     """
-    if learning.batches is not None or learning.left:
-        raise CertificateError("the published bound is for full gradients and clients that stay; use worst-case")
+    if learning.batches is not None or learning.left or learning.gone:
+        raise CertificateError(
+            "the published bound is for full gradients, clients that stay and a first request; use worst-case"
+        )
     eta, G, L = learning.step_size, learning.constants.G.value, learning.constants.L.value
     worst = 0.0
     for n, m in zip(learning.samples.tolist(), learning.deleted.tolist(), strict=True):

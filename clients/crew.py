@@ -4,8 +4,7 @@ Whatever carries the messages, this is what happens on the clients' own devices.
 own on a shelf, under names, and nobody else has them unless they are asked for.
 """
 
-from collections.abc import Collection, Mapping, MutableMapping
-from typing import Literal
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 
 import numpy as np
 import torch
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clients.block import Block
+from clients.sampling import Forget
 from clients.steps import Exchange, LocalStep
 
-#: The clients' data: all of it, or what they retain after erasing the forget set.
-Data = Literal["full", "retained"]
+#: The clients' data: how many requests to forget have been met, 0 for all of it.
+Data = int
 
-#: For every node that measures something, [T, E + 1]: the disturbances of its local steps where it deletes, and last
-#: the drift, how much of what it hears has changed since others left.
+#: For every node that measures something, [T, R, E + 1] for R requests: the disturbances of its local steps where it
+#: deletes, and last the drift, how much of what it hears has changed since others left.
 Disturbances = Mapping[int, NDArray[np.float64]]
 
 
@@ -28,23 +28,23 @@ class Crew:
 
     Args:
         full: the clients as they learn.
-        forget: for each deleting node of the network, the positions of the erased samples in its own data.
-        left: the nodes of the network that have left once the forget set is erased; they hold nothing then, not even a
-            model.
+        forget: for each request, and for each deleting node of the network, the positions in its own data of all
+            samples that are erased once the request is met; those of the requests before it among them.
+        left: the nodes of the network that have left once a request is met; they hold nothing then, not even a model.
 
     Attributes:
-        retained: the clients after erasing the forget set; they hold no trace of it.
-        data: which of the two they work on.
+        blocks: the clients after 0, 1, … requests; they hold no trace of what was erased.
+        data: which of these they work on.
         theta: [b, d], where they are.
         shelf: states [b, d] that they keep, by name.
     """
 
-    def __init__(self, full: Block, forget: Mapping[int, NDArray[np.int64]], left: Collection[int] = ()) -> None:
+    def __init__(self, full: Block, *forget: Forget, left: Collection[int] = ()) -> None:
         self.full = full
-        self._deleting = frozenset(forget) - frozenset(left)
+        self.blocks = (full, *(full.without(erased) for erased in forget))
+        self._deleting = [frozenset(erased) - frozenset(left) for erased in forget]
         self._gone = [row for row, node in enumerate(full.nodes) if node in left]
-        self.retained = full.without(forget)
-        self.data: Data = "full"
+        self.data: Data = 0
         self.theta = full.blank()
         self.shelf: MutableMapping[str, Tensor] = {}
         self._meter: DisturbanceMeter | None = None
@@ -70,11 +70,11 @@ class Crew:
         """Go on on this data from wherever the clients are."""
         self.data = data
         mine = {node: measured[node] for node in self.nodes if node in measured}
-        self._meter = DisturbanceMeter(self.full, self.retained, self._deleting, mine) if mine else None
+        self._meter = DisturbanceMeter(self.blocks, data, self._deleting, mine) if mine else None
 
     @property
     def _block(self) -> Block:
-        return self.full if self.data == "full" else self.retained
+        return self.blocks[self.data]
 
     def apply(self, step: LocalStep) -> None:
         """A step that needs nobody else."""
@@ -100,7 +100,7 @@ class Crew:
 
     def _empty(self) -> None:
         """Those that have left hold nothing."""
-        if self._gone and self.data == "retained":
+        if self._gone and self.data > 0:
             self.theta = self.theta.clone()
             self.theta[self._gone] = 0.0
 
@@ -110,37 +110,53 @@ class Crew:
 
 
 class DisturbanceMeter:
-    """Measures what a deletion changes while the clients learn.
+    """Measures what deletions change while the clients learn.
 
     Args:
-        full: the learning block.
-        retained: the same block without the forget set.
-        deleting: the nodes whose gradients change.
-        measured: [T, E + 1] for each measuring node of the block, with what has been measured already.
+        blocks: the clients after 0, 1, … R requests.
+        data: which of these learn.
+        deleting: for each request, the nodes whose gradients it changes.
+        measured: [T, R, E + 1] for each measuring node of the block, with what has been measured already.
     """
 
-    def __init__(self, full: Block, retained: Block, deleting: Collection[int], measured: Disturbances) -> None:
+    def __init__(
+        self, blocks: Sequence[Block], data: Data, deleting: Sequence[Collection[int]], measured: Disturbances
+    ) -> None:
         self.measured: Disturbances = {node: measured[node].copy() for node in sorted(measured)}
-        self._heard = {node: full.nodes.index(node) for node in self.measured}
-        nodes = [node for node in self.measured if node in deleting]
-        # Double precision, so that the disturbance of one sample among many is not lost in rounding.
-        self._full, self._retained = full.only(nodes, torch.float64), retained.only(nodes, torch.float64)
-        self._rows = [full.nodes.index(node) for node in nodes]
-        self._own = [self.measured[node] for node in nodes]
+        self._heard = {node: blocks[0].nodes.index(node) for node in self.measured}
+        self._gaps = [
+            _Gap(blocks[data], blocks[1 + request], [node for node in self.measured if node in nodes], request)
+            for request, nodes in enumerate(deleting)
+            if request >= data
+        ]
 
     def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
-        """η‖∇f_u(θ_u) − ∇f'_u(θ_u)‖ at the very point."""
-        if not self._rows:
-            return
-        point = theta[self._rows].double()
-        both = (block.gradient(point, block.readings(round)[step]) for block in (self._full, self._retained))
-        gap = next(both) - next(both)
-        disturbance = self._full.step_size * gap.norm(dim=1).cpu().numpy()
-        for own, value in zip(self._own, disturbance, strict=True):
-            own[round, step] = value
+        """η‖∇f_u(θ_u) − ∇f'_u(θ_u)‖ at the very point, for every request that is yet to be met."""
+        for gap in self._gaps:
+            for node, value in gap.disturbances(round, step, theta).items():
+                self.measured[node][round, gap.request, step] = value
 
     def drift(self, round: int, changed: Tensor) -> None:
         """‖Σ_j (W − W')_ij·x_j‖, given those sums [b, d]."""
         for node, row in self._heard.items():
             # Row by row, so that the bits do not depend on who else is in the block.
-            self.measured[node][round, -1] = float(changed[row].double().norm())
+            self.measured[node][round, :, -1] = float(changed[row].double().norm())
+
+
+class _Gap:
+    """What a request changes at some nodes."""
+
+    def __init__(self, learns: Block, retains: Block, nodes: Sequence[int], request: int) -> None:
+        self.request, self._nodes = request, nodes
+        self._rows = [learns.nodes.index(node) for node in nodes]
+        # Double precision, so that the disturbance of one sample among many is not lost in rounding.
+        self._both = tuple(block.only(nodes, torch.float64) for block in (learns, retains)) if nodes else ()
+
+    def disturbances(self, round: int, step: int, theta: Tensor) -> dict[int, float]:
+        """η‖∇f_u − ∇f'_u‖ of each of these nodes, where θ [b, d] is the whole block's."""
+        if not self._both:
+            return {}
+        point = theta[self._rows].double()
+        one, other = (block.gradient(point, block.readings(round)[step]) for block in self._both)
+        found = self._both[0].step_size * (one - other).norm(dim=1).cpu().numpy()
+        return dict(zip(self._nodes, found.tolist(), strict=True))

@@ -1,8 +1,8 @@
 """Deletion requests: which of its own samples a client wants forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,85 @@ class DeletionError(ValueError):
     """The request cannot be met; the message says why."""
 
 
-def forget_set(samples: Samples, labels: NDArray[np.int64], client: int, seed: int) -> NDArray[np.int64]:
+class Asked(NamedTuple):
+    """A client asks for samples of its own to be forgotten, after so many rounds of learning."""
+
+    client: int
+    samples: Samples
+    round: int
+
+
+class Arrival(NamedTuple):
+    """A round at which requests arrive, and what is to be forgotten by then, of them and of all before.
+
+    `forget`: for each deleting client, the positions in its own data.
+    """
+
+    round: int
+    forget: Mapping[int, NDArray[np.int64]]
+
+
+def arrivals(asked: Sequence[Asked], labels: Sequence[NDArray[np.int64]], rounds: int, seed: int) -> list[Arrival]:
+    """What is to be forgotten, request by request; those of one round arrive together.
+
+    Args:
+        asked: the requests, in the order in which they arrive.
+        labels: the class labels of each client's data.
+        rounds: T; the last request arrives when learning ends.
+        seed: counts and fractions are drawn at the client's own address.
+
+    Raises:
+        DeletionError: if a request is for a round that has passed or is never reached, a client does not exist, deletes
+            a sample twice, or more than it has.
+    """
+    met: dict[int, NDArray[np.int64]] = {}
+    found: list[Arrival] = []
+    for number, (client, samples, round) in enumerate(asked):
+        if found and round < found[-1].round:
+            raise DeletionError(
+                f"deletion.requests.{number} arrives at round {round}, which has passed when the request before it "
+                f"arrives, at round {found[-1].round}"
+            )
+        if round > rounds:
+            raise DeletionError(f"a request arrives at round {round}, but learning ends after {rounds}")
+        if client >= len(labels):
+            raise DeletionError(f"deletion.client {client} does not exist; clients are 0 to {len(labels) - 1}")
+        before = met.get(client, np.empty(0, dtype=np.int64))
+        met = {**met, client: np.union1d(before, _again(samples, labels[client], client, seed, before, number))}
+        if found and found[-1].round == round:
+            found.pop()
+        found.append(Arrival(round, dict(sorted(met.items()))))
+    if found[-1].round < rounds:
+        raise DeletionError(
+            f"the last request arrives at round {found[-1].round}, and nobody asks for anything in the rounds up to "
+            f"{rounds}; let it arrive when learning ends, or learn for {found[-1].round} rounds"
+        )
+    return found
+
+
+def _again(
+    samples: Samples, labels: NDArray[np.int64], client: int, seed: int, before: NDArray[np.int64], number: int
+) -> NDArray[np.int64]:
+    """The forget set of a client that may have deleted samples before."""
+    if not len(before):
+        return forget_set(samples, labels, client, seed)
+    left = np.setdiff1d(np.arange(len(labels)), before)
+    if not len(left):
+        raise DeletionError(f"client {client} deletes twice: all of its samples are deleted before request {number}")
+    if isinstance(samples, dict) and "indices" in samples:
+        chosen = forget_set(samples, labels, client, seed)
+        twice = np.intersect1d(chosen, before)
+        if len(twice):
+            raise DeletionError(
+                f"client {client} deletes twice: its sample {twice[0]} is deleted before request {number}"
+            )
+        return chosen
+    return left[forget_set(samples, labels[left], client, seed, number)]
+
+
+def forget_set(
+    samples: Samples, labels: NDArray[np.int64], client: int, seed: int, request: int = 0
+) -> NDArray[np.int64]:
     """The positions, in the client's own data, of the samples it deletes: sorted, without repetition.
 
     Args:
@@ -26,6 +104,7 @@ def forget_set(samples: Samples, labels: NDArray[np.int64], client: int, seed: i
         labels: [n], the class labels of the client's data.
         client: the client that asks.
         seed: counts and fractions are drawn at the client's own address.
+        request: the number of the request, where the client has made others before.
 
     Raises:
         DeletionError: if it deletes nothing, or more than it has.
@@ -38,7 +117,7 @@ def forget_set(samples: Samples, labels: NDArray[np.int64], client: int, seed: i
     count = n if samples == "all" else _count(samples, n)
     if not 1 <= count <= n:
         raise DeletionError(f"client {client} has {n} samples; deletion.samples asks for {count} of them")
-    chosen = coins(seed, Purpose.FORGET_SET, node=client).choice(n, size=count, replace=False)
+    chosen = coins(seed, Purpose.FORGET_SET, request, client).choice(n, size=count, replace=False)
     return np.sort(chosen).astype(np.int64)
 
 

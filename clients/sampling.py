@@ -5,7 +5,7 @@ changes nobody else's draw: learning with and without it are coupled. A batch is
 stays what it was before the deletion.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Protocol
 
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from topologies.coins import Purpose, coins
 
 Masks = NDArray[np.bool_]
+
+#: For each deleting node, the positions of the deleted samples in its own data.
+Forget = Mapping[int, NDArray[np.int64]]
 
 
 class SamplingError(ValueError):
@@ -113,10 +116,17 @@ class Realised:
         sampling: how they were drawn.
         samples: [N], how many samples each node holds.
         forget: for each deleting node, the positions of the deleted samples in its own data.
+        earlier: those that earlier requests had taken out of learning, each from a round on; increasing.
     """
 
-    def __init__(self, sampling: Sampling, samples: NDArray[np.int64], forget: Mapping[int, NDArray[np.int64]]) -> None:
-        self._sampling, self._samples, self._forget = sampling, samples.tolist(), forget
+    def __init__(
+        self,
+        sampling: Sampling,
+        samples: NDArray[np.int64],
+        forget: Forget,
+        earlier: Sequence[tuple[int, Forget]] = (),
+    ) -> None:
+        self._sampling, self._samples, self._forget, self._earlier = sampling, samples.tolist(), forget, earlier
         self._remembered = lru_cache(None)(self._counts)
 
     def shares(self, round: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -132,9 +142,13 @@ class Realised:
 
     def _counts(self, round: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         kept, gone = [], []
+        taken: Forget = next((forget for start, forget in reversed(self._earlier) if start <= round), {})
         for node, n in enumerate(self._samples):
             masks = self._sampling.masks(round, node, n)
-            lost = masks[:, self._forget[node]].sum(axis=1) if node in self._forget else np.zeros(len(masks), np.int64)
+            lost, before = (
+                masks[:, forget[node]].sum(axis=1) if node in forget else np.zeros(len(masks), np.int64)
+                for forget in (self._forget, taken)
+            )
             kept.append(masks.sum(axis=1) - lost)
-            gone.append(lost)
+            gone.append(lost - before)
         return np.stack(kept, axis=1), np.stack(gone, axis=1)

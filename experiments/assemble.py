@@ -15,7 +15,7 @@ from certificates import Constant, Learning
 from clients.block import Habits, make_block
 from clients.crew import Crew
 from clients.data import Dataset, load
-from clients.deletion import DeletionError, forget_set
+from clients.deletion import Arrival, Asked, DeletionError, arrivals
 from clients.features import Features
 from clients.methods import Method, MethodError
 from clients.models import Model
@@ -23,9 +23,9 @@ from clients.parallel import one_torch_thread, use_threads
 from clients.partitions import partition
 from clients.sampling import Realised
 from experiments.registries import ScenarioError
-from experiments.scenario import ClassOf, Indices, Scenario
+from experiments.scenario import Scenario
 from simulator.network import Network
-from simulator.simulation import Simulation, foresee
+from simulator.simulation import Simulation, counted, foresee
 from simulator.transport import Transport
 from topologies import Links, Purpose, Schedule, coins
 
@@ -46,7 +46,8 @@ class Evaluation:
 class Experiment:
     """A scenario made real, but for the clients themselves: whoever runs some of them makes those with `crew`.
 
-    `mixing` is the network that learns; `remaining` what is left of it once those who leave have left.
+    `mixing` is the network that learns; `remaining` what is left of it once those who leave have left. For each request
+    there is what is to be forgotten, what is known in advance of learning, and what accuracy is measured on.
     """
 
     scenario: Scenario
@@ -59,10 +60,15 @@ class Experiment:
     features: Features
     labels: NDArray[np.int64]
     shards: Sequence[NDArray[np.int64]]
-    forget: Mapping[int, NDArray[np.int64]]
-    foreseen: Learning
-    evaluation: Evaluation
+    arrivals: tuple[Arrival, ...]
+    requests: tuple[Learning, ...]
+    evaluations: tuple[Evaluation, ...]
     methods: tuple[Method, ...]
+
+    @property
+    def foreseen(self) -> Learning:
+        """What is known in advance of all of learning."""
+        return self.requests[-1]
 
     def crew(self, nodes: Sequence[int], device: torch.device | None = None) -> Crew:
         """The clients at these nodes.
@@ -85,12 +91,12 @@ class Experiment:
             node_by_node=backend.precision == "exact",
             habits=self.habits,
         )
-        return Crew(block, self.forget, self.foreseen.left)
+        return Crew(block, *(arrival.forget for arrival in self.arrivals), left=self.foreseen.left)
 
     def simulation(self, network: Network) -> Simulation:
         """The network, ready to learn."""
         size = self.model.parameters * DTYPES[self.scenario.backend.dtype].itemsize
-        return Simulation(network, self.foreseen, size, self.links, self.scenario.seed)
+        return Simulation(network, self.requests, size, self.links, self.scenario.seed)
 
 
 def assemble(scenario: Scenario) -> Experiment:
@@ -121,34 +127,40 @@ def assemble(scenario: Scenario) -> Experiment:
     graph = topologies.build(scenario.topology.kind, len(shards), scenario.seed, **scenario.topology.settings)
     weights = topologies.mix(scenario.topology.mixing.kind, graph, **scenario.topology.mixing.settings)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
-    forget = _forget(scenario, dataset, shards)
-    left = tuple(forget) if scenario.deletion.departure == "leave" else ()
+    asked = _arrivals(scenario, dataset, shards)
+    left = tuple(asked[-1].forget) if scenario.deletion.departure == "leave" else ()
     mixing = _schedule(scenario, graph, weights)
     remaining = _schedule(scenario, graph, _remaining(scenario, graph, left), left) if left else mixing
     sampling = scenario.learning.sampling.build(scenario.seed, scenario.learning.local_steps)
     samples = np.array([len(shard) for shard in shards], dtype=np.int64)
-    foreseen = foresee(
-        model=model,
-        dtype=DTYPES[scenario.backend.dtype],
-        mixing=remaining,
-        order=scenario.learning.order,
-        constants=model.constants(Constant(features.radius, features.provenance)),
-        rounds=scenario.learning.rounds,
-        step_size=scenario.learning.step_size,
-        local_steps=scenario.learning.local_steps,
-        samples=samples,
-        forget=forget,
-        seed=scenario.seed,
-        batches=None if sampling is None else Realised(sampling, samples, forget),
-        radius=scenario.learning.radius,
-        left=left,
-        before=mixing if left else None,
-    )
+    requests = []
+    for at, arrival in enumerate(asked):
+        earlier = [(one.round, one.forget) for one in asked[:at]]
+        foreseen = foresee(
+            model=model,
+            dtype=DTYPES[scenario.backend.dtype],
+            mixing=remaining,
+            order=scenario.learning.order,
+            constants=model.constants(Constant(features.radius, features.provenance)),
+            rounds=arrival.round,
+            step_size=scenario.learning.step_size,
+            local_steps=scenario.learning.local_steps,
+            samples=samples,
+            forget=arrival.forget,
+            seed=scenario.seed,
+            gone=tuple((round, counted(forget, len(shards))) for round, forget in earlier),
+            batches=None if sampling is None else Realised(sampling, samples, arrival.forget, earlier),
+            radius=scenario.learning.radius,
+            left=left,
+            before=mixing if left else None,
+        )
+        requests.append(foreseen)
     transport: Transport = scenario.backend.build()
     transport.check(len(shards))
     methods: tuple[Method, ...] = tuple(method.build() for method in scenario.unlearning)
     for method in methods:
-        method.check(foreseen)
+        for foreseen in requests:
+            method.check(foreseen)
         _check_shared_noise(method, transport)
     return Experiment(
         scenario=scenario,
@@ -161,9 +173,9 @@ def assemble(scenario: Scenario) -> Experiment:
         features=features,
         labels=dataset.y,
         shards=shards,
-        forget=forget,
-        foreseen=foreseen,
-        evaluation=_evaluation(scenario, features, dataset, model, shards, forget),
+        arrivals=tuple(asked),
+        requests=tuple(requests),
+        evaluations=tuple(_evaluation(scenario, features, dataset, model, shards, one.forget) for one in asked),
         methods=methods,
     )
 
@@ -196,13 +208,11 @@ def _check_shared_noise(method: Method, transport: Transport) -> None:
         )
 
 
-def _forget(scenario: Scenario, dataset: Dataset, shards: list[NDArray[np.int64]]) -> dict[int, NDArray[np.int64]]:
-    client, samples = scenario.deletion.client, scenario.deletion.samples
-    if client >= len(shards):
-        raise DeletionError(f"deletion.client {client} does not exist; clients are 0 to {len(shards) - 1}")
-    if isinstance(samples, ClassOf | Indices):
-        samples = samples.model_dump(by_alias=True)  # type: ignore[assignment]
-    return {client: forget_set(samples, dataset.y[shards[client]], client, scenario.seed)}  # type: ignore[arg-type]
+def _arrivals(scenario: Scenario, dataset: Dataset, shards: list[NDArray[np.int64]]) -> list[Arrival]:
+    """What is to be forgotten, request by request."""
+    T = scenario.learning.rounds
+    asked = [Asked(request.client, request.plainly, request.round or T) for request in scenario.deletion.each]
+    return arrivals(asked, [dataset.y[shard] for shard in shards], T, scenario.seed)
 
 
 def device_of(wanted: str, rank: int = 0) -> torch.device:

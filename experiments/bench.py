@@ -123,7 +123,7 @@ class BenchJob:
         rounds = range(_WARM + self._rounds)
         watch = _StopWatch()
         start, learn = Start(0), Descend(self._experiment.foreseen.order, rounds)
-        task = Task("bench", "full", None, (start,), (learn,), 0, frozenset())
+        task = Task("bench", 0, None, (start,), (learn,), 0, frozenset())
         execute(network, task, self._experiment.mixing, (watch,))
         if network.root:
             self._result.write_text(json.dumps(watch.seconds[_WARM:]), "utf-8")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,8 @@ from safetensors.numpy import load_file
 from scipy.sparse import csr_array
 
 import topologies
-from certificates import Audit, Certificate, CertificateError, Learning
-from clients.sampling import SAMPLINGS, Realised, SamplingError
+from certificates import Audit, Certificate, CertificateError, Learning, Mixing
+from clients.sampling import SAMPLINGS, Forget, Realised, SamplingError
 
 #: The layouts of a run folder that this version reads; the recorder writes the last of them.
 FORMATS = (3,)
@@ -57,6 +57,7 @@ class RunFolder:
         topology: `topology.json`.
         learning: `learning.json`.
         summary: the rows of the table.
+        together: what may be claimed to a reader of all releases of a method, where there are several requests.
         methods: one for each row.
     """
 
@@ -66,6 +67,7 @@ class RunFolder:
     topology: Json
     learning: Json
     summary: list[Json]
+    together: list[Json]
     methods: list[MethodRecords]
 
     def metrics_lines(self) -> Iterator[Json]:
@@ -93,7 +95,7 @@ class RunFolder:
 
     @cached_property
     def network(self) -> tuple[nx.Graph, Learning]:
-        """The graph, and how learning ran on it, as certificates need it.
+        """The graph, and how learning ran on it up to the last request, as certificates need it.
 
         Raises:
             FolderError: if one of the two records is damaged.
@@ -104,8 +106,7 @@ class RunFolder:
         except topologies.TopologyError as problem:
             raise FolderError(f"{self.path / 'topology.json'} is damaged: {problem}") from None
         try:
-            batches = recorded_batches(self.scenario, self.learning)
-            return graph, Learning.from_record(self.learning, mixing, before, batches)
+            return graph, recorded_learnings(self.scenario, self.learning, mixing, before)[-1]
         except (CertificateError, SamplingError, LookupError, TypeError, AttributeError) as problem:
             raise FolderError(f"{self.path / 'learning.json'} is damaged: {problem}") from None
 
@@ -151,6 +152,7 @@ def read_folder(path: Path) -> RunFolder:
         topology=_json(path / "topology.json"),
         learning=_json(path / "learning.json"),
         summary=rows,
+        together=_json(path / "summary.json").get("together") or [],
         methods=[_method(path, f"methods/{row['index']}-{row['method']}") for row in rows],
     )
 
@@ -186,21 +188,33 @@ def _schedule(
     return topologies.LEARNING[str(learns["kind"])](schedule, seed, left, **how)
 
 
-def recorded_batches(scenario: Json, learning: Json) -> Realised | None:
-    """The minibatches of a run, drawn again; None where every step read every sample.
+def recorded_learnings(scenario: Json, told: Json, mixing: Mixing, before: Mixing | None) -> list[Learning]:
+    """How the network learned up to each request, from `learning.json`, with minibatches drawn again.
 
     Raises:
-        SamplingError: if they cannot be drawn.
+        CertificateError: if a record is damaged.
+        SamplingError: if batches cannot be drawn.
     """
+    found: list[Learning] = []
+    earlier: list[tuple[int, Forget]] = []
+    for record in told["requests"]:
+        forget = {int(node): np.array(gone, dtype=np.int64) for node, gone in record["forget"].items()}
+        batches = _batches(scenario, record, forget, tuple(earlier))
+        found.append(Learning.from_record(record, mixing, before, batches))
+        earlier.append((found[-1].rounds, forget))
+    return found
+
+
+def _batches(scenario: Json, record: Json, forget: Forget, earlier: Sequence[tuple[int, Forget]]) -> Realised | None:
+    """The minibatches of a run; None where every step read every sample."""
     told = dict(scenario["learning"]["sampling"])
     kind = told.pop("kind")
     if kind not in SAMPLINGS:
         raise SamplingError(f"there is no sampling {kind!r}")
-    sampling = SAMPLINGS[kind](int(scenario["seed"]), int(learning["local_steps"]), **told)
+    sampling = SAMPLINGS[kind](int(scenario["seed"]), int(record["local_steps"]), **told)
     if sampling is None:
         return None
-    forget = {int(node): np.array(gone, dtype=np.int64) for node, gone in learning["forget"].items()}
-    return Realised(sampling, np.array(learning["samples"], dtype=np.int64), forget)
+    return Realised(sampling, np.array(record["samples"], dtype=np.int64), forget, earlier)
 
 
 def digest(hashes: Mapping[str, str]) -> str:

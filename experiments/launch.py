@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -178,10 +179,12 @@ def _violations(run: RunFolder) -> list[str]:
 
 
 def _title(scenario: Scenario) -> str:
-    deletion, topology = scenario.deletion, scenario.topology.kind
-    return f"{scenario.name}: client {deletion.client} of a {topology} network deletes {_samples(scenario)}"
+    asked, topology = scenario.deletion.each, scenario.topology.kind
+    if len(asked) > 1:
+        clients = ", ".join(str(request.client) for request in asked)
+        return f"{scenario.name}: {len(asked)} requests to forget in a {topology} network, of the clients {clients}"
+    return f"{scenario.name}: client {asked[0].client} of a {topology} network deletes {_samples(asked[0].plainly)}"
 
 
-def _samples(scenario: Scenario) -> str:
-    samples = scenario.plain()["deletion"]["samples"]
+def _samples(samples: Any) -> str:
     return f"{samples} of its samples" if isinstance(samples, int | float) else f"{samples} (its samples)"

@@ -84,7 +84,7 @@ def select(
     count = min(len(able), clients or affordable)
     roles = _roles(prospect, able, count)
     if count == len(able):
-        own = prospect.scenario.deletion.client
+        own = prospect.scenario.deletion.each[0].client
         everyone = np.concatenate([[own], able[able != own]])
         sentence = "Every client is planned." if count == N else f"Planned are the {count} of {N} with such samples."
         return Selection(everyone, {own: roles[own]}, rewound, descended, sentence)
@@ -94,7 +94,7 @@ def select(
 
 def _roles(prospect: Prospect, able: NDArray[np.int64], count: int) -> dict[int, str]:
     """Clients that stand for the others: the scenario's own, the extremes, and then whom the draw finds."""
-    own, N = prospect.scenario.deletion.client, prospect.mixing.nodes
+    own, N = prospect.scenario.deletion.each[0].client, prospect.mixing.nodes
     roles = {own: "asks"}
     if count > 1:
         degree = np.bincount(edge_array(prospect.graph).ravel(), minlength=N)[able]

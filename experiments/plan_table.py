@@ -18,7 +18,7 @@ _HARDEST, _KINDEST = 6, 3
 def show(plan: Plan, console: Console) -> None:
     """What the scenario's rows take, how the price falls with depth, and which clients are dear."""
     scenario, learning = plan.prospect.scenario, plan.prospect.learning
-    asked = scenario.deletion.client
+    asked = scenario.deletion.each[0].client
     console.print(_answers([plan], [], f"{scenario.name}: what its r2d rows take; client {asked} asks"))
     console.print(_depths(plan, f"client {asked}: σ against depth, uniform | optimal ({_wanted(plan)})"))
     if len(plan.selection.clients) > 1:

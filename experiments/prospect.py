@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from clients.models import Model
 from clients.partitions import PartitionError, declared_sizes, partition
 from experiments.assemble import DTYPES
 from experiments.registries import ScenarioError
-from experiments.scenario import ClassOf, Indices, Scenario
+from experiments.scenario import Scenario
 from simulator.simulation import foresee
 from topologies import Graph, Purpose, Schedule, coins
 
@@ -59,6 +58,8 @@ def survey(scenario: Scenario) -> Prospect:
             "what is read in minibatches, or after a client leaves, depends on which client asks, and is not planned: "
             "use learning.sampling=full and deletion.departure=relay"
         )
+    if len(scenario.deletion.each) > 1:
+        raise DeletionError("a plan is of one request at a time; give deletion.client and deletion.samples")
     dataset = load(data.source, data.root, scenario.seed, data.limit, **data.settings)
     features: Features = data.features.build(dataset, scenario.seed)
     sizes, labels = _clients(scenario, dataset)
@@ -107,10 +108,10 @@ def _requests(
     scenario: Scenario, sizes: Counts, labels: Sequence[NDArray[np.int64]] | None
 ) -> tuple[dict[int, Counts], Counts]:
     """What the scenario's own client deletes, and how many samples each client would."""
-    client, samples = scenario.deletion.client, scenario.deletion.samples
+    client = scenario.deletion.each[0].client
     if client >= len(sizes):
         raise DeletionError(f"deletion.client {client} does not exist; clients are 0 to {len(sizes) - 1}")
-    asked: Any = samples.model_dump(by_alias=True) if isinstance(samples, ClassOf | Indices) else samples
+    asked = scenario.deletion.each[0].plainly
     counts = deletable(asked, labels, sizes)
     own = np.zeros(sizes[client], dtype=np.int64) if labels is None else labels[client]
     return {client: forget_set(asked, own, client, scenario.seed)}, counts

@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from safetensors.torch import save
 from scipy.sparse import csr_array
 from torch import Tensor
 
 import topologies
 from certificates import Audit, Certificate, Learning
+from clients.deletion import Arrival
 from clients.parallel import threads
 from experiments.assemble import Experiment
 from experiments.files import write, write_json
@@ -68,7 +67,9 @@ class Recorder:
         if not self.secret:
             shape = (experiment.mixing.nodes, experiment.model.parameters)
             learning = scenario.learning
-            self.journal = FolderJournal(folder, shape, (learning.rounds, learning.local_steps + 1))
+            self.journal = FolderJournal(
+                folder, shape, (learning.rounds, len(experiment.requests), learning.local_steps + 1)
+            )
         now = datetime.now(UTC).isoformat(timespec="seconds")
         begun = read_record(folder) if resume else {}
         self._record: dict[str, Any] = {
@@ -148,16 +149,23 @@ class Recorder:
         note_traffic(self._folder, self._traffic)
 
     def learned(
-        self, learning: Learning, forget: Mapping[int, NDArray[np.int64]], learned: Trajectory, rounds: Collection[int]
+        self,
+        requests: Sequence[Learning],
+        arrivals: Sequence[Arrival],
+        learned: Trajectory,
+        rounds: Collection[int],
     ) -> None:
-        """How the network learned, the forget set, and the checkpoints after these numbers of rounds. Collective."""
-        asked = {str(node): positions.tolist() for node, positions in forget.items()}
-        self._json("learning", {**learning.to_record(), "forget": asked})
+        """How the network learned up to each request, the forget sets, and the checkpoints. Collective."""
+        told = [
+            {**learning.to_record(), "forget": {str(node): gone.tolist() for node, gone in arrival.forget.items()}}
+            for learning, arrival in zip(requests, arrivals, strict=True)
+        ]
+        self._json("learning", {"requests": told})
         self._checkpoints("learned", learned, rounds)
 
-    def retrained(self, oracle: Trajectory, rounds: Collection[int]) -> None:
-        """The checkpoints of retraining after these numbers of rounds. Collective."""
-        self._checkpoints("retrained", oracle, rounds)
+    def retrained(self, oracle: Trajectory, rounds: Collection[int], mark: str) -> None:
+        """The checkpoints of retraining for a request after these numbers of rounds. Collective."""
+        self._checkpoints(f"retrained{mark}", oracle, rounds)
 
     def recorded(self, index: int, method: str) -> tuple[Certificate, Audit, dict[str, Any]] | None:
         """What an earlier process has recorded of a method, if it came to that; its lines are carried over."""
@@ -187,11 +195,11 @@ class Recorder:
         self._weights(f"{place}/released", outcome.released, secret=certificate.noise_source != "os")
         self._write_record()
 
-    def finish(self, rows: list[dict[str, Any]], message_bytes: int) -> None:
+    def finish(self, rows: list[dict[str, Any]], together: list[dict[str, Any]], message_bytes: int) -> None:
         """The table, and with it the run is complete."""
         if self._folder is None:
             return
-        self._json("summary", {"rows": rows})
+        self._json("summary", {"rows": rows, "together": together})
         write(
             self._folder / "traffic.json", json.dumps({"message_bytes": message_bytes, "parts": self._traffic}) + "\n"
         )

@@ -1,6 +1,6 @@
 """One run: learn → delete → unlearn with every method → certify → audit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -12,9 +12,11 @@ from torch import Tensor
 
 from certificates import Audit, Certificate, certify
 from clients.evaluation import accuracy
+from clients.methods import Method
 from clients.steps import Exchange
 from experiments.assemble import Experiment
 from experiments.auditing import audited
+from experiments.composed import composed
 from experiments.recorder import Recorder
 from simulator.engine import Task
 from simulator.network import Network
@@ -46,49 +48,61 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
     Raises:
         CertificateError: if what was learned allows no plan for a method; the folder is left marked incomplete.
     """
-    simulation, methods, T = experiment.simulation(network), experiment.methods, experiment.foreseen.rounds
+    simulation, methods, requests = experiment.simulation(network), experiment.methods, experiment.requests
     watch = _Watch(recorder, progress or Progress(), experiment)
     simulation.observers, simulation.journal = (watch,), recorder.journal
 
-    with watch.phase("learn", T):
-        learned, learning = simulation.learn({T}.union(*(method.checkpoints(T) for method in methods)))
-    plans = network.agree([method.plan(learning) for method in methods])
-    releases = [plan.release for plan in plans]
-    recorder.learned(learning, experiment.forget, learned, {T, *(release.restored for release in releases)})
+    arrive = [request.rounds for request in requests]
+    with watch.phase("learn", arrive[-1]):
+        learned, learnings = simulation.learn(set(arrive).union(*_checkpoints(methods, arrive)))
+    plans = network.agree([[method.plan(learning) for method in methods] for learning in learnings])
+    restored = {plan.release.restored for planned in plans for plan in planned}
+    recorder.learned(learnings, experiment.arrivals, learned, {*arrive, *restored})
 
-    horizon, sites = max(method.horizon(T) for method in methods), {T, *(release.site for release in releases)}
-    with watch.phase("retrain", horizon):
-        oracle = simulation.retrain(horizon, sites)
-    recorder.retrained(oracle, sites)
+    rows: list[dict[str, Any]] = []
+    certified: list[list[Certificate]] = [[] for _ in methods]
+    for request, (learning, planned) in enumerate(zip(learnings, plans, strict=True)):
+        T, horizon = learning.rounds, max(method.horizon(learning.rounds) for method in methods)
+        sites, mark = {T, *(plan.release.site for plan in planned)}, simulation.mark(request)
+        with watch.phase(f"retrain{mark}", horizon):
+            oracle = simulation.retrain(horizon, sites, request)
+        recorder.retrained(oracle, sites, mark)
 
-    rows = []
-    for index, (release, claim) in enumerate((plan.release, plan.claim) for plan in plans):
-        records = network.agree(recorder.recorded(index, release.method))
-        if records is None:
-            with watch.phase(f"{index}-{release.method}", release.descended + release.settle):
-                outcome = simulation.carry_out(release, learned, index)
-            recorder.carried(simulation.traffic)
-            counterpart, retrained = simulation.counterpart(release, oracle), oracle.at(T)
-            if not network.root:
-                continue
-            certificate = certify(learning, release, claim)
-            found = audited(experiment, certificate, outcome.centre, counterpart, index)
-            records = (certificate, found, measure(experiment, outcome, retrained, oracle.cost))
-            recorder.method(index, *records, outcome)
-        rows.append(row(index, *records))
-    recorder.finish(rows, simulation.message_bytes)
+        for at, (release, claim) in enumerate((plan.release, plan.claim) for plan in planned):
+            index = request * len(methods) + at
+            records = network.agree(recorder.recorded(index, release.method))
+            if records is None:
+                with watch.phase(f"{index}-{release.method}", release.descended + release.settle):
+                    outcome = simulation.carry_out(release, learned, index, request)
+                recorder.carried(simulation.traffic)
+                counterpart, retrained = simulation.counterpart(release, oracle, request), oracle.at(T)
+                if not network.root:
+                    continue
+                certificate = certify(learning, release, claim)
+                found = audited(experiment, certificate, outcome.centre, counterpart, index)
+                records = (certificate, found, measure(experiment, outcome, retrained, oracle.cost, request))
+                recorder.method(index, *records, outcome)
+            rows.append({"request": request, **row(index, *records)})
+            certified[at].append(records[0])
+    recorder.finish(rows, composed(certified) if len(requests) > 1 else [], simulation.message_bytes)
 
 
-def measure(experiment: Experiment, outcome: Outcome, retrained: Tensor, retraining: Cost) -> dict[str, Any]:
+def _checkpoints(methods: Sequence[Method], arrive: Sequence[int]) -> list[set[int]]:
+    return [set(method.checkpoints(T)) for method in methods for T in arrive]
+
+
+def measure(
+    experiment: Experiment, outcome: Outcome, retrained: Tensor, retraining: Cost, request: int
+) -> dict[str, Any]:
     """What a release is worth and what it cost: `metrics.json`."""
     # Over MPI, what was gathered is on the host; the samples are wherever accuracy is to be computed.
     present = torch.from_numpy(np.flatnonzero(experiment.foreseen.present))
-    released = outcome.released[present].to(next(iter(experiment.evaluation.sets.values()))[0].device)
+    released = outcome.released[present].to(next(iter(experiment.evaluations[request].sets.values()))[0].device)
     retrained = retrained[present].to(released.device)
     spent, whole = vars(outcome.cost), vars(retraining)
     mean = released.mean(dim=0, keepdim=True)
     scores = {}
-    for name, (design, targets) in experiment.evaluation.sets.items():
+    for name, (design, targets) in experiment.evaluations[request].sets.items():
         nodes = accuracy(experiment.model, released, design, targets)
         average = float(accuracy(experiment.model, mean, design, targets)[0])
         scores[name] = {"nodes": nodes.tolist(), "average_model": average, "samples": len(design)}
@@ -161,7 +175,7 @@ class _Watch:
         line: dict[str, Any] = {"phase": self._phase, "round": round + 1, "messages": messages}
         if theta is not None and len(theta) and not self._recorder.secret:
             mean = theta.mean(dim=0, keepdim=True)
-            design, targets = self._experiment.evaluation.sets["test"]
+            design, targets = self._experiment.evaluations[0].sets["test"]
             score = accuracy(self._experiment.model, mean.to(design), design, targets)
             line["consensus_distance"] = float((theta - mean).norm(dim=1).mean())
             line["test_accuracy_of_average_model"] = float(score[0])

@@ -193,21 +193,21 @@ def _names_samples(given: Any) -> bool:
     return isinstance(numbers, list) and all(type(number) is int for number in numbers)
 
 
-class Deletion(Section):
-    """Who asks for what to be forgotten."""
+class Request(Section):
+    """One client asks for something to be forgotten.
+
+    It arrives after so many rounds of learning; when learning ends where `round` is not given.
+    """
 
     client: Annotated[int, Field(ge=0)] = 0
     samples: int | float | Literal["all"] | ClassOf | Indices = 10
-    departure: Literal["relay", "leave"] = "relay"
+    round: Annotated[int, Field(ge=1)] | None = None
 
-    @model_validator(mode="after")
-    def _whole(self) -> "Deletion":
-        """Who leaves takes everything along."""
-        if self.departure == "leave" and self.samples != "all":
-            raise ScenarioError(
-                f"a client that leaves deletes all of its samples; say samples: all, not {self.samples}"
-            )
-        return self
+    @property
+    def plainly(self) -> Any:
+        """The samples as plain data."""
+        named = isinstance(self.samples, ClassOf | Indices)
+        return self.samples.model_dump(by_alias=True) if named else self.samples  # type: ignore[union-attr]
 
     @field_validator("samples", mode="before")
     @classmethod
@@ -217,6 +217,48 @@ class Deletion(Section):
             allowed = "a count, a fraction in (0, 1], all, {class: c} or {indices: [...]}"
             raise ScenarioError(f"must be {allowed}, not {given!r}")
         return given
+
+
+class Deletion(Request):
+    """Who asks for what to be forgotten: one client, or several requests, one after the other or at once."""
+
+    departure: Literal["relay", "leave"] = "relay"
+    requests: tuple[Request, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        several = isinstance(given, Mapping) and given.get("requests")
+        own = [key for key in ("client", "samples", "round") if isinstance(given, Mapping) and key in given]
+        if several and own:
+            raise ScenarioError(f"with requests, each says for itself which {own[0]}; leave out deletion.{own[0]}")
+        if isinstance(several, list):
+            return {**given, "requests": tuple(several)}
+        return given
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Deletion":
+        """Who leaves takes everything along; what has arrived cannot arrive again."""
+        asked = self.each
+        if self.departure == "leave" and any(request.samples != "all" for request in asked):
+            raise ScenarioError("a client that leaves deletes all of its samples; say samples: all")
+        if self.departure == "leave" and any(request.round != asked[0].round for request in asked):
+            raise ScenarioError(
+                "clients that leave do so together; with requests at several rounds use departure relay"
+            )
+        return self
+
+    @property
+    def each(self) -> tuple[Request, ...]:
+        """All requests, in the order in which they arrive."""
+        return self.requests or (self,)
+
+    def plain(self) -> dict[str, Any]:
+        """As it would be written in full."""
+        said = self.model_dump(by_alias=True)
+        if self.requests:
+            return {"departure": said["departure"], "requests": list(said["requests"])}
+        return {key: value for key, value in said.items() if key != "requests"}
 
 
 class Network(Choice):
@@ -294,7 +336,7 @@ class Scenario(Section):
             value = getattr(self, field)
             if isinstance(value, tuple):
                 result[field] = [method.plain() for method in value]
-            elif isinstance(value, Choice):
+            elif isinstance(value, Choice | Deletion):
                 result[field] = value.plain()
             else:
                 result[field] = value.model_dump(by_alias=True) if isinstance(value, BaseModel) else value

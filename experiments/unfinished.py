@@ -128,10 +128,10 @@ class FolderJournal:
     Args:
         folder: the run folder.
         shape: of a state, [N, d].
-        steps: of what was measured of a node, [T, E + 1].
+        steps: of what was measured of a node, [T, R, E + 1].
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, int], steps: tuple[int, int]) -> None:
+    def __init__(self, folder: Path, shape: tuple[int, int], steps: tuple[int, int, int]) -> None:
         self._folder, self._shape, self._steps = folder / UNFINISHED, shape, steps
 
     def names(self) -> list[str]:

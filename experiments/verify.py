@@ -4,7 +4,7 @@ It shares `certificates` with the path that produced them and nothing else: the 
 topology.json, the noise is drawn again from its address, divergences are measured again on the stored weights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isclose, sqrt
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from certificates import (
     worst_case_disturbance,
 )
 from certificates.local_steps import changed
+from experiments.composed import composed
 from experiments.folder import MethodRecords, RunFolder, read_folder
 from experiments.verify_records import (
     TOLERANCE,
@@ -30,8 +31,9 @@ from experiments.verify_records import (
     certificate_of,
     demand,
     finding,
-    recorded_learning,
+    recorded_requests,
     recorded_weights,
+    request_of,
     same,
     short,
 )
@@ -53,8 +55,9 @@ def verify_folder(path: Path) -> list[Finding]:
     if not findings[1].holds:
         return findings
     findings.append(finding("stored weights", weights_sentence, folder))
-    learning = recorded_learning(folder)
+    learnings = recorded_requests(folder)
     for index, method in enumerate(folder.methods):
+        learning = learnings[request_of(folder, index)]
         for what, check in (
             ("certificate", _certificate_sentence),
             ("audit", audit_sentence),
@@ -82,8 +85,18 @@ def _network_sentence(folder: RunFolder) -> str:
 
 def _learning_sentence(folder: RunFolder) -> str:
     """learning.json against the scenario, the constants against the model and features, the ledger against G."""
-    learning, scenario = recorded_learning(folder), folder.scenario
-    for key in ("rounds", "step_size", "local_steps", "order", "radius"):
+    learnings, scenario = recorded_requests(folder), folder.scenario
+    demand(learnings[-1].rounds == scenario["learning"]["rounds"], "learning ends in another round than was asked for")
+    for request, learning in enumerate(learnings):
+        _check_learning(folder, learning, request)
+    learning = learnings[-1]
+    return f"{learning.rounds} rounds, constants derived again, disturbances within their bound"
+
+
+def _check_learning(folder: RunFolder, learning: Learning, request: int) -> None:
+    """What the record says of learning up to one request."""
+    scenario = folder.scenario
+    for key in ("step_size", "local_steps", "order", "radius"):
         asked, recorded = scenario["learning"][key], getattr(learning, key)
         demand(asked == recorded, f"learning.{key} is {asked} in the scenario and {recorded} in the record")
     constants = learning.constants
@@ -107,14 +120,13 @@ def _learning_sentence(folder: RunFolder) -> str:
         f"the feature norm is said to be {constants.radius.provenance}, which these features do not support",
     )
     _check_radius(constants.radius.value, scenario)
-    _check_forget(folder, learning)
+    _check_forget(folder, learning, request)
     dtype = scenario["backend"]["dtype"]
     demand(
         learning.arithmetic is not None and learning.arithmetic.unit_roundoff == UNIT_ROUNDOFF[dtype],
         f"rounding is not charged as that of {dtype}",
     )
     _check_ledger(learning)
-    return f"{learning.rounds} rounds, constants derived again, disturbances within their bound"
 
 
 def _check_ledger(learning: Learning) -> None:
@@ -148,41 +160,56 @@ def _check_radius(radius: float, scenario: Mapping[str, Any]) -> None:
         demand(isclose(radius, expected, rel_tol=TOLERANCE), f"the feature norm is {expected:.6g}, not {radius:.6g}")
 
 
-def _check_forget(folder: RunFolder, learning: Learning) -> None:
-    forget = {int(node): positions for node, positions in folder.learning["forget"].items()}
-    client = int(folder.scenario["deletion"]["client"])
-    demand(set(forget) == {client}, f"the forget set is not that of the deleting client {client}")
+def _check_forget(folder: RunFolder, learning: Learning, request: int) -> None:
+    """A forget set against the requests that have arrived by then, and against the one before it."""
+    forget, before = (_forget(folder, at) if at >= 0 else {} for at in (request, request - 1))
+    asked = _asked(folder, learning.rounds)
+    clients = {one["client"] for one in asked}
+    demand(set(forget) == clients, f"the forget set is not that of the deleting clients {sorted(clients)}")
     for node, positions in forget.items():
         distinct = set(positions)
         inside = all(0 <= position < learning.samples[node] for position in distinct)
         demand(inside and len(distinct) == len(positions), f"the forget set of node {node} is not a set of its samples")
+        demand(distinct >= set(before.get(node, [])), f"node {node} deletes less than in the request before")
+        _check_count(int(learning.samples[node]), positions, [one["samples"] for one in asked if one["client"] == node])
     demand(forget_digest(forget) == learning.forget_sha256, "the forget set is not the one that was certified")
-    n, gone, asked = int(learning.samples[client]), forget[client], folder.scenario["deletion"]["samples"]
-    match asked:
-        case "all":
-            met = len(gone) == n
-        case {"indices": indices}:
-            met = sorted(indices) == sorted(gone)
-        case float():
-            met = len(gone) == max(1, round(asked * n))
-        case int():
-            met = len(gone) == asked
-        case _:
-            met = True  # a class, which only the labels can tell
-    demand(met, f"{asked} of {n} samples were to be deleted, not these {len(gone)}")
-    counted = np.zeros_like(learning.deleted)
-    for node, positions in forget.items():
-        counted[node] = len(positions)
-    demand(
-        bool(np.array_equal(counted, learning.deleted)),
-        "the numbers of deleted samples are not those of the forget set",
-    )
+    for at, counts in [(request, learning.deleted), *enumerate(counts for _, counts in learning.gone)]:
+        counted = {node: int(count) for node, count in enumerate(counts) if count}
+        told = {node: len(positions) for node, positions in _forget(folder, at).items()}
+        demand(counted == told, "the numbers of deleted samples are not those of the forget set")
+    rounds = [one["rounds"] for one in folder.learning["requests"][:request]]
+    demand([start for start, _ in learning.gone] == rounds, "earlier requests arrived in other rounds")
+
+
+def _forget(folder: RunFolder, request: int) -> dict[int, list[int]]:
+    return {int(node): gone for node, gone in folder.learning["requests"][request]["forget"].items()}
+
+
+def _asked(folder: RunFolder, round: int) -> list[Mapping[str, Any]]:
+    """The requests of the scenario that have arrived by that round."""
+    deletion, T = folder.scenario["deletion"], folder.scenario["learning"]["rounds"]
+    every: list[Mapping[str, Any]] = deletion.get("requests") or [deletion]
+    return [one for one in every if (one["round"] or T) <= round]
+
+
+def _check_count(n: int, gone: Sequence[int], asked: Sequence[Any]) -> None:
+    """How many samples a client deletes in all, where the labels need not be known to tell."""
+    if "all" in asked:
+        met = len(gone) == n
+    elif all(isinstance(one, int) for one in asked):
+        met = len(gone) == sum(asked)
+    elif len(asked) == 1 and isinstance(asked[0], float):
+        met = len(gone) == max(1, round(asked[0] * n))
+    else:
+        met = all(set(one["indices"]) <= set(gone) for one in asked if isinstance(one, dict) and "indices" in one)
+    demand(met, f"{', '.join(map(str, asked))} of {n} samples were to be deleted, not these {len(gone)}")
 
 
 def _certificate_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     """Certify what the certificate says was done, and compare every field."""
     claimed = certificate_of(folder.methods[index])
-    _check_settings(claimed, folder.scenario["unlearning"][index])
+    asked = folder.scenario["unlearning"]
+    _check_settings(claimed, asked[index % len(asked)])
     _check_cost(folder.methods[index], claimed, learning)
     again = certify(learning, claimed.release, claimed.claim)
     for name, one in claimed.to_record().items():
@@ -237,12 +264,21 @@ def _check_cost(method: MethodRecords, claimed: Certificate, learning: Learning)
         demand(counted == value, f"{counted} {name} were counted; what the certificate speaks of takes {value}")
 
 
+def _check_together(folder: RunFolder) -> None:
+    """What is said to a reader of all releases of a method."""
+    asked, requests = len(folder.scenario["unlearning"]), len(folder.learning["requests"])
+    certified = [certificate_of(method) for method in folder.methods]
+    expected = composed([certified[at::asked] for at in range(asked)]) if requests > 1 else []
+    demand(same(folder.together, expected), "what all releases of a method tell together does not follow from them")
+
+
 def _table_sentence(folder: RunFolder) -> str:
     """summary.json against certificates, audits and metrics."""
     for index, (row, method) in enumerate(zip(folder.summary, folder.methods, strict=True)):
         claimed, found = certificate_of(method), Audit.from_record(method.audit)
         expected = {
             "index": index,
+            "request": request_of(folder, index),
             "method": claimed.method,
             "view": claimed.view,
             "epsilon_sound": claimed.epsilon,
@@ -262,4 +298,5 @@ def _table_sentence(folder: RunFolder) -> str:
             nodes = method.metrics["accuracy"][name]["nodes"]
             alike = isclose(scores["mean"], sum(nodes) / len(nodes)) and scores["lowest"] == min(nodes)
             demand(alike, f"row {index} shows another accuracy on {name} than its metrics")
+    _check_together(folder)
     return f"{len(folder.summary)} rows, as their certificates, audits and metrics have it"

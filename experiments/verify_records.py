@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from certificates import Certificate, CertificateError, Learning, Mixing
-from experiments.folder import MethodRecords, RunFolder, recorded_batches, recorded_schedules
+from experiments.folder import MethodRecords, RunFolder, recorded_learnings, recorded_schedules
 
 #: Relative difference up to which a recorded number and one derived again are the same.
 TOLERANCE = 1e-9
@@ -93,7 +93,10 @@ def recorded_network(folder: RunFolder) -> tuple[Mixing, Mixing | None]:
     learns = {key: value for key, value in scenario["learning"].items() if key in topology["learning"]}
     demand(topology["learning"] == learns, f"learning by {topology['learning']} is not what the scenario asks for")
     leaves = scenario["deletion"]["departure"] == "leave"
-    demand(topology["left"] == sorted(map(int, folder.learning["forget"])) * leaves, "others left than were asked to")
+    demand(
+        topology["left"] == sorted(map(int, folder.learning["requests"][-1]["forget"])) * leaves,
+        "others left than were asked to",
+    )
     if told["kind"] == "static" and learns["kind"] == "gossip" and not leaves:
         return RecordedNetwork(weights), None
     graph = nx.empty_graph(weights.shape[0])
@@ -101,11 +104,20 @@ def recorded_network(folder: RunFolder) -> tuple[Mixing, Mixing | None]:
     return recorded_schedules(topology, graph, weights)
 
 
-def recorded_learning(folder: RunFolder) -> Learning:
-    """How the network learned, from learning.json."""
+def recorded_requests(folder: RunFolder) -> list[Learning]:
+    """How the network learned up to each request, from learning.json."""
     mixing, before = recorded_network(folder)
-    batches = recorded_batches(folder.scenario, folder.learning)
-    return Learning.from_record(folder.learning, mixing, before, batches)
+    return recorded_learnings(folder.scenario, folder.learning, mixing, before)
+
+
+def request_of(folder: RunFolder, index: int) -> int:
+    """Which request a release answers: every method answers each of them."""
+    return index // len(folder.scenario["unlearning"])
+
+
+def mark_of(folder: RunFolder, index: int) -> str:
+    """What tells the arrays of one request from those of another."""
+    return f"-{request_of(folder, index)}" if len(folder.learning["requests"]) > 1 else ""
 
 
 def certificate_of(method: MethodRecords) -> Certificate:

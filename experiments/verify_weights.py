@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from certificates import Audit, Certificate, Learning, Release, audit
 from experiments.folder import RunFolder, digest
-from experiments.verify_records import UNIT_ROUNDOFF, certificate_of, demand, same
+from experiments.verify_records import UNIT_ROUNDOFF, certificate_of, demand, mark_of, request_of, same
 
 #: The purpose of noise in the address of a draw, as recorded runs have it.
 _NOISE = 7
@@ -39,10 +39,11 @@ def _expected_arrays(folder: RunFolder) -> set[str]:
     claimed = [(method.place, certificate_of(method)) for method in folder.methods]
     if any(certificate.noise_source == "os" for _, certificate in claimed):
         return {f"{place}/released" for place, certificate in claimed if certificate.noise_source == "os"}
-    T = int(folder.scenario["learning"]["rounds"])
-    sites = {certificate.release.site for _, certificate in claimed}
-    arrays = {f"checkpoints/learned-{t:06d}" for t in {T, *(certificate.restored for _, certificate in claimed)}}
-    arrays |= {f"checkpoints/retrained-{t:06d}" for t in {T, *sites}}
+    rounds = [int(one["rounds"]) for one in folder.learning["requests"]]
+    arrays = {f"checkpoints/learned-{t:06d}" for t in {*rounds, *(certificate.restored for _, certificate in claimed)}}
+    for index, (_, certificate) in enumerate(claimed):
+        for t in (certificate.release.site, rounds[request_of(folder, index)]):
+            arrays.add(f"checkpoints/retrained{mark_of(folder, index)}-{t:06d}")
     for place, certificate in claimed:
         arrays |= {f"{place}/centre", f"{place}/released"}
         arrays |= {f"{place}/noised"} if certificate.release.rounds_after_noise else set()
@@ -56,7 +57,7 @@ def audit_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     release = claimed.release
     centre, retrained = (
         folder.weights(f"{method.place}/centre"),
-        folder.weights(f"checkpoints/retrained-{release.site:06d}"),
+        folder.weights(f"checkpoints/retrained{mark_of(folder, index)}-{release.site:06d}"),
     )
     divergence = np.array(recorded.divergence)
     how = "weights were not kept, so the recorded divergence was taken as it is"
@@ -93,7 +94,7 @@ def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
     if centre is None or released is None:
         return "weights were not kept; not checked"
-    _check_centre(folder, claimed, centre)
+    _check_centre(folder, claimed, centre, mark_of(folder, index))
     kept = folder.weights(f"{method.place}/noised")
     noised = released if kept is None else kept
     expected = centre.astype(np.float64)
@@ -121,7 +122,7 @@ def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     return said
 
 
-def _check_centre(folder: RunFolder, claimed: Certificate, centre: NDArray[Any]) -> None:
+def _check_centre(folder: RunFolder, claimed: Certificate, centre: NDArray[Any], mark: str) -> None:
     """Where nothing was computed before the noise, the centre is a checkpoint; retraining releases the oracle."""
     release = claimed.release
     learned = folder.weights(f"checkpoints/learned-{claimed.restored:06d}")
@@ -129,6 +130,6 @@ def _check_centre(folder: RunFolder, claimed: Certificate, centre: NDArray[Any])
         learned[folder.topology["left"]] = 0.0
     if release.site == claimed.restored and not claimed.averaged and learned is not None:
         demand(bool(np.array_equal(centre, learned)), "the centre is not the checkpoint that the method started from")
-    retrained = folder.weights(f"checkpoints/retrained-{release.site:06d}")
+    retrained = folder.weights(f"checkpoints/retrained{mark}-{release.site:06d}")
     if claimed.restored == 0 and release.site == claimed.descended and retrained is not None and not claimed.averaged:
         demand(bool(np.array_equal(centre, retrained)), "a descent from the start is not what retraining gave")

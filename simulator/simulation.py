@@ -12,7 +12,7 @@ from torch import Tensor
 
 from certificates import Arithmetic, Batches, Constants, Learning, Ledger, Mixing, Order, Release, forget_digest
 from certificates.local_steps import changed
-from clients.crew import Data
+from clients.crew import Data, Disturbances
 from clients.models import Model
 from clients.steps import Descend, Exchange, LocalStep, Start, averaging, unlearning_program
 from simulator.engine import Journal, Observer, Task, execute
@@ -64,6 +64,7 @@ def foresee(
     samples: NDArray[np.int64],
     forget: Mapping[int, NDArray[np.int64]],
     seed: int,
+    gone: tuple[tuple[int, NDArray[np.int64]], ...] = (),
     batches: Batches | None = None,
     radius: float | None = None,
     left: tuple[int, ...] = (),
@@ -83,14 +84,13 @@ def foresee(
         samples: [N], how many samples each node holds.
         forget: for each deleting node, the positions of the erased samples in its own data.
         seed: of every coin.
+        gone: of the erased samples, those that earlier requests had taken out of learning, as `Learning` has it.
         batches: the minibatches that the clients read; None: every sample in every step.
         radius: of the ball onto which they project their parameters; None: they do not.
         left: the nodes that leave when they delete.
         before: the mixing matrices while those were there.
     """
-    deleted = np.zeros_like(samples)
-    for node, positions in forget.items():
-        deleted[node] = len(positions)
+    deleted = counted(forget, len(samples))
     start = Start(seed).initial(model, dtype)
     return Learning(
         mixing=mixing,
@@ -112,16 +112,29 @@ def foresee(
         radius=radius,
         left=left,
         before=before,
+        gone=gone,
     )
+
+
+def counted(forget: Mapping[int, NDArray[np.int64]], nodes: int) -> NDArray[np.int64]:
+    """[N], how many samples a forget set names at each node."""
+    counts = np.zeros(nodes, dtype=np.int64)
+    for node, positions in forget.items():
+        counts[node] = len(positions)
+    return counts
 
 
 @dataclass
 class Simulation:
-    """One network, with the data before and after the deletion.
+    """One network, with the data before and after each request to forget.
+
+    The network learns; when a request arrives it stops reading what is asked to be forgotten, and goes on. What it
+    releases at a request is carried out beside that, from what it has learned up to then.
 
     Attributes:
         network: the clients.
-        foreseen: how they learn and who deletes what, as known before anything is learned.
+        requests: for each request, in the order of arrival, how they learn up to it and who deletes what by then, as
+            known before anything is learned. The last arrives when learning ends.
         message_bytes: the size of a message.
         links: how long the modelled network takes to carry one.
         seed: of every coin.
@@ -131,7 +144,7 @@ class Simulation:
     """
 
     network: Network
-    foreseen: Learning
+    requests: tuple[Learning, ...]
     message_bytes: int
     links: Links
     seed: int
@@ -140,24 +153,46 @@ class Simulation:
     traffic: dict[str, csr_array] = field(default_factory=dict)
     _costs: dict[str, Cost] = field(default_factory=dict)
 
-    def learn(self, keep: Collection[int]) -> tuple[Trajectory, Learning]:
-        """Learn for T rounds on everything; keep the states after these numbers of rounds."""
-        known = self.foreseen
-        deleting = tuple(np.flatnonzero((known.deleted > 0) & known.present).tolist())
-        hearers = self._hearers()
-        measured = {node: np.zeros((known.rounds, known.local_steps + 1)) for node in {*deleting, *hearers}}
+    @property
+    def foreseen(self) -> Learning:
+        """What is known in advance of all of learning."""
+        return self.requests[-1]
+
+    def learn(self, keep: Collection[int]) -> tuple[Trajectory, tuple[Learning, ...]]:
+        """Learn for T rounds on what is not yet asked to be forgotten; keep the states after these numbers of rounds.
+
+        Returns:
+            the states, and for each request what is known of learning up to it.
+        """
+        known, hearers = self.foreseen, self._hearers()
+        nodes = {*np.flatnonzero((known.deleted > 0) & known.present).tolist(), *hearers}
+        shape = (known.rounds, len(self.requests), known.local_steps + 1)
+        measured: Disturbances = {node: np.zeros(shape) for node in sorted(nodes)}
         remaining = None if known.before is None else known.mixing
-        task = replace(self._learning("learned", "full", keep), measured=measured, remaining=remaining)
-        cost = self._execute(task)
-        seen = self.network.disturbances()
-        taken = np.zeros((known.rounds, known.local_steps, len(deleting)))
-        drift = np.zeros((known.rounds, len(hearers)))
+        tasks: list[Task] = []
+        cost, start = Cost(), 0
+        for data, end in enumerate(request.rounds for request in self.requests):
+            kept = {end, *(t for t in keep if start < t <= end or t == start == 0)}
+            name, begin = "learned" + f"-{data}" * (data > 0), tasks[-1].place(start) if tasks else None
+            task = self._descent(name, begin, data, range(start, end), kept)
+            tasks.append(replace(task, measured=measured, remaining=remaining))
+            cost += self._execute(tasks[-1])
+            measured, start = self.network.disturbances(), end
+        ledgers = [self._ledger(request, measured, hearers) for request in range(len(self.requests))]
+        learned = tuple(replace(one, ledger=ledger) for one, ledger in zip(self.requests, ledgers, strict=True))
+        return self._trajectory(tasks, cost), learned
+
+    def _ledger(self, request: int, measured: Disturbances, hearers: tuple[int, ...]) -> Ledger:
+        """What of the measurements belongs to a request."""
+        known = self.requests[request]
+        T, E = known.rounds, known.local_steps
+        deleting = tuple(np.flatnonzero((known.deleted > 0) & known.present).tolist())
+        taken, drift = np.zeros((T, E, len(deleting))), np.zeros((T, len(hearers)))
         for at, node in enumerate(deleting):
-            taken[:, :, at] = seen[node][:, :-1]
+            taken[:, :, at] = measured[node][:T, request, :-1]
         for at, node in enumerate(hearers):
-            drift[:, at] = seen[node][:, -1]
-        ledger = Ledger(deleting, taken, hearers, None if known.before is None else drift)
-        return self._trajectory([task], cost), replace(known, ledger=ledger)
+            drift[:, at] = measured[node][:T, request, -1]
+        return Ledger(deleting, taken, hearers, None if known.before is None else drift)
 
     def _hearers(self) -> tuple[int, ...]:
         """The nodes of whose messages something will have changed in some round, once others have left."""
@@ -168,21 +203,22 @@ class Simulation:
             felt += changed(self.foreseen, round)
         return tuple(np.flatnonzero(felt).tolist())
 
-    def retrain(self, horizon: int, keep: Collection[int]) -> Trajectory:
-        """Learn from scratch on the retained data with the same coins, up to round `horizon` ≥ T: the oracle.
+    def retrain(self, horizon: int, keep: Collection[int], request: int = 0) -> Trajectory:
+        """Learn from scratch on the retained data with the same coins, up to round `horizon`: the oracle of a request.
 
-        The cost is that of the first T rounds, which is what unlearning is measured against.
+        The cost is that of the rounds up to the request, which is what unlearning is measured against.
         """
-        T = self.foreseen.rounds
-        first = self._learning("retrained", "retained", {*(rounds for rounds in keep if rounds <= T), T})
+        T, data = self.requests[request].rounds, request + 1
+        name = "retrained" + self.mark(request)
+        first = self._descent(name, None, data, range(T), {*(rounds for rounds in keep if rounds <= T), T})
         cost = self._execute(first)
         if horizon == T:
             return self._trajectory([first], cost)
-        further = self._descent("retrained-on", first.place(T), T, range(T, horizon), {t for t in keep if t > T})
+        further = self._descent(f"{name}-on", first.place(T), data, range(T, horizon), {t for t in keep if t > T})
         self._execute(further)
         return self._trajectory([first, further], cost)
 
-    def carry_out(self, release: Release, learned: Trajectory, index: int) -> Outcome:
+    def carry_out(self, release: Release, learned: Trajectory, index: int, request: int = 0) -> Outcome:
         """Have every client do what the release says.
 
         What comes before the noise depends only on where it starts and how long it is: what several releases of this
@@ -193,13 +229,14 @@ class Simulation:
             release: what to do.
             learned: the network's learning, with the checkpoint that the release begins from.
             index: which release of the run it is.
+            request: which request it answers.
         """
         program = unlearning_program(release, self.foreseen.order, self.seed, index)
-        centre, cost = self._approach(release, program.approach, learned)
+        centre, cost = self._approach(release, program.approach, learned, request)
         start = release.restored + sum(len(step.rounds) for step in program.approach)
         finish = Task(
             name=f"{index}-{release.method}",
-            data="retained",
+            data=request + 1,
             begin=centre,
             prepare=(program.noise,),
             exchanges=program.finish,
@@ -217,7 +254,7 @@ class Simulation:
             self.network.drop(finish.place(rounds))
         return outcome
 
-    def counterpart(self, release: Release, oracle: Trajectory) -> Tensor:
+    def counterpart(self, release: Release, oracle: Trajectory, request: int = 0) -> Tensor:
         """[N, d], what the centre of the release would have been, had the network learned without the forget set.
 
         [0, d] where this process is not the root. Collective.
@@ -225,7 +262,7 @@ class Simulation:
         place = oracle.places[release.site]
         if not release.averaged:
             return self.network.fetch(place)
-        average = Task("counterpart", "retained", place, (), averaging(release), release.site, frozenset())
+        average = Task("counterpart", request + 1, place, (), averaging(release), release.site, frozenset())
         execute(self.network, average, self.foreseen.mixing)
         return self.network.fetch()
 
@@ -238,37 +275,40 @@ class Simulation:
         theta[left] = 0.0
         return theta
 
-    def _approach(self, release: Release, exchanges: tuple[Exchange, ...], learned: Trajectory) -> tuple[str, Cost]:
+    def _approach(
+        self, release: Release, exchanges: tuple[Exchange, ...], learned: Trajectory, request: int
+    ) -> tuple[str, Cost]:
         """The name of the state that the noise is added to, and what it cost to come there."""
         begin, start = learned.places[release.restored], release.restored
         if not any(len(step.rounds) for step in exchanges):
             return begin, Cost()
-        name = f"descent-{start}-{release.site}" + ("-averaged" if release.averaged else "")
-        T = self.foreseen.rounds
-        if name == f"descent-0-{T}" and "retrained" in self._costs:
-            return f"retrained-{T:06d}", self._costs["retrained"]
+        mark, T = self.mark(request), self.requests[request].rounds
+        name = f"descent{mark}-{start}-{release.site}" + ("-averaged" if release.averaged else "")
+        if name == f"descent{mark}-0-{T}" and f"retrained{mark}" in self._costs:
+            return f"retrained{mark}-{T:06d}", self._costs[f"retrained{mark}"]
         end = start + sum(len(step.rounds) for step in exchanges)
-        task = Task(name, "retained", begin, (), exchanges, start, frozenset({end}))
+        task = Task(name, request + 1, begin, (), exchanges, start, frozenset({end}))
         if name not in self._costs:
             self._execute(task)
         return task.place(end), self._costs[name]
 
-    def _learning(self, name: str, data: Data, keep: Collection[int]) -> Task:
-        task = self._descent(name, None, 0, range(self.foreseen.rounds), keep)
-        prepare: tuple[LocalStep, ...] = (Start(self.seed),)
-        return replace(task, data=data, prepare=prepare)
+    def mark(self, request: int) -> str:
+        """What tells the parts of a run for one request from those for another; nothing where there is only one."""
+        return f"-{request}" if len(self.requests) > 1 else ""
 
-    def _descent(self, name: str, begin: str | None, start: int, rounds: range, keep: Collection[int]) -> Task:
-        kept = frozenset(t for t in keep if start <= t <= rounds.stop)
-        return Task(name, "retained", begin, (), (Descend(self.foreseen.order, rounds),), start, kept)
+    def _descent(self, name: str, begin: str | None, data: Data, rounds: range, keep: Collection[int]) -> Task:
+        """Rounds of learning, from a state or from the start."""
+        prepare: tuple[LocalStep, ...] = (Start(self.seed),) if begin is None else ()
+        kept = frozenset(t for t in keep if rounds.start <= t <= rounds.stop)
+        return Task(name, data, begin, prepare, (Descend(self.foreseen.order, rounds),), rounds.start, kept)
 
     def _trajectory(self, tasks: Sequence[Task], cost: Cost) -> Trajectory:
         return Trajectory(self.network, {t: task.place(t) for task in tasks for t in sorted(task.keep)}, cost)
 
     def _execute(self, task: Task) -> Cost:
-        known = self.foreseen
-        mixing = known.mixing if task.data == "retained" or known.before is None else known.before
-        meter = CostMeter(partial(known.gradients, retained=task.data == "retained"), self.message_bytes, self.links)
+        known, retained = self.requests[max(task.data - 1, 0)], task.data > 0
+        mixing = known.mixing if retained or known.before is None else known.before
+        meter = CostMeter(partial(known.gradients, retained=retained), self.message_bytes, self.links)
         carried, seconds = execute(self.network, task, mixing, (meter, *self.observers), self.journal)
         self.traffic[task.name] = carried
         self._costs[task.name] = meter.total() + Cost(seconds=seconds)

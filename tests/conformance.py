@@ -127,7 +127,7 @@ def go_through(network: Network, case: Case) -> None:
     network.store("initial", torch.from_numpy(initial()))
     exchanges = case.exchanges or (Gossip(range(case.rounds)),)
     keep = frozenset(range(1, case.rounds + 1))
-    task = Task(case.name, "full", "initial", (), exchanges, 0, keep)
+    task = Task(case.name, 0, "initial", (), exchanges, 0, keep)
     carried, _ = execute(network, task, case)  # type: ignore[arg-type]
     assert np.array_equal(carried.toarray(), sum(expected(case, t)[1] for t in range(1, case.rounds + 1)))
     for t in sorted(keep):

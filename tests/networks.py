@@ -128,22 +128,22 @@ class Network:
             left=left,
             before=before if left else None,
         )
-        network = Local(Crew(full, forget, left), InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
+        network = Local(Crew(full, forget, left=left), InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
         size = model.parameters * getattr(torch, self.dtype).itemsize
-        return Simulation(network, foreseen, size, topologies.connect("uniform", graph, self.seed), self.seed)
+        return Simulation(network, (foreseen,), size, topologies.connect("uniform", graph, self.seed), self.seed)
 
 
 def learn_and_retrain(network: Network, extra: int = 0) -> tuple[Simulation, Trajectory, Trajectory, Learning]:
     """Learning and retraining with every checkpoint kept."""
     simulation = network.simulation()
-    learned, learning = simulation.learn(range(network.rounds + 1))
+    learned, (learning,) = simulation.learn(range(network.rounds + 1))
     oracle = simulation.retrain(network.rounds + extra, range(network.rounds + extra + 1))
     return simulation, learned, oracle, learning
 
 
 def further(simulation: Simulation, begin: str, rounds: Exchange, start: int) -> Tensor:
     """θ [N, d] after these rounds on the retained data, from a state that the clients keep."""
-    task = Task("further", "retained", begin, (), (rounds,), start, frozenset())
+    task = Task("further", 1, begin, (), (rounds,), start, frozenset())
     execute(simulation.network, task, simulation.foreseen.mixing)
     return simulation.network.fetch().clone()
 

@@ -160,7 +160,8 @@ def learned_digits(kind, step_size, order, local_steps, partition):
     experiment = assemble(resolve(scenario, ()))
     clients = Local(experiment.crew(range(20)), InProcess(20))
     simulation = experiment.simulation(clients)
-    return (simulation, *simulation.learn({10, 55}), clients.crew.retained)
+    learned, (learning,) = simulation.learn({10, 55})
+    return simulation, learned, learning, clients.crew.blocks[-1]
 
 
 def with_and_without(simulation, learned, release, index=0):

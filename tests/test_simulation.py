@@ -28,7 +28,7 @@ def crew(simulation: Simulation) -> Crew:
 def numpy_learning(case: Network, retained: bool) -> list[Array]:
     """The same network, a node at a time, in plain numpy: multinomial logistic regression."""
     simulation = case.simulation()
-    block = crew(simulation).retained if retained else crew(simulation).full
+    block = crew(simulation).blocks[int(retained)]
     model = block.model
     known = simulation.foreseen
     mixing = known.mixing if retained or known.before is None else known.before

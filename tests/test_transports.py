@@ -455,7 +455,7 @@ class Faulty(Crew):
 
 def all_there_is(simulation: Simulation) -> list[torch.Tensor]:
     """Learn, retrain, and carry out three releases; every state that comes of it, and the traffic."""
-    learned, learning = simulation.learn({0, 3, 6})
+    learned, (learning,) = simulation.learn({0, 3, 6})
     assert learning.ledger is not None
     oracle = simulation.retrain(8, {6, 8})
     found = [learned.at(3), learned.at(6), oracle.at(6), oracle.at(8)]

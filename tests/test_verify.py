@@ -114,7 +114,7 @@ def forget_an_edge(folder: Path) -> None:
 
 
 def forget_less(folder: Path) -> None:
-    edit(folder / "learning.json", lambda record: record["forget"]["2"].pop())
+    edit(folder / "learning.json", lambda record: record["requests"][0]["forget"]["2"].pop())
 
 
 def deny_divergence(folder: Path) -> None:

@@ -69,7 +69,7 @@ class _Client:
             kept = {name: tensor(array) for name, array in state.array_records["crew"].items()}
             crew.theta = kept.pop("theta")
             crew.resume(
-                "full" if state.config_records[TRIP]["full"] else "retained",
+                int(str(state.config_records[TRIP]["data"])),
                 {int(node): measured.numpy() for node, measured in kept.items()},
             )
             self._sent = state.array_records[ARRAYS].get("message")
@@ -118,7 +118,7 @@ class _Client:
         self._state["crew"] = record(kept)
         self._state[ARRAYS] = record(self._answer)
         self._shelf.commit()
-        self._state[TRIP] = ConfigRecord({"number": number, "full": crew.data == "full"})
+        self._state[TRIP] = ConfigRecord({"number": number, "data": crew.data})
 
 
 class _Shelf(MutableMapping[str, Tensor]):
