@@ -5,19 +5,21 @@ computed for many clients at once, and every view is read off the same sensitivi
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from certificates.allocation import noise_shape
+from certificates.cones import light_cone, light_cones
 from certificates.constants import Regime
 from certificates.errors import CertificateError
 from certificates.local_steps import strongest_regime
-from certificates.records import Allocation, Learning, Placement, Vector, parse_view
+from certificates.records import Allocation, Learning, Mixing, Placement, Release, Vector, parse_view
 from certificates.rounding import least_noise, rounding_of_average
 from certificates.sensitivity import Recursion
-from certificates.views import light_cone
+from certificates.views import mu_of_view
 
 Matrix = NDArray[np.float64]
 
@@ -184,16 +186,33 @@ def _view_prices(learning: Learning, stop: Stop, view: str) -> tuple[Matrix, Mat
             return np.stack([summed, summed]), np.stack([summed, summed])
         if stop.placement == "output" and kind == "node":
             return _alone(e, node)
-        if kind == "transcript" and node is not None:
-            site, after = (
-                (learning.rounds - stop.depth, stop.depth) if stop.placement == "rewind" else (learning.rounds, 0)
-            )
-            e = np.where(light_cone(node, site, after, mixing)[:, None], e, 0.0)
-        needed, finest = _together(e)
+        if kind in ("node", "transcript"):
+            needed, finest = _of_peers(learning, stop, view, node)
+        else:
+            needed, finest = _together(e)
     if stop.placement == "output" and kind.startswith("transcript"):
         bare = _unnoised(learning, stop, node)
         needed[:, bare], finest[:, bare] = np.nan, np.nan
     return needed, finest
+
+
+def _of_peers(learning: Learning, stop: Stop, view: str, node: int | None) -> tuple[Matrix, Matrix]:
+    """What one peer sees of noised vectors, or the peer that sees the most: those in its light cone."""
+    e, mixing, none = stop.sensitivity, learning.mixing, np.zeros(learning.mixing.nodes)
+    release = Release("r2d", learning.rounds - stop.depth, stop.depth, stop.placement, none)
+    if node is not None:
+        return _together(np.where(light_cone(node, release.site, release.rounds_after_noise, mixing)[:, None], e, 0.0))
+    cones = light_cones(release.site, release.rounds_after_noise, mixing)
+    if cones is None or cones.sums(np.ones(mixing.nodes)).min() == mixing.nodes or not np.all(np.isfinite(e)):
+        return _together(e)
+    sigma = np.stack([[_least(view, allocation, one, release, mixing) for one in e.T] for allocation in ALLOCATIONS])
+    return np.sqrt(np.mean(sigma**2, axis=2)), np.stack([_smallest(part.T) for part in sigma])
+
+
+def _least(view: str, allocation: Allocation, e: Vector, release: Release, mixing: Mixing) -> Vector:
+    """σ [N] at which the view's μ is 1."""
+    unit = noise_shape(view, allocation, e, release, mixing)
+    return unit * mu_of_view(view, e, replace(release, sigma=unit), mixing)
 
 
 def _alone(e: Matrix, node: int | None) -> tuple[Matrix, Matrix]:

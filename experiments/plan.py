@@ -16,7 +16,7 @@ from experiments.prospect import Prospect
 Floats = NDArray[np.float64]
 
 #: The views that every plan answers for, whatever the scenario asks.
-VIEWS = ("node", "joint", "average", "transcript:all")
+VIEWS = ("node", "joint", "average", "transcript", "transcript:all")
 
 _LADDER = 11
 

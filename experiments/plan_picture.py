@@ -20,7 +20,7 @@ _LINES = (
     ("output", "node", "output, one model"),
     ("output", "joint", "output, all models"),
     ("output", "average", "output, the average"),
-    ("rewind", "transcript:all", "rewind, every view"),
+    ("rewind", "transcript:all", "rewind, all messages"),
 )
 
 

@@ -115,13 +115,13 @@ def _wanted(plan: Plan) -> str:
 
 
 def _depths(plan: Plan, title: str) -> Table:
-    headings = [f"output: {view}" for view in VIEWS[:3]] + ["rewind: every view"]
+    headings = [f"output: {view}" for view in VIEWS[:3]] + ["rewind: one peer", "rewind: all messages"]
     table = _table(title, ("rewind", "gradients", "bytes", *headings), 0)
     sigma = plan.sigma(plan.answers[0].row.regime, 0, *wanted(plan))
     for at, depth in enumerate(plan.depths):
         cost = plan.cost[depth]
         cells = [sigma[PLACEMENTS.index("output"), at, VIEWS.index(view)] for view in VIEWS[:3]]
-        cells.append(sigma[PLACEMENTS.index("rewind"), at, VIEWS.index("transcript:all")])
+        cells += [sigma[PLACEMENTS.index("rewind"), at, VIEWS.index(view)] for view in VIEWS[3:]]
         shares = [_percent(depth / plan.prospect.learning.rounds), _percent(cost["gradients"]), _percent(cost["bytes"])]
         table.add_row(*shares, *map(_pair, cells))
     return table

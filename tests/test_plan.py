@@ -163,7 +163,7 @@ def folder(tmp_path, monkeypatch):
 def test_the_command_shows_and_leaves_a_plan(folder):
     done = CliRunner().invoke(app, ["plan", "s.yaml"])
     assert (done.exit_code, done.stderr) == (0, "")
-    assert all(word in done.stdout for word in ("hardest", "rewind: every view", "plan: runs/planned-plan"))
+    assert all(word in done.stdout for word in ("hardest", "rewind: all messages", "plan: runs/planned-plan"))
     out = folder / "runs" / "planned-plan"
     assert {path.name for path in out.iterdir()} == {"plan.json", "plan.npz", "plan.png", "scenario.yaml"}
     with Image.open(out / "plan.png") as picture:
