@@ -92,7 +92,10 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
         return []
     console = terminal()
     done = _run(scenario, folder, force, console)
-    table.show(done.summary, console, title=_title(scenario))
+    first = [("request", _request)] if done.together else []
+    table.show(done.summary, console, title=_title(scenario), first=first)
+    for line in table.together(done.together):
+        console.print(line, highlight=False, soft_wrap=True)
     console.print(f"weights: sha256 {done.record['sha256']}", highlight=False, soft_wrap=True)
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     return _violations(done)
@@ -172,6 +175,10 @@ def _run(scenario: Scenario, folder: Path, force: bool, console: Console) -> Run
         except BrokenTransportError as problem:
             raise RunError(f"the run in {folder} failed: {problem}; the same command goes on with it") from None
     return read_folder(folder)
+
+
+def _request(row: table.Row) -> str:
+    return str(row["request"])
 
 
 def _violations(run: RunFolder) -> list[str]:

@@ -80,7 +80,8 @@ def _scenario(run: RunFolder) -> str:
 def _table(run: RunFolder) -> str:
     heads = "".join(f"<th{_text_class(at)}>{escape(heading)}</th>" for at, (heading, _) in enumerate(table.COLUMNS))
     rows = "".join(_row(row) for row in run.summary)
-    legend = "".join(f"<p>{escape(line)}</p>" for line in table.legend(run.summary))
+    lines = [*table.legend(run.summary), *table.together(run.together)]
+    legend = "".join(f"<p>{escape(line)}</p>" for line in lines)
     drawn = f'<table class="results"><thead><tr><th>#</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
     return _section("table", "Results", f'<div class="wide">{drawn}</div><div class="note">{legend}</div>')
 

@@ -88,6 +88,18 @@ def legend(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
+def together(found: Sequence[Row]) -> list[str]:
+    """What may be claimed to a reader of all releases of a method, one sentence each."""
+    said = []
+    for one in found:
+        who = f"{one['method']}, {one['view']}: whoever has all of its releases"
+        claim = (
+            f"ε {one['epsilon']:.3g} at δ = {one['delta']:g}" if one["epsilon"] is not None else f"—, {one['reason']}"
+        )
+        said.append(f"{who}: {claim}.")
+    return said
+
+
 def show(rows: Sequence[Row], console: Console, title: str, first: Sequence[Column] = ()) -> None:
     """Print the table and its legend; a terminal too narrow for all columns gets the most important ones."""
     table = Table(title=title, title_justify="left", header_style="bold", expand=False)

@@ -20,7 +20,7 @@ from clients.sampling import SAMPLINGS, Realised
 from clients.steps import Exchange
 from simulator.engine import Task, execute
 from simulator.local import Local
-from simulator.simulation import Simulation, Trajectory, foresee
+from simulator.simulation import Simulation, Trajectory, counted, foresee
 from simulator.wire import InProcess
 from topologies import Schedule
 
@@ -50,6 +50,7 @@ class Network:
     departure: str = "relay"
     radius: float | None = None
     others: tuple[int, ...] = ()
+    early: float | None = None
 
     @property
     def deleting(self) -> tuple[int, ...]:
@@ -78,6 +79,15 @@ class Network:
             m = {"one": 1, "half": max(1, n // 2), "all": n}["all" if self.departure == "leave" else self.deleted]
             gone[node] = np.sort(rng.choice(n, m, replace=False)).astype(np.int64)
         return gone
+
+    def arrivals(self, forget: dict[int, NDArray[np.int64]]) -> list[tuple[int, dict[int, NDArray[np.int64]]]]:
+        """When what is asked to be forgotten: all at the end, or the others' and part of the client's before."""
+        if self.early is None:
+            return [(self.rounds, forget)]
+        first = {node: gone for node, gone in forget.items() if node != self.client}
+        if len(forget[self.client]) > 1:
+            first[self.client] = forget[self.client][:1]
+        return [(max(1, round(self.early * self.rounds)), dict(sorted(first.items()))), (self.rounds, forget)]
 
     def rows(self, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """All clients' samples together: features [n, 5] of norm at most 1, labels [n] of three classes."""
@@ -110,40 +120,48 @@ class Network:
             node_by_node=self.precision == "exact",
             habits=Habits(sampling, before.awake, self.radius),
         )
-        forget = self.forget(rng)
-        foreseen = foresee(
-            model=model,
-            dtype=getattr(torch, self.dtype),
-            mixing=mixing,
-            order=self.order,  # type: ignore[arg-type]
-            constants=constants,
-            rounds=self.rounds,
-            step_size=full.step_size,
-            local_steps=self.local_steps,
-            samples=full.samples,
-            forget=forget,
-            seed=self.seed,
-            batches=None if sampling is None else Realised(sampling, full.samples, forget),
-            radius=self.radius,
-            left=left,
-            before=before if left else None,
-        )
-        network = Local(Crew(full, forget, left=left), InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
+        asked = self.arrivals(self.forget(rng))
+        requests = []
+        for at, (rounds, forget) in enumerate(asked):
+            earlier = tuple(asked[:at])
+            foreseen = foresee(
+                model=model,
+                dtype=getattr(torch, self.dtype),
+                mixing=mixing,
+                order=self.order,  # type: ignore[arg-type]
+                constants=constants,
+                rounds=rounds,
+                step_size=full.step_size,
+                local_steps=self.local_steps,
+                samples=full.samples,
+                forget=forget,
+                seed=self.seed,
+                gone=tuple((start, counted(gone, self.nodes)) for start, gone in earlier),
+                batches=None if sampling is None else Realised(sampling, full.samples, forget, earlier),
+                radius=self.radius,
+                left=left,
+                before=before if left else None,
+            )
+            requests.append(foreseen)
+        crew = Crew(full, *(forget for _, forget in asked), left=left)
+        network = Local(crew, InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
         size = model.parameters * getattr(torch, self.dtype).itemsize
-        return Simulation(network, (foreseen,), size, topologies.connect("uniform", graph, self.seed), self.seed)
+        links = topologies.connect("uniform", graph, self.seed)
+        return Simulation(network, tuple(requests), size, links, self.seed)
 
 
 def learn_and_retrain(network: Network, extra: int = 0) -> tuple[Simulation, Trajectory, Trajectory, Learning]:
-    """Learning and retraining with every checkpoint kept."""
+    """Learning and retraining with every checkpoint kept, and what is known for the last request."""
     simulation = network.simulation()
-    learned, (learning,) = simulation.learn(range(network.rounds + 1))
-    oracle = simulation.retrain(network.rounds + extra, range(network.rounds + extra + 1))
-    return simulation, learned, oracle, learning
+    learned, learnings = simulation.learn(range(network.rounds + 1))
+    keep = range(network.rounds + extra + 1)
+    oracle = simulation.retrain(network.rounds + extra, keep, len(learnings) - 1)
+    return simulation, learned, oracle, learnings[-1]
 
 
 def further(simulation: Simulation, begin: str, rounds: Exchange, start: int) -> Tensor:
     """θ [N, d] after these rounds on the retained data, from a state that the clients keep."""
-    task = Task("further", 1, begin, (), (rounds,), start, frozenset())
+    task = Task("further", len(simulation.requests), begin, (), (rounds,), start, frozenset())
     execute(simulation.network, task, simulation.foreseen.mixing)
     return simulation.network.fetch().clone()
 
@@ -184,10 +202,13 @@ def networks(draw: st.DrawFn, **fixed: object) -> Network:
         "departure": draw(st.sampled_from(["relay", "relay", "leave"])),
         "radius": draw(st.sampled_from([None, 0.5, 5.0])),
         "others": tuple(draw(st.lists(st.integers(0, nodes - 1), max_size=2))),
+        "early": draw(st.sampled_from([None, None, 0.0, 0.3, 0.7])),
     }
     case |= fixed
     if str(case["schedule"]).startswith("walk"):
         case |= {"order": "adapt-then-combine", "departure": "relay"}
+    if case["departure"] == "leave":
+        case["early"] = None
     if case["departure"] == "leave" and len({case["client"], *case["others"]}) == nodes:  # type: ignore[misc]
         case["others"] = ()
     return Network(**case)  # type: ignore[arg-type]

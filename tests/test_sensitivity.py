@@ -144,7 +144,7 @@ def test_rewinding_everything_is_retraining_to_the_bit(case: Network) -> None:
 
 
 @given(
-    case=networks(model="logistic", step=0.4, deleted="one", sampling="full", departure="relay"),
+    case=networks(model="logistic", step=0.4, deleted="one", sampling="full", departure="relay", early=None),
     share=st.floats(0, 1),
 )
 def test_the_topology_blind_bound_is_never_the_smaller(case: Network, share: float) -> None:

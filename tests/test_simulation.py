@@ -78,7 +78,7 @@ def numpy_learning(case: Network, retained: bool) -> list[Array]:
     return trajectory
 
 
-@given(case=networks(model="logistic", dtype="float64"))
+@given(case=networks(model="logistic", dtype="float64", early=None))
 @settings(max_examples=40, deadline=None)
 def test_learning_and_retraining_are_what_the_orders_say(case: Network) -> None:
     _, learned, oracle, _ = learn_and_retrain(case)
