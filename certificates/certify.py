@@ -10,7 +10,7 @@ import numpy as np
 from certificates.errors import CertificateError
 from certificates.gaussian import check_epsilon, epsilon_of, mu_of, textbook_epsilon, textbook_sigma
 from certificates.local_steps import strongest_regime
-from certificates.records import Certificate, Claim, Learning, Release, Vector, parse_view
+from certificates.records import Certificate, Claim, Learning, Release, Vector
 from certificates.rounding import least_noise, rounding_of_average
 from certificates.sensitivity import Sensitivity, propagate
 from certificates.views import mu_of_view, noise_shape, uncovered
@@ -127,7 +127,7 @@ def _check(learning: Learning, release: Release, claim: Claim) -> None:
         raise CertificateError("the view average is that of a network that stays whole; with departure leave use joint")
     if np.shape(release.sigma) != (learning.mixing.nodes,):
         raise CertificateError(f"sigma must have one entry for each of {learning.mixing.nodes} nodes")
-    parse_view(claim.view, learning.mixing.nodes)
+    learning.check_view(claim.view)
 
 
 def calibrate(learning: Learning, release: Release, claim: Claim, epsilon: float) -> Vector:
@@ -158,8 +158,9 @@ def scaled_noise(learning: Learning, release: Release, claim: Claim, sigma: floa
     """The noise σ [N] of a given size (root mean square over nodes), allocated as the claim asks.
 
     Raises:
-        CertificateError: if sigma is negative or not finite.
+        CertificateError: if sigma is negative or not finite, or the claim is not understood.
     """
+    _check(learning, release, claim)
     if not (isfinite(sigma) and sigma >= 0):
         raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
     noised = sensitivity_at_noise(learning, release, claim).total

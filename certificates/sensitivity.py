@@ -60,7 +60,8 @@ def propagate(
         combine-then-adapt          e⁺ = γ_E W e + b_E
         consensus-plus-gradient     e⁺ = (W − diag W) e + κ ∘ e + b_E
 
-    Nodes that the influence cannot have reached are computed identically on both sides and keep e = 0 exactly.
+    Where clients project their parameters onto a ball, e is at most its diameter after every round. Nodes that the
+    influence cannot have reached are computed identically on both sides and keep e = 0 exactly.
 
     Args:
         learning: how the network learned and what was deleted.
@@ -133,8 +134,9 @@ def _columns(
     """The recursion, for each of k requests [N, k] a column."""
     steps = LocalSteps(learning, regime, bound, deleted)
     drifted = drift(learning, bound) if learning.before is not None and disturbed else None
-    N = learning.mixing.nodes
-    state = _State(np.zeros((2 * deleted.shape[1], N)).T, np.zeros(deleted.shape, dtype=bool))
+    N, k = learning.mixing.nodes, deleted.shape[1]
+    widest = np.inf if learning.radius is None else 2 * learning.radius
+    state = _State(np.zeros((2 * k, N)).T, np.zeros(deleted.shape, dtype=bool))
     checked: csr_array | None = None
     for t, charge in enumerate(charges(learning, regime, disturbed + quiet)):
         W = learning.mixing.matrix(t)
@@ -144,7 +146,8 @@ def _columns(
         seen = t < disturbed
         felt = drifted(t) if seen and drifted is not None else None
         state = _advance(learning.order, state, W, steps.disturbed(t) if seen else steps.quiet(t), felt, charge)
-    k = deleted.shape[1]
+        # Two models in a ball are no further apart than it is wide; that rounding may leave it is charged.
+        np.minimum(state.e[:, :k], widest, out=state.e[:, :k])
     return Sensitivity(total=state.e[:, :k] + state.e[:, k:], rounding=state.e[:, k:])
 
 
