@@ -146,22 +146,47 @@ def test_a_run_over_failing_links_is_certified_and_verified(tmp_path):
             {"method": "retrain"},
         ],
     }
-    finished = run_through(scenario, tmp_path / "run")
+    run_through(scenario, tmp_path / "run")
     assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
     topology = tmp_path / "run" / "topology.json"
     changed = json.loads(topology.read_text())
     changed["schedule"]["probability"] = 0.3
     topology.write_text(json.dumps(changed))
     assert not all(finding.holds for finding in verify_folder(tmp_path / "run"))
-    epsilons = {}
+
+
+def test_failing_links_give_another_certificate_of_the_same_promise(tmp_path):
+    """The same data deleted over links of which none, 20 % and 50 % fail."""
+    from runs import run_through
+
+    from experiments.verify import verify_folder
+
+    scenario = {
+        "data": {"source": "digits", "limit": 600},
+        "partition": {"clients": 10},
+        "topology": {"kind": "ring", "schedule": {"kind": "link-failures"}},
+        "learning": {"rounds": 20},
+        "deletion": {"client": 3, "samples": 10},
+        "unlearning": [
+            {"method": "r2d"},
+            {"method": "r2d", "bound": "instance", "view": "transcript:all", "placement": "rewind"},
+        ],
+    }
+    runs = {}
     for probability in (0.0, 0.2, 0.5):
-        there = f"topology.schedule.probability={probability}"
-        finished = run_through(scenario, tmp_path / str(probability), there)
-        assert all(found.holds for _, found in finished.certified)
-        epsilons[probability] = finished.certified[1][0]
-    # Three networks, three certificates, all of the same promise.
-    assert len({certificate.sigma for certificate in epsilons.values()}) == 3
-    assert len({certificate.mixing_sha256 for certificate in epsilons.values()}) == 3
+        folder = tmp_path / str(probability)
+        runs[probability] = run_through(scenario, folder, f"topology.schedule.probability={probability}")
+        assert all(found.holds for _, found in runs[probability].certified)
+        assert all(finding.holds for finding in verify_folder(folder))
+    assert len({json.dumps(run.learning["forget"]) for run in runs.values()}) == 1
+    for which in (0, 1):
+        certificates = [run.certified[which][0] for run in runs.values()]
+        assert all(certificate.epsilon == pytest.approx(1.0) for certificate in certificates)
+        for name in ("sensitivity", "sigma", "mixing_sha256"):
+            assert len({getattr(certificate, name) for certificate in certificates}) == 3
+        # The more links fail, the less the influence is thinned by mixing: the largest sensitivity grows.
+        largest = [max(certificate.sensitivity) for certificate in certificates]
+        assert largest == sorted(largest)
 
 
 KINDS = [

@@ -170,7 +170,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "deletion": {"client": 2, "samples": 0.5},
         "unlearning": [
             {"method": "r2d", "rewind": 0.5, "bound": "instance", "settle": 2},
-            {"method": "r2d", "rewind": 0.5, "placement": "rewind", "view": "transcript:0"},
+            {"method": "r2d", "rewind": 0.5, "placement": "rewind", "view": "transcript:1"},
             *CONTROLS,
         ],
         "backend": {"dtype": "float32"},
