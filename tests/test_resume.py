@@ -124,7 +124,7 @@ def test_a_run_with_a_departure_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert sum(map(any, drift)) > 20
     with killed_at(monkeypatch, write), pytest.raises(Killed):
         run_scenario(file, (), out, False)
-    assert any((out / "unfinished").glob("learned-*.safetensors")) == (write < 40)
+    assert any((out / "unfinished").glob("learned-*.safetensors"))
     assert go_on(file, out) is None
     went_on(out, left(tmp_path / "whole"))
 
