@@ -167,6 +167,7 @@ def test_failing_links_give_another_certificate_of_the_same_promise(tmp_path):
         "topology": {"kind": "ring", "schedule": {"kind": "link-failures"}},
         "learning": {"rounds": 20},
         "deletion": {"client": 3, "samples": 10},
+        "audit": {"draws": 200},
         "unlearning": [
             {"method": "r2d"},
             {"method": "r2d", "bound": "instance", "view": "transcript:all", "placement": "rewind"},
@@ -223,7 +224,7 @@ def test_the_two_ends_of_a_random_link_average_and_step():
     ticking = made("asynchronous", "barabasi-albert", 12, activates="edge")
     links = np.array(ticking.graph.edges())
     active = np.zeros((12, 12))
-    for t in range(3_000):
+    for t in range(1_500):
         W, awake = ticking.matrix(t).toarray(), ticking.awake(t)
         i, j = np.flatnonzero(awake)
         expected = np.eye(12)
@@ -231,14 +232,14 @@ def test_the_two_ends_of_a_random_link_average_and_step():
         np.testing.assert_array_equal(W, expected)
         active[i, j] += 1
     counts = active[links.min(axis=1), links.max(axis=1)]
-    assert counts.sum() == 3_000
+    assert counts.sum() == 1_500
     assert chisquare(counts).pvalue > 1e-4
 
 
 def test_a_node_that_acts_alone_changes_nobody_else():
     ticking = made("asynchronous", "star", 9, activates="node")
     whole, active = ticking.weights.toarray(), np.zeros(9)
-    for t in range(2_000):
+    for t in range(1_000):
         W = ticking.matrix(t).toarray()
         (node,) = np.flatnonzero(ticking.awake(t))
         expected = np.eye(9)
@@ -398,3 +399,27 @@ def test_a_run_over_graphs_from_files_needs_them_no_more(tmp_path):
     pairs = complete("graphs", 4, graphs=[[[0, 1], [2, 3]], [[1, 2]]], rounds=2)
     for t in range(8):
         assert np.array_equal(learning.mixing.matrix(t).toarray(), pairs.matrix(t).toarray())
+
+
+def test_links_that_were_not_asked_for_are_caught(tmp_path):
+    from runs import run_through
+
+    from experiments.verify import verify_folder
+
+    schedule = {"kind": "graphs", "graphs": [[[1, 0], [2, 3]], [[1, 2]]]}
+    scenario = {
+        "data": {"source": "synthetic", "samples": 60, "dimensions": 3},
+        "partition": {"clients": 4},
+        "topology": {"kind": "complete", "schedule": schedule},
+        "learning": {"rounds": 3},
+        "deletion": {"samples": 3},
+        "unlearning": ["do-nothing"],
+    }
+    run_through(scenario, tmp_path / "run")
+    assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
+    topology = tmp_path / "run" / "topology.json"
+    changed = json.loads(topology.read_text())
+    changed["schedule"]["graphs"][1] = [[1, 3]]
+    topology.write_text(json.dumps(changed))
+    found = [finding.sentence for finding in verify_folder(tmp_path / "run") if not finding.holds]
+    assert any("is not that of the scenario" in sentence for sentence in found)
