@@ -128,7 +128,7 @@ def _check(learning: Learning, release: Release, claim: Claim) -> None:
         raise CertificateError("the view average is that of a network that stays whole; with departure leave use joint")
     if np.shape(release.sigma) != (learning.mixing.nodes,):
         raise CertificateError(f"sigma must have one entry for each of {learning.mixing.nodes} nodes")
-    parse_view(claim.view, learning.mixing.nodes)
+    learning.check_view(claim.view)
 
 
 def calibrate(learning: Learning, release: Release, claim: Claim, epsilon: float) -> Vector:
@@ -159,8 +159,9 @@ def scaled_noise(learning: Learning, release: Release, claim: Claim, sigma: floa
     """The noise σ [N] of a given size (root mean square over nodes), allocated as the claim asks.
 
     Raises:
-        CertificateError: if sigma is negative or not finite.
+        CertificateError: if sigma is negative or not finite, or the claim is not understood.
     """
+    _check(learning, release, claim)
     if not (isfinite(sigma) and sigma >= 0):
         raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
     noised = sensitivity_at_noise(learning, release, claim).total

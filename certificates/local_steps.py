@@ -30,14 +30,18 @@ def local_growth(learning: Learning, regime: Regime) -> float:
 
 
 def curvatures(learning: Learning, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
-    """The ends of the Hessian's spectrum where samples of total weight `share`, of any shape, are read."""
+    """The ends of the Hessian's spectrum where samples of total weight `share`, of any shape, are read.
+
+    What the constants say of an objective must hold for every sample's own loss where share is not 1.
+    """
     constants = learning.constants
     l2, smooth = constants.l2.value, constants.L.value - constants.l2.value
-    high = share * smooth + l2
-    lowest = constants.lowest_curvature(regime)
+    lowest, high = constants.lowest_curvature(regime), share * smooth + l2
     if regime == "nonconvex":
         return -high, high
-    return (np.zeros_like(share) if regime == "convex" else share * (lowest - l2) + l2), high
+    low = share * (constants.strong_convexity.value - l2) + l2
+    # An objective that is convex thanks to its regulariser alone is not where a batch outweighs that.
+    return (np.minimum(low, lowest) if regime == "convex" else low), high
 
 
 def worst_case_disturbance(learning: Learning, round: int = 0) -> Matrix:
@@ -197,7 +201,7 @@ def drift(learning: Learning, bound: Bound) -> Callable[[int], Vector]:
             missed[hearers] = False
             if missed.any():
                 raise CertificateError(
-                    f"the ledger has no drift of node {int(np.argmax(missed))}, which heard a leaver"
+                    f"the ledger has no drift of node {int(np.argmax(missed))}, whose weights the departure has changed"
                 )
             return felt
 

@@ -121,7 +121,7 @@ class Learning:
         arithmetic: what rounding is charged by; without it the arithmetic is taken to be exact.
         forget_sha256: of the forget set, where it is known.
         batches: what each local step reads; without it, every sample.
-        radius: of the ball around 0 onto which every client projects its parameters after each step, if it does.
+        radius: of the ball around 0 onto which every client projects its parameters in each round, if it does.
         left: the nodes that have left the network with their data; they hold nothing and send nothing.
         before: the mixing matrices of learning, where `left` has changed them since; `mixing` is what remains.
         gone: of the deleted samples, those that earlier requests had taken out of learning: from which round on, and
@@ -197,6 +197,16 @@ class Learning:
             if start <= round:
                 found = counts
         return found
+
+    def check_view(self, view: str) -> None:
+        """Refuse what is no view of this network.
+
+        Raises:
+            CertificateError: if there is no such view or node, or the node has left.
+        """
+        _, node = parse_view(view, self.mixing.nodes)
+        if node in self.left:
+            raise CertificateError(f"the view {view} shows nothing: node {node} has left; choose one that stays")
 
     def gradients(self, round: int, retained: bool) -> NDArray[np.int64]:
         """[N], the per-sample gradients of a round's local steps, on all data or on what is retained."""

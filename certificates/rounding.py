@@ -79,9 +79,11 @@ def _rounds(learning: Learning, rounds: int) -> Iterator[tuple[float, float, int
         heard, least, most = seen.at(t)
         yield (max(1.0, shrunk) * M + moved * share) * (1 + 1e-3), share, heard  # rounding adds far less to a norm
         if learning.order == "consensus-plus-gradient":
-            M = max((1 - kept) + abs(kept + signed - 1) for kept in (least, most)) * M + moved * share
+            stepped = max((1 - kept) + abs(kept + signed - 1) for kept in (least, most)) * M + moved * share
         else:
-            M = shrunk * M + moved * share
+            stepped = shrunk * M + moved * share
+        # Who sleeps does not shrink.
+        M = stepped if learning.mixing.awake(t) is None else max(M, stepped)
         if learning.radius is not None:
             M = min(M, learning.radius * (1 + 1e-3))
 

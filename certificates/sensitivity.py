@@ -7,6 +7,7 @@ does to one step of one node is `certificates.local_steps`; what rounding adds i
 """
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -60,7 +61,8 @@ def propagate(
         combine-then-adapt          e⁺ = γ_E W e + b_E
         consensus-plus-gradient     e⁺ = (W − diag W) e + κ ∘ e + b_E
 
-    Nodes that the influence cannot have reached are computed identically on both sides and keep e = 0 exactly.
+    Where clients project their parameters onto a ball, e is at most its diameter after every round. Nodes that the
+    influence cannot have reached are computed identically on both sides and keep e = 0 exactly.
 
     Args:
         learning: how the network learned and what was deleted.
@@ -152,14 +154,18 @@ class Recursion:
     ) -> None:
         self._learning = learning
         self._steps = LocalSteps(learning, regime, bound, deleted)
-        self._drifted = None if learning.before is None else drift(learning, bound)
+        self._bound: Bound = bound
+        self._drifted: Callable[[int], Vector] | None = None
+        self._widest = np.inf if learning.radius is None else 2 * learning.radius
         self._charges = list(charges(learning, regime, rounds))
         self._checked: csr_array | None = None
         self.start = State(np.zeros((2 * deleted.shape[1], len(deleted))).T, np.zeros(deleted.shape, dtype=bool))
 
     def go_on(self, state: "State", rounds: range, disturbed: bool) -> "State":
         """The state after these rounds, in which one side reads what is deleted (`disturbed`) or neither does."""
-        learning = self._learning
+        learning, k = self._learning, state.reached.shape[1]
+        if disturbed and len(rounds) and learning.before is not None and self._drifted is None:
+            self._drifted = drift(learning, self._bound)
         for t in rounds:
             W = learning.mixing.matrix(t)
             if W is not self._checked:
@@ -168,6 +174,9 @@ class Recursion:
             steps = self._steps.disturbed(t) if disturbed else self._steps.quiet(t)
             felt = self._drifted(t) if disturbed and self._drifted is not None else None
             state = _advance(learning.order, state, W, steps, felt, self._charges[t])
+            if learning.radius is not None:
+                # Two models in a ball are no further apart than it is wide; that rounding may leave it is charged.
+                np.minimum(state.e[:, :k], self._widest, out=state.e[:, :k])
         return state
 
 

@@ -1,6 +1,6 @@
 """What the verifier's checks share: findings, and the records of a run folder as certificates need them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isclose
 from typing import Any
@@ -87,9 +87,9 @@ def recorded_network(folder: RunFolder) -> tuple[Mixing, Mixing | None]:
     weights, topology, scenario = recorded_weights(folder), folder.topology, folder.scenario
     told, asked = topology["schedule"], scenario["topology"]["schedule"]
     demand(topology["seed"] == scenario["seed"], "its rounds are drawn from another seed than that of the scenario")
-    # Graphs that came from files are recorded link by link.
     alike = all(told.get(key) == value for key, value in asked.items() if key != "graphs")
-    demand(alike and told.keys() == asked.keys(), f"the schedule {told} is not that of the scenario")
+    alike = alike and _same_graphs(asked.get("graphs", []), told.get("graphs", []))
+    demand(alike and told.keys() == asked.keys(), f"the schedule {short(told)} is not that of the scenario")
     learns = {key: value for key, value in scenario["learning"].items() if key in topology["learning"]}
     demand(topology["learning"] == learns, f"learning by {topology['learning']} is not what the scenario asks for")
     leaves = scenario["deletion"]["departure"] == "leave"
@@ -102,6 +102,15 @@ def recorded_network(folder: RunFolder) -> tuple[Mixing, Mixing | None]:
     graph = nx.empty_graph(weights.shape[0])
     graph.add_edges_from(topology["edges"])
     return recorded_schedules(topology, graph, weights)
+
+
+def _same_graphs(asked: Sequence[Any], told: Sequence[Any]) -> bool:
+    """Whether the links on record are those asked for; what a file held is on record alone."""
+    pairs = [isinstance(links, str) or {tuple(sorted(pair)) for pair in links} for links in asked]
+    found = [{tuple(pair) for pair in links} for links in told]
+    return len(pairs) == len(found) and all(
+        one is True or one == other for one, other in zip(pairs, found, strict=True)
+    )
 
 
 def recorded_requests(folder: RunFolder) -> list[Learning]:

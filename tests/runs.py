@@ -1,10 +1,15 @@
 """Scenarios run through to their folder, as the command line would."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import pytest
+import yaml
+
 from experiments.assemble import assemble
+from experiments.cli import app
 from experiments.folder import RunFolder, read_folder
 from experiments.job import RunJob
 from experiments.scenario import resolve
@@ -12,6 +17,22 @@ from experiments.scenario import resolve
 
 def run_through(scenario: Mapping[str, Any], folder: Path, *overrides: str) -> RunFolder:
     """Run a scenario and read what it left."""
-    resolved = resolve(dict(scenario), overrides)
+    resolved = resolve(deepcopy(dict(scenario)), overrides)
     resolved.backend.build().carry_out(RunJob(assemble(resolved), folder, False, folder.parent / "scratch"))
     return read_folder(folder)
+
+
+def refused_here(
+    scenario: Mapping[str, Any], folder: Path, capsys: pytest.CaptureFixture[str], words: str, *settings: str
+) -> None:
+    """The command line ends with exit code 2 and one sentence that has these words, and writes nothing."""
+    file = folder / "scenario.yaml"
+    file.write_text(yaml.safe_dump(dict(scenario)), encoding="utf-8")
+    with pytest.raises(SystemExit) as end:
+        app(["run", str(file), *settings, "--out", str(folder / "out")])
+    said = capsys.readouterr()
+    assert (end.value.code, said.out) == (2, "")
+    (line,) = said.err.splitlines()
+    assert line.startswith("rewindnet: ")
+    assert words in line, line
+    assert [path.name for path in folder.iterdir()] == ["scenario.yaml"]

@@ -101,6 +101,34 @@ def test_a_killed_run_goes_on(long: tuple[Path, dict[str, Any]], tmp_path: Path,
     went_on(tmp_path / "out", expected)
 
 
+#: Somebody leaves, clients read batches, and what is measured on the way is both disturbance and drift.
+LEAVING: dict[str, Any] = {
+    **SHORT,
+    "topology": {"kind": "path", "schedule": {"kind": "link-failures", "probability": 0.3}},
+    "learning": {"rounds": 40, "local_steps": 2, "radius": 2.0, "sampling": {"kind": "poisson", "batch": 6}},
+    "deletion": {"client": 1, "samples": "all", "departure": "leave"},
+    "unlearning": [
+        {"method": "r2d", "rewind": 0.5, "bound": "instance"},
+        {"method": "r2d", "rewind": 0.5, "placement": "rewind", "view": "joint"},
+        {"method": "do-nothing"},
+    ],
+}
+
+
+@pytest.mark.parametrize("write", [11, 18, 40])
+def test_a_run_with_a_departure_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int) -> None:
+    file, out = parity.write(LEAVING, tmp_path), tmp_path / "out"
+    run_scenario(file, (), tmp_path / "whole", False)
+    drift = parity.read(tmp_path / "whole" / "learning.json")["requests"][0]["ledger"]["drift"]
+    assert len(drift) == 40
+    assert sum(map(any, drift)) > 20
+    with killed_at(monkeypatch, write), pytest.raises(Killed):
+        run_scenario(file, (), out, False)
+    assert any((out / "unfinished").glob("learned-*.safetensors"))
+    assert go_on(file, out) is None
+    went_on(out, left(tmp_path / "whole"))
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_twice_goes_on(long: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     file, expected = long

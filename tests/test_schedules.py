@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
-from topologies import SCHEDULES, TopologyError, build, mix, schedule, validate
+from topologies import SCHEDULES, TopologyError, build, mix, mix_without, schedule, validate
 
 ROUNDS = 12
 
@@ -145,19 +146,280 @@ def test_a_run_over_failing_links_is_certified_and_verified(tmp_path):
             {"method": "retrain"},
         ],
     }
-    finished = run_through(scenario, tmp_path / "run")
+    run_through(scenario, tmp_path / "run")
     assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
     topology = tmp_path / "run" / "topology.json"
     changed = json.loads(topology.read_text())
     changed["schedule"]["probability"] = 0.3
     topology.write_text(json.dumps(changed))
     assert not all(finding.holds for finding in verify_folder(tmp_path / "run"))
-    epsilons = {}
+
+
+def test_failing_links_give_another_certificate_of_the_same_promise(tmp_path):
+    """The same data deleted over links of which none, 20 % and 50 % fail."""
+    from runs import run_through
+
+    from experiments.verify import verify_folder
+
+    scenario = {
+        "data": {"source": "digits", "limit": 600},
+        "partition": {"clients": 10},
+        "topology": {"kind": "ring", "schedule": {"kind": "link-failures"}},
+        "learning": {"rounds": 20},
+        "deletion": {"client": 3, "samples": 10},
+        "audit": {"draws": 200},
+        "unlearning": [
+            {"method": "r2d"},
+            {"method": "r2d", "bound": "instance", "view": "transcript:all", "placement": "rewind"},
+        ],
+    }
+    runs = {}
     for probability in (0.0, 0.2, 0.5):
-        there = f"topology.schedule.probability={probability}"
-        finished = run_through(scenario, tmp_path / str(probability), there)
-        assert all(found.holds for _, found in finished.certified)
-        epsilons[probability] = finished.certified[1][0]
-    # Three networks, three certificates, all of the same promise.
-    assert len({certificate.sigma for certificate in epsilons.values()}) == 3
-    assert len({certificate.mixing_sha256 for certificate in epsilons.values()}) == 3
+        folder = tmp_path / str(probability)
+        runs[probability] = run_through(scenario, folder, f"topology.schedule.probability={probability}")
+        assert all(found.holds for _, found in runs[probability].certified)
+        assert all(finding.holds for finding in verify_folder(folder))
+    assert len({json.dumps(run.learning["requests"][0]["forget"]) for run in runs.values()}) == 1
+    for which in (0, 1):
+        certificates = [run.certified[which][0] for run in runs.values()]
+        assert all(certificate.epsilon == pytest.approx(1.0) for certificate in certificates)
+        for name in ("sensitivity", "sigma", "mixing_sha256"):
+            assert len({getattr(certificate, name) for certificate in certificates}) == 3
+        # The more links fail, the less the influence is thinned by mixing: the largest sensitivity grows.
+        largest = [max(certificate.sensitivity) for certificate in certificates]
+        assert largest == sorted(largest)
+
+
+KINDS = [
+    ("static", {}),
+    ("link-failures", {"probability": 0.4}),
+    ("node-sleep", {"probability": 0.4}),
+    ("matchings", {}),
+    ("asynchronous", {"activates": "edge"}),
+    ("asynchronous", {"activates": "node"}),
+]
+
+
+def test_nobody_hears_a_sleeper_and_a_sleeper_hears_nobody():
+    sleepy = made("node-sleep", nodes=20, probability=0.5)
+    whole = sleepy.weights.toarray()
+    for t in range(ROUNDS):
+        W, awake = sleepy.matrix(t).toarray(), sleepy.awake(t)
+        off = ~np.eye(20, dtype=bool)
+        there = off & awake[:, None] & awake[None, :]
+        np.testing.assert_array_equal(W[off], np.where(there, whole, 0.0)[off])
+        np.testing.assert_array_equal(W[~awake], np.eye(20)[~awake])
+        np.testing.assert_allclose([W.sum(axis=0), W.sum(axis=1)], 1)
+
+
+def test_nodes_sleep_as_often_as_they_should():
+    for probability in (0.0, 0.1, 0.7):
+        sleepy = made("node-sleep", "complete", 30, probability=probability)
+        asleep = 1 - np.mean([sleepy.awake(t) for t in range(500)])
+        # 15,000 draws: five standard deviations
+        assert abs(asleep - probability) <= 5 * np.sqrt(probability * (1 - probability) / 15_000)
+
+
+def test_the_two_ends_of_a_random_link_average_and_step():
+    ticking = made("asynchronous", "barabasi-albert", 12, activates="edge")
+    links = np.array(ticking.graph.edges())
+    active = np.zeros((12, 12))
+    for t in range(1_500):
+        W, awake = ticking.matrix(t).toarray(), ticking.awake(t)
+        i, j = np.flatnonzero(awake)
+        expected = np.eye(12)
+        expected[np.ix_([i, j], [i, j])] = 0.5
+        np.testing.assert_array_equal(W, expected)
+        active[i, j] += 1
+    counts = active[links.min(axis=1), links.max(axis=1)]
+    assert counts.sum() == 1_500
+    assert chisquare(counts).pvalue > 1e-4
+
+
+def test_a_node_that_acts_alone_changes_nobody_else():
+    ticking = made("asynchronous", "star", 9, activates="node")
+    whole, active = ticking.weights.toarray(), np.zeros(9)
+    for t in range(1_000):
+        W = ticking.matrix(t).toarray()
+        (node,) = np.flatnonzero(ticking.awake(t))
+        expected = np.eye(9)
+        expected[node] = whole[node]
+        np.testing.assert_allclose(W, expected, atol=1e-15)
+        active[node] += 1
+    assert chisquare(active).pvalue > 1e-4
+    columns = [ticking.matrix(t).sum(axis=0) for t in range(9)]
+    assert any(np.abs(column - 1).max() > 0.1 for column in columns)  # not doubly stochastic
+
+
+def complete(kind, nodes, left=(), **parameters):
+    graph = build("complete", nodes, 0)
+    return schedule(kind, graph, mix_without("metropolis-hastings", graph, left), 0, left, **parameters)
+
+
+def test_a_list_of_graphs_takes_turns_each_weighted_by_itself():
+    lists = [[[0, 1], [1, 2]], [], [[3, 2], [2, 3], [0, 3]]]
+    listed = complete("graphs", 4, graphs=lists, rounds=3, rule="max-degree")
+    for t in range(20):
+        graph = nx.empty_graph(4)
+        graph.add_edges_from(lists[t // 3 % 3])
+        np.testing.assert_array_equal(listed.matrix(t).toarray(), mix("max-degree", graph).toarray())
+    assert listed.matrix(0) is listed.matrix(2)
+    assert listed.recorded == {"graphs": [[[0, 1], [1, 2]], [], [[0, 3], [2, 3]]]}
+
+
+def test_graphs_in_files_are_those_of_their_lines(tmp_path):
+    (tmp_path / "mon.txt").write_text("0 1\n1 2  # and no more\n")
+    (tmp_path / "tue.csv").write_text("3,2\n")
+    files = complete("graphs", 4, graphs=[str(tmp_path / "mon.txt"), str(tmp_path / "tue.csv")])
+    inline = complete("graphs", 4, graphs=[[[0, 1], [1, 2]], [[2, 3]]])
+    assert files.recorded == inline.recorded
+    for t in range(4):
+        assert np.array_equal(files.matrix(t).toarray(), inline.matrix(t).toarray())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"graphs": []}, "at least one graph"),
+        ({"graphs": [[[0, 1]]], "rounds": 0}, "at least one round each"),
+        ({"graphs": [[[0, 1], [2, 3]]]}, "never connect: all of them together leave 2 parts"),
+        ({"graphs": [[[0, 1], [1, 2], [2, 4]]]}, r"graph 0 of the schedule links \[2, 4\]; it takes two of"),
+        ({"graphs": [[[0, 1]], [[2, 2]]]}, r"graph 1 of the schedule links \[2, 2\]"),
+        ({"graphs": [[[0, 1, 2]]]}, "graph 0 of the schedule is a file or a list of pairs"),
+        ({"graphs": ["nowhere.txt"]}, "nowhere.txt' cannot be read"),
+        ({"graphs": [[[0, 1]]], "rule": "uniform"}, "takes the rule metropolis-hastings or max-degree, not 'uniform'"),
+    ],
+)
+def test_what_makes_no_list_of_graphs_is_a_sentence(parameters, words):
+    with pytest.raises(TopologyError, match=words):
+        complete("graphs", 4, **parameters)
+
+
+def test_a_list_may_not_link_what_the_topology_does_not():
+    with pytest.raises(TopologyError, match="graph 1 of the schedule links 0 and 2, which the topology does not"):
+        made("graphs", "path", 4, graphs=[[[0, 1], [1, 2], [2, 3]], [[2, 0]]])
+
+
+def test_a_file_with_a_name_that_the_topology_has_not_is_a_sentence(tmp_path):
+    (tmp_path / "mon.txt").write_text("0 nobody\n")
+    with pytest.raises(TopologyError, match="names the node 'nobody', which the topology has not"):
+        complete("graphs", 4, graphs=[str(tmp_path / "mon.txt")])
+
+
+@pytest.mark.parametrize(("kind", "parameters"), [*KINDS, ("graphs", {"graphs": [[[0, 1], [1, 2]], [[2, 3], [3, 4]]]})])
+def test_nobody_hears_who_has_left_and_the_coins_of_the_others_are_the_same(kind, parameters):
+    before, after = complete(kind, 5, **parameters), complete(kind, 5, (2,), **parameters)
+    stay = np.array([0, 1, 3, 4])
+    for t in range(40):
+        W, without = before.matrix(t).toarray(), after.matrix(t).toarray()
+        np.testing.assert_array_equal(without[2], np.eye(5)[2])
+        np.testing.assert_array_equal(without[:, 2], np.eye(5)[2])
+        np.testing.assert_allclose(without.sum(axis=1), 1)
+        assert np.array_equal(before.awake(t), after.awake(t))
+        if kind != "matchings":
+            # Only the leaver is missing. Without its links others may be matched, whose key is now the smallest.
+            assert np.array_equal(W[np.ix_(stay, stay)] > 0, without[np.ix_(stay, stay)] > 0)
+
+
+@pytest.mark.parametrize(("kind", "parameters"), KINDS)
+def test_who_does_not_know_the_leaver_mixes_as_before(kind, parameters):
+    graph = build("ring", 9, 0)
+    before = schedule(kind, graph, mix("max-degree", graph), 5, **parameters)
+    after = schedule(kind, graph, mix_without("max-degree", graph, (4,)), 5, (4,), **parameters)
+    # Neighbours of neighbours may be matched anew.
+    far = [0, 8] if kind == "matchings" else [0, 1, 2, 6, 7, 8]
+    for t in range(30):
+        np.testing.assert_array_equal(before.matrix(t).toarray()[far], after.matrix(t).toarray()[far])
+
+
+def test_what_remains_is_weighted_by_the_same_rule_in_every_part():
+    graph = build("path", 6, 0)
+    W = mix_without("metropolis-hastings", graph, (2,)).toarray()
+    left, right = mix("metropolis-hastings", nx.path_graph(2)).toarray(), mix("metropolis-hastings", nx.path_graph(3))
+    np.testing.assert_array_equal(W[:2, :2], left)
+    np.testing.assert_array_equal(W[3:, 3:], right.toarray())
+    assert np.count_nonzero(W) == 4 + right.nnz + 1
+    np.testing.assert_allclose(W.sum(axis=1), 1)
+
+
+def test_averaging_by_a_server_goes_on_without_those_who_left():
+    W = mix_without("uniform", build("complete", 5, 0), (1, 3)).toarray()
+    expected = np.eye(5)
+    expected[np.ix_([0, 2, 4], [0, 2, 4])] = 1 / 3
+    np.testing.assert_allclose(W, expected)
+
+
+def test_of_a_star_without_its_centre_everyone_is_alone():
+    np.testing.assert_array_equal(mix_without("max-degree", build("star", 5, 0), (0,)).toarray(), np.eye(5))
+
+
+def test_who_has_left_may_have_no_weight():
+    graph = build("ring", 4, 0)
+    with pytest.raises(TopologyError, match="neither hears anybody nor is heard"):
+        schedule("static", graph, mix("metropolis-hastings", graph), 0, (1,))
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "parameters", "left", "words"),
+    [
+        ("node-sleep", "ring", {"probability": 1.0}, (), "a node sleeps is at least 0 and below 1, not 1.0"),
+        ("asynchronous", "ring", {"activates": "everyone"}, (), "activates an edge or a node, not 'everyone'"),
+        ("one-peer-exponential", "complete", {}, (1,), "nobody can leave it, use departure relay"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence(kind, family, parameters, left, words):
+    graph = build(family, 6, 0)
+    with pytest.raises(TopologyError, match=words):
+        schedule(kind, graph, mix_without("metropolis-hastings", graph, left), 0, left, **parameters)
+
+
+def test_a_run_over_graphs_from_files_needs_them_no_more(tmp_path):
+    from runs import run_through
+
+    from experiments.folder import read_folder
+    from experiments.verify import verify_folder
+
+    for day, line in (("mon", "0 1\n2 3\n"), ("tue", "1 2\n")):
+        (tmp_path / f"{day}.txt").write_text(line)
+    files = [str(tmp_path / "mon.txt"), str(tmp_path / "tue.txt")]
+    scenario = {
+        "data": {"source": "synthetic", "samples": 60, "dimensions": 3},
+        "partition": {"clients": 4},
+        "topology": {"kind": "complete", "schedule": {"kind": "graphs", "graphs": files, "rounds": 2}},
+        "learning": {"rounds": 8},
+        "deletion": {"samples": 3},
+        "unlearning": [{"method": "r2d", "placement": "rewind", "view": "transcript:3"}, "do-nothing"],
+        "audit": {"draws": 0},
+    }
+    run_through(scenario, tmp_path / "run")
+    for file in files:
+        (tmp_path / file).unlink()
+    assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
+    _, learning = read_folder(tmp_path / "run").network
+    pairs = complete("graphs", 4, graphs=[[[0, 1], [2, 3]], [[1, 2]]], rounds=2)
+    for t in range(8):
+        assert np.array_equal(learning.mixing.matrix(t).toarray(), pairs.matrix(t).toarray())
+
+
+def test_links_that_were_not_asked_for_are_caught(tmp_path):
+    from runs import run_through
+
+    from experiments.verify import verify_folder
+
+    schedule = {"kind": "graphs", "graphs": [[[1, 0], [2, 3]], [[1, 2]]]}
+    scenario = {
+        "data": {"source": "synthetic", "samples": 60, "dimensions": 3},
+        "partition": {"clients": 4},
+        "topology": {"kind": "complete", "schedule": schedule},
+        "learning": {"rounds": 3},
+        "deletion": {"samples": 3},
+        "unlearning": ["do-nothing"],
+    }
+    run_through(scenario, tmp_path / "run")
+    assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
+    topology = tmp_path / "run" / "topology.json"
+    changed = json.loads(topology.read_text())
+    changed["schedule"]["graphs"][1] = [[1, 3]]
+    topology.write_text(json.dumps(changed))
+    found = [finding.sentence for finding in verify_folder(tmp_path / "run") if not finding.holds]
+    assert any("is not that of the scenario" in sentence for sentence in found)

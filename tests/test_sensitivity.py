@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from learnings import SETTINGS, learnings
 from networks import Network, further, learn_and_retrain, networks
@@ -215,7 +215,17 @@ def test_rounding_that_adds_up_is_charged_for(
         assert np.all(measured <= np.array(certify(learning, release, Claim("average", 1e-5)).sensitivity))
 
 
+#: Those who step shrink towards 0; those who sleep do not.
+SHRINKING = Network(
+    "complete", 3, "metropolis-hastings", "adapt-then-combine", "sigmoid", 10.0, 0.5, 6, 4, 0, "all", (2, 1, 5),
+    "float64", 7,
+)  # fmt: skip
+
+
 @given(case=networks())
+@example(case=replace(SHRINKING, schedule="walk metropolis"))
+@example(case=replace(SHRINKING, schedule="node-sleep", order="consensus-plus-gradient"))
+@example(case=replace(SHRINKING, schedule="asynchronous node", order="combine-then-adapt"))
 def test_norms_stay_below_what_rounding_is_charged_by(case: Network) -> None:
     _, learned, oracle, learning = learn_and_retrain(case)
     bounds = [M for M, _, _ in _rounds(learning, case.rounds)]

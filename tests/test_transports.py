@@ -157,12 +157,104 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "deletion": {"samples": 3},
         "unlearning": [{"method": "r2d", "rewind": 0.25, "view": "average"}, *CONTROLS],
     },
+    "sleepers": {
+        "partition": {"kind": "dirichlet", "clients": 7, "alpha": 0.6, "min_partition_size": 2},
+        "topology": {"kind": "ring", "schedule": {"kind": "node-sleep", "probability": 0.4}},
+        "learning": {
+            "rounds": 10,
+            "local_steps": 2,
+            "order": "consensus-plus-gradient",
+            "radius": 0.7,
+            "sampling": {"kind": "poisson", "batch": 6},
+        },
+        "deletion": {"client": 2, "samples": 0.5},
+        "unlearning": [
+            {"method": "r2d", "rewind": 0.5, "bound": "instance", "settle": 2},
+            {"method": "r2d", "rewind": 0.5, "placement": "rewind", "view": "transcript:1"},
+            *CONTROLS,
+        ],
+        "backend": {"dtype": "float32"},
+    },
+    "asynchronous": {
+        "partition": {"clients": 6},
+        "topology": {"kind": "star", "schedule": {"kind": "asynchronous", "activates": "node"}},
+        "learning": {"rounds": 30, "order": "combine-then-adapt"},
+        "deletion": {"samples": 3},
+        "unlearning": [
+            {"method": "r2d", "rewind": 0.5, "allocation": "optimal", "view": "joint"},
+            {"method": "warm-start", "rounds": 9, "bound": "instance"},
+            *CONTROLS,
+        ],
+    },
+    "walk": {
+        "partition": {"clients": 7},
+        "topology": {"kind": "path", "mixing": "lazy-metropolis-hastings"},
+        "learning": {"kind": "walk", "rule": "uniform", "restart": 0.2, "rounds": 40, "local_steps": 2},
+        "deletion": {"client": 1, "samples": "all"},
+        "unlearning": [
+            {"method": "r2d", "rewind": 0.5, "bound": "instance"},
+            {"method": "r2d", "rewind": 0.5, "placement": "rewind", "view": "transcript:all", "settle": 3},
+            *CONTROLS,
+        ],
+    },
+    "departure": {
+        "partition": {"clients": 6},
+        "topology": {"kind": "star", "schedule": {"kind": "link-failures", "probability": 0.3}},
+        "learning": {"rounds": 10, "local_steps": 2},
+        "deletion": {"client": 0, "samples": "all", "departure": "leave"},
+        "unlearning": [
+            {"method": "r2d", "rewind": 0.5, "bound": "instance", "placement": "rewind", "view": "transcript:all"},
+            {"method": "r2d", "rewind": 0.5, "bound": "instance", "settle": 2, "allocation": "optimal"},
+            *CONTROLS,
+        ],
+    },
+    "departure-from-a-ball": {
+        "data": {"source": "synthetic", "samples": 60, "dimensions": 17_000},
+        "partition": {"clients": 5},
+        "topology": "path",
+        "learning": {
+            "rounds": 6,
+            "order": "combine-then-adapt",
+            "radius": 0.3,
+            "sampling": {"kind": "keyed", "batches": 2},
+        },
+        "deletion": {"client": 2, "samples": "all", "departure": "leave"},
+        "unlearning": [
+            {"method": "r2d", "rewind": 0.5},
+            {"method": "r2d", "rewind": 0.5, "bound": "instance", "placement": "rewind", "view": "joint"},
+            *CONTROLS,
+        ],
+        "backend": {"dtype": "float32"},
+    },
+    "keyed": {
+        "model": "sigmoid",
+        "partition": {"clients": 5},
+        "topology": {"kind": "ring", "schedule": "asynchronous"},
+        "learning": {"rounds": 20, "local_steps": 2, "sampling": {"kind": "keyed", "batches": 3}},
+        "deletion": {"client": 4, "samples": 5},
+        "unlearning": [{"method": "r2d", "rewind": 0.5, "bound": "instance"}, {"method": "warm-start"}, *CONTROLS],
+    },
+    "graphs": {
+        "partition": {"clients": 5},
+        "topology": {
+            "kind": "complete",
+            "schedule": {
+                "kind": "graphs",
+                "graphs": [[[0, 1], [2, 3]], [[1, 2], [3, 4]], []],
+                "rounds": 2,
+                "rule": "max-degree",
+            },
+        },
+        "learning": {"rounds": 12, "sampling": {"kind": "poisson", "batch": 9}},
+        "deletion": {"samples": 3},
+        "unlearning": [{"method": "r2d", "rewind": 0.5, "view": "transcript:4", "placement": "rewind"}, *CONTROLS],
+    },
 }
 
 
 @with_mpi
 @pytest.mark.parametrize(
-    "name", [n if n in ("ring", "star") else pytest.param(n, marks=pytest.mark.slow) for n in SCENARIOS]
+    "name", [n if n in ("ring", "star", "departure") else pytest.param(n, marks=pytest.mark.slow) for n in SCENARIOS]
 )
 def test_transports_leave_the_same(name: str, tmp_path: Path) -> None:
     file = parity.write({"name": "same", "data": DATA, **SCENARIOS[name]}, tmp_path)

@@ -88,8 +88,8 @@ def halve_sigma(folder: Path) -> None:
 def shrink_ledger(folder: Path) -> None:
     edit(
         folder / "learning.json",
-        lambda record: record["ledger"].update(
-            disturbance=(np.array(record["ledger"]["disturbance"]) * 0.9).tolist(),
+        lambda record: record["requests"][0]["ledger"].update(
+            disturbance=(np.array(record["requests"][0]["ledger"]["disturbance"]) * 0.9).tolist(),
         ),
     )
 
@@ -97,12 +97,16 @@ def shrink_ledger(folder: Path) -> None:
 def swell_ledger(folder: Path) -> None:
     edit(
         folder / "learning.json",
-        lambda record: record["ledger"].update(disturbance=(np.array(record["ledger"]["disturbance"]) * 1e3).tolist()),
+        lambda record: record["requests"][0]["ledger"].update(
+            disturbance=(np.array(record["requests"][0]["ledger"]["disturbance"]) * 1e3).tolist()
+        ),
     )
 
 
 def constant(name: str, **change: Any) -> Callable[[Path], None]:
-    return lambda folder: edit(folder / "learning.json", lambda record: record["constants"][name].update(change))
+    return lambda folder: edit(
+        folder / "learning.json", lambda record: record["requests"][0]["constants"][name].update(change)
+    )
 
 
 def weaken_edge(folder: Path) -> None:
@@ -203,19 +207,22 @@ def forge(change: Callable[[Path], None]) -> Callable[[Path], None]:
 
 def smaller_radius(folder: Path) -> None:
     again = derive("logistic", Constant(0.2, "proven"), 1e-4).to_record()
-    edit(folder / "learning.json", lambda record: record.update(constants=again))
+    edit(folder / "learning.json", lambda record: record["requests"][0].update(constants=again))
 
 
 def more_samples(folder: Path) -> None:
-    edit(folder / "learning.json", lambda record: record.update(samples=[3 * n for n in record["samples"]]))
+    edit(
+        folder / "learning.json",
+        lambda record: record["requests"][0].update(samples=[3 * n for n in record["samples"]]),
+    )
 
 
 def finer_arithmetic(folder: Path) -> None:
-    edit(folder / "learning.json", lambda record: record["arithmetic"].update(unit_roundoff=1e-30))
+    edit(folder / "learning.json", lambda record: record["requests"][0]["arithmetic"].update(unit_roundoff=1e-30))
 
 
 def exact_arithmetic(folder: Path) -> None:
-    edit(folder / "learning.json", lambda record: record.update(arithmetic=None))
+    edit(folder / "learning.json", lambda record: record["requests"][0].update(arithmetic=None))
 
 
 def lose_weights(folder: Path) -> None:
@@ -317,7 +324,7 @@ def test_the_clip_of_a_huberised_loss_is_that_of_the_scenario(tmp_path: Path) ->
     run_through(json.loads(json.dumps(SCENARIO)) | {"model": model, "unlearning": [method]}, folder)
     assert failures(folder) == []
     smaller = derive("huber-logistic", Constant(1.0, "proven"), 1e-4, clip=0.1).to_record()
-    edit(folder / "learning.json", lambda record: record.update(constants=smaller))
+    edit(folder / "learning.json", lambda record: record["requests"][0].update(constants=smaller))
     recertify(folder)
     (found,) = failures(folder)
     assert "those of the settings {'clip': 0.1}, not of {'clip': 0.4}" in found.sentence

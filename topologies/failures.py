@@ -34,6 +34,9 @@ class _Losing(Static):
         weight = np.where(lost, 0.0, self._weight)
         weight[self._home] += np.bincount(self._row[lost], self._weight[lost], self.nodes)
         kept = weight > 0
+        # Sums of shares are 1 but for rounding; who hears nobody keeps exactly what it has.
+        alone = np.bincount(self._row[kept & (self._row != self._column)], minlength=self.nodes) == 0
+        weight[self._home[alone]] = 1.0
         return matrix_of(self.nodes, self._row[kept], self._column[kept], weight[kept])
 
 

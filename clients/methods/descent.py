@@ -112,12 +112,12 @@ class NoisyDescent(Method):
         elif self._depth_given:
             replace(self, bound="worst-case").plan(learning)
         else:
-            parse_view(self.view, learning.mixing.nodes)
+            learning.check_view(self.view)
             propagate(learning, disturbed=learning.rounds, quiet=0, regime=self.regime)
 
     def plan(self, learning: Learning) -> Plan:
         """Solve for whichever of (ε, depth, σ) is open."""
-        parse_view(self.view, learning.mixing.nodes)
+        learning.check_view(self.view)
         claim, depths = self._claim, self._depths(learning.rounds)
 
         def noised(depth: int) -> Release:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from certificates import Claim, Learning, Release, parse_view
+from certificates import Claim, Learning, Release
 from certificates.records import Bound
 
 
@@ -59,7 +59,7 @@ class Method(ABC):
         Raises:
             CertificateError: with the reason.
         """
-        parse_view(self.plan(learning).claim.view, learning.mixing.nodes)
+        learning.check_view(self.plan(learning).claim.view)
 
 
 def weakest_bound(learning: Learning) -> Bound:
