@@ -6,9 +6,7 @@ the edges (W_t), and, as long as learning reads the forget set, adds a disturban
 does to one step of one node is `certificates.local_steps`; what rounding adds is `certificates.rounding`.
 """
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -196,9 +194,25 @@ class State:
 
 def _advance(order: Order, state: State, W: csr_array, steps: Round, drifted: Vector | None, charge: float) -> State:
     """One round, of each order."""
-    k = state.reached.shape[1]
-    e, grown, b = state.e, steps.growth[:, None], steps.disturbance
-    heard = state.reached if state.reached.all() else None
+    k, large = state.reached.shape[1], len(state.e) >= _LARGE
+    # In a large network what rounding adds is bounded by the most that it adds anywhere, which needs no mixing.
+    moved = state.e[:, :k] if large else state.e
+    e = _moved(order, moved, W, steps, drifted, k)
+    heard = _heard(order, state.reached, W, steps, drifted)
+    if large:
+        rounding = (state.e[:, k:].max(axis=0) * _most(order, W, steps) + charge) * heard
+    else:
+        e, rounding = e[:, :k], e[:, k:] + charge * heard
+    # However small, what was reached is not untouched: an underflow must not read as certainty.
+    if e.min(initial=0.0) <= 0:
+        e[heard & (e == 0)] = np.finfo(float).tiny
+    # Columns that lie one behind the other are mixed fastest.
+    return State(np.vstack([e.T, rounding.T]).T if large else np.hstack([e, rounding]), heard)
+
+
+def _moved(order: Order, e: Matrix, W: csr_array, steps: Round, drifted: Vector | None, k: int) -> Matrix:
+    """e [N, k or 2k] after a round; the disturbances go to the first k columns."""
+    grown, b = steps.growth[:, None], steps.disturbance
     if order == "adapt-then-combine":
         e = grown * e
         e[:, :k] += b
@@ -213,26 +227,37 @@ def _advance(order: Order, state: State, W: csr_array, steps: Round, drifted: Ve
         e = grown * e
     if order != "adapt-then-combine":
         e[:, :k] += b
-    if heard is None:
-        # With adapt-then-combine the disturbance is mixed in the round that makes it; otherwise it stays put.
-        sent = state.reached | steps.fresh if order == "adapt-then-combine" else state.reached
-        heard = W @ sent.astype(float) > 0
-        if order != "adapt-then-combine":
-            heard |= state.reached | steps.fresh
-        if drifted is not None:
-            heard |= (drifted > 0)[:, None]
-    e[:, k:] += charge * heard
-    # However small, what was reached is not untouched: an underflow must not read as certainty.
-    e[:, :k][heard & (e[:, :k] == 0)] = np.finfo(float).tiny
-    return State(e, heard)
+    return e
+
+
+def _heard(
+    order: Order, reached: NDArray[np.bool_], W: csr_array, steps: Round, drifted: Vector | None
+) -> NDArray[np.bool_]:
+    """[N, k], what the deletion has reached after a round."""
+    if reached.all():
+        return reached
+    # With adapt-then-combine the disturbance is mixed in the round that makes it; otherwise it stays put.
+    sent = reached | steps.fresh if order == "adapt-then-combine" else reached
+    heard = _mixed(W, sent.astype(float)) > 0
+    if order != "adapt-then-combine":
+        heard |= reached | steps.fresh
+    if drifted is not None:
+        heard |= (drifted > 0)[:, None]
+    return heard
+
+
+def _most(order: Order, W: csr_array, steps: Round) -> float:
+    """By how much the largest of what is there already can grow in a round: rows of W sum to 1."""
+    if order != "consensus-plus-gradient":
+        return float(steps.growth.max())
+    return float((held(steps, W) + 1 - W.diagonal()).max())
 
 
 def _mixed(W: csr_array, e: Matrix) -> Matrix:
-    """W·e. In a large network column by column, which keeps more of e in cache, on all processors."""
+    """W·e; in a large network column by column, which keeps more of e in cache."""
     if len(e) < _LARGE:
         return np.asarray(W @ e)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.stack(list(pool.map(W.__matmul__, e.T))).T
+    return np.stack([W @ column for column in e.T]).T
 
 
 def _check_matrix(W: csr_array, nodes: int, round: int) -> None:

@@ -163,6 +163,7 @@ def _check_radius(radius: float, scenario: Mapping[str, Any]) -> None:
 def _check_forget(folder: RunFolder, learning: Learning, request: int) -> None:
     """A forget set against the requests that have arrived by then, and against the one before it."""
     forget, before = (_forget(folder, at) if at >= 0 else {} for at in (request, request - 1))
+    demand(forget_digest(forget) == learning.forget_sha256, "the forget set is not the one that was certified")
     asked = _asked(folder, learning.rounds)
     clients = {one["client"] for one in asked}
     demand(set(forget) == clients, f"the forget set is not that of the deleting clients {sorted(clients)}")
@@ -172,7 +173,6 @@ def _check_forget(folder: RunFolder, learning: Learning, request: int) -> None:
         demand(inside and len(distinct) == len(positions), f"the forget set of node {node} is not a set of its samples")
         demand(distinct >= set(before.get(node, [])), f"node {node} deletes less than in the request before")
         _check_count(int(learning.samples[node]), positions, [one["samples"] for one in asked if one["client"] == node])
-    demand(forget_digest(forget) == learning.forget_sha256, "the forget set is not the one that was certified")
     for at, counts in [(request, learning.deleted), *enumerate(counts for _, counts in learning.gone)]:
         counted = {node: int(count) for node, count in enumerate(counts) if count}
         told = {node: len(positions) for node, positions in _forget(folder, at).items()}

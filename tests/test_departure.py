@@ -282,8 +282,9 @@ def halve_drift(folder):
 
 def hear_less(folder):
     def forget(record):
-        record["ledger"]["hearers"].pop()
-        record["ledger"]["drift"] = [row[:-1] for row in record["ledger"]["drift"]]
+        ledger = record["requests"][0]["ledger"]
+        ledger["hearers"].pop()
+        ledger["drift"] = [row[:-1] for row in ledger["drift"]]
 
     change(folder, "learning.json", forget)
 
@@ -342,7 +343,7 @@ def test_drift_beyond_the_ball_is_caught(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["deletion.samples=3"], "a client that leaves deletes all of its samples; say samples: all, not 3"),
+        (["deletion.samples=3"], "a client that leaves deletes all of its samples; say samples: all"),
         (["unlearning.0.bound=worst-case"], "set learning.radius"),
         (["unlearning.0.view=node:0"], "the view node:0 shows nothing: node 0 has left"),
         (["unlearning.0.view=average"], "with departure leave use joint"),
@@ -368,6 +369,6 @@ def test_what_cannot_be_is_a_sentence_and_nothing_is_written(tmp_path, capsys, s
 
 def test_published_is_for_who_stays(tmp_path, capsys):
     learning = leaving(nx.star_graph(3), (1,), radius=1.0)
-    with pytest.raises(CertificateError, match="full gradients and clients that stay"):
+    with pytest.raises(CertificateError, match="full gradients, clients that stay"):
         propagate(learning, disturbed=3, quiet=0, bound="published")
     refused_here(SCENARIO, tmp_path, capsys, "published bound", "unlearning=[{method: r2d, bound: published}]")

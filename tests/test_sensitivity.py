@@ -108,6 +108,18 @@ def test_many_requests_at_once_are_each_of_them_alone(learning: Learning, data: 
         np.testing.assert_array_equal(together.column(request).rounding, alone.rounding)
 
 
+@given(learning=learnings(measured=False), quiet=st.integers(0, 3))
+def test_a_large_network_is_charged_no_less(learning: Learning, quiet: int) -> None:
+    """What the deletion does is the same to the last digits; what rounding adds is the most of any node's."""
+    exact = propagate(learning, disturbed=learning.rounds, quiet=quiet)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("certificates.sensitivity._LARGE", 1)
+        large = propagate(learning, disturbed=learning.rounds, quiet=quiet)
+    np.testing.assert_allclose(large.total - large.rounding, exact.total - exact.rounding, rtol=1e-9, atol=1e-14)
+    assert np.all(large.rounding >= exact.rounding * (1 - 1e-12))
+    assert np.array_equal(large.total > 0, exact.total > 0)
+
+
 @given(case=networks())
 def test_warm_start_is_covered(case: Network) -> None:
     extra = 5

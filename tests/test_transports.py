@@ -54,6 +54,23 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             *CONTROLS,
         ],
     },
+    "requests": {
+        "partition": {"clients": 5},
+        "topology": {"kind": "ring", "schedule": {"kind": "link-failures", "probability": 0.3}},
+        "learning": {"rounds": 8, "sampling": {"kind": "poisson", "batch": 12}},
+        "deletion": {
+            "requests": [
+                {"client": 1, "samples": 4, "round": 5},
+                {"client": 3, "samples": 2, "round": 5},
+                {"client": 1, "samples": "all"},
+            ]
+        },
+        "unlearning": [
+            {"method": "r2d", "rewind": 0.5, "bound": "instance"},
+            {"method": "r2d", "rewind": 0.25, "placement": "rewind", "view": "transcript", "allocation": "optimal"},
+            *CONTROLS,
+        ],
+    },
     "star": {
         "model": "sigmoid",
         "partition": {"kind": "dirichlet", "clients": 6, "alpha": 0.5},
@@ -518,7 +535,8 @@ class Faulty(Crew):
     def __init__(self, whole: Crew, node: int, trouble: Callable[[], None]) -> None:
         dtype = whole.full.blank().dtype
         super().__init__(whole.full.only([node], dtype), {})
-        self.retained, self._trouble = whole.retained.only([node], dtype), trouble
+        self.blocks = tuple(block.only([node], dtype) for block in whole.blocks)
+        self._deleting, self._trouble = whole._deleting, trouble
 
     def begin(self, *given: Any) -> None:
         self._around(super().begin, *given)

@@ -213,7 +213,7 @@ def smaller_radius(folder: Path) -> None:
 def more_samples(folder: Path) -> None:
     edit(
         folder / "learning.json",
-        lambda record: record["requests"][0].update(samples=[3 * n for n in record["samples"]]),
+        lambda record: record["requests"][0].update(samples=[3 * n for n in record["requests"][0]["samples"]]),
     )
 
 
@@ -230,7 +230,9 @@ def lose_weights(folder: Path) -> None:
         path.unlink()
     edit(
         folder / "learning.json",
-        lambda r: r["ledger"].update(disturbance=(np.array(r["ledger"]["disturbance"]) * 0.1).tolist()),
+        lambda r: r["requests"][0]["ledger"].update(
+            disturbance=(np.array(r["requests"][0]["ledger"]["disturbance"]) * 0.1).tolist()
+        ),
     )
 
 
