@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from certificates.planner import ALLOCATIONS, PLACEMENTS
 from experiments.files import write, write_json
 from experiments.plan import Answer, Plan
 from experiments.plan_picture import comparison_picture, plan_picture
-from experiments.plan_table import wanted
-from experiments.plan_words import kindest, name_of, verdicts
+from experiments.plan_placement import forecasts, verdict
+from experiments.plan_words import kindest, name_of, verdicts, wanted
 from experiments.registries import ScenarioError
 from topologies import TopologyError, spectral_gap
 from topologies.edges import edge_array
@@ -93,7 +94,8 @@ def record(plan: Plan) -> dict[str, Any]:
         "rows": _rows(plan),
         "asked": _asked(plan),
         "clients": [_client(plan, place) for place in range(min(len(clients), _LISTED))],
-        "verdicts": verdicts(plan),
+        "placement": [{**asdict(one), "winner": one.winner} for one in forecasts(plan)],
+        "verdicts": [*verdicts(plan), *verdict(plan, forecasts(plan))],
         "notes": list(plan.notes),
     }
 

@@ -11,8 +11,7 @@ from matplotlib.ticker import LogLocator, PercentFormatter
 
 from certificates.planner import ALLOCATIONS, PLACEMENTS
 from experiments.plan import Answer, Plan
-from experiments.plan_table import wanted
-from experiments.plan_words import name_of
+from experiments.plan_words import name_of, wanted
 from experiments.report_svg import INK, MUTED, PAGE, SERIES, line_look, log_axis, style
 
 #: The lines of the picture of depth: placement, view and what they are called.

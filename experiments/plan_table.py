@@ -9,7 +9,8 @@ from rich.table import Table
 
 from certificates.planner import ALLOCATIONS, PLACEMENTS
 from experiments.plan import VIEWS, Answer, Plan
-from experiments.plan_words import kindest, promise, verdicts
+from experiments.plan_placement import forecasts, verdict
+from experiments.plan_words import kindest, promise, verdicts, wanted
 
 #: Clients that the table of clients shows at either end of the order.
 _HARDEST, _KINDEST = 6, 3
@@ -25,7 +26,8 @@ def show(plan: Plan, console: Console) -> None:
         left_out = len(plan.selection.clients) - len(shown_clients(plan))
         others = f" ({left_out} between them are not shown)" if left_out else ""
         console.print(_clients(plan, f"clients, hardest first{others}: what each row takes"))
-    for sentence in (*verdicts(plan), plan.selection.sentence, promise(plan), *plan.notes, *_legend(plan)):
+    placed = verdict(plan, forecasts(plan))
+    for sentence in (*verdicts(plan), *placed, plan.selection.sentence, promise(plan), *plan.notes, *_legend(plan)):
         console.print(sentence, style="dim", highlight=False, soft_wrap=True)
     if learning.mixing.nodes > 1 and plan.selection.descended != plan.selection.rewound:
         console.print(
@@ -101,12 +103,6 @@ def _number(what: str, value: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
-
-
-def wanted(plan: Plan) -> tuple[float, float]:
-    """(ε, δ) of the first row that states an ε: what depths are compared at."""
-    rows = [answer.row for answer in plan.answers]
-    return next(((row.epsilon, row.delta) for row in rows if row.epsilon is not None), (1.0, rows[0].delta))
 
 
 def _wanted(plan: Plan) -> str:

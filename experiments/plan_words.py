@@ -121,3 +121,9 @@ def name_of(plan: Plan, keys: Sequence[str]) -> str:
 def worst_needed(answer: Answer) -> float:
     """σ·μ of the hardest client; NaN if some client gets no number at all."""
     return float(np.max(answer.needed))
+
+
+def wanted(plan: Plan) -> tuple[float, float]:
+    """(ε, δ) of the first row that states an ε: what depths are compared at."""
+    rows = [answer.row for answer in plan.answers]
+    return next(((row.epsilon, row.delta) for row in rows if row.epsilon is not None), (1.0, rows[0].delta))

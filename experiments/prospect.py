@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 import topologies
-from certificates import Constant, Learning
+from certificates import Constant, Learning, Spectrum
 from clients.data import Dataset, load
+from clients.data.dataset import chunks
 from clients.deletion import DeletionError, deletable, forget_set
 from clients.features import Features
 from clients.models import Model
@@ -33,6 +35,8 @@ class Prospect:
         learning: how it would learn, and what the scenario's own request would delete.
         counts: [N], how many samples each client would delete if the request were its own.
         message_bytes: the size of a message.
+        spectrum: the curvature of what it would learn, where learning starts; None without data, or a model that does
+            not know it.
     """
 
     scenario: Scenario
@@ -41,6 +45,7 @@ class Prospect:
     learning: Learning
     counts: Counts
     message_bytes: int
+    spectrum: Spectrum | None
 
 
 def survey(scenario: Scenario) -> Prospect:
@@ -86,7 +91,20 @@ def survey(scenario: Scenario) -> Prospect:
         seed=scenario.seed,
         radius=learning.radius,
     )
-    return Prospect(scenario, graph, mixing, foreseen, counts, model.parameters * dtype.itemsize)
+    size = model.parameters * dtype.itemsize
+    return Prospect(scenario, graph, mixing, foreseen, counts, size, _spectrum(model, features))
+
+
+def _spectrum(model: Model, features: Features) -> Spectrum | None:
+    """From the second moment of all samples together."""
+    samples = len(features.x)
+    if not samples:
+        return None
+    moment = np.zeros((model.inputs, model.inputs))
+    for rows in chunks(samples):
+        design = model.design(torch.from_numpy(features.x[rows]).double())
+        moment += (design.T @ design).numpy()
+    return model.curvature(moment / samples)
 
 
 def _clients(scenario: Scenario, dataset: Dataset) -> tuple[Counts, list[NDArray[np.int64]] | None]:

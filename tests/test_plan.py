@@ -18,6 +18,7 @@ from experiments.cli import app
 from experiments.plan import make_plan
 from experiments.plan_clients import select
 from experiments.plan_files import arrays, record
+from experiments.plan_placement import forecasts, verdict
 from experiments.prospect import survey
 from experiments.scenario import resolve
 
@@ -232,3 +233,32 @@ def test_a_million_clients_are_planned_in_a_minute_of_two_processors_and_4_gib(t
     assert seconds < 2 * 60
     assert gibibytes < 4
     assert json.loads((tmp_path / "plan" / "plan.json").read_text())["network"]["nodes"] == 1_000_000
+
+
+@pytest.mark.parametrize("topology", ["ring", {"kind": "random-regular", "degree": 4}])
+def test_the_place_of_the_noise_that_is_forecast_to_win_wins(tmp_path, topology):
+    row = {"method": "r2d", "rewind": 0.5, "view": "joint", "allocation": "optimal"}
+    scenario = {
+        "data": {"source": "digits", "limit": 800},
+        "partition": {"clients": 16},
+        "topology": topology,
+        "learning": {"rounds": 60, "step_size": 2.0},
+        "deletion": {"samples": 2},
+        "unlearning": [{**row, "placement": "output"}, {**row, "placement": "rewind"}, "retrain"],
+    }
+    plan = make_plan(survey(resolve(dict(scenario))), {})
+    (half,) = [one for one in forecasts(plan) if one.depth == 30]
+    run = run_through(scenario, tmp_path / "run")
+    lost = {row["placement"]: row for row in run.summary[:2]}
+    assert [half.sigma[place] for place in lost] == pytest.approx([of["sigma"] for of in lost.values()], rel=1e-9)
+    assert half.winner == max(lost, key=lambda place: lost[place]["accuracy"]["retain"]["mean"])
+    (said,) = verdict(plan, forecasts(plan))
+    assert f"placement {half.winner} wins at" in said
+
+
+def test_without_data_no_place_of_the_noise_is_forecast():
+    declared = {
+        "data": {"source": "declared", "shape": [8], "classes": 3},
+        "partition": {"kind": "declared", "clients": 9},
+    }
+    assert forecasts(make_plan(survey(resolve(declared)), {})) == ()
