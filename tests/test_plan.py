@@ -132,7 +132,7 @@ def test_plan_json_says_everything_and_the_arrays_hold_it():
     found = json.loads(json.dumps(record(plan), allow_nan=False))
     assert list(found) == [
         *("format", "name", "point", "bound", "network", "learning", "planned", "cost"),
-        *("rows", "asked", "clients", "verdicts", "notes"),
+        *("rows", "asked", "clients", "placement", "verdicts", "notes"),
     ]
     assert found["network"]["nodes"] == 8
     assert 0 < found["network"]["spectral_gap"] < 1
