@@ -93,9 +93,23 @@ class RunFolder:
         except (OSError, SafetensorError, KeyError):
             raise FolderError(f"{file} is damaged: it holds no weights") from None
 
-    @cached_property
+    @property
     def network(self) -> tuple[nx.Graph, Learning]:
         """The graph, and how learning ran on it up to the last request, as certificates need it.
+
+        Raises:
+            FolderError: if one of the two records is damaged.
+        """
+        graph, learnings = self.history
+        return graph, learnings[-1]
+
+    def learning_of(self, index: int) -> Learning:
+        """How learning ran up to the request that a release answers: every method answers each of them."""
+        return self.history[1][index // len(self.scenario["unlearning"])]
+
+    @cached_property
+    def history(self) -> tuple[nx.Graph, list[Learning]]:
+        """The graph, and how learning ran on it up to each request.
 
         Raises:
             FolderError: if one of the two records is damaged.
@@ -106,7 +120,7 @@ class RunFolder:
         except topologies.TopologyError as problem:
             raise FolderError(f"{self.path / 'topology.json'} is damaged: {problem}") from None
         try:
-            return graph, recorded_learnings(self.scenario, self.learning, mixing, before)[-1]
+            return graph, recorded_learnings(self.scenario, self.learning, mixing, before)
         except (CertificateError, SamplingError, LookupError, TypeError, AttributeError) as problem:
             raise FolderError(f"{self.path / 'learning.json'} is damaged: {problem}") from None
 

@@ -29,7 +29,6 @@ def _label(index: int, certificate: Certificate) -> str:
 
 def depth(run: RunFolder) -> str:
     """ε against rewind depth, a line for every rewinding method with noise; empty if there is none."""
-    _, learning = run.network
     lines = [
         (index, certificate, certificate.epsilon)
         for index, (certificate, _) in enumerate(run.certified)
@@ -37,12 +36,12 @@ def depth(run: RunFolder) -> str:
     ]
     if not lines:
         return ""
-    depths = _depths(learning, len(lines))
     with style():
         drawn, axes = figure(5.2, 3.0 + 0.17 * len(lines))
         for at, (index, certificate, epsilon) in enumerate(lines):
             # Every line passes through the run's own depth, whatever the steps in between.
-            own = sorted({*depths, certificate.rewound})
+            learning = run.learning_of(index)
+            own = sorted({*_depths(learning, len(lines)), certificate.rewound})
             epsilons = [_epsilon_at(learning, certificate, K) for K in own]
             look = line_look(at)
             shares = [K / certificate.rounds for K in own]

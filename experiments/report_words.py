@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from certificates import Audit, Certificate, Constant, violation
+from certificates import Audit, Certificate, Constant, Learning, violation
 from experiments.folder import RunFolder
 
 _ORDERS = {
@@ -49,8 +49,21 @@ def setting(run: RunFolder) -> str:
         f"{topology['mixing']['kind']} averaging{sometimes}; its spectral gap, which says how quickly news "
         f"spreads (0: never, 1: at once), is {run.topology['spectral_gap']:.3g}. Together they learned a "
         f"{scenario['model']['kind']} model in {learning.rounds:,} rounds of {steps} of size {learning.step_size:g}: "
-        f"{_ORDERS[learning.order]}."
+        f"{_ORDERS[learning.order]}{_habits(scenario['learning'])}."
     )
+
+
+def _habits(learning: Mapping[str, Any]) -> str:
+    """What is unusual about the rounds."""
+    said = ""
+    if learning["kind"] == "walk":
+        said += f"; one model walked from node to node ({learning['rule']}), and a round is a hop of it"
+    sampling = learning["sampling"]
+    if sampling["kind"] != "full":
+        said += f"; each step read a minibatch, {sampling['kind']}{_settings(sampling, 'kind')}"
+    if learning["radius"] is not None:
+        said += f"; models were projected onto a ball of radius {learning['radius']:g}"
+    return said
 
 
 def _schedule(schedule: Mapping[str, Any]) -> str:
@@ -60,16 +73,25 @@ def _schedule(schedule: Mapping[str, Any]) -> str:
     return f", not all of them in every round (schedule {schedule['kind']}{_settings(schedule, 'kind')})"
 
 
+def _taken_back(learning: Learning) -> str:
+    """Who deleted how much with a request, beyond what earlier ones had deleted."""
+    fresh = learning.deleted - learning.taken(learning.rounds)
+    return " and ".join(
+        f"client {node} took back {'all' if m == n else f'{m:,} of'} its {n:,} samples"
+        for node, (m, n) in enumerate(zip(fresh.tolist(), learning.samples.tolist(), strict=True))
+        if m
+    )
+
+
 def request(run: RunFolder) -> str:
     """Who deletes what, and what is asked of the answer."""
-    _, learning = run.network
-    gone = [
-        f"client {node} took back {'all' if m == n else f'{m:,} of'} its {n:,} samples"
-        for node, (m, n) in enumerate(zip(learning.deleted.tolist(), learning.samples.tolist(), strict=True))
-        if m
-    ]
+    said = [_taken_back(learning) for learning in run.history[1]]
+    if len(said) > 1:
+        rounds = [f"after round {learning.rounds:,} " for learning in run.history[1]]
+        said = [when + what for when, what in zip(rounds, said, strict=True)]
+    left = " and left the network" if run.history[1][-1].left else ""
     return (
-        f"Then {' and '.join(gone)}. The network must now release models that nobody can tell from models that "
+        f"Then {'; '.join(said)}{left}. The network must now release models that nobody can tell from models that "
         "were learned without these samples. A certificate says how nearly that is so: the smaller its ε, the less "
         "can be told, and ε = 0 is retraining from scratch."
     )

@@ -14,6 +14,7 @@ from clients.deletion import Asked, DeletionError, arrivals
 from clients.methods import R2D
 from experiments.assemble import assemble
 from experiments.cli import app
+from experiments.report import write_report
 from experiments.scenario import ScenarioError, resolve
 from experiments.verify import verify_folder
 from simulator.simulation import divergence
@@ -124,6 +125,9 @@ def test_a_run_certifies_each_request_and_all_of_them_together(tmp_path):
         else:
             assert told["epsilon"] == compose([one.mu for one in both], both[0].delta)
             assert told["epsilon"] >= max(one.epsilon for one in both)
+    page = write_report(tmp_path / "run").read_text("utf-8")
+    assert "after round 6 client 0 took back 5 of its" in page
+    assert "whoever has all of its releases" in page
     # From round 6 on, learning no longer read what the first request asked for.
     ((start, gone),) = folder.network[1].gone
     assert (start, gone.tolist()) == (6, [5, 0, 38, 0, 0])
