@@ -75,6 +75,7 @@ def machine(
 
 
 @given(case=networks(), share=st.floats(0, 1))
+@settings(max_examples=max(200, settings.default.max_examples))
 def test_no_node_diverges_beyond_its_sensitivity(case: Network, share: float) -> None:
     simulation, learned, oracle, learning = learn_and_retrain(case)
     T = case.rounds
