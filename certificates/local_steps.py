@@ -197,13 +197,15 @@ def drift(learning: Learning, bound: Bound) -> Callable[[int], Vector]:
         def instance(t: int) -> Vector:
             felt = np.zeros(N)
             felt[hearers] = measured[t]
-            missed = (changed(learning, t) > 0) & (felt == 0)
+            weighs_otherwise = changed(learning, t) > 0
+            missed = weighs_otherwise & (felt == 0)
             missed[hearers] = False
             if missed.any():
                 raise CertificateError(
                     f"the ledger has no drift of node {int(np.argmax(missed))}, whose weights the departure has changed"
                 )
-            return felt
+            # Where nothing was felt, as of messages that are all alike, other sums were taken all the same.
+            return np.where(weighs_otherwise & (felt == 0), np.finfo(float).tiny, felt)
 
         return instance
     if learning.radius is None:
