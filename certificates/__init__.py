@@ -20,6 +20,7 @@ from certificates.gaussian import (
     textbook_sigma,
 )
 from certificates.local_steps import local_growth, strongest_regime, worst_case_disturbance
+from certificates.mechanisms import Differences, Mechanism, Once
 from certificates.montecarlo import MonteCarlo, monte_carlo
 from certificates.records import (
     ORDERS,
@@ -51,10 +52,13 @@ __all__ = [
     "Claim",
     "Constant",
     "Constants",
+    "Differences",
     "Learning",
     "Ledger",
+    "Mechanism",
     "Mixing",
     "MonteCarlo",
+    "Once",
     "Order",
     "Regime",
     "Release",

@@ -11,30 +11,13 @@ from certificates.allocation import noise_shape
 from certificates.errors import CertificateError
 from certificates.gaussian import check_epsilon, epsilon_of, mu_of, textbook_epsilon, textbook_sigma
 from certificates.local_steps import strongest_regime
-from certificates.records import Certificate, Claim, Learning, Release, Vector, parse_view
-from certificates.rounding import least_noise, rounding_of_average
-from certificates.sensitivity import Sensitivity, propagate
-from certificates.views import mu_of_view, uncovered
+from certificates.mechanisms import Once, mechanism_of, to_record
+from certificates.records import Certificate, Claim, Learning, Release, Vector
+from certificates.rounding import least_noise
+from certificates.views import mu_of_view
 
 #: How far a column of a mixing matrix may be from summing to 1.
 _BALANCE = 1e-9
-
-
-def sensitivity_at_noise(learning: Learning, release: Release, claim: Claim) -> Sensitivity:
-    """Sensitivity where the noise is added: before the descent for placement rewind, after it for output.
-
-    Where only the average is released the noise is added to the average, which differs by at most the mean of the
-    nodes' sensitivities, and by what rounding its sum may add.
-    """
-    quiet = release.site - release.restored
-    nodes = propagate(learning, disturbed=release.restored, quiet=quiet, bound=claim.bound, regime=claim.regime)
-    if not release.averaged or not np.any(nodes.total > 0):
-        return nodes
-    summing = rounding_of_average(learning, release.site)
-    return Sensitivity(
-        total=np.full_like(nodes.total, nodes.total.mean() + summing),
-        rounding=np.full_like(nodes.rounding, nodes.rounding.mean() + summing),
-    )
 
 
 def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
@@ -44,27 +27,31 @@ def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
         CertificateError: if the release, claim or learning is not understood.
     """
     _check(learning, release, claim)
-    noised = sensitivity_at_noise(learning, release, claim)
-    mu = mu_of_view(claim.view, noised.total, release, learning.mixing)
+    mechanism = mechanism_of(release)
+    noised = mechanism.bounds(learning, release, claim)
+    reason = mechanism.uncovered(learning, release, claim)
+    mu = mechanism.mu(claim.view, noised, release, learning.mixing) if reason is None else inf
     epsilon = epsilon_of(mu, claim.delta)
-    reason = _uncovered(learning, release, claim)
     if reason is None and not isfinite(epsilon):
-        reason = _unhidden(noised.total, release.sigma)
+        reason = _unhidden(noised.nodes, release.sigma)
     if reason is None:
-        reason = _unresolved(learning, release, noised.total)
+        reason = _unresolved(learning, release, noised.nodes)
     return Certificate(
         method=release.method,
         epsilon=epsilon if reason is None else None,
         delta=claim.delta,
         claimed_epsilon=claim.claimed_epsilon,
+        claimed_by=claim.claimed_by,
         view=claim.view,
         placement=release.placement,
         bound=claim.bound,
         allocation=claim.allocation,
         regime="nonconvex" if claim.bound == "published" else claim.regime or strongest_regime(learning),
-        sensitivity=tuple(noised.total.tolist()),
+        sensitivity=tuple(noised.nodes.tolist()),
         rounding=tuple(noised.rounding.tolist()),
+        shifts=tuple(noised.shifts.tolist()),
         sigma=tuple(release.sigma.tolist()),
+        mechanism=to_record(mechanism),
         mu=mu if reason is None else None,
         constants=learning.constants,
         rounds=learning.rounds,
@@ -80,23 +67,16 @@ def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
         mixing_sha256=fingerprint(learning, release),
         forget_sha256=learning.forget_sha256,
         # Where nothing can differ, no constant is leaned on.
-        conditional=learning.constants.conditional and bool(np.any(noised.total > 0)),
+        conditional=learning.constants.conditional and bool(np.any(noised.nodes > 0) or np.any(noised.shifts > 0)),
         assumptions=_assumptions(learning, release, claim),
         reason=reason,
     )
 
 
-def _uncovered(learning: Learning, release: Release, claim: Claim) -> str | None:
-    """Why the view gets no number whatever the noise, or None."""
-
-    def start() -> Vector:
-        return propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime).total
-
-    return uncovered(claim.view, start, release, learning.mixing)
-
-
 def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
     """Which node's difference no finite ε covers."""
+    if not sensitivity.size:
+        return "nothing is known of how far its models are from those of retraining, and no noise hides it"
     bare = np.where(sigma == 0, sensitivity, 0.0)
     if bare.any():
         node, noise = int(np.argmax(bare)), "no noise"
@@ -112,6 +92,8 @@ def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
 
 def _unresolved(learning: Learning, release: Release, sensitivity: Vector) -> str | None:
     """Why noise so small that the arithmetic rounds it away earns no number."""
+    if not sensitivity.size:
+        return None
     smallest = least_noise(learning, release.site)
     drowned = (sensitivity > 0) & (release.sigma > 0) & (release.sigma < smallest)
     if not drowned.any():
@@ -141,10 +123,11 @@ def calibrate(learning: Learning, release: Release, claim: Claim, epsilon: float
     """
     check_epsilon(epsilon)
     _check(learning, release, claim)
-    noised = sensitivity_at_noise(learning, release, claim).total
+    mechanism = Once()
+    noised = mechanism.bounds(learning, release, claim).nodes
     if not np.any(noised > 0):
         return np.zeros_like(noised)
-    reason = _uncovered(learning, release, claim)
+    reason = mechanism.uncovered(learning, release, claim)
     if reason is not None:
         raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
     unit = noise_shape(claim.view, claim.allocation, noised, release, learning.mixing) * learning.present
@@ -164,14 +147,14 @@ def scaled_noise(learning: Learning, release: Release, claim: Claim, sigma: floa
     _check(learning, release, claim)
     if not (isfinite(sigma) and sigma >= 0):
         raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
-    noised = sensitivity_at_noise(learning, release, claim).total
+    noised = Once().bounds(learning, release, claim).nodes
     shape = noise_shape(claim.view, claim.allocation, noised, release, learning.mixing) * learning.present
     return shape * (sigma / sqrt(float(np.mean(shape**2))))
 
 
 def claimed_epsilon(learning: Learning, release: Release, claim: Claim) -> float | None:
     """The ε that the bound's own paper would print for this release; None if that is no number."""
-    noised = sensitivity_at_noise(learning, release, claim).total
+    noised = Once().bounds(learning, release, claim).nodes
     mu = mu_of_view(claim.view, noised, release, learning.mixing)
     if claim.bound == "published" and 0 < mu < inf:
         claimed = textbook_epsilon(1 / mu, claim.delta)
@@ -264,12 +247,7 @@ def _assumptions(learning: Learning, release: Release, claim: Claim) -> tuple[st
         _departure(learning),
         "Every node erases its checkpoints and its noise; what peers recorded during learning is not covered.",
     ]
-    if release.placement == "output":
-        said.append("What is released is covered; the messages of the unlearning rounds are not.")
-    elif parse_view(claim.view)[0] in ("node", "transcript"):
-        said.append("What a single peer receives and releases after the rewind is covered; what peers pool is not.")
-    else:
-        said.append("Every message and every model after the rewind is covered, colluding peers included.")
+    said += mechanism_of(release).assumptions(learning, release, claim)
     if claim.bound == "instance":
         said.append(
             "The noise level was measured on the data; what it, or a depth chosen by it, reveals is not covered."

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from certificates.mechanisms import mechanism_of
 from certificates.records import Certificate, Mixing, Release, Vector, parse_view
 from certificates.views import node_views, seen_by
 
@@ -37,9 +38,12 @@ def distinguisher(
     """Who tells the noised `centre` from the noised `retrained` [N, d] best, by the certificate's view.
 
     Returns:
-        None where nothing differs, or something that differs carries no noise.
+        None where nothing differs, something that differs carries no noise, or the noise is not one Gaussian vector a
+        node, added at one place.
     """
     release = certificate.release
+    if not mechanism_of(release).single:
+        return None
     kind, node = parse_view(certificate.view, mixing.nodes)
 
     def apart(i: int) -> Vector:

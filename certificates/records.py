@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from scipy.sparse import csr_array
 from certificates.constants import Constants, Regime
 from certificates.errors import CertificateError
 from certificates.gaussian import check_delta
+
+if TYPE_CHECKING:
+    from certificates.mechanisms.mechanism import Mechanism
 
 Order = Literal["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"]
 Bound = Literal["published", "worst-case", "instance"]
@@ -300,6 +303,8 @@ class Release:
         settle: gossip-only rounds at the end.
         averaged: whether only the network average was released, under one noise vector.
         noise_source: whether the noise can be drawn again from the seed.
+        mechanism: how the noise hides, where it is more than one Gaussian vector a node, added at one place; then
+            `sigma` is what each node's noise amounts to where it first acts.
     """
 
     method: str
@@ -310,6 +315,7 @@ class Release:
     settle: int = 0
     averaged: bool = False
     noise_source: NoiseSource = "seed"
+    mechanism: "Mechanism | None" = None
 
     def __post_init__(self) -> None:
         """Refuse what nobody can have done."""
@@ -340,7 +346,10 @@ class Release:
 
 @dataclass(frozen=True)
 class Claim:
-    """What is asked of a certificate: for whom (`view`), at which δ, by which bound, under which regime."""
+    """What is asked of a certificate: for whom (`view`), at which δ, by which bound, under which regime.
+
+    `claimed_epsilon` is what the method's own paper would print, by the formula that `claimed_by` names.
+    """
 
     view: str
     delta: float
@@ -348,6 +357,7 @@ class Claim:
     allocation: Allocation = "uniform"
     regime: Regime | None = None
     claimed_epsilon: float | None = None
+    claimed_by: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse an unknown bound, allocation or view, and a δ without a meaning."""
@@ -389,13 +399,15 @@ class Certificate:
     """What may be claimed. `certificate.json` is exactly these fields.
 
     `epsilon` is None where nothing can be claimed, and then `reason` says why. `sensitivity` is [N], at the place
-    where the noise is added; `rounding` is the part of it charged for finite precision.
+    where the noise is added (empty where nothing is known of it); `rounding` is the part of it charged for finite
+    precision. `shifts` bounds what the noise of each further event of the `mechanism` is added to.
     """
 
     method: str
     epsilon: float | None
     delta: float
     claimed_epsilon: float | None
+    claimed_by: str | None
     view: str
     placement: Placement
     bound: Bound
@@ -403,7 +415,9 @@ class Certificate:
     regime: Regime
     sensitivity: tuple[float, ...]
     rounding: tuple[float, ...]
+    shifts: tuple[float, ...]
     sigma: tuple[float, ...]
+    mechanism: Mapping[str, Any]
     mu: float | None
     constants: Constants
     rounds: int
@@ -425,6 +439,9 @@ class Certificate:
     @property
     def release(self) -> Release:
         """What was done, as the certificate has it."""
+        # Mechanisms are made of these records.
+        from certificates.mechanisms import from_record
+
         return Release(
             method=self.method,
             restored=self.restored,
@@ -434,12 +451,15 @@ class Certificate:
             settle=self.settle,
             averaged=self.averaged,
             noise_source=self.noise_source,
+            mechanism=from_record(self.mechanism),
         )
 
     @property
     def claim(self) -> Claim:
         """What was asked of it."""
-        return Claim(self.view, self.delta, self.bound, self.allocation, self.regime, self.claimed_epsilon)
+        return Claim(
+            self.view, self.delta, self.bound, self.allocation, self.regime, self.claimed_epsilon, self.claimed_by
+        )
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON."""

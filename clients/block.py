@@ -37,6 +37,9 @@ class Witness(Protocol):
     def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
         """θ [b, d] before local step `step` of `round`, and the gradients [b, d] taken there."""
 
+    def shift(self, round: int, node: int, value: float) -> None:
+        """What node `node` adds noise to, or works out, in `round` is this far from what it would have been."""
+
 
 @dataclass(frozen=True)
 class Bucket:
@@ -110,6 +113,7 @@ class Block:
         buckets: the data.
         held: [b], how many samples each client held before anything was erased.
         habits: what their rounds are like.
+        origin: the same clients before anything was erased, for steps that read what is to be forgotten.
     """
 
     nodes: tuple[int, ...]
@@ -120,6 +124,7 @@ class Block:
     buckets: tuple[Bucket, ...]
     held: NDArray[np.int64]
     habits: Habits
+    origin: "Block | None" = None
 
     def blank(self) -> Tensor:
         """An uninitialised buffer [b, d] in the precision and on the device of the data."""

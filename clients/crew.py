@@ -5,6 +5,7 @@ own on a shelf, under names, and nobody else has them unless they are asked for.
 """
 
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,8 +19,9 @@ from clients.steps import Exchange, LocalStep
 #: The clients' data: how many requests to forget have been met, 0 for all of it.
 Data = int
 
-#: For every node that measures something, [T, R, E + 1] for R requests: the disturbances of its local steps where it
-#: deletes, and last the drift, how much of what it hears has changed since others left.
+#: For every node that measures something while it learns, [T, R, E + 1] for R requests: the disturbances of its local
+#: steps where it deletes, and last the drift, how much of what it hears has changed since others left. While it
+#: unlearns, [rounds]: the shift of every round.
 Disturbances = Mapping[int, NDArray[np.float64]]
 
 
@@ -33,7 +35,8 @@ class Crew:
         left: the nodes of the network that have left once a request is met; they hold nothing then, not even a model.
 
     Attributes:
-        blocks: the clients after 0, 1, … requests; they hold no trace of what was erased.
+        blocks: the clients after 0, 1, … requests; they hold no trace of what was erased, and only steps that say that
+            they remember see those of before.
         data: which of these they work on.
         theta: [b, d], where they are.
         shelf: states [b, d] that they keep, by name.
@@ -47,7 +50,7 @@ class Crew:
         self.data: Data = 0
         self.theta = full.blank()
         self.shelf: MutableMapping[str, Tensor] = {}
-        self._meter: DisturbanceMeter | None = None
+        self._meter: DisturbanceMeter | ShiftMeter | None = None
 
     @property
     def nodes(self) -> tuple[int, ...]:
@@ -70,11 +73,20 @@ class Crew:
         """Go on on this data from wherever the clients are."""
         self.data = data
         mine = {node: measured[node] for node in self.nodes if node in measured}
-        self._meter = DisturbanceMeter(self.blocks, data, self._deleting, mine) if mine else None
+        if not mine:
+            self._meter = None
+        elif all(own.ndim == 1 for own in mine.values()):
+            self._meter = ShiftMeter(mine)
+        else:
+            self._meter = DisturbanceMeter(self.blocks, data, self._deleting, mine)
 
     @property
     def _block(self) -> Block:
         return self.blocks[self.data]
+
+    def _at_work(self, step: Exchange) -> Block:
+        """The clients as the step may see them."""
+        return replace(self._block, origin=self.full) if step.remembers else self._block
 
     def apply(self, step: LocalStep) -> None:
         """A step that needs nobody else."""
@@ -83,15 +95,15 @@ class Crew:
 
     def message(self, step: Exchange, round: int) -> Tensor:
         """What the clients send in this round: [b, d]."""
-        return step.message(self._block, self.theta, round, self._meter)
+        return step.message(self._at_work(step), self.theta, round, self._meter)
 
     def absorb(self, step: Exchange, round: int, mixed: Tensor) -> None:
         """Take in the weighted sums [b, d] of what the clients heard."""
-        self.theta = step.absorb(self._block, self.theta, mixed, round, self._meter)
+        self.theta = step.absorb(self._at_work(step), self.theta, mixed, round, self._meter)
 
     def feel(self, round: int, changed: Tensor) -> None:
         """Measure how much of what the clients hear [b, d] has changed since others left."""
-        if self._meter is not None:
+        if isinstance(self._meter, DisturbanceMeter):
             self._meter.drift(round, changed)
 
     def keep(self, name: str) -> None:
@@ -107,6 +119,25 @@ class Crew:
     def disturbances(self) -> Disturbances:
         """What was measured since `begin`."""
         return {} if self._meter is None else self._meter.measured
+
+
+class ShiftMeter:
+    """Writes down what steps measure while the network unlearns.
+
+    Args:
+        measured: [rounds] for each measuring node of the block, with what has been measured already.
+    """
+
+    def __init__(self, measured: Disturbances) -> None:
+        self.measured: Disturbances = {node: measured[node].copy() for node in sorted(measured)}
+
+    def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
+        """Nothing: a descent on retained data is the same on both sides."""
+
+    def shift(self, round: int, node: int, value: float) -> None:
+        """By how much what the node works with in this round would be another."""
+        if node in self.measured:
+            self.measured[node][round] = value
 
 
 class DisturbanceMeter:
@@ -135,6 +166,9 @@ class DisturbanceMeter:
         for gap in self._gaps:
             for node, value in gap.disturbances(round, step, theta).items():
                 self.measured[node][round, gap.request, step] = value
+
+    def shift(self, round: int, node: int, value: float) -> None:
+        """Nothing: learning adds no noise."""
 
     def drift(self, round: int, changed: Tensor) -> None:
         """‖Σ_j (W − W')_ij·x_j‖, given those sums [b, d]."""

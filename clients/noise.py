@@ -14,6 +14,9 @@ from scipy.special import ndtri
 from certificates.records import NoiseSource
 from topologies.coins import Purpose, coins
 
+#: Rounds of one release that noise can be drawn for.
+_ROUNDS = 10_000_000
+
 
 def draw(
     size: int, seed: int, release: int, node: int, source: NoiseSource, purpose: Purpose = Purpose.NOISE
@@ -26,6 +29,25 @@ def draw(
     """
     if source == "seed":
         return coins(seed, purpose, round=release, node=node).standard_normal(size)
+    return _secret(size)
+
+
+def draw_in_round(
+    size: int, seed: int, release: int, round: int, node: int, source: NoiseSource
+) -> NDArray[np.float64]:
+    """Standard Gaussian noise [size] of one node in one round, for releases that add noise time and again.
+
+    Raises:
+        ValueError: if the round is too late to have an address.
+    """
+    if not 0 <= round < _ROUNDS:
+        raise ValueError(f"noise has addresses for {_ROUNDS:,} rounds, and this is round {round:,}")
+    if source == "seed":
+        return coins(seed, Purpose.ROUND_NOISE, round=release * _ROUNDS + round, node=node).standard_normal(size)
+    return _secret(size)
+
+
+def _secret(size: int) -> NDArray[np.float64]:
     bits = np.frombuffer(os.urandom(8 * size), dtype=np.uint64) >> np.uint64(12)
     result: NDArray[np.float64] = ndtri((bits.astype(np.float64) + 0.5) / 2.0**52)
     return result

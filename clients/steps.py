@@ -2,13 +2,13 @@
 
 A `LocalStep` is what every client does by itself; an `Exchange` is a run of rounds in which clients send messages and
 take in what their neighbours' messages sum to. Steps are data: they hold no client, know nothing of how messages
-travel, and go over a wire as a record. Transports know nothing of what a step computes. Who hears whom in a round is a
-matrix, so a gossip round, a broadcast and a token that travels from one node to the next are all exchanges.
+travel, and go over a wire as a record (`clients/step_records.py`). Transports know nothing of what a step computes. Who
+hears whom in a round is a matrix, so a gossip round, a broadcast and a token that travels from one node to the next are
+all exchanges.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -38,17 +38,32 @@ class LocalStep(Protocol):
 
 @runtime_checkable
 class Exchange(Protocol):
-    """A run of rounds in which clients exchange messages along the edges."""
+    """A run of rounds in which clients exchange messages along the edges.
+
+    What the clients keep between rounds may be wider than a model, [b, k·d], as long as the last round leaves [b, d];
+    messages are [b, d].
+
+    Attributes:
+        remembers: whether a client must not have erased its forget set before this: its block then has an `origin`.
+    """
 
     @property
     def rounds(self) -> range:
         """The addresses of its rounds: which mixing matrices and which coins they use."""
 
+    remembers: ClassVar[bool]
+
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """The weights [N, N] of a round, on a network with these mixing matrices; row i is what node i hears."""
 
-    def work(self, gradients: NDArray[np.int64]) -> Work:
-        """Per-sample gradients of a round, for nodes whose local steps take so many [N]."""
+    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
+        """Per-sample gradients of a round.
+
+        Args:
+            round: its address.
+            gradients: [N], what the local steps of a round of learning with this address take.
+            samples: [N], how many samples each node holds.
+        """
 
     def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
         """What the block's clients send: [b, d]."""
@@ -103,11 +118,13 @@ class Descend:
     order: Order
     rounds: range
 
+    remembers: ClassVar[bool] = False
+
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """W_t."""
         return mixing.matrix(round)
 
-    def work(self, gradients: NDArray[np.int64]) -> Work:
+    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
         """Those of the local steps."""
         none = np.zeros_like(gradients)
         return (gradients, none) if LEARNING_ORDERS[self.order].adapts_first else (none, gradients)
@@ -126,12 +143,13 @@ class Gossip:
     """Rounds of mixing alone: no data is read."""
 
     rounds: range
+    remembers: ClassVar[bool] = False
 
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """W_t."""
         return mixing.matrix(round)
 
-    def work(self, gradients: NDArray[np.int64]) -> Work:
+    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
         """None."""
         return np.zeros_like(gradients), np.zeros_like(gradients)
 
@@ -153,39 +171,24 @@ class Average(Gossip):
         return csr_array(np.full((mixing.nodes, mixing.nodes), 1 / mixing.nodes))
 
 
-#: The steps there are, by the name they have in a record. Adding one is a class here and a line in this dictionary.
-STEPS: Mapping[str, type[Step]] = {step.__name__: step for step in (Start, AddNoise, Descend, Gossip, Average)}
+@dataclass(frozen=True)
+class Program:
+    """What a release has every client do, from a checkpoint on: `approach` the site, add the `noise`, then `finish`.
 
-
-def to_record(step: Step) -> dict[str, Any]:
-    """A step as plain JSON."""
-    values = {field.name: getattr(step, field.name) for field in fields(step)}  # type: ignore[arg-type]
-    plain = {name: [value.start, value.stop] if isinstance(value, range) else value for name, value in values.items()}
-    return {"step": type(step).__name__, **plain}
-
-
-def from_record(record: Mapping[str, Any]) -> Step:
-    """The inverse of `to_record`.
-
-    Raises:
-        ValueError: if it is the record of no step.
+    Attributes:
+        approach: rounds before the site.
+        noise: what every client does by itself there.
+        finish: rounds after it.
+        watched: the nodes whose shifts are measured: by how much what they add noise to, or work out, would be another
+            had they never had the forget set.
+        beforehand: whether all this was done while the network learned, so that a request costs nothing.
     """
-    values = {name: value for name, value in record.items() if name != "step"}
-    if record.get("step") not in STEPS:
-        raise ValueError(f"unknown step {record.get('step')!r}; there are: {', '.join(STEPS)}")
-    if "rounds" in values:
-        values["rounds"] = range(*values["rounds"])
-    if "sigma" in values:
-        values["sigma"] = tuple(values["sigma"])
-    return STEPS[record["step"]](**values)
 
-
-class Program(NamedTuple):
-    """What a release has every client do: `approach` the place of the noise, add the `noise`, then `finish`."""
-
-    approach: tuple[Exchange, ...]
-    noise: AddNoise
-    finish: tuple[Exchange, ...]
+    approach: tuple[Exchange, ...] = ()
+    noise: tuple[LocalStep, ...] = ()
+    finish: tuple[Exchange, ...] = ()
+    watched: tuple[int, ...] = ()
+    beforehand: bool = False
 
 
 def unlearning_program(release: Release, order: Order, seed: int, index: int) -> Program:
@@ -202,8 +205,8 @@ def unlearning_program(release: Release, order: Order, seed: int, index: int) ->
     noise = AddNoise(tuple(release.sigma.tolist()), seed, index, release.noise_source, shared=release.averaged)
     settle = Gossip(range(descent_ends, descent_ends + release.settle))
     if release.placement == "rewind":
-        return Program((), noise, (descend, settle))
-    return Program((descend, *averaging(release)), noise, (settle,))
+        return Program((), (noise,), (descend, settle))
+    return Program((descend, *averaging(release)), (noise,), (settle,))
 
 
 def averaging(release: Release) -> tuple[Exchange, ...]:

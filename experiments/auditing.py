@@ -8,11 +8,11 @@ from certificates import Audit, Certificate, audit, monte_carlo
 from certificates.montecarlo import MOST_DRAWS
 from clients.noise import draw
 from experiments.assemble import Experiment
-from simulator.simulation import divergence
+from simulator.simulation import Outcome, divergence
 from topologies import Purpose
 
 
-def audited(experiment: Experiment, certificate: Certificate, centre: Tensor, retrained: Tensor, index: int) -> Audit:
+def audited(experiment: Experiment, certificate: Certificate, outcome: Outcome, retrained: Tensor, index: int) -> Audit:
     """Hold a certificate against retraining, and against the sampler that its noise came from.
 
     Every block of draws has an address of its own, (seed, audit, index · MOST_DRAWS + first, node), so that they repeat
@@ -21,10 +21,11 @@ def audited(experiment: Experiment, certificate: Certificate, centre: Tensor, re
     Args:
         experiment: what is run.
         certificate: of the release.
-        centre: [N, d], where the noise was added, before it.
-        retrained: [N, d], the same had the network never seen the forget set.
+        outcome: of the release: where the noise was added, and what shifts were measured.
+        retrained: [N, d], the site had the network never seen the forget set.
         index: which release of the run it is.
     """
+    centre = outcome.centre
     seed, asked, parameters = experiment.scenario.seed, experiment.scenario.audit, centre.shape[1]
 
     def noise(node: int, first: int, rows: int) -> NDArray[np.float64]:
@@ -41,4 +42,4 @@ def audited(experiment: Experiment, certificate: Certificate, centre: Tensor, re
         asked.draws,
         asked.confidence,
     )
-    return audit(certificate, experiment.remaining, divergence(centre, retrained), sampled)
+    return audit(certificate, experiment.remaining, divergence(centre, retrained), sampled, outcome.shifts)

@@ -10,9 +10,9 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from certificates import Audit, Certificate, certify
+from certificates import Audit, Certificate, Learning, certify
 from clients.evaluation import accuracy
-from clients.methods import Method
+from clients.methods import Method, Plan
 from clients.steps import Exchange
 from experiments.assemble import Experiment
 from experiments.auditing import audited
@@ -68,23 +68,30 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
             oracle = simulation.retrain(horizon, sites, request)
         recorder.retrained(oracle, sites, mark)
 
-        for at, (release, claim) in enumerate((plan.release, plan.claim) for plan in planned):
+        for at, (method, plan) in enumerate(zip(methods, planned, strict=True)):
             index = request * len(methods) + at
-            records = network.agree(recorder.recorded(index, release.method))
+            records = network.agree(recorder.recorded(index, plan.release.method))
             if records is None:
-                with watch.phase(f"{index}-{release.method}", release.descended + release.settle):
-                    outcome = simulation.carry_out(release, learned, index, request)
+                with watch.phase(f"{index}-{plan.release.method}", _rounds(method, plan, learning, index)):
+                    outcome = simulation.carry_out(method, plan, learned, index, request)
                 recorder.carried(simulation.traffic)
+                release, claim = outcome.plan.release, outcome.plan.claim
                 counterpart, retrained = simulation.counterpart(release, oracle, request), oracle.at(T)
                 if not network.root:
                     continue
                 certificate = certify(learning, release, claim)
-                found = audited(experiment, certificate, outcome.centre, counterpart, index)
+                found = audited(experiment, certificate, outcome, counterpart, index)
                 records = (certificate, found, measure(experiment, outcome, retrained, oracle.cost, request))
                 recorder.method(index, *records, outcome)
             rows.append({"request": request, **row(index, *records)})
             certified[at].append(records[0])
     recorder.finish(rows, composed(certified) if len(requests) > 1 else [], simulation.message_bytes)
+
+
+def _rounds(method: Method, plan: Plan, learning: Learning, index: int) -> int:
+    """How many rounds a method takes, as far as is known beforehand."""
+    program = method.program(plan.release, learning.order, 0, index)
+    return sum(len(step.rounds) for step in (*program.approach, *program.finish))
 
 
 def _checkpoints(methods: Sequence[Method], arrive: Sequence[int]) -> list[set[int]]:
@@ -129,7 +136,7 @@ def row(index: int, certificate: Certificate, found: Audit, metrics: dict[str, A
         "settle": certificate.settle,
         "rewind": certificate.rewound / certificate.rounds,
         "rounds": certificate.descended,
-        "sensitivity": max(certificate.sensitivity),
+        "sensitivity": max(certificate.sensitivity, default=None),
         "divergence": max(found.divergence),
         "sigma": (sum(s * s for s in certificate.sigma) / len(certificate.sigma)) ** 0.5,
         "delta": certificate.delta,
@@ -174,6 +181,8 @@ class _Watch:
         messages = int(W.nnz - np.count_nonzero(W.diagonal()))
         line: dict[str, Any] = {"phase": self._phase, "round": round + 1, "messages": messages}
         if theta is not None and len(theta) and not self._recorder.secret:
+            # What clients keep between rounds may be wider than a model.
+            theta = theta[:, : self._experiment.model.parameters]
             mean = theta.mean(dim=0, keepdim=True)
             design, targets = self._experiment.evaluations[0].sets["test"]
             score = accuracy(self._experiment.model, mean.to(design), design, targets)

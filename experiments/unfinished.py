@@ -127,8 +127,8 @@ class FolderJournal:
 
     Args:
         folder: the run folder.
-        shape: of a state, [N, d].
-        steps: of what was measured of a node, [T, R, E + 1].
+        shape: of a model, [N, d]; a state may be several times as wide.
+        steps: of what was measured of a node while it learned, [T, R, E + 1].
     """
 
     def __init__(self, folder: Path, shape: tuple[int, int], steps: tuple[int, int, int]) -> None:
@@ -148,8 +148,13 @@ class FolderJournal:
             tensors: Mapping[str, Tensor] = load_file(self._file(name))
         except (OSError, SafetensorError) as problem:
             raise FolderError(f"{self._file(name)} is damaged ({problem}); begin anew with --force") from None
-        expected = dict.fromkeys(tensors, self._steps) | {"theta": self._shape, "seconds": ()}
-        if {key: tuple(tensor.shape) for key, tensor in tensors.items()} != expected:
+        nodes, parameters = self._shape
+        theta = tuple(tensors["theta"].shape) if "theta" in tensors else ()
+        whole = len(theta) == 2 and theta[0] == nodes and theta[1] % parameters == 0 < theta[1]
+        measured = [tensor for key, tensor in tensors.items() if key not in ("theta", "seconds")]
+        if not (
+            whole and "seconds" in tensors and all(one.ndim == 1 or tuple(one.shape) == self._steps for one in measured)
+        ):
             raise FolderError(f"{self._file(name)} is damaged (it holds no state of this run); begin anew with --force")
         return tensors
 

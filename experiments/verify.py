@@ -287,7 +287,7 @@ def _table_sentence(folder: RunFolder) -> str:
             "epsilon_lower": found.monte_carlo and found.monte_carlo.epsilon_lower,
             "holds": found.holds,
             "conditional": claimed.conditional,
-            "sensitivity": max(claimed.sensitivity),
+            "sensitivity": max(claimed.sensitivity, default=None),
             "divergence": max(found.divergence),
             "distance_to_retrained": max(method.metrics["distance_to_retrained"]),
             "simulated_seconds": method.metrics["cost"]["simulated_seconds"],

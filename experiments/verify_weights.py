@@ -68,10 +68,12 @@ def audit_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
             bool(alike), f"the divergence is recorded as up to {divergence.max():.6g} and measures {measured.max():.6g}"
         )
         divergence, how = measured, "measured again on the stored weights"
-    again = audit(claimed, learning.mixing, np.array(recorded.divergence), recorded.monte_carlo)
+    again = audit(
+        claimed, learning.mixing, np.array(recorded.divergence), recorded.monte_carlo, np.array(recorded.shifts)
+    )
     demand(same(recorded.to_record(), again.to_record()), "the audit does not follow from its own divergences")
     node = again.worst_node
-    bound = claimed.sensitivity[node]
+    bound = claimed.sensitivity[node] if claimed.sensitivity else float("inf")
     demand(again.holds, f"node {node} diverged by {divergence[node]:.6g}, its sensitivity is {bound:.6g}")
     return (
         f"no node diverged beyond its sensitivity ({how}); "

@@ -122,7 +122,8 @@ class Ranks:
         """The block's rows, in memory of its own."""
         if self.root and theta is None:
             raise TransportError("the root has no parameters to scatter; it must give those of all nodes")
-        own = self._for_mpi(torch.empty_like(like, memory_format=torch.contiguous_format))
+        width = self.agree(None if theta is None else theta.shape[1]) or like.shape[1]
+        own = self._for_mpi(like.new_empty(len(like), width))
         row, everyone = self._row(own), None
         if self.root and theta is not None:
             everyone = [self._for_mpi(theta.to(own)[self._by_rank]), self._sizes, row]

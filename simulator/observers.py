@@ -42,13 +42,20 @@ class CostMeter:
     """Counts what every round of a task costs.
 
     Args:
-        gradients: [N], the per-sample gradients that each node's local steps take in a round.
+        gradients: [N], the per-sample gradients that each node's local steps take in a round of learning.
+        samples: [N], how many samples each node holds.
         message_bytes: the size of a message.
         links: the modelled network; its clock begins at 0 with the task.
     """
 
-    def __init__(self, gradients: Callable[[int], NDArray[np.int64]], message_bytes: int, links: Links) -> None:
-        self._gradients, self._message_bytes = gradients, message_bytes
+    def __init__(
+        self,
+        gradients: Callable[[int], NDArray[np.int64]],
+        samples: NDArray[np.int64],
+        message_bytes: int,
+        links: Links,
+    ) -> None:
+        self._gradients, self._samples, self._message_bytes = gradients, samples, message_bytes
         self._clock = Clock(links)
         self._cost = Cost()
 
@@ -56,7 +63,7 @@ class CostMeter:
         self, task: Task, step: Exchange, round: int, W: csr_array, theta: Tensor | None, repeated: bool
     ) -> None:
         """Count one round."""
-        before, after = step.work(self._gradients(round))
+        before, after = step.work(round, self._gradients(round), self._samples)
         messages = int(W.nnz - np.count_nonzero(W.diagonal()))
         self._clock.advance(W, self._message_bytes, before, after)
         self._cost += Cost(int(before.sum() + after.sum()), 1, messages, messages * self._message_bytes)

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from certificates import Arithmetic, Batches, Constants, Learning, Ledger, Mixing, Order, Release, forget_digest
 from certificates.local_steps import changed
+from certificates.mechanisms import mechanism_of
 from clients.crew import Data, Disturbances
+from clients.methods import Method, Plan
 from clients.models import Model
-from clients.steps import Descend, Exchange, LocalStep, Start, averaging, unlearning_program
+from clients.steps import Average, Descend, Exchange, LocalStep, Program, Start, averaging
 from simulator.engine import Journal, Observer, Task, execute
 from simulator.network import Network
 from simulator.observers import Cost, CostMeter
@@ -43,12 +45,16 @@ class Outcome:
         noised: the same with the noise.
         released: what is released: what has become of it after the rounds that follow the noise.
         cost: of all its rounds.
+        plan: what was done, as it was refined on the way.
+        shifts: [events] of the mechanism, as measured.
     """
 
     centre: Tensor
     noised: Tensor
     released: Tensor
     cost: Cost
+    plan: Plan
+    shifts: NDArray[np.float64]
 
 
 def foresee(
@@ -218,37 +224,46 @@ class Simulation:
         self._execute(further)
         return self._trajectory([first, further], cost)
 
-    def carry_out(self, release: Release, learned: Trajectory, index: int, request: int = 0) -> Outcome:
-        """Have every client do what the release says.
+    def carry_out(self, method: Method, plan: Plan, learned: Trajectory, index: int, request: int = 0) -> Outcome:
+        """Have every client do what a method has planned.
 
-        What comes before the noise depends only on where it starts and how long it is: what several releases of this
-        simulation have in common is computed once, and each release is charged for it. A descent from the start for T
-        rounds is what retraining has done.
+        What comes before the noise, where it is a descent, depends only on where it starts and how long it is: what
+        several releases of this simulation have in common is computed once, and each release is charged for it. A
+        descent from the start for T rounds is what retraining has done.
 
         Args:
-            release: what to do.
+            method: whose program is carried out.
+            plan: what to do; the method may refine it by what was measured on the way to the site.
             learned: the network's learning, with the checkpoint that the release begins from.
             index: which release of the run it is.
             request: which request it answers.
         """
-        program = unlearning_program(release, self.foreseen.order, self.seed, index)
-        centre, cost = self._approach(release, program.approach, learned, request)
+        known = self.requests[request]
+        program = method.program(plan.release, known.order, self.seed, index)
+        centre, cost, measured = self._approach(plan.release, program, learned, index, request)
+        plan = method.refine(plan, known, measured)
+        release = plan.release
+        program = method.program(release, known.order, self.seed, index)
         start = release.restored + sum(len(step.rounds) for step in program.approach)
         finish = Task(
             name=f"{index}-{release.method}",
             data=request + 1,
             begin=centre,
-            prepare=(program.noise,),
+            prepare=program.noise,
             exchanges=program.finish,
             start=start,
             keep=frozenset({start, start + sum(len(step.rounds) for step in program.finish)}),
+            measured=_blank(program.watched, program.finish),
         )
         cost += self._execute(finish)
+        shifts = self.network.disturbances() if finish.measured else {}
         outcome = Outcome(
             centre=self._held(self.network.fetch(centre)),
             noised=self.network.fetch(finish.place(start)),
             released=self.network.fetch(finish.place(finish.end)),
-            cost=cost,
+            cost=Cost() if program.beforehand else cost,
+            plan=plan,
+            shifts=np.array([shifts[node][round] for round, node in mechanism_of(release).events]),
         )
         for rounds in finish.keep:
             self.network.drop(finish.place(rounds))
@@ -276,21 +291,26 @@ class Simulation:
         return theta
 
     def _approach(
-        self, release: Release, exchanges: tuple[Exchange, ...], learned: Trajectory, request: int
-    ) -> tuple[str, Cost]:
-        """The name of the state that the noise is added to, and what it cost to come there."""
-        begin, start = learned.places[release.restored], release.restored
+        self, release: Release, program: Program, learned: Trajectory, index: int, request: int
+    ) -> tuple[str, Cost, Disturbances]:
+        """The name of the state that the noise is added to, what it cost to come there, and what was measured."""
+        begin, start, exchanges = learned.places[release.restored], release.restored, program.approach
         if not any(len(step.rounds) for step in exchanges):
-            return begin, Cost()
+            return begin, Cost(), {}
         mark, T = self.mark(request), self.requests[request].rounds
+        end = start + sum(len(step.rounds) for step in exchanges)
+        measured = _blank(program.watched, exchanges)
+        if measured or not all(isinstance(step, Descend | Average) for step in exchanges):
+            task = Task(f"{index}-{release.method}-site", request + 1, begin, (), exchanges, start, frozenset({end}))
+            cost = self._execute(replace(task, measured=measured))
+            return task.place(end), cost, self.network.disturbances() if measured else {}
         name = f"descent{mark}-{start}-{release.site}" + ("-averaged" if release.averaged else "")
         if name == f"descent{mark}-0-{T}" and f"retrained{mark}" in self._costs:
-            return f"retrained{mark}-{T:06d}", self._costs[f"retrained{mark}"]
-        end = start + sum(len(step.rounds) for step in exchanges)
+            return f"retrained{mark}-{T:06d}", self._costs[f"retrained{mark}"], {}
         task = Task(name, request + 1, begin, (), exchanges, start, frozenset({end}))
         if name not in self._costs:
             self._execute(task)
-        return task.place(end), self._costs[name]
+        return task.place(end), self._costs[name], {}
 
     def mark(self, request: int) -> str:
         """What tells the parts of a run for one request from those for another; nothing where there is only one."""
@@ -308,11 +328,18 @@ class Simulation:
     def _execute(self, task: Task) -> Cost:
         known, retained = self.requests[max(task.data - 1, 0)], task.data > 0
         mixing = known.mixing if retained or known.before is None else known.before
-        meter = CostMeter(partial(known.gradients, retained=retained), self.message_bytes, self.links)
+        samples = known.samples - known.deleted * retained
+        meter = CostMeter(partial(known.gradients, retained=retained), samples, self.message_bytes, self.links)
         carried, seconds = execute(self.network, task, mixing, (meter, *self.observers), self.journal)
         self.traffic[task.name] = carried
         self._costs[task.name] = meter.total() + Cost(seconds=seconds)
         return self._costs[task.name]
+
+
+def _blank(watched: Sequence[int], exchanges: Sequence[Exchange]) -> Disturbances:
+    """Room for the shifts of these nodes, in every round that these exchanges have addresses for."""
+    end = max((step.rounds.stop for step in exchanges), default=0)
+    return {node: np.zeros(end) for node in watched}
 
 
 def divergence(one: Tensor, other: Tensor) -> NDArray[np.float64]:

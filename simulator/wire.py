@@ -41,7 +41,7 @@ class Wire(Protocol):
         """θ [b, d] of every process → [N, d] in order of node at the root, [0, d] elsewhere. Collective."""
 
     def scatter(self, theta: Tensor | None, like: Tensor) -> Tensor:
-        """The inverse: θ [N, d] at the root → the block's rows [b, d], of the type and on the device of `like` [b, d].
+        """The inverse: θ [N, ·] at the root → the block's rows [b, ·], of the type and on the device of `like` [b, d].
 
         What processes other than the root give is ignored. Neither the input nor the result may be written to
         afterwards: they may be one. Collective.

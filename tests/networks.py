@@ -1,5 +1,6 @@
 """Small networks to hold the certificates against."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import networkx as nx
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import topologies
-from certificates import Constant, Learning
+from certificates import Claim, Constant, Learning, Release
 from certificates.records import Bound
 from clients.block import Habits, make_block
 from clients.crew import Crew
+from clients.methods import Method, Plan
 from clients.models import MODELS
 from clients.sampling import SAMPLINGS, Realised
 from clients.steps import Exchange
@@ -23,6 +25,24 @@ from simulator.local import Local
 from simulator.simulation import Simulation, Trajectory, counted, foresee
 from simulator.wire import InProcess
 from topologies import Schedule
+
+
+class AsPlanned(Method):
+    """Does what it is told to."""
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        raise NotImplementedError
+
+    def horizon(self, rounds: int) -> int:
+        raise NotImplementedError
+
+    def plan(self, learning: Learning) -> Plan:
+        raise NotImplementedError
+
+
+def as_planned(release: Release) -> tuple[Method, Plan]:
+    """What carries out this very release."""
+    return AsPlanned(), Plan(release, Claim("node", 1e-5))
 
 
 @dataclass(frozen=True)

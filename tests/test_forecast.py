@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learnings import network, release_of, small_learning
+from networks import as_planned
 
 import topologies
 from certificates import CertificateError, Spectrum, excess_loss, noise_left
@@ -166,8 +167,8 @@ def learned_digits(kind, step_size, order, local_steps, partition):
 
 def with_and_without(simulation, learned, release, index=0):
     """What a release leaves with its noise, and without: [N, d] each, from the same coins."""
-    noised = simulation.carry_out(release, learned, index).released
-    return noised, simulation.carry_out(replace(release, sigma=0 * release.sigma), learned, index).released
+    noised = simulation.carry_out(*as_planned(release), learned, index).released
+    return noised, simulation.carry_out(*as_planned(replace(release, sigma=0 * release.sigma)), learned, index).released
 
 
 RUNS = [

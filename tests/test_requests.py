@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from networks import Network, networks
+from networks import Network, as_planned, networks
 from runs import run_through
 
 from certificates import Certificate, compose, propagate
@@ -187,7 +187,7 @@ def test_each_request_is_held_against_its_own_retraining(case: Network):
         T = learning.rounds
         oracle = simulation.retrain(T, range(T + 1), request)
         plan = R2D(rewind=0.5, sigma=0.0).plan(learning)
-        outcome = simulation.carry_out(plan.release, learned, request, request)
+        outcome = simulation.carry_out(*as_planned(plan.release), learned, request, request)
         measured = divergence(outcome.centre, simulation.counterpart(plan.release, oracle, request))
         for bound in ("instance", "worst-case"):
             e = propagate(learning, disturbed=plan.release.restored, quiet=plan.release.descended, bound=bound).total

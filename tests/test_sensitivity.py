@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from learnings import SETTINGS, learnings
-from networks import Network, further, learn_and_retrain, networks
+from networks import Network, as_planned, further, learn_and_retrain, networks
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -158,7 +158,8 @@ def test_rewinding_everything_is_retraining_to_the_bit(case: Network) -> None:
     from clients.methods import R2D
 
     plan = R2D(rewind=1.0).plan(learning)
-    (descend,), noise, _ = unlearning_program(plan.release, learning.order, case.seed, 0)
+    program = unlearning_program(plan.release, learning.order, case.seed, 0)
+    (descend,), (noise,) = program.approach, program.noise
     assert not any(noise.sigma)
     # Through the network itself: the simulation would not compute again what retraining has computed.
     theta = further(simulation, learned.places[0], descend, 0)
@@ -232,7 +233,7 @@ def test_rounding_that_adds_up_is_charged_for(
             e = propagate(learning, disturbed=6, quiet=6, bound=bound).total
             assert np.all(divergence(unlearned, oracle.at(12)) <= e)
         release = Release("r2d", 6, 6, "output", np.zeros(nodes), averaged=True)
-        averaged = simulation.carry_out(release, learned, 0)
+        averaged = simulation.carry_out(*as_planned(release), learned, 0)
         measured = divergence(averaged.centre, simulation.counterpart(release, oracle))
         assert np.all(measured <= np.array(certify(learning, release, Claim("average", 1e-5)).sensitivity))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from networks import Network, learn_and_retrain, networks
+from networks import Network, as_planned, learn_and_retrain, networks
 from numpy.typing import NDArray
 
 import topologies
@@ -139,11 +139,11 @@ def test_placements_put_the_noise_where_they_say() -> None:
     sigma = np.full(5, 0.3)
     for placement, site in (("output", 10), ("rewind", 6)):
         release = Release("r2d", 6, 4, placement, sigma)  # type: ignore[arg-type]
-        outcome = simulation.carry_out(release, learned, 0)
+        outcome = simulation.carry_out(*as_planned(release), learned, 0)
         assert release.site == site
         if placement == "rewind":
             assert torch.equal(outcome.centre, learned.at(6))
-        quiet = simulation.carry_out(replace(release, sigma=0 * sigma), learned, 0)
+        quiet = simulation.carry_out(*as_planned(replace(release, sigma=0 * sigma)), learned, 0)
         moved = (outcome.released - quiet.released).norm(dim=1)
         assert torch.all(moved > 0)
     assert not torch.equal(oracle.at(10), learned.at(10))
@@ -152,11 +152,11 @@ def test_placements_put_the_noise_where_they_say() -> None:
 def test_settling_and_averaging() -> None:
     simulation, learned, _, _ = learn_and_retrain(CASE)
     release = Release("r2d", 6, 4, "output", np.full(5, 0.3))
-    noised = simulation.carry_out(release, learned, 0).released
-    settled = simulation.carry_out(replace(release, settle=3), learned, 0).released
+    noised = simulation.carry_out(*as_planned(release), learned, 0).released
+    settled = simulation.carry_out(*as_planned(replace(release, settle=3)), learned, 0).released
     W = torch.from_numpy(simulation.foreseen.mixing.matrix(0).toarray())
     torch.testing.assert_close(settled, W @ W @ W @ noised, rtol=1e-12, atol=1e-13)
-    averaged = simulation.carry_out(replace(release, averaged=True), learned, 0)
+    averaged = simulation.carry_out(*as_planned(replace(release, averaged=True)), learned, 0)
     assert torch.all((averaged.released - averaged.released[0]).abs() < 1e-15)
     spread = averaged.released[0] - averaged.centre.mean(dim=0)
     assert 0.05 < float(spread.norm()) / np.sqrt(len(spread)) < 1.0
@@ -171,13 +171,13 @@ def test_costs_are_those_of_the_rounds() -> None:
     assert oracle.cost.gradients == 10 * 2 * (45 - 4)
     assert learned.cost.gradients == 10 * 2 * 45
     plan = R2D(rewind=0.4, settle=2).plan(learning)
-    cost = simulation.carry_out(plan.release, learned, 0).cost
+    cost = simulation.carry_out(*as_planned(plan.release), learned, 0).cost
     assert (cost.rounds, cost.gradients) == (6, 4 * 2 * (45 - 4))
 
 
 def test_descents_are_shared_but_charged_to_each() -> None:
     simulation, learned, _, _ = learn_and_retrain(CASE)
     release = Release("r2d", 6, 4, "output", np.zeros(5))
-    one, other = (simulation.carry_out(release, learned, index) for index in (0, 1))
+    one, other = (simulation.carry_out(*as_planned(release), learned, index) for index in (0, 1))
     assert one.cost.gradients == other.cost.gradients > 0
     assert torch.equal(one.released, other.released)

@@ -20,7 +20,7 @@ from conformance import CASES, NODES, crew, go_through
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
-from networks import Network
+from networks import Network, as_planned
 from parity import FLOWER, IN_PROCESS, MPIEXEC, RAY, left, mpi, same, side_by_side, with_mpi
 from safetensors.numpy import load_file
 
@@ -576,7 +576,10 @@ def all_there_is(simulation: Simulation) -> list[torch.Tensor]:
         Release("warm-start", 6, 2, "rewind", np.full(4, 0.3)),
     ]
     for index, release in enumerate(releases):
-        outcome, counterpart = simulation.carry_out(release, learned, index), simulation.counterpart(release, oracle)
+        outcome, counterpart = (
+            simulation.carry_out(*as_planned(release), learned, index),
+            simulation.counterpart(release, oracle),
+        )
         found += [state.clone() for state in (outcome.centre, outcome.noised, outcome.released, counterpart)]
     return [*found, *(torch.from_numpy(carried.toarray()) for _, carried in sorted(simulation.traffic.items()))]
 

@@ -28,6 +28,9 @@ class Purpose(IntEnum):
     ACTIVATION = 14
     WALK = 15
     BATCH = 16
+    TOKEN = 17
+    ROUND_NOISE = 18
+    BACKDOOR = 19
     AUDIT = 20
     PLAN = 30
 

@@ -1,13 +1,14 @@
 """What an unlearning method is: a plan, as data, that the simulator carries out and the certificates read."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from certificates import Claim, Learning, Release
-from certificates.records import Bound
+from certificates import Claim, Learning, Order, Release
+from certificates.records import Bound, Vector
+from clients.steps import Program, unlearning_program
 
 
 class MethodError(ValueError):
@@ -49,6 +50,27 @@ class Method(ABC):
         Raises:
             CertificateError: if no noise, depth or ε meets the settings.
         """
+
+    def program(self, release: Release, order: Order, seed: int, index: int) -> Program:
+        """What the release has every client do, step by step.
+
+        Args:
+            release: as planned or refined.
+            order: of the learning rounds.
+            seed: of the simulation.
+            index: which release of the run it is; each draws noise of its own.
+        """
+        return unlearning_program(release, order, seed, index)
+
+    def refine(self, plan: Plan, learning: Learning, measured: Mapping[int, Vector]) -> Plan:
+        """The plan, given what the nodes that its program watches have measured on the way to the site.
+
+        Args:
+            plan: what was to be done.
+            learning: as it was.
+            measured: [rounds] for each watched node; none where the approach is none.
+        """
+        return plan
 
     def check(self, learning: Learning) -> None:
         """Refuse, before anything is learned, settings that cannot be met on this network.

@@ -15,7 +15,8 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from clients.crew import Crew
-from clients.steps import Exchange, LocalStep, from_record
+from clients.step_records import from_record
+from clients.steps import Exchange, LocalStep
 from simulator.flower.arrays import pack, unpack
 from simulator.flower.errors import FlowerError
 from simulator.wire import in_node_order
@@ -109,7 +110,7 @@ class _Client:
         sources = [self._sent if node == own else given[f"from-{node}"] for node in heard]
         messages = [tensor(array).flatten() for array in sources if array is not None]
         row = csr_array((weights, range(len(weights)), [0, len(weights)]), shape=(1, len(weights)))
-        return in_node_order(row, messages, torch.empty_like(self._crew.theta))
+        return in_node_order(row, messages, self._crew.full.blank())
 
     def save(self, number: int) -> None:
         """Put everything that must be known the next time into the node's state."""

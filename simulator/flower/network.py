@@ -17,7 +17,8 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from clients.crew import Data, Disturbances
-from clients.steps import Exchange, LocalStep, to_record
+from clients.step_records import to_record
+from clients.steps import Exchange, LocalStep
 from simulator.errors import BrokenTransportError
 from simulator.flower.arrays import pack
 from simulator.flower.client import ARRAYS, TRIP, tensor
