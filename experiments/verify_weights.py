@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certificates import Audit, Certificate, Learning, Release, audit
+from certificates.mechanisms import mechanism_of
 from experiments.folder import RunFolder, digest
 from experiments.verify_records import UNIT_ROUNDOFF, certificate_of, demand, mark_of, request_of, same
 
@@ -46,7 +47,7 @@ def _expected_arrays(folder: RunFolder) -> set[str]:
             arrays.add(f"checkpoints/retrained{mark_of(folder, index)}-{t:06d}")
     for place, certificate in claimed:
         arrays |= {f"{place}/centre", f"{place}/released"}
-        arrays |= {f"{place}/noised"} if certificate.release.rounds_after_noise else set()
+        arrays |= {f"{place}/noised"} if goes_on(certificate) else set()
     return arrays
 
 
@@ -81,6 +82,11 @@ def audit_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     )
 
 
+def goes_on(certificate: Certificate) -> bool:
+    """Whether what is noised at the site is kept because something else is released."""
+    return certificate.release.rounds_after_noise > 0 or certificate.mechanism["kind"] != "once"
+
+
 def averaged(theta: NDArray[Any], release: Release) -> NDArray[np.float64]:
     """What the nodes would have released without noise, as far as averaging goes."""
     plain = theta.astype(np.float64)
@@ -96,6 +102,8 @@ def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
     if centre is None or released is None:
         return "weights were not kept; not checked"
+    if not mechanism_of(claimed.release).single:
+        return f"added in the course of {claimed.method}, whose rounds need the data; not checked"
     _check_centre(folder, claimed, centre, mark_of(folder, index))
     kept = folder.weights(f"{method.place}/noised")
     noised = released if kept is None else kept
@@ -109,6 +117,8 @@ def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
             off <= 8 * roundoff * (float(np.abs(expected[node]).max()) + float(np.abs(drawn).max())),
             f"the models of node {node} are not centre + noise: off by up to {off:.3g}",
         )
+    if goes_on(claimed) and claimed.mechanism["kind"] != "once":
+        return f"centre + noise of the certificate, drawn again, is what {claimed.method} went on from"
     end = "descended from" if claimed.placement == "rewind" and claimed.descended else "released"
     said = (
         f"centre + noise of the certificate, drawn again, is what was {end}" if any(claimed.sigma) else "none claimed"
@@ -127,6 +137,8 @@ def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
 def _check_centre(folder: RunFolder, claimed: Certificate, centre: NDArray[Any], mark: str) -> None:
     """Where nothing was computed before the noise, the centre is a checkpoint; retraining releases the oracle."""
     release = claimed.release
+    if claimed.mechanism["kind"] != "once":
+        return
     learned = folder.weights(f"checkpoints/learned-{claimed.restored:06d}")
     if learned is not None:
         learned[folder.topology["left"]] = 0.0
