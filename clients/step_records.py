@@ -5,12 +5,13 @@ from dataclasses import fields
 from typing import Any
 
 from clients.ascent import Ascend
+from clients.calibration import Calibrate
 from clients.spreading import Spread
 from clients.steps import AddNoise, Average, Descend, Gossip, Start, Step
 
 #: The steps there are, by the name they have in a record. Adding one is a class here and a line in this dictionary.
 STEPS: Mapping[str, type[Step]] = {
-    step.__name__: step for step in (Start, AddNoise, Descend, Gossip, Average, Spread, Ascend)
+    step.__name__: step for step in (Start, AddNoise, Descend, Gossip, Average, Spread, Ascend, Calibrate)
 }
 
 

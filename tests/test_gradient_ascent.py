@@ -9,8 +9,8 @@ import numpy as np
 import parity
 import pytest
 import torch
+from federated import CASE, UNIQUE, Rows, data, descended, slope, unlearned
 from networks import Network
-from numpy.typing import NDArray
 
 import topologies
 from certificates import Certificate, certify, epsilon_of
@@ -23,76 +23,35 @@ from clients.step_records import to_record as record_of
 from experiments.launch import run_scenario
 from experiments.report import write_report
 from experiments.verify import verify_folder
-from simulator.simulation import Simulation
-
-CASE = Network(
-    family="ring",
-    nodes=5,
-    mixing="metropolis-hastings",
-    order="adapt-then-combine",
-    model="logistic",
-    l2=0.05,
-    step=0.8,
-    local_steps=2,
-    rounds=6,
-    client=2,
-    deleted="half",
-    sizes=(9, 12, 14, 7, 10),
-    dtype="float64",
-    seed=11,
-    precision="exact",
-)
-Rows = NDArray[np.float64]
+from simulator.simulation import Simulation, Trajectory
 
 
-def data(simulation: Simulation, node: int, request: int = 0) -> tuple[Rows, NDArray[np.int64]]:
-    """The design and labels that a client holds after so many requests."""
-    (bucket,) = simulation.network.crew.blocks[request].only([node], torch.float64).buckets  # type: ignore[attr-defined]
-    held = bucket.weight[0].numpy() > 0
-    return bucket.x[0].numpy()[held], bucket.y[0].numpy()[held]
+def freshly(simulation: Simulation) -> list[int]:
+    """Who deletes something with the last request."""
+    *_, before, after = simulation.network.crew.blocks  # type: ignore[attr-defined]
+    return [node for node in range(before.samples.size) if before.samples[node] > after.samples[node]]
 
 
-def slope(theta: Rows, x: Rows, y: NDArray[np.int64]) -> Rows:
-    """The gradient of the mean cross-entropy."""
-    scores = x @ theta.reshape(-1, x.shape[1]).T
-    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
-    missed = odds / odds.sum(axis=1, keepdims=True) - np.eye(scores.shape[1])[y]
-    return (missed.T @ x / len(x)).ravel()
-
-
-def descended(simulation: Simulation, node: int, theta: Rows) -> Rows:
-    block = simulation.network.crew.full  # type: ignore[attr-defined]
-    for _ in range(block.local_steps):
-        theta = theta - block.step_size * (slope(theta, *data(simulation, node)) + block.model.l2 * theta)
-    return theta
-
-
-def unlearned(case: Network, **settings: Any) -> tuple[Simulation, Any, Any]:
-    simulation, method = case.simulation(), GradientAscent(**settings)
-    learned, (known,) = simulation.learn(method.checkpoints(case.rounds))
-    return simulation, learned, simulation.carry_out(method, method.plan(known), learned, 0)
-
-
-def reference(case: Network, simulation: Simulation, learned: Any, node: int) -> Rows:
+def reference(case: Network, simulation: Simulation, learned: Trajectory, node: int) -> Rows:
     """Σ_{j≠u} W_uj·w_j / Σ_{j≠u} W_uj over those that delete nothing."""
-    T = case.rounds
+    T, before = case.rounds, len(simulation.requests) - 1
     weights = simulation.foreseen.mixing.matrix(T - 1).toarray()[node]
-    weights[list(case.deleting)] = 0.0
+    weights[freshly(simulation)] = 0.0
+    models = learned.at(T).numpy()
+    if not weights.any():
+        return np.asarray(models[node])
     if case.order == "adapt-then-combine":
         last = learned.at(T - 1).numpy()
-        models = np.stack([descended(simulation, j, last[j]) for j in range(case.nodes)])
-    else:
-        models = learned.at(T).numpy()
-    if not weights.any():
-        return np.asarray(learned.at(T).numpy()[node])
+        models = np.stack([descended(simulation, j, last[j], before) for j in range(case.nodes)])
     return np.asarray(weights @ models / weights.sum())
 
 
-def ascended(case: Network, simulation: Simulation, learned: Any, node: int, **settings: Any) -> Rows:
-    whole, kept = data(simulation, node), data(simulation, node, 1)
+def ascended(case: Network, simulation: Simulation, learned: Trajectory, node: int, **settings: Any) -> Rows:
+    requests = len(simulation.requests)
+    whole, kept = data(simulation, node, requests - 1), data(simulation, node, requests)
     forgotten = [row for row in range(len(whole[0])) if not (whole[0][row] == kept[0]).all(axis=1).any()]
     x, y = whole[0][forgotten], whole[1][forgotten]
-    assert len(x) == simulation.foreseen.deleted[node] > 0
+    assert len(x) == len(whole[0]) - len(kept[0]) > 0
     centre = reference(case, simulation, learned, node)
     radius = settings["radius"] or np.linalg.norm(centre - learned.at(0).numpy()[node]) / 3
     step, theta = settings["step_size"] or simulation.foreseen.step_size, centre
@@ -116,7 +75,7 @@ def ascended(case: Network, simulation: Simulation, learned: Any, node: int, **s
 )
 def test_the_ascent_is_that_of_the_paper(order: str, settings: dict[str, Any], inside: bool) -> None:
     case = replace(CASE, order=order)
-    simulation, learned, outcome = unlearned(case, rounds=0, **settings)
+    simulation, learned, outcome = unlearned(GradientAscent(rounds=0, **settings), case)
     expected = ascended(case, simulation, learned, 2, **settings)
     np.testing.assert_allclose(outcome.released.numpy(), np.tile(expected, (5, 1)), rtol=1e-10, atol=1e-12)
     assert torch.equal(outcome.centre, outcome.released)
@@ -128,7 +87,7 @@ def test_the_ascent_is_that_of_the_paper(order: str, settings: dict[str, Any], i
 def test_on_a_complete_network_the_reference_is_what_a_server_works_out() -> None:
     """The authors take N/(N−1)·(the global model) − 1/(N−1)·(the model of who deletes)."""
     case = replace(CASE, family="complete", mixing="uniform", deleted="all", l2=0.0)
-    simulation, learned, _ = unlearned(case)
+    simulation, learned, _ = unlearned(GradientAscent(), case)
     T, N = case.rounds, case.nodes
     own = descended(simulation, 2, learned.at(T - 1).numpy()[2])
     server = N / (N - 1) * learned.at(T).numpy()[0] - own / (N - 1)
@@ -138,16 +97,26 @@ def test_on_a_complete_network_the_reference_is_what_a_server_works_out() -> Non
 def test_every_node_takes_the_model_of_the_nearest_that_deletes() -> None:
     case = replace(CASE, family="path", nodes=6, sizes=(*CASE.sizes, 8), client=0, others=(1, 5), deleted="one")
     settings: dict[str, Any] = {"ascent_steps": 2, "step_size": 1.0, "radius": 0.3, "clip": None}
-    simulation, learned, outcome = unlearned(case, rounds=0, **settings)
+    simulation, learned, outcome = unlearned(GradientAscent(rounds=0, **settings), case)
     models = {node: ascended(case, simulation, learned, node, **settings) for node in (0, 1, 5)}
     # Node 0 has no neighbour that deletes nothing, and ascends near its own model.
     expected = np.stack([models[node] for node in (0, 1, 1, 1, 5, 5)])
     np.testing.assert_allclose(outcome.released.numpy(), expected, rtol=1e-10, atol=1e-12)
 
 
+def test_what_earlier_requests_have_taken_out_is_not_read_again() -> None:
+    case = replace(CASE, early=0.5, others=(4,))
+    settings: dict[str, Any] = {"ascent_steps": 2, "step_size": 1.0, "radius": 0.3, "clip": None}
+    simulation, learned, outcome = unlearned(GradientAscent(rounds=0, **settings), case)
+    assert freshly(simulation) == [2]
+    expected = ascended(case, simulation, learned, 2, **settings)
+    np.testing.assert_allclose(outcome.released.numpy(), np.tile(expected, (5, 1)), rtol=1e-10, atol=1e-12)
+    assert outcome.cost.gradients == 2 * (simulation.requests[1].deleted - simulation.requests[0].deleted).sum()
+
+
 def test_afterwards_all_learn_on_without_the_forget_set() -> None:
     settings: dict[str, Any] = {"ascent_steps": 2, "step_size": 1.0, "radius": 0.3, "clip": None}
-    simulation, learned, outcome = unlearned(CASE, rounds=3, **settings)
+    simulation, learned, outcome = unlearned(GradientAscent(rounds=3, **settings), CASE)
     theta = np.tile(ascended(CASE, simulation, learned, 2, **settings), (5, 1))
     block, W = simulation.network.crew.blocks[1], simulation.foreseen.mixing.matrix(0)  # type: ignore[attr-defined]
     for _ in range(3):
@@ -156,7 +125,7 @@ def test_afterwards_all_learn_on_without_the_forget_set() -> None:
 
 
 def test_the_cost_is_the_ascent_the_messages_and_the_rounds_afterwards() -> None:
-    simulation, _, outcome = unlearned(CASE, ascent_steps=7, rounds=3)
+    simulation, _, outcome = unlearned(GradientAscent(ascent_steps=7, rounds=3), CASE)
     known = simulation.foreseen
     m, retained = int(known.deleted.sum()), int((known.samples - known.deleted).sum())
     assert outcome.cost.gradients == 7 * m + 3 * CASE.local_steps * retained
@@ -224,27 +193,10 @@ def test_who_has_left_cannot_ascend() -> None:
         GradientAscent().check(known)
 
 
-#: The client that deletes has a class of its own.
-UNIQUE: dict[str, Any] = {
-    "name": "unique",
-    "data": {"source": "synthetic", "samples": 400, "dimensions": 6, "classes": 4, "separation": 3.0},
-    "partition": {
-        "kind": "pathological",
-        "clients": 4,
-        "num_classes_per_partition": 1,
-        "class_assignment_mode": "deterministic",
-    },
-    "topology": {"kind": "complete", "mixing": "uniform"},
-    "learning": {"rounds": 40, "local_steps": 2},
-    "deletion": {"client": 1, "samples": "all"},
-    "unlearning": [{"method": "gradient-ascent"}, "do-nothing", "retrain"],
-}
-
-
 def test_what_only_one_client_knew_is_forgotten_and_the_rest_is_not(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run_scenario(parity.write(UNIQUE, tmp_path), (), out, False) == []
-    ascent, nothing, retrain = parity.left(out)["summary.json"]["rows"]
+    ascent, _, nothing, retrain = parity.left(out)["summary.json"]["rows"]
     forget, retain = (
         [row["accuracy"][which]["mean"] for row in (ascent, nothing, retrain)] for which in ("forget", "retain")
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from clients.methods.baselines import DoNothing, Retrain
+from clients.methods.federaser import FedEraser
 from clients.methods.gradient_ascent import GradientAscent
 from clients.methods.method import Method, MethodError, Plan
 from clients.methods.r2d import R2D
@@ -15,6 +16,18 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "do-nothing": DoNothing,
     "warm-start": WarmStart,
     "gradient-ascent": GradientAscent,
+    "federaser": FedEraser,
 }
 
-__all__ = ["METHODS", "R2D", "DoNothing", "GradientAscent", "Method", "MethodError", "Plan", "Retrain", "WarmStart"]
+__all__ = [
+    "METHODS",
+    "R2D",
+    "DoNothing",
+    "FedEraser",
+    "GradientAscent",
+    "Method",
+    "MethodError",
+    "Plan",
+    "Retrain",
+    "WarmStart",
+]
