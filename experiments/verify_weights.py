@@ -76,6 +76,8 @@ def audit_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     node = again.worst_node
     bound = claimed.sensitivity[node] if claimed.sensitivity else float("inf")
     demand(again.holds, f"node {node} diverged by {divergence[node]:.6g}, its sensitivity is {bound:.6g}")
+    if not claimed.sensitivity:
+        return f"no node was promised to be anywhere ({how}); node {node} diverged most, by {divergence[node]:.3g}"
     return (
         f"no node diverged beyond its sensitivity ({how}); "
         f"node {node} comes closest, {divergence[node]:.3g} of {bound:.3g}"

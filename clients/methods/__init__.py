@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from clients.methods.baselines import DoNothing, Retrain
+from clients.methods.federaser import FedEraser
+from clients.methods.gradient_ascent import GradientAscent
 from clients.methods.method import Method, MethodError, Plan
 from clients.methods.r2d import R2D
 from clients.methods.warm_start import WarmStart
@@ -13,6 +15,19 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "retrain": Retrain,
     "do-nothing": DoNothing,
     "warm-start": WarmStart,
+    "gradient-ascent": GradientAscent,
+    "federaser": FedEraser,
 }
 
-__all__ = ["METHODS", "R2D", "DoNothing", "Method", "MethodError", "Plan", "Retrain", "WarmStart"]
+__all__ = [
+    "METHODS",
+    "R2D",
+    "DoNothing",
+    "FedEraser",
+    "GradientAscent",
+    "Method",
+    "MethodError",
+    "Plan",
+    "Retrain",
+    "WarmStart",
+]
