@@ -52,10 +52,14 @@ def _hessian(model: Model, theta: Tensor, vectors: Tensor, x: Tensor, y: Tensor,
 
 
 def _fisher(model: Model, theta: Tensor, vectors: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    along = torch.func.jvp(lambda point: model.losses(point, x, y), (theta,), (vectors,))[1]
     with torch.enable_grad():
         point = theta.detach().clone().requires_grad_(True)
-        (found,) = torch.autograd.grad(((weight * along).detach() * model.losses(point, x, y)).sum(), point)
+        losses = model.losses(point, x, y)
+        # ⟨g_k, v⟩ of every sample, as the derivative by u of ⟨Σ_k u_k·g_k, v⟩.
+        u = torch.ones_like(losses).requires_grad_(True)
+        (pulled,) = torch.autograd.grad(losses, point, grad_outputs=u, create_graph=True)
+        (along,) = torch.autograd.grad(pulled, u, grad_outputs=vectors, retain_graph=True)
+        (found,) = torch.autograd.grad(losses, point, grad_outputs=weight * along)
     return found
 
 

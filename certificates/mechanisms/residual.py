@@ -154,7 +154,7 @@ class Residual:
 
     def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
         """As after noise on a checkpoint: over all nodes whose noised models what is seen is made of."""
-        if not found.nodes.size:
+        if not found.nodes.size or (_reads_messages(view) and found.nodes.any()):
             return inf
         apart = mu_of_view(view, found.nodes, release, mixing)
         if isinstance(found, Stacked) and np.all(release.sigma > 0):
@@ -163,7 +163,7 @@ class Residual:
 
     def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
         """The messages by which the correction is worked out."""
-        if parse_view(claim.view)[0].startswith("transcript"):
+        if _reads_messages(claim.view):
             return "the messages that work out and spread the correction carry no noise and are not covered"
         return None
 
@@ -204,6 +204,10 @@ class SharedResidual(Residual):
                 "single model without clean rounds is covered"
             )
         return super().uncovered(learning, release, claim)
+
+
+def _reads_messages(view: str) -> bool:
+    return parse_view(view)[0].startswith("transcript")
 
 
 def _alone(view: str, release: Release, mixing: Mixing) -> bool:
