@@ -124,6 +124,7 @@ class Newton(Method):
     def plan(self, learning: Learning) -> Plan:
         """The correction, with the noise as far as it is known before the residual is measured."""
         learning.check_view(self.view)
+        check_contraction(learning, 0)
         mechanism = self._mechanism(learning)
         check_contraction(learning, mechanism.rounds + 1 + self.clean)
         release = Release(
