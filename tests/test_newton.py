@@ -23,6 +23,7 @@ from certificates import (
     Constants,
     audit,
     certify,
+    covers,
     epsilon_of,
 )
 from certificates.mechanisms import Residual, SharedResidual
@@ -562,6 +563,17 @@ def test_messages_are_never_covered(view):
     assert (certificate.epsilon, certificate.mu) == (None, None)
     assert "carry no noise" in certificate.reason
     assert audit(certificate, learning.mixing, np.full(4, 1e-9)).exact_epsilon is None
+
+
+def test_several_releases_together_cover_no_messages_either():
+    learning = small()
+    for view, models in (("joint", True), ("node", True), ("node:1", False)):
+        plan = measured(learning, Newton(view=view))
+        certificate = certify(learning, plan.release, plan.claim)
+        assert covers(certificate, "node:1")
+        assert covers(certificate, "joint") == covers(certificate, "average") == (view == "joint")
+        assert covers(certificate, "node:2") == models
+        assert not any(covers(certificate, other) for other in ("transcript", "transcript:1", "transcript:all"))
 
 
 def test_one_vector_for_all_hides_a_single_model_and_nothing_more():
