@@ -77,15 +77,15 @@ def covers(certificate: Certificate, view: str) -> bool:
 
     What follows a noised checkpoint is post-processing of it, so that with placement rewind every view of all nodes
     stands for the whole transcript, and what node v releases shows as much as what it received (`transcript:v`). Where
-    only the average carries noise, nothing else is covered, and neither is it where noise is added time and again; where
-    a correction was worked out before the noise, its messages never are. A descent from the start has not seen the
-    forget set, whoever looks.
+    only the average carries noise, nothing else is covered, and neither is it where noise is added time and again;
+    where a correction was worked out before the noise, its messages never are. A descent from the start has not seen
+    the forget set, whoever looks.
     """
     own, asked = certificate.view, parse_view(view)[0]
     if own == view:
         return True
     mechanism = mechanism_of(certificate.release)
-    if not mechanism.single or (isinstance(mechanism, Residual) and asked == "transcript"):
+    if not mechanism.single or (isinstance(mechanism, Residual) and asked.startswith("transcript")):
         return False
     if certificate.restored == 0:
         return True
