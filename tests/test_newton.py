@@ -802,3 +802,58 @@ def test_a_crew_keeps_its_state_while_it_solves():
     corrected(simulation, learned, Newton(sigma=1.0))
     corrected(simulation, learned, Newton(sigma=1.0, reach="uniform"), 1)
     assert torch.equal(learned.at(10), before)
+
+
+class Memory:
+    """A journal that goes with the process."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def names(self):
+        return list(self.kept)
+
+    def read(self, name):
+        return self.kept[name]
+
+    def write(self, name, tensors):
+        self.kept[name] = {key: tensor.clone() for key, tensor in tensors.items()}
+
+    def remove(self, name):
+        del self.kept[name]
+
+
+class Stop:
+    """Ends a task after so many rounds."""
+
+    def __init__(self, rounds):
+        self.left = rounds
+
+    def after_round(self, task, step, round, W, theta, repeated):
+        self.left -= 1
+        if self.left < 0:
+            raise InterruptedError
+
+
+@pytest.mark.parametrize("reach", ["network", "uniform"])
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_a_correction_goes_on_where_it_was_left(reach, stop):
+    """In the middle of it clients keep more than a model."""
+    outcomes = []
+    method = Newton(sigma=1.0, reach=reach, iterations=7, clean=0)
+    journal = Memory()
+    for observers in ((Stop(stop),), ()):
+        simulation = network(rounds=10).simulation()
+        learned, (learning,) = simulation.learn([10])
+        simulation.journal, simulation.observers = journal, observers
+        if observers:
+            with pytest.raises(InterruptedError):
+                simulation.carry_out(method, method.plan(learning), learned, 0)
+            assert max(tensors["theta"].shape[1] for tensors in journal.kept.values()) > 15 or stop == 4
+    for kept in (journal, None):
+        simulation.journal = kept
+        outcomes.append(simulation.carry_out(method, method.plan(learning), learned, 0))
+    one, other = outcomes
+    assert torch.equal(one.centre, other.centre)
+    assert one.plan.release.mechanism == other.plan.release.mechanism
+    assert one.cost.messages == other.cost.messages
