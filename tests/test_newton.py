@@ -200,8 +200,7 @@ def test_conjugate_gradients_solve_for_one_client(curvature):
 # -- where the corrections arrive ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("deleted", ["one", "half", "all"])
-@pytest.mark.parametrize("family", ["ring", "star", "erdos-renyi"])
+@pytest.mark.parametrize(("family", "deleted"), [("ring", "one"), ("star", "half"), ("erdos-renyi", "all")])
 def test_on_a_quadratic_the_network_arrives_where_retraining_ends(ridge, family, deleted):
     simulation = network(model="ridge", family=family, deleted=deleted, rounds=3).simulation()
     learned, _ = simulation.learn([3])
@@ -294,7 +293,7 @@ def test_where_everybody_hears_everybody_a_broadcast_nears_the_network_as_steps_
 
 def test_halving_the_weight_of_what_is_deleted_quarters_the_error_of_the_network(monkeypatch):
     errors = []
-    for copies in (15, 31, 63):
+    for copies in (31, 63):
         # Four samples go, of 4·(copies + 1): the rest is copies of the same four.
         sizes = (10, 10, 4 * (copies + 1), 10, 10, 10)
 
@@ -314,7 +313,6 @@ def test_halving_the_weight_of_what_is_deleted_quarters_the_error_of_the_network
         errors.append(float((found - ends(simulation, retained=True)).norm()))
     ratios = [one / other for one, other in pairwise(errors)]
     assert ratios[-1] == pytest.approx(4, rel=0.05), ratios
-    assert abs(ratios[-1] - 4) < abs(ratios[0] - 4)
 
 
 # -- how far off they may be -----------------------------------------------------------------------------------------
@@ -389,7 +387,7 @@ def cases(draw):
     return drawn, method
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(cases())
 def test_no_node_is_further_off_than_its_sensitivity(case):
     stays_within(case)
