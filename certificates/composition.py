@@ -11,7 +11,7 @@ from math import hypot
 
 from certificates.errors import CertificateError
 from certificates.gaussian import epsilon_of
-from certificates.mechanisms import mechanism_of
+from certificates.mechanisms import Residual, mechanism_of
 from certificates.records import Certificate, parse_view
 
 
@@ -77,13 +77,15 @@ def covers(certificate: Certificate, view: str) -> bool:
 
     What follows a noised checkpoint is post-processing of it, so that with placement rewind every view of all nodes
     stands for the whole transcript, and what node v releases shows as much as what it received (`transcript:v`). Where
-    only the average carries noise, nothing else is covered, and neither is it where noise is added time and again. A
-    descent from the start has not seen the forget set, whoever looks.
+    only the average carries noise, nothing else is covered, and neither is it where noise is added time and again;
+    where a correction was worked out before the noise, its messages never are. A descent from the start has not seen
+    the forget set, whoever looks.
     """
     own, asked = certificate.view, parse_view(view)[0]
     if own == view:
         return True
-    if not mechanism_of(certificate.release).single:
+    mechanism = mechanism_of(certificate.release)
+    if not mechanism.single or (isinstance(mechanism, Residual) and asked.startswith("transcript")):
         return False
     if certificate.restored == 0:
         return True

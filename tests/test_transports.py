@@ -214,6 +214,22 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             *CONTROLS,
         ],
     },
+    "newton": {
+        "model": {"kind": "logistic", "l2": 0.1},
+        "partition": {"kind": "dirichlet", "clients": 5, "alpha": 0.7, "min_partition_size": 3},
+        "topology": {"kind": "erdos-renyi", "p": 0.4},
+        "learning": {"rounds": 60, "order": "consensus-plus-gradient", "step_size": 0.4},
+        "deletion": {"client": 2, "samples": 0.5},
+        "unlearning": [
+            {"method": "newton"},
+            {"method": "newton", "curvature": "fisher", "sigma": 0.3, "view": "node", "clean": 3},
+            {"method": "newton", "curvature": "diagonal", "iterations": 6, "epsilon": 2.0},
+            {"method": "newton", "reach": "uniform", "noise": "claimed"},
+            {"method": "newton", "reach": "uniform", "curvature": "diagonal", "shared_noise": True, "sigma": 0.3},
+            *CONTROLS,
+        ],
+        "backend": {"dtype": "float32"},
+    },
     "departure": {
         "partition": {"clients": 6},
         "topology": {"kind": "star", "schedule": {"kind": "link-failures", "probability": 0.3}},
@@ -296,7 +312,8 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 
 @with_mpi
 @pytest.mark.parametrize(
-    "name", [n if n in ("ring", "star", "departure") else pytest.param(n, marks=pytest.mark.slow) for n in SCENARIOS]
+    "name",
+    [n if n in ("ring", "star", "departure") else pytest.param(n, marks=pytest.mark.slow) for n in SCENARIOS],
 )
 def test_transports_leave_the_same(name: str, tmp_path: Path) -> None:
     file = parity.write({"name": "same", "data": DATA, **SCENARIOS[name]}, tmp_path)

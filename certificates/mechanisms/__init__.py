@@ -7,10 +7,19 @@ from typing import Any
 from certificates.errors import CertificateError
 from certificates.mechanisms.mechanism import Differences, Mechanism
 from certificates.mechanisms.once import Once
+from certificates.mechanisms.residual import Residual, SharedResidual
 from certificates.mechanisms.uncertified import Uncertified
 from certificates.records import Release
 
-MECHANISMS: Mapping[str, type[Mechanism]] = {kind.kind: kind for kind in (Once, Uncertified)}
+MECHANISMS: Mapping[str, type[Mechanism]] = {
+    kind.kind: kind
+    for kind in (
+        Once,
+        Uncertified,
+        Residual,
+        SharedResidual,
+    )
+}
 
 
 def mechanism_of(release: Release) -> Mechanism:
@@ -41,4 +50,15 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
 
 
-__all__ = ["MECHANISMS", "Differences", "Mechanism", "Once", "Uncertified", "from_record", "mechanism_of", "to_record"]
+__all__ = [
+    "MECHANISMS",
+    "Differences",
+    "Mechanism",
+    "Once",
+    "Residual",
+    "SharedResidual",
+    "Uncertified",
+    "from_record",
+    "mechanism_of",
+    "to_record",
+]

@@ -6,6 +6,7 @@ from clients.methods.baselines import DoNothing, Retrain
 from clients.methods.federaser import FedEraser
 from clients.methods.gradient_ascent import GradientAscent
 from clients.methods.method import Method, MethodError, Plan
+from clients.methods.newton import Newton
 from clients.methods.r2d import R2D
 from clients.methods.warm_start import WarmStart
 
@@ -15,6 +16,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "retrain": Retrain,
     "do-nothing": DoNothing,
     "warm-start": WarmStart,
+    "newton": Newton,
     "gradient-ascent": GradientAscent,
     "federaser": FedEraser,
 }
@@ -27,6 +29,7 @@ __all__ = [
     "GradientAscent",
     "Method",
     "MethodError",
+    "Newton",
     "Plan",
     "Retrain",
     "WarmStart",

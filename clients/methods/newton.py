@@ -1,0 +1,248 @@
+"""Newton-style unlearning: correct the learned models to where retraining would end, add noise, take clean rounds.
+
+Reconstructed from secondary readings of Wu et al. (2026), arXiv 2601.06436, whose body was not available: curvature of
+the target's data, a Newton correction, Gaussian noise, one correction broadcast to all, one clean round. The reach
+`network`, in which the whole network solves for its own correction, is not from the paper.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import acosh, ceil, inf, isfinite, log, sqrt
+from typing import Literal
+
+import numpy as np
+
+from certificates import (
+    CertificateError,
+    Claim,
+    Learning,
+    Release,
+    check_delta,
+    check_epsilon,
+    mu_of,
+    parse_view,
+    textbook_epsilon,
+    textbook_sigma,
+)
+from certificates.mechanisms import Residual, SharedResidual
+from certificates.mechanisms.residual import check_contraction, lowest_eigenvalue
+from certificates.records import Vector
+from clients.methods.method import Method, MethodError, Plan
+from clients.newton_steps import Broadcast, Leftover, Sweeps, tree
+from clients.products import Curvature
+from clients.steps import AddNoise, Descend, Exchange, Program
+
+_CLAIMED_BY = (
+    "sigma = (B/epsilon)·sqrt(2·ln(1.25/delta)), B = rho·D²/(2·mu) being the error of one Newton step after Sekhari et "
+    "al. (2021) and D its length, 2mG/(N·n·mu) or, for a whole client, G/((N − 1)·mu); the constant of its own paper "
+    "is not known, rho = 1 is taken"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Newton(Method):
+    """Correct the learned models by a Newton step, add Gaussian noise, take clean rounds (reconstructed).
+
+    Give `epsilon` or `sigma`; with neither, `epsilon` is 1. For strongly convex objectives, the order
+    consensus-plus-gradient and a network that stays the same.
+
+    Args:
+        reach: `network`, in which neighbours solve together for what becomes of every node, or `uniform`, as in the
+            paper: the target works out one correction from its own data and broadcasts it.
+        curvature: `hessian`, `fisher` (the empirical one) or `diagonal` (its diagonal).
+        iterations: sweeps of the network, or conjugate gradients of the target; by default as many as reach
+            `tolerance`.
+        tolerance: what the solver may leave, relatively.
+        epsilon: the ε to reach.
+        sigma: the noise of every node instead.
+        delta: δ.
+        noise: calibrate to ε by the measured residual (`sound`) or as the paper might (`claimed`).
+        shared_noise: one noise vector for all, as in the paper, which leaves the nodes' differences bare.
+        clean: rounds of descent on retained data after the noise.
+        view: who sees what: node, node:v, joint or average; no noise covers transcripts.
+        noise_source: `seed` for studies, `os` for a release.
+
+    Raises:
+        MethodError: if both epsilon and sigma are given, or a setting is out of range.
+    """
+
+    reach: Literal["network", "uniform"] = "network"
+    curvature: Curvature = "hessian"
+    iterations: int | None = None
+    tolerance: float = 1e-6
+    epsilon: float | None = None
+    sigma: float | None = None
+    delta: float = 1e-5
+    noise: Literal["sound", "claimed"] = "sound"
+    shared_noise: bool = False
+    clean: int = 1
+    view: str = "joint"
+    noise_source: Literal["seed", "os"] = "seed"
+
+    def __post_init__(self) -> None:
+        """Refuse settings without a meaning."""
+        check_delta(self.delta)
+        parse_view(self.view)
+        if self.epsilon is not None and self.sigma is not None:
+            raise MethodError("newton takes epsilon or sigma, and solves for the other; both are given")
+        if self.sigma is not None and not 0 <= self.sigma < inf:
+            raise MethodError(f"sigma must be a non-negative number, not {self.sigma}")
+        if self.sigma is None:
+            object.__setattr__(self, "epsilon", check_epsilon(1.0 if self.epsilon is None else self.epsilon))
+        if self.noise == "claimed" and self.sigma is not None:
+            raise MethodError("noise claimed follows from epsilon; with sigma there is nothing to calibrate")
+        for name, value, known in (
+            ("reach", self.reach, ("network", "uniform")),
+            ("curvature", self.curvature, ("hessian", "fisher", "diagonal")),
+            ("noise", self.noise, ("sound", "claimed")),
+        ):
+            if value not in known:
+                raise MethodError(f"{name} is one of {', '.join(known)}, not {value!r}")
+        if self.iterations is not None and self.iterations < 1:
+            raise MethodError(
+                f"iterations is a number of sweeps or steps of the solver, at least 1, not {self.iterations}"
+            )
+        if not 0 < self.tolerance < 1:
+            raise MethodError(f"tolerance must lie strictly between 0 and 1, not {self.tolerance}")
+        if self.clean < 0:
+            raise MethodError(f"clean is a number of rounds, not {self.clean}")
+
+    @property
+    def shares_secret_noise(self) -> bool:
+        """One vector for all, from the operating system."""
+        return self.shared_noise and self.noise_source == "os"
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        """The learned model."""
+        return (rounds,)
+
+    def horizon(self, rounds: int) -> int:
+        """As long as learning."""
+        return rounds
+
+    def plan(self, learning: Learning) -> Plan:
+        """The correction, with the noise as far as it is known before the residual is measured."""
+        learning.check_view(self.view)
+        check_contraction(learning, 0)
+        mechanism = self._mechanism(learning)
+        check_contraction(learning, mechanism.rounds + 1 + self.clean)
+        release = Release(
+            method="newton",
+            restored=learning.rounds,
+            descended=self.clean,
+            placement="rewind",
+            sigma=np.full(learning.mixing.nodes, self.sigma or 0.0),
+            noise_source=self.noise_source,
+            mechanism=mechanism,
+        )
+        claim = Claim(self.view, self.delta, "instance", claimed_by=_CLAIMED_BY)
+        if self.sigma is None and self.noise == "sound":
+            reason = mechanism.uncovered(learning, release, claim)
+            if reason is not None:
+                raise CertificateError(f"no noise reaches epsilon {self.epsilon:g} for the view {self.view}: {reason}")
+            return Plan(release, claim)
+        if self.noise == "claimed":
+            release = replace(release, sigma=release.sigma + self._claimed_sigma(learning))
+        return Plan(release, self._claimed(learning, release, claim))
+
+    def refine(self, plan: Plan, learning: Learning, measured: Mapping[int, Vector]) -> Plan:
+        """The plan with the residual that the nodes have measured, and the noise that it takes."""
+        nodes, mechanism = range(learning.mixing.nodes), plan.release.mechanism
+        assert isinstance(mechanism, Residual)
+        moved, residual = (tuple(float(measured[node][at]) for node in nodes) for at in (-2, -1))
+        mechanism = replace(mechanism, residual=residual, moved=moved)
+        release = replace(plan.release, mechanism=mechanism)
+        if self.epsilon is None or self.noise == "claimed":
+            return Plan(release, plan.claim)
+        unit, bounds = replace(release, sigma=np.ones(len(nodes))), mechanism.bounds(learning, release, plan.claim)
+        reach = mechanism.mu(self.view, bounds, unit, learning.mixing)
+        # A hair more noise than the boundary asks for, so that the certificate of the rounded σ still reads ε.
+        release = replace(release, sigma=unit.sigma * (reach / mu_of(self.epsilon, self.delta)) * (1 + 1e-12))
+        return Plan(release, self._claimed(learning, release, plan.claim))
+
+    def program(
+        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+    ) -> Program:
+        """The correction, what it leaves over, noise, clean rounds."""
+        mechanism, start, N = release.mechanism, release.restored, len(release.sigma)
+        assert isinstance(mechanism, Residual)
+        solved = start + mechanism.rounds
+        rounds = range(start, solved)
+        correct: Exchange
+        if mechanism.source is None:
+            correct = Sweeps(rounds, self.curvature, mechanism.spectrum, seed)
+        else:
+            correct = Broadcast(
+                rounds=rounds,
+                clients=N,
+                source=mechanism.source,
+                held=mechanism.held,
+                curvature=self.curvature,
+                iterations=self._steps(mechanism.spectrum),
+                seed=seed,
+            )
+        sigma = tuple(release.sigma.tolist())
+        return Program(
+            approach=(correct, Leftover(range(solved, solved + 1))),
+            noise=(AddNoise(sigma, seed, index, release.noise_source, shared=self.shared_noise),),
+            finish=(Descend(learning.order, range(start, start + release.descended)),),
+            watched=tuple(range(N)),
+        )
+
+    def _mechanism(self, learning: Learning) -> Residual:
+        """How the correction is going to be worked out."""
+        low, high = _curvatures(learning, self.curvature)
+        kind = SharedResidual if self.shared_noise else Residual
+        W = learning.mixing.matrix(0)
+        if self.reach == "network":
+            gamma = learning.step_size
+            spectrum = (gamma * low, 1 - lowest_eigenvalue(W) + gamma * high)
+            return kind(rounds=1 + self._steps(spectrum), spectrum=spectrum)
+        targets = np.flatnonzero(learning.deleted)
+        if len(targets) != 1 or learning.gone:
+            raise CertificateError(
+                "with reach uniform newton answers a first request of one client; for others use reach network"
+            )
+        target = int(targets[0])
+        depth = int(tree(W, target)[1].max())
+        return kind(rounds=1 + depth, spectrum=(low, high), source=target, held=int(learning.samples[target]))
+
+    def _steps(self, spectrum: tuple[float, float]) -> int:
+        """Sweeps or conjugate gradients that reach the tolerance where the eigenvalues lie in there."""
+        if self.iterations is not None:
+            return self.iterations
+        low, high = spectrum
+        if self.reach == "network":
+            return ceil(acosh(1 / self.tolerance) / acosh((high + low) / (high - low)))
+        root = sqrt(high / low)
+        return ceil(log(2 / self.tolerance) / log((root + 1) / (root - 1)))
+
+    def _claimed_sigma(self, learning: Learning) -> float:
+        assert self.epsilon is not None
+        return _claimed_bound(learning) * textbook_sigma(self.epsilon, self.delta)
+
+    def _claimed(self, learning: Learning, release: Release, claim: Claim) -> Claim:
+        """The claim with what the paper might print for this noise."""
+        bound = _claimed_bound(learning)
+        claimed = textbook_epsilon(float(release.sigma.min()) / bound, self.delta) if bound > 0 else 0.0
+        return replace(claim, claimed_epsilon=claimed if isfinite(claimed) else None)
+
+
+def _curvatures(learning: Learning, curvature: Curvature) -> tuple[float, float]:
+    """Between which the eigenvalues of a client's curvature lie: `clients.products`."""
+    constants = learning.constants
+    if curvature == "hessian":
+        return constants.strong_convexity.value, constants.L.value
+    if constants.l2.value <= 0:
+        raise CertificateError(f"the curvature {curvature} needs l2 > 0, which bounds it from below")
+    return constants.l2.value, constants.l2.value + constants.G.value**2
+
+
+def _claimed_bound(learning: Learning) -> float:
+    """B, by which the paper's correction might be said to miss the optimum: see `_CLAIMED_BY`."""
+    mu, G, N = learning.constants.strong_convexity.value, learning.constants.G.value, learning.mixing.nodes
+    length = 0.0
+    for n, m in zip(learning.samples.tolist(), learning.deleted.tolist(), strict=True):
+        if m:
+            length += G / (max(N - 1, 1) * mu) if m == n else 2 * m * G / (N * n * mu)
+    return length**2 / (2 * mu)
