@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from clients.methods.baselines import DoNothing, Retrain
 from clients.methods.method import Method, MethodError, Plan
+from clients.methods.noise_only import NoiseOnly
 from clients.methods.r2d import R2D
 from clients.methods.warm_start import WarmStart
 
@@ -13,6 +14,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "retrain": Retrain,
     "do-nothing": DoNothing,
     "warm-start": WarmStart,
+    "noise-only": NoiseOnly,
 }
 
-__all__ = ["METHODS", "R2D", "DoNothing", "Method", "MethodError", "Plan", "Retrain", "WarmStart"]
+__all__ = ["METHODS", "R2D", "DoNothing", "Method", "MethodError", "NoiseOnly", "Plan", "Retrain", "WarmStart"]
