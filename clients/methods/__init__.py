@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from clients.methods.baselines import DoNothing, Retrain
+from clients.methods.gossip_dp import GossipDP
 from clients.methods.method import Method, MethodError, Plan
 from clients.methods.noise_only import NoiseOnly
 from clients.methods.r2d import R2D
@@ -15,6 +16,18 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "do-nothing": DoNothing,
     "warm-start": WarmStart,
     "noise-only": NoiseOnly,
+    "gossip-dp": GossipDP,
 }
 
-__all__ = ["METHODS", "R2D", "DoNothing", "Method", "MethodError", "NoiseOnly", "Plan", "Retrain", "WarmStart"]
+__all__ = [
+    "METHODS",
+    "R2D",
+    "DoNothing",
+    "GossipDP",
+    "Method",
+    "MethodError",
+    "NoiseOnly",
+    "Plan",
+    "Retrain",
+    "WarmStart",
+]
