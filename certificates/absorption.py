@@ -39,10 +39,10 @@ Matrix = NDArray[np.float64]
 Marks = NDArray[np.bool_]
 
 #: Levels are powers of 1/2 of the largest one.
-_LEVELS = 18
+_LEVELS = 12
 
 #: How steeply absorbing ends: by κ/(rounds left).
-_ENDINGS = (1, 2, 4)
+_ENDINGS = (1, 2)
 
 
 @dataclass(frozen=True)
