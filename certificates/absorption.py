@@ -38,11 +38,9 @@ from certificates.records import Mixing, Vector
 Matrix = NDArray[np.float64]
 Marks = NDArray[np.bool_]
 
-#: Levels are powers of 1/2 of the largest one.
-_LEVELS = 12
-
-#: How steeply absorbing ends: by κ/(rounds left).
-_ENDINGS = (1, 2)
+#: How absorbing ends: by the share (κ/(κ − 1 + rounds left))^p, for these κ and p. The higher p, the later, which is
+#: good where steps contract.
+_ENDINGS = ((1, 1), (2, 1), (1, 2), (1, 4))
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,8 @@ def least_mu(disturbance: Matrix, shown: Marks, travel: Travel, largest: float) 
         disturbance: b [T, N].
         shown: [T, N], the messages that the view is made of.
         travel: through which rounds.
-        largest: the highest level λ; whatever it is, it must not depend on what was measured.
+        largest: the highest level λ, the others being halves of it. Any gives a valid μ, the largest disturbance that
+            there may be a good one; what was measured is compared at the same level as what was certified.
 
     Returns:
         infinite where nothing hides a difference.
@@ -99,15 +98,17 @@ def least_mu(disturbance: Matrix, shown: Marks, travel: Travel, largest: float) 
     if not disturbance.any():
         return 0.0
     due, matters = _due(shown, travel), _matters(shown, travel)
-    levels = np.repeat(largest * 0.5 ** np.arange(_LEVELS), len(_ENDINGS))
-    endings = np.tile(np.array(_ENDINGS, dtype=float), _LEVELS)
+    # A disturbance that all nodes share is 1/N of itself at each.
+    steps = np.append(0.5 ** np.arange(travel.mixing.nodes.bit_length() + 2), 0.0)
+    levels = np.repeat(largest * steps, len(_ENDINGS))
+    kappa, power = np.tile(np.array(_ENDINGS, dtype=float), (len(steps), 1)).T
     z, spent = np.zeros((travel.mixing.nodes, len(levels))), np.zeros(len(levels))
     with np.errstate(over="ignore", invalid="ignore"):
         for t in range(travel.rounds):
             awake, noisy = travel.mixing.awake(t), travel.noisy(t)
             growth = travel.growth if awake is None else np.where(awake, travel.growth, 1.0)[:, None]
             arrived = (growth * z + travel.charge * (z > 0) + disturbance[t][:, None]) * matters[t][:, None]
-            share = np.minimum(1.0, endings / (travel.rounds - t + endings - 1))
+            share = (kappa / (travel.rounds - t + kappa - 1)) ** power
             taken = np.maximum(np.minimum(arrived, levels), share * arrived)
             taken[due[t]] = arrived[due[t]]
             spent[(taken[due[t] & ~noisy] > 0).any(axis=0)] = inf

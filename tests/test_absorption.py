@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import betaincinv, ndtri
 
 import topologies
 from certificates.absorption import Travel, final, least_mu, received
@@ -14,6 +15,7 @@ from certificates.cones import cones_back, light_cone
 from certificates.linear_view import affordable, linear_mu, released
 from certificates.linear_view import received as heard_from_others
 
+PATH = topologies.mix("metropolis-hastings", nx.path_graph(3))
 SCHEDULES = ("static", "link-failures", "node-sleep", "matchings", "asynchronous", "walk")
 
 
@@ -80,6 +82,40 @@ class Responding:
         return self.apart(self.models[nodes], self.moved[nodes])
 
 
+def sampled(mixing, step, shift, rounds, draws, generator):
+    """Last models [draws, N] of a network of scalars that steps by θ ↦ step(θ) − shift(θ) − noise, node by node."""
+    theta = np.zeros((draws, mixing.nodes))
+    for t in range(rounds):
+        noised = step(theta) + generator.standard_normal(theta.shape)
+        noised[:, 0] -= shift(theta[:, 0])
+        theta = noised @ mixing.matrix(t).toarray().T
+    return theta
+
+
+def told_apart(one, other, confidence=1e-4):
+    """A lower bound on μ from samples of one number on either side, by the best of some thresholds."""
+    best, draws = 0.0, len(one)
+    level = confidence / 40
+    for threshold in np.quantile(one, np.linspace(0.05, 0.95, 20)):
+        true, false = int((one > threshold).sum()), int((other > threshold).sum())
+        low, high = betaincinv(true, draws - true + 1, level), betaincinv(false + 1, draws - false, 1 - level)
+        best = max(best, ndtri(low) - ndtri(high))
+    return best
+
+
+@pytest.mark.parametrize("step", [np.abs, np.sin, lambda theta: np.maximum(theta, 0.0)], ids=["fold", "sine", "ramp"])
+def test_samples_of_networks_that_respond_nonlinearly_tell_no_more(step):
+    mixing, T, generator = topologies.Static(nx.path_graph(3), PATH), 5, np.random.default_rng(3)
+    b, how = b_of(mixing, T, [0], 1.0), travel(mixing, T)
+    with_it = sampled(mixing, step, lambda theta: np.where(theta > -0.3, -1.0, -0.8), T, 100_000, generator)
+    without = sampled(mixing, step, lambda theta: 0.0, T, 100_000, generator)
+    for v in range(3):
+        bound = least_mu(b, final(how, [v]), how, 1.0)
+        found = told_apart(with_it[:, v], without[:, v])
+        assert found <= bound < plain(b)
+        assert found > 0.15 * bound
+
+
 def b_of(mixing, rounds, deleting, size):
     """Disturbances [T, N] of those who delete, while they are awake."""
     b = np.zeros((rounds, mixing.nodes))
@@ -144,10 +180,12 @@ def test_a_complete_network_hides_a_round_as_well_as_its_nodes_together():
 def test_a_single_node_has_only_its_own_noise():
     mixing = complete(1)
     how, b = travel(mixing, 9, sigma=2.0), b_of(mixing, 9, [0], 0.5)
-    # Convex, without contraction: three disturbances of 1/2 under noise 2.
-    assert least_mu(b, final(how, [0]), how, 2.0) == pytest.approx(3 * 0.5 / 2)
-    shrinking = replace(how, growth=0.5)
-    assert least_mu(b, final(shrinking, [0]), shrinking, 2.0) < 0.5
+    # Convex, without contraction: nine disturbances of 1/2 under noise 2.
+    assert least_mu(b, final(how, [0]), how, 0.5) == pytest.approx(3 * 0.5 / 2)
+    # Where steps contract the last ones count: (Σ γ^k·b)²/Σ γ^2k·σ², what linear steps come to.
+    shrinking, weights = replace(how, growth=0.5), 0.5 ** np.arange(9)
+    exact = 0.5 * weights.sum() / (2 * np.sqrt((weights**2).sum()))
+    assert exact <= least_mu(b, final(shrinking, [0]), shrinking, 0.5) <= 1.15 * exact
 
 
 def test_what_carries_no_noise_hides_nothing():

@@ -112,7 +112,7 @@ def test_secret_noise_is_another_every_time() -> None:
 # -- what is certified ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     networks(order="adapt-then-combine", local_steps=1, sampling="full", departure="relay", early=None),
     st.sampled_from(VIEWS),

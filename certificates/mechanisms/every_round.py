@@ -42,6 +42,7 @@ class EveryRound:
         clip: C.
         growth: γ, the Lipschitz constant of a local step with its clipping.
         rounding: what rounding may add in a round between two runs that differ already, over η.
+        level: the highest level to which a node's noise is tried to absorb (`least_mu`); whatever it is, μ is valid.
     """
 
     rounds: int
@@ -49,6 +50,7 @@ class EveryRound:
     clip: float
     growth: float
     rounding: float
+    level: float
 
     kind: ClassVar[str] = "every-round"
     single: ClassVar[bool] = False
@@ -69,6 +71,7 @@ class EveryRound:
             clip=clip,
             growth=_growth(learning, clip),
             rounding=_between_points(learning, clip, sigma),
+            level=float(shift_bounds(learning, clip).max()) + _at_one_point(learning, clip, sigma),
         )
 
     @property
@@ -108,8 +111,8 @@ class EveryRound:
             return _worst_cone(felt, release.sigma, mixing)
         if node is not None:
             shown = final(travel, [node]) if kind == "node" else received(travel, node)
-            return least_mu(felt, shown, travel, 2 * self.clip)
-        every = least_mu(felt, final(travel, range(mixing.nodes)), travel, 2 * self.clip)
+            return least_mu(felt, shown, travel, self.level)
+        every = least_mu(felt, final(travel, range(mixing.nodes)), travel, self.level)
         return min(every, _worst_cone(felt, release.sigma, mixing)) if kind == "node" else every
 
     def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
@@ -230,10 +233,9 @@ def _largest_norm(learning: Learning, clip: float, sigma: float) -> float:
         return 0.0
     T, N, eta = learning.rounds, learning.mixing.nodes, learning.step_size
     long = sqrt(arithmetic.inputs * arithmetic.outputs) + sqrt(2 * log(2 * N * T / _UNLIKELY))
-    noise = eta * sigma * (sqrt(T) + 1) * long
     if learning.radius is not None:
-        return (learning.radius + eta * clip + noise) * (1 + 1e-3)
-    return (arithmetic.initial_norm + eta * clip * T + noise) * (1 + 1e-3)
+        return (learning.radius + eta * (clip + sigma * long)) * (1 + 1e-3)
+    return (arithmetic.initial_norm + eta * (clip * T + sigma * sqrt(T) * long)) * (1 + 1e-3)
 
 
 def _at_one_point(learning: Learning, clip: float, sigma: float) -> float:

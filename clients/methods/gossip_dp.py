@@ -6,18 +6,21 @@ DP-SGD: Abadi et al. (2016), "Deep learning with differential privacy". Their ac
 as if messages did not share noise, which bounds nothing; here every ε is derived anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import hypot, inf, isfinite, sqrt
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from certificates import (
     CertificateError,
     Claim,
     EveryRound,
     Learning,
+    Mixing,
     Order,
     Release,
     certify,
@@ -39,6 +42,14 @@ _LOCAL = "local composition: sqrt(sum over rounds of (shift/sigma)^2), Gaussian"
 
 #: The noise changes what rounding is charged, which changes the noise; a few steps settle it.
 _STEPS = 12
+
+
+class _Remembered:
+    """A network whose matrices, which are asked for again and again, are drawn once."""
+
+    def __init__(self, mixing: Mixing) -> None:
+        self.nodes, self.awake = mixing.nodes, mixing.awake
+        self.matrix: Callable[[int], csr_array] = cache(mixing.matrix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +109,7 @@ class GossipDP(Method):
     def plan(self, learning: Learning) -> Plan:
         """Noise for ε, or ε for noise."""
         learning.check_view(self.view)
+        learning = replace(learning, mixing=_Remembered(learning.mixing))
         unit, how = self._claimed(learning)
         claim = Claim(self.view, self.delta, claimed_by=how)
         if self.sigma is not None:
