@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learnings import small_learning
-from networks import Network, learn_and_retrain, networks
+from networks import Network, networks
 from runs import refused_here, run_through
 from test_simulation import crew, numpy_learning
 
@@ -48,9 +48,9 @@ def case_of(**changes: object) -> Network:
 
 
 def carried_out(case: Network, method: GossipDP) -> tuple[Simulation, Learning, Outcome]:
-    simulation, learned, _, known = learn_and_retrain(case)
-    plan = method.plan(known)
-    return simulation, known, simulation.carry_out(method, plan, learned, 3)
+    simulation = case.simulation()
+    learned, (known,) = simulation.learn(method.checkpoints(case.rounds))
+    return simulation, known, simulation.carry_out(method, method.plan(known), learned, 3)
 
 
 # -- what clients do -----------------------------------------------------------------------------------------------
@@ -188,11 +188,11 @@ def test_an_epsilon_decides_the_noise(view: str, arithmetic: Arithmetic | None) 
 
 
 def test_whoever_sees_less_needs_less_noise() -> None:
-    graph = nx.random_regular_graph(4, 24, seed=1)
+    graph = nx.random_regular_graph(4, 20, seed=1)
     mixing = topologies.Static(graph, topologies.mix("metropolis-hastings", graph))
-    deleted = np.zeros(24, dtype=np.int64)
+    deleted = np.zeros(20, dtype=np.int64)
     deleted[0] = 10
-    known = small_learning(mixing=mixing, rounds=60, samples=np.full(24, 20), deleted=deleted, radius=5.0)
+    known = small_learning(mixing=mixing, rounds=50, samples=np.full(20, 20), deleted=deleted, radius=5.0)
     sigma = {view: float(GossipDP(view=view).plan(known).release.sigma[0]) for view in ("node", *VIEWS[2:])}
     far = max(nx.single_source_shortest_path_length(graph, 0).items(), key=lambda found: found[1])[0]
     distant = float(GossipDP(view=f"transcript:{far}").plan(known).release.sigma[0])

@@ -88,7 +88,8 @@ class EveryRound:
         sigma = float(release.sigma.max())
         again = EveryRound.of(learning, self.clip, sigma)
         alike = (self.rounds, self.nodes) == (again.rounds, again.nodes)
-        if not alike or self.growth < again.growth or self.rounding < again.rounding * (1 - 1e-9):
+        slower = self.growth < again.growth * (1 - 1e-12)
+        if not alike or slower or self.rounding < again.rounding * (1 - 1e-9):
             raise CertificateError(f"the noise of every round is described as {self}, and it is {again}")
         if np.any(release.sigma != sigma) or (release.restored, release.descended, release.settle) != (0, 0, 0):
             raise CertificateError("noise of every round is the same at all nodes and begins with learning")
