@@ -84,8 +84,9 @@ def linear_mu(weights: Matrix, shifts: Matrix, sigma: Matrix) -> float:
         return inf
     noise = weights[:, noisy] * sigma.ravel()[noisy]
     ratio = shifts.ravel()[noisy] / sigma.ravel()[noisy]
+    if not np.any(noise @ ratio):
+        return 0.0
     if len(noise) == 1:
-        spread = float(np.linalg.norm(noise))
-        return abs(float(noise[0] @ ratio)) / spread if spread > 0 else 0.0
+        return abs(float(noise[0] @ ratio)) / float(np.linalg.norm(noise))
     solution = lstsq(noise.T, ratio, cond=1e-12, lapack_driver="gelsy", check_finite=False)[0]
     return sqrt(float(np.sum((noise.T @ solution) ** 2)))
