@@ -20,7 +20,7 @@ from certificates.gaussian import (
     textbook_sigma,
 )
 from certificates.local_steps import local_growth, strongest_regime, worst_case_disturbance
-from certificates.mechanisms import Differences, Mechanism, Once, Uncertified
+from certificates.mechanisms import Differences, EveryRound, Mechanism, Once, Uncertified
 from certificates.montecarlo import MonteCarlo, monte_carlo
 from certificates.records import (
     ORDERS,
@@ -53,6 +53,7 @@ __all__ = [
     "Constant",
     "Constants",
     "Differences",
+    "EveryRound",
     "Learning",
     "Ledger",
     "Mechanism",

@@ -205,10 +205,16 @@ def _departure(learning: Learning) -> str:
     )
 
 
+def _rounds(release: Release) -> int:
+    """How many rounds of the network a release has run through, with those of learning that it took part in."""
+    noised = max((round + 1 for round, _ in mechanism_of(release).events), default=0)
+    return max(release.restored + release.descended + release.settle, noised)
+
+
 def _balanced(learning: Learning, release: Release) -> bool:
     """Whether every mixing matrix on the way has columns that sum to 1."""
     previous = None
-    for t in range(release.restored + release.descended + release.settle):
+    for t in range(_rounds(release)):
         W = learning.mixing.matrix(t)
         if W is not previous and np.abs(np.asarray(W.sum(axis=0)) - 1).max() > _BALANCE:
             return False
@@ -220,7 +226,7 @@ def fingerprint(learning: Learning, release: Release) -> str:
     """sha256 of every mixing matrix that the certificate ran through."""
     digest = hashlib.sha256()
     previous = None
-    for t in range(release.restored + release.descended + release.settle):
+    for t in range(_rounds(release)):
         W = learning.mixing.matrix(t)
         if W is not previous:
             previous, block = W, _bytes(W)

@@ -4,6 +4,7 @@ Nothing travels faster than one hop of the realised graphs in a round, so what a
 function of the vectors in its light cone alone.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,24 @@ def light_cones(first: int, rounds: int, mixing: Mixing) -> Cones | None:
             return None
         bits = _before(W, bits)
     return Cones(bits)
+
+
+def cones_back(first: int, rounds: int, mixing: Mixing) -> Iterator[tuple[int, Cones | None]]:
+    """For each of these rounds, the last one first, the light cones from there on of what nodes have after the last.
+
+    None, and no more, on a network too large to follow them.
+    """
+    N, carried = mixing.nodes, 0
+    bits, everything = _alone(min(N, _LARGEST)), _full(min(N, _LARGEST))
+    for t in reversed(range(first, first + rounds)):
+        if not np.array_equal(bits, np.broadcast_to(everything, bits.shape)):
+            W = mixing.matrix(t)
+            carried += (W.nnz + N) * bits.shape[1]
+            if N > _LARGEST or carried > _MOST_WORDS:
+                yield t, None
+                return
+            bits = _before(W, bits)
+        yield t, Cones(bits)
 
 
 def _alone(nodes: int) -> NDArray[np.uint64]:

@@ -7,6 +7,7 @@ from typing import Any
 from clients.ascent import Ascend
 from clients.calibration import Calibrate
 from clients.newton_steps import Broadcast, Leftover, Sweeps
+from clients.private_descent import PrivateDescend
 from clients.spreading import Spread
 from clients.steps import AddNoise, Average, Descend, Gossip, Start, Step
 
@@ -19,12 +20,13 @@ STEPS: Mapping[str, type[Step]] = {
         Descend,
         Gossip,
         Average,
-        Spread,
         Ascend,
         Calibrate,
         Sweeps,
         Broadcast,
         Leftover,
+        PrivateDescend,
+        Spread,
     )
 }
 

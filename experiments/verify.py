@@ -232,7 +232,7 @@ def _check_settings(claimed: Certificate, asked: Mapping[str, Any]) -> None:
     if asked.get("regime") is not None and claimed.bound != "published":
         demand(claimed.regime == asked["regime"], f"the regime was asked to be {asked['regime']}, not {claimed.regime}")
     T = claimed.rounds
-    depth = {"retrain": (0, T), "do-nothing": (T, 0)}.get(claimed.method)
+    depth = {"retrain": (0, T), "do-nothing": (T, 0), "noise-only": (T, 0), "gossip-dp": (0, 0)}.get(claimed.method)
     if claimed.method == "r2d" and asked["rewind"] is not None:
         depth = (T - round(asked["rewind"] * T), round(asked["rewind"] * T))
     if claimed.method == "warm-start" and (asked["rounds"] is not None or None in (asked["epsilon"], asked["sigma"])):

@@ -107,6 +107,8 @@ def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     if not mechanism_of(claimed.release).single:
         return f"added in the course of {claimed.method}, whose rounds need the data; not checked"
     _check_centre(folder, claimed, centre, mark_of(folder, index))
+    if not mechanism_of(claimed.release).single:
+        return "added time and again along the way, which needs the data; not checked"
     kept = folder.weights(f"{method.place}/noised")
     noised = released if kept is None else kept
     expected = centre.astype(np.float64)

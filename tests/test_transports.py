@@ -292,6 +292,19 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "deletion": {"client": 2, "samples": "all", "departure": "leave"},
         "unlearning": [{"method": "federaser", "interval": 4}, *CONTROLS],
     },
+    "private": {
+        "partition": {"clients": 6},
+        "topology": {"kind": "ring", "schedule": {"kind": "node-sleep", "probability": 0.3}},
+        "learning": {"rounds": 9, "radius": 0.6},
+        "deletion": {"client": 2, "samples": 4},
+        "unlearning": [
+            {"method": "gossip-dp", "sigma": 0.2, "clip": 0.3, "view": "transcript:all"},
+            {"method": "gossip-dp", "view": "joint"},
+            {"method": "noise-only", "settle": 2, "bound": "instance"},
+            *CONTROLS,
+        ],
+        "backend": {"dtype": "float32"},
+    },
     "graphs": {
         "partition": {"clients": 5},
         "topology": {

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from certificates.errors import CertificateError
+from certificates.mechanisms.every_round import EveryRound
 from certificates.mechanisms.mechanism import Differences, Mechanism
 from certificates.mechanisms.once import Once
 from certificates.mechanisms.residual import Residual, SharedResidual
@@ -15,9 +16,10 @@ MECHANISMS: Mapping[str, type[Mechanism]] = {
     kind.kind: kind
     for kind in (
         Once,
-        Uncertified,
+        EveryRound,
         Residual,
         SharedResidual,
+        Uncertified,
     )
 }
 
@@ -53,6 +55,7 @@ def _frozen(value: Any) -> Any:
 __all__ = [
     "MECHANISMS",
     "Differences",
+    "EveryRound",
     "Mechanism",
     "Once",
     "Residual",

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 
 from clients.methods.baselines import DoNothing, Retrain
 from clients.methods.federaser import FedEraser
+from clients.methods.gossip_dp import GossipDP
 from clients.methods.gradient_ascent import GradientAscent
 from clients.methods.method import Method, MethodError, Plan
 from clients.methods.newton import Newton
+from clients.methods.noise_only import NoiseOnly
 from clients.methods.r2d import R2D
 from clients.methods.warm_start import WarmStart
 
@@ -16,9 +18,11 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "retrain": Retrain,
     "do-nothing": DoNothing,
     "warm-start": WarmStart,
+    "noise-only": NoiseOnly,
     "newton": Newton,
-    "gradient-ascent": GradientAscent,
+    "gossip-dp": GossipDP,
     "federaser": FedEraser,
+    "gradient-ascent": GradientAscent,
 }
 
 __all__ = [
@@ -26,10 +30,12 @@ __all__ = [
     "R2D",
     "DoNothing",
     "FedEraser",
+    "GossipDP",
     "GradientAscent",
     "Method",
     "MethodError",
     "Newton",
+    "NoiseOnly",
     "Plan",
     "Retrain",
     "WarmStart",

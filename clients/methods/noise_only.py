@@ -1,0 +1,53 @@
+"""Noise alone: output perturbation of the learned model, with all of what learning may have taken from the forget set.
+
+It is r2d with no rewind (K = 0): the Gaussian mechanism of Dwork and Roth (2014), "The algorithmic foundations of
+differential privacy", §A, on the sensitivity e^T of learning itself, by the formula of Balle and Wang (2018).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from certificates import Learning, Release
+from clients.methods.descent import NoisyDescent
+from clients.methods.method import MethodError
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseOnly(NoisyDescent):
+    """Add noise to the learned model and do nothing else: the price of never looking at the data again.
+
+    Give `epsilon` or `sigma`; with neither, `epsilon` is 1. The other settings are those of r2d.
+
+    Raises:
+        MethodError: if both are given, or a setting is out of range.
+    """
+
+    #: There is no checkpoint to go back to.
+    placement: Literal["output", "rewind"] = field(default="output", init=False)
+
+    def __post_init__(self) -> None:
+        """One of the two."""
+        if None not in (self.epsilon, self.sigma):
+            raise MethodError("noise-only takes epsilon or sigma, and solves for the other; both are given")
+        if self.epsilon is None and self.sigma is None:
+            object.__setattr__(self, "epsilon", 1.0)
+        super().__post_init__()
+
+    @property
+    def _depth_given(self) -> bool:
+        return True
+
+    def _depths(self, rounds: int) -> Sequence[int]:
+        return (0,)
+
+    def _release(self, learning: Learning, depth: int) -> Release:
+        return self._described("noise-only", learning, learning.rounds, depth)
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        """The learned model."""
+        return (rounds,)
+
+    def horizon(self, rounds: int) -> int:
+        """As long as learning."""
+        return rounds
