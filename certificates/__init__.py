@@ -5,6 +5,7 @@ constants and mixing matrices. Whatever is not understood is refused with an err
 """
 
 from certificates.audit import Audit, audit, violation
+from certificates.calibration import least_scale
 from certificates.certify import calibrate, certify, claimed_epsilon, least_depth, scaled_noise
 from certificates.composition import Together, compose, covers, together
 from certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
@@ -20,7 +21,7 @@ from certificates.gaussian import (
     textbook_sigma,
 )
 from certificates.local_steps import local_growth, strongest_regime, worst_case_disturbance
-from certificates.mechanisms import Differences, Mechanism, Once
+from certificates.mechanisms import Differences, Langevin, Mechanism, NoisyFinetuning, Once
 from certificates.montecarlo import MonteCarlo, monte_carlo
 from certificates.records import (
     ORDERS,
@@ -53,11 +54,13 @@ __all__ = [
     "Constant",
     "Constants",
     "Differences",
+    "Langevin",
     "Learning",
     "Ledger",
     "Mechanism",
     "Mixing",
     "MonteCarlo",
+    "NoisyFinetuning",
     "Once",
     "Order",
     "Regime",
@@ -79,6 +82,7 @@ __all__ = [
     "excess_loss",
     "forget_digest",
     "least_depth",
+    "least_scale",
     "local_growth",
     "monte_carlo",
     "mu_of",

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from clients.noisy_rounds import Clip, NoisyDescend, NoisyFinetune
 from clients.steps import AddNoise, Average, Descend, Gossip, Start, Step
 
 #: The steps there are, by the name they have in a record. Adding one is a class here and a line in this dictionary.
-STEPS: Mapping[str, type[Step]] = {step.__name__: step for step in (Start, AddNoise, Descend, Gossip, Average)}
+STEPS: Mapping[str, type[Step]] = {
+    step.__name__: step for step in (Start, AddNoise, Descend, Gossip, Average, NoisyDescend, Clip, NoisyFinetune)
+}
 
 
 def to_record(step: Step) -> dict[str, Any]:

@@ -5,16 +5,28 @@ from dataclasses import asdict
 from typing import Any
 
 from certificates.errors import CertificateError
-from certificates.mechanisms.mechanism import Differences, Mechanism
+from certificates.gaussian import epsilon_of
+from certificates.mechanisms.finetuning import NoisyFinetuning
+from certificates.mechanisms.langevin import Langevin
+from certificates.mechanisms.mechanism import Differences, Mechanism, Profiled
 from certificates.mechanisms.once import Once
-from certificates.records import Release
+from certificates.records import Mixing, Release
 
-MECHANISMS: Mapping[str, type[Mechanism]] = {kind.kind: kind for kind in (Once,)}
+MECHANISMS: Mapping[str, type[Mechanism]] = {kind.kind: kind for kind in (Once, NoisyFinetuning, Langevin)}
 
 
 def mechanism_of(release: Release) -> Mechanism:
     """That of a release; one Gaussian vector a node where it names none."""
     return Once() if release.mechanism is None else release.mechanism
+
+
+def epsilon_seen(
+    mechanism: Mechanism, mu: float, view: str, found: Differences, release: Release, mixing: Mixing, delta: float
+) -> float:
+    """The ε at δ of a view for which the mechanism has this μ: that of μ, unless it has a profile of its own."""
+    if isinstance(mechanism, Profiled):
+        return mechanism.epsilon(view, found, release, mixing, delta)
+    return epsilon_of(mu, delta)
 
 
 def to_record(mechanism: Mechanism) -> dict[str, Any]:
@@ -40,4 +52,16 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
 
 
-__all__ = ["MECHANISMS", "Differences", "Mechanism", "Once", "from_record", "mechanism_of", "to_record"]
+__all__ = [
+    "MECHANISMS",
+    "Differences",
+    "Langevin",
+    "Mechanism",
+    "NoisyFinetuning",
+    "Once",
+    "Profiled",
+    "epsilon_seen",
+    "from_record",
+    "mechanism_of",
+    "to_record",
+]

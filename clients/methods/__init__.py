@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from clients.methods.baselines import DoNothing, Retrain
+from clients.methods.langevin import LangevinMethod
 from clients.methods.method import Method, MethodError, Plan
+from clients.methods.noisy_finetune import NoisyFinetuneMethod
 from clients.methods.r2d import R2D
 from clients.methods.warm_start import WarmStart
 
@@ -13,6 +15,19 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "retrain": Retrain,
     "do-nothing": DoNothing,
     "warm-start": WarmStart,
+    "noisy-finetune": NoisyFinetuneMethod,
+    "langevin": LangevinMethod,
 }
 
-__all__ = ["METHODS", "R2D", "DoNothing", "Method", "MethodError", "Plan", "Retrain", "WarmStart"]
+__all__ = [
+    "METHODS",
+    "R2D",
+    "DoNothing",
+    "LangevinMethod",
+    "Method",
+    "MethodError",
+    "NoisyFinetuneMethod",
+    "Plan",
+    "Retrain",
+    "WarmStart",
+]
