@@ -14,7 +14,8 @@ apart: with these the bound of `contraction` is, as Rényi divergence α·μ²/2
 
 * clipping to a ball never takes two points further apart, so that the starts are at most min(2C0, e_i) apart, e_i the
   node's sensitivity when learning ends;
-* clip(·, C1) does not expand distances, so that with an L-smooth data loss ‖φ(x) − φ(y)‖ ≤ (1 − ηλ + ηL)·‖x − y‖ as
+* clip(·, C1) does not expand distances, so that with an L-smooth data loss
+  ‖φ(x) − φ(y)‖ ≤ (1 − ηλ + ηL)·‖x − y‖ as
   well; and where C1 is at least the bound G on every sample's gradient nothing is ever clipped, and φ contracts as
   gradient descent does: max(|1 − η(λ + low)|, |1 − η(λ + L)|) for Hessians between low and L. That is `growth`.
 
@@ -27,10 +28,10 @@ P_1 has mass δ = D_{e^ε}(P‖R) and e^ε·R_1 has mass e^ε − 1 + δ. A kern
     δ_{t+1} = δ_t·θ_ε̃(2C2/σ),    ε̃ = ln(1 + (e^ε − 1)/δ_t)
 
 by joint convexity: Balle, Barthe, Gaboardi and Geumlek (2019), "Privacy amplification by mixing and diffusion
-mechanisms", Theorem 1. It increases with δ_t, so that an upper bound gives an upper bound. The paper has δ_0 = 1.
-Beyond it, the first step has centres at most min(growth·e_i, 2C2) apart, and later ones are also bounded by
-`contraction`: of both bounds on δ_t the smaller goes on. All models together are one run in a ball of radius
-√Σ_i (C2/σ_i)², in units of their noise.
+mechanisms", Theorem 1. It increases with δ_t, so that an upper bound gives an upper bound. The paper adds noise
+to the learned model, which gives it a δ_0; here there is none, and δ_0 = 1. Beyond the paper, the first step has
+centres at most min(growth·e_i, 2C2) apart, and later ones are also bounded by `contraction`: of both bounds on δ_t the
+smaller goes on. All models together are one run in a ball of radius √Σ_i (C2/σ_i)², in units of their noise.
 """
 
 from collections.abc import Sequence
@@ -136,7 +137,7 @@ class NoisyFinetuning:
         low, high = (float(end[0]) - l2 for end in curvatures(learning, regime, np.ones(1)))
         kept = 1 - eta * self.decay
         if self.gradient_radius is not None and self.gradient_radius < learning.constants.G.value:
-            return kept + eta * high
+            return kept + eta * max(-low, high)
         # A client that holds no data has a data loss of curvature 0.
         return max(abs(kept - eta * min(low, 0.0)), abs(kept - eta * high))
 
