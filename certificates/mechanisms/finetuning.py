@@ -9,13 +9,12 @@ model x_0 and takes K steps on its retained data, ∇ℓ being the gradient of i
 Of the K models only the last is released, and no message is sent. The network that never saw the forget set learns on
 what is retained and then finetunes on it in the same way, so both sides take the same steps φ from starts that differ.
 
-**Gradient clipping.** ‖φ(x) − φ(y)‖ ≤ (1 − ηλ)·‖x − y‖ + 2ηC1 for any loss whatever, and the starts are at most 2C0
+**Gradient clipping.** ‖φ(x) − φ(y)‖ ≤ |1 − ηλ|·‖x − y‖ + 2ηC1 for any loss whatever, and the starts are at most 2C0
 apart: with these the bound of `contraction` is, as Rényi divergence α·μ²/2, the paper's ρ. Beyond the paper:
 
 * clipping to a ball never takes two points further apart, so that the starts are at most min(2C0, e_i) apart, e_i the
   node's sensitivity when learning ends;
-* clip(·, C1) does not expand distances, so that with an L-smooth data loss
-  ‖φ(x) − φ(y)‖ ≤ (1 − ηλ + ηL)·‖x − y‖ as
+* clip(·, C1) does not expand distances, so that with an L-smooth data loss ‖φ(x) − φ(y)‖ ≤ (|1 − ηλ| + ηL)·‖x − y‖ as
   well; and where C1 is at least the bound G on every sample's gradient nothing is ever clipped, and φ contracts as
   gradient descent does: max(|1 − η(λ + low)|, |1 − η(λ + L)|) for Hessians between low and L. That is `growth`.
 
@@ -65,7 +64,7 @@ class NoisyFinetuning:
     Attributes:
         rounds: K.
         step_size: η.
-        decay: λ, with ηλ ≤ 1.
+        decay: λ, with ηλ ≤ 2.
         start_radius: C0; None where the start is not clipped.
         gradient_radius: C1; None with model clipping.
         model_radius: C2; None with gradient clipping.
@@ -91,9 +90,9 @@ class NoisyFinetuning:
         ]
         if not all(0 < number < inf for number in (*radii, self.step_size)):
             raise CertificateError("the step size and the radii of noisy finetuning are positive numbers")
-        if self.rounds < 0 or not 0 <= self.step_size * self.decay <= 1:
+        if self.rounds < 0 or not 0 <= self.step_size * self.decay <= 2:
             raise CertificateError(
-                "noisy finetuning takes rounds ≥ 0 and a decay between 0 and 1/step_size, "
+                "noisy finetuning takes rounds ≥ 0 and a decay between 0 and 2/step_size, "
                 f"not {self.rounds} rounds and a decay of {self.decay:g} with step_size {self.step_size:g}"
             )
         if (self.gradient_radius is None) == (self.model_radius is None):
@@ -137,7 +136,7 @@ class NoisyFinetuning:
         low, high = (float(end[0]) - l2 for end in curvatures(learning, regime, np.ones(1)))
         kept = 1 - eta * self.decay
         if self.gradient_radius is not None and self.gradient_radius < learning.constants.G.value:
-            return kept + eta * max(-low, high)
+            return abs(kept) + eta * max(-low, high)
         # A client that holds no data has a data loss of curvature 0.
         return max(abs(kept - eta * min(low, 0.0)), abs(kept - eta * high))
 
@@ -146,7 +145,7 @@ class NoisyFinetuning:
         start = self._start(found, mixing)
         if self.model_radius is None:
             shift = 2 * self.step_size * (self.gradient_radius or 0.0)
-            unit = last_states(start, self.rounds, 1 - self.step_size * self.decay, shift, self.growth)
+            unit = last_states(start, self.rounds, abs(1 - self.step_size * self.decay), shift, self.growth)
         else:
             unit = self._stepped(start) / self._noises**0.5 if self.rounds else np.where(start > 0, inf, 0.0)
         return _seen(view, _ratios(unit, release.sigma), mixing)
@@ -174,7 +173,7 @@ class NoisyFinetuning:
             return self._least(epsilon_of(wide, delta), wide, wide, None, delta)
         if self.start_radius is None or self.gradient_radius is None:
             return inf
-        start, kept = np.where(noisy, 2 * self.start_radius, 0.0), 1 - self.step_size * self.decay
+        start, kept = np.where(noisy, 2 * self.start_radius, 0.0), abs(1 - self.step_size * self.decay)
         unit = last_states(start, self.rounds, kept, 2 * self.step_size * self.gradient_radius, None)
         return epsilon_of_rho(_seen(view, _ratios(unit, sigma), mixing) ** 2 / 2, delta)
 
