@@ -125,7 +125,7 @@ def round_of(known, hessians, t):
     rounds=st.integers(0, 6),
     row_stochastic=st.booleans(),
 )
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_the_exact_distance_of_quadratic_rounds_is_never_larger(low, order, step, seed, rounds, row_stochastic):
     known, hessians = quadratic(low, 1.0, order, step, seed, row_stochastic=row_stochastic)
     size = hessians.shape[0] * hessians.shape[1]
@@ -168,8 +168,8 @@ def test_the_exact_distance_of_quadratic_rounds_is_never_larger(low, order, step
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_worst_direction_attains_it(order, rounds):
     """All nodes moved alike, along the direction of least curvature: mixing does nothing and descent its least."""
-    known, _ = quadratic(0.2, 1.0, order, 0.8, 3)
-    c, sigma = 1 - 0.8 * 0.2, 0.5
+    known, _ = quadratic(0.2, 1.0, order, 0.6, 3)
+    c, sigma = 1 - 0.6 * 0.2, 0.5
     assert contractions(known, None, rounds) == pytest.approx((c,) * (rounds - 1))
     plan = LangevinMethod(sigma=sigma, rounds=rounds).plan(known)
     Z, variance, mean = 3.0, sigma**2, 3.0
@@ -319,9 +319,9 @@ def test_bad_settings_are_sentences(given, words):
 
 @pytest.mark.parametrize("bound", ["worst-case", "instance"])
 def test_settings_that_do_not_fit_are_found_before_learning(bound):
-    for given, words in (({"view": "node:7"}, "does not exist"), ({"regime": "weakly-convex"}, "does not prove")):
+    for setting, words in (({"view": "node:7"}, "does not exist"), ({"regime": "weakly-convex"}, "does not prove")):
         with pytest.raises(CertificateError, match=words):
-            LangevinMethod(bound=bound, **given).check(learning())
+            LangevinMethod(bound=bound, **setting).check(learning())
 
 
 # -- steps ---------------------------------------------------------------------------------------------------------
@@ -369,7 +369,7 @@ def test_steps_and_mechanisms_go_over_a_wire():
     view=st.sampled_from(["node", "joint", "transcript", "transcript:all", "average"]),
     bound=st.sampled_from(["instance", "worst-case"]),
 )
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_what_is_measured_never_exceeds_what_is_certified(case, rounds, view, bound):
     if case.departure == "leave" and bound == "worst-case" and case.radius is None:
         bound = "instance"
@@ -405,6 +405,6 @@ def test_a_run_is_verified(tmp_path):
         ],
     }
     finished = run_through(scenario, tmp_path / "run")
-    assert [row["method"] for row in finished.summary["rows"]] == ["langevin", "noisy-finetune", "noisy-finetune"]
+    assert [row["method"] for row in finished.summary] == ["langevin", "noisy-finetune", "noisy-finetune"]
     assert all(found.holds for _, found in finished.certified)
     assert [str(found) for found in verify_folder(tmp_path / "run") if not found.holds] == []
