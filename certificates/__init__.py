@@ -21,7 +21,7 @@ from certificates.gaussian import (
     textbook_sigma,
 )
 from certificates.local_steps import local_growth, strongest_regime, worst_case_disturbance
-from certificates.mechanisms import Differences, Langevin, Mechanism, NoisyFinetuning, Once
+from certificates.mechanisms import Differences, Langevin, Mechanism, NoisyFinetuning, Once, Uncertified
 from certificates.montecarlo import MonteCarlo, monte_carlo
 from certificates.records import (
     ORDERS,
@@ -68,6 +68,7 @@ __all__ = [
     "Sensitivity",
     "Spectrum",
     "Together",
+    "Uncertified",
     "audit",
     "calibrate",
     "certify",

@@ -113,7 +113,8 @@ class Block:
         buckets: the data.
         held: [b], how many samples each client held before anything was erased.
         habits: what their rounds are like.
-        origin: the same clients before anything was erased, for steps that read what is to be forgotten.
+        origin: the same clients before they erased what is to be forgotten, for steps that read it.
+        recalled: states [b, d] that the clients have kept, for steps that ask for them.
     """
 
     nodes: tuple[int, ...]
@@ -125,6 +126,7 @@ class Block:
     held: NDArray[np.int64]
     habits: Habits
     origin: "Block | None" = None
+    recalled: tuple[Tensor, ...] = ()
 
     def blank(self) -> Tensor:
         """An uninitialised buffer [b, d] in the precision and on the device of the data."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clients.block import Block
 from clients.sampling import Forget
-from clients.steps import Exchange, LocalStep
+from clients.steps import Exchange, LocalStep, Recalling
 
 #: The clients' data: how many requests to forget have been met, 0 for all of it.
 Data = int
@@ -84,9 +84,16 @@ class Crew:
     def _block(self) -> Block:
         return self.blocks[self.data]
 
-    def _at_work(self, step: Exchange) -> Block:
+    def _at_work(self, step: Exchange, round: int) -> Block:
         """The clients as the step may see them."""
-        return replace(self._block, origin=self.full) if step.remembers else self._block
+        block = self._block
+        if step.remembers:
+            # What earlier requests have asked to be forgotten is gone by now.
+            block = replace(block, origin=self.blocks[max(0, self.data - 1)])
+        if isinstance(step, Recalling):
+            kept = tuple(self._without_the_gone(self.shelf[name]) for name in step.recalls(round))
+            block = replace(block, recalled=kept)
+        return block
 
     def apply(self, step: LocalStep) -> None:
         """A step that needs nobody else."""
@@ -95,11 +102,11 @@ class Crew:
 
     def message(self, step: Exchange, round: int) -> Tensor:
         """What the clients send in this round: [b, d]."""
-        return step.message(self._at_work(step), self.theta, round, self._meter)
+        return step.message(self._at_work(step, round), self.theta, round, self._meter)
 
     def absorb(self, step: Exchange, round: int, mixed: Tensor) -> None:
         """Take in the weighted sums [b, d] of what the clients heard."""
-        self.theta = step.absorb(self._at_work(step), self.theta, mixed, round, self._meter)
+        self.theta = step.absorb(self._at_work(step, round), self.theta, mixed, round, self._meter)
 
     def feel(self, round: int, changed: Tensor) -> None:
         """Measure how much of what the clients hear [b, d] has changed since others left."""
@@ -111,10 +118,15 @@ class Crew:
         self.shelf[name] = self.theta.clone()
 
     def _empty(self) -> None:
-        """Those that have left hold nothing."""
-        if self._gone and self.data > 0:
-            self.theta = self.theta.clone()
-            self.theta[self._gone] = 0.0
+        self.theta = self._without_the_gone(self.theta)
+
+    def _without_the_gone(self, theta: Tensor) -> Tensor:
+        """The same, but for those that have left: they hold nothing."""
+        if not self._gone or self.data == 0:
+            return theta
+        theta = theta.clone()
+        theta[self._gone] = 0.0
+        return theta
 
     def disturbances(self) -> Disturbances:
         """What was measured since `begin`."""

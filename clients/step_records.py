@@ -4,19 +4,35 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from clients.ascent import Ascend
+from clients.calibration import Calibrate
 from clients.noisy_rounds import Clip, NoisyDescend, NoisyFinetune
+from clients.spreading import Spread
 from clients.steps import AddNoise, Average, Descend, Gossip, Start, Step
 
 #: The steps there are, by the name they have in a record. Adding one is a class here and a line in this dictionary.
 STEPS: Mapping[str, type[Step]] = {
-    step.__name__: step for step in (Start, AddNoise, Descend, Gossip, Average, NoisyDescend, Clip, NoisyFinetune)
+    step.__name__: step
+    for step in (
+        Start,
+        AddNoise,
+        Descend,
+        Gossip,
+        Average,
+        Spread,
+        Ascend,
+        Calibrate,
+        NoisyDescend,
+        Clip,
+        NoisyFinetune,
+    )
 }
 
 
 def to_record(step: Step) -> dict[str, Any]:
     """A step as plain JSON."""
     values = {field.name: getattr(step, field.name) for field in fields(step)}  # type: ignore[arg-type]
-    plain = {name: [value.start, value.stop] if isinstance(value, range) else value for name, value in values.items()}
+    plain = {name: _plain(value) for name, value in values.items()}
     return {"step": type(step).__name__, **plain}
 
 
@@ -32,6 +48,10 @@ def from_record(record: Mapping[str, Any]) -> Step:
     return STEPS[record["step"]](
         **{name: range(*value) if name == "rounds" else _frozen(value) for name, value in values.items()}
     )
+
+
+def _plain(value: Any) -> Any:
+    return [value.start, value.stop, value.step] if isinstance(value, range) else value
 
 
 def _frozen(value: Any) -> Any:

@@ -7,6 +7,7 @@ hears whom in a round is a matrix, so a gossip round, a broadcast and a token th
 all exchanges.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -70,6 +71,14 @@ class Exchange(Protocol):
 
     def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
         """θ⁺ [b, d] from θ and the neighbours' weighted sum."""
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A step that reads states that the clients have kept: an exchange whose block then has them as `recalled`."""
+
+    def recalls(self, round: int) -> Sequence[str]:
+        """The names of the states that it reads in a round."""
 
 
 Step = LocalStep | Exchange

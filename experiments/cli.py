@@ -118,6 +118,25 @@ def report(folder: RunFolder) -> None:
 
 
 @app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...")],
+    out: Annotated[
+        list[Path] | None, typer.Option("--out", help="A file to write: .png, .md or .csv; may be given several times.")
+    ] = None,
+) -> None:
+    """Show the rows of several runs as one table, and write them as a picture, Markdown or CSV."""
+    from rich.console import Console
+
+    from experiments import launch
+    from experiments.compare import compare as compare_runs
+
+    try:
+        compare_runs(folders, out or [], Console())
+    except launch.BAD_INPUT as problem:
+        _refuse(problem)
+
+
+@app.command()
 def bench(
     contests: Annotated[list[str] | None, typer.Argument(metavar="[CONTEST]...", show_default=False)] = None,
     repeats: Annotated[int, typer.Option("--repeats", help="How often everything is timed.")] = 3,

@@ -190,7 +190,7 @@ class Recorder:
         self._json(f"{place}/audit", audit.to_record())
         self._json(f"{place}/metrics", metrics)
         self._weights(f"{place}/centre", outcome.centre, secret=True)
-        if certificate.release.rounds_after_noise:
+        if certificate.release.rounds_after_noise or certificate.mechanism["kind"] != "once":
             self._weights(f"{place}/noised", outcome.noised, secret=True)
         self._weights(f"{place}/released", outcome.released, secret=certificate.noise_source != "os")
         self._write_record()

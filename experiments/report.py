@@ -226,5 +226,7 @@ def _facts(facts: Sequence[tuple[str, str]]) -> str:
 
 
 def _range(values: Sequence[float]) -> str:
+    if not values:
+        return "not known"
     low, high = min(values), max(values)
     return f"{high:.4g} at every node" if high - low <= 1e-4 * high else f"{low:.4g} to {high:.4g} over nodes"

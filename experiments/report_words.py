@@ -99,6 +99,8 @@ def request(run: RunFolder) -> str:
 
 def deed(certificate: Certificate) -> str:
     """What a method did."""
+    if certificate.mechanism["kind"] == "uncertified":
+        return str(certificate.mechanism["deed"])
     if certificate.restored == certificate.rounds:
         start = "started from the learned model"
     elif certificate.restored == 0:

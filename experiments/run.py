@@ -21,7 +21,7 @@ from experiments.recorder import Recorder
 from simulator.engine import Task
 from simulator.network import Network
 from simulator.observers import Cost
-from simulator.simulation import Outcome, divergence
+from simulator.simulation import Outcome, Trajectory, divergence
 
 
 class Progress:
@@ -72,7 +72,7 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
             index = request * len(methods) + at
             records = network.agree(recorder.recorded(index, plan.release.method))
             if records is None:
-                with watch.phase(f"{index}-{plan.release.method}", _rounds(method, plan, learning, index)):
+                with watch.phase(f"{index}-{plan.release.method}", _rounds(method, plan, learning, index, learned)):
                     outcome = simulation.carry_out(method, plan, learned, index, request)
                 recorder.carried(simulation.traffic)
                 release, claim = outcome.plan.release, outcome.plan.claim
@@ -88,9 +88,9 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
     recorder.finish(rows, composed(certified) if len(requests) > 1 else [], simulation.message_bytes)
 
 
-def _rounds(method: Method, plan: Plan, learning: Learning, index: int) -> int:
+def _rounds(method: Method, plan: Plan, learning: Learning, index: int, learned: Trajectory) -> int:
     """How many rounds a method takes, as far as is known beforehand."""
-    program = method.program(plan.release, learning.order, 0, index)
+    program = method.program(plan.release, learning, 0, index, learned.places)
     return sum(len(step.rounds) for step in (*program.approach, *program.finish))
 
 

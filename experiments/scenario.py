@@ -24,6 +24,15 @@ DEFAULT_METHODS: list[dict[str, Any]] = [
 ]
 
 
+#: What every run compares with.
+ALWAYS = ("retrain", "do-nothing")
+
+
+def _method(given: Any) -> Any:
+    """The method's name in whatever stands in the list."""
+    return given.get("method") if isinstance(given, Mapping) else getattr(given, "method", given)
+
+
 class Section(BaseModel):
     """A part of a scenario; it knows its keys and no others."""
 
@@ -327,7 +336,9 @@ class Scenario(Section):
     def _listed(cls, given: Any) -> Any:
         if not isinstance(given, list | tuple) or not given:
             raise ScenarioError(f"must be a list of methods, like [{{method: r2d}}], not {given!r}")
-        return tuple(given)
+        # The oracle and the control are what everything else is held against.
+        listed = {_method(one) for one in given}
+        return (*given, *({"method": name} for name in ALWAYS if name not in listed))
 
     def plain(self) -> dict[str, Any]:
         """The scenario with every default written out, as YAML would hold it."""

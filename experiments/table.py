@@ -37,11 +37,16 @@ def _noise(row: Row) -> str:
     return f"{row['placement']} {row['allocation']}{settle}"
 
 
+def what(row: Row) -> str:
+    """The method, and how far it rewound."""
+    return str(row["method"]) + (f" {100 * row['rewind']:.0f} %" if row["method"] == "r2d" else "")
+
+
 Column = tuple[str, Callable[[Row], str]]
 
 #: Heading and content of every column.
 COLUMNS: Sequence[Column] = (
-    ("method", lambda row: row["method"] + (f" {100 * row['rewind']:.0f} %" if row["method"] == "r2d" else "")),
+    ("method", what),
     ("bound", lambda row: row["bound"] if row["sigma"] or row["epsilon_claimed"] is not None else ""),
     ("noise", _noise),
     ("view", lambda row: row["view"]),

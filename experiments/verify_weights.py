@@ -47,7 +47,7 @@ def _expected_arrays(folder: RunFolder) -> set[str]:
             arrays.add(f"checkpoints/retrained{mark_of(folder, index)}-{t:06d}")
     for place, certificate in claimed:
         arrays |= {f"{place}/centre", f"{place}/released"}
-        arrays |= {f"{place}/noised"} if certificate.release.rounds_after_noise else set()
+        arrays |= {f"{place}/noised"} if goes_on(certificate) else set()
     return arrays
 
 
@@ -76,10 +76,17 @@ def audit_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     node = again.worst_node
     bound = claimed.sensitivity[node] if claimed.sensitivity else float("inf")
     demand(again.holds, f"node {node} diverged by {divergence[node]:.6g}, its sensitivity is {bound:.6g}")
+    if not claimed.sensitivity:
+        return f"no node was promised to be anywhere ({how}); node {node} diverged most, by {divergence[node]:.3g}"
     return (
         f"no node diverged beyond its sensitivity ({how}); "
         f"node {node} comes closest, {divergence[node]:.3g} of {bound:.3g}"
     )
+
+
+def goes_on(certificate: Certificate) -> bool:
+    """Whether what is noised at the site is kept because something else is released."""
+    return certificate.release.rounds_after_noise > 0 or certificate.mechanism["kind"] != "once"
 
 
 def averaged(theta: NDArray[Any], release: Release) -> NDArray[np.float64]:
@@ -94,11 +101,11 @@ def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     claimed = certificate_of(method)
     if claimed.noise_source != "seed":
         return "from the operating system, so nobody can draw it again; not checked"
-    if not mechanism_of(claimed.release).single:
-        return "noise is added time and again, to states that were not kept; not checked"
     centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
     if centre is None or released is None:
         return "weights were not kept; not checked"
+    if not mechanism_of(claimed.release).single:
+        return f"added in the course of {claimed.method}, whose rounds need the data; not checked"
     _check_centre(folder, claimed, centre, mark_of(folder, index))
     kept = folder.weights(f"{method.place}/noised")
     noised = released if kept is None else kept
@@ -112,6 +119,8 @@ def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
             off <= 8 * roundoff * (float(np.abs(expected[node]).max()) + float(np.abs(drawn).max())),
             f"the models of node {node} are not centre + noise: off by up to {off:.3g}",
         )
+    if goes_on(claimed) and claimed.mechanism["kind"] != "once":
+        return f"centre + noise of the certificate, drawn again, is what {claimed.method} went on from"
     end = "descended from" if claimed.placement == "rewind" and claimed.descended else "released"
     said = (
         f"centre + noise of the certificate, drawn again, is what was {end}" if any(claimed.sigma) else "none claimed"
@@ -130,6 +139,8 @@ def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
 def _check_centre(folder: RunFolder, claimed: Certificate, centre: NDArray[Any], mark: str) -> None:
     """Where nothing was computed before the noise, the centre is a checkpoint; retraining releases the oracle."""
     release = claimed.release
+    if claimed.mechanism["kind"] != "once":
+        return
     learned = folder.weights(f"checkpoints/learned-{claimed.restored:06d}")
     if learned is not None:
         learned[folder.topology["left"]] = 0.0

@@ -239,11 +239,11 @@ class Simulation:
             request: which request it answers.
         """
         known = self.requests[request]
-        program = method.program(plan.release, known.order, self.seed, index)
+        program = method.program(plan.release, known, self.seed, index, learned.places)
         centre, cost, measured = self._approach(plan.release, program, learned, index, request)
         plan = method.refine(plan, known, measured)
         release = plan.release
-        program = method.program(release, known.order, self.seed, index)
+        program = method.program(release, known, self.seed, index, learned.places)
         start = release.restored + sum(len(step.rounds) for step in program.approach)
         finish = Task(
             name=f"{index}-{release.method}",

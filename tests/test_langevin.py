@@ -30,6 +30,7 @@ from clients.methods import LangevinMethod, MethodError
 from clients.noisy_rounds import NoisyDescend
 from clients.step_records import from_record as step_from_record
 from clients.step_records import to_record as step_to_record
+from experiments.report import write_report
 from experiments.verify import verify_folder
 from simulator.simulation import divergence
 from topologies import Purpose, coins
@@ -369,7 +370,7 @@ def test_steps_and_mechanisms_go_over_a_wire():
     view=st.sampled_from(["node", "joint", "transcript", "transcript:all", "average"]),
     bound=st.sampled_from(["instance", "worst-case"]),
 )
-@settings(max_examples=15)
+@settings(max_examples=12)
 def test_what_is_measured_never_exceeds_what_is_certified(case, rounds, view, bound):
     if case.departure == "leave" and bound == "worst-case" and case.radius is None:
         bound = "instance"
@@ -405,6 +406,7 @@ def test_a_run_is_verified(tmp_path):
         ],
     }
     finished = run_through(scenario, tmp_path / "run")
-    assert [row["method"] for row in finished.summary] == ["langevin", "noisy-finetune", "noisy-finetune"]
+    assert [row["method"] for row in finished.summary][:3] == ["langevin", "noisy-finetune", "noisy-finetune"]
     assert all(found.holds for _, found in finished.certified)
     assert [str(found) for found in verify_folder(tmp_path / "run") if not found.holds] == []
+    assert "langevin" in write_report(tmp_path / "run").read_text(encoding="utf-8")

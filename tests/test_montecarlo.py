@@ -337,10 +337,10 @@ SCENARIO = {
 
 def test_a_run_says_what_samples_of_its_noise_prove(tmp_path):
     run = run_through(SCENARIO, tmp_path / "run", "audit.draws=5000", "audit.confidence=0.8")
-    (_, found), (_, none) = run.certified
+    (_, found), (_, none), _ = run.certified
     assert (found.monte_carlo.draws, found.monte_carlo.confidence, none.monte_carlo) == (5000, 0.8, None)
     assert 0 < found.monte_carlo.epsilon_lower < found.exact_epsilon < 1
-    assert [row["epsilon_lower"] for row in run.summary] == [found.monte_carlo.epsilon_lower, None]
+    assert [row["epsilon_lower"] for row in run.summary] == [found.monte_carlo.epsilon_lower, None, None]
     page = write_report(tmp_path / "run").read_text("utf-8")
     assert "samples of the noise alone prove at least" in page
     assert "5,000 draws, 4,500 of them counted in each world; above " in page
@@ -352,7 +352,7 @@ def test_a_run_says_what_samples_of_its_noise_prove(tmp_path):
 
 def test_a_run_whose_noise_is_not_what_it_says_is_caught(tmp_path, monkeypatch):
     monkeypatch.setattr("experiments.auditing.draw", lambda size, *address: 0.1 * draw(size, *address))
-    ((certificate, found), _) = run_through(SCENARIO, tmp_path / "run").certified
+    (certificate, found), *_ = run_through(SCENARIO, tmp_path / "run").certified
     assert not found.holds
     assert found.exact_epsilon < 1 < found.monte_carlo.epsilon_lower
     assert f"by samples of the noise at least {found.monte_carlo.epsilon_lower:.6g}" in violation(certificate, found)

@@ -516,7 +516,7 @@ def finetunings(draw):
 
 
 @given(case=networks(departure="relay", radius=None), method=finetunings())
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_what_is_measured_never_exceeds_what_is_certified(case, method):
     simulation, learned, oracle, known = learn_and_retrain(case)
     if method.decay is None and known.step_size * case.l2 > 2:

@@ -137,8 +137,22 @@ def test_a_setting_reaches_into_a_choice_written_as_its_name():
     found = resolve(raw, ["topology.rewiring=0.5", "data.samples=50", "unlearning.0.rewind=0.9"])
     assert found.topology.settings["rewiring"] == 0.5
     assert found.data.settings["samples"] == 50
-    assert [method.name for method in found.unlearning] == ["r2d", "retrain"]
+    assert [method.name for method in found.unlearning] == ["r2d", "retrain", "do-nothing"]
     assert found.unlearning[0].settings["rewind"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("listed", "runs"),
+    [
+        (["r2d"], ["r2d", "retrain", "do-nothing"]),
+        (["do-nothing", {"method": "r2d"}], ["do-nothing", "r2d", "retrain"]),
+        (["retrain", "do-nothing"], ["retrain", "do-nothing"]),
+    ],
+)
+def test_the_oracle_and_the_control_always_run(listed, runs):
+    found = resolve({"unlearning": listed})
+    assert [method.name for method in found.unlearning] == runs
+    assert resolve(found.plain()).plain() == found.plain()
 
 
 def test_another_choice_drops_the_settings_it_does_not_have():
@@ -474,5 +488,5 @@ def test_an_empty_scenario_is_the_demo():
 
 
 def test_what_follows_from_other_settings_is_written_out():
-    (method,) = resolve({"unlearning": ["r2d"]}).plain()["unlearning"]
+    method, *_ = resolve({"unlearning": ["r2d"]}).plain()["unlearning"]
     assert (method["rewind"], method["epsilon"], method["sigma"]) == (0.5, 1.0, None)

@@ -270,6 +270,31 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         ],
         "backend": {"dtype": "float32"},
     },
+    "federated": {
+        "partition": {"clients": 5},
+        "topology": {"kind": "ring", "schedule": {"kind": "link-failures", "probability": 0.3}},
+        "learning": {"rounds": 8, "local_steps": 2, "sampling": {"kind": "poisson", "batch": 12}},
+        "deletion": {
+            "requests": [
+                {"client": 1, "samples": 4, "round": 5},
+                {"client": 3, "samples": 2, "round": 5},
+                {"client": 1, "samples": "all"},
+            ]
+        },
+        "unlearning": [
+            {"method": "federaser", "ratio": 1.0},
+            {"method": "gradient-ascent", "ascent_steps": 3, "rounds": 2},
+            *CONTROLS,
+        ],
+        "backend": {"dtype": "float32"},
+    },
+    "a-server": {
+        "partition": {"clients": 4},
+        "topology": {"kind": "complete", "mixing": "uniform"},
+        "learning": {"rounds": 9, "local_steps": 3, "radius": 0.6},
+        "deletion": {"client": 2, "samples": "all", "departure": "leave"},
+        "unlearning": [{"method": "federaser", "interval": 4}, *CONTROLS],
+    },
     "graphs": {
         "partition": {"clients": 5},
         "topology": {

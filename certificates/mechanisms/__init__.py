@@ -10,9 +10,10 @@ from certificates.mechanisms.finetuning import NoisyFinetuning
 from certificates.mechanisms.langevin import Langevin
 from certificates.mechanisms.mechanism import Differences, Mechanism, Profiled
 from certificates.mechanisms.once import Once
+from certificates.mechanisms.uncertified import Uncertified
 from certificates.records import Mixing, Release
 
-MECHANISMS: Mapping[str, type[Mechanism]] = {kind.kind: kind for kind in (Once, NoisyFinetuning, Langevin)}
+MECHANISMS: Mapping[str, type[Mechanism]] = {kind.kind: kind for kind in (Once, Uncertified, NoisyFinetuning, Langevin)}
 
 
 def mechanism_of(release: Release) -> Mechanism:
@@ -60,6 +61,7 @@ __all__ = [
     "NoisyFinetuning",
     "Once",
     "Profiled",
+    "Uncertified",
     "epsilon_seen",
     "from_record",
     "mechanism_of",

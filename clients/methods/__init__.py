@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from clients.methods.baselines import DoNothing, Retrain
+from clients.methods.federaser import FedEraser
+from clients.methods.gradient_ascent import GradientAscent
 from clients.methods.langevin import LangevinMethod
 from clients.methods.method import Method, MethodError, Plan
 from clients.methods.noisy_finetune import NoisyFinetuneMethod
@@ -15,6 +17,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "retrain": Retrain,
     "do-nothing": DoNothing,
     "warm-start": WarmStart,
+    "gradient-ascent": GradientAscent,
+    "federaser": FedEraser,
     "noisy-finetune": NoisyFinetuneMethod,
     "langevin": LangevinMethod,
 }
@@ -23,6 +27,8 @@ __all__ = [
     "METHODS",
     "R2D",
     "DoNothing",
+    "FedEraser",
+    "GradientAscent",
     "LangevinMethod",
     "Method",
     "MethodError",

@@ -4,7 +4,7 @@ Chien, Wang, Chen and Li (2024), "Langevin unlearning: a new perspective of nois
 unlearning", on one machine; here on the vector of all nodes' models (`certificates.mechanisms.langevin`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal
@@ -15,7 +15,6 @@ from certificates import (
     Claim,
     Langevin,
     Learning,
-    Order,
     Regime,
     Release,
     check_delta,
@@ -104,12 +103,14 @@ class LangevinMethod(Method):
         said = "Rényi divergence of Langevin unlearning, converted with its order in place, with W_∞ ≤ b/(1 − c)"
         return Plan(release, replace(claim, claimed_epsilon=claimed, claimed_by=said))
 
-    def program(self, release: Release, order: Order, seed: int, index: int) -> Program:
+    def program(
+        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+    ) -> Program:
         """Noise on the start, then rounds with noise between them."""
         sigma, source = tuple(release.sigma.tolist()), release.noise_source
         rounds = range(release.restored, release.restored + release.descended)
         first = AddNoise(sigma, seed, index, source)
-        return Program(noise=(first,), finish=(NoisyDescend(order, rounds, sigma, seed, index, source),))
+        return Program(noise=(first,), finish=(NoisyDescend(learning.order, rounds, sigma, seed, index, source),))
 
     def _depth(self, learning: Learning) -> int:
         return learning.rounds // 2 if self.rounds is None else self.rounds

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from certificates import Claim, Learning, Order, Release
+from certificates import Claim, Learning, Release
 from certificates.records import Bound, Vector
 from clients.steps import Program, unlearning_program
 
@@ -51,16 +51,19 @@ class Method(ABC):
             CertificateError: if no noise, depth or ε meets the settings.
         """
 
-    def program(self, release: Release, order: Order, seed: int, index: int) -> Program:
+    def program(
+        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+    ) -> Program:
         """What the release has every client do, step by step.
 
         Args:
             release: as planned or refined.
-            order: of the learning rounds.
+            learning: as it was.
             seed: of the simulation.
             index: which release of the run it is; each draws noise of its own.
+            places: the names of the states that the clients have kept, by the number of rounds behind them.
         """
-        return unlearning_program(release, order, seed, index)
+        return unlearning_program(release, learning.order, seed, index)
 
     def refine(self, plan: Plan, learning: Learning, measured: Mapping[int, Vector]) -> Plan:
         """The plan, given what the nodes that its program watches have measured on the way to the site.

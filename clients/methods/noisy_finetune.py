@@ -3,7 +3,7 @@
 Koloskova, Allouah, Jha, Guerraoui and Koyejo (2025), "Certified unlearning for neural networks", arXiv 2506.06985.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isfinite
 from typing import Literal
@@ -14,7 +14,6 @@ from certificates import (
     Claim,
     Learning,
     NoisyFinetuning,
-    Order,
     Regime,
     Release,
     check_delta,
@@ -137,7 +136,9 @@ class NoisyFinetuneMethod(Method):
             replace(claim, claimed_epsilon=claimed if isfinite(claimed) else None, claimed_by=_formula(mechanism)),
         )
 
-    def program(self, release: Release, order: Order, seed: int, index: int) -> Program:
+    def program(
+        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+    ) -> Program:
         """Clip the start, then finetune."""
         mechanism = release.mechanism
         assert isinstance(mechanism, NoisyFinetuning)

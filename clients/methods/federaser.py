@@ -1,0 +1,112 @@
+"""FedEraser: go through some of the rounds of learning again without the forget set, with calibrated updates.
+
+Liu, Ma, Yang, Wang and Liu (2021), "FedEraser: enabling efficient client-level data removal from federated learning
+models", IWQoS. The paper is for a server that averages, here topology complete with W = 11ᵀ/N, and for a client that is
+erased as a whole: with departure leave the average is over the others, as there; with relay the client stays and sends
+what it makes of no data. Here every node calibrates its own update, which is then mixed by W_t as in learning, on any
+graph; and a client that deletes some of its samples calibrates on the others. Norms are those of the whole update.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from certificates import Claim, Learning, Release, Uncertified
+from clients.calibration import Calibrate
+from clients.methods.method import Method, MethodError, Plan, no_noise, weakest_bound
+from clients.steps import Program
+from topologies import Walk
+
+_REASON = (
+    "no certificate is known: how far calibrated updates end up from retraining has no bound, and no noise hides it"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedEraser(Method):
+    """Repeat every few rounds with calibrated updates on the retained data: Liu et al. 2021, no certificate.
+
+    It takes learning order adapt-then-combine, where clients send updates. Like retraining it begins at the initial
+    model; it is compared with retraining for as long as learning.
+
+    Args:
+        interval: Δt, one in how many rounds is kept and repeated.
+        ratio: r, the share of a round's local steps that a calibration takes, at least one step; in (0, 1].
+        view: for whom the absence of a certificate is written.
+        delta: δ of it.
+
+    Raises:
+        MethodError: if a setting is out of range.
+    """
+
+    interval: int = 2
+    ratio: float = 0.5
+    view: str = "node"
+    delta: float = 1e-5
+
+    def __post_init__(self) -> None:
+        """Refuse settings without a meaning."""
+        if self.interval < 1:
+            raise MethodError(f"interval is a number of rounds, at least 1, not {self.interval}")
+        if not 0 < self.ratio <= 1:
+            raise MethodError(f"ratio is the share of the local steps of a round, in (0, 1], not {self.ratio}")
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        """The states before the kept rounds, and the end."""
+        return [*range(0, rounds, self.interval), rounds]
+
+    def horizon(self, rounds: int) -> int:
+        """As long as learning."""
+        return rounds
+
+    def plan(self, learning: Learning) -> Plan:
+        """Some rounds again; nothing of it is certified.
+
+        Raises:
+            MethodError: if updates are not what clients send, or not what can be repeated.
+        """
+        if learning.order != "adapt-then-combine":
+            raise MethodError(
+                f"federaser calibrates the updates that clients send, and with order {learning.order} they send none: "
+                "use learning.order=adapt-then-combine"
+            )
+        if isinstance(learning.mixing, Walk) and self.interval > 1:
+            raise MethodError(
+                f"one model that walks cannot skip {self.interval - 1} of {self.interval} hops: use interval 1"
+            )
+        steps = self._steps(learning)
+        if learning.batches is not None and steps != learning.local_steps:
+            raise MethodError(
+                f"with minibatches a calibration takes all {learning.local_steps} local steps of a round: use ratio 1"
+            )
+        deed = (
+            f"went through one in {self.interval} of {learning.rounds} rounds again from the initial model, with "
+            f"updates worked out in {steps} local steps on the retained data and made as long as those of learning"
+        )
+        release = no_noise(learning, "federaser", learning.rounds, 0)
+        return Plan(
+            replace(release, mechanism=Uncertified(_REASON, deed)),
+            Claim(self.view, self.delta, weakest_bound(learning)),
+        )
+
+    def program(
+        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+    ) -> Program:
+        """The kept rounds."""
+        rounds = range(0, learning.rounds, self.interval)
+        anew = (np.flatnonzero(learning.deleted > learning.taken(t)).tolist() for t in rounds)
+        return Program(
+            (
+                Calibrate(
+                    rounds=rounds,
+                    kept=tuple(places[t] for t in rounds),
+                    steps=self._steps(learning),
+                    local_steps=learning.local_steps,
+                    anew=tuple(tuple(nodes) for nodes in anew),
+                ),
+            )
+        )
+
+    def _steps(self, learning: Learning) -> int:
+        return max(1, round(self.ratio * learning.local_steps))

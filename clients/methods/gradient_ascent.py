@@ -1,0 +1,114 @@
+"""Projected gradient ascent: who deletes unlearns by itself, and the others' learning heals what that has hurt.
+
+Halimi, Kadhe, Rawat and Baracaldo (2022), "Federated unlearning: how to erase a client in FL?", arXiv 2207.05521. The
+paper is for a server that averages, here topology complete with W = 11ᵀ/N. On another graph the reference is what the
+neighbours send, weighted as they are mixed, and the model that the ascent leaves goes from node to node until all have
+it. Several clients ascend at once, each on its own forget set near those that forget nothing, and a node takes the
+model of the nearest of them. A client that deletes some of its samples ascends on these and goes on learning on the
+others. The authors' code also has momentum, minibatches, and stops early at a distance found by hand; here are none.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, isfinite
+
+import numpy as np
+
+from certificates import Claim, Learning, Release, Uncertified
+from clients.ascent import Ascend
+from clients.methods.method import Method, MethodError, Plan, no_noise, weakest_bound
+from clients.spreading import spread
+from clients.steps import Descend, Program
+
+_REASON = "no certificate is known: what ascent leaves of the forget set has no bound, and no noise hides it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientAscent(Method):
+    """Ascend on the forget set near the others' models, then learn on without it: Halimi et al. 2022, no certificate.
+
+    Args:
+        ascent_steps: of the client that deletes, each on its whole forget set.
+        step_size: of the ascent; by default that of learning.
+        radius: of the ball around the average of the others' models; by default a third of that average's distance to
+            the model that learning began with, the paper's rule with this one for its random models.
+        clip: the largest norm of a gradient of the ascent, as in the authors' code; null for none.
+        rounds: of learning afterwards, on the retained data; by default a tenth of those of learning.
+        view: for whom the absence of a certificate is written.
+        delta: δ of it.
+
+    Raises:
+        MethodError: if a setting is out of range.
+    """
+
+    ascent_steps: int = 10
+    step_size: float | None = None
+    radius: float | None = None
+    clip: float | None = 5.0
+    rounds: int | None = None
+    view: str = "node"
+    delta: float = 1e-5
+
+    def __post_init__(self) -> None:
+        """Refuse settings without a meaning."""
+        if self.ascent_steps < 1:
+            raise MethodError(f"ascent_steps is a number of steps, at least 1, not {self.ascent_steps}")
+        if self.rounds is not None and self.rounds < 0:
+            raise MethodError(f"rounds is a number of rounds of learning after the ascent, not {self.rounds}")
+        for name in ("step_size", "radius", "clip"):
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and value > 0):
+                raise MethodError(f"{name} of gradient-ascent must be a positive number, not {value}")
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        """The start, the state before the last round, and the end."""
+        return sorted({0, rounds - 1, rounds})
+
+    def horizon(self, rounds: int) -> int:
+        """As long as learning."""
+        return rounds
+
+    def plan(self, learning: Learning) -> Plan:
+        """Ascent, and learning again; nothing of it is certified.
+
+        Raises:
+            MethodError: if who deletes has left.
+        """
+        if learning.left:
+            raise MethodError(
+                "gradient-ascent is done by the client that deletes, so it must stay: use deletion.departure=relay"
+            )
+        deed = (
+            f"took {self.ascent_steps} steps of ascent on what is to be forgotten, near the models of those that "
+            f"delete nothing, passed the model on, and learned for {self._recovery(learning)} rounds on the retained "
+            "data"
+        )
+        release = no_noise(learning, "gradient-ascent", learning.rounds, 0)
+        return Plan(
+            replace(release, mechanism=Uncertified(_REASON, deed)),
+            Claim(self.view, self.delta, weakest_bound(learning)),
+        )
+
+    def program(
+        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+    ) -> Program:
+        """The ascent, with the round in which the others' models come in; the spreading; the learning."""
+        T = learning.rounds
+        forget = learning.deleted - learning.taken(T)
+        ascend = Ascend(
+            order=learning.order,
+            rounds=range(T - 1, T),
+            forget=tuple(forget.tolist()),
+            steps=self.ascent_steps,
+            step_size=learning.step_size if self.step_size is None else self.step_size,
+            radius=self.radius,
+            clip=self.clip,
+            last=places[T - 1],
+            first=places[0],
+        )
+        passed = spread(learning.mixing, np.flatnonzero(forget).tolist(), T)
+        end = passed.rounds.stop
+        return Program((ascend, passed, Descend(learning.order, range(end, end + self._recovery(learning)))))
+
+    def _recovery(self, learning: Learning) -> int:
+        return ceil(learning.rounds / 10) if self.rounds is None else self.rounds
