@@ -5,6 +5,7 @@ constants and mixing matrices. Whatever is not understood is refused with an err
 """
 
 from certificates.audit import Audit, audit, violation
+from certificates.calibration import least_scale
 from certificates.certify import calibrate, certify, claimed_epsilon, least_depth, scaled_noise
 from certificates.composition import Together, compose, covers, together
 from certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
@@ -20,7 +21,15 @@ from certificates.gaussian import (
     textbook_sigma,
 )
 from certificates.local_steps import local_growth, strongest_regime, worst_case_disturbance
-from certificates.mechanisms import Differences, EveryRound, Mechanism, Once, Uncertified
+from certificates.mechanisms import (
+    Differences,
+    EveryRound,
+    Langevin,
+    Mechanism,
+    NoisyFinetuning,
+    Once,
+    Uncertified,
+)
 from certificates.montecarlo import MonteCarlo, monte_carlo
 from certificates.records import (
     ORDERS,
@@ -54,11 +63,13 @@ __all__ = [
     "Constants",
     "Differences",
     "EveryRound",
+    "Langevin",
     "Learning",
     "Ledger",
     "Mechanism",
     "Mixing",
     "MonteCarlo",
+    "NoisyFinetuning",
     "Once",
     "Order",
     "Regime",
@@ -81,6 +92,7 @@ __all__ = [
     "excess_loss",
     "forget_digest",
     "least_depth",
+    "least_scale",
     "local_growth",
     "monte_carlo",
     "mu_of",

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from certificates.errors import CertificateError
-from certificates.gaussian import epsilon_of
-from certificates.mechanisms import Differences, mechanism_of
+from certificates.mechanisms import Differences, epsilon_seen, mechanism_of
 from certificates.montecarlo import MonteCarlo
 from certificates.records import Certificate, Mixing, Vector
 
@@ -91,8 +90,9 @@ def audit(
     if np.shape(shifts) != bounds.shape:
         raise CertificateError(f"the shifts of {len(bounds)} events are needed, not of {np.shape(shifts)}")
     release = certificate.release
-    mu = mechanism_of(release).mu(certificate.view, Differences(divergence, shifts=shifts), release, mixing)
-    exact = epsilon_of(mu, certificate.delta)
+    mechanism, measured = mechanism_of(release), Differences(divergence, shifts=shifts)
+    mu = mechanism.mu(certificate.view, measured, release, mixing)
+    exact = epsilon_seen(mechanism, mu, certificate.view, measured, release, mixing, certificate.delta)
     over = _relative(divergence, sensitivity) if sensitivity.size else divergence
     within = bool(np.all(divergence <= sensitivity)) if sensitivity.size else True
     shown = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower)

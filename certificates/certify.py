@@ -11,7 +11,7 @@ from certificates.allocation import noise_shape
 from certificates.errors import CertificateError
 from certificates.gaussian import check_epsilon, epsilon_of, mu_of, textbook_epsilon, textbook_sigma
 from certificates.local_steps import strongest_regime
-from certificates.mechanisms import Once, mechanism_of, to_record
+from certificates.mechanisms import Once, epsilon_seen, mechanism_of, to_record
 from certificates.records import Certificate, Claim, Learning, Release, Vector
 from certificates.rounding import least_noise
 from certificates.views import mu_of_view
@@ -31,7 +31,9 @@ def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
     noised = mechanism.bounds(learning, release, claim)
     reason = mechanism.uncovered(learning, release, claim)
     mu = mechanism.mu(claim.view, noised, release, learning.mixing) if reason is None else inf
-    epsilon = epsilon_of(mu, claim.delta)
+    epsilon = inf
+    if reason is None:
+        epsilon = epsilon_seen(mechanism, mu, claim.view, noised, release, learning.mixing, claim.delta)
     if reason is None and not isfinite(epsilon):
         reason = _unhidden(noised.nodes, release.sigma)
     if reason is None:

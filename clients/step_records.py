@@ -7,6 +7,7 @@ from typing import Any
 from clients.ascent import Ascend
 from clients.calibration import Calibrate
 from clients.newton_steps import Broadcast, Leftover, Sweeps
+from clients.noisy_rounds import Clip, NoisyDescend, NoisyFinetune
 from clients.private_descent import PrivateDescend
 from clients.spreading import Spread
 from clients.steps import AddNoise, Average, Descend, Gossip, Start, Step
@@ -25,6 +26,9 @@ STEPS: Mapping[str, type[Step]] = {
         Sweeps,
         Broadcast,
         Leftover,
+        NoisyDescend,
+        Clip,
+        NoisyFinetune,
         PrivateDescend,
         Spread,
     )

@@ -132,7 +132,7 @@ def asked_epsilon(run: RunFolder) -> float:
 def _best(run: RunFolder) -> str:
     wanted = asked_epsilon(run)
     # Retraining from the start is what every method is measured against.
-    able = [row for row in run.summary if _reaches(row, wanted) and row["sensitivity"] > 0]
+    able = [row for row in run.summary if _reaches(row, wanted) and row["sensitivity"] != 0]
     if not able:
         return f"No method but retraining reaches ε = {wanted:g}."
     best = max(able, key=_accuracy)

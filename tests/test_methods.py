@@ -33,8 +33,11 @@ def measured(**changes):
 
 
 def test_every_method_is_registered_under_the_name_it_releases():
+    # A Newton correction is of the fixed point that only this order has.
+    orders = {"newton": "consensus-plus-gradient"}
     for name, kind in METHODS.items():
-        assert kind().plan(learning(order="consensus-plus-gradient")).release.method == name
+        known = learning(order=orders.get(name, "adapt-then-combine"))
+        assert kind().plan(known).release.method == name
 
 
 # -- two of three --------------------------------------------------------------------------------------------------

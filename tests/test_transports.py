@@ -267,6 +267,25 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "deletion": {"client": 4, "samples": 5},
         "unlearning": [{"method": "r2d", "rewind": 0.5, "bound": "instance"}, {"method": "warm-start"}, *CONTROLS],
     },
+    "noisy-rounds": {
+        "partition": {"kind": "dirichlet", "clients": 5, "alpha": 0.6, "min_partition_size": 2},
+        "topology": {"kind": "ring", "schedule": {"kind": "node-sleep", "probability": 0.3}},
+        "learning": {
+            "rounds": 6,
+            "order": "consensus-plus-gradient",
+            "radius": 0.8,
+            "sampling": {"kind": "poisson", "batch": 8},
+        },
+        "deletion": {"samples": 3},
+        "unlearning": [
+            {"method": "noisy-finetune", "rounds": 3, "start_radius": 0.5, "gradient_radius": 0.2},
+            {"method": "noisy-finetune", "clipping": "model", "bound": "published", "view": "joint"},
+            {"method": "langevin", "rounds": 3, "bound": "instance"},
+            {"method": "langevin", "rounds": 2, "sigma": 0.3, "view": "transcript"},
+            *CONTROLS,
+        ],
+        "backend": {"dtype": "float32"},
+    },
     "federated": {
         "partition": {"clients": 5},
         "topology": {"kind": "ring", "schedule": {"kind": "link-failures", "probability": 0.3}},

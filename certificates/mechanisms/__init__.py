@@ -5,18 +5,23 @@ from dataclasses import asdict
 from typing import Any
 
 from certificates.errors import CertificateError
+from certificates.gaussian import epsilon_of
 from certificates.mechanisms.every_round import EveryRound
-from certificates.mechanisms.mechanism import Differences, Mechanism
+from certificates.mechanisms.finetuning import NoisyFinetuning
+from certificates.mechanisms.langevin import Langevin
+from certificates.mechanisms.mechanism import Differences, Mechanism, Profiled
 from certificates.mechanisms.once import Once
 from certificates.mechanisms.residual import Residual, SharedResidual
 from certificates.mechanisms.uncertified import Uncertified
-from certificates.records import Release
+from certificates.records import Mixing, Release
 
 MECHANISMS: Mapping[str, type[Mechanism]] = {
     kind.kind: kind
     for kind in (
         Once,
         EveryRound,
+        Langevin,
+        NoisyFinetuning,
         Residual,
         SharedResidual,
         Uncertified,
@@ -27,6 +32,15 @@ MECHANISMS: Mapping[str, type[Mechanism]] = {
 def mechanism_of(release: Release) -> Mechanism:
     """That of a release; one Gaussian vector a node where it names none."""
     return Once() if release.mechanism is None else release.mechanism
+
+
+def epsilon_seen(
+    mechanism: Mechanism, mu: float, view: str, found: Differences, release: Release, mixing: Mixing, delta: float
+) -> float:
+    """The ε at δ of a view for which the mechanism has this μ: that of μ, unless it has a profile of its own."""
+    if isinstance(mechanism, Profiled):
+        return mechanism.epsilon(view, found, release, mixing, delta)
+    return epsilon_of(mu, delta)
 
 
 def to_record(mechanism: Mechanism) -> dict[str, Any]:
@@ -56,11 +70,15 @@ __all__ = [
     "MECHANISMS",
     "Differences",
     "EveryRound",
+    "Langevin",
     "Mechanism",
+    "NoisyFinetuning",
     "Once",
+    "Profiled",
     "Residual",
     "SharedResidual",
     "Uncertified",
+    "epsilon_seen",
     "from_record",
     "mechanism_of",
     "to_record",

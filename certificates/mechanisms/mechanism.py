@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,8 +33,8 @@ class Mechanism(Protocol):
     """How the noise of a release hides differences. Frozen plain data, so that it goes into the certificate.
 
     Whatever it says, it says with a μ: that telling the two runs apart is no easier than telling N(0, 1) from N(μ, 1)
-    (μ-GDP; Dong, Roth and Su 2022). μ's of independent noise add in squares, also where what is done later depends on
-    what was seen before (their Cor. 3.3).
+    (μ-GDP; Dong, Roth and Su 2022); one that is `Profiled` says more. μ's of independent noise add in
+    squares, also where what is done later depends on what was seen before (their Cor. 3.3).
 
     Attributes:
         kind: its name in a record.
@@ -63,3 +63,11 @@ class Mechanism(Protocol):
 
     def assumptions(self, learning: "Learning", release: "Release", claim: "Claim") -> tuple[str, ...]:
         """What of the release the certificate covers, and what it takes for granted, in sentences."""
+
+
+@runtime_checkable
+class Profiled(Protocol):
+    """A mechanism that knows more of its ε at δ than follows from its μ. Its μ holds as well, and is what composes."""
+
+    def epsilon(self, view: str, found: Differences, release: "Release", mixing: "Mixing", delta: float) -> float:
+        """The ε at δ for a view, if the two runs differ by this much: at most that of μ; infinite where μ is."""

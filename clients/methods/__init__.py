@@ -6,9 +6,11 @@ from clients.methods.baselines import DoNothing, Retrain
 from clients.methods.federaser import FedEraser
 from clients.methods.gossip_dp import GossipDP
 from clients.methods.gradient_ascent import GradientAscent
+from clients.methods.langevin import LangevinMethod
 from clients.methods.method import Method, MethodError, Plan
 from clients.methods.newton import Newton
 from clients.methods.noise_only import NoiseOnly
+from clients.methods.noisy_finetune import NoisyFinetuneMethod
 from clients.methods.r2d import R2D
 from clients.methods.warm_start import WarmStart
 
@@ -20,6 +22,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "warm-start": WarmStart,
     "noise-only": NoiseOnly,
     "newton": Newton,
+    "noisy-finetune": NoisyFinetuneMethod,
+    "langevin": LangevinMethod,
     "gossip-dp": GossipDP,
     "federaser": FedEraser,
     "gradient-ascent": GradientAscent,
@@ -32,10 +36,12 @@ __all__ = [
     "FedEraser",
     "GossipDP",
     "GradientAscent",
+    "LangevinMethod",
     "Method",
     "MethodError",
     "Newton",
     "NoiseOnly",
+    "NoisyFinetuneMethod",
     "Plan",
     "Retrain",
     "WarmStart",

@@ -1,0 +1,206 @@
+"""Noisy rounds of the network on retained data, on the vector of all its models.
+
+Chien, Wang, Chen and Li (2024), "Langevin unlearning: a new perspective of noisy gradient descent for machine
+unlearning", and "Certified machine unlearning via noisy stochastic gradient descent", on one machine. Here the state is
+the stacked vector X of all nodes' models, and a round of the network is one map R_t of it: local steps, mixing and, if
+the clients project onto a ball, projecting, in the order in which the network learned.
+
+    X_{t+1} = R_t(X_t + ξ_t),    ξ_t ~ N(0, σ²I),    t = 0 … K − 1,    X_0 = the learned models; X_K is released.
+
+The noise is added **before** every round, by each node to its own model, and so to the start as well: whatever is sent
+is made of noised models. The papers add it after every step; so one would have to add it to the start anyway, or the
+first messages of a network would show the learned models. (K = 0: the learned models with noise are released.)
+
+**Contraction.** Let n_i = ‖x_i − y_i‖ for two stacked vectors. In a round n⁺ ≤ A·n, entry by entry, with A ≥ 0 as in
+`certificates.sensitivity`:
+
+    adapt-then-combine          A = W·diag(γ)
+    combine-then-adapt          A = diag(γ)·W
+    consensus-plus-gradient     A = W − diag(W) + diag(κ)
+
+γ_i the growth of node i's local steps, 1 where it sleeps. So R_t contracts by c_t = ‖A‖₂ ≤ √(‖A‖₁·‖A‖_∞), which is γ
+for doubly stochastic W in the first two orders. For consensus-plus-gradient with one full local step and symmetric W
+the Jacobian W⊗I − ηH lies between λ_min(W) − η·high and 1 − η·low as well: c_t = max(|1 − η·low|, |λ_min(W) − η·high|),
+which is 1 − ημ if η(L + μ) ≤ 1 + λ_min(W). Projections do not expand.
+
+**Views.** One peer's messages, all messages, and whatever is made of them: the noise on the start alone hides, as in
+`views` for placement rewind, and later rounds are post-processing. Where only X_K is seen (node, joint, average), it is
+post-processing of X_{K−1} + ξ_{K−1}, the last of K noised states of which only that one is seen. By `contraction`, with
+a first map that does nothing and Z the distance of the stacked starts,
+
+    μ = (Z/σ)·(Π_t c_t)/√(Σ_t Π_{k≥t} c_k²),  over the K − 1 rounds between the noises
+      = (Z/σ)·c^{K−1}·√((1 − c²)/(1 − c^{2K})) for constant c,
+
+whatever c_t, above 1 as well (c = 1: Z/(σ√K)). The papers' noise after each step gives c^K in place of c^{K−1}. Of the
+two bounds the smaller holds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import hypot, inf, sqrt
+from typing import ClassVar
+
+import numpy as np
+from scipy.sparse import csr_array, diags_array
+
+from certificates.constants import Regime
+from certificates.errors import CertificateError
+from certificates.local_steps import (
+    LocalSteps,
+    Round,
+    curvatures,
+    held,
+    strongest_regime,
+    worst_case_disturbance,
+)
+from certificates.mechanisms.contraction import apart
+from certificates.mechanisms.mechanism import Differences
+from certificates.records import Claim, Learning, Mixing, Release, parse_view
+from certificates.renyi import epsilon_of_rho
+from certificates.sensitivity import propagate
+from certificates.views import mu_of_view
+
+#: Networks of at most so many nodes have their norms and eigenvalues computed, others have them bounded.
+_LARGEST = 400
+
+#: What rounding may take from a norm, relatively.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Langevin:
+    """Noise on every model before every round on retained data.
+
+    Attributes:
+        contraction: c_t of the K − 1 rounds between the noises.
+    """
+
+    contraction: tuple[float, ...]
+
+    kind: ClassVar[str] = "langevin"
+    single: ClassVar[bool] = False
+
+    @property
+    def events(self) -> Sequence[tuple[int, int]]:
+        """None: both sides take the same rounds, and what differs is where they begin."""
+        return ()
+
+    def bounds(self, learning: Learning, release: Release, claim: Claim) -> Differences:
+        """The nodes' sensitivities when learning ends.
+
+        Raises:
+            CertificateError: if these are not rounds from the learned models, nodes have different noise, or a
+                contraction is stated that the constants do not prove.
+        """
+        if release.site != learning.rounds or release.averaged or release.settle:
+            raise CertificateError("noisy rounds begin at the learned models, and nothing follows them")
+        if len(self.contraction) != max(release.descended - 1, 0):
+            raise CertificateError(
+                f"{release.descended} noisy rounds have a contraction each but the last, not {len(self.contraction)}"
+            )
+        if np.unique(release.sigma[learning.present]).size != 1:
+            raise CertificateError("the noise of noisy rounds is the same at every node")
+        proven = contractions(learning, claim.regime, release.descended)
+        for t, (stated, found) in enumerate(zip(self.contraction, proven, strict=True)):
+            if not stated >= found * (1 - _ROUNDING):
+                raise CertificateError(f"noisy round {t} may expand distances by {found:.6g}, not {stated:.6g}")
+        nodes = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime)
+        return Differences(nodes.total, nodes.rounding)
+
+    def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
+        """By the noise on the start alone, or, where only the last models are seen, by all of it."""
+        first = mu_of_view(view, found.nodes, release, mixing)
+        if parse_view(view)[0].startswith("transcript"):
+            return first
+        sigma, Z = float(release.sigma.max()), hypot(*found.nodes.tolist())
+        return min(first, apart(Z, (1.0, *self.contraction)) / sigma) if sigma > 0 else first
+
+    def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
+        """Nothing: every message is made of noised models."""
+        return None
+
+    def assumptions(self, learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+        """What is compared with what, and what of it is seen."""
+        kind = parse_view(claim.view)[0]
+        seen = {
+            "transcript": "Every message is covered by the noise on the start, whatever follows.",
+            "node": "What single nodes release at the end is covered; what they receive on the way is not.",
+        }.get(kind.partition(":")[0], "All that is released at the end is covered; messages on the way are not.")
+        return (
+            "The network that is compared with has learned on the retained data alone and then takes the same noisy "
+            "rounds from what it has learned.",
+            seen,
+            "The arithmetic of the noisy rounds is taken to be exact.",
+        )
+
+
+def contractions(learning: Learning, regime: Regime | None, rounds: int) -> tuple[float, ...]:
+    """c_t of the rounds T, T + 1, … between the noises of so many noisy rounds: all but the last.
+
+    Raises:
+        CertificateError: if the constants do not prove the regime.
+    """
+    regime = regime or strongest_regime(learning)
+    steps = LocalSteps(learning, regime, "worst-case", learning.deleted[:, None])
+    found: list[float] = []
+    before: tuple[csr_array, Round] | None = None
+    for t in range(learning.rounds, learning.rounds + rounds - 1):
+        W, quiet = learning.mixing.matrix(t), steps.quiet(t)
+        # A network that stays as it is contracts as it did.
+        if before is None or before[0] is not W or not _alike(before[1], quiet):
+            before, c = (W, quiet), _contraction(learning, regime, W, quiet, t)
+        found.append(c)
+    return tuple(found)
+
+
+def claimed_epsilon(learning: Learning, release: Release, claim: Claim) -> float:
+    """The ε of the papers' ρ = (Z²/(2σ²))·(1 − c²)·c^{2K}/(1 − c^{2K}), Z ≤ W_∞, converted; infinite if there is none.
+
+    W_∞ ≤ b/(1 − c) in the stationary state, b the disturbance of a round by the deletion (for one full local step
+    G/μ, or 2mG/(nμ) where m of n samples are deleted), and at most the diameter of the ball, if there is one. The
+    papers have this for strongly convex losses.
+    """
+    c, sigma = max(contractions(learning, claim.regime, 2)), float(release.sigma.max())
+    K = release.descended
+    if not 0 < c < 1 or not K or not sigma > 0:
+        return inf
+    b = np.linalg.norm(worst_case_disturbance(learning, learning.rounds - 1).sum(axis=0))
+    Z = float(b) / (1 - c)
+    if learning.radius is not None:
+        Z = min(Z, 2 * learning.radius * sqrt(int(learning.present.sum())))
+    return epsilon_of_rho((Z / sigma) ** 2 / 2 * (1 - c**2) * c ** (2 * K) / (1 - c ** (2 * K)), claim.delta)
+
+
+def _contraction(learning: Learning, regime: Regime, W: csr_array, steps: Round, round: int) -> float:
+    growth, N = np.broadcast_to(steps.growth, learning.mixing.nodes), learning.mixing.nodes
+    if learning.order == "adapt-then-combine":
+        c = _norm(csr_array(W @ diags_array(growth)))
+    elif learning.order == "combine-then-adapt":
+        c = _norm(csr_array(diags_array(growth) @ W))
+    else:
+        c = _norm(csr_array(W + diags_array(held(steps, W) - W.diagonal())))
+        full = learning.local_steps == 1 and learning.batches is None and learning.mixing.awake(round) is None
+        if full and N and abs(W - W.T).max() == 0:
+            low, high = (learning.step_size * float(end[0]) for end in curvatures(learning, regime, np.ones(1)))
+            c = min(c, max(abs(1 - low), abs(_smallest(W) - high)))
+    return c * (1 + _ROUNDING)
+
+
+def _norm(A: csr_array) -> float:
+    """‖A‖₂ of a matrix without negative entries, or a bound on it."""
+    bounded = sqrt(float(np.max(A.sum(axis=0))) * float(np.max(A.sum(axis=1))))
+    return bounded if A.shape[0] > _LARGEST else min(bounded, float(np.linalg.norm(A.toarray(), 2)))
+
+
+def _smallest(W: csr_array) -> float:
+    """The smallest eigenvalue of a symmetric matrix whose rows sum to 1, or a bound on it (Gershgorin)."""
+    if W.shape[0] > _LARGEST:
+        return 2 * float(W.diagonal().min()) - 1
+    return float(np.linalg.eigvalsh(W.toarray())[0])
+
+
+def _alike(one: Round, other: Round) -> bool:
+    return all(
+        np.array_equal(a, b)
+        for a, b in ((one.growth, other.growth), (one.centre, other.centre), (one.spread, other.spread))
+    )

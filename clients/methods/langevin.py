@@ -1,0 +1,116 @@
+"""Langevin unlearning on a network: noisy rounds on retained data from the learned models.
+
+Chien, Wang, Chen and Li (2024), "Langevin unlearning: a new perspective of noisy gradient descent for machine
+unlearning", on one machine; here on the vector of all nodes' models (`certificates.mechanisms.langevin`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Literal
+
+import numpy as np
+
+from certificates import (
+    Claim,
+    Langevin,
+    Learning,
+    Regime,
+    Release,
+    check_delta,
+    least_scale,
+    parse_view,
+)
+from certificates.mechanisms.langevin import claimed_epsilon, contractions
+from clients.methods.method import Method, MethodError, Plan
+from clients.methods.noisy_finetune import check_noise
+from clients.noisy_rounds import NoisyDescend
+from clients.steps import AddNoise, Program
+
+
+@dataclass(frozen=True, kw_only=True)
+class LangevinMethod(Method):
+    """Descend on retained data from the learned model with noise before every round: Langevin unlearning.
+
+    Give `epsilon` (1 by default) or `sigma`; the other follows. A ball onto which clients project is that of learning.
+
+    Args:
+        rounds: K, the noisy rounds; half the learning rounds by default.
+        epsilon: the ε to reach.
+        sigma: the noise before every round, its standard deviation, the same at every node.
+        delta: δ.
+        bound: `worst-case` from the constants, `instance` from measured disturbances.
+        regime: the curvature to assume; by default the strongest that the model proves.
+        view: who sees what. Messages are covered by the noise on the start alone (transcript views).
+        noise_source: `seed` for studies, `os` for a release.
+
+    Raises:
+        MethodError: if a setting is out of range.
+    """
+
+    rounds: int | None = None
+    epsilon: float | None = None
+    sigma: float | None = None
+    delta: float = 1e-5
+    bound: Literal["worst-case", "instance"] = "worst-case"
+    regime: Regime | None = None
+    view: str = "joint"
+    noise_source: Literal["seed", "os"] = "seed"
+
+    def __post_init__(self) -> None:
+        """Refuse settings without a meaning."""
+        check_noise("langevin", self.rounds, self.epsilon, self.sigma)
+        check_delta(self.delta)
+        parse_view(self.view)
+        if self.bound not in ("worst-case", "instance"):
+            raise MethodError(f"langevin has the bounds worst-case and instance, not {self.bound}")
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        """The learned model."""
+        return (rounds,)
+
+    def horizon(self, rounds: int) -> int:
+        """As long as learning: the retrained network goes through the same noisy rounds as the learned one."""
+        return rounds
+
+    def check(self, learning: Learning) -> None:
+        """An instance bound is known only after learning."""
+        if self.bound != "instance":
+            self.plan(learning)
+        else:
+            learning.check_view(self.view)
+            contractions(learning, self.regime, self._depth(learning))
+
+    def plan(self, learning: Learning) -> Plan:
+        """K noisy rounds, with noise for ε or as given."""
+        learning.check_view(self.view)
+        claim, depth = Claim(self.view, self.delta, self.bound, regime=self.regime), self._depth(learning)
+        release = Release(
+            method="langevin",
+            restored=learning.rounds,
+            descended=depth,
+            placement="rewind",
+            sigma=np.where(learning.present, 1.0 if self.sigma is None else self.sigma, 0.0),
+            noise_source=self.noise_source,
+            mechanism=Langevin(contractions(learning, self.regime, depth)),
+        )
+        if self.sigma is None:
+            scale = least_scale(learning, release, claim, 1.0 if self.epsilon is None else self.epsilon)
+            release = replace(release, sigma=release.sigma * scale)
+        claimed = claimed_epsilon(learning, release, claim)
+        if not isfinite(claimed):
+            return Plan(release, claim)
+        said = "Rényi divergence of Langevin unlearning, converted with its order in place, with W_∞ ≤ b/(1 − c)"
+        return Plan(release, replace(claim, claimed_epsilon=claimed, claimed_by=said))
+
+    def program(
+        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+    ) -> Program:
+        """Noise on the start, then rounds with noise between them."""
+        sigma, source = tuple(release.sigma.tolist()), release.noise_source
+        rounds = range(release.restored, release.restored + release.descended)
+        first = AddNoise(sigma, seed, index, source)
+        return Program(noise=(first,), finish=(NoisyDescend(learning.order, rounds, sigma, seed, index, source),))
+
+    def _depth(self, learning: Learning) -> int:
+        return learning.rounds // 2 if self.rounds is None else self.rounds
