@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 import topologies
 from certificates import Constant, Learning
+from clients.backdoor import Trigger, plant, with_triggered
 from clients.block import Habits, make_block
 from clients.crew import Crew
 from clients.data import Dataset, load
@@ -23,7 +25,7 @@ from clients.parallel import one_torch_thread, use_threads
 from clients.partitions import partition
 from clients.sampling import Realised
 from experiments.registries import ScenarioError
-from experiments.scenario import Scenario
+from experiments.scenario import Request, Scenario
 from simulator.network import Network
 from simulator.simulation import Simulation, counted, foresee
 from simulator.transport import Transport
@@ -31,15 +33,25 @@ from topologies import Links, Purpose, Schedule, coins
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
+#: Design [m, q] and targets [m].
+Samples = tuple[Tensor, Tensor]
+
 #: Retained samples that accuracy is measured on, at most: a fixed draw from all of them.
 _RETAIN_SAMPLES = 10_000
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The samples that accuracy is measured on: design [m, q] and targets [m] for test, retain and forget."""
+    """The samples that models are measured on.
 
-    sets: Mapping[str, tuple[Tensor, Tensor]]
+    Attributes:
+        sets: those of accuracy: design [m, q] and targets [m] for test, retain and forget.
+        triggered: those of a backdoor's success: test images with the trigger and what it stands for, without and with
+            those that are of the target class anyway; nothing where there is no backdoor.
+    """
+
+    sets: Mapping[str, Samples]
+    triggered: Mapping[str, Samples]
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,6 @@ def assemble(scenario: Scenario) -> Experiment:
             f"the data source {dataset.name} holds no samples to learn from; it can be planned with, by "
             "rewindnet plan, but not run"
         )
-    features: Features = scenario.data.features.build(dataset, scenario.seed)
     shards = partition(
         scenario.partition.kind,
         dataset.y,
@@ -124,10 +135,12 @@ def assemble(scenario: Scenario) -> Experiment:
         coins(scenario.seed, Purpose.PARTITION),
         **scenario.partition.settings,
     )
+    dataset, poisoned = planted(scenario, dataset, shards)
+    features: Features = scenario.data.features.build(dataset, scenario.seed)
     graph = topologies.build(scenario.topology.kind, len(shards), scenario.seed, **scenario.topology.settings)
     weights = topologies.mix(scenario.topology.mixing.kind, graph, **scenario.topology.mixing.settings)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
-    asked = _arrivals(scenario, dataset, shards)
+    asked = _arrivals(scenario, dataset, shards, poisoned)
     left = tuple(asked[-1].forget) if scenario.deletion.departure == "leave" else ()
     mixing = _schedule(scenario, graph, weights)
     remaining = _schedule(scenario, graph, _remaining(scenario, graph, left), left) if left else mixing
@@ -180,6 +193,29 @@ def assemble(scenario: Scenario) -> Experiment:
     )
 
 
+def planted(
+    scenario: Scenario, dataset: Dataset, shards: Sequence[NDArray[np.int64]]
+) -> tuple[Dataset, NDArray[np.int64] | None]:
+    """The data with the scenario's backdoor, and the positions of the poisoned samples in their client's own.
+
+    With it, test rows are there twice, the second time with the trigger. Without it: the data as they are, and None.
+
+    Raises:
+        BackdoorError: if these data cannot have it.
+    """
+    backdoor = scenario.data.backdoor
+    if backdoor is None:
+        return dataset, None
+    trigger = Trigger(backdoor.target, backdoor.size, backdoor.value, backdoor.corner)
+    dataset, positions = plant(dataset, shards, trigger, backdoor.client, backdoor.samples, scenario.seed)
+    return with_triggered(dataset, trigger), positions
+
+
+def samples_of(request: Request, poisoned: NDArray[np.int64] | None) -> Any:
+    """What a request deletes, with poisoned samples named one by one."""
+    return request.plainly if request.samples != "poisoned" or poisoned is None else {"indices": poisoned.tolist()}
+
+
 def _schedule(scenario: Scenario, graph: nx.Graph, weights: csr_array, left: tuple[int, ...] = ()) -> Schedule:
     """Who hears whom in which round, and who is awake."""
     schedule: Schedule = scenario.topology.schedule.build(graph, weights, scenario.seed, left)
@@ -208,10 +244,12 @@ def _check_shared_noise(method: Method, transport: Transport) -> None:
         )
 
 
-def _arrivals(scenario: Scenario, dataset: Dataset, shards: list[NDArray[np.int64]]) -> list[Arrival]:
+def _arrivals(
+    scenario: Scenario, dataset: Dataset, shards: list[NDArray[np.int64]], poisoned: NDArray[np.int64] | None
+) -> list[Arrival]:
     """What is to be forgotten, request by request."""
-    T = scenario.learning.rounds
-    asked = [Asked(request.client, request.plainly, request.round or T) for request in scenario.deletion.each]
+    T, requests = scenario.learning.rounds, scenario.deletion.each
+    asked = [Asked(request.client, samples_of(request, poisoned), request.round or T) for request in requests]
     return arrivals(asked, [dataset.y[shard] for shard in shards], T, scenario.seed)
 
 
@@ -247,13 +285,27 @@ def _evaluation(
     if len(retained) > _RETAIN_SAMPLES:
         retained = np.sort(coins(scenario.seed, Purpose.EVALUATION).choice(retained, _RETAIN_SAMPLES, replace=False))
 
-    def ready(x: NDArray[np.float32], y: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def ready(x: NDArray[np.float32], y: NDArray[np.int64]) -> Samples:
         return model.design(torch.from_numpy(x).to(like)), torch.from_numpy(model.targets(y)).to(like.device)
 
+    test_x, test_y, triggered = features.test_x, dataset.test_y, {}
+    if scenario.data.backdoor is not None:
+        half = len(test_y) // 2
+        target = np.full(half, scenario.data.backdoor.target)
+        others = model.targets(test_y[half:]) != model.targets(target)
+        if not others.any():
+            raise ScenarioError(
+                "every test sample is of the backdoor's target class, so its success cannot be measured"
+            )
+        triggered = {
+            "without_target": ready(test_x[half:][others], target[others]),
+            "with_target": ready(test_x[half:], target),
+        }
+        test_x, test_y = test_x[:half], test_y[:half]
     sets = {
-        "test": ready(features.test_x, dataset.test_y),
+        "test": ready(test_x, test_y),
         "forget": ready(features.x[forgotten], dataset.y[forgotten]),
     }
     if len(retained):
         sets["retain"] = ready(features.x[retained], dataset.y[retained])
-    return Evaluation(sets)
+    return Evaluation(sets, triggered)

@@ -1,6 +1,6 @@
 """One run: learn → delete → unlearn with every method → certify → audit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -13,8 +13,9 @@ from torch import Tensor
 from certificates import Audit, Certificate, Learning, certify
 from clients.evaluation import accuracy
 from clients.methods import Method, Plan
+from clients.models import Model
 from clients.steps import Exchange
-from experiments.assemble import Experiment
+from experiments.assemble import Experiment, Samples
 from experiments.auditing import audited
 from experiments.composed import composed
 from experiments.recorder import Recorder
@@ -108,18 +109,28 @@ def measure(
     retrained = retrained[present].to(released.device)
     spent, whole = vars(outcome.cost), vars(retraining)
     mean = released.mean(dim=0, keepdim=True)
-    scores = {}
-    for name, (design, targets) in experiment.evaluations[request].sets.items():
-        nodes = accuracy(experiment.model, released, design, targets)
-        average = float(accuracy(experiment.model, mean, design, targets)[0])
-        scores[name] = {"nodes": nodes.tolist(), "average_model": average, "samples": len(design)}
+
+    def shares(sets: Mapping[str, Samples]) -> dict[str, Any]:
+        return {name: _share_right(experiment.model, released, mean, *samples) for name, samples in sets.items()}
+
+    evaluation = experiment.evaluations[request]
     return {
         "nodes": present.tolist(),
-        "accuracy": scores,
+        "accuracy": shares(evaluation.sets),
+        "backdoor": shares(evaluation.triggered) or None,
         "distance_to_retrained": divergence(released, retrained).tolist(),
         "consensus_distance": float((released - mean).norm(dim=1).mean()),
         "cost": spent,
         "cost_share": {name: spent[name] / whole[name] if whole[name] else 0.0 for name in spent},
+    }
+
+
+def _share_right(model: Model, released: Tensor, mean: Tensor, design: Tensor, targets: Tensor) -> dict[str, Any]:
+    """The share of samples that every node's model puts where they are said to belong, and that the average does."""
+    return {
+        "nodes": accuracy(model, released, design, targets).tolist(),
+        "average_model": float(accuracy(model, mean, design, targets)[0]),
+        "samples": len(design),
     }
 
 
@@ -147,14 +158,17 @@ def row(index: int, certificate: Certificate, found: Audit, metrics: dict[str, A
         "conditional": certificate.conditional,
         "holds": found.holds,
         "reason": certificate.reason,
-        "accuracy": {
-            name: {"mean": sum(of["nodes"]) / len(of["nodes"]), "lowest": min(of["nodes"])}
-            for name, of in scores.items()
-        },
+        "accuracy": {name: {"mean": _mean(of), "lowest": min(of["nodes"])} for name, of in scores.items()},
+        "backdoor": metrics["backdoor"]
+        and {name: {"mean": _mean(of), "highest": max(of["nodes"])} for name, of in metrics["backdoor"].items()},
         "distance_to_retrained": max(metrics["distance_to_retrained"]),
         "cost_share": metrics["cost_share"],
         "simulated_seconds": metrics["cost"]["simulated_seconds"],
     }
+
+
+def _mean(score: Mapping[str, Any]) -> float:
+    return float(sum(score["nodes"]) / len(score["nodes"]))
 
 
 class _Watch:
