@@ -19,6 +19,7 @@ from clients.crew import Crew
 from clients.data import Dataset, load
 from clients.deletion import Arrival, Asked, DeletionError, arrivals
 from clients.features import Features
+from clients.membership import Suspects, class_weights
 from clients.methods import Method, MethodError
 from clients.models import Model
 from clients.parallel import one_torch_thread, use_threads
@@ -39,6 +40,9 @@ Samples = tuple[Tensor, Tensor]
 #: Retained samples that accuracy is measured on, at most: a fixed draw from all of them.
 _RETAIN_SAMPLES = 10_000
 
+#: Members, and non-members, that membership attacks look at, at most.
+_SUSPECTS = 1_000
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -48,10 +52,12 @@ class Evaluation:
         sets: those of accuracy: design [m, q] and targets [m] for test, retain and forget.
         triggered: those of a backdoor's success: test images with the trigger and what it stands for, without and with
             those that are of the target class anyway; nothing where there is no backdoor.
+        suspects: those of membership attacks; None where there are none, or too few.
     """
 
     sets: Mapping[str, Samples]
     triggered: Mapping[str, Samples]
+    suspects: Suspects | None
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,9 @@ def assemble(scenario: Scenario) -> Experiment:
         shards=shards,
         arrivals=tuple(asked),
         requests=tuple(requests),
-        evaluations=tuple(_evaluation(scenario, features, dataset, model, shards, one.forget) for one in asked),
+        evaluations=tuple(
+            _evaluation(scenario, features, dataset, model, shards, asked[: at + 1]) for at in range(len(asked))
+        ),
         methods=methods,
     )
 
@@ -277,10 +285,11 @@ def _evaluation(
     dataset: Dataset,
     model: Model,
     shards: list[NDArray[np.int64]],
-    forget: Mapping[int, NDArray[np.int64]],
+    arrived: Sequence[Arrival],
 ) -> Evaluation:
+    """What is measured once the last of these requests is answered."""
     like = torch.empty(0, dtype=DTYPES[scenario.backend.dtype], device=device_of(scenario.backend.device))
-    forgotten = np.concatenate([shards[node][gone] for node, gone in forget.items()])
+    forgotten = np.concatenate([shards[node][gone] for node, gone in arrived[-1].forget.items()])
     retained = np.setdiff1d(np.concatenate(shards), forgotten)
     if len(retained) > _RETAIN_SAMPLES:
         retained = np.sort(coins(scenario.seed, Purpose.EVALUATION).choice(retained, _RETAIN_SAMPLES, replace=False))
@@ -288,24 +297,58 @@ def _evaluation(
     def ready(x: NDArray[np.float32], y: NDArray[np.int64]) -> Samples:
         return model.design(torch.from_numpy(x).to(like)), torch.from_numpy(model.targets(y)).to(like.device)
 
-    test_x, test_y, triggered = features.test_x, dataset.test_y, {}
-    if scenario.data.backdoor is not None:
-        half = len(test_y) // 2
-        target = np.full(half, scenario.data.backdoor.target)
-        others = model.targets(test_y[half:]) != model.targets(target)
-        if not others.any():
-            raise ScenarioError(
-                "every test sample is of the backdoor's target class, so its success cannot be measured"
-            )
-        triggered = {
-            "without_target": ready(test_x[half:][others], target[others]),
-            "with_target": ready(test_x[half:], target),
-        }
-        test_x, test_y = test_x[:half], test_y[:half]
-    sets = {
-        "test": ready(test_x, test_y),
-        "forget": ready(features.x[forgotten], dataset.y[forgotten]),
-    }
+    forget = features.x[forgotten], dataset.y[forgotten]
+    test, stamped = _tested(scenario, features, dataset, model)
+    sets = {"test": ready(*test), "forget": ready(*forget)}
     if len(retained):
         sets["retain"] = ready(features.x[retained], dataset.y[retained])
-    return Evaluation(sets, triggered)
+    triggered = {name: ready(*of) for name, of in stamped.items()}
+    # Triggers are told from clean images at once, so what the poisoned are compared with carries the trigger too.
+    poisoned = all(request.samples == "poisoned" for request in scenario.deletion.each)
+    chosen = _suspects(scenario, forget, stamped["without_target"] if poisoned else test, len(arrived))
+    suspects = chosen and Suspects(*ready(*chosen[0]), *chosen[1:])
+    return Evaluation(sets, triggered, suspects)
+
+
+Rows = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+def _tested(scenario: Scenario, features: Features, dataset: Dataset, model: Model) -> tuple[Rows, Mapping[str, Rows]]:
+    """Test samples, and those of a backdoor's success."""
+    x, y = features.test_x, dataset.test_y
+    if scenario.data.backdoor is None:
+        return (x, y), {}
+    half = len(y) // 2
+    target = np.full(half, scenario.data.backdoor.target)
+    others = model.targets(y[:half]) != model.targets(target)
+    if not others.any():
+        raise ScenarioError("every test sample is of the backdoor's target class, so its success cannot be measured")
+    stamped = {"without_target": (x[half:][others], target[others]), "with_target": (x[half:], target)}
+    return (x[:half], y[:half]), stamped
+
+
+def _suspects(
+    scenario: Scenario, forget: Rows, unseen: Rows, request: int
+) -> tuple[Rows, NDArray[np.bool_], NDArray[np.float64]] | None:
+    """Members and non-members, who is which, and their weights; at most so many of each as attacks need."""
+    if not scenario.measures.membership:
+        return None
+    generator = coins(scenario.seed, Purpose.EVALUATION, round=request)
+    inside, outside = (_some(of, generator) for of in (forget, unseen))
+    weights = class_weights(inside[1], outside[1])
+    (x, y), (other_x, other_y) = (
+        (of[0][weight > 0], of[1][weight > 0]) for of, weight in zip((inside, outside), weights, strict=True)
+    )
+    if min(len(y), len(other_y)) < 2:
+        return None
+    member = np.arange(len(y) + len(other_y)) < len(y)
+    weight = np.concatenate([of[of > 0] for of in weights])
+    return (np.concatenate([x, other_x]), np.concatenate([y, other_y])), member, weight
+
+
+def _some(rows: Rows, generator: np.random.Generator) -> Rows:
+    x, y = rows
+    if len(y) <= _SUSPECTS:
+        return rows
+    chosen = np.sort(generator.choice(len(y), _SUSPECTS, replace=False))
+    return x[chosen], y[chosen]

@@ -1,6 +1,6 @@
 """One run: learn → delete → unlearn with every method → certify → audit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -16,6 +16,7 @@ from clients.methods import Method, Plan
 from clients.models import Model
 from clients.steps import Exchange
 from experiments.assemble import Experiment, Samples
+from experiments.attacking import attacked, summarised
 from experiments.auditing import audited
 from experiments.composed import composed
 from experiments.recorder import Recorder
@@ -68,6 +69,7 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
         with watch.phase(f"retrain{mark}", horizon):
             oracle = simulation.retrain(horizon, sites, request)
         recorder.retrained(oracle, sites, mark)
+        before = learned.at(T)
 
         for at, (method, plan) in enumerate(zip(methods, planned, strict=True)):
             index = request * len(methods) + at
@@ -82,9 +84,10 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
                     continue
                 certificate = certify(learning, release, claim)
                 found = audited(experiment, certificate, outcome, counterpart, index)
-                records = (certificate, found, measure(experiment, outcome, retrained, oracle.cost, request))
+                records = (certificate, found, measure(experiment, outcome, before, retrained, oracle.cost, request))
                 recorder.method(index, *records, outcome)
-            rows.append({"request": request, **row(index, *records)})
+            deleting = experiment.arrivals[request].forget
+            rows.append({"request": request, **row(index, *records, deleting)})
             certified[at].append(records[0])
     recorder.finish(rows, composed(certified) if len(requests) > 1 else [], simulation.message_bytes)
 
@@ -100,9 +103,18 @@ def _checkpoints(methods: Sequence[Method], arrive: Sequence[int]) -> list[set[i
 
 
 def measure(
-    experiment: Experiment, outcome: Outcome, retrained: Tensor, retraining: Cost, request: int
+    experiment: Experiment, outcome: Outcome, learned: Tensor, retrained: Tensor, retraining: Cost, request: int
 ) -> dict[str, Any]:
-    """What a release is worth and what it cost: `metrics.json`."""
+    """What a release is worth and what it cost: `metrics.json`.
+
+    Args:
+        experiment: what is run.
+        outcome: of the release.
+        learned: [N, d], the models when the request arrived.
+        retrained: [N, d], those of the network had it never seen the forget set.
+        retraining: what that took.
+        request: which was answered.
+    """
     # Over MPI, what was gathered is on the host; the samples are wherever accuracy is to be computed.
     present = torch.from_numpy(np.flatnonzero(experiment.foreseen.present))
     released = outcome.released[present].to(next(iter(experiment.evaluations[request].sets.values()))[0].device)
@@ -118,6 +130,7 @@ def measure(
         "nodes": present.tolist(),
         "accuracy": shares(evaluation.sets),
         "backdoor": shares(evaluation.triggered) or None,
+        "membership": attacked(experiment, learned, outcome.released, request),
         "distance_to_retrained": divergence(released, retrained).tolist(),
         "consensus_distance": float((released - mean).norm(dim=1).mean()),
         "cost": spent,
@@ -134,7 +147,9 @@ def _share_right(model: Model, released: Tensor, mean: Tensor, design: Tensor, t
     }
 
 
-def row(index: int, certificate: Certificate, found: Audit, metrics: dict[str, Any]) -> dict[str, Any]:
+def row(
+    index: int, certificate: Certificate, found: Audit, metrics: dict[str, Any], deleting: Collection[int]
+) -> dict[str, Any]:
     """A line of the table: `summary.json`."""
     scores = metrics["accuracy"]
     return {
@@ -161,6 +176,7 @@ def row(index: int, certificate: Certificate, found: Audit, metrics: dict[str, A
         "accuracy": {name: {"mean": _mean(of), "lowest": min(of["nodes"])} for name, of in scores.items()},
         "backdoor": metrics["backdoor"]
         and {name: {"mean": _mean(of), "highest": max(of["nodes"])} for name, of in metrics["backdoor"].items()},
+        "membership": summarised(metrics["membership"], deleting),
         "distance_to_retrained": max(metrics["distance_to_retrained"]),
         "cost_share": metrics["cost_share"],
         "simulated_seconds": metrics["cost"]["simulated_seconds"],

@@ -315,6 +315,22 @@ class Record(Section):
     weights: bool = True
 
 
+class Measures(Section):
+    """What is measured of every release beside its accuracy.
+
+    Attributes:
+        membership: whether membership attacks are tried.
+        folds: of their cross-validation.
+        repeats: how often they are cross-validated, with other folds each time.
+        nodes: how many models are attacked, those of deleting clients first; the average model is attacked in any case.
+    """
+
+    membership: bool = True
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    repeats: Annotated[int, Field(ge=1, le=100)] = 3
+    nodes: Annotated[int, Field(ge=1, le=100)] = 3
+
+
 class Audit(Section):
     """How certificates are tried by samples of the noise.
 
@@ -350,6 +366,7 @@ class Scenario(Section):
     network: Network = Field(default_factory=lambda: Network.model_validate({}))
     backend: Backend = Field(default_factory=lambda: Backend.model_validate({}))
     audit: Audit = Audit()
+    measures: Measures = Measures()
     record: Record = Record()
 
     @field_validator("unlearning", mode="before")

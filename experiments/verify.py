@@ -310,5 +310,15 @@ def _table_sentence(folder: RunFolder) -> str:
             nodes = method.metrics["backdoor"][name]["nodes"]
             alike = isclose(scores["mean"], sum(nodes) / len(nodes)) and scores["highest"] == max(nodes)
             demand(alike, f"row {index} shows another success of the backdoor {name} than its metrics")
+        for name, statistics in (row.get("membership") or {}).items():
+            for statistic, scores in statistics.items():
+                of = method.metrics["membership"]["attacks"][name][statistic]
+                alike = scores["worst"] == max(*of["nodes"], of["average_model"])
+                alike = (
+                    alike
+                    and scores["average_model"] == of["average_model"]
+                    and scores["client"] in (None, *of["nodes"])
+                )
+                demand(alike, f"row {index} shows another membership attack {name} than its metrics")
     _check_together(folder)
     return f"{len(folder.summary)} rows, as their certificates, audits and metrics have it"
