@@ -118,6 +118,26 @@ def report(folder: RunFolder) -> None:
 
 
 @app.command()
+def klom(
+    folder: RunFolder,
+    draws: Annotated[int, typer.Option("--draws", help="How many networks to draw on each side.")] = 100,
+    points: Annotated[int, typer.Option("--points", help="Samples of each kind to look at, at most.")] = 500,
+    only: Annotated[int | None, typer.Option("--only", help="The number of one release; all by default.")] = None,
+) -> None:
+    """Hold the margins of many unlearned networks against those of many retrained ones, point by point.
+
+    The noise of every release of a run is drawn again and again; what is found goes to klom.json in its folder.
+    """
+    from experiments import launch
+    from experiments.klom_study import klom_study
+
+    try:
+        klom_study(folder, draws, points, only)
+    except launch.BAD_INPUT as problem:
+        _refuse(problem)
+
+
+@app.command()
 def bench(
     contests: Annotated[list[str] | None, typer.Argument(metavar="[CONTEST]...", show_default=False)] = None,
     repeats: Annotated[int, typer.Option("--repeats", help="How often everything is timed.")] = 3,
