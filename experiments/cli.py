@@ -138,6 +138,28 @@ def klom(
 
 
 @app.command()
+def capacity(
+    scenario: ScenarioFile,
+    settings: Settings = None,
+    gamma: Annotated[float, typer.Option("--gamma", help="The loss of accuracy that is put up with.")] = 0.01,
+    method: Annotated[int, typer.Option("--method", help="The number of the unlearning method, from 0.")] = 0,
+    draws: Annotated[int, typer.Option("--draws", help="Draws of the noise to average over.")] = 3,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file for what was tried.")] = None,
+) -> None:
+    """Find how many samples the client may delete before unlearning costs too much accuracy.
+
+    The largest number, by bisection, for which the unlearned network is within gamma of the retrained one.
+    """
+    from experiments import launch
+    from experiments.capacity import capacity_of
+
+    try:
+        capacity_of(scenario, settings or [], gamma, method, draws, out)
+    except launch.BAD_INPUT as problem:
+        _refuse(problem)
+
+
+@app.command()
 def bench(
     contests: Annotated[list[str] | None, typer.Argument(metavar="[CONTEST]...", show_default=False)] = None,
     repeats: Annotated[int, typer.Option("--repeats", help="How often everything is timed.")] = 3,
