@@ -305,7 +305,12 @@ def _evaluation(
     triggered = {name: ready(*of) for name, of in stamped.items()}
     # Triggers are told from clean images at once, so what the poisoned are compared with carries the trigger too.
     poisoned = all(request.samples == "poisoned" for request in scenario.deletion.each)
-    chosen = _suspects(scenario, forget, stamped["without_target"] if poisoned else test, len(arrived))
+    unseen = stamped["without_target"] if poisoned else test
+    chosen = None
+    if scenario.measures.membership:
+        if scenario.measures.negatives == "unseen-users":
+            unseen = _unseen_users(scenario, features, dataset, shards)
+        chosen = _suspects(scenario, forget, unseen, len(arrived))
     suspects = chosen and Suspects(*ready(*chosen[0]), *chosen[1:])
     return Evaluation(sets, triggered, suspects)
 
@@ -327,12 +332,21 @@ def _tested(scenario: Scenario, features: Features, dataset: Dataset, model: Mod
     return (x[:half], y[:half]), stamped
 
 
+def _unseen_users(scenario: Scenario, features: Features, dataset: Dataset, shards: list[NDArray[np.int64]]) -> Rows:
+    """The samples of natural clients that take no part."""
+    rows = np.setdiff1d(np.arange(len(dataset.y)), np.concatenate(shards))
+    if scenario.partition.kind != "natural" or not len(rows):
+        raise ScenarioError(
+            "measures.negatives unseen-users takes natural clients that take no part: use partition natural, with "
+            "fewer clients than the data have, or measures.negatives=test"
+        )
+    return features.x[rows], dataset.y[rows]
+
+
 def _suspects(
     scenario: Scenario, forget: Rows, unseen: Rows, request: int
 ) -> tuple[Rows, NDArray[np.bool_], NDArray[np.float64]] | None:
     """Members and non-members, who is which, and their weights; at most so many of each as attacks need."""
-    if not scenario.measures.membership:
-        return None
     generator = coins(scenario.seed, Purpose.EVALUATION, round=request)
     inside, outside = (_some(of, generator) for of in (forget, unseen))
     weights = class_weights(inside[1], outside[1])

@@ -40,7 +40,8 @@ def attacked(experiment: Experiment, learned: Tensor, released: Tensor, request:
     dealt = [split_in_folds(member, folds, generator) for _ in range(asked.repeats)]
 
     def chosen(theta: Tensor) -> Tensor:
-        return torch.cat([theta[nodes], theta[present].mean(dim=0, keepdim=True)]).to(suspects.design)
+        everyone = theta if len(present) == len(theta) else theta[present]
+        return torch.cat([theta[nodes], everyone.mean(dim=0, keepdim=True)]).to(suspects.design)
 
     seen = observations(experiment.model, chosen(released), chosen(learned), suspects)
     results: dict[str, Any] = {}

@@ -320,12 +320,14 @@ class Measures(Section):
 
     Attributes:
         membership: whether membership attacks are tried.
+        negatives: what members are told from: samples of the test set, or of natural clients that take no part.
         folds: of their cross-validation.
         repeats: how often they are cross-validated, with other folds each time.
         nodes: how many models are attacked, those of deleting clients first; the average model is attacked in any case.
     """
 
     membership: bool = True
+    negatives: Literal["test", "unseen-users"] = "test"
     folds: Annotated[int, Field(ge=2, le=20)] = 5
     repeats: Annotated[int, Field(ge=1, le=100)] = 3
     nodes: Annotated[int, Field(ge=1, le=100)] = 3

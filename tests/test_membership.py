@@ -27,6 +27,7 @@ from clients.models import MODELS
 from experiments.assemble import assemble
 from experiments.attacking import looked_at
 from experiments.folder import RunFolder
+from experiments.registries import ScenarioError
 from experiments.scenario import resolve
 from experiments.verify import verify_folder
 from topologies import Purpose, coins
@@ -259,3 +260,30 @@ def test_poisoned_samples_are_told_from_triggered_images() -> None:
     assert suspects is not None
     assert torch.equal(suspects.design[12:], triggered[0])
     assert (suspects.targets == 3).all()
+
+
+def by_users(tmp_path: Path, clients: int | None, **changes: Any) -> Any:
+    generator = np.random.default_rng(0)
+    x, users = generator.standard_normal((200, 4)), np.repeat(np.arange(8), 25)
+    np.savez(tmp_path / "users.npz", x=x, y=generator.integers(0, 2, 200), client=users)
+    data = {"source": "npz", "path": str(tmp_path / "users.npz")}
+    partition = {"kind": "natural", "clients": clients}
+    return resolve({**SCENARIO, "data": data, "partition": partition, "deletion": {"samples": "all"}, **changes})
+
+
+def test_users_who_take_no_part_are_non_members(tmp_path: Path) -> None:
+    made = assemble(by_users(tmp_path, 5, measures={"negatives": "unseen-users"}))
+    suspects = made.evaluations[0].suspects
+    assert suspects is not None
+    held = np.concatenate(made.shards)
+    others = np.setdiff1d(np.arange(len(made.labels)), held)
+    assert (len(held), len(others)) == (100, 60)
+    rows = made.model.design(torch.from_numpy(made.features.x).double())
+    assert torch.equal(suspects.design[suspects.member], rows[made.shards[0]])
+    assert torch.equal(suspects.design[~suspects.member], rows[others])
+
+
+@pytest.mark.parametrize("change", [{}, {"partition": {"kind": "iid", "clients": 4}}])
+def test_unseen_users_must_be_there(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(ScenarioError, match="natural clients that take no part"):
+        assemble(by_users(tmp_path, None, measures={"negatives": "unseen-users"}, **change))
