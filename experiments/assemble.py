@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -12,18 +13,20 @@ from torch import Tensor
 
 import topologies
 from certificates import Constant, Learning
+from clients.backdoor import Trigger, plant, with_triggered
 from clients.block import Habits, make_block
 from clients.crew import Crew
 from clients.data import Dataset, load
 from clients.deletion import Arrival, Asked, DeletionError, arrivals
 from clients.features import Features
+from clients.membership import Suspects, class_weights
 from clients.methods import Method, MethodError
 from clients.models import Model
 from clients.parallel import one_torch_thread, use_threads
 from clients.partitions import partition
 from clients.sampling import Realised
 from experiments.registries import ScenarioError
-from experiments.scenario import Scenario
+from experiments.scenario import Request, Scenario
 from simulator.network import Network
 from simulator.simulation import Simulation, counted, foresee
 from simulator.transport import Transport
@@ -31,15 +34,30 @@ from topologies import Links, Purpose, Schedule, coins
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
+#: Design [m, q] and targets [m].
+Samples = tuple[Tensor, Tensor]
+
 #: Retained samples that accuracy is measured on, at most: a fixed draw from all of them.
 _RETAIN_SAMPLES = 10_000
+
+#: Members, and non-members, that membership attacks look at, at most.
+_SUSPECTS = 1_000
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The samples that accuracy is measured on: design [m, q] and targets [m] for test, retain and forget."""
+    """The samples that models are measured on.
 
-    sets: Mapping[str, tuple[Tensor, Tensor]]
+    Attributes:
+        sets: those of accuracy: design [m, q] and targets [m] for test, retain and forget.
+        triggered: those of a backdoor's success: test images with the trigger and what it stands for, without and with
+            those that are of the target class anyway; nothing where there is no backdoor.
+        suspects: those of membership attacks; None where there are none, or too few.
+    """
+
+    sets: Mapping[str, Samples]
+    triggered: Mapping[str, Samples]
+    suspects: Suspects | None
 
 
 @dataclass(frozen=True)
@@ -115,7 +133,6 @@ def assemble(scenario: Scenario) -> Experiment:
             f"the data source {dataset.name} holds no samples to learn from; it can be planned with, by "
             "rewindnet plan, but not run"
         )
-    features: Features = scenario.data.features.build(dataset, scenario.seed)
     shards = partition(
         scenario.partition.kind,
         dataset.y,
@@ -124,10 +141,12 @@ def assemble(scenario: Scenario) -> Experiment:
         coins(scenario.seed, Purpose.PARTITION),
         **scenario.partition.settings,
     )
+    dataset, poisoned = planted(scenario, dataset, shards)
+    features: Features = scenario.data.features.build(dataset, scenario.seed)
     graph = topologies.build(scenario.topology.kind, len(shards), scenario.seed, **scenario.topology.settings)
     weights = topologies.mix(scenario.topology.mixing.kind, graph, **scenario.topology.mixing.settings)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
-    asked = _arrivals(scenario, dataset, shards)
+    asked = _arrivals(scenario, dataset, shards, poisoned)
     left = tuple(asked[-1].forget) if scenario.deletion.departure == "leave" else ()
     mixing = _schedule(scenario, graph, weights)
     remaining = _schedule(scenario, graph, _remaining(scenario, graph, left), left) if left else mixing
@@ -175,9 +194,34 @@ def assemble(scenario: Scenario) -> Experiment:
         shards=shards,
         arrivals=tuple(asked),
         requests=tuple(requests),
-        evaluations=tuple(_evaluation(scenario, features, dataset, model, shards, one.forget) for one in asked),
+        evaluations=tuple(
+            _evaluation(scenario, features, dataset, model, shards, asked[: at + 1]) for at in range(len(asked))
+        ),
         methods=methods,
     )
+
+
+def planted(
+    scenario: Scenario, dataset: Dataset, shards: Sequence[NDArray[np.int64]]
+) -> tuple[Dataset, NDArray[np.int64] | None]:
+    """The data with the scenario's backdoor, and the positions of the poisoned samples in their client's own.
+
+    With it, test rows are there twice, the second time with the trigger. Without it: the data as they are, and None.
+
+    Raises:
+        BackdoorError: if these data cannot have it.
+    """
+    backdoor = scenario.data.backdoor
+    if backdoor is None:
+        return dataset, None
+    trigger = Trigger(backdoor.target, backdoor.size, backdoor.value, backdoor.corner)
+    dataset, positions = plant(dataset, shards, trigger, backdoor.client, backdoor.samples, scenario.seed)
+    return with_triggered(dataset, trigger), positions
+
+
+def samples_of(request: Request, poisoned: NDArray[np.int64] | None) -> Any:
+    """What a request deletes, with poisoned samples named one by one."""
+    return request.plainly if request.samples != "poisoned" or poisoned is None else {"indices": poisoned.tolist()}
 
 
 def _schedule(scenario: Scenario, graph: nx.Graph, weights: csr_array, left: tuple[int, ...] = ()) -> Schedule:
@@ -208,10 +252,12 @@ def _check_shared_noise(method: Method, transport: Transport) -> None:
         )
 
 
-def _arrivals(scenario: Scenario, dataset: Dataset, shards: list[NDArray[np.int64]]) -> list[Arrival]:
+def _arrivals(
+    scenario: Scenario, dataset: Dataset, shards: list[NDArray[np.int64]], poisoned: NDArray[np.int64] | None
+) -> list[Arrival]:
     """What is to be forgotten, request by request."""
-    T = scenario.learning.rounds
-    asked = [Asked(request.client, request.plainly, request.round or T) for request in scenario.deletion.each]
+    T, requests = scenario.learning.rounds, scenario.deletion.each
+    asked = [Asked(request.client, samples_of(request, poisoned), request.round or T) for request in requests]
     return arrivals(asked, [dataset.y[shard] for shard in shards], T, scenario.seed)
 
 
@@ -239,21 +285,84 @@ def _evaluation(
     dataset: Dataset,
     model: Model,
     shards: list[NDArray[np.int64]],
-    forget: Mapping[int, NDArray[np.int64]],
+    arrived: Sequence[Arrival],
 ) -> Evaluation:
+    """What is measured once the last of these requests is answered."""
     like = torch.empty(0, dtype=DTYPES[scenario.backend.dtype], device=device_of(scenario.backend.device))
-    forgotten = np.concatenate([shards[node][gone] for node, gone in forget.items()])
+    forgotten = np.concatenate([shards[node][gone] for node, gone in arrived[-1].forget.items()])
     retained = np.setdiff1d(np.concatenate(shards), forgotten)
     if len(retained) > _RETAIN_SAMPLES:
         retained = np.sort(coins(scenario.seed, Purpose.EVALUATION).choice(retained, _RETAIN_SAMPLES, replace=False))
 
-    def ready(x: NDArray[np.float32], y: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def ready(x: NDArray[np.float32], y: NDArray[np.int64]) -> Samples:
         return model.design(torch.from_numpy(x).to(like)), torch.from_numpy(model.targets(y)).to(like.device)
 
-    sets = {
-        "test": ready(features.test_x, dataset.test_y),
-        "forget": ready(features.x[forgotten], dataset.y[forgotten]),
-    }
+    forget = features.x[forgotten], dataset.y[forgotten]
+    test, stamped = _tested(scenario, features, dataset, model)
+    sets = {"test": ready(*test), "forget": ready(*forget)}
     if len(retained):
         sets["retain"] = ready(features.x[retained], dataset.y[retained])
-    return Evaluation(sets)
+    triggered = {name: ready(*of) for name, of in stamped.items()}
+    # Triggers are told from clean images at once, so what the poisoned are compared with carries the trigger too.
+    poisoned = all(request.samples == "poisoned" for request in scenario.deletion.each)
+    unseen = stamped["without_target"] if poisoned else test
+    chosen = None
+    if scenario.measures.membership:
+        if scenario.measures.negatives == "unseen-users":
+            unseen = _unseen_users(scenario, features, dataset, shards)
+        chosen = _suspects(scenario, forget, unseen, len(arrived))
+    suspects = chosen and Suspects(*ready(*chosen[0]), *chosen[1:])
+    return Evaluation(sets, triggered, suspects)
+
+
+Rows = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+def _tested(scenario: Scenario, features: Features, dataset: Dataset, model: Model) -> tuple[Rows, Mapping[str, Rows]]:
+    """Test samples, and those of a backdoor's success."""
+    x, y = features.test_x, dataset.test_y
+    if scenario.data.backdoor is None:
+        return (x, y), {}
+    half = len(y) // 2
+    target = np.full(half, scenario.data.backdoor.target)
+    others = model.targets(y[:half]) != model.targets(target)
+    if not others.any():
+        raise ScenarioError("every test sample is of the backdoor's target class, so its success cannot be measured")
+    stamped = {"without_target": (x[half:][others], target[others]), "with_target": (x[half:], target)}
+    return (x[:half], y[:half]), stamped
+
+
+def _unseen_users(scenario: Scenario, features: Features, dataset: Dataset, shards: list[NDArray[np.int64]]) -> Rows:
+    """The samples of natural clients that take no part."""
+    rows = np.setdiff1d(np.arange(len(dataset.y)), np.concatenate(shards))
+    if scenario.partition.kind != "natural" or not len(rows):
+        raise ScenarioError(
+            "measures.negatives unseen-users takes natural clients that take no part: use partition natural, with "
+            "fewer clients than the data have, or measures.negatives=test"
+        )
+    return features.x[rows], dataset.y[rows]
+
+
+def _suspects(
+    scenario: Scenario, forget: Rows, unseen: Rows, request: int
+) -> tuple[Rows, NDArray[np.bool_], NDArray[np.float64]] | None:
+    """Members and non-members, who is which, and their weights; at most so many of each as attacks need."""
+    generator = coins(scenario.seed, Purpose.EVALUATION, round=request)
+    inside, outside = (_some(of, generator) for of in (forget, unseen))
+    weights = class_weights(inside[1], outside[1])
+    (x, y), (other_x, other_y) = (
+        (of[0][weight > 0], of[1][weight > 0]) for of, weight in zip((inside, outside), weights, strict=True)
+    )
+    if min(len(y), len(other_y)) < 2:
+        return None
+    member = np.arange(len(y) + len(other_y)) < len(y)
+    weight = np.concatenate([of[of > 0] for of in weights])
+    return (np.concatenate([x, other_x]), np.concatenate([y, other_y])), member, weight
+
+
+def _some(rows: Rows, generator: np.random.Generator) -> Rows:
+    x, y = rows
+    if len(y) <= _SUSPECTS:
+        return rows
+    chosen = np.sort(generator.choice(len(y), _SUSPECTS, replace=False))
+    return x[chosen], y[chosen]

@@ -137,6 +137,48 @@ def compare(
 
 
 @app.command()
+def klom(
+    folder: RunFolder,
+    draws: Annotated[int, typer.Option("--draws", help="How many networks to draw on each side.")] = 100,
+    points: Annotated[int, typer.Option("--points", help="Samples of each kind to look at, at most.")] = 500,
+    only: Annotated[int | None, typer.Option("--only", help="The number of one release; all by default.")] = None,
+) -> None:
+    """Hold the margins of many unlearned networks against those of many retrained ones, point by point.
+
+    The noise of every release of a run is drawn again and again; what is found goes to klom.json in its folder.
+    """
+    from experiments import launch
+    from experiments.klom_study import klom_study
+
+    try:
+        klom_study(folder, draws, points, only)
+    except launch.BAD_INPUT as problem:
+        _refuse(problem)
+
+
+@app.command()
+def capacity(
+    scenario: ScenarioFile,
+    settings: Settings = None,
+    gamma: Annotated[float, typer.Option("--gamma", help="The loss of accuracy that is put up with.")] = 0.01,
+    method: Annotated[int, typer.Option("--method", help="The number of the unlearning method, from 0.")] = 0,
+    draws: Annotated[int, typer.Option("--draws", help="Draws of the noise to average over.")] = 3,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file for what was tried.")] = None,
+) -> None:
+    """Find how many samples the client may delete before unlearning costs too much accuracy.
+
+    The largest number, by bisection, for which the unlearned network is within gamma of the retrained one.
+    """
+    from experiments import launch
+    from experiments.capacity import capacity_of
+
+    try:
+        capacity_of(scenario, settings or [], gamma, method, draws, out)
+    except launch.BAD_INPUT as problem:
+        _refuse(problem)
+
+
+@app.command()
 def bench(
     contests: Annotated[list[str] | None, typer.Argument(metavar="[CONTEST]...", show_default=False)] = None,
     repeats: Annotated[int, typer.Option("--repeats", help="How often everything is timed.")] = 3,

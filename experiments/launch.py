@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from certificates import CertificateError, violation
+from clients.backdoor import BackdoorError
 from clients.data import DataError
 from clients.deletion import DeletionError
 from clients.features import FeatureError
@@ -34,6 +35,7 @@ from topologies import TopologyError
 
 #: What a user can get wrong: each a sentence.
 BAD_INPUT = (
+    BackdoorError,
     CertificateError,
     DataError,
     DeletionError,

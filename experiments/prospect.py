@@ -15,7 +15,7 @@ from clients.deletion import DeletionError, deletable, forget_set
 from clients.features import Features
 from clients.models import Model
 from clients.partitions import PartitionError, declared_sizes, partition
-from experiments.assemble import DTYPES
+from experiments.assemble import DTYPES, planted, samples_of
 from experiments.registries import ScenarioError
 from experiments.scenario import Scenario
 from simulator.simulation import foresee
@@ -66,8 +66,9 @@ def survey(scenario: Scenario) -> Prospect:
     if len(scenario.deletion.each) > 1:
         raise DeletionError("a plan is of one request at a time; give deletion.client and deletion.samples")
     dataset = load(data.source, data.root, scenario.seed, data.limit, **data.settings)
+    sizes, shards = _clients(scenario, dataset)
+    dataset, poisoned = planted(scenario, dataset, shards or [])
     features: Features = data.features.build(dataset, scenario.seed)
-    sizes, labels = _clients(scenario, dataset)
     steady = scenario.topology.schedule.kind == "static" and learning.kind == "gossip"
     # What changes from round to round may ask its graph more than an array of edges knows.
     build = topologies.build_light if steady else topologies.build
@@ -76,7 +77,8 @@ def survey(scenario: Scenario) -> Prospect:
     mixing: Schedule = learning.build(scenario.topology.schedule.build(graph, weights, scenario.seed), scenario.seed)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
     dtype = DTYPES[scenario.backend.dtype]
-    forget, counts = _requests(scenario, sizes, labels)
+    labels = None if shards is None else [dataset.y[shard] for shard in shards]
+    forget, counts = _requests(scenario, sizes, labels, poisoned)
     foreseen = foresee(
         model=model,
         dtype=dtype,
@@ -108,7 +110,7 @@ def _spectrum(model: Model, features: Features) -> Spectrum | None:
 
 
 def _clients(scenario: Scenario, dataset: Dataset) -> tuple[Counts, list[NDArray[np.int64]] | None]:
-    """[N], how many samples each client holds, and their labels if there are data."""
+    """[N], how many samples each client holds, and their rows if there are data."""
     spread = scenario.partition
     if spread.kind == "declared":
         return declared_sizes(spread.clients, **spread.settings), None
@@ -119,17 +121,17 @@ def _clients(scenario: Scenario, dataset: Dataset) -> tuple[Counts, list[NDArray
         )
     draw = coins(scenario.seed, Purpose.PARTITION)
     shards = partition(spread.kind, dataset.y, dataset.client, spread.clients, draw, **spread.settings)
-    return np.array([len(shard) for shard in shards], dtype=np.int64), [dataset.y[shard] for shard in shards]
+    return np.array([len(shard) for shard in shards], dtype=np.int64), shards
 
 
 def _requests(
-    scenario: Scenario, sizes: Counts, labels: Sequence[NDArray[np.int64]] | None
+    scenario: Scenario, sizes: Counts, labels: Sequence[NDArray[np.int64]] | None, poisoned: Counts | None
 ) -> tuple[dict[int, Counts], Counts]:
     """What the scenario's own client deletes, and how many samples each client would."""
     client = scenario.deletion.each[0].client
     if client >= len(sizes):
         raise DeletionError(f"deletion.client {client} does not exist; clients are 0 to {len(sizes) - 1}")
-    asked = scenario.deletion.each[0].plainly
+    asked = samples_of(scenario.deletion.each[0], poisoned)
     counts = deletable(asked, labels, sizes)
     own = np.zeros(sizes[client], dtype=np.int64) if labels is None else labels[client]
     return {client: forget_set(asked, own, client, scenario.seed)}, counts

@@ -1,6 +1,6 @@
 """One run: learn → delete → unlearn with every method → certify → audit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -13,8 +13,10 @@ from torch import Tensor
 from certificates import Audit, Certificate, Learning, certify
 from clients.evaluation import accuracy
 from clients.methods import Method, Plan
+from clients.models import Model
 from clients.steps import Exchange
-from experiments.assemble import Experiment
+from experiments.assemble import Experiment, Samples
+from experiments.attacking import attacked, summarised
 from experiments.auditing import audited
 from experiments.composed import composed
 from experiments.recorder import Recorder
@@ -67,6 +69,7 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
         with watch.phase(f"retrain{mark}", horizon):
             oracle = simulation.retrain(horizon, sites, request)
         recorder.retrained(oracle, sites, mark)
+        before = learned.at(T)
 
         for at, (method, plan) in enumerate(zip(methods, planned, strict=True)):
             index = request * len(methods) + at
@@ -81,9 +84,10 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
                     continue
                 certificate = certify(learning, release, claim)
                 found = audited(experiment, certificate, outcome, counterpart, index)
-                records = (certificate, found, measure(experiment, outcome, retrained, oracle.cost, request))
+                records = (certificate, found, measure(experiment, outcome, before, retrained, oracle.cost, request))
                 recorder.method(index, *records, outcome)
-            rows.append({"request": request, **row(index, *records)})
+            deleting = experiment.arrivals[request].forget
+            rows.append({"request": request, **row(index, *records, deleting)})
             certified[at].append(records[0])
     recorder.finish(rows, composed(certified) if len(requests) > 1 else [], simulation.message_bytes)
 
@@ -99,23 +103,34 @@ def _checkpoints(methods: Sequence[Method], arrive: Sequence[int]) -> list[set[i
 
 
 def measure(
-    experiment: Experiment, outcome: Outcome, retrained: Tensor, retraining: Cost, request: int
+    experiment: Experiment, outcome: Outcome, learned: Tensor, retrained: Tensor, retraining: Cost, request: int
 ) -> dict[str, Any]:
-    """What a release is worth and what it cost: `metrics.json`."""
+    """What a release is worth and what it cost: `metrics.json`.
+
+    Args:
+        experiment: what is run.
+        outcome: of the release.
+        learned: [N, d], the models when the request arrived.
+        retrained: [N, d], those of the network had it never seen the forget set.
+        retraining: what that took.
+        request: which was answered.
+    """
     # Over MPI, what was gathered is on the host; the samples are wherever accuracy is to be computed.
     present = torch.from_numpy(np.flatnonzero(experiment.foreseen.present))
     released = outcome.released[present].to(next(iter(experiment.evaluations[request].sets.values()))[0].device)
     retrained = retrained[present].to(released.device)
     spent, whole = vars(outcome.cost), vars(retraining)
     mean = released.mean(dim=0, keepdim=True)
-    scores = {}
-    for name, (design, targets) in experiment.evaluations[request].sets.items():
-        nodes = accuracy(experiment.model, released, design, targets)
-        average = float(accuracy(experiment.model, mean, design, targets)[0])
-        scores[name] = {"nodes": nodes.tolist(), "average_model": average, "samples": len(design)}
+
+    def shares(sets: Mapping[str, Samples]) -> dict[str, Any]:
+        return {name: _share_right(experiment.model, released, mean, *samples) for name, samples in sets.items()}
+
+    evaluation = experiment.evaluations[request]
     return {
         "nodes": present.tolist(),
-        "accuracy": scores,
+        "accuracy": shares(evaluation.sets),
+        "backdoor": shares(evaluation.triggered) or None,
+        "membership": attacked(experiment, learned, outcome.released, request),
         "distance_to_retrained": divergence(released, retrained).tolist(),
         "consensus_distance": float((released - mean).norm(dim=1).mean()),
         "cost": spent,
@@ -123,7 +138,18 @@ def measure(
     }
 
 
-def row(index: int, certificate: Certificate, found: Audit, metrics: dict[str, Any]) -> dict[str, Any]:
+def _share_right(model: Model, released: Tensor, mean: Tensor, design: Tensor, targets: Tensor) -> dict[str, Any]:
+    """The share of samples that every node's model puts where they are said to belong, and that the average does."""
+    return {
+        "nodes": accuracy(model, released, design, targets).tolist(),
+        "average_model": float(accuracy(model, mean, design, targets)[0]),
+        "samples": len(design),
+    }
+
+
+def row(
+    index: int, certificate: Certificate, found: Audit, metrics: dict[str, Any], deleting: Collection[int]
+) -> dict[str, Any]:
     """A line of the table: `summary.json`."""
     scores = metrics["accuracy"]
     return {
@@ -147,14 +173,18 @@ def row(index: int, certificate: Certificate, found: Audit, metrics: dict[str, A
         "conditional": certificate.conditional,
         "holds": found.holds,
         "reason": certificate.reason,
-        "accuracy": {
-            name: {"mean": sum(of["nodes"]) / len(of["nodes"]), "lowest": min(of["nodes"])}
-            for name, of in scores.items()
-        },
+        "accuracy": {name: {"mean": _mean(of), "lowest": min(of["nodes"])} for name, of in scores.items()},
+        "backdoor": metrics["backdoor"]
+        and {name: {"mean": _mean(of), "highest": max(of["nodes"])} for name, of in metrics["backdoor"].items()},
+        "membership": summarised(metrics["membership"], deleting),
         "distance_to_retrained": max(metrics["distance_to_retrained"]),
         "cost_share": metrics["cost_share"],
         "simulated_seconds": metrics["cost"]["simulated_seconds"],
     }
+
+
+def _mean(score: Mapping[str, Any]) -> float:
+    return float(sum(score["nodes"]) / len(score["nodes"]))
 
 
 class _Watch:

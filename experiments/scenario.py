@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from certificates.montecarlo import check_draws
 from certificates.records import Order
+from clients.backdoor import Corner
 from experiments.registries import ScenarioError, entry, settings_model
 
 _PEERS = {"view": "transcript:all", "placement": "rewind", "allocation": "optimal"}
@@ -82,8 +83,15 @@ class Choice(Section):
         for field in type(self).model_fields:
             value = getattr(self, field)
             if field != "settings":
-                own[field] = value.plain() if isinstance(value, Choice) else value
+                own[field] = _plain(value)
         return {**own, **self.settings}
+
+
+def _plain(value: Any) -> Any:
+    """A section as plain data; anything else as it is."""
+    if isinstance(value, Choice | Deletion):
+        return value.plain()
+    return value.model_dump(by_alias=True) if isinstance(value, BaseModel) else value
 
 
 class Features(Choice):
@@ -91,6 +99,26 @@ class Features(Choice):
 
     what = "features"
     kind: str = "unit-norm"
+
+
+class Backdoor(Section):
+    """A client whose samples carry a trigger: a square patch in a corner of the image, and the class it stands for.
+
+    Attributes:
+        client: whose samples.
+        samples: how many of them, drawn among those of other classes than the target.
+        target: the class.
+        size: a side of the square, in pixels.
+        value: of its pixels; sources scale pixels to [0, 1].
+        corner: where it is.
+    """
+
+    client: Annotated[int, Field(ge=0)] = 0
+    samples: Annotated[int, Field(ge=1)] = 1000
+    target: Annotated[int, Field(ge=0)] = 0
+    size: Annotated[int, Field(ge=1)] = 3
+    value: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    corner: Corner = "bottom-right"
 
 
 class Data(Choice):
@@ -101,6 +129,7 @@ class Data(Choice):
     root: str | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     features: Features = Field(default_factory=lambda: Features.model_validate({}))
+    backdoor: Backdoor | None = None
 
 
 class Partition(Choice):
@@ -209,7 +238,7 @@ class Request(Section):
     """
 
     client: Annotated[int, Field(ge=0)] = 0
-    samples: int | float | Literal["all"] | ClassOf | Indices = 10
+    samples: int | float | Literal["all", "poisoned"] | ClassOf | Indices = 10
     round: Annotated[int, Field(ge=1)] | None = None
 
     @property
@@ -222,8 +251,9 @@ class Request(Section):
     @classmethod
     def _understood(cls, given: Any) -> Any:
         number = isinstance(given, int | float) and not isinstance(given, bool)
-        if not (number or _names_samples(given) or given == "all" or isinstance(given, ClassOf | Indices)):
-            allowed = "a count, a fraction in (0, 1], all, {class: c} or {indices: [...]}"
+        named = _names_samples(given) or isinstance(given, ClassOf | Indices)
+        if not (number or named or given in ("all", "poisoned")):
+            allowed = "a count, a fraction in (0, 1], all, poisoned, {class: c} or {indices: [...]}"
             raise ScenarioError(f"must be {allowed}, not {given!r}")
         return given
 
@@ -294,6 +324,24 @@ class Record(Section):
     weights: bool = True
 
 
+class Measures(Section):
+    """What is measured of every release beside its accuracy.
+
+    Attributes:
+        membership: whether membership attacks are tried.
+        negatives: what members are told from: samples of the test set, or of natural clients that take no part.
+        folds: of their cross-validation.
+        repeats: how often they are cross-validated, with other folds each time.
+        nodes: how many models are attacked, those of deleting clients first; the average model is attacked in any case.
+    """
+
+    membership: bool = True
+    negatives: Literal["test", "unseen-users"] = "test"
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    repeats: Annotated[int, Field(ge=1, le=100)] = 3
+    nodes: Annotated[int, Field(ge=1, le=100)] = 3
+
+
 class Audit(Section):
     """How certificates are tried by samples of the noise.
 
@@ -329,6 +377,7 @@ class Scenario(Section):
     network: Network = Field(default_factory=lambda: Network.model_validate({}))
     backend: Backend = Field(default_factory=lambda: Backend.model_validate({}))
     audit: Audit = Audit()
+    measures: Measures = Measures()
     record: Record = Record()
 
     @field_validator("unlearning", mode="before")
@@ -340,17 +389,24 @@ class Scenario(Section):
         listed = {_method(one) for one in given}
         return (*given, *({"method": name} for name in ALWAYS if name not in listed))
 
+    @model_validator(mode="after")
+    def _poisoned(self) -> "Scenario":
+        """Only the client with the backdoor has poisoned samples."""
+        backdoor = self.data.backdoor
+        for request in self.deletion.each:
+            if request.samples == "poisoned" and (backdoor is None or request.client != backdoor.client):
+                whose = "nobody" if backdoor is None else f"client {backdoor.client}"
+                raise ScenarioError(
+                    f"client {request.client} is to delete its poisoned samples, but by data.backdoor {whose} has any"
+                )
+        return self
+
     def plain(self) -> dict[str, Any]:
         """The scenario with every default written out, as YAML would hold it."""
         result: dict[str, Any] = {}
         for field in type(self).model_fields:
             value = getattr(self, field)
-            if isinstance(value, tuple):
-                result[field] = [method.plain() for method in value]
-            elif isinstance(value, Choice | Deletion):
-                result[field] = value.plain()
-            else:
-                result[field] = value.model_dump(by_alias=True) if isinstance(value, BaseModel) else value
+            result[field] = [_plain(method) for method in value] if isinstance(value, tuple) else _plain(value)
         return result
 
     def to_yaml(self) -> str:
@@ -454,7 +510,8 @@ def override(raw: dict[str, Any], path: list[str], value: Any) -> None:
         key: Any = _index(name, len(here), path) if isinstance(here, list) else name
         if isinstance(here, dict):
             section = _section(section, name)
-            here.setdefault(name, {})
+            if here.get(name) is None and (section is not None or name not in here):
+                here[name] = {}
         if isinstance(here[key], str) and section is not None and issubclass(section, Choice):
             here[key] = {section.key: here[key]}
         here = here[key]
@@ -482,7 +539,8 @@ def _section(section: type[BaseModel] | None, name: str) -> type[BaseModel] | No
         return Unlearning
     field = section.model_fields.get(name) if section is not None else None
     kind = field.annotation if field is not None else None
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    kinds = [one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, BaseModel)]
+    return kinds[0] if len(kinds) == 1 else None
 
 
 def _index(name: str, length: int, path: list[str]) -> int:

@@ -172,7 +172,9 @@ def _check_forget(folder: RunFolder, learning: Learning, request: int) -> None:
         inside = all(0 <= position < learning.samples[node] for position in distinct)
         demand(inside and len(distinct) == len(positions), f"the forget set of node {node} is not a set of its samples")
         demand(distinct >= set(before.get(node, [])), f"node {node} deletes less than in the request before")
-        _check_count(int(learning.samples[node]), positions, [one["samples"] for one in asked if one["client"] == node])
+        _check_count(
+            int(learning.samples[node]), positions, [_count(folder, one) for one in asked if one["client"] == node]
+        )
     for at, counts in [(request, learning.deleted), *enumerate(counts for _, counts in learning.gone)]:
         counted = {node: int(count) for node, count in enumerate(counts) if count}
         told = {node: len(positions) for node, positions in _forget(folder, at).items()}
@@ -190,6 +192,12 @@ def _asked(folder: RunFolder, round: int) -> list[Mapping[str, Any]]:
     deletion, T = folder.scenario["deletion"], folder.scenario["learning"]["rounds"]
     every: list[Mapping[str, Any]] = deletion.get("requests") or [deletion]
     return [one for one in every if (one["round"] or T) <= round]
+
+
+def _count(folder: RunFolder, asked: Mapping[str, Any]) -> Any:
+    """What a request says of its samples; as many as the backdoor has where those are asked for."""
+    poisoned = asked["samples"] == "poisoned"
+    return folder.scenario["data"]["backdoor"]["samples"] if poisoned else asked["samples"]
 
 
 def _check_count(n: int, gone: Sequence[int], asked: Sequence[Any]) -> None:
@@ -313,5 +321,19 @@ def _table_sentence(folder: RunFolder) -> str:
             nodes = method.metrics["accuracy"][name]["nodes"]
             alike = isclose(scores["mean"], sum(nodes) / len(nodes)) and scores["lowest"] == min(nodes)
             demand(alike, f"row {index} shows another accuracy on {name} than its metrics")
+        for name, scores in (row.get("backdoor") or {}).items():
+            nodes = method.metrics["backdoor"][name]["nodes"]
+            alike = isclose(scores["mean"], sum(nodes) / len(nodes)) and scores["highest"] == max(nodes)
+            demand(alike, f"row {index} shows another success of the backdoor {name} than its metrics")
+        for name, statistics in (row.get("membership") or {}).items():
+            for statistic, scores in statistics.items():
+                of = method.metrics["membership"]["attacks"][name][statistic]
+                alike = scores["worst"] == max(*of["nodes"], of["average_model"])
+                alike = (
+                    alike
+                    and scores["average_model"] == of["average_model"]
+                    and scores["client"] in (None, *of["nodes"])
+                )
+                demand(alike, f"row {index} shows another membership attack {name} than its metrics")
     _check_together(folder)
     return f"{len(folder.summary)} rows, as their certificates, audits and metrics have it"

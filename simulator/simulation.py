@@ -244,22 +244,13 @@ class Simulation:
         plan = method.refine(plan, known, measured)
         release = plan.release
         program = method.program(release, known, self.seed, index, learned.places)
-        start = release.restored + sum(len(step.rounds) for step in program.approach)
-        finish = Task(
-            name=f"{index}-{release.method}",
-            data=request + 1,
-            begin=centre,
-            prepare=program.noise,
-            exchanges=program.finish,
-            start=start,
-            keep=frozenset({start, start + sum(len(step.rounds) for step in program.finish)}),
-            measured=_blank(program.watched, program.finish),
-        )
+        finish = _finish(program, release, centre, index, request)
+        finish = replace(finish, keep=frozenset({finish.start, finish.end}))
         cost += self._execute(finish)
         shifts = self.network.disturbances() if finish.measured else {}
         outcome = Outcome(
             centre=self._held(self.network.fetch(centre)),
-            noised=self.network.fetch(finish.place(start)),
+            noised=self.network.fetch(finish.place(finish.start)),
             released=self.network.fetch(finish.place(finish.end)),
             cost=Cost() if program.beforehand else cost,
             plan=plan,
@@ -268,6 +259,21 @@ class Simulation:
         for rounds in finish.keep:
             self.network.drop(finish.place(rounds))
         return outcome
+
+    def redraw(self, method: Method, release: Release, site: str, index: int, request: int = 0) -> Tensor:
+        """[N, d], what a release would have been with other noise, from a state that the clients keep; uncounted.
+
+        Args:
+            method: whose program it is.
+            release: as it was carried out, or refined.
+            site: the name of the state that the noise is added to.
+            index: where the noise is drawn, in place of the number of a release.
+            request: which request it answers.
+        """
+        known = self.requests[request]
+        program = method.program(release, known, self.seed, index, {})
+        execute(self.network, _finish(program, release, site, index, request), known.mixing)
+        return self.network.fetch()
 
     def counterpart(self, release: Release, oracle: Trajectory, request: int = 0) -> Tensor:
         """[N, d], what the centre of the release would have been, had the network learned without the forget set.
@@ -334,6 +340,20 @@ class Simulation:
         self.traffic[task.name] = carried
         self._costs[task.name] = meter.total() + Cost(seconds=seconds)
         return self._costs[task.name]
+
+
+def _finish(program: Program, release: Release, site: str, index: int, request: int) -> Task:
+    """What is done from the site on."""
+    return Task(
+        name=f"{index}-{release.method}",
+        data=request + 1,
+        begin=site,
+        prepare=program.noise,
+        exchanges=program.finish,
+        start=release.restored + sum(len(step.rounds) for step in program.approach),
+        keep=frozenset(),
+        measured=_blank(program.watched, program.finish),
+    )
 
 
 def _blank(watched: Sequence[int], exchanges: Sequence[Exchange]) -> Disturbances:

@@ -48,10 +48,18 @@ class Logistic(Model):
         scores = torch.bmm(x, self._matrix(theta).transpose(1, 2))
         return torch.logsumexp(scores, dim=2) - scores.gather(2, y.unsqueeze(2)).squeeze(2)
 
+    def scores(self, theta: Tensor, x: Tensor) -> Tensor:
+        """One for each class."""
+        return self._by_sample(theta, x).transpose(0, 1)
+
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
         """The class with the largest score."""
+        return self._by_sample(theta, x).argmax(dim=2).T
+
+    def _by_sample(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Scores [n, b, C]."""
         scores = x @ self._matrix(theta).reshape(-1, self.inputs).T
-        return scores.view(len(x), -1, self.outputs).argmax(dim=2).T
+        return scores.view(len(x), -1, self.outputs)
 
     def constants(self, radius: Constant) -> Constants:
         """Derived from R alone."""

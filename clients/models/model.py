@@ -54,6 +54,10 @@ class Model(ABC):
         """Loss of every sample [b, n] for θ [b, d], design x [b, n, q], targets y [b, n]; l2 excluded."""
 
     @abstractmethod
+    def scores(self, theta: Tensor, x: Tensor) -> Tensor:
+        """The scores [b, n, C] of θ [b, d] on the shared design x [n, q]: log-odds, up to a constant a sample."""
+
+    @abstractmethod
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
         """Predicted targets [b, n] of θ [b, d] on the shared design x [n, q]."""
 

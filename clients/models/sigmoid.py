@@ -60,6 +60,10 @@ class Sigmoid(Model):
         """s(−margin), between 0 and 1."""
         return torch.sigmoid(-self._margins(theta, x, y))
 
+    def scores(self, theta: Tensor, x: Tensor) -> Tensor:
+        """xᵀθ alone."""
+        return (theta @ x.T).unsqueeze(2)
+
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
         """1 where xᵀθ > 0."""
         return (theta @ x.T > 0).long()
