@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certificates import Audit, Certificate, Learning, Release, audit
+from certificates.mechanisms import mechanism_of
 from experiments.folder import RunFolder, digest
 from experiments.verify_records import UNIT_ROUNDOFF, certificate_of, demand, mark_of, request_of, same
 
@@ -93,6 +94,8 @@ def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     claimed = certificate_of(method)
     if claimed.noise_source != "seed":
         return "from the operating system, so nobody can draw it again; not checked"
+    if not mechanism_of(claimed.release).single:
+        return "added on the way, which takes the data to follow; not checked"
     centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
     if centre is None or released is None:
         return "weights were not kept; not checked"

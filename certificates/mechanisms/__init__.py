@@ -7,9 +7,10 @@ from typing import Any
 from certificates.errors import CertificateError
 from certificates.mechanisms.mechanism import Differences, Mechanism
 from certificates.mechanisms.once import Once
+from certificates.mechanisms.visits import Visits
 from certificates.records import Release
 
-MECHANISMS: Mapping[str, type[Mechanism]] = {kind.kind: kind for kind in (Once,)}
+MECHANISMS: Mapping[str, type[Mechanism]] = {kind.kind: kind for kind in (Once, Visits)}
 
 
 def mechanism_of(release: Release) -> Mechanism:
@@ -40,4 +41,4 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
 
 
-__all__ = ["MECHANISMS", "Differences", "Mechanism", "Once", "from_record", "mechanism_of", "to_record"]
+__all__ = ["MECHANISMS", "Differences", "Mechanism", "Once", "Visits", "from_record", "mechanism_of", "to_record"]

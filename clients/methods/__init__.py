@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from clients.methods.baselines import DoNothing, Retrain
 from clients.methods.method import Method, MethodError, Plan
 from clients.methods.r2d import R2D
+from clients.methods.rr_du import RRDU
 from clients.methods.warm_start import WarmStart
 
 #: Built as `METHODS[name](**settings)`; keyword-only parameters are what a scenario may set.
@@ -13,6 +14,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "retrain": Retrain,
     "do-nothing": DoNothing,
     "warm-start": WarmStart,
+    "rr-du": RRDU,
 }
 
-__all__ = ["METHODS", "R2D", "DoNothing", "Method", "MethodError", "Plan", "Retrain", "WarmStart"]
+__all__ = ["METHODS", "R2D", "RRDU", "DoNothing", "Method", "MethodError", "Plan", "Retrain", "WarmStart"]
