@@ -341,7 +341,7 @@ def unlearnings(draw):
 
 
 @given(unlearnings())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_nothing_measured_is_more_than_certified(drawn):
     case, given = drawn
     simulation, learned, oracle, learning = learn_and_retrain(case)
