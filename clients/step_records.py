@@ -5,11 +5,12 @@ from dataclasses import fields
 from typing import Any
 
 from clients.steps import AddNoise, Average, Descend, Gossip, Start, Step
-from clients.token import RememberingToken, Spread, Token
+from clients.token import NoisyWalk, RememberingToken, Spread, Token
 
 #: The steps there are, by the name they have in a record. Adding one is a class here and a line in this dictionary.
 STEPS: Mapping[str, type[Step]] = {
-    step.__name__: step for step in (Start, AddNoise, Descend, Gossip, Average, Token, RememberingToken, Spread)
+    step.__name__: step
+    for step in (Start, AddNoise, Descend, Gossip, Average, Token, RememberingToken, NoisyWalk, Spread)
 }
 
 

@@ -74,9 +74,7 @@ class Token:
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """The identity but for the holder, which hears the holder before."""
         at = round - self.rounds.start
-        heard = np.arange(mixing.nodes)
-        heard[self.holders[at]] = self.holders[at - 1] if at else self.home
-        return matrix_of(mixing.nodes, np.arange(mixing.nodes), heard, np.ones(mixing.nodes))
+        return _handed(mixing.nodes, self.holders[at - 1] if at else self.home, self.holders[at])
 
     def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
         """Of the holder alone, once the token is there."""
@@ -213,6 +211,77 @@ class RememberingToken(Token):
 
 
 @dataclass(frozen=True)
+class NoisyWalk:
+    """A token that learns in private: θ ← Proj_Θ(θ − η(clip(∇f(θ); C) + Z)) at every holder, Z ~ N(0, σ²·I).
+
+    It is the learning of a network that was private from the start, so that it reads what others would have to forget.
+
+    Attributes:
+        rounds: the addresses, one for each holder.
+        holders: [R]; the first has the token before the first round.
+        clip: C; None: gradients are as they are.
+        sigma: σ, in the units of a gradient.
+        step_size: η.
+        seed: of the noise.
+        release: which release of the run it is.
+        source: of the noise.
+    """
+
+    rounds: range
+    holders: tuple[int, ...]
+    clip: float | None
+    sigma: float
+    step_size: float
+    seed: int
+    release: int
+    source: NoiseSource
+
+    remembers: ClassVar[bool] = True
+
+    def matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """The identity but for the holder, which hears the holder before."""
+        at = round - self.rounds.start
+        return _handed(mixing.nodes, self.holders[max(at - 1, 0)], self.holders[at])
+
+    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
+        """Of the holder alone, once the token is there."""
+        none, taken = np.zeros_like(samples), np.zeros_like(samples)
+        holder = self.holders[round - self.rounds.start]
+        taken[holder] = samples[holder]
+        return none, taken
+
+    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """The models."""
+        return theta
+
+    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """The holder steps, in double precision, on all data, erased or not."""
+        holder = self.holders[round - self.rounds.start]
+        if holder not in block.nodes:
+            return mixed
+        assert block.origin is not None
+        state, row = mixed.clone(), block.nodes.index(holder)
+        gradient = self._clipped(block.origin, state, row)
+        if witness is not None and block.samples[row] != block.origin.samples[row]:
+            alike = self._clipped(block, state, row)
+            witness.shift(round, holder, float((gradient - alike).norm()))
+        if self.sigma > 0:
+            drawn = draw_in_round(len(gradient), self.seed, self.release, round, holder, self.source)
+            gradient = gradient + torch.from_numpy(drawn * self.sigma).to(gradient)
+        state[row] = (state[row].to(torch.float64) - self.step_size * gradient).to(state)
+        block.project(state[row : row + 1])
+        return state
+
+    def _clipped(self, block: Block, theta: Tensor, row: int) -> Tensor:
+        """clip(∇f; C) [d] of one client, in double precision."""
+        # Of the shift of one sample among many nothing must be lost in rounding.
+        alone = block.only([block.nodes[row]], torch.float64)
+        gradient = alone.gradient(theta[row : row + 1].to(torch.float64))[0]
+        norm = float(gradient.norm())
+        return gradient if self.clip is None or norm <= self.clip else gradient * (self.clip / norm)
+
+
+@dataclass(frozen=True)
 class Spread(Gossip):
     """One node's model becomes everybody's, along a tree.
 
@@ -229,6 +298,12 @@ class Spread(Gossip):
         own, turn = np.arange(mixing.nodes), round - self.rounds.start + 1
         heard = np.where(np.array(self.depths) == turn, np.array(self.parents), own)
         return matrix_of(mixing.nodes, own, heard, np.ones(mixing.nodes))
+
+
+def _handed(nodes: int, giver: int, taker: int) -> csr_array:
+    """The identity but for one node, which hears another."""
+    own = np.arange(nodes)
+    return matrix_of(nodes, own, np.where(own == taker, giver, own), np.ones(nodes))
 
 
 def _only(block: Block, row: int) -> NDArray[np.bool_]:

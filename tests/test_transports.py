@@ -260,6 +260,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             {"method": "rr-du", "hops": 12, "noise": "sound", "bound": "instance", "view": "transcript:all"},
             {"method": "rr-du", "hops": 12, "alignment": "lightweight", "batch": 5, "routing": "neighbours"},
             {"method": "rr-du", "hops": 12, "optimizer": "adam", "trust_radius": 0.4, "start": "random"},
+            {"method": "walk-dp", "hops": 15, "view": "transcript:0", "clip": 0.5},
             *CONTROLS,
         ],
         "backend": {"dtype": "float32"},

@@ -129,6 +129,32 @@ def token_path(
     return Path(tuple(holders), tuple(works))
 
 
+def mixing_walk(weights: sparse.csr_array, hops: int, seed: int, start: int | None = None) -> tuple[int, ...]:
+    """[hops], the holders of a token that goes on by the row of the mixing matrix of whoever has it.
+
+    Args:
+        weights: [N, N], rows of which sum to 1.
+        hops: how many steps are taken, one by each holder.
+        seed: of the coins; hop t has the address t.
+        start: the first holder; drawn uniformly where it is not given.
+
+    Raises:
+        TopologyError: if there is no hop or no such first holder.
+    """
+    N = weights.shape[0]
+    if hops < 1 or (start is not None and not 0 <= start < N):
+        raise TopologyError(f"a walk over {N} nodes takes at least one hop and starts at one of them: {hops}, {start}")
+    at = int(coins(seed, Purpose.TOKEN, node=1).integers(N)) if start is None else start
+    holders = [at]
+    for hop in range(1, hops):
+        row = slice(*weights.indptr[[at, at + 1]])
+        share = np.cumsum(weights.data[row])
+        drawn = coins(seed, Purpose.TOKEN, hop).random() * share[-1]
+        at = int(weights.indices[row][min(int(np.searchsorted(share, drawn, side="right")), len(share) - 1)])
+        holders.append(at)
+    return tuple(holders)
+
+
 def spreading(adjacency: sparse.csr_array, root: int) -> Tree:
     """A breadth-first tree of a connected graph.
 

@@ -7,10 +7,11 @@ from typing import Any
 from certificates.errors import CertificateError
 from certificates.mechanisms.mechanism import Differences, Mechanism
 from certificates.mechanisms.once import Once
+from certificates.mechanisms.private_walk import PrivateWalk
 from certificates.mechanisms.visits import Visits
 from certificates.records import Release
 
-MECHANISMS: Mapping[str, type[Mechanism]] = {kind.kind: kind for kind in (Once, Visits)}
+MECHANISMS: Mapping[str, type[Mechanism]] = {kind.kind: kind for kind in (Once, Visits, PrivateWalk)}
 
 
 def mechanism_of(release: Release) -> Mechanism:
@@ -41,4 +42,14 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
 
 
-__all__ = ["MECHANISMS", "Differences", "Mechanism", "Once", "Visits", "from_record", "mechanism_of", "to_record"]
+__all__ = [
+    "MECHANISMS",
+    "Differences",
+    "Mechanism",
+    "Once",
+    "PrivateWalk",
+    "Visits",
+    "from_record",
+    "mechanism_of",
+    "to_record",
+]
