@@ -260,7 +260,7 @@ def test_given_the_reference_model_nothing_has_to_be_done_at_all():
         way = plan.release.mechanism
         assert way.given_reference(known) == pytest.approx(sqrt(len(way.rounds)) * delta / 2.0)
         assert f"{len(way.rounds)} visits" in plan.claim.claimed_by
-    silent = RRDU(hops=60, noise="off").plan(known)
+    silent = RRDU(hops=60, alignment="exact", noise="off").plan(known)
     assert silent.release.mechanism.given_reference(known) == 0.0
     assert "compose to epsilon 0" in silent.claim.claimed_by
     assert certify(known, silent.release, silent.claim).epsilon is None
@@ -310,7 +310,7 @@ def test_what_comes_before_the_first_visit_grows_and_is_charged():
 
 def test_a_visit_that_is_said_to_grow_less_is_refused():
     known = small_learning()
-    plan = RRDU(noise="sound").plan(known)
+    plan = RRDU(alignment="exact", noise="sound").plan(known)
     for lie in ({"slope": 0.0}, {"growth": 0.5}, {"forgotten": 4}):
         release = replace(plan.release, mechanism=replace(plan.release.mechanism, **lie))
         with pytest.raises(CertificateError):

@@ -1,7 +1,9 @@
 """RR-DU: unlearning by a token that walks the network and comes by the deleting client now and then.
 
-Lamri and Maniatakos (2026), "Randomized-restart decentralized unlearning", CVPR, arXiv 2512.08443. **Reconstructed from
-secondary readings**: the body of the paper was not available, and every point that they leave open is a setting.
+Lamri and Maniatakos (CVPR 2026), "Fully decentralized certified unlearning", arXiv 2512.08443. **Reconstructed from its
+abstract and secondary readings**: the body was not available, and every point that they leave open is a setting. The
+abstract has an ascent on the forget set at the client (`lightweight`) and a trust region around the original model; it
+does not say how the token comes back, where it starts, or what is done with it in the end.
 
     θ ← θ_ref
     for t = 1 … T_u:
@@ -49,8 +51,8 @@ class RRDU(Method):
     Args:
         seed: of the path, the batches and, in studies, the noise.
         hops: T_u, steps that are taken, by whoever has the token.
-        alignment: of u's direction: `exact` −∇f'_u, `lightweight` (m/n_u)·∇f_forget, `lightweight+descent`
-            −∇f_u + (m/n_u)·∇f_forget, every objective with its regulariser.
+        alignment: of u's direction: `lightweight` (m/n_u)·∇f_forget, an ascent; `lightweight+descent`
+            −∇f_u + (m/n_u)·∇f_forget; `exact` −∇f'_u; every objective with its regulariser.
         routing: whose step is next, if not u's: `others`, any other node, drawn uniformly, along shortest paths of the
             graph (each edge a message and a round); `neighbours`, a neighbour of the holder.
         visit_probability: p; 1/N by default.
@@ -80,7 +82,7 @@ class RRDU(Method):
     seed: int = 0
     _: KW_ONLY
     hops: int = 100
-    alignment: Alignment = "exact"
+    alignment: Alignment = "lightweight"
     routing: Routing = "others"
     visit_probability: float | None = None
     start: Beginning = "u"
