@@ -120,6 +120,10 @@ class Visits:
         return any(holder != self.node for holder in self.holders[: self._first])
 
     @property
+    def _ascends(self) -> bool:
+        return self.alignment == "lightweight"
+
+    @property
     def _first(self) -> int:
         return self.rounds[0] - self.begin if self.rounds else len(self.holders)
 
@@ -136,8 +140,8 @@ class Visits:
             growth = float(np.float64(gamma) ** self.before)
         if not growth < inf:
             raise CertificateError(f"{self.before} steps that may each grow by {gamma:.4g} allow no finite certificate")
-        bends = self.alignment != "lightweight"
-        return replace(self, growth=growth, slope=self.step_size * learning.constants.L.value if bends else 0.0)
+        slope = 0.0 if self._ascends else self.step_size * learning.constants.L.value
+        return replace(self, growth=growth, slope=slope)
 
     def bounds(self, learning: Learning, release: Release, claim: Claim) -> Differences:
         """The sensitivity of the learned models, and η·Δ at every visit; rounding is charged to the first.
@@ -167,7 +171,7 @@ class Visits:
         if self.alignment == "exact":
             return 0.0
         n, m = int(learning.samples[self.node]), self.forgotten
-        share = 1.0 if self.alignment == "lightweight" else m / n if n else 0.0
+        share = 1.0 if self._ascends else m / n if n else 0.0
         # u computes in double precision, whatever the network does.
         known = learning.arithmetic
         slack = 0.0 if known is None else (known.inputs * known.outputs + 16) * 2.0**-50
@@ -231,12 +235,14 @@ class Visits:
     def assumptions(self, learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
         """What stands for the network, and what the path is worth."""
         covered = "Every token" if not self.leaves else "No token before the first visit, and every one"
+        kept = ("The deleting client keeps what it deletes until its last visit.",) if self._ascends else ()
         return (
             f"Only the model of the deleting client, node {self.node}, goes on, as a token; what other nodes have "
             "learned is overwritten by the model that is released, which is one and the same for all.",
             f"{covered} from the first visit on is covered, colluding peers included; the path, its batches and how "
             "often it comes by are drawn without regard to data.",
             "Retraining is followed by the same procedure with an empty request.",
+            *kept,
         )
 
     def hiding(self, learning: Learning, release: Release, claim: Claim, epsilon: float) -> "Visits":

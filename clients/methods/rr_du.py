@@ -45,8 +45,9 @@ from topologies.token import Beginning, Routing, Tree, links, spreading, token_p
 class RRDU(Method):
     """A token walks the network, with noise at the deleting client: RR-DU, reconstructed from secondary readings.
 
-    The token begins as the learned model of the deleting client u, and its last model is given to all. A reader who
-    takes the reference model for known reads less into the claim than retraining would; both are in the certificate.
+    The token begins as the learned model of the deleting client u, and its last model is given to all. It goes over the
+    links of the whole graph, which are taken to be up while it travels. What is claimed takes the model that it begins
+    with for known; the sound ε does not.
 
     Args:
         seed: of the path, the batches and, in studies, the noise.

@@ -48,8 +48,8 @@ _LARGEST = 3_000
 class WalkDP(Method):
     """A token that learns with noise on every gradient, so that a deletion takes nothing more: private random walk.
 
-    Its own learning goes by the rows of the mixing matrix, from the start, on all data; its last token is released to
-    all. Give `epsilon` or `sigma`; with neither, `epsilon` is 1.
+    Its own learning goes by the rows of the mixing matrix, from the start, by one full gradient a hop on all data; its
+    last token is released to all. Give `epsilon` or `sigma`; with neither, `epsilon` is 1.
 
     Args:
         seed: of the walk.
