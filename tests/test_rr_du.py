@@ -341,7 +341,7 @@ def unlearnings(draw):
 
 
 @given(unlearnings())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_nothing_measured_is_more_than_certified(drawn):
     case, given = drawn
     simulation, learned, oracle, learning = learn_and_retrain(case)
@@ -374,8 +374,11 @@ def test_nothing_measured_is_more_than_certified(drawn):
     (here,) = states(simulation, learned.places[case.rounds], [token], data)
     (there,) = states(simulation, oracle.places[case.rounds], [other], data)
     bound = way.shifts(way.bounds(learning, release, claim))[0]
-    measured = float(np.linalg.norm(here[case.client] - there[case.client]))
-    assert measured <= bound
+    one, two = here[case.client], there[case.client]
+    # Noise is added in double precision, and what is read here has been rounded after that.
+    unit = learning.arithmetic.unit_roundoff
+    read_off = unit * (np.linalg.norm(one) + np.linalg.norm(two))
+    assert float(np.linalg.norm(one - two)) <= bound + read_off
     assert isinstance(token, RememberingToken) == (given["alignment"] == "lightweight")
 
 

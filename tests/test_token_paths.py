@@ -33,7 +33,7 @@ def cases(draw):
 
 
 @given(cases())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_token_moves_along_edges_and_relays_by_shortest_paths(case):
     graph, asked = case
     path = token_path(adjacency_of(graph), **asked)
@@ -56,7 +56,7 @@ def test_a_token_moves_along_edges_and_relays_by_shortest_paths(case):
 
 @pytest.mark.parametrize(("start", "first"), [("u", 1), ("random", 0)])
 def test_the_number_of_visits_is_binomial(start, first):
-    adjacency, hops, p, runs = adjacency_of(nx.cycle_graph(6)), 12, 0.3, 1000
+    adjacency, hops, p, runs = adjacency_of(nx.cycle_graph(6)), 12, 0.3, 600
     counts = np.zeros(hops + 1)
     for seed in range(runs):
         path = token_path(adjacency, 2, hops, seed, visit=p, start=start)
@@ -82,7 +82,7 @@ def test_a_walk_over_neighbours_is_the_walk_of_its_transition_matrix():
     moves = nx.to_numpy_array(graph, nodelist=range(5))
     moves = (1 - p) * moves / moves.sum(axis=1, keepdims=True)
     moves[:, home] += p
-    adjacency, expected, counts, hops, runs = adjacency_of(graph), np.eye(5)[home], np.zeros(5), 4, 2000
+    adjacency, expected, counts, hops, runs = adjacency_of(graph), np.eye(5)[home], np.zeros(5), 4, 1000
     for seed in range(runs):
         path = token_path(adjacency, home, hops, seed, visit=p, routing="neighbours", start="random")
         counts[path.holders[-1]] += 1
@@ -92,6 +92,7 @@ def test_a_walk_over_neighbours_is_the_walk_of_its_transition_matrix():
 
 
 @given(st.integers(2, 12), st.integers(0, 1000), st.data())
+@settings(max_examples=50)
 def test_a_model_spreads_in_as_many_rounds_as_the_farthest_node_is_away(nodes, seed, data):
     graph = connected(nodes, seed)
     root = data.draw(st.integers(0, nodes - 1))
