@@ -194,7 +194,10 @@ class WalkDP(Method):
         raise CertificateError(f"no noise reaches epsilon {self.epsilon:g} for the view {self.view}: {reason}")
 
     def _claimed_rho(self, walk: "_Walk") -> float | None:
-        """ρ for a σ of 1, of a Rényi divergence αρ, by the paper and never more than the visits of the walk allow."""
+        """ρ for a σ of 1, of a Rényi divergence αρ, by the paper and never more than the visits of the walk allow.
+
+        The paper's sum goes on for ever, and is negative at far nodes before the walk has mixed: 0 is claimed there.
+        """
         learning, T = walk.learning, len(walk.holders)
         N, shifts = learning.mixing.nodes, walk_shifts(learning, self.clip)
         kind, node = parse_view(self.view, N)
