@@ -30,19 +30,51 @@ def charges(learning: Learning, regime: Regime, rounds: int) -> Iterator[float]:
         yield from (0.0 for _ in range(rounds))
         return
     eta, E, u = learning.step_size, learning.local_steps, arithmetic.unit_roundoff
-    G, L, l2 = learning.constants.G.value, learning.constants.L.value, learning.constants.l2.value
-    terms = (int(learning.samples.max(initial=0)) + arithmetic.outputs + 10) * G
-    projected = 0 if learning.radius is None else arithmetic.inputs * arithmetic.outputs + 8
+    projected = _of_projection(learning)
     departed = 2 if learning.before is not None else 0
     for M, share, heard in _rounds(learning, rounds):
-        step = eta * (terms * share + ((arithmetic.inputs + 4) * share * L + 4 * l2) * M)
-        step += (4 + projected) * M + 4 * eta * (share * G + l2 * M)
+        step = _of_step(learning, eta, share, M)
         mixing = (heard + 6 + projected) * M
         low, high = curvatures(learning, regime, np.full(1, share))
         grown = powers(max(1.0, float(np.maximum(1 - eta * low, eta * high - 1)[0])), E)
         # The two runs err independently, hence twice. With combine-then-adapt the steps grow what mixing rounded. What
         # has changed since clients left is measured by one more sum of messages.
         yield u * (2 * step * float(grown[:-1].sum()) + (2 + departed) * mixing * float(grown[-1]))
+
+
+def charges_of_hops(learning: Learning, step_size: float, hops: int) -> list[float]:
+    """What rounding may add in each of some single local steps that follow learning, in both coupled runs together.
+
+    Args:
+        learning: what is followed, by the model of one node.
+        step_size: of the further steps, each by a mean of gradients of single samples.
+        hops: how many there are.
+    """
+    if learning.arithmetic is None:
+        return [0.0] * hops
+    G, l2 = learning.constants.G.value, learning.constants.l2.value
+    M, charged = _largest_norm(learning, learning.rounds) * (1 + 1e-3), []
+    for _ in range(hops):
+        moved, shrunk = step_size * G * (1 + 1e-3), abs(1 - step_size * l2)
+        within = max(1.0, shrunk) * M + moved
+        charged.append(2 * learning.arithmetic.unit_roundoff * _of_step(learning, step_size, 1.0, within))
+        M = shrunk * M + moved
+    return charged
+
+
+def _of_step(learning: Learning, eta: float, share: float, M: float) -> float:
+    """The error of one local step from a model of norm at most M, in units of roundoff."""
+    arithmetic, constants = learning.arithmetic, learning.constants
+    assert arithmetic is not None
+    G, L, l2 = constants.G.value, constants.L.value, constants.l2.value
+    terms = (int(learning.samples.max(initial=0)) + arithmetic.outputs + 10) * G
+    step = eta * (terms * share + ((arithmetic.inputs + 4) * share * L + 4 * l2) * M)
+    return step + (4 + _of_projection(learning)) * M + 4 * eta * (share * G + l2 * M)
+
+
+def _of_projection(learning: Learning) -> int:
+    assert learning.arithmetic is not None
+    return 0 if learning.radius is None else learning.arithmetic.inputs * learning.arithmetic.outputs + 8
 
 
 def rounding_of_average(learning: Learning, round: int) -> float:

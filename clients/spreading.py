@@ -12,6 +12,7 @@ from torch import Tensor
 from certificates import Mixing
 from clients.block import Block, Witness
 from clients.steps import Work
+from topologies.token import Tree
 
 #: Rounds for every node of the network after which whoever has not been reached keeps its own model.
 _PATIENCE = 10
@@ -77,3 +78,14 @@ def spread(mixing: Mixing, sources: Collection[int], start: int) -> Spread:
         heard[reached], at[reached], has[reached] = edges.col[fresh][order][first], round, True
     rounds = range(start, max(start, int(at.max()) + 1))
     return Spread(rounds, tuple(heard.tolist()), tuple(at.tolist()))
+
+
+def along(tree: Tree, start: int) -> Spread:
+    """How the model at the root of a tree comes to all others, generation by generation.
+
+    Args:
+        tree: from whom each node takes it.
+        start: the address of the first round.
+    """
+    at = tuple(start + depth - 1 if depth else -1 for depth in tree.depths)
+    return Spread(range(start, start + max(tree.depths)), tree.parents, at)

@@ -11,6 +11,7 @@ from clients.noisy_rounds import Clip, NoisyDescend, NoisyFinetune
 from clients.private_descent import PrivateDescend
 from clients.spreading import Spread
 from clients.steps import AddNoise, Average, Descend, Gossip, Start, Step
+from clients.token import NoisyWalk, RememberingToken, Token
 
 #: The steps there are, by the name they have in a record. Adding one is a class here and a line in this dictionary.
 STEPS: Mapping[str, type[Step]] = {
@@ -31,6 +32,9 @@ STEPS: Mapping[str, type[Step]] = {
         NoisyFinetune,
         PrivateDescend,
         Spread,
+        Token,
+        RememberingToken,
+        NoisyWalk,
     )
 }
 

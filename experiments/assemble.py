@@ -176,7 +176,7 @@ def assemble(scenario: Scenario) -> Experiment:
         requests.append(foreseen)
     transport: Transport = scenario.backend.build()
     transport.check(len(shards))
-    methods: tuple[Method, ...] = tuple(method.build() for method in scenario.unlearning)
+    methods: tuple[Method, ...] = tuple(method.build().seeded(scenario.seed) for method in scenario.unlearning)
     for method in methods:
         for foreseen in requests:
             method.check(foreseen)

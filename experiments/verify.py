@@ -38,6 +38,7 @@ from experiments.verify_records import (
     short,
 )
 from experiments.verify_sampling import sampling_sentence
+from experiments.verify_tokens import check_token
 from experiments.verify_weights import audit_sentence, noise_sentence, weights_sentence
 
 
@@ -219,6 +220,7 @@ def _certificate_sentence(folder: RunFolder, learning: Learning, index: int) -> 
     asked = folder.scenario["unlearning"]
     _check_settings(claimed, asked[index % len(asked)])
     _check_cost(folder.methods[index], claimed, learning)
+    check_token(claimed, asked[index % len(asked)], learning, folder.scenario["seed"], folder.methods[index])
     again = certify(learning, claimed.release, claimed.claim)
     for name, one in claimed.to_record().items():
         other = again.to_record()[name]

@@ -101,6 +101,8 @@ def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
     claimed = certificate_of(method)
     if claimed.noise_source != "seed":
         return "from the operating system, so nobody can draw it again; not checked"
+    if not mechanism_of(claimed.release).single:
+        return "added on the way, which takes the data to follow; not checked"
     centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
     if centre is None or released is None:
         return "weights were not kept; not checked"

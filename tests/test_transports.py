@@ -324,6 +324,20 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         ],
         "backend": {"dtype": "float32"},
     },
+    "token": {
+        "partition": {"kind": "dirichlet", "clients": 6, "alpha": 0.5},
+        "topology": "ring",
+        "learning": {"rounds": 6, "sampling": {"kind": "poisson", "batch": 9}},
+        "deletion": {"client": 2, "samples": 0.5},
+        "unlearning": [
+            {"method": "rr-du", "hops": 12, "noise": "sound", "bound": "instance", "view": "transcript:all"},
+            {"method": "rr-du", "hops": 12, "alignment": "lightweight", "batch": 5, "routing": "neighbours"},
+            {"method": "rr-du", "hops": 12, "optimizer": "adam", "trust_radius": 0.4, "start": "random"},
+            {"method": "walk-dp", "hops": 15, "view": "transcript:0", "clip": 0.5},
+            *CONTROLS,
+        ],
+        "backend": {"dtype": "float32"},
+    },
     "graphs": {
         "partition": {"clients": 5},
         "topology": {

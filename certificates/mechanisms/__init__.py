@@ -11,8 +11,10 @@ from certificates.mechanisms.finetuning import NoisyFinetuning
 from certificates.mechanisms.langevin import Langevin
 from certificates.mechanisms.mechanism import Differences, Mechanism, Profiled
 from certificates.mechanisms.once import Once
+from certificates.mechanisms.private_walk import PrivateWalk
 from certificates.mechanisms.residual import Residual, SharedResidual
 from certificates.mechanisms.uncertified import Uncertified
+from certificates.mechanisms.visits import Visits
 from certificates.records import Mixing, Release
 
 MECHANISMS: Mapping[str, type[Mechanism]] = {
@@ -22,9 +24,11 @@ MECHANISMS: Mapping[str, type[Mechanism]] = {
         EveryRound,
         Langevin,
         NoisyFinetuning,
+        PrivateWalk,
         Residual,
         SharedResidual,
         Uncertified,
+        Visits,
     )
 }
 
@@ -74,10 +78,12 @@ __all__ = [
     "Mechanism",
     "NoisyFinetuning",
     "Once",
+    "PrivateWalk",
     "Profiled",
     "Residual",
     "SharedResidual",
     "Uncertified",
+    "Visits",
     "epsilon_seen",
     "from_record",
     "mechanism_of",

@@ -12,6 +12,8 @@ from clients.methods.newton import Newton
 from clients.methods.noise_only import NoiseOnly
 from clients.methods.noisy_finetune import NoisyFinetuneMethod
 from clients.methods.r2d import R2D
+from clients.methods.rr_du import RRDU
+from clients.methods.walk_dp import WalkDP
 from clients.methods.warm_start import WarmStart
 
 #: Built as `METHODS[name](**settings)`; keyword-only parameters are what a scenario may set.
@@ -22,9 +24,11 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "warm-start": WarmStart,
     "noise-only": NoiseOnly,
     "newton": Newton,
+    "rr-du": RRDU,
     "noisy-finetune": NoisyFinetuneMethod,
     "langevin": LangevinMethod,
     "gossip-dp": GossipDP,
+    "walk-dp": WalkDP,
     "federaser": FedEraser,
     "gradient-ascent": GradientAscent,
 }
@@ -32,6 +36,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
 __all__ = [
     "METHODS",
     "R2D",
+    "RRDU",
     "DoNothing",
     "FedEraser",
     "GossipDP",
@@ -44,5 +49,6 @@ __all__ = [
     "NoisyFinetuneMethod",
     "Plan",
     "Retrain",
+    "WalkDP",
     "WarmStart",
 ]

@@ -35,6 +35,10 @@ class Method(ABC):
         """Whether all clients must add one and the same vector that nobody can draw again."""
         return False
 
+    def seeded(self, seed: int) -> "Method":
+        """The method on a run with this seed, for plans that are drawn; itself where nothing is."""
+        return self
+
     @abstractmethod
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The rounds of learning whose checkpoints the method may need, of `rounds` in all."""

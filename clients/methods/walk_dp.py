@@ -1,0 +1,262 @@
+"""Private learning by a random walk: every holder of a token adds noise to its gradient, and a request takes no more.
+
+Cyffers, Bellet and Upadhyay (2024), "Differentially private decentralized learning with random walks". What they prove
+of what node v can learn of node u, on average over walks with transition matrix W, in units of the sensitivity:
+
+    ε_{u→v}(α) ≤ (αT/(σ²N²))·Σ_{t≤T} 1/t + (αT/(σ²N))·[−log(I − W + 11ᵀ/N)]_{uv}
+
+is what is claimed. What is certified holds for the walk that was drawn: `certificates.mechanisms.private_walk`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from math import inf, isfinite, sqrt
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from certificates import (
+    CertificateError,
+    Claim,
+    Learning,
+    Release,
+    certify,
+    check_delta,
+    check_epsilon,
+    mu_of,
+    parse_view,
+)
+from certificates.mechanisms.private_walk import PrivateWalk, walk_shifts
+from certificates.records import NoiseSource
+from certificates.renyi import epsilon_of_rho, rho_of
+from clients.methods.method import Method, MethodError, Plan
+from clients.spreading import along
+from clients.steps import Program
+from clients.token import NoisyWalk
+from topologies.token import Tree, links, mixing_walk, spreading
+
+#: The noise changes what rounding is charged, which changes the noise; a few steps settle it.
+_STEPS = 12
+
+#: Of larger networks the logarithm of a matrix is not taken.
+_LARGEST = 3_000
+
+
+@dataclass(frozen=True)
+class WalkDP(Method):
+    """A token that learns with noise on every gradient, so that a deletion takes nothing more: private random walk.
+
+    Its own learning goes by the rows of the mixing matrix, from the start, by one full gradient a hop on all data; its
+    last token is released to all. Give `epsilon` or `sigma`; with neither, `epsilon` is 1.
+
+    Args:
+        seed: of the walk.
+        hops: T, steps in all; as many as learning has rounds by default.
+        epsilon: the ε to reach or to claim.
+        sigma: σ, the noise on every entry of a gradient.
+        delta: δ.
+        noise: whether epsilon is what can be proved (`sound`) or what the paper's formula says (`claimed`).
+        clip: C, to which gradients are clipped; not at all by default: their sensitivity follows from the constants,
+            and clipping gives up what convexity gives.
+        step_size: η; that of learning by default.
+        start: the first holder; drawn by default.
+        view: who sees what: single views hide what a walk hides, `transcript:all` shows every token.
+        noise_source: `seed` for studies, `os` for a release.
+
+    Raises:
+        MethodError: if epsilon and sigma are both given, or a setting is out of range.
+    """
+
+    seed: int = 0
+    _: KW_ONLY
+    hops: int | None = None
+    epsilon: float | None = None
+    sigma: float | None = None
+    delta: float = 1e-5
+    noise: Literal["sound", "claimed"] = "sound"
+    clip: float | None = None
+    step_size: float | None = None
+    start: int | None = None
+    view: str = "node"
+    noise_source: NoiseSource = "seed"
+
+    def __post_init__(self) -> None:
+        """One of the two."""
+        check_delta(self.delta)
+        parse_view(self.view)
+        if None not in (self.epsilon, self.sigma):
+            raise MethodError("walk-dp takes epsilon or sigma, and solves for the other; both are given")
+        if self.epsilon is None and self.sigma is None:
+            object.__setattr__(self, "epsilon", 1.0)
+        if self.epsilon is not None:
+            check_epsilon(self.epsilon)
+        if self.sigma is not None and not 0 <= self.sigma < inf:
+            raise MethodError(f"sigma must be a non-negative number, not {self.sigma}")
+        if self.hops is not None and self.hops < 1:
+            raise MethodError(f"hops of walk-dp is at least 1, not {self.hops}")
+        for name in ("clip", "step_size"):
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and value > 0):
+                raise MethodError(f"{name} of walk-dp is a positive number, not {value}")
+
+    def seeded(self, seed: int) -> "WalkDP":
+        """With the walk that this seed draws."""
+        return replace(self, seed=seed)
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        """The start."""
+        return (0,)
+
+    def horizon(self, rounds: int) -> int:
+        """As long as learning."""
+        return rounds
+
+    def plan(self, learning: Learning) -> Plan:
+        """Draw the walk; noise for ε, or ε for noise.
+
+        Raises:
+            CertificateError: if no noise reaches ε, or a client has left.
+        """
+        learning.check_view(self.view)
+        weights = _weights(learning)
+        holders = mixing_walk(weights, learning.rounds if self.hops is None else self.hops, self.seed, self.start)
+        walk = _Walk(learning, weights, holders, spreading(links(weights), holders[-1]).parents)
+        unit = self._claimed_rho(walk)
+        claim = Claim(self.view, self.delta, claimed_by=_FORMULA)
+        if self.sigma is not None:
+            sigma = self.sigma
+        elif self.noise == "sound":
+            sigma = self._sound_noise(walk, claim)
+        elif unit is None:
+            raise CertificateError(_NO_CLAIM)
+        else:
+            assert self.epsilon is not None
+            sigma = sqrt(unit / rho_of(self.epsilon, self.delta))
+        claimed = None if unit is None or sigma == 0 < unit else epsilon_of_rho(unit / (sigma or 1) ** 2, self.delta)
+        return Plan(
+            self._release(walk, sigma),
+            replace(claim, claimed_epsilon=claimed, claimed_by=_NO_CLAIM if unit is None else _FORMULA),
+        )
+
+    def program(
+        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+    ) -> Program:
+        """The walk, all of it before any request, and then the tree.
+
+        Raises:
+            MethodError: if the release names no walk.
+        """
+        way = release.mechanism
+        if not isinstance(way, PrivateWalk):
+            raise MethodError("the release of walk-dp names the walk of a token")
+        tree, end = Tree(way.parents), len(way.holders)
+        walk = NoisyWalk(
+            rounds=range(end),
+            holders=way.holders,
+            clip=way.clip,
+            sigma=float(release.sigma.max()),
+            step_size=way.step_size,
+            seed=seed,
+            release=index,
+            source=release.noise_source,
+        )
+        return Program((), (), (walk, along(tree, end)), watched=way.nodes, beforehand=True)
+
+    def _release(self, walk: "_Walk", sigma: float) -> Release:
+        learning = walk.learning
+        step_size = learning.step_size if self.step_size is None else self.step_size
+        return Release(
+            method="walk-dp",
+            restored=0,
+            descended=0,
+            placement="rewind",
+            sigma=np.full(learning.mixing.nodes, sigma),
+            noise_source=self.noise_source,
+            mechanism=PrivateWalk.of(learning, walk.holders, walk.parents, self.clip, step_size, sigma),
+        )
+
+    def _sound_noise(self, walk: "_Walk", claim: Claim) -> float:
+        """The noise at which the certificate reads ε."""
+        assert self.epsilon is not None
+        wanted = mu_of(self.epsilon, self.delta)
+        shift = float(walk_shifts(walk.learning, self.clip).max())
+        sigma = shift * sqrt(len(walk.holders)) / wanted
+        reason: str | None = "the more noise, the more its rounding is charged; set learning.radius, or use float64"
+        for _ in range(_STEPS):
+            certificate = certify(walk.learning, self._release(walk, sigma), claim)
+            if certificate.mu is None:
+                reason = certificate.reason
+                break
+            if certificate.mu <= wanted <= certificate.mu * (1 + 1e-9) or certificate.mu == 0:
+                return sigma
+            sigma *= certificate.mu / wanted * (1 + 1e-12)
+        raise CertificateError(f"no noise reaches epsilon {self.epsilon:g} for the view {self.view}: {reason}")
+
+    def _claimed_rho(self, walk: "_Walk") -> float | None:
+        """ρ for a σ of 1, of a Rényi divergence αρ, by the paper and never more than the visits of the walk allow.
+
+        The paper's sum goes on for ever, and is negative at far nodes before the walk has mixed: 0 is claimed there.
+        """
+        learning, T = walk.learning, len(walk.holders)
+        N, shifts = learning.mixing.nodes, walk_shifts(learning, self.clip)
+        kind, node = parse_view(self.view, N)
+        deleting = np.flatnonzero(learning.deleted)
+        visits = np.array([walk.holders.count(int(u)) for u in deleting])
+        local = visits * shifts[deleting] ** 2 / 2
+        if kind in ("joint", "average") or self.view == "transcript:all":
+            return float(local.sum())
+        spread = communicability(walk.weights)
+        if spread is None:
+            return None
+        # Who deletes knows what it deletes.
+        peers = np.flatnonzero(learning.deleted == 0) if node is None else np.array([node])
+        pairs = T / N * (walk_harmonic(T) / N + spread[deleting][:, peers]) * shifts[deleting, None] ** 2
+        return float(np.minimum(np.maximum(pairs, 0.0), local[:, None]).sum(axis=0).max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """A walk that was drawn."""
+
+    learning: Learning
+    weights: csr_array
+    holders: tuple[int, ...]
+    parents: tuple[int, ...]
+
+
+_FORMULA = (
+    "Cyffers, Bellet and Upadhyay (2024): a Renyi divergence of order alpha at most alpha·T/(sigma²N)·(H_T/N − "
+    "log(I − W + 11ᵀ/N)_uv) in units of the sensitivity, on average over walks, not more than K_u visits alone come to"
+)
+_NO_CLAIM = (
+    "the formula of Cyffers, Bellet and Upadhyay (2024) is for symmetric mixing matrices of connected networks, of at "
+    f"most {_LARGEST:,} nodes here"
+)
+
+
+def walk_harmonic(T: int) -> float:
+    """H_T = Σ_{t≤T} 1/t."""
+    return float((1 / np.arange(1, T + 1)).sum())
+
+
+def communicability(weights: csr_array) -> NDArray[np.float64] | None:
+    """[N, N], −log(I − W + 11ᵀ/N) = Σ_t (W^t − 11ᵀ/N)/t; None where W is not symmetric, too large, or not connected."""
+    N = weights.shape[0]
+    if N > _LARGEST:
+        return None
+    W = weights.toarray()
+    if not np.allclose(W, W.T, rtol=0, atol=1e-12):
+        return None
+    gaps, vectors = np.linalg.eigh(np.eye(N) - W + 1 / N)
+    if gaps.min() <= 1e-12:
+        return None
+    found: NDArray[np.float64] = -(vectors * np.log(gaps)) @ vectors.T
+    return found
+
+
+def _weights(learning: Learning) -> csr_array:
+    """The mixing matrix that a schedule is made from; where there is none, its first."""
+    weights = getattr(learning.mixing, "weights", None)
+    return learning.mixing.matrix(0) if weights is None else weights
