@@ -77,7 +77,7 @@ def capacity_of(path: Path, settings: Sequence[str], gamma: float, method: int, 
 
         def enough(deleted: int) -> bool:
             status.update(f"deleting {deleted} of {held} samples")
-            trials[deleted] = tried(asking(scenario, deleted, method, draws), deleted)
+            trials[deleted] = tried(asking(scenario, deleted, method, draws), deleted, draws)
             return trials[deleted].within(gamma)
 
         found = largest(enough, held)
@@ -124,8 +124,8 @@ def asking(scenario: Scenario, deleted: int, method: int, draws: int) -> Scenari
     )
 
 
-def tried(scenario: Scenario, deleted: int) -> Trial:
-    """Run it.
+def tried(scenario: Scenario, deleted: int, draws: int) -> Trial:
+    """Run what `asking` has made.
 
     Raises:
         ScenarioError: if the method refuses a single sample; more of them it may refuse.
@@ -134,7 +134,7 @@ def tried(scenario: Scenario, deleted: int) -> Trial:
         with TemporaryDirectory(prefix="rewindnet-") as scratch:
             place = Path(scratch) / "run"
             scenario.backend.build().carry_out(RunJob(assemble(scenario), place, False, Path(scratch)))
-            *rows, oracle = read_folder(place).summary
+            *rows, oracle = read_folder(place).summary[: draws + 1]
     except (CertificateError, RunError) as problem:
         reason = str(problem).partition("failed: ")[2] or str(problem)
         if deleted == 1:

@@ -17,7 +17,21 @@ from experiments.table import Row
 
 #: What goes into a CSV file beside the accuracies and the costs.
 _PLAIN = (
-    *("run", "index", "method", "view", "bound", "placement", "allocation", "settle", "rewind", "rounds", "sigma"),
+    *(
+        "run",
+        "index",
+        "method",
+        "variant",
+        "mechanism",
+        "view",
+        "bound",
+        "placement",
+        "allocation",
+        "settle",
+        "rewind",
+        "rounds",
+        "sigma",
+    ),
     *("delta", "epsilon_claimed", "epsilon_sound", "epsilon_audited", "epsilon_lower", "conditional", "holds"),
     *("sensitivity", "divergence", "distance_to_retrained", "simulated_seconds", "reason"),
 )
@@ -58,7 +72,7 @@ def _first(rows: Sequence[Row]) -> Sequence[table.Column]:
 
 def _markdown(rows: Sequence[Row]) -> str:
     """A table for a page of documentation, and its legend."""
-    columns = (*_first(rows), *table.COLUMNS)
+    columns = (*_first(rows), *table.columns_of(rows))
     lines = [[heading for heading, _ in columns], ["---"] * len(columns)]
     lines += [[content(row).replace("|", "\\|") for _, content in columns] for row in rows]
     drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from experiments.report_svg import ALARM, INK, MUTED, PAGE, SERIES, plain, style
+from experiments.report_svg import ALARM, INK, MUTED, PAGE, SERIES, inline, plain, style
 from experiments.table import Row, what
 
 #: The ε of a row, how they are drawn, and what they are called.
@@ -37,6 +37,19 @@ def picture(rows: Sequence[Row]) -> bytes:
         buffer = io.BytesIO()
         drawn.savefig(buffer, format="png", dpi=150)
     return buffer.getvalue()
+
+
+def claims(rows: Sequence[Row]) -> str:
+    """The same for the inside of a page, as an <svg> element."""
+    with style():
+        drawn = Figure((8.6, 1.2 + 0.3 * len(rows)), layout="constrained")
+        drawn.patch.set_visible(False)
+        left, right = drawn.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
+        for axes in (left, right):
+            axes.patch.set_visible(False)
+        draw(left, right, rows)
+        drawn.legend(loc="outside upper left", ncols=3, handletextpad=0.2)
+        return inline(drawn, "claims", "The epsilon that each method claims, what is proved, and what was found")
 
 
 def draw(left: Axes, right: Axes, rows: Sequence[Row]) -> None:

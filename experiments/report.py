@@ -12,6 +12,7 @@ import numpy as np
 from certificates import Audit, Certificate, CertificateError
 from experiments import report_words as words
 from experiments import table
+from experiments.compare_picture import claims
 from experiments.folder import FolderError, RunFolder, read_folder
 from experiments.report_network import is_even, network, subject
 from experiments.report_pictures import audits, curves, depth
@@ -45,6 +46,7 @@ def _page(run: RunFolder) -> str:
         _verdict(run),
         _scenario(run),
         _table(run),
+        _claims(run),
         _network(run),
         _depth(run),
         _audits(run),
@@ -78,16 +80,17 @@ def _scenario(run: RunFolder) -> str:
 
 
 def _table(run: RunFolder) -> str:
-    heads = "".join(f"<th{_text_class(at)}>{escape(heading)}</th>" for at, (heading, _) in enumerate(table.COLUMNS))
-    rows = "".join(_row(row) for row in run.summary)
+    columns = table.columns_of(run.summary)
+    heads = "".join(f"<th{_text_class(at)}>{escape(heading)}</th>" for at, (heading, _) in enumerate(columns))
+    rows = "".join(_row(row, columns) for row in run.summary)
     lines = [*table.legend(run.summary), *table.together(run.together)]
     legend = "".join(f"<p>{escape(line)}</p>" for line in lines)
     drawn = f'<table class="results"><thead><tr><th>#</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
     return _section("table", "Results", f'<div class="wide">{drawn}</div><div class="note">{legend}</div>')
 
 
-def _row(row: dict[str, Any]) -> str:
-    cells = "".join(f"<td{_text_class(at)}>{escape(show(row))}</td>" for at, (_, show) in enumerate(table.COLUMNS))
+def _row(row: dict[str, Any], columns: Sequence[table.Column]) -> str:
+    cells = "".join(f"<td{_text_class(at)}>{escape(show(row))}</td>" for at, (_, show) in enumerate(columns))
     number = escape(str(row["index"]))
     state = "" if row["holds"] else ' class="violated"'
     return f'<tr{state}><td><a href="#certificate-{number}">{number}</a></td>{cells}</tr>'
@@ -98,6 +101,16 @@ def _text_class(column: int) -> str:
     if column == 0:
         return ' class="text name"'
     return ' class="text wrap"' if column < 4 else ""
+
+
+def _claims(run: RunFolder) -> str:
+    caption = [
+        "Circles: what a method's own formula claims for the noise it used. Squares: what is proved here. Crosses: "
+        "what was found by retraining. A square to the right of its circle is a claim that is not borne out; a cross "
+        "to the right of its square would be a violation.",
+        "Beyond the line stands what has no number: nothing can be proved, or the two runs can be told apart for sure.",
+    ]
+    return _section("claims", "Claimed, proved, found", _figure([claims(run.summary)], caption))
 
 
 def _network(run: RunFolder) -> str:
@@ -166,7 +179,7 @@ def _certificate(index: int, certificate: Certificate, found: Audit, metrics: di
     short = f"{epsilon}, view {certificate.view}" + ("" if found.holds else ", VIOLATED")
     share, cost = metrics["cost_share"], metrics["cost"]
     facts = [
-        ("ε claimed by its own formula", table.epsilon(certificate.claimed_epsilon)),
+        ("ε claimed by its own formula", _claimed(certificate)),
         ("δ", f"{certificate.delta:g}"),
         ("view", f"{certificate.view}: {words.against(certificate.view)}"),
         ("bound, regime", f"{certificate.bound}, {certificate.regime}"),
@@ -186,6 +199,11 @@ def _certificate(index: int, certificate: Certificate, found: Audit, metrics: di
         f'<div class="inside">{_paragraphs([words.outcome(certificate, found)])}{_facts(facts)}'
         f"<h3>It assumes</h3><ul>{assumed}</ul></div></details>"
     )
+
+
+def _claimed(certificate: Certificate) -> str:
+    by = f": {certificate.claimed_by}" if certificate.claimed_by else ""
+    return table.epsilon(certificate.claimed_epsilon) + by
 
 
 def _provenance(run: RunFolder) -> str:

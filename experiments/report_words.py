@@ -97,10 +97,45 @@ def request(run: RunFolder) -> str:
     )
 
 
+#: What mechanisms do that do not add noise once, at one place.
+_DEEDS = {
+    "uncertified": "{deed}",
+    "every-round": "had learned with {noise} on every clipped gradient from the start, so that nothing was left to do",
+    "private-walk": (
+        "had learned by one model that walked from client to client, with {noise} at every hop, so that nothing was "
+        "left to do"
+    ),
+    "visits": (
+        "sent the model of node {node} round the network for {hops:,} steps, {visits:,} of them its own, with {noise} "
+        "in those, and gave the last to everybody"
+    ),
+    "noisy-finetune": "ran {descended:,} rounds of clipped descent at every client by itself, with {noise} in each",
+    "langevin": "ran {descended:,} rounds on the retained data with {noise} in each",
+    "residual": "corrected all models by a Newton step of {rounds:,} rounds, added {noise}, and ran {descended:,} more",
+    "shared-residual": (
+        "corrected all models by a Newton step of {rounds:,} rounds, added one vector of {noise} to all, and ran "
+        "{descended:,} more"
+    ),
+}
+
+
+def _numbers(certificate: Certificate) -> dict[str, Any]:
+    """What the words about a mechanism may need beside its own record."""
+    sigma, record = certificate.sigma, certificate.mechanism
+    holders, works = record.get("holders", ()), record.get("works", ())
+    return {
+        "noise": f"noise of σ = {max(sigma):.3g}" if any(sigma) else "no noise",
+        "descended": certificate.descended,
+        "hops": sum(works),
+        "visits": sum(acts and holder == record["node"] for holder, acts in zip(holders, works, strict=False)),
+    }
+
+
 def deed(certificate: Certificate) -> str:
     """What a method did."""
-    if certificate.mechanism["kind"] == "uncertified":
-        return str(certificate.mechanism["deed"])
+    told = _DEEDS.get(certificate.mechanism["kind"])
+    if told is not None:
+        return told.format(**{**certificate.mechanism, **_numbers(certificate)})
     if certificate.restored == certificate.rounds:
         start = "started from the learned model"
     elif certificate.restored == 0:

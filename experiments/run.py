@@ -87,7 +87,7 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
                 records = (certificate, found, measure(experiment, outcome, before, retrained, oracle.cost, request))
                 recorder.method(index, *records, outcome)
             deleting = experiment.arrivals[request].forget
-            rows.append({"request": request, **row(index, *records, deleting)})
+            rows.append({"request": request, **row(index, method.variant, *records, deleting)})
             certified[at].append(records[0])
     recorder.finish(rows, composed(certified) if len(requests) > 1 else [], simulation.message_bytes)
 
@@ -148,13 +148,29 @@ def _share_right(model: Model, released: Tensor, mean: Tensor, design: Tensor, t
 
 
 def row(
-    index: int, certificate: Certificate, found: Audit, metrics: dict[str, Any], deleting: Collection[int]
+    index: int,
+    variant: str,
+    certificate: Certificate,
+    found: Audit,
+    metrics: dict[str, Any],
+    deleting: Collection[int],
 ) -> dict[str, Any]:
-    """A line of the table: `summary.json`."""
+    """A line of the table: `summary.json`.
+
+    Args:
+        index: which release of the run it is.
+        variant: which form of its method.
+        certificate: of it.
+        found: by its audit.
+        metrics: as `measure` has them.
+        deleting: the nodes that deleted.
+    """
     scores = metrics["accuracy"]
     return {
         "index": index,
         "method": certificate.method,
+        "variant": variant,
+        "mechanism": certificate.mechanism["kind"],
         "view": certificate.view,
         "bound": certificate.bound,
         "placement": certificate.placement,
@@ -167,6 +183,7 @@ def row(
         "sigma": (sum(s * s for s in certificate.sigma) / len(certificate.sigma)) ** 0.5,
         "delta": certificate.delta,
         "epsilon_claimed": certificate.claimed_epsilon,
+        "claimed_by": certificate.claimed_by,
         "epsilon_sound": certificate.epsilon,
         "epsilon_audited": found.exact_epsilon,
         "epsilon_lower": found.monte_carlo and found.monte_carlo.epsilon_lower,

@@ -30,16 +30,39 @@ def _share(row: Row, which: str) -> str:
     return f"{100 * row['cost_share'][which]:.0f} %"
 
 
+#: When noise is added by mechanisms that add it otherwise than once, at one place.
+_ADDED = {
+    "every-round": "every round",
+    "private-walk": "every hop",
+    "visits": "every visit",
+    "noisy-finetune": "every round",
+    "langevin": "every round",
+    "residual": "correction",
+    "shared-residual": "correction, shared",
+}
+
+
 def _noise(row: Row) -> str:
     if not row["sigma"]:
         return "none"
+    if row["mechanism"] in _ADDED:
+        return _ADDED[row["mechanism"]]
     settle = f" settle {row['settle']}" if row["settle"] else ""
     return f"{row['placement']} {row['allocation']}{settle}"
 
 
 def what(row: Row) -> str:
-    """The method, and how far it rewound."""
-    return str(row["method"]) + (f" {100 * row['rewind']:.0f} %" if row["method"] == "r2d" else "")
+    """The method, in which form, and how far it rewound."""
+    depth = f" {100 * row['rewind']:.0f} %" if row["method"] == "r2d" else ""
+    return str(row["method"]) + depth + (f", {row['variant']}" if row["variant"] else "")
+
+
+def _chance(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.0f}"
+
+
+def _area(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 Column = tuple[str, Callable[[Row], str]]
@@ -62,6 +85,9 @@ COLUMNS: Sequence[Column] = (
     ("test %", lambda row: percent(row, "test")),
     ("retain %", lambda row: percent(row, "retain")),
     ("forget %", lambda row: percent(row, "forget")),
+    ("backdoor %", lambda row: _chance(row["backdoor"] and row["backdoor"]["without_target"]["mean"])),
+    ("MIA %", lambda row: _chance(row["membership"] and row["membership"]["loss"]["tpr_at_1_fpr"]["average_model"])),
+    ("MIA-U", lambda row: _area(row["membership"] and row["membership"]["mia_u"]["auc"]["average_model"])),
     ("σ", lambda row: f"{row['sigma']:.3g}"),
     ("distance", lambda row: f"{row['distance_to_retrained']:.3g}"),
     ("gradients", lambda row: _share(row, "gradients")),
@@ -72,9 +98,14 @@ COLUMNS: Sequence[Column] = (
 _WORDS = ("method", "bound", "noise", "view")
 #: What a narrow terminal does without, first to go first.
 _EXPENDABLE = (
-    *("time", "bytes", "network time", "retain %", "σ", "ε claimed", "ε lower"),
-    *("distance", "forget %", "noise", "bound", "gradients"),
+    *("MIA-U", "MIA %", "time", "bytes", "network time", "retain %", "σ", "ε lower", "backdoor %"),
+    *("distance", "forget %", "noise", "bound", "gradients", "ε claimed"),
 )
+
+
+def columns_of(rows: Sequence[Row]) -> list[Column]:
+    """The columns in which one of these rows has something to say."""
+    return [(heading, content) for heading, content in COLUMNS if any(content(row) for row in rows)]
 
 
 def legend(rows: Sequence[Row]) -> list[str]:
@@ -86,11 +117,30 @@ def legend(rows: Sequence[Row]) -> list[str]:
         "Accuracy: mean over nodes (lowest node). Distance: to the retrained network, at the furthest node. "
         "Gradients, bytes and time: as a share of retraining. Network time: simulated, on the scenario's network.",
     ]
+    if any(row["backdoor"] for row in rows):
+        lines.append("Backdoor: triggered test images of other classes that are taken for the target.")
+    if any(row["membership"] for row in rows):
+        lines.append(
+            "MIA: forgotten samples recognised by their loss at 1 % false alarms. MIA-U: area under the curve of an "
+            "attack that saw the models before and after; retraining itself gives that away. Both on the average "
+            "model: compare with the row of retrain."
+        )
+    lines += [f"ε claimed, {'; '.join(who)}: {formula}." for formula, who in _formulas(rows).items()]
     if any(row["conditional"] for row in rows):
         lines.append("* conditional: holds if the estimated or declared constants do.")
     reasons = {f"{row['method']}, {row['view']}": row["reason"] for row in rows if row["reason"]}
     lines += [f"— {who}: {why}." for who, why in reasons.items()]
     return lines
+
+
+def _formulas(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Whose claims rest on which formula."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["claimed_by"] and row["epsilon_claimed"] is not None:
+            names = found.setdefault(row["claimed_by"], [])
+            names += [what(row)] * (what(row) not in names)
+    return found
 
 
 def together(found: Sequence[Row]) -> list[str]:
@@ -108,7 +158,7 @@ def together(found: Sequence[Row]) -> list[str]:
 def show(rows: Sequence[Row], console: Console, title: str, first: Sequence[Column] = ()) -> None:
     """Print the table and its legend; a terminal too narrow for all columns gets the most important ones."""
     table = Table(title=title, title_justify="left", header_style="bold", expand=False)
-    columns, left_out = _fitting((*first, *COLUMNS), rows, console.width)
+    columns, left_out = _fitting((*first, *columns_of(rows)), rows, console.width)
     words = {*_WORDS, *(heading for heading, _ in first)}
     for heading, _ in columns:
         table.add_column(heading, justify="left" if heading in words else "right", no_wrap=True)

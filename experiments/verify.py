@@ -308,6 +308,8 @@ def _table_sentence(folder: RunFolder) -> str:
             "view": claimed.view,
             "epsilon_sound": claimed.epsilon,
             "epsilon_claimed": claimed.claimed_epsilon,
+            "claimed_by": claimed.claimed_by,
+            "mechanism": claimed.mechanism["kind"],
             "epsilon_audited": found.exact_epsilon,
             "epsilon_lower": found.monte_carlo and found.monte_carlo.epsilon_lower,
             "holds": found.holds,

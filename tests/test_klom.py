@@ -162,7 +162,7 @@ def test_the_command_writes_and_says_what_it_found(done: RunFolder, capsys: pyte
     assert end.value.code == 0
     assert "3 do-nothing: it adds no noise" in said
     written = json.loads((done.path / "klom.json").read_text())
-    assert [row["index"] for row in written["rows"]] == [0, 1, 2, 3]
+    assert [row["index"] for row in written["rows"]] == [0, 1, 2, 3, 4]
     assert written["rows"][0]["sets"]["test"]["points"] == 5
     assert written["rows"][3]["sets"] is None
     assert [finding for finding in verify_folder(done.path) if not finding.holds] == []
@@ -173,7 +173,7 @@ def test_the_command_writes_and_says_what_it_found(done: RunFolder, capsys: pyte
     [
         (["--draws", "1"], "--draws is a number of networks, 2 to 100,000, not 1"),
         (["--points", "0"], "--points is a number of samples, at least 1, not 0"),
-        (["--only", "4"], "--only is the number of a release, 0 to 3, not 4"),
+        (["--only", "5"], "--only is the number of a release, 0 to 4, not 5"),
     ],
 )
 def test_bad_input_is_a_sentence(

@@ -58,6 +58,9 @@ class Ridge(Model):
     def losses(self, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return (torch.bmm(x, theta.unsqueeze(2)).squeeze(2) - y).square() / 2
 
+    def scores(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return (theta @ x.T).unsqueeze(2)
+
     def predict(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return (theta @ x.T).round().long()
 
@@ -624,7 +627,7 @@ def test_the_program_and_what_it_costs():
     assert outcome.cost.rounds == 1 + 5 + 1 + 2
     assert outcome.cost.messages == 9 * 12
     assert outcome.cost.gradients == (1 + 5 * 2 + 1 + 2) * samples.sum()
-    program = method.program(outcome.plan.release, "consensus-plus-gradient", 5, 0)
+    program = method.program(outcome.plan.release, learning, 5, 0, {})
     assert [type(step) for step in (*program.approach, *program.noise, *program.finish)] == [
         Sweeps,
         Leftover,

@@ -17,7 +17,18 @@ from experiments.report_words import against
 from experiments.table import COLUMNS
 
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
-_SECTIONS = ["verdict", "scenario", "table", "network", "depth", "audits", "curves", "certificates", "provenance"]
+_SECTIONS = [
+    "verdict",
+    "scenario",
+    "table",
+    "claims",
+    "network",
+    "depth",
+    "audits",
+    "curves",
+    "certificates",
+    "provenance",
+]
 _SCENARIO = {
     "name": "tiny",
     "seed": 3,
@@ -100,7 +111,7 @@ def test_the_page_has_every_section_in_order(text: str) -> None:
     assert "8 clients hold 1,438 samples of digits" in page.text
     assert "client 2 took back 5 of its" in page.text
     assert "All certificates hold" in page.text
-    assert all(heading in page.text for heading, _ in COLUMNS)
+    assert {heading for heading, _ in COLUMNS if heading not in page.text} == {"backdoor %"}
 
 
 def test_the_page_needs_nothing_else(text: str) -> None:

@@ -110,7 +110,7 @@ def test_the_token_is_that_of_plain_numpy(alignment, trust, optimizer):
         start="random",
     )
     plan = method.plan(learning)
-    token = token_of(method.program(plan.release, learning.order, 0, 0))
+    token = token_of(method.program(plan.release, learning, 0, 0, {}))
     way = plan.release.mechanism
     assert 2 < len(way.rounds) < 14
     rng = np.random.default_rng(SMALL.seed)
@@ -153,7 +153,7 @@ def test_minibatches_are_drawn_at_their_address_and_averaged():
     plan = method.plan(learning)
     way = plan.release.mechanism
     holder = way.holders[-1]
-    token = token_of(method.program(plan.release, learning.order, 7, 0))
+    token = token_of(method.program(plan.release, learning, 7, 0, {}))
     (found,) = states(simulation, learned.places[6], [token])
     drawn = coins(7, Purpose.TOKEN, token.rounds[-1], 1 + holder)
     rng = np.random.default_rng(SMALL.seed)
@@ -359,7 +359,7 @@ def test_nothing_measured_is_more_than_certified(drawn):
     # What the first noise is added to, in the two worlds: in the other one the request is empty.
     end = way.rounds[0] - way.begin + 1
     token = replace(
-        token_of(method.program(release, learning.order, 0, 0)),
+        token_of(method.program(release, learning, 0, 0, {})),
         rounds=range(way.begin, way.begin + end),
         holders=way.holders[:end],
         works=way.works[:end],

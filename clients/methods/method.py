@@ -39,6 +39,11 @@ class Method(ABC):
         """The method on a run with this seed, for plans that are drawn; itself where nothing is."""
         return self
 
+    @property
+    def variant(self) -> str:
+        """Which of its forms this is, in a word or two for a table; nothing where there is only one."""
+        return ""
+
     @abstractmethod
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The rounds of learning whose checkpoints the method may need, of `rounds` in all."""

@@ -112,6 +112,11 @@ class Newton(Method):
         """One vector for all, from the operating system."""
         return self.shared_noise and self.noise_source == "os"
 
+    @property
+    def variant(self) -> str:
+        """Whose correction it is, by which curvature."""
+        return f"{self.reach}, {self.curvature}"
+
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The learned model."""
         return (rounds,)

@@ -95,6 +95,11 @@ class NoisyFinetuneMethod(Method):
         if self.bound == "published" and self.regime is not None:
             raise MethodError(f"the published bound assumes nothing of the loss, and no regime {self.regime}")
 
+    @property
+    def variant(self) -> str:
+        """What is clipped."""
+        return self.clipping
+
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The learned model."""
         return (rounds,)

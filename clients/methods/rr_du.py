@@ -141,6 +141,11 @@ class RRDU(Method):
         """With the path that this seed draws."""
         return replace(self, seed=seed)
 
+    @property
+    def variant(self) -> str:
+        """The alignment of u's steps, and how they are noised."""
+        return f"{self.alignment}, " + ("no noise" if self.noise == "off" else f"{self.noise} noise")
+
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The learned model."""
         return (rounds,)
