@@ -75,12 +75,12 @@ def _epsilons(axes: Axes, rows: Sequence[Row], places: np.ndarray[Any, Any]) -> 
     shown = [row[name] for row in rows for name, _, _ in _MARKS if row[name] is not None and row[name] > 0]
     low = max(_SMALLEST, min([0.3, *shown]) / 1.5)
     high = min(_LARGEST, max([10.0, *shown]) * 1.5)
-    none, zero = high * 4, low / 2
+    none, zero = high * 4, low / 4
     for name, label, look in _MARKS:
         x = [_place(row[name], name, row, low, high, zero, none) for row in rows]
         axes.plot(x, places, linestyle="none", markeredgewidth=1.5, label=label, **look)
     axes.set_xscale("log")
-    axes.set_xlim(zero / 1.7, none * 1.7)
+    axes.set_xlim(zero / 2, none * 1.7)
     axes.axvline(high * 1.6, color=MUTED, linewidth=0.7)
     ticks = [10.0**power for power in range(-3, 7) if low <= 10.0**power <= high]
     axes.set_xticks([zero, *ticks, none], ["0", *map(plain, ticks), "none\nor ∞"])

@@ -178,7 +178,7 @@ def _fitting(columns: Sequence[Column], rows: Sequence[Row], width: int) -> tupl
         heading: max(cell_len(text) for text in (heading, *map(content, rows))) + 3 for heading, content in columns
     }
     left_out: list[str] = []
-    for heading in _EXPENDABLE:
+    for heading in (expendable for expendable in _EXPENDABLE if expendable in widths):
         if sum(widths.values()) + 1 <= width:
             break
         del widths[heading]

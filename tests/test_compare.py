@@ -45,6 +45,15 @@ def test_the_rows_of_all_runs_are_in_one_table(runs):
     assert "do-nothing, node: node 0 carries no noise" in text
 
 
+def test_a_narrow_terminal_shows_the_most_important_columns(runs):
+    text = io.StringIO()
+    compare(runs[:2], [], Console(file=text, width=110))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, (line for line in lines if line.startswith(("┃", "│"))))) <= 110
+    assert "ε sound" in text.getvalue()
+    assert any(line.startswith("left out for want of room: ") and "backdoor" not in line for line in lines)
+
+
 def test_one_run_needs_no_column_for_its_name(runs):
     assert "┃ run" not in shown(runs[:1])
     assert "┃ run" in shown(runs[:2])
