@@ -211,8 +211,8 @@ def bench(
 def list_(what: Annotated[str, typer.Argument(metavar="WHAT")]) -> None:
     """What there is to choose from, one line each.
 
-    WHAT is one of topologies, mixing, models, methods, data, features, partitions, networks,
-    schedules and transports.
+    WHAT is one of topologies, mixing, schedules, learning, samplings, models, methods, data, features, partitions,
+    networks and transports.
     """
     from experiments.registries import LISTS, registry, summary
 

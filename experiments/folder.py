@@ -20,7 +20,7 @@ from certificates import Audit, Certificate, CertificateError, Learning, Mixing
 from clients.sampling import SAMPLINGS, Forget, Realised, SamplingError
 
 #: The layouts of a run folder that this version reads; the recorder writes the last of them.
-FORMATS = (3,)
+FORMATS = (4,)
 
 Json = dict[str, Any]
 

@@ -1,7 +1,8 @@
 """The verifier: derives every certificate of a run again from the folder's records alone.
 
-It shares `certificates` with the path that produced them and nothing else: the mixing matrix is rebuilt from
-topology.json, the noise is drawn again from its address, divergences are measured again on the stored weights.
+It shares `certificates` with the path that produced them, and the methods where it asks what they would plan: the
+mixing matrix is rebuilt from topology.json, the noise is drawn again from its address, divergences are measured again
+on the stored weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from certificates import (
 from certificates.local_steps import changed
 from experiments.composed import composed
 from experiments.folder import MethodRecords, RunFolder, read_folder
+from experiments.verify_plan import check_plan
 from experiments.verify_records import (
     TOLERANCE,
     UNIT_ROUNDOFF,
@@ -225,6 +227,7 @@ def _certificate_sentence(folder: RunFolder, learning: Learning, index: int) -> 
     for name, one in claimed.to_record().items():
         other = again.to_record()[name]
         demand(same(one, other), f"{name} is recorded as {short(one)} and follows as {short(other)}")
+    check_plan(folder, claimed, learning, index)
     if claimed.epsilon is None:
         return f"rightly claims nothing: {claimed.reason}"
     return f"({claimed.epsilon:.6g}, {claimed.delta:g}) for the view {claimed.view} follows from the records"
