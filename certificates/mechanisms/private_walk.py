@@ -90,8 +90,7 @@ class PrivateWalk:
         """
         if not (0 < step_size < inf and (clip is None or 0 < clip < inf)):
             raise CertificateError(f"clip and step size are positive numbers, not {clip} and {step_size}")
-        if learning.left:
-            raise CertificateError("without one of its holders a walk is another walk; use deletion.departure relay")
+        check_holders(learning)
         return cls(
             holders=holders,
             parents=parents,
@@ -198,6 +197,16 @@ class PrivateWalk:
             "Who looks on knows its own noise, and that of a deleting client is not its own; when the token is with "
             "whom is known to all.",
         )
+
+
+def check_holders(learning: Learning) -> None:
+    """Refuse a network that a client has left: what remains need not even be connected.
+
+    Raises:
+        CertificateError: with what is allowed.
+    """
+    if learning.left:
+        raise CertificateError("without one of its holders a walk is another walk; use deletion.departure relay")
 
 
 def absorbed(felt: Vector, growth: float, charge: float = 0.0) -> float:
