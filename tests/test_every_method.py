@@ -1,17 +1,27 @@
 """The conscience over all methods: whatever one does on whatever network, what is measured stays within its claim."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import Network, networks
+from numpy.typing import NDArray
+from torch import Tensor
 
 from certificates import Audit, Certificate, CertificateError, Learning, audit, certify, parse_view
 from certificates.audit import violation
-from clients.methods import METHODS, Method, MethodError
+from certificates.local_steps import local_growth, strongest_regime
+from certificates.mechanisms import EveryRound, Langevin, NoisyFinetuning, PrivateWalk, Visits
+from certificates.mechanisms.langevin import contractions
+from clients.block import Block
+from clients.methods import METHODS, Method, MethodError, Plan
+from clients.private_descent import PrivateDescend
+from clients.steps import Exchange, Program
+from clients.token import NoisyWalk
 from simulator.simulation import Outcome, Simulation, divergence
 
 
@@ -26,7 +36,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one request; `retrained` is the place of the retrained models."""
+    """What came of one request; `retrained` is the place of what the centre is compared with."""
 
     simulation: Simulation
     method: Method
@@ -207,15 +217,15 @@ def answers(case: Case) -> list[Answer]:
     arrive = [request.rounds for request in simulation.requests]
     learned, learnings = simulation.learn({*arrive}.union(*(method.checkpoints(T) for T in arrive)))
     found = []
-    for at, learning in enumerate(learnings):
+    for at, (T, learning) in enumerate(zip(arrive, learnings, strict=True)):
         plan = method.plan(learning)
-        oracle = simulation.retrain(method.horizon(learning.rounds), {learning.rounds, plan.release.site}, at)
+        oracle = simulation.retrain(method.horizon(T), {0, T, plan.release.site}, at)
         outcome = simulation.carry_out(method, plan, learned, at, at)
         certificate = certify(learning, outcome.plan.release, outcome.plan.claim)
         apart = divergence(outcome.centre, simulation.counterpart(outcome.plan.release, oracle, at))
         audited = audit(certificate, simulation.foreseen.mixing, apart, shifts=outcome.shifts)
         found.append(
-            Answer(simulation, method, learning, outcome, certificate, audited, oracle.places[learning.rounds])
+            Answer(simulation, method, learning, outcome, certificate, audited, oracle.places[plan.release.site])
         )
     return found
 
@@ -260,3 +270,103 @@ def reached(view: str, found: Audit) -> bool:
     """Whether a model that the view shows is other than that of retraining."""
     _, node = parse_view(view)
     return any(found.divergence) if node is None else found.divergence[node] > 0
+
+
+class OnRetained(Method):
+    """A method that learns in private, had it never had the forget set: its own steps, with nothing to remember."""
+
+    def __init__(self, own: Method) -> None:
+        self._own = own
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        return self._own.checkpoints(rounds)
+
+    def horizon(self, rounds: int) -> int:
+        return self._own.horizon(rounds)
+
+    def plan(self, learning: Learning) -> Plan:
+        return self._own.plan(learning)
+
+    def program(self, *asked: Any) -> Program:
+        """The very steps of the method, that take the block without the forget set for all there ever was."""
+        program = self._own.program(*asked)
+        return replace(program, finish=tuple(_retaining(step) for step in program.finish), watched=())
+
+
+def _retaining(step: Exchange) -> Exchange:
+    if not isinstance(step, PrivateDescend | NoisyWalk):
+        return step
+
+    class Retaining(type(step)):  # type: ignore[misc]
+        remembers = False
+
+        def message(self, block: Block, *rest: Any) -> Tensor:
+            return super().message(replace(block, origin=block), *rest)
+
+        def absorb(self, block: Block, *rest: Any) -> Tensor:
+            return super().absorb(replace(block, origin=block), *rest)
+
+    return Retaining(**{field.name: getattr(step, field.name) for field in fields(step)})
+
+
+def furthest(answer: Answer) -> NDArray[np.float64] | None:
+    """[N], how far apart two runs end at most that share their noise, by the constants of the mechanism alone.
+
+    From what was measured where they begin, or at every visit; None where the mechanism has no such constants.
+    """
+    learning, release, mechanism = answer.learning, answer.outcome.plan.release, answer.outcome.plan.release.mechanism
+    start, shifts, N = np.array(answer.found.divergence), answer.outcome.shifts, learning.mixing.nodes
+    with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(mechanism, Langevin):
+            grown = contractions(learning, answer.outcome.plan.claim.regime, release.descended + 1)
+            return np.full(N, np.linalg.norm(start) * np.prod(grown))
+        if isinstance(mechanism, NoisyFinetuning):
+            start = np.minimum(start, 2 * (mechanism.start_radius or np.inf))
+            if mechanism.growth is None:
+                return None
+            moved = start * mechanism.growth**mechanism.rounds
+            return moved if mechanism.model_radius is None else np.minimum(moved, 2 * mechanism.model_radius)
+        if isinstance(mechanism, Visits):
+            if mechanism.alignment != "exact" or mechanism.centre is not None or mechanism.optimizer != "sgd":
+                return None
+            known = replace(learning, step_size=mechanism.step_size)
+            regime, far = answer.outcome.plan.claim.regime or strongest_regime(learning), float(start[mechanism.node])
+            for holder, works in zip(mechanism.holders, mechanism.works, strict=True):
+                if works and holder == mechanism.node:
+                    far += min(mechanism.slope * far, 2 * mechanism.step_size * mechanism.clip)
+                elif works:
+                    far *= local_growth(known, regime)
+            return np.full(N, far)
+        if isinstance(mechanism, PrivateWalk):
+            felt, far = dict(zip(mechanism.events, shifts.tolist(), strict=True)), 0.0
+            for visit in enumerate(mechanism.holders):
+                far = mechanism.growth * far + mechanism.step_size * felt.get(visit, 0.0)
+            return np.full(N, far)
+        if isinstance(mechanism, EveryRound):
+            felt, z = dict(zip(mechanism.events, shifts.tolist(), strict=True)), np.zeros(N)
+            for t in range(mechanism.rounds):
+                awake = learning.mixing.awake(t)
+                grown = mechanism.growth * z if awake is None else np.where(awake, mechanism.growth, 1.0) * z
+                z = learning.mixing.matrix(t) @ (
+                    grown + learning.step_size * np.array([felt.get((t, i), 0) for i in range(N)])
+                )
+            return z
+    return None
+
+
+@given(case=cases("langevin", "noisy-finetune", "rr-du", "walk-dp", "gossip-dp"))
+@settings(max_examples=max(100, settings.default.max_examples // 2))
+def test_two_runs_under_the_same_noise_part_no_faster_than_the_mechanism_says(case: Case) -> None:
+    """What every proof of amplification leans on, run: the same steps, coins and noise, with and without."""
+    case = replace(case, network=replace(case.network, dtype="float64"))
+    for at, answer in enumerate(tried(case)):
+        bound = furthest(answer)
+        if bound is None:
+            continue
+        release, simulation = answer.outcome.plan.release, answer.simulation
+        private = isinstance(release.mechanism, PrivateWalk | EveryRound)
+        method = OnRetained(answer.method) if private else answer.method
+        other = simulation.redraw(method, release, answer.retrained, at, at)
+        apart = divergence(answer.outcome.released, other) * answer.learning.present
+        longest = max(float(answer.outcome.released.norm()), float(answer.outcome.noised.norm()))
+        assert np.all(apart <= bound * (1 + 1e-9) + 1e-11 * (1 + longest)), (apart, bound)

@@ -147,9 +147,12 @@ class PrivateWalk:
             return local
         if kind != "transcript":
             return min(local, self._seen(felt, (), sigma))
-        watching = (node,) if node is not None else tuple(v for v in range(mixing.nodes) if v not in self.nodes)
+        nodes = range(mixing.nodes) if len(self.nodes) > 1 else (v for v in range(mixing.nodes) if v not in self.nodes)
+        watching = (node,) if node is not None else tuple(nodes)
         there = set(watching) & set(self.holders)
-        every = [self._seen(felt, self._arrivals(v), sigma) for v in sorted(there)]
+        # One that deletes knows what it deletes, and is a peer to the others that do.
+        own = np.array([holder if node is None and holder in self.nodes else -1 for holder in self.holders])
+        every = [self._seen(np.where(own == v, 0.0, felt), self._arrivals(v), sigma) for v in sorted(there)]
         # Who never has the token before the end sees what is released.
         rest = [] if len(there) == len(watching) and there else [self._seen(felt, (), sigma)]
         return min(local, max([*every, *rest]))
