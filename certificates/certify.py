@@ -79,6 +79,9 @@ def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
     """Which node's difference no finite ε covers."""
     if not sensitivity.size:
         return "nothing is known of how far its models are from those of retraining, and no noise hides it"
+    if not sensitivity.any():
+        added = f"the noise (sigma {float(sigma.max(initial=0.0)):.4g})"
+        return f"what {added} is added to on the way may differ by far more than it hides"
     bare = np.where(sigma == 0, sensitivity, 0.0)
     if bare.any():
         node, noise = int(np.argmax(bare)), "no noise"

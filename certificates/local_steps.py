@@ -32,8 +32,18 @@ def local_growth(learning: Learning, regime: Regime) -> float:
 def curvatures(learning: Learning, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
     """The ends of the Hessian's spectrum where samples of total weight `share`, of any shape, are read.
 
-    What the constants say of an objective must hold for every sample's own loss where share is not 1.
+    What the constants say of an objective must hold for every sample's own loss where share is not 1. Of a client that
+    retains nothing they say nothing: its objective is the l2 term alone, whatever curvature the data of others lend to
+    theirs. Constants that are derived never have more curvature than that; declared ones may.
     """
+    low, high = _with_samples(learning, regime, share)
+    if not _bare(learning, learning.deleted):
+        return low, high
+    l2 = learning.constants.l2.value
+    return np.minimum(low, l2), np.maximum(high, l2)
+
+
+def _with_samples(learning: Learning, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
     constants = learning.constants
     l2, smooth = constants.l2.value, constants.L.value - constants.l2.value
     lowest, high = constants.lowest_curvature(regime), share * smooth + l2
@@ -42,6 +52,12 @@ def curvatures(learning: Learning, regime: Regime, share: Vector) -> tuple[Vecto
     low = share * (constants.strong_convexity.value - l2) + l2
     # An objective that is convex thanks to its regulariser alone is not where a batch outweighs that.
     return (np.minimum(low, lowest) if regime == "convex" else low), high
+
+
+def _bare(learning: Learning, deleted: NDArray[np.int64]) -> bool:
+    """Whether someone who is there retains nothing, of any of the requests `deleted` [N] or [N, k]."""
+    nothing = learning.samples == deleted.T
+    return bool(np.any(nothing & learning.present))
 
 
 def worst_case_disturbance(learning: Learning, round: int = 0) -> Matrix:
@@ -103,6 +119,8 @@ class LocalSteps:
     def __init__(self, learning: Learning, regime: Regime, bound: Bound, deleted: NDArray[np.int64]) -> None:
         self._learning, self._regime, self._deleted = learning, regime, deleted
         self._stay = learning.present[:, None]
+        # The requests need not be the one that the learning knows of.
+        self._empties = _bare(learning, deleted)
         self._measured = _measured(learning) if bound == "instance" else None
         self._whole = self._steps(np.ones((learning.local_steps, 1)))
         share = _deleted_share(learning.samples, deleted) * self._stay
@@ -160,8 +178,10 @@ class LocalSteps:
 
     def _steps(self, share: Matrix) -> tuple[Matrix, Matrix]:
         """(γ, p) [E, N] (or [E, 1]) of each step: its Jacobian is p·I + a·R with ‖R‖ ≤ 1 and |p| + a = γ."""
-        eta = self._learning.step_size
+        eta, l2 = self._learning.step_size, self._learning.constants.l2.value
         low, high = curvatures(self._learning, self._regime, share)
+        if self._empties:
+            low, high = np.minimum(low, l2), np.maximum(high, l2)
         return np.maximum(1 - eta * low, eta * high - 1), 1 - eta * (high + low) / 2
 
 

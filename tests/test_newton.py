@@ -536,6 +536,21 @@ def test_a_sigma_decides_the_epsilon():
     assert certificate.epsilon == pytest.approx(epsilon_of(together / 5, 1e-5))
 
 
+def test_a_client_that_keeps_nothing_pulls_by_its_regulariser_alone():
+    """Declared curvature goes with the data: what is left of a residual there may be as far off as l2 allows."""
+    emptied = small(deleted=np.array([20, 0, 0, 0]))
+    declared = replace(emptied, constants=replace(emptied.constants, strong_convexity=Constant(0.2, "declared")))
+    one, other = (
+        certify(learning, plan.release, plan.claim)
+        for learning in (emptied, declared)
+        for plan in [measured(learning, Newton(sigma=5.0))]
+    )
+    assert one.sensitivity == pytest.approx(other.sensitivity)
+    flat = replace(declared.constants, l2=Constant(0.0, "proven"))
+    with pytest.raises(CertificateError, match="retains nothing is flat"):
+        Newton(sigma=5.0).plan(replace(declared, constants=flat))
+
+
 def test_the_claimed_noise_is_the_textbooks_for_the_claimed_bound():
     learning = small(constants=replace(small().constants, strong_convexity=Constant(0.2, "declared")))
     plan = measured(learning, Newton(epsilon=0.5, noise="claimed"))

@@ -16,6 +16,7 @@ from certificates import (
     CertificateError,
     Claim,
     Constant,
+    Constants,
     Learning,
     Regime,
     Release,
@@ -353,3 +354,26 @@ def test_absurd_step_sizes_are_refused_in_a_sentence(order: str, model: str) -> 
     )
     with pytest.raises(CertificateError, match="allows no finite certificate"):
         propagate(absurd, disturbed=50, quiet=0)
+
+
+def test_a_client_that_keeps_nothing_has_only_the_curvature_of_the_regulariser() -> None:
+    """Whatever is declared: f = (a/2)‖θ − x‖² + (l2/2)‖θ‖² loses its a with its data. Two numbers, by hand."""
+    a, l2, eta, T, x = 0.8, 0.1, 0.5, 6, 1.0
+    low, known = Constant(a + l2, "declared"), {"model": "quadratic", "radius": Constant(1.0, "proven")}
+    # On the way from 0 to x no gradient of the loss is longer than a.
+    constants = Constants(**known, G=Constant(a, "declared"), L=low, l2=Constant(l2, "proven"), strong_convexity=low)  # type: ignore[arg-type]
+    learning = replace(machine("logistic", 0.1, n=5, m=5, eta=eta, T=T), constants=constants)
+    theta, apart = 0.0, []
+    for t in range(T):
+        theta -= eta * ((a * (theta - x) if t < T // 2 else 0.0) + l2 * theta)
+        apart.append(theta)
+    for quiet in range(T // 2 + 1):
+        bound = propagate(learning, disturbed=T // 2, quiet=quiet)
+        # Retraining stays at 0.
+        assert apart[T // 2 - 1 + quiet] <= bound.total[0]
+        several = propagate_each(replace(learning, deleted=[0]), np.array([[5, 1]]), disturbed=T // 2, quiet=quiet)  # type: ignore[arg-type]
+        assert several.total[0, 0] == bound.total[0]
+    assert local_growth(learning, "strongly-convex") == pytest.approx(1 - eta * l2)
+    assert local_growth(replace(learning, deleted=np.array([4])), "strongly-convex") == pytest.approx(
+        1 - eta * low.value
+    )

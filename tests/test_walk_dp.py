@@ -266,6 +266,23 @@ def test_views_are_those_of_the_walk_that_was_drawn():
     assert every[2] < every[0] <= convex.mu("transcript:all", found, release, known.mixing)
 
 
+def test_who_deletes_is_a_peer_of_others_who_do():
+    """What the first of two deleting clients sends goes straight to the second, that has no hop to hide it by."""
+    learning = small_learning(deleted=np.array([20, 1, 0, 0]), arithmetic=None)
+    way = WalkDP(sigma=2.0, hops=6).plan(learning).release
+    mechanism = replace(way.mechanism, holders=(0, 1, 1, 2, 3, 3))
+    shifts = np.array([1.0, 0.01, 0.01])
+    found = Differences(np.zeros(4), shifts=shifts)
+    assert mechanism.nodes == (0, 1)
+    assert mechanism.mu("transcript", found, way, learning.mixing) == pytest.approx(0.5)
+    # On its own it tells the same, and what it takes for its own on top.
+    assert mechanism.mu("transcript:1", found, way, learning.mixing) >= 0.5
+    alone = small_learning(deleted=np.array([20, 0, 0, 0]))
+    single = replace(mechanism, nodes=(0,))
+    once = Differences(np.zeros(4), shifts=np.array([1.0]))
+    assert single.mu("transcript", once, way, alone.mixing) == pytest.approx(0.5)
+
+
 def test_clipping_gives_up_what_convexity_gives():
     known = small_learning(radius=2.0)
     plain, clipped = (WalkDP(seed=3, hops=60, sigma=2.0, clip=clip).plan(known) for clip in (None, 0.7))
@@ -299,6 +316,14 @@ def test_what_is_not_hidden_or_not_claimed_has_a_reason():
         certify(known, replace(plan.release, sigma=np.arange(4.0)), plan.claim)
 
 
+def test_too_little_noise_says_what_it_does_not_hide():
+    learning = small_learning(arithmetic=None)
+    plan = WalkDP(sigma=1e-12, view="joint").plan(learning)
+    found = certify(learning, plan.release, plan.claim)
+    assert found.epsilon is None
+    assert found.reason == "what the noise (sigma 1e-12) is added to on the way may differ by far more than it hides"
+
+
 def test_a_walk_that_never_comes_by_has_nothing_to_hide():
     known = small_learning()
     plan = WalkDP(hops=2, start=3, sigma=0.0).plan(known)
@@ -329,6 +354,10 @@ def test_nothing_measured_is_more_than_certified(drawn):
     case, given = drawn
     simulation, learned, oracle, learning = learn_and_retrain(case)
     method = WalkDP(sigma=1.0, **given)
+    if (given["step_size"] or learning.step_size) * case.l2 > 2:
+        with pytest.raises(CertificateError, match="regularisation alone lets a token explode"):
+            method.plan(learning)
+        return
     outcome = simulation.carry_out(method, method.plan(learning), learned, 0, len(simulation.requests) - 1)
     certificate = certify(learning, outcome.plan.release, outcome.plan.claim)
     found = audit(certificate, learning.mixing, divergence(outcome.centre, oracle.at(0)), None, outcome.shifts)

@@ -90,8 +90,7 @@ class PrivateWalk:
         """
         if not (0 < step_size < inf and (clip is None or 0 < clip < inf)):
             raise CertificateError(f"clip and step size are positive numbers, not {clip} and {step_size}")
-        if learning.left:
-            raise CertificateError("without one of its holders a walk is another walk; use deletion.departure relay")
+        check_holders(learning)
         return cls(
             holders=holders,
             parents=parents,
@@ -148,9 +147,12 @@ class PrivateWalk:
             return local
         if kind != "transcript":
             return min(local, self._seen(felt, (), sigma))
-        watching = (node,) if node is not None else tuple(v for v in range(mixing.nodes) if v not in self.nodes)
+        nodes = range(mixing.nodes) if len(self.nodes) > 1 else (v for v in range(mixing.nodes) if v not in self.nodes)
+        watching = (node,) if node is not None else tuple(nodes)
         there = set(watching) & set(self.holders)
-        every = [self._seen(felt, self._arrivals(v), sigma) for v in sorted(there)]
+        # One that deletes knows what it deletes, and is a peer to the others that do.
+        own = np.array([holder if node is None and holder in self.nodes else -1 for holder in self.holders])
+        every = [self._seen(np.where(own == v, 0.0, felt), self._arrivals(v), sigma) for v in sorted(there)]
         # Who never has the token before the end sees what is released.
         rest = [] if len(there) == len(watching) and there else [self._seen(felt, (), sigma)]
         return min(local, max([*every, *rest]))
@@ -198,6 +200,16 @@ class PrivateWalk:
             "Who looks on knows its own noise, and that of a deleting client is not its own; when the token is with "
             "whom is known to all.",
         )
+
+
+def check_holders(learning: Learning) -> None:
+    """Refuse a network that a client has left: what remains need not even be connected.
+
+    Raises:
+        CertificateError: with what is allowed.
+    """
+    if learning.left:
+        raise CertificateError("without one of its holders a walk is another walk; use deletion.departure relay")
 
 
 def absorbed(felt: Vector, growth: float, charge: float = 0.0) -> float:

@@ -42,7 +42,7 @@ from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse import linalg as iterative
 
 from certificates.errors import CertificateError
-from certificates.local_steps import strongest_regime
+from certificates.local_steps import curvatures, strongest_regime
 from certificates.mechanisms.mechanism import Differences
 from certificates.records import Claim, Learning, Mixing, Release, Vector, parse_view
 from certificates.rounding import charges
@@ -98,7 +98,7 @@ class Residual:
         self._check(learning, release, claim)
         if not self.residual:
             return Differences(np.zeros(0))
-        W, pull = learning.mixing.matrix(0), learning.step_size * learning.constants.strong_convexity.value
+        W, pull = learning.mixing.matrix(0), learning.step_size * _ends(learning)[0]
         charged = self._charged(learning, W)
         near = dominated(W, pull, np.array(self.residual) * (1 + _NORM))
         misread = dominated(W, pull, charged)
@@ -118,7 +118,7 @@ class Residual:
         if learning.arithmetic is None:
             return start
         steepest = constants.G.value + constants.l2.value * learning.arithmetic.initial_norm
-        return np.minimum(start, steepest / constants.strong_convexity.value)
+        return np.minimum(start, steepest / _ends(learning)[0])
 
     def _charged(self, learning: Learning, W: csr_array) -> Vector:
         """[N], by how much rounding may have falsified the residual."""
@@ -244,6 +244,11 @@ def check_contraction(learning: Learning, further: int) -> float:
             f"a Newton correction needs a strongly convex objective; {constants.model} with l2 {constants.l2.value:g} "
             "is not, l2 > 0 makes convex ones so"
         )
+    if not _ends(learning)[0] > 0:
+        raise CertificateError(
+            "a Newton correction needs a strongly convex objective, and that of a client that retains nothing is flat "
+            "where l2 is 0: set l2"
+        )
     W = mixing.matrix(0)
     if any(mixing.matrix(t) is not W or mixing.awake(t) is not None for t in range(learning.rounds + further)):
         raise CertificateError("a Newton correction is for a network that is the same in every round: schedule static")
@@ -259,10 +264,16 @@ def check_contraction(learning: Learning, further: int) -> float:
     return c
 
 
+def _ends(learning: Learning) -> tuple[float, float]:
+    """μ and L of every F'_i, also of a client that retains nothing."""
+    low, high = curvatures(learning, "strongly-convex", np.ones(1))
+    return float(low[0]), float(high[0])
+
+
 def _factor(learning: Learning, W: csr_array) -> float:
     """c = max(|1 − γμ|, |λ_min(W) − γL|)."""
-    gamma, constants = learning.step_size, learning.constants
-    top, bottom = 1 - gamma * constants.strong_convexity.value, lowest_eigenvalue(W) - gamma * constants.L.value
+    gamma, (low, high) = learning.step_size, _ends(learning)
+    top, bottom = 1 - gamma * low, lowest_eigenvalue(W) - gamma * high
     return max(abs(top), abs(bottom))
 
 
@@ -297,7 +308,7 @@ def dominated(W: csr_array, pull: float, right: Vector) -> Vector:
 def retrained(learning: Learning, start: Vector) -> tuple[Stacked, Stacked]:
     """How far T rounds of retraining may end from their fixed point: what is left of `start` [N], and of rounding."""
     W, gamma = learning.mixing.matrix(0), learning.step_size
-    low, high = learning.constants.strong_convexity.value, learning.constants.L.value
+    low, high = _ends(learning)
     own = W.diagonal()
     kept = np.maximum(np.abs(own - gamma * low), np.abs(gamma * high - own))
     moves, c = csr_array(W + diags_array(kept - own)), _factor(learning, W)

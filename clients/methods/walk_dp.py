@@ -28,7 +28,7 @@ from certificates import (
     mu_of,
     parse_view,
 )
-from certificates.mechanisms.private_walk import PrivateWalk, walk_shifts
+from certificates.mechanisms.private_walk import PrivateWalk, check_holders, walk_shifts
 from certificates.records import NoiseSource
 from certificates.renyi import epsilon_of_rho, rho_of
 from clients.methods.method import Method, MethodError, Plan
@@ -120,6 +120,7 @@ class WalkDP(Method):
             CertificateError: if no noise reaches ε, or a client has left.
         """
         learning.check_view(self.view)
+        check_holders(learning)
         weights = _weights(learning)
         holders = mixing_walk(weights, learning.rounds if self.hops is None else self.hops, self.seed, self.start)
         walk = _Walk(learning, weights, holders, spreading(links(weights), holders[-1]).parents)

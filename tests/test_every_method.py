@@ -1,0 +1,408 @@
+"""The conscience over all methods: whatever one does on whatever network, what is measured stays within its claim."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from networks import Network, networks
+from numpy.typing import NDArray
+from torch import Tensor
+
+from certificates import Audit, Certificate, CertificateError, Learning, audit, certify, parse_view
+from certificates.audit import violation
+from certificates.local_steps import local_growth, strongest_regime
+from certificates.mechanisms import EveryRound, Langevin, NoisyFinetuning, PrivateWalk, Visits
+from certificates.mechanisms.langevin import contractions
+from clients.block import Block
+from clients.methods import METHODS, Method, MethodError, Plan
+from clients.private_descent import PrivateDescend
+from clients.steps import Exchange, Program
+from clients.token import NoisyWalk
+from simulator.simulation import Outcome, Simulation, divergence
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method with its settings, on a network."""
+
+    network: Network
+    method: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one request; `retrained` is the place of what the centre is compared with."""
+
+    simulation: Simulation
+    method: Method
+    learning: Learning
+    outcome: Outcome
+    certificate: Certificate
+    found: Audit
+    retrained: str
+
+
+#: What a network has to be for a method to have something to say on it; elsewhere it must refuse, or say nothing.
+FITTING: dict[str, dict[str, Any]] = {
+    "newton": {
+        "order": "consensus-plus-gradient",
+        "schedule": "static",
+        "sampling": "full",
+        "departure": "relay",
+        "local_steps": 1,
+        "radius": None,
+    },
+    "rr-du": {"others": (), "departure": "relay"},
+    "gossip-dp": {"local_steps": 1, "sampling": "full", "departure": "relay", "early": None},
+    "walk-dp": {"departure": "relay"},
+    "federaser": {"order": "adapt-then-combine"},
+    "gradient-ascent": {"departure": "relay"},
+}
+
+SIGMAS = st.sampled_from([1e-9, 1e-3, 0.1, 1.0, 30.0, 1e4])
+EPSILONS = st.sampled_from([0.01, 1.0, 8.0])
+POSITIVE = st.sampled_from([1e-2, 0.3, 1.0, 20.0])
+
+
+def one_of(*values: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Often what the method takes by itself."""
+    return st.none() | values
+
+
+def views(nodes: int) -> st.SearchStrategy[str]:
+    single = st.builds("{}:{}".format, one_of("node", "transcript"), st.integers(0, nodes - 1))
+    return one_of("node", "joint", "average", "transcript", "transcript:all") | single
+
+
+@st.composite
+def noise(draw: st.DrawFn) -> dict[str, Any]:
+    """An ε to reach, or a σ, or neither."""
+    name = draw(one_of("epsilon", "sigma", None))
+    return {} if name is None else {name: draw(EPSILONS if name == "epsilon" else SIGMAS)}
+
+
+def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, Any]]:
+    """What a scenario might set."""
+    regime = maybe(one_of("nonconvex", "weakly-convex", "convex", "strongly-convex"))
+    bound, rounds = one_of("worst-case", "instance"), maybe(st.integers(0, 6))
+    seen: dict[str, Any] = {"view": views(network.nodes), "delta": one_of(1e-9, 1e-5, 0.1)}
+    descent = {
+        "bound": one_of("worst-case", "instance", "published"),
+        "regime": regime,
+        "allocation": one_of("uniform", "optimal"),
+        "settle": one_of(0, 0, 2),
+    }
+    placed = {**descent, "placement": one_of("output", "rewind")}
+    own: dict[str, dict[str, Any]] = {
+        "r2d": {**placed, "rewind": maybe(st.floats(0, 1))},
+        "warm-start": {**placed, "rounds": rounds},
+        "noise-only": descent,
+        "newton": {
+            "reach": one_of("network", "uniform"),
+            "curvature": one_of("hessian", "fisher", "diagonal"),
+            "iterations": maybe(st.integers(1, 8)),
+            "tolerance": one_of(1e-2, 1e-6),
+            "noise": one_of("sound", "sound", "claimed"),
+            "shared_noise": st.booleans(),
+            "clean": st.integers(0, 2),
+        },
+        "rr-du": {
+            "hops": st.integers(1, 12),
+            "alignment": one_of("exact", "lightweight", "lightweight+descent"),
+            "routing": one_of("others", "neighbours"),
+            "visit_probability": maybe(one_of(0.0, 0.5, 1.0)),
+            "start": one_of("u", "random"),
+            "visits": maybe(st.integers(0, 4)),
+            "noise": one_of("claimed", "sound", "off"),
+            "clip": POSITIVE,
+            "trust_radius": maybe(POSITIVE),
+            "trust_centre": one_of("reference", "noised"),
+            "optimizer": one_of("sgd", "sgd", "adam"),
+            "step_size": maybe(POSITIVE),
+            "minibatches": st.integers(1, 3),
+            "batch": st.integers(0, 3),
+            "bound": bound,
+            "regime": regime,
+        },
+        "noisy-finetune": {
+            "rounds": rounds,
+            "clipping": one_of("gradient", "model"),
+            "start_radius": maybe(POSITIVE),
+            "gradient_radius": maybe(POSITIVE),
+            "model_radius": maybe(POSITIVE),
+            "step_size": maybe(POSITIVE),
+            "decay": maybe(one_of(0.0, 0.1, 1.5)),
+            "bound": one_of("worst-case", "instance", "published"),
+            "regime": regime,
+        },
+        "langevin": {"rounds": rounds, "bound": bound, "regime": regime},
+        "gossip-dp": {"clip": maybe(POSITIVE), "calibrate": one_of("sound", "claimed")},
+        "walk-dp": {
+            "hops": maybe(st.integers(1, 12)),
+            "noise": one_of("sound", "claimed"),
+            "clip": maybe(POSITIVE),
+            "step_size": maybe(POSITIVE),
+            "start": maybe(st.integers(0, network.nodes - 1)),
+        },
+        "federaser": {"interval": st.integers(1, 3), "ratio": one_of(0.5, 1.0)},
+        "gradient-ascent": {"ascent_steps": st.integers(1, 3), "radius": maybe(POSITIVE), "rounds": rounds},
+        "retrain": {},
+        "do-nothing": {},
+    }
+    drawn = st.fixed_dictionaries({**seen, **own[method]})
+    if method in ("retrain", "do-nothing", "federaser", "gradient-ascent"):
+        return drawn
+    return st.builds(lambda some, more: {**some, **more}, drawn, noise()).map(lambda found: tidied(method, found))
+
+
+def tidied(method: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Without settings that the method would only refuse: two that exclude each other."""
+    if method == "r2d" and len({"epsilon", "sigma"} & set(found)) == 0 and found["rewind"] is None:
+        found = {**found, "epsilon": 1.0, "sigma": 1.0}
+    if method == "noisy-finetune":
+        unused = ("model_radius",) if found["clipping"] == "gradient" else ("start_radius", "gradient_radius")
+        found = {name: value for name, value in found.items() if name not in unused}
+        if found["clipping"] == "model" and found["model_radius"] is None:
+            found["model_radius"] = 1.0
+        if found["bound"] == "published":
+            found |= {"regime": None} | ({"start_radius": 1.0} if found["clipping"] == "gradient" else {})
+    if method in ("r2d", "warm-start", "noise-only"):
+        if found["bound"] == "published":
+            found = {**found, "regime": None}
+        if found["view"] == "average":
+            found = {**found, "settle": 0}
+    if method == "rr-du" and (found["noise"] == "off" or (found["noise"] == "sound" and "sigma" in found)):
+        found = {name: value for name, value in found.items() if name not in ("epsilon", "sigma")}
+    if method == "newton" and "sigma" in found:
+        found = {**found, "noise": "sound"}
+    return found
+
+
+@st.composite
+def cases(draw: st.DrawFn, *methods: str) -> Case:
+    """One of the methods on a small network, most often one on which it has something to say."""
+    method = draw(one_of(*(methods or METHODS)))
+    fixed: dict[str, Any] = {"rounds": draw(st.integers(1, 6))}
+    if draw(st.integers(0, 7)):
+        fixed |= FITTING.get(method, {})
+        if method == "newton":
+            fixed |= {
+                "model": draw(one_of("logistic", "huber-logistic")),
+                "l2": draw(one_of(0.1, 1.0)),
+                "step": draw(one_of(0.1, 0.5)),
+            }
+    network = draw(networks(**fixed))
+    return Case(network, method, draw(settings_of(method, network)))
+
+
+def answers(case: Case) -> list[Answer]:
+    """What a run does: learn, and for every request plan, retrain, carry out, certify, audit.
+
+    Raises:
+        MethodError, CertificateError: where the method refuses.
+    """
+    simulation = case.network.simulation()
+    method = METHODS[case.method](**case.settings).seeded(case.network.seed)
+    for foreseen in simulation.requests:
+        method.check(foreseen)
+    arrive = [request.rounds for request in simulation.requests]
+    learned, learnings = simulation.learn({*arrive}.union(*(method.checkpoints(T) for T in arrive)))
+    found = []
+    for at, (T, learning) in enumerate(zip(arrive, learnings, strict=True)):
+        plan = method.plan(learning)
+        oracle = simulation.retrain(method.horizon(T), {0, T, plan.release.site}, at)
+        outcome = simulation.carry_out(method, plan, learned, at, at)
+        certificate = certify(learning, outcome.plan.release, outcome.plan.claim)
+        apart = divergence(outcome.centre, simulation.counterpart(outcome.plan.release, oracle, at))
+        audited = audit(certificate, simulation.foreseen.mixing, apart, shifts=outcome.shifts)
+        found.append(
+            Answer(simulation, method, learning, outcome, certificate, audited, oracle.places[plan.release.site])
+        )
+    return found
+
+
+def tried(case: Case) -> list[Answer]:
+    """The same; nothing where the method refuses, which it does in a sentence and with no other error."""
+    try:
+        return answers(case)
+    except (MethodError, CertificateError) as refused:
+        refusal = str(refused)
+    assert len(refusal.split()) > 4
+    return []
+
+
+def plain(certificate: Certificate) -> Any:
+    """As it lies in a file."""
+    return json.loads(json.dumps(certificate.to_record()))
+
+
+#: One disturbed round, measured: the bound is what is measured but for rounding, and so is ε.
+MEASURED_TO_THE_LAST_DIGITS = Case(
+    Network(
+        *("barabasi-albert", 5, "max-degree", "adapt-then-combine", "sigmoid", 0.1, 0.5, 1, 2, 2, "all"),
+        *((22, 28, 5, 18, 25), "float64", 407883851),
+        spread=5.0,
+        schedule="walk metropolis",
+        sampling="poisson",
+        others=(0,),
+    ),
+    "noisy-finetune",
+    {
+        "regime": "convex",
+        "bound": "instance",
+        "gradient_radius": 0.01,
+        "decay": 0.1,
+        "view": "transcript:2",
+        "epsilon": 0.01,
+    },
+)
+
+#: What remains of a star without one of its points is in two parts.
+WALK_THAT_LOST_A_HOLDER = Case(
+    Network(
+        *("star", 5, "lazy-metropolis-hastings", "combine-then-adapt", "sigmoid", 1.0, 1.9, 3, 3, 4, "half"),
+        *((13, 26, 14, 30, 15), "float64", 1234379),
+        departure="leave",
+        radius=0.5,
+    ),
+    "walk-dp",
+    {"start": 3, "hops": 2},
+)
+
+
+@given(case=cases())
+@example(case=MEASURED_TO_THE_LAST_DIGITS)
+@example(case=WALK_THAT_LOST_A_HOLDER)
+@settings(max_examples=max(200, settings.default.max_examples))
+def test_what_is_measured_stays_within_what_is_claimed(case: Case) -> None:
+    for answer in tried(case):
+        certificate, found = answer.certificate, answer.found
+        assert found.holds, violation(certificate, found)
+        assert np.all(np.array(found.shifts) <= np.array(certificate.shifts))
+        if certificate.sensitivity:
+            assert np.all(np.array(found.divergence) <= np.array(certificate.sensitivity))
+        if certificate.epsilon is None:
+            assert certificate.reason
+        else:
+            assert found.exact_epsilon is not None
+            assert found.exact_epsilon <= certificate.epsilon
+        if case.method == "do-nothing" and reached(certificate.view, found):
+            assert certificate.epsilon is None
+        again = Certificate.from_record(plain(certificate))
+        assert plain(again) == plain(certificate)
+        assert plain(certify(answer.learning, again.release, again.claim)) == plain(certificate)
+
+
+def reached(view: str, found: Audit) -> bool:
+    """Whether a model that the view shows is other than that of retraining."""
+    _, node = parse_view(view)
+    return any(found.divergence) if node is None else found.divergence[node] > 0
+
+
+class OnRetained(Method):
+    """A method that learns in private, had it never had the forget set: its own steps, with nothing to remember."""
+
+    def __init__(self, own: Method) -> None:
+        self._own = own
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        return self._own.checkpoints(rounds)
+
+    def horizon(self, rounds: int) -> int:
+        return self._own.horizon(rounds)
+
+    def plan(self, learning: Learning) -> Plan:
+        return self._own.plan(learning)
+
+    def program(self, *asked: Any) -> Program:
+        """The very steps of the method, that take the block without the forget set for all there ever was."""
+        program = self._own.program(*asked)
+        return replace(program, finish=tuple(_retaining(step) for step in program.finish), watched=())
+
+
+def _retaining(step: Exchange) -> Exchange:
+    if not isinstance(step, PrivateDescend | NoisyWalk):
+        return step
+
+    class Retaining(type(step)):  # type: ignore[misc]
+        remembers = False
+
+        def message(self, block: Block, *rest: Any) -> Tensor:
+            return super().message(replace(block, origin=block), *rest)
+
+        def absorb(self, block: Block, *rest: Any) -> Tensor:
+            return super().absorb(replace(block, origin=block), *rest)
+
+    return Retaining(**{field.name: getattr(step, field.name) for field in fields(step)})
+
+
+def furthest(answer: Answer) -> NDArray[np.float64] | None:
+    """[N], how far apart two runs end at most that share their noise, by the constants of the mechanism alone.
+
+    From what was measured where they begin, or at every visit; None where the mechanism has no such constants.
+    """
+    learning, release, mechanism = answer.learning, answer.outcome.plan.release, answer.outcome.plan.release.mechanism
+    start, shifts, N = np.array(answer.found.divergence), answer.outcome.shifts, learning.mixing.nodes
+    with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(mechanism, Langevin):
+            grown = contractions(learning, answer.outcome.plan.claim.regime, release.descended + 1)
+            return np.full(N, np.linalg.norm(start) * np.prod(grown))
+        if isinstance(mechanism, NoisyFinetuning):
+            start = np.minimum(start, 2 * (mechanism.start_radius or np.inf))
+            if mechanism.growth is None:
+                return None
+            moved = start * mechanism.growth**mechanism.rounds
+            return moved if mechanism.model_radius is None else np.minimum(moved, 2 * mechanism.model_radius)
+        if isinstance(mechanism, Visits):
+            if mechanism.alignment != "exact" or mechanism.centre is not None or mechanism.optimizer != "sgd":
+                return None
+            known = replace(learning, step_size=mechanism.step_size)
+            regime, far = answer.outcome.plan.claim.regime or strongest_regime(learning), float(start[mechanism.node])
+            for holder, works in zip(mechanism.holders, mechanism.works, strict=True):
+                if works and holder == mechanism.node:
+                    far += min(mechanism.slope * far, 2 * mechanism.step_size * mechanism.clip)
+                elif works:
+                    far *= local_growth(known, regime)
+            return np.full(N, far)
+        if isinstance(mechanism, PrivateWalk):
+            felt, far = dict(zip(mechanism.events, shifts.tolist(), strict=True)), 0.0
+            for visit in enumerate(mechanism.holders):
+                far = mechanism.growth * far + mechanism.step_size * felt.get(visit, 0.0)
+            return np.full(N, far)
+        if isinstance(mechanism, EveryRound):
+            felt, z = dict(zip(mechanism.events, shifts.tolist(), strict=True)), np.zeros(N)
+            for t in range(mechanism.rounds):
+                awake = learning.mixing.awake(t)
+                grown = mechanism.growth * z if awake is None else np.where(awake, mechanism.growth, 1.0) * z
+                z = learning.mixing.matrix(t) @ (
+                    grown + learning.step_size * np.array([felt.get((t, i), 0) for i in range(N)])
+                )
+            return z
+    return None
+
+
+@given(case=cases("langevin", "noisy-finetune", "rr-du", "walk-dp", "gossip-dp"))
+@settings(max_examples=settings.default.max_examples // 2)
+def test_two_runs_under_the_same_noise_part_no_faster_than_the_mechanism_says(case: Case) -> None:
+    """What every proof of amplification leans on, run: the same steps, coins and noise, with and without."""
+    case = replace(case, network=replace(case.network, dtype="float64"))
+    for at, answer in enumerate(tried(case)):
+        bound = furthest(answer)
+        if bound is None:
+            continue
+        release, simulation = answer.outcome.plan.release, answer.simulation
+        private = isinstance(release.mechanism, PrivateWalk | EveryRound)
+        method = OnRetained(answer.method) if private else answer.method
+        other = simulation.redraw(method, release, answer.retrained, at, at)
+        apart = divergence(answer.outcome.released, other) * answer.learning.present
+        longest = max(float(answer.outcome.released.norm()), float(answer.outcome.noised.norm()))
+        assert np.all(apart <= bound * (1 + 1e-9) + 1e-11 * (1 + longest)), (apart, bound)
