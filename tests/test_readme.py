@@ -1,13 +1,16 @@
 """What the README shows works as shown."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+from experiments.grid import grid
 from experiments.scenario import parse_yaml, resolve
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -32,3 +35,18 @@ def test_the_commands_name_recipes_and_settings_that_exist() -> None:
     for path, rest in recipes:
         text = (Path(__file__).parent.parent / path).read_text(encoding="utf-8")
         resolve(parse_yaml(text), [word for word in rest.split() if "=" in word])
+
+
+def test_the_commands_of_the_page_on_rr_du_describe_runs() -> None:
+    page = (ROOT / "docs/rr-du.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = [shlex.split(block) for block in re.findall(r"```\n(rewindnet .*?)```", page, flags=re.DOTALL)]
+    words = [word for command in commands for word in command]
+    starts = [at for at, word in enumerate(words) if word == "rewindnet"]
+    assert len(starts) >= 7
+    for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
+        command, path, *rest = words[start + 1 : end]
+        settings = [word for word in rest if "=" in word]
+        points = grid(settings)[1] if command == "sweep" else [dict(word.split("=", 1) for word in settings)]
+        for point in points:
+            text = (ROOT / path).read_text(encoding="utf-8")
+            resolve(parse_yaml(text), [f"{key}={value}" for key, value in point.items()])
