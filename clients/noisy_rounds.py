@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array
 from torch import Tensor
 
-from certificates import Mixing, Order
+from certificates import Mixing
 from certificates.records import NoiseSource
 from clients.block import Block, Witness
 from clients.noise import draw_in_round
 from clients.orders import LEARNING_ORDERS
-from clients.steps import Work
+from clients.steps import Descend, Work
 
 
 @dataclass(frozen=True)
-class NoisyDescend:
+class NoisyDescend(Descend):
     """Rounds of learning with noise between them: every node adds it to its model after each round but the last.
 
     Attributes:
@@ -33,27 +33,10 @@ class NoisyDescend:
         source: where noise comes from.
     """
 
-    order: Order
-    rounds: range
     sigma: tuple[float, ...]
     seed: int
     release: int
     source: NoiseSource
-
-    remembers: ClassVar[bool] = False
-
-    def matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """W_t."""
-        return mixing.matrix(round)
-
-    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
-        """Those of the local steps."""
-        none = np.zeros_like(gradients)
-        return (gradients, none) if LEARNING_ORDERS[self.order].adapts_first else (none, gradients)
-
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
-        """As the learning order has it."""
-        return LEARNING_ORDERS[self.order].message(block, theta, round, witness)
 
     def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
         """As the learning order has it, and noise for the next round."""

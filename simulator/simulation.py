@@ -306,7 +306,7 @@ class Simulation:
         mark, T = self.mark(request), self.requests[request].rounds
         end = start + sum(len(step.rounds) for step in exchanges)
         measured = _blank(program.watched, exchanges)
-        if measured or not all(isinstance(step, Descend | Average) for step in exchanges):
+        if measured or not all(type(step) in (Descend, Average) for step in exchanges):
             task = Task(f"{index}-{release.method}-site", request + 1, begin, (), exchanges, start, frozenset({end}))
             cost = self._execute(replace(task, measured=measured))
             return task.place(end), cost, self.network.disturbances() if measured else {}

@@ -23,10 +23,6 @@ class Retrain(Method):
         """The start."""
         return (0,)
 
-    def horizon(self, rounds: int) -> int:
-        """As long as learning."""
-        return rounds
-
     def plan(self, learning: Learning) -> Plan:
         """All rounds again, without noise."""
         return Plan(
@@ -49,10 +45,6 @@ class DoNothing(Method):
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The end."""
         return (rounds,)
-
-    def horizon(self, rounds: int) -> int:
-        """As long as learning."""
-        return rounds
 
     def plan(self, learning: Learning) -> Plan:
         """No rounds, no noise."""

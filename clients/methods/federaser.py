@@ -56,10 +56,6 @@ class FedEraser(Method):
         """The states before the kept rounds, and the end."""
         return [*range(0, rounds, self.interval), rounds]
 
-    def horizon(self, rounds: int) -> int:
-        """As long as learning."""
-        return rounds
-
     def plan(self, learning: Learning) -> Plan:
         """Some rounds again; nothing of it is certified.
 

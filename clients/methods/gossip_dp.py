@@ -24,7 +24,6 @@ from certificates import (
     Release,
     certify,
     check_delta,
-    check_epsilon,
     epsilon_of,
     mu_of,
     parse_view,
@@ -32,7 +31,7 @@ from certificates import (
 from certificates.linear_view import affordable, linear_mu, received, released
 from certificates.mechanisms.every_round import shift_bounds
 from certificates.records import NoiseSource
-from clients.methods.method import Method, MethodError, Plan
+from clients.methods.method import Method, MethodError, Plan, noise_asked
 from clients.private_descent import PrivateDescend
 from clients.steps import Program
 
@@ -85,14 +84,7 @@ class GossipDP(Method):
         """One of the two."""
         check_delta(self.delta)
         parse_view(self.view)
-        if None not in (self.epsilon, self.sigma):
-            raise MethodError("gossip-dp takes epsilon or sigma, and solves for the other; both are given")
-        if self.epsilon is None and self.sigma is None:
-            object.__setattr__(self, "epsilon", 1.0)
-        if self.epsilon is not None:
-            check_epsilon(self.epsilon)
-        if self.sigma is not None and not 0 <= self.sigma < inf:
-            raise MethodError(f"sigma must be a non-negative number, not {self.sigma}")
+        object.__setattr__(self, "epsilon", noise_asked("gossip-dp", self.epsilon, self.sigma))
         if self.clip is not None and not 0 < self.clip < inf:
             raise MethodError(f"clip must be a positive number, not {self.clip}")
         if self.calibrate not in ("sound", "claimed"):
@@ -101,10 +93,6 @@ class GossipDP(Method):
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The start."""
         return (0,)
-
-    def horizon(self, rounds: int) -> int:
-        """As long as learning."""
-        return rounds
 
     def plan(self, learning: Learning) -> Plan:
         """Noise for ε, or ε for noise."""

@@ -64,10 +64,6 @@ class GradientAscent(Method):
         """The start, the state before the last round, and the end."""
         return sorted({0, rounds - 1, rounds})
 
-    def horizon(self, rounds: int) -> int:
-        """As long as learning."""
-        return rounds
-
     def plan(self, learning: Learning) -> Plan:
         """Ascent, and learning again; nothing of it is certified.
 

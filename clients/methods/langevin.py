@@ -22,8 +22,7 @@ from certificates import (
     parse_view,
 )
 from certificates.mechanisms.langevin import claimed_epsilon, contractions
-from clients.methods.method import Method, MethodError, Plan
-from clients.methods.noisy_finetune import check_noise
+from clients.methods.method import Method, MethodError, Plan, check_rounds, noise_asked
 from clients.noisy_rounds import NoisyDescend
 from clients.steps import AddNoise, Program
 
@@ -59,7 +58,8 @@ class LangevinMethod(Method):
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""
-        check_noise("langevin", self.rounds, self.epsilon, self.sigma)
+        check_rounds(self.rounds)
+        noise_asked("langevin", self.epsilon, self.sigma)
         check_delta(self.delta)
         parse_view(self.view)
         if self.bound not in ("worst-case", "instance"):
@@ -68,10 +68,6 @@ class LangevinMethod(Method):
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The learned model."""
         return (rounds,)
-
-    def horizon(self, rounds: int) -> int:
-        """As long as learning: the retrained network goes through the same noisy rounds as the learned one."""
-        return rounds
 
     def check(self, learning: Learning) -> None:
         """An instance bound is known only after learning."""

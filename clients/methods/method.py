@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
-from certificates import Claim, Learning, Release
+from certificates import Claim, Learning, Release, check_epsilon
 from certificates.records import Bound, Vector
 from clients.steps import Program, unlearning_program
 
@@ -48,9 +49,9 @@ class Method(ABC):
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The rounds of learning whose checkpoints the method may need, of `rounds` in all."""
 
-    @abstractmethod
     def horizon(self, rounds: int) -> int:
-        """The number of rounds of the retraining that the method is compared with."""
+        """The number of rounds of the retraining that the method is compared with: as many as learning took."""
+        return rounds
 
     @abstractmethod
     def plan(self, learning: Learning) -> Plan:
@@ -104,3 +105,27 @@ def weakest_bound(learning: Learning) -> Bound:
 def no_noise(learning: Learning, method: str, restored: int, descended: int) -> Release:
     """A release that adds no noise anywhere."""
     return Release(method, restored, descended, "output", np.zeros(learning.mixing.nodes))
+
+
+def noise_asked(method: str, epsilon: float | None, sigma: float | None) -> float | None:
+    """The ε to calibrate to, for methods that take ε or σ: 1 where neither is given, None where σ is.
+
+    Raises:
+        MethodError: if both are given, or σ is no size of noise.
+        CertificateError: if ε is out of range.
+    """
+    if epsilon is not None and sigma is not None:
+        raise MethodError(f"{method} takes epsilon or sigma, and the other follows; both are given")
+    if sigma is not None and not 0 <= sigma < inf:
+        raise MethodError(f"sigma must be a non-negative number, not {sigma}")
+    return None if sigma is not None else check_epsilon(1.0 if epsilon is None else epsilon)
+
+
+def check_rounds(rounds: int | None) -> None:
+    """Refuse a number of noisy rounds that is none.
+
+    Raises:
+        MethodError: if it is negative.
+    """
+    if rounds is not None and rounds < 0:
+        raise MethodError(f"rounds is a number of noisy rounds, not {rounds}")

@@ -7,7 +7,7 @@ the target's data, a Newton correction, Gaussian noise, one correction broadcast
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import acosh, ceil, inf, isfinite, log, sqrt
+from math import acosh, ceil, isfinite, log, sqrt
 from typing import Literal
 
 import numpy as np
@@ -18,7 +18,6 @@ from certificates import (
     Learning,
     Release,
     check_delta,
-    check_epsilon,
     mu_of,
     parse_view,
     textbook_epsilon,
@@ -27,7 +26,7 @@ from certificates import (
 from certificates.mechanisms import Residual, SharedResidual
 from certificates.mechanisms.residual import check_contraction, lowest_eigenvalue
 from certificates.records import Vector
-from clients.methods.method import Method, MethodError, Plan
+from clients.methods.method import Method, MethodError, Plan, noise_asked
 from clients.newton_steps import Broadcast, Leftover, Sweeps, tree
 from clients.products import Curvature
 from clients.steps import AddNoise, Descend, Exchange, Program
@@ -83,12 +82,7 @@ class Newton(Method):
         """Refuse settings without a meaning."""
         check_delta(self.delta)
         parse_view(self.view)
-        if self.epsilon is not None and self.sigma is not None:
-            raise MethodError("newton takes epsilon or sigma, and solves for the other; both are given")
-        if self.sigma is not None and not 0 <= self.sigma < inf:
-            raise MethodError(f"sigma must be a non-negative number, not {self.sigma}")
-        if self.sigma is None:
-            object.__setattr__(self, "epsilon", check_epsilon(1.0 if self.epsilon is None else self.epsilon))
+        object.__setattr__(self, "epsilon", noise_asked("newton", self.epsilon, self.sigma))
         if self.noise == "claimed" and self.sigma is not None:
             raise MethodError("noise claimed follows from epsilon; with sigma there is nothing to calibrate")
         for name, value, known in (
@@ -120,10 +114,6 @@ class Newton(Method):
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The learned model."""
         return (rounds,)
-
-    def horizon(self, rounds: int) -> int:
-        """As long as learning."""
-        return rounds
 
     def plan(self, learning: Learning) -> Plan:
         """The correction, with the noise as far as it is known before the residual is measured."""

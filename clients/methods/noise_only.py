@@ -47,7 +47,3 @@ class NoiseOnly(NoisyDescent):
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The learned model."""
         return (rounds,)
-
-    def horizon(self, rounds: int) -> int:
-        """As long as learning."""
-        return rounds

@@ -17,13 +17,12 @@ from certificates import (
     Regime,
     Release,
     check_delta,
-    check_epsilon,
     least_scale,
     parse_view,
     strongest_regime,
 )
 from certificates.records import Bound
-from clients.methods.method import Method, MethodError, Plan
+from clients.methods.method import Method, MethodError, Plan, check_rounds, noise_asked
 from clients.noisy_rounds import Clip, NoisyFinetune
 from clients.steps import Program
 
@@ -75,7 +74,8 @@ class NoisyFinetuneMethod(Method):
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""
-        check_noise("noisy-finetune", self.rounds, self.epsilon, self.sigma)
+        check_rounds(self.rounds)
+        noise_asked("noisy-finetune", self.epsilon, self.sigma)
         check_delta(self.delta)
         parse_view(self.view)
         for name in ("start_radius", "gradient_radius", "model_radius", "step_size"):
@@ -103,10 +103,6 @@ class NoisyFinetuneMethod(Method):
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The learned model."""
         return (rounds,)
-
-    def horizon(self, rounds: int) -> int:
-        """As long as learning: the retrained network is finetuned like the learned one."""
-        return rounds
 
     def check(self, learning: Learning) -> None:
         """An instance bound is known only after learning."""
@@ -193,23 +189,6 @@ class NoisyFinetuneMethod(Method):
             middle = (low * high) ** 0.5
             low, high = (low, middle) if claims(middle) <= epsilon else (middle, high)
         return high
-
-
-def check_noise(method: str, rounds: int | None, epsilon: float | None, sigma: float | None) -> None:
-    """Refuse rounds and noise without a meaning, for methods that take ε or σ and K as given.
-
-    Raises:
-        MethodError: with what is allowed.
-        CertificateError: if ε is out of range.
-    """
-    if rounds is not None and rounds < 0:
-        raise MethodError(f"rounds is a number of noisy rounds, not {rounds}")
-    if epsilon is not None and sigma is not None:
-        raise MethodError(f"{method} takes epsilon or sigma, and the other follows; both are given")
-    if epsilon is not None:
-        check_epsilon(epsilon)
-    if sigma is not None and not 0 <= sigma < inf:
-        raise MethodError(f"sigma must be a non-negative number, not {sigma}")
 
 
 def _formula(mechanism: NoisyFinetuning) -> str | None:

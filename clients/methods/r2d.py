@@ -66,7 +66,3 @@ class R2D(NoisyDescent):
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """T − K for every K in question."""
         return [rounds - depth for depth in self._depths(rounds)]
-
-    def horizon(self, rounds: int) -> int:
-        """As long as learning."""
-        return rounds

@@ -150,10 +150,6 @@ class RRDU(Method):
         """The learned model."""
         return (rounds,)
 
-    def horizon(self, rounds: int) -> int:
-        """As long as learning."""
-        return rounds
-
     def check(self, learning: Learning) -> None:
         """An instance bound is known only after learning."""
         learning.check_view(replace(self, bound="worst-case").plan(learning).claim.view)

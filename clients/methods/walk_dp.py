@@ -10,7 +10,7 @@ is what is claimed. What is certified holds for the walk that was drawn: `certif
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from math import inf, isfinite, sqrt
+from math import isfinite, sqrt
 from typing import Literal
 
 import numpy as np
@@ -24,14 +24,13 @@ from certificates import (
     Release,
     certify,
     check_delta,
-    check_epsilon,
     mu_of,
     parse_view,
 )
 from certificates.mechanisms.private_walk import PrivateWalk, check_holders, walk_shifts
 from certificates.records import NoiseSource
 from certificates.renyi import epsilon_of_rho, rho_of
-from clients.methods.method import Method, MethodError, Plan
+from clients.methods.method import Method, MethodError, Plan, noise_asked
 from clients.spreading import along
 from clients.steps import Program
 from clients.token import NoisyWalk
@@ -86,14 +85,7 @@ class WalkDP(Method):
         """One of the two."""
         check_delta(self.delta)
         parse_view(self.view)
-        if None not in (self.epsilon, self.sigma):
-            raise MethodError("walk-dp takes epsilon or sigma, and solves for the other; both are given")
-        if self.epsilon is None and self.sigma is None:
-            object.__setattr__(self, "epsilon", 1.0)
-        if self.epsilon is not None:
-            check_epsilon(self.epsilon)
-        if self.sigma is not None and not 0 <= self.sigma < inf:
-            raise MethodError(f"sigma must be a non-negative number, not {self.sigma}")
+        object.__setattr__(self, "epsilon", noise_asked("walk-dp", self.epsilon, self.sigma))
         if self.hops is not None and self.hops < 1:
             raise MethodError(f"hops of walk-dp is at least 1, not {self.hops}")
         for name in ("clip", "step_size"):
@@ -108,10 +100,6 @@ class WalkDP(Method):
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """The start."""
         return (0,)
-
-    def horizon(self, rounds: int) -> int:
-        """As long as learning."""
-        return rounds
 
     def plan(self, learning: Learning) -> Plan:
         """Draw the walk; noise for ε, or ε for noise.
