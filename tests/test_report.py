@@ -234,7 +234,7 @@ def test_an_incomplete_run_is_refused(folder: Path) -> None:
 
 def test_an_unknown_format_is_refused(folder: Path) -> None:
     _edit(folder / "record.json", format=99)
-    with pytest.raises(FolderError, match="of format 99; this version reads: 3"):
+    with pytest.raises(FolderError, match="of format 99; this version reads: 4"):
         state(folder)
 
 
