@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clients.clipping import clipped
 from clients.models import Model
 from clients.parallel import each, split
 from clients.sampling import Sampling
@@ -172,13 +173,7 @@ class Block:
     def project(self, theta: Tensor) -> Tensor:
         """θ [b, d] with every client's parameters in the ball, in place; as it is where there is none."""
         radius = self.habits.radius
-        if radius is not None:
-            # Row by row, so that a client's bits do not depend on who else is in its block.
-            for row in theta:
-                norm = float(row.norm())
-                if norm > radius:
-                    row.mul_(radius / norm)
-        return theta
+        return theta if radius is None else clipped(theta, radius)
 
     def descend(self, theta: Tensor, round: int, witness: Witness | None = None) -> Tensor:
         """E local steps θ ← θ − η∇f(θ) from θ [b, d], which is left as it is."""

@@ -13,13 +13,14 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csgraph, csr_array
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from certificates import Mixing
 from clients.block import Block, Witness
 from clients.products import PRODUCT, Curvature, product, solve
 from clients.steps import Start, Work
+from topologies.token import links, spreading
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,9 @@ class Broadcast:
 
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """From every level of the tree to the next; nothing in the first round."""
-        N, links = mixing.nodes, mixing.matrix(round)
-        parents, levels = tree(links, self.source)
+        N = mixing.nodes
+        tree = spreading(links(mixing.matrix(round)), self.source)
+        parents, levels = np.array(tree.parents), np.array(tree.depths)
         children = (
             np.flatnonzero(levels == round - self.rounds.start) if round > self.rounds.start else np.zeros(0, int)
         )
@@ -163,15 +165,6 @@ class Broadcast:
         if retained.samples[0]:
             return solve(retained, theta, changed / self.clients, self.curvature, self.iterations)
         return solve(all_its_own, theta, changed / max(self.clients - 1, 1), self.curvature, self.iterations)
-
-
-def tree(links: csr_array, root: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """A breadth-first tree over who hears whom: [N] parents, negative for the root, and [N] levels."""
-    order, parents = csgraph.breadth_first_order(links, root)
-    levels = np.zeros(len(parents), dtype=np.int64)
-    for node in order[1:].tolist():
-        levels[node] = levels[parents[node]] + 1
-    return parents.astype(np.int64), levels
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 from certificates import Mixing
 from certificates.records import NoiseSource
 from clients.block import Block, Witness
+from clients.clipping import clipped
 from clients.noise import draw_in_round
 from clients.orders import LEARNING_ORDERS
 from clients.steps import Descend, Work
@@ -54,7 +55,7 @@ class Clip:
 
     def apply(self, block: Block, theta: Tensor) -> Tensor:
         """The nearest point of the ball."""
-        return clipped(theta, self.radius)
+        return clipped(theta.clone(), self.radius)
 
 
 @dataclass(frozen=True)
@@ -124,15 +125,4 @@ def noised(
         if sigma[node] > 0:
             drawn = draw_in_round(size, seed, release, round, node, source)
             result[row] += torch.from_numpy(drawn * sigma[node]).to(theta)
-    return result
-
-
-def clipped(theta: Tensor, radius: float) -> Tensor:
-    """The nearest points to the rows of θ [b, d] in the ball of that radius."""
-    result = theta.clone()
-    # Row by row, so that a client's bits do not depend on who else is in its block.
-    for row in result:
-        norm = float(row.norm())
-        if norm > radius:
-            row.mul_(radius / norm)
     return result

@@ -12,6 +12,7 @@ from torch import Tensor
 from certificates import Mixing
 from certificates.records import NoiseSource
 from clients.block import Block, Witness
+from clients.clipping import clipped
 from clients.noise import draw_in_round
 from clients.steps import Work
 
@@ -81,13 +82,3 @@ class PrivateDescend:
         )
         for node, gap in zip(nodes, one - other, strict=True):
             witness.shift(round, node, float(gap.norm()))
-
-
-def clipped(gradient: Tensor, most: float) -> Tensor:
-    """Every client's gradient, a row of [b, d], scaled down to a norm of at most this much; in place."""
-    # Row by row, so that a client's bits do not depend on who else is in its block.
-    for row in gradient:
-        norm = float(row.norm())
-        if norm > most:
-            row.mul_(most / norm)
-    return gradient

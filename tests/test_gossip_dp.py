@@ -29,9 +29,10 @@ from certificates import (
 from certificates.mechanisms import from_record, to_record
 from certificates.mechanisms.every_round import shift_bounds
 from certificates.records import Certificate
+from clients.clipping import clipped
 from clients.methods import GossipDP, MethodError
 from clients.noise import draw_in_round
-from clients.private_descent import PrivateDescend, clipped
+from clients.private_descent import PrivateDescend
 from experiments.verify import verify_folder
 from simulator.simulation import Outcome, Simulation, divergence
 

@@ -32,12 +32,13 @@ from clients import step_records
 from clients.block import make_block
 from clients.methods import MethodError, Newton
 from clients.models import HuberLogistic, Logistic, Model
-from clients.newton_steps import Broadcast, Leftover, Sweeps, tree
+from clients.newton_steps import Broadcast, Leftover, Sweeps
 from clients.parallel import one_torch_thread
 from clients.products import product, solve
 from clients.steps import AddNoise, Descend
 from simulator.observers import Cost
 from simulator.simulation import Trajectory, divergence
+from topologies.token import links, spreading
 
 one_torch_thread()
 
@@ -686,7 +687,8 @@ def test_the_nodes_report_what_they_are_asked_for():
 def test_a_tree_is_breadth_first():
     for seed in range(5):
         W = learnings.network(seed, 15).matrix(0)
-        parents, levels = tree(W, 4)
+        tree = spreading(links(W), 4)
+        parents, levels = np.array(tree.parents), np.array(tree.depths)
         reached = np.zeros(15, dtype=bool)
         reached[4] = True
         for level in range(levels.max() + 1):

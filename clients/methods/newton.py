@@ -27,9 +27,10 @@ from certificates.mechanisms import Residual, SharedResidual
 from certificates.mechanisms.residual import check_contraction, lowest_eigenvalue
 from certificates.records import Vector
 from clients.methods.method import Method, MethodError, Plan, noise_asked
-from clients.newton_steps import Broadcast, Leftover, Sweeps, tree
+from clients.newton_steps import Broadcast, Leftover, Sweeps
 from clients.products import Curvature
 from clients.steps import AddNoise, Descend, Exchange, Program
+from topologies.token import links, spreading
 
 _CLAIMED_BY = (
     "sigma = (B/epsilon)·sqrt(2·ln(1.25/delta)), B = rho·D²/(2·mu) being the error of one Newton step after Sekhari et "
@@ -199,7 +200,7 @@ class Newton(Method):
                 "with reach uniform newton answers a first request of one client; for others use reach network"
             )
         target = int(targets[0])
-        depth = int(tree(W, target)[1].max())
+        depth = max(spreading(links(W), target).depths)
         return kind(rounds=1 + depth, spectrum=(low, high), source=target, held=int(learning.samples[target]))
 
     def _steps(self, spectrum: tuple[float, float]) -> int:
