@@ -4,14 +4,7 @@ Frozen records in, frozen records out, in numpy alone: a training run made elsew
 constants and mixing matrices. Whatever is not understood is refused with an error that names it, never guessed.
 """
 
-from certificates.audit import Audit, audit, violation
-from certificates.calibration import least_scale
-from certificates.certify import calibrate, certify, claimed_epsilon, least_depth, scaled_noise
-from certificates.composition import Together, compose, covers, together
-from certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
-from certificates.errors import CertificateError
-from certificates.forecast import Spectrum, excess_loss, noise_left
-from certificates.gaussian import (
+from rewindnet.certificates.accounting.gaussian import (
     check_delta,
     check_epsilon,
     delta_of,
@@ -20,8 +13,14 @@ from certificates.gaussian import (
     textbook_epsilon,
     textbook_sigma,
 )
-from certificates.local_steps import local_growth, strongest_regime, worst_case_disturbance
-from certificates.mechanisms import (
+from rewindnet.certificates.audits.audit import Audit, audit, violation
+from rewindnet.certificates.audits.montecarlo import MonteCarlo, monte_carlo
+from rewindnet.certificates.calibrate import least_scale
+from rewindnet.certificates.certify import calibrate, certify, claimed_epsilon, least_depth, scaled_noise
+from rewindnet.certificates.compose import Together, compose, covers, together
+from rewindnet.certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
+from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.mechanisms import (
     Differences,
     EveryRound,
     Langevin,
@@ -30,8 +29,8 @@ from certificates.mechanisms import (
     Once,
     Uncertified,
 )
-from certificates.montecarlo import MonteCarlo, monte_carlo
-from certificates.records import (
+from rewindnet.certificates.planning.forecast import Spectrum, excess_loss, noise_left
+from rewindnet.certificates.records import (
     ORDERS,
     VIEWS,
     Arithmetic,
@@ -46,8 +45,9 @@ from certificates.records import (
     forget_digest,
     parse_view,
 )
-from certificates.sensitivity import Sensitivity, propagate, propagate_each
-from certificates.views import mu_of_view, settled
+from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime, worst_case_disturbance
+from rewindnet.certificates.sensitivity.recursion import Sensitivity, propagate, propagate_each
+from rewindnet.certificates.views.distances import mu_of_view, settled
 
 __all__ = [
     "ORDERS",

@@ -7,14 +7,20 @@ from math import inf, isfinite, sqrt
 
 import numpy as np
 
-from certificates.allocation import noise_shape
-from certificates.errors import CertificateError
-from certificates.gaussian import check_epsilon, epsilon_of, mu_of, textbook_epsilon, textbook_sigma
-from certificates.local_steps import strongest_regime
-from certificates.mechanisms import Once, epsilon_seen, mechanism_of, to_record
-from certificates.records import Certificate, Claim, Learning, Release, Vector
-from certificates.rounding import least_noise
-from certificates.views import mu_of_view
+from rewindnet.certificates.accounting.gaussian import (
+    check_epsilon,
+    epsilon_of,
+    mu_of,
+    textbook_epsilon,
+    textbook_sigma,
+)
+from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.mechanisms import Once, epsilon_seen, mechanism_of, to_record
+from rewindnet.certificates.records import Certificate, Claim, Learning, Release, Vector
+from rewindnet.certificates.sensitivity.local_steps import strongest_regime
+from rewindnet.certificates.sensitivity.rounding import least_noise
+from rewindnet.certificates.views.allocation import noise_shape
+from rewindnet.certificates.views.distances import mu_of_view
 
 #: How far a column of a mixing matrix may be from summing to 1.
 _BALANCE = 1e-9

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite, sqrt
 from typing import Any, Literal, get_args
 
-from certificates.errors import CertificateError
+from rewindnet.certificates.errors import CertificateError
 
 Provenance = Literal["proven", "enforced", "estimated", "declared"]
 Regime = Literal["nonconvex", "weakly-convex", "convex", "strongly-convex"]

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from certificates.constants import Constants, Regime
-from certificates.errors import CertificateError
-from certificates.gaussian import check_delta
+from rewindnet.certificates.accounting.gaussian import check_delta
+from rewindnet.certificates.constants import Constants, Regime
+from rewindnet.certificates.errors import CertificateError
 
 if TYPE_CHECKING:
-    from certificates.mechanisms.mechanism import Mechanism
+    from rewindnet.certificates.mechanisms.base import Mechanism
 
 Order = Literal["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"]
 Bound = Literal["published", "worst-case", "instance"]
@@ -440,7 +440,7 @@ class Certificate:
     def release(self) -> Release:
         """What was done, as the certificate has it."""
         # Mechanisms are made of these records.
-        from certificates.mechanisms import from_record
+        from rewindnet.certificates.mechanisms import from_record
 
         return Release(
             method=self.method,

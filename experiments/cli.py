@@ -62,8 +62,8 @@ def plan(
 
     Settings may take several values, like topology.kind=ring,star: a plan for each combination, and a comparison.
     """
-    from experiments import launch
-    from experiments.planning import plan_scenario
+    from rewindnet.experiments.plan.command import plan_scenario
+    from rewindnet.experiments.runs import launch
 
     try:
         plan_scenario(scenario, settings or [], out, force, clients)
@@ -72,8 +72,8 @@ def plan(
 
 
 def _launch(command: str, scenario: Path, settings: list[str] | None, out: Path | None, force: bool) -> None:
-    from experiments import launch
-    from simulator.errors import RunError
+    from rewindnet.experiments.runs import launch
+    from rewindnet.simulator.errors import RunError
 
     try:
         violations: list[str] = getattr(launch, command)(scenario, settings or [], out, force)
@@ -92,8 +92,8 @@ def _launch(command: str, scenario: Path, settings: list[str] | None, out: Path 
 @app.command()
 def verify(folder: RunFolder) -> None:
     """Derive every certificate of a run again from its records alone."""
-    from experiments.folder import FolderError
-    from experiments.verify import verify_folder
+    from rewindnet.experiments.folder.reader import FolderError
+    from rewindnet.experiments.verify.verify import verify_folder
 
     try:
         findings = verify_folder(folder)
@@ -108,8 +108,8 @@ def verify(folder: RunFolder) -> None:
 @app.command()
 def report(folder: RunFolder) -> None:
     """Write one self-contained HTML page about a run."""
-    from experiments.folder import FolderError
-    from experiments.report import write_report
+    from rewindnet.experiments.folder.reader import FolderError
+    from rewindnet.experiments.report.page import write_report
 
     try:
         typer.echo(write_report(folder))
@@ -127,8 +127,8 @@ def compare(
     """Show the rows of several runs as one table, and write them as a picture, Markdown or CSV."""
     from rich.console import Console
 
-    from experiments import launch
-    from experiments.compare import compare as compare_runs
+    from rewindnet.experiments.report.compare import compare as compare_runs
+    from rewindnet.experiments.runs import launch
 
     try:
         compare_runs(folders, out or [], Console())
@@ -147,8 +147,8 @@ def klom(
 
     The noise of every release of a run is drawn again and again; what is found goes to klom.json in its folder.
     """
-    from experiments import launch
-    from experiments.klom_study import klom_study
+    from rewindnet.experiments.runs import launch
+    from rewindnet.experiments.studies.klom_study import klom_study
 
     try:
         klom_study(folder, draws, points, only)
@@ -169,8 +169,8 @@ def capacity(
 
     The largest number, by bisection, for which the unlearned network is within gamma of the retrained one.
     """
-    from experiments import launch
-    from experiments.capacity import capacity_of
+    from rewindnet.experiments.runs import launch
+    from rewindnet.experiments.studies.capacity import capacity_of
 
     try:
         capacity_of(scenario, settings or [], gamma, method, draws, out)
@@ -192,9 +192,9 @@ def bench(
 
     from rich.console import Console
 
-    from experiments import launch
-    from experiments.bench import bench as run_bench
-    from simulator.errors import BrokenTransportError
+    from rewindnet.experiments.runs import launch
+    from rewindnet.experiments.studies.bench import bench as run_bench
+    from rewindnet.simulator.errors import BrokenTransportError
 
     try:
         seconds = run_bench(contests or [], repeats, Console())
@@ -214,7 +214,7 @@ def list_(what: Annotated[str, typer.Argument(metavar="WHAT")]) -> None:
     WHAT is one of topologies, mixing, schedules, learning, samplings, models, methods, data, features, partitions,
     networks and transports.
     """
-    from experiments.registries import LISTS, registry, summary
+    from rewindnet.experiments.scenario.registries import LISTS, registry, summary
 
     if what not in LISTS:
         _refuse(f"there is no list of {what!r}; there are: {', '.join(LISTS)}")

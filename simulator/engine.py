@@ -10,11 +10,11 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from certificates import Mixing
-from clients.crew import Data, Disturbances
-from clients.steps import Exchange, LocalStep
-from simulator.network import Network
-from simulator.wire import edges
+from rewindnet.certificates import Mixing
+from rewindnet.clients.steps.base import Exchange, LocalStep
+from rewindnet.clients.worker import Data, Disturbances
+from rewindnet.simulator.transports.network import Network
+from rewindnet.simulator.transports.wire import edges
 
 #: How often, in a task, somebody looks at the network's state, and it is written down.
 LOOKS = 20

@@ -10,17 +10,27 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from certificates import Arithmetic, Batches, Constants, Learning, Ledger, Mixing, Order, Release, forget_digest
-from certificates.local_steps import changed
-from certificates.mechanisms import mechanism_of
-from clients.crew import Data, Disturbances
-from clients.methods import Method, Plan
-from clients.models import Model
-from clients.steps import Average, Descend, Exchange, LocalStep, Program, Start, averaging
-from simulator.engine import Journal, Observer, Task, execute
-from simulator.network import Network
-from simulator.observers import Cost, CostMeter
-from topologies import Links
+from rewindnet.certificates import (
+    Arithmetic,
+    Batches,
+    Constants,
+    Learning,
+    Ledger,
+    Mixing,
+    Order,
+    Release,
+    forget_digest,
+)
+from rewindnet.certificates.mechanisms import mechanism_of
+from rewindnet.certificates.sensitivity.local_steps import changed
+from rewindnet.clients.methods import Method, Plan
+from rewindnet.clients.models import Model
+from rewindnet.clients.steps.base import Average, Descend, Exchange, LocalStep, Program, Start, averaging
+from rewindnet.clients.worker import Data, Disturbances
+from rewindnet.simulator.cost.meter import Cost, CostMeter
+from rewindnet.simulator.engine import Journal, Observer, Task, execute
+from rewindnet.simulator.transports.network import Network
+from rewindnet.topologies import Links
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from clients.block import make_block
-from clients.crew import Crew
-from clients.models import Logistic
-from clients.steps import Average, Exchange, Gossip
-from simulator.engine import Task, execute
-from simulator.network import Network
+from rewindnet.clients.models import Logistic
+from rewindnet.clients.steps.base import Average, Exchange, Gossip
+from rewindnet.clients.training.client_block import make_block
+from rewindnet.clients.worker import Crew
+from rewindnet.simulator.engine import Task, execute
+from rewindnet.simulator.transports.network import Network
 
 NODES, SIZE = 6, 10
 Array = NDArray[np.float64]
@@ -141,8 +141,8 @@ def go_through(network: Network, case: Case) -> None:
 
 
 def _main() -> None:
-    from simulator.local import Local
-    from simulator.mpi import Ranks
+    from rewindnet.simulator.transports.in_process import Local
+    from rewindnet.simulator.transports.mpi.wire import Ranks
 
     # The blocks are made for another matrix than any that is used.
     wire = Ranks(csr_array(np.eye(NODES)), "exact")

@@ -7,8 +7,8 @@ import torch
 from networks import Network
 from numpy.typing import NDArray
 
-from clients.methods import Method
-from simulator.simulation import Outcome, Simulation, Trajectory
+from rewindnet.clients.methods import Method
+from rewindnet.simulator.simulation import Outcome, Simulation, Trajectory
 
 Rows = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from simulator.flower.arrays import pack, unpack
-from simulator.flower.exchange import exchange, node_ids
+from rewindnet.simulator.transports.flower.arrays import pack, unpack
+from rewindnet.simulator.transports.flower.exchange import exchange, node_ids
 
 
 def record(array):

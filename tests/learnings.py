@@ -6,16 +6,8 @@ import networkx as nx
 import numpy as np
 from hypothesis import strategies as st
 
-import topologies
-from certificates import (
-    Arithmetic,
-    Claim,
-    Constant,
-    Learning,
-    Ledger,
-    Release,
-    derive,
-)
+from rewindnet import topologies
+from rewindnet.certificates import Arithmetic, Claim, Constant, Learning, Ledger, Release, derive
 
 DELTA = 1e-5
 

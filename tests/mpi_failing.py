@@ -9,7 +9,7 @@ import torch
 from mpi4py import MPI
 from scipy.sparse import csr_array
 
-from simulator.mpi import Ranks
+from rewindnet.simulator.transports.mpi.wire import Ranks
 
 W = csr_array(np.full((6, 6), 1 / 6))
 

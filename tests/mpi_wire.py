@@ -12,9 +12,9 @@ import torch
 from mpi4py import MPI
 from scipy.sparse import csr_array, eye_array, random_array
 
-from simulator.errors import TransportError
-from simulator.mpi import Ranks, partition
-from simulator.wire import InProcess, Precision
+from rewindnet.simulator.errors import TransportError
+from rewindnet.simulator.transports.mpi.wire import Ranks, partition
+from rewindnet.simulator.transports.wire import InProcess, Precision
 
 NODES, LENGTH = 13, 37
 SIZES = {3: (1, 3), 4: (2, 4)}

@@ -11,20 +11,20 @@ from learnings import SETTINGS
 from numpy.typing import NDArray
 from torch import Tensor
 
-import topologies
-from certificates import Claim, Constant, Learning, Release
-from certificates.records import Bound
-from clients.block import Habits, make_block
-from clients.crew import Crew
-from clients.methods import Method, Plan
-from clients.models import MODELS
-from clients.sampling import SAMPLINGS, Realised
-from clients.steps import Exchange
-from simulator.engine import Task, execute
-from simulator.local import Local
-from simulator.simulation import Simulation, Trajectory, counted, foresee
-from simulator.wire import InProcess
-from topologies import Schedule
+from rewindnet import topologies
+from rewindnet.certificates import Claim, Constant, Learning, Release
+from rewindnet.certificates.records import Bound
+from rewindnet.clients.methods import Method, Plan
+from rewindnet.clients.models import MODELS
+from rewindnet.clients.steps.base import Exchange
+from rewindnet.clients.training.client_block import Habits, make_block
+from rewindnet.clients.training.sampling import SAMPLINGS, Realised
+from rewindnet.clients.worker import Crew
+from rewindnet.simulator.engine import Task, execute
+from rewindnet.simulator.simulation import Simulation, Trajectory, counted, foresee
+from rewindnet.simulator.transports.in_process import Local
+from rewindnet.simulator.transports.wire import InProcess
+from rewindnet.topologies import Schedule
 
 
 class AsPlanned(Method):

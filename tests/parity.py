@@ -19,7 +19,7 @@ import yaml
 T = TypeVar("T")
 Run = "subprocess.Popen[str]"
 
-COMMAND = (sys.executable, "-m", "experiments", "run")
+COMMAND = (sys.executable, "-m", "rewindnet", "run")
 BESIDE = Path(sys.executable).with_name("mpiexec")
 MPIEXEC = str(BESIDE) if BESIDE.is_file() else shutil.which("mpiexec")
 with_mpi = pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.assemble import assemble
-from experiments.cli import app
-from experiments.folder import RunFolder, read_folder
-from experiments.job import RunJob
-from experiments.scenario import resolve
+from rewindnet.experiments.cli import app
+from rewindnet.experiments.folder.reader import RunFolder, read_folder
+from rewindnet.experiments.runs.job import RunJob
+from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.scenario.scenario import resolve
 
 
 def run_through(scenario: Mapping[str, Any], folder: Path, *overrides: str) -> RunFolder:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import betaincinv, ndtri
 
-import topologies
-from certificates.absorption import Travel, final, least_mu, received
-from certificates.cones import cones_back, light_cone
-from certificates.linear_view import affordable, linear_mu, released
-from certificates.linear_view import received as heard_from_others
+from rewindnet import topologies
+from rewindnet.certificates.mechanisms.absorption import Travel, final, least_mu, received
+from rewindnet.certificates.mechanisms.linear_view import affordable, linear_mu, released
+from rewindnet.certificates.mechanisms.linear_view import received as heard_from_others
+from rewindnet.certificates.views.light_cones import cones_back, light_cone
 
 PATH = topologies.mix("metropolis-hastings", nx.path_graph(3))
 SCHEDULES = ("static", "link-failures", "node-sleep", "matchings", "asynchronous", "walk")

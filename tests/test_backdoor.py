@@ -10,14 +10,14 @@ import pytest
 from runs import refused_here, run_through
 from safetensors.numpy import load_file
 
-from clients.backdoor import BackdoorError, Trigger, plant, poisoned
-from clients.data import load
-from clients.data.dataset import checked
-from experiments.assemble import assemble
-from experiments.folder import RunFolder
-from experiments.prospect import survey
-from experiments.scenario import resolve
-from experiments.verify import verify_folder
+from rewindnet.clients.data import load
+from rewindnet.clients.data.backdoor import BackdoorError, Trigger, plant, poisoned
+from rewindnet.clients.data.dataset import checked
+from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.plan.prospect import survey
+from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.experiments.verify.verify import verify_folder
 
 CORNERS: dict[str, Callable[[int, int, int, int, int], bool]] = {
     "top-left": lambda i, j, h, w, s: i < s and j < s,

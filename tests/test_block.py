@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clients.block import Block, make_block
-from clients.models import Logistic, Sigmoid
-from clients.parallel import each, split
+from rewindnet.clients.models import Logistic, Sigmoid
+from rewindnet.clients.training.client_block import Block, make_block
+from rewindnet.clients.training.parallel import each, split
 
 CLASSES = 3
 

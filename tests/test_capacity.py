@@ -8,9 +8,9 @@ import pytest
 import yaml
 from runs import run_through
 
-from experiments.capacity import Trial, asking, largest, tried
-from experiments.cli import app
-from experiments.scenario import resolve
+from rewindnet.experiments.cli import app
+from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.experiments.studies.capacity import Trial, asking, largest, tried
 
 SCENARIO: dict[str, Any] = {
     "name": "shrinking",

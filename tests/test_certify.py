@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from learnings import DELTA, release_of, requests, small_learning
 
-import topologies
-from certificates import (
+from rewindnet import topologies
+from rewindnet.certificates import (
     Arithmetic,
     Certificate,
     CertificateError,
@@ -31,7 +31,7 @@ from certificates import (
     scaled_noise,
     textbook_epsilon,
 )
-from certificates.views import uncovered
+from rewindnet.certificates.views.distances import uncovered
 
 
 @settings(deadline=None, max_examples=150)

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from experiments.registries import LISTS, ScenarioError, registry
-from experiments.scenario import Scenario
-from experiments.unfinished import check_target
+from rewindnet.experiments.folder.unfinished import check_target
+from rewindnet.experiments.scenario.registries import LISTS, ScenarioError, registry
+from rewindnet.experiments.scenario.scenario import Scenario
 
-COMMAND = [sys.executable, "-m", "experiments"]
+COMMAND = [sys.executable, "-m", "rewindnet"]
 TINY = """
 data: {source: synthetic, samples: 100, dimensions: 3}
 partition: {clients: 4}
@@ -143,13 +143,13 @@ def test_a_violated_certificate_is_said_and_fails(tiny):
     script = (
         "import sys\n"
         "from dataclasses import replace\n"
-        "import clients.models.logistic as logistic\n"
+        "import rewindnet.clients.models.logistic as logistic\n"
         "honest = logistic.Logistic.constants\n"
         "def small(self, radius):\n"
         "    c = honest(self, radius)\n"
         "    return replace(c, G=replace(c.G, value=c.G.value / 1000))\n"
         "logistic.Logistic.constants = small\n"
-        "from experiments.cli import main\n"
+        "from rewindnet.experiments.cli import main\n"
         "main()\n"
     )
     done = subprocess.run(
@@ -202,7 +202,7 @@ def test_help_is_quick_and_loads_nothing_heavy(tmp_path):
     assert min(took) < 0.5
     script = (
         "import sys\n"
-        "from experiments.cli import main\n"
+        "from rewindnet.experiments.cli import main\n"
         "try:\n    main()\n"
         "except SystemExit:\n    print(sorted({'torch', 'numpy', 'scipy', 'pydantic'} & set(sys.modules)))\n"
     )
@@ -215,7 +215,7 @@ def test_help_is_quick_and_loads_nothing_heavy(tmp_path):
 def test_every_list_names_every_entry_with_one_line(tmp_path):
     script = (
         "import sys\n"
-        "from experiments.cli import app\n"
+        "from rewindnet.experiments.cli import app\n"
         "for what in sys.argv[1:]:\n"
         "    print('#', what)\n"
         "    app(['list', what], standalone_mode=False)\n"

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from simulator.clock import Clock
-from topologies import Links, TopologyError, build, connect, mix
+from rewindnet.simulator.cost.clock import Clock
+from rewindnet.topologies import Links, TopologyError, build, connect, mix
 
 SIZE, WORK = 1_000_000, 60
 LATENCY, BANDWIDTH, GRADIENT = 0.02, 4e6, 1e-3

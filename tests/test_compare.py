@@ -10,9 +10,9 @@ from matplotlib.image import imread
 from rich.console import Console
 from runs import run_through
 
-from experiments.compare import compare
-from experiments.folder import FolderError
-from experiments.registries import ScenarioError
+from rewindnet.experiments.folder.reader import FolderError
+from rewindnet.experiments.report.compare import compare
+from rewindnet.experiments.scenario.registries import ScenarioError
 
 SCENARIO = {
     "data": {"source": "synthetic", "samples": 100, "dimensions": 3},

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from learnings import DELTA, release_of, requests, small_learning, views_of
 
-from certificates import (
+from rewindnet.certificates import (
     CertificateError,
     Claim,
     calibrate,
@@ -20,8 +20,9 @@ from certificates import (
     settled,
     together,
 )
-from certificates.composition import covers
-from certificates.views import light_cone, uncovered
+from rewindnet.certificates.compose import covers
+from rewindnet.certificates.views.distances import uncovered
+from rewindnet.certificates.views.light_cones import light_cone
 
 #: dp-accounting's dependencies warn when they are imported; nothing else is let through.
 accountants = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-import topologies
-from certificates import Release, mu_of_view
-from certificates.allocation import noise_shape
-from certificates.cones import light_cone, light_cones
+from rewindnet import topologies
+from rewindnet.certificates import Release, mu_of_view
+from rewindnet.certificates.views.allocation import noise_shape
+from rewindnet.certificates.views.light_cones import light_cone, light_cones
 
 
 def schedule(kind, seed, nodes):
@@ -81,13 +81,13 @@ def test_a_network_too_large_to_follow_is_charged_for_all_of_it(monkeypatch):
     assert followed < everything
     for limit in ("_LARGEST", "_MOST_WORDS"):
         with monkeypatch.context() as patched:
-            patched.setattr(f"certificates.cones.{limit}", 20)
+            patched.setattr(f"rewindnet.certificates.views.light_cones.{limit}", 20)
             assert light_cones(release.site, 2, mixing) is None
             assert mu_of_view("transcript", e, release, mixing) == everything
             shape = noise_shape("transcript", "optimal", e, release, mixing)
             np.testing.assert_allclose(shape, np.sqrt(e))
     with monkeypatch.context() as patched:
-        patched.setattr("certificates.allocation._LARGEST", 20)
+        patched.setattr("rewindnet.certificates.views.allocation._LARGEST", 20)
         np.testing.assert_allclose(noise_shape("node", "optimal", e, release, mixing), np.sqrt(e))
 
 

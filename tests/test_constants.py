@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learnings import SETTINGS
 
-from certificates import CertificateError, Constant, Constants, derive
-from clients.models import HuberLogistic, Logistic, Sigmoid
+from rewindnet.certificates import CertificateError, Constant, Constants, derive
+from rewindnet.clients.models import HuberLogistic, Logistic, Sigmoid
 
 SLACK = 1e-9
 

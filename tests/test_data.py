@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clients.data import SOURCES, DataError, load
-from clients.data.dataset import checked, every_fifth, inferred_layout
+from rewindnet.clients.data import SOURCES, DataError, load
+from rewindnet.clients.data.dataset import checked, every_fifth, inferred_layout
 
 
 def rows(n=6, shape=(3,), seed=0):
@@ -118,7 +118,7 @@ def test_every_source_says_what_it_is_in_one_line():
 
 
 def test_listing_sources_loads_no_heavy_library():
-    program = "import sys, clients.data; print(sorted({'sklearn', 'torch'} & set(sys.modules)))"
+    program = "import sys, rewindnet.clients.data; print(sorted({'sklearn', 'torch'} & set(sys.modules)))"
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clients.deletion import DeletionError, forget_set
+from rewindnet.clients.data.deletion import DeletionError, forget_set
 
 LABELS = np.array([3, 1, 3, 0, 1, 3, 1, 0, 3, 3])
 FORMS = "deletion.samples is a count, a fraction in (0, 1], all, a class or indices, not "

@@ -11,8 +11,8 @@ from networks import Network, further, learn_and_retrain
 from runs import refused_here, run_through
 from safetensors.numpy import load_file
 
-import topologies
-from certificates import (
+from rewindnet import topologies
+from rewindnet.certificates import (
     CertificateError,
     Claim,
     Constant,
@@ -25,12 +25,12 @@ from certificates import (
     propagate,
     scaled_noise,
 )
-from certificates.local_steps import changed, drift
-from clients.methods import DoNothing, Retrain
-from clients.steps import Descend
-from experiments.report import write_report
-from experiments.verify import verify_folder
-from simulator.simulation import divergence
+from rewindnet.certificates.sensitivity.local_steps import changed, drift
+from rewindnet.clients.methods import DoNothing, Retrain
+from rewindnet.clients.steps.base import Descend
+from rewindnet.experiments.report.page import write_report
+from rewindnet.experiments.verify.verify import verify_folder
+from rewindnet.simulator.simulation import divergence
 
 ORDERS = ["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"]
 

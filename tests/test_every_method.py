@@ -12,17 +12,17 @@ from networks import Network, networks
 from numpy.typing import NDArray
 from torch import Tensor
 
-from certificates import Audit, Certificate, CertificateError, Learning, audit, certify, parse_view
-from certificates.audit import violation
-from certificates.local_steps import local_growth, strongest_regime
-from certificates.mechanisms import EveryRound, Langevin, NoisyFinetuning, PrivateWalk, Visits
-from certificates.mechanisms.langevin import contractions
-from clients.block import Block
-from clients.methods import METHODS, Method, MethodError, Plan
-from clients.private_descent import PrivateDescend
-from clients.steps import Exchange, Program
-from clients.token import NoisyWalk
-from simulator.simulation import Outcome, Simulation, divergence
+from rewindnet.certificates import Audit, Certificate, CertificateError, Learning, audit, certify, parse_view
+from rewindnet.certificates.audits.audit import violation
+from rewindnet.certificates.mechanisms import EveryRound, Langevin, NoisyFinetuning, PrivateWalk, Visits
+from rewindnet.certificates.mechanisms.langevin import contractions
+from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
+from rewindnet.clients.methods import METHODS, Method, MethodError, Plan
+from rewindnet.clients.steps.base import Exchange, Program
+from rewindnet.clients.steps.gossip_dp import PrivateDescend
+from rewindnet.clients.steps.rr_du import NoisyWalk
+from rewindnet.clients.training.client_block import Block
+from rewindnet.simulator.simulation import Outcome, Simulation, divergence
 
 
 @dataclass(frozen=True)

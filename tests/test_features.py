@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from clients.data.dataset import Dataset
-from clients.features import TRANSFORMS, FeatureError, random_conv, raw, unit_norm
+from rewindnet.clients.data.dataset import Dataset
+from rewindnet.clients.data.features import TRANSFORMS, FeatureError, random_conv, raw, unit_norm
 
 
 def data(x, layout="vector", mean=None):
@@ -118,7 +118,7 @@ def pooled_by_hand(x, weight, pool):
     ],
 )
 def test_random_convolution_agrees_with_loops(shape, layout, seen, result):
-    from topologies.coins import Purpose, coins
+    from rewindnet.topologies.rng import Purpose, coins
 
     x = normal(6, *shape)
     features = random_conv(data(x, layout, mean=0.5), 11, filters=4, kernel=3, pool=2)

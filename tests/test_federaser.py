@@ -11,16 +11,16 @@ import torch
 from federated import CASE, UNIQUE, Rows, descended, unlearned
 from networks import Network
 
-import topologies
-from certificates import certify
-from clients.calibration import Calibrate
-from clients.methods import FedEraser, MethodError
-from clients.step_records import from_record, to_record
-from experiments import unfinished
-from experiments.launch import run_scenario
-from experiments.report import write_report
-from experiments.verify import verify_folder
-from simulator.simulation import Simulation, Trajectory
+from rewindnet import topologies
+from rewindnet.certificates import certify
+from rewindnet.clients.methods import FedEraser, MethodError
+from rewindnet.clients.steps.federaser import Calibrate
+from rewindnet.clients.steps.records import from_record, to_record
+from rewindnet.experiments.folder import unfinished
+from rewindnet.experiments.report.page import write_report
+from rewindnet.experiments.runs.launch import run_scenario
+from rewindnet.experiments.verify.verify import verify_folder
+from rewindnet.simulator.simulation import Simulation, Trajectory
 
 
 def calibrated(case: Network, simulation: Simulation, learned: Trajectory, interval: int, steps: int) -> Rows:

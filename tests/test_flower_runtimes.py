@@ -26,15 +26,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from simulator.flower.arrays import STYPE, pack, unpack
-from simulator.flower.deployment import answers, free_ports, superlink
-from simulator.flower.environment import QUIET
-from simulator.flower.errors import FlowerError
-from simulator.flower.exchange import exchange, node_ids
-from simulator.flower.grid import FIRST_NODE_ID, DirectGrid, server_identity
-from simulator.flower.keys import make_keys, make_pair
-from simulator.flower.processes import Processes
-from simulator.flower.runtimes import deployed, in_process, over_ray
+from rewindnet.simulator.transports.flower.arrays import STYPE, pack, unpack
+from rewindnet.simulator.transports.flower.deployment import answers, deployed, free_ports, superlink
+from rewindnet.simulator.transports.flower.environment import QUIET
+from rewindnet.simulator.transports.flower.errors import FlowerError
+from rewindnet.simulator.transports.flower.exchange import exchange, node_ids
+from rewindnet.simulator.transports.flower.grid import FIRST_NODE_ID, DirectGrid, server_identity
+from rewindnet.simulator.transports.flower.keys import make_keys, make_pair
+from rewindnet.simulator.transports.flower.processes import Processes
+from rewindnet.simulator.transports.flower.runtimes import in_process, over_ray
 
 DTYPES = ["?", "i1", "u2", "i4", ">i4", "i8", "f2", "f4", ">f4", "f8", "c16"]
 
@@ -388,10 +388,15 @@ class TestWhoMayJoin:
 class TestEnvironment:
     @pytest.mark.parametrize(
         ("first", "wish"),
-        [("simulator.flower.runtimes", None), ("flwr.supercore.telemetry", None), ("flwr.supercore.telemetry", "1")],
+        [
+            ("rewindnet.simulator.transports.flower.runtimes", None),
+            ("flwr.supercore.telemetry", None),
+            ("flwr.supercore.telemetry", "1"),
+        ],
     )
     def test_flower_sends_nothing_home_unless_told_to(self, first, wish):
-        words = "import importlib, sys; importlib.import_module(sys.argv[1]); import simulator.flower.runtimes; "
+        words = "import importlib, sys; importlib.import_module(sys.argv[1]); "
+        words += "import rewindnet.simulator.transports.flower.runtimes; "
         words += "import flwr.supercore.telemetry as telemetry; print(telemetry.FLWR_TELEMETRY_ENABLED)"
         environment = {name: value for name, value in os.environ.items() if name not in QUIET}
         environment |= {} if wish is None else {"FLWR_TELEMETRY_ENABLED": wish}
@@ -456,9 +461,7 @@ PRIVATE = [
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the command line of Flower is full of them
 @pytest.mark.parametrize(("module", "attribute", "arguments"), PRIVATE, ids=[name for _, name, _ in PRIVATE])
 def test_flower_still_has_what_it_does_not_promise_to_keep(module, attribute, arguments):
-    complaint = (
-        f"flwr {version('flwr')} has no {module}.{attribute}{arguments or ''}: look where simulator.flower uses it"
-    )
+    complaint = f"flwr {version('flwr')} has no {module}.{attribute}{arguments or ''}, which transports/flower uses"
     found = importlib.import_module(module)
     for name in attribute.split("."):
         assert hasattr(found, name), complaint
@@ -468,7 +471,7 @@ def test_flower_still_has_what_it_does_not_promise_to_keep(module, attribute, ar
 
 
 def test_a_supernode_sleeps_as_we_think_it_does():
-    # simulator.flower.service tells the idle sleep from the other by its length.
+    # rewindnet.simulator.transports.flower.service tells the idle sleep from the other by its length.
     source = inspect.getsource(importlib.import_module("flwr.supernode.start_client_internal"))
     assert "time.sleep(3)" in source
     assert "time.sleep(0.5)" in source

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from learnings import network, release_of, small_learning
 from networks import as_planned
 
-import topologies
-from certificates import CertificateError, Spectrum, excess_loss, noise_left
-from clients.block import make_block
-from clients.curvature import curvature, second_moment
-from clients.models import Logistic, Sigmoid
-from experiments.assemble import assemble
-from experiments.scenario import resolve
-from simulator.local import Local
-from simulator.wire import InProcess
+from rewindnet import topologies
+from rewindnet.certificates import CertificateError, Spectrum, excess_loss, noise_left
+from rewindnet.clients.models import Logistic, Sigmoid
+from rewindnet.clients.training.client_block import make_block
+from rewindnet.clients.training.second_moment import curvature, second_moment
+from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.simulator.transports.in_process import Local
+from rewindnet.simulator.transports.wire import InProcess
 
 ORDERS = ["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"]
 
@@ -86,7 +86,7 @@ def test_where_nothing_may_be_followed_one_by_one_the_forecast_is_estimated(orde
     release = release_of(np.linspace(0.1, 2, 40), restored=6, descended=6, placement="rewind")
     spectrum = Spectrum(np.array([0.1, 0.5]), np.array([3, 1]))
     exact = noise_left(learning_on(mixing, order), release, spectrum)
-    monkeypatch.setattr("certificates.forecast._MOST_PRODUCTS", 0)
+    monkeypatch.setattr("rewindnet.certificates.planning.forecast._MOST_PRODUCTS", 0)
     estimated = noise_left(learning_on(mixing, order), release, spectrum)
     # Five times the standard error of a mean of 512 squares, on the root.
     np.testing.assert_allclose(estimated, exact, rtol=5 * np.sqrt(2 / 512) / 2)

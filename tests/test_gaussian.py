@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from certificates import CertificateError, check_delta, check_epsilon, delta_of, epsilon_of, mu_of
-from certificates import textbook_epsilon as published_epsilon
-from certificates import textbook_sigma as published_sigma
+from rewindnet.certificates import CertificateError, check_delta, check_epsilon, delta_of, epsilon_of, mu_of
+from rewindnet.certificates import textbook_epsilon as published_epsilon
+from rewindnet.certificates import textbook_sigma as published_sigma
 
 #: dp-accounting's dependencies warn when they are imported; nothing else is let through.
 accountants = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -16,25 +16,17 @@ from networks import Network, networks
 from runs import refused_here, run_through
 from test_simulation import crew, numpy_learning
 
-import topologies
-from certificates import (
-    Arithmetic,
-    CertificateError,
-    EveryRound,
-    Learning,
-    audit,
-    certify,
-    epsilon_of,
-)
-from certificates.mechanisms import from_record, to_record
-from certificates.mechanisms.every_round import shift_bounds
-from certificates.records import Certificate
-from clients.clipping import clipped
-from clients.methods import GossipDP, MethodError
-from clients.noise import draw_in_round
-from clients.private_descent import PrivateDescend
-from experiments.verify import verify_folder
-from simulator.simulation import Outcome, Simulation, divergence
+from rewindnet import topologies
+from rewindnet.certificates import Arithmetic, CertificateError, EveryRound, Learning, audit, certify, epsilon_of
+from rewindnet.certificates.mechanisms import from_record, to_record
+from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
+from rewindnet.certificates.records import Certificate
+from rewindnet.clients.methods import GossipDP, MethodError
+from rewindnet.clients.steps.gossip_dp import PrivateDescend
+from rewindnet.clients.training.clipping import clipped
+from rewindnet.clients.training.noise import draw_in_round
+from rewindnet.experiments.verify.verify import verify_folder
+from rewindnet.simulator.simulation import Outcome, Simulation, divergence
 
 VIEWS = ("node", "node:1", "joint", "average", "transcript", "transcript:1", "transcript:all")
 

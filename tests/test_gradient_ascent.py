@@ -12,18 +12,18 @@ import torch
 from federated import CASE, UNIQUE, Rows, data, descended, slope, unlearned
 from networks import Network
 
-import topologies
-from certificates import Certificate, certify, epsilon_of
-from certificates.mechanisms import Uncertified, from_record, mechanism_of, to_record
-from clients.ascent import Ascend
-from clients.methods import GradientAscent, MethodError
-from clients.spreading import spread
-from clients.step_records import from_record as step_of
-from clients.step_records import to_record as record_of
-from experiments.launch import run_scenario
-from experiments.report import write_report
-from experiments.verify import verify_folder
-from simulator.simulation import Simulation, Trajectory
+from rewindnet import topologies
+from rewindnet.certificates import Certificate, certify, epsilon_of
+from rewindnet.certificates.mechanisms import Uncertified, from_record, mechanism_of, to_record
+from rewindnet.clients.methods import GradientAscent, MethodError
+from rewindnet.clients.steps.gradient_ascent import Ascend
+from rewindnet.clients.steps.records import from_record as step_of
+from rewindnet.clients.steps.records import to_record as record_of
+from rewindnet.clients.steps.spreading import spread
+from rewindnet.experiments.report.page import write_report
+from rewindnet.experiments.runs.launch import run_scenario
+from rewindnet.experiments.verify.verify import verify_folder
+from rewindnet.simulator.simulation import Simulation, Trajectory
 
 
 def freshly(simulation: Simulation) -> list[int]:

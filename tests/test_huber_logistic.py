@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certificates import CertificateError, Constant, Constants, derive, settings_of
-from clients.models import HuberLogistic, Logistic, ModelError
+from rewindnet.certificates import CertificateError, Constant, Constants, derive, settings_of
+from rewindnet.clients.models import HuberLogistic, Logistic, ModelError
 
 ROOT2 = sqrt(2.0)
 clips = st.one_of(st.floats(1e-4, ROOT2), st.sampled_from([ROOT2 / 2, ROOT2]))

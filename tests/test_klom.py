@@ -12,12 +12,12 @@ from runs import run_through
 from safetensors.numpy import load_file
 from scipy.stats import entropy
 
-from clients.klom import klom, margins
-from clients.models import MODELS
-from experiments.cli import app
-from experiments.folder import RunFolder
-from experiments.klom_study import Study
-from experiments.verify import verify_folder
+from rewindnet.clients.metrics.klom import klom, margins
+from rewindnet.clients.models import MODELS
+from rewindnet.experiments.cli import app
+from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.studies.klom_study import Study
+from rewindnet.experiments.verify.verify import verify_folder
 
 SCENARIO: dict[str, Any] = {
     "name": "drawn",

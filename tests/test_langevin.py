@@ -11,8 +11,8 @@ from networks import Network, learn_and_retrain, networks
 from runs import run_through
 from scipy.sparse import csr_array
 
-import topologies
-from certificates import (
+from rewindnet import topologies
+from rewindnet.certificates import (
     CertificateError,
     Constant,
     Constants,
@@ -23,17 +23,18 @@ from certificates import (
     derive,
     propagate,
 )
-from certificates.mechanisms import Differences, from_record, to_record
-from certificates.mechanisms.langevin import _norm, _smallest, claimed_epsilon, contractions
-from certificates.renyi import epsilon_of_rho
-from clients.methods import LangevinMethod, MethodError
-from clients.noisy_rounds import NoisyDescend
-from clients.step_records import from_record as step_from_record
-from clients.step_records import to_record as step_to_record
-from experiments.report import write_report
-from experiments.verify import verify_folder
-from simulator.simulation import divergence
-from topologies import Purpose, coins
+from rewindnet.certificates.accounting.renyi import epsilon_of_rho
+from rewindnet.certificates.mechanisms import Differences, from_record, to_record
+from rewindnet.certificates.mechanisms.langevin import _norm, _smallest, claimed_epsilon, contractions
+from rewindnet.clients.methods import LangevinMethod, MethodError
+from rewindnet.clients.steps.noisy_finetune import NoisyDescend
+from rewindnet.clients.steps.records import from_record as step_from_record
+from rewindnet.clients.steps.records import to_record as step_to_record
+from rewindnet.experiments.report.page import write_report
+from rewindnet.experiments.verify.verify import verify_folder
+from rewindnet.simulator.simulation import divergence
+from rewindnet.topologies import Purpose
+from rewindnet.topologies.rng import coins
 
 T = 20
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient")
@@ -233,7 +234,7 @@ def test_norms_and_eigenvalues_of_large_networks_are_bounds(seed, nodes):
     exact = np.linalg.norm(A.toarray(), 2), np.linalg.eigvalsh(W)[0]
     assert _norm(A) <= exact[0] * (1 + 1e-12) + 1e-300
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("certificates.mechanisms.langevin._LARGEST", 0)
+        patch.setattr("rewindnet.certificates.mechanisms.langevin._LARGEST", 0)
         assert _norm(A) >= exact[0] * (1 - 1e-12)
         assert _smallest(csr_array(W)) <= exact[1] + 1e-12
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse, stats
 
-from topologies import LINKS, Links, Purpose, TopologyError, build, connect, mix
-from topologies.links import _splitmix
+from rewindnet.simulator.cost.network_model import _splitmix
+from rewindnet.topologies import LINKS, Links, Purpose, TopologyError, build, connect, mix
 
 SIZE = 1_000_000
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
 
-from clients.membership import (
+from rewindnet.clients.metrics.membership import (
     Suspects,
     attack,
     class_weights,
@@ -23,14 +23,15 @@ from clients.membership import (
     roc,
     split_in_folds,
 )
-from clients.models import MODELS
-from experiments.assemble import assemble
-from experiments.attacking import looked_at
-from experiments.folder import RunFolder
-from experiments.registries import ScenarioError
-from experiments.scenario import resolve
-from experiments.verify import verify_folder
-from topologies import Purpose, coins
+from rewindnet.clients.models import MODELS
+from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.runs.attacking import looked_at
+from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.experiments.verify.verify import verify_folder
+from rewindnet.topologies import Purpose
+from rewindnet.topologies.rng import coins
 
 SCENARIO: dict[str, Any] = {
     "name": "attacked",

@@ -4,9 +4,9 @@ import networkx as nx
 import numpy as np
 import pytest
 
-import topologies
-from certificates import CertificateError, Constant, Learning, Ledger, certify, claimed_epsilon, derive
-from clients.methods import METHODS, R2D, DoNothing, MethodError, Retrain, WarmStart
+from rewindnet import topologies
+from rewindnet.certificates import CertificateError, Constant, Learning, Ledger, certify, claimed_epsilon, derive
+from rewindnet.clients.methods import METHODS, R2D, DoNothing, MethodError, Retrain, WarmStart
 
 T = 40
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from topologies import MIXING, TopologyError, build, mix, spectral_gap, validate
-from topologies.mixing import is_symmetric
+from rewindnet.topologies import MIXING, TopologyError, build, mix, spectral_gap, validate
+from rewindnet.topologies.mixing import is_symmetric
 
 RULES = ["metropolis-hastings", "max-degree", "lazy-metropolis-hastings", "lazy-max-degree"]
 
@@ -175,7 +175,7 @@ def test_the_gap_agrees_with_powers_of_the_matrix(seed, nodes):
 
 
 def test_iteration_and_full_spectrum_agree(monkeypatch):
-    import topologies.spectral as spectral
+    from rewindnet.topologies import spectral as spectral
 
     W = mix("metropolis-hastings", build("watts-strogatz", 450, 1))
     full = spectral_gap(W)

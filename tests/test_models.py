@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clients.models import MODELS, HuberLogistic, Logistic, Model, ModelError, Sigmoid
+from rewindnet.clients.models import MODELS, HuberLogistic, Logistic, Model, ModelError, Sigmoid
 
 
 @st.composite

@@ -13,8 +13,8 @@ from runs import run_through
 from scipy.sparse import csr_array
 from scipy.stats import binomtest, norm
 
-import topologies
-from certificates import (
+from rewindnet import topologies
+from rewindnet.certificates import (
     Audit,
     CertificateError,
     Claim,
@@ -29,14 +29,14 @@ from certificates import (
     settled,
     violation,
 )
-from certificates import montecarlo as module
-from certificates.distinguisher import distinguisher
-from certificates.montecarlo import DRAWS, default_draws, lower_bound
-from certificates.views import light_cone
-from clients.noise import draw
-from experiments.report import write_report
-from experiments.verify import verify_folder
-from topologies import Purpose
+from rewindnet.certificates.audits import montecarlo as module
+from rewindnet.certificates.audits.distinguisher import distinguisher
+from rewindnet.certificates.audits.montecarlo import DRAWS, default_draws, lower_bound
+from rewindnet.certificates.views.light_cones import light_cone
+from rewindnet.clients.training.noise import draw
+from rewindnet.experiments.report.page import write_report
+from rewindnet.experiments.verify.verify import verify_folder
+from rewindnet.topologies import Purpose
 
 LEARNING = small_learning()
 
@@ -351,7 +351,7 @@ def test_a_run_says_what_samples_of_its_noise_prove(tmp_path):
 
 
 def test_a_run_whose_noise_is_not_what_it_says_is_caught(tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.auditing.draw", lambda size, *address: 0.1 * draw(size, *address))
+    monkeypatch.setattr("rewindnet.experiments.runs.auditing.draw", lambda size, *address: 0.1 * draw(size, *address))
     (certificate, found), *_ = run_through(SCENARIO, tmp_path / "run").certified
     assert not found.holds
     assert found.exact_epsilon < 1 < found.monte_carlo.epsilon_lower

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
-import topologies
-from simulator.errors import TransportError
-from simulator.mpi import make_route, partition
-from simulator.wire import InProcess, Tally, Turns, edges, in_node_order
+from rewindnet import topologies
+from rewindnet.simulator.errors import TransportError
+from rewindnet.simulator.transports.mpi.wire import make_route, partition
+from rewindnet.simulator.transports.wire import InProcess, Tally, Turns, edges, in_node_order
 
 HERE = Path(__file__).parent
 BESIDE = Path(sys.executable).with_name("mpiexec")

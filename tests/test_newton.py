@@ -13,25 +13,20 @@ from newtons import measured, network, small
 from scipy import sparse
 from scipy.optimize import brentq
 
-from certificates import (
-    CertificateError,
-    Constant,
-    Constants,
-    certify,
-)
-from certificates.mechanisms import Residual, SharedResidual
-from certificates.mechanisms.residual import check_contraction
-from clients import step_records
-from clients.block import make_block
-from clients.methods import MethodError, Newton
-from clients.models import HuberLogistic, Logistic, Model
-from clients.newton_steps import Broadcast, Leftover, Sweeps
-from clients.parallel import one_torch_thread
-from clients.products import product, solve
-from clients.steps import AddNoise, Descend
-from simulator.observers import Cost
-from simulator.simulation import Trajectory, divergence
-from topologies.token import links, spreading
+from rewindnet.certificates import CertificateError, Constant, Constants, certify
+from rewindnet.certificates.mechanisms import Residual, SharedResidual
+from rewindnet.certificates.mechanisms.newton import check_contraction
+from rewindnet.clients.methods import MethodError, Newton
+from rewindnet.clients.models import HuberLogistic, Logistic, Model
+from rewindnet.clients.steps import records as step_records
+from rewindnet.clients.steps.base import AddNoise, Descend
+from rewindnet.clients.steps.newton import Broadcast, Leftover, Sweeps
+from rewindnet.clients.training.client_block import make_block
+from rewindnet.clients.training.curvature import product, solve
+from rewindnet.clients.training.parallel import one_torch_thread
+from rewindnet.simulator.cost.meter import Cost
+from rewindnet.simulator.simulation import Trajectory, divergence
+from rewindnet.topologies.routing import links, spreading
 
 one_torch_thread()
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from clients.block import make_block
-from clients.models import Logistic
-from clients.noise import draw
-from clients.steps import AddNoise
+from rewindnet.clients.models import Logistic
+from rewindnet.clients.steps.base import AddNoise
+from rewindnet.clients.training.client_block import make_block
+from rewindnet.clients.training.noise import draw
 
 addresses = st.tuples(st.integers(0, 2**32), st.integers(0, 50), st.integers(0, 1000))
 

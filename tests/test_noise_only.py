@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from learnings import learnings, small_learning
 from networks import Network, learn_and_retrain, networks
 
-from certificates import CertificateError, Ledger, audit, certify, propagate
-from clients.methods import METHODS, R2D, MethodError, NoiseOnly
-from experiments.registries import settings_model
-from simulator.simulation import divergence
+from rewindnet.certificates import CertificateError, Ledger, audit, certify, propagate
+from rewindnet.clients.methods import METHODS, R2D, MethodError, NoiseOnly
+from rewindnet.experiments.scenario.registries import settings_model
+from rewindnet.simulator.simulation import divergence
 
 
 @settings(max_examples=40, deadline=None)

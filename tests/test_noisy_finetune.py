@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import Network, learn_and_retrain, networks
 
-import topologies
-from certificates import (
+from rewindnet import topologies
+from rewindnet.certificates import (
     CertificateError,
     Claim,
     Constant,
@@ -27,16 +27,17 @@ from certificates import (
     least_scale,
     propagate,
 )
-from certificates.mechanisms import Differences, Profiled, from_record, to_record
-from certificates.mechanisms.contraction import apart, last_states
-from certificates.renyi import epsilon_of_rho, rho_of
-from clients.clipping import clipped
-from clients.methods import MethodError, NoisyFinetuneMethod
-from clients.noisy_rounds import Clip, NoisyFinetune
-from clients.step_records import from_record as step_from_record
-from clients.step_records import to_record as step_to_record
-from simulator.simulation import divergence
-from topologies import Purpose, coins
+from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
+from rewindnet.certificates.mechanisms import Differences, Profiled, from_record, to_record
+from rewindnet.certificates.mechanisms.contraction import apart, last_states
+from rewindnet.clients.methods import MethodError, NoisyFinetuneMethod
+from rewindnet.clients.steps.noisy_finetune import Clip, NoisyFinetune
+from rewindnet.clients.steps.records import from_record as step_from_record
+from rewindnet.clients.steps.records import to_record as step_to_record
+from rewindnet.clients.training.clipping import clipped
+from rewindnet.simulator.simulation import divergence
+from rewindnet.topologies import Purpose
+from rewindnet.topologies.rng import coins
 
 T = 20
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clients.partitions import PARTITIONS, PartitionError, partition
+from rewindnet.clients.data.partitions import PARTITIONS, PartitionError, partition
 
 quick = settings(deadline=None, max_examples=60)
 

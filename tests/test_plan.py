@@ -13,14 +13,14 @@ from PIL import Image
 from runs import run_through
 from typer.testing import CliRunner
 
-from certificates.planner import ALLOCATIONS, PLACEMENTS
-from experiments.cli import app
-from experiments.plan import make_plan
-from experiments.plan_clients import select
-from experiments.plan_files import arrays, record
-from experiments.plan_placement import forecasts, verdict
-from experiments.prospect import survey
-from experiments.scenario import resolve
+from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
+from rewindnet.experiments.cli import app
+from rewindnet.experiments.plan.clients import select
+from rewindnet.experiments.plan.files import arrays, record
+from rewindnet.experiments.plan.placement import forecasts, verdict
+from rewindnet.experiments.plan.plan import make_plan
+from rewindnet.experiments.plan.prospect import survey
+from rewindnet.experiments.scenario.scenario import resolve
 
 ROOT = Path(__file__).parent.parent
 SCENARIO = {
@@ -215,7 +215,7 @@ def test_bad_input_is_a_sentence_and_nothing_is_written(folder, arguments, says)
 def test_a_million_clients_are_planned_in_a_minute_of_two_processors_and_4_gib(tmp_path):
     script = (
         "import resource, sys\n"
-        "from experiments.cli import main\n"
+        "from rewindnet.experiments.cli import main\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n    assert not end.code\n"
         "used = resource.getrusage(resource.RUSAGE_SELF)\n"

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learnings import DELTA, learnings, views_of
 
-from certificates import CertificateError, Claim, Release, calibrate, certify, mu_of, propagate
-from certificates.planner import ALLOCATIONS, PLACEMENTS, prices, sensitivities
+from rewindnet.certificates import CertificateError, Claim, Release, calibrate, certify, mu_of, propagate
+from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, prices, sensitivities
 
 VIEWS = ("node", "joint", "average", "transcript:all", "node:1", "transcript:1")
 

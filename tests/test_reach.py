@@ -4,9 +4,9 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from topologies import EdgeGraph, Static, adjacency, build, build_light, mix, schedule
-from topologies.edges import edge_array
-from topologies.reach import distances, rounds_to_mix
+from rewindnet.topologies import EdgeGraph, Static, adjacency, build, build_light, mix, schedule
+from rewindnet.topologies.distances import distances, rounds_to_mix
+from rewindnet.topologies.graphs.edges import edge_array
 
 
 @pytest.mark.parametrize("kind", ["ring", "path", "star", "complete", "barabasi-albert", "random-regular"])

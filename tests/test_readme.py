@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from experiments.grid import grid
-from experiments.scenario import parse_yaml, resolve
+from rewindnet.experiments.scenario.scenario import parse_yaml, resolve
+from rewindnet.experiments.studies.grid import grid
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from learnings import DELTA, learnings, ledger, release_of, small_learning
 from scipy.sparse import csr_array
 
-from certificates import (
+from rewindnet.certificates import (
     Certificate,
     CertificateError,
     Claim,

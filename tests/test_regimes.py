@@ -8,8 +8,8 @@ import pytest
 from runs import run_through
 from test_sensitivity import machine
 
-from certificates import local_growth, propagate
-from experiments.verify import verify_folder
+from rewindnet.certificates import local_growth, propagate
+from rewindnet.experiments.verify.verify import verify_folder
 
 
 def scenario(model: dict[str, Any], regimes: list[str]) -> dict[str, Any]:

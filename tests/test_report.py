@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from runs import run_through
 
-from experiments.folder import FolderError, read_folder, state
-from experiments.report import write_report
-from experiments.report_svg import plain
-from experiments.report_words import against
-from experiments.table import COLUMNS
+from rewindnet.experiments.folder.reader import FolderError, read_folder, state
+from rewindnet.experiments.report.page import write_report
+from rewindnet.experiments.report.svg import plain
+from rewindnet.experiments.report.table import COLUMNS
+from rewindnet.experiments.report.words import against
 
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
 _SECTIONS = [

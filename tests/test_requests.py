@@ -9,15 +9,16 @@ from hypothesis import given, settings
 from networks import Network, as_planned, networks
 from runs import run_through
 
-from certificates import Certificate, compose, propagate
-from clients.deletion import Asked, DeletionError, arrivals
-from clients.methods import R2D
-from experiments.assemble import assemble
-from experiments.cli import app
-from experiments.report import write_report
-from experiments.scenario import ScenarioError, resolve
-from experiments.verify import verify_folder
-from simulator.simulation import divergence
+from rewindnet.certificates import Certificate, compose, propagate
+from rewindnet.clients.data.deletion import Asked, DeletionError, arrivals
+from rewindnet.clients.methods import R2D
+from rewindnet.experiments.cli import app
+from rewindnet.experiments.report.page import write_report
+from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.experiments.verify.verify import verify_folder
+from rewindnet.simulator.simulation import divergence
 
 LABELS = [np.arange(20) % 4, np.arange(6) % 3, np.zeros(1, dtype=np.int64)]
 
@@ -145,8 +146,8 @@ def test_a_forged_forget_set_of_an_earlier_request_is_found(tmp_path):
 def test_learning_after_a_request_is_learning_without_what_it_asked_for():
     """From the state at the request on, against a network that never had those samples and starts there."""
     experiment = assemble(resolve(SCENARIO))
-    from simulator.local import Local
-    from simulator.wire import InProcess
+    from rewindnet.simulator.transports.in_process import Local
+    from rewindnet.simulator.transports.wire import InProcess
 
     simulation = experiment.simulation(Local(experiment.crew(range(5)), InProcess(5)))
     learned, _ = simulation.learn(range(13))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from newtons import measured, network, small
 from scipy import sparse
 
-from certificates import (
+from rewindnet.certificates import (
     Arithmetic,
     Certificate,
     CertificateError,
@@ -23,9 +23,9 @@ from certificates import (
     covers,
     epsilon_of,
 )
-from certificates.mechanisms.residual import dominated, lowest_eigenvalue, retrained
-from clients.methods import Newton
-from simulator.simulation import divergence
+from rewindnet.certificates.mechanisms.newton import dominated, lowest_eigenvalue, retrained
+from rewindnet.clients.methods import Newton
+from rewindnet.simulator.simulation import divergence
 
 # -- how far off they may be -----------------------------------------------------------------------------------------
 

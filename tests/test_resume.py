@@ -14,10 +14,10 @@ import parity
 import pytest
 from parity import DEPLOYED, FLOWER, IN_PROCESS, family, gone, left, mpi, reached, same, wait_for, with_mpi
 
-from experiments import files, recorder
-from experiments import unfinished as records
-from experiments.launch import run_scenario
-from simulator.errors import RunError
+from rewindnet.experiments.folder import files, recorder
+from rewindnet.experiments.folder import unfinished as records
+from rewindnet.experiments.runs.launch import run_scenario
+from rewindnet.simulator.errors import RunError
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here"),

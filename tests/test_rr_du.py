@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from learnings import small_learning
 from networks import Network, learn_and_retrain, networks
 
-from certificates import CertificateError, audit, certify, epsilon_of, propagate
-from certificates.mechanisms import from_record, to_record
-from clients.methods import METHODS, RRDU, MethodError
-from clients.token import RememberingToken, Token
-from simulator.engine import Task, execute
-from simulator.simulation import divergence
-from topologies.coins import Purpose, coins
+from rewindnet.certificates import CertificateError, audit, certify, epsilon_of, propagate
+from rewindnet.certificates.mechanisms import from_record, to_record
+from rewindnet.clients.methods import METHODS, RRDU, MethodError
+from rewindnet.clients.steps.rr_du import RememberingToken, Token
+from rewindnet.simulator.engine import Task, execute
+from rewindnet.simulator.simulation import divergence
+from rewindnet.topologies.rng import Purpose, coins
 
 ALIGNMENTS = ["exact", "lightweight", "lightweight+descent"]
 SMALL = Network(

@@ -10,12 +10,12 @@ import torch
 from runs import refused_here, run_through
 from scipy.stats import chisquare
 
-import topologies
-from certificates import Constant, Learning, derive, propagate, worst_case_disturbance
-from certificates.local_steps import LocalSteps, curvatures
-from clients.block import Habits, make_block
-from clients.models import Logistic, Sigmoid
-from clients.sampling import SAMPLINGS, Keyed, Poisson, Realised, SamplingError, full
+from rewindnet import topologies
+from rewindnet.certificates import Constant, Learning, derive, propagate, worst_case_disturbance
+from rewindnet.certificates.sensitivity.local_steps import LocalSteps, curvatures
+from rewindnet.clients.models import Logistic, Sigmoid
+from rewindnet.clients.training.client_block import Habits, make_block
+from rewindnet.clients.training.sampling import SAMPLINGS, Keyed, Poisson, Realised, SamplingError, full
 
 
 def test_every_sample_is_drawn_as_often_as_it_should():

@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.assemble import assemble
-from experiments.launch import BAD_INPUT
-from experiments.registries import LISTS, ScenarioError, registry, settings_model, summary
-from experiments.scenario import Scenario, load, parse_yaml, resolve
+from rewindnet.experiments.runs.launch import BAD_INPUT
+from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.scenario.registries import LISTS, ScenarioError, registry, settings_model, summary
+from rewindnet.experiments.scenario.scenario import Scenario, load, parse_yaml, resolve
 
 RECIPES = sorted(Path(__file__).parents[1].glob("experiments/recipes/*.yaml"))
 

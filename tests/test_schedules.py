@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from topologies import SCHEDULES, TopologyError, build, mix, mix_without, schedule, validate
+from rewindnet.topologies import SCHEDULES, TopologyError, build, mix, mix_without, schedule, validate
 
 ROUNDS = 12
 
@@ -131,7 +131,7 @@ def test_what_makes_no_schedule_is_a_sentence(kind, parameters, words):
 def test_a_run_over_failing_links_is_certified_and_verified(tmp_path):
     from runs import run_through
 
-    from experiments.verify import verify_folder
+    from rewindnet.experiments.verify.verify import verify_folder
 
     scenario = {
         "data": {"source": "synthetic", "samples": 200, "dimensions": 4, "classes": 3},
@@ -159,7 +159,7 @@ def test_failing_links_give_another_certificate_of_the_same_promise(tmp_path):
     """The same data deleted over links of which none, 20 % and 50 % fail."""
     from runs import run_through
 
-    from experiments.verify import verify_folder
+    from rewindnet.experiments.verify.verify import verify_folder
 
     scenario = {
         "data": {"source": "digits", "limit": 600},
@@ -376,8 +376,8 @@ def test_what_cannot_be_is_a_sentence(kind, family, parameters, left, words):
 def test_a_run_over_graphs_from_files_needs_them_no_more(tmp_path):
     from runs import run_through
 
-    from experiments.folder import read_folder
-    from experiments.verify import verify_folder
+    from rewindnet.experiments.folder.reader import read_folder
+    from rewindnet.experiments.verify.verify import verify_folder
 
     for day, line in (("mon", "0 1\n2 3\n"), ("tue", "1 2\n")):
         (tmp_path / f"{day}.txt").write_text(line)
@@ -404,7 +404,7 @@ def test_a_run_over_graphs_from_files_needs_them_no_more(tmp_path):
 def test_links_that_were_not_asked_for_are_caught(tmp_path):
     from runs import run_through
 
-    from experiments.verify import verify_folder
+    from rewindnet.experiments.verify.verify import verify_folder
 
     schedule = {"kind": "graphs", "graphs": [[[1, 0], [2, 3]], [[1, 2]]]}
     scenario = {

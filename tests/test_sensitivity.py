@@ -11,7 +11,7 @@ from networks import Network, as_planned, further, learn_and_retrain, networks
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from certificates import (
+from rewindnet.certificates import (
     Arithmetic,
     CertificateError,
     Claim,
@@ -26,9 +26,9 @@ from certificates import (
     propagate,
     propagate_each,
 )
-from certificates.rounding import _rounds
-from clients.steps import Descend, unlearning_program
-from simulator.simulation import divergence
+from rewindnet.certificates.sensitivity.rounding import _rounds
+from rewindnet.clients.steps.base import Descend, unlearning_program
+from rewindnet.simulator.simulation import divergence
 
 ALIKE_LEAVER = Network(
     *("path", 3, "metropolis-hastings", "combine-then-adapt", "sigmoid", 0.0, 0.1, 1, 1, 0, "one", (1, 1, 1)),
@@ -124,7 +124,7 @@ def test_a_large_network_is_charged_no_less(learning: Learning, quiet: int) -> N
     """What the deletion does is the same to the last digits; what rounding adds is the most of any node's."""
     exact = propagate(learning, disturbed=learning.rounds, quiet=quiet)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("certificates.sensitivity._LARGE", 1)
+        patched.setattr("rewindnet.certificates.sensitivity.recursion._LARGE", 1)
         large = propagate(learning, disturbed=learning.rounds, quiet=quiet)
     np.testing.assert_allclose(large.total - large.rounding, exact.total - exact.rounding, rtol=1e-9, atol=1e-14)
     assert np.all(large.rounding >= exact.rounding * (1 - 1e-12))
@@ -156,7 +156,7 @@ def test_nodes_out_of_reach_are_identical_to_the_bit(case: Network, reached: int
 def test_rewinding_everything_is_retraining_to_the_bit(case: Network) -> None:
     simulation, learned, oracle, learning = learn_and_retrain(case)
     assert not np.any(propagate(learning, disturbed=0, quiet=case.rounds).total)
-    from clients.methods import R2D
+    from rewindnet.clients.methods import R2D
 
     plan = R2D(rewind=1.0).plan(learning)
     program = unlearning_program(plan.release, learning.order, case.seed, 0)

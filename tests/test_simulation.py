@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from networks import Network, as_planned, learn_and_retrain, networks
 from numpy.typing import NDArray
 
-import topologies
-from certificates import Release
-from clients.crew import Crew
-from clients.methods import R2D
-from simulator.local import Local
-from simulator.simulation import Simulation
-from simulator.wire import InProcess
+from rewindnet import topologies
+from rewindnet.certificates import Release
+from rewindnet.clients.methods import R2D
+from rewindnet.clients.worker import Crew
+from rewindnet.simulator.simulation import Simulation
+from rewindnet.simulator.transports.in_process import Local
+from rewindnet.simulator.transports.wire import InProcess
 
 Array = NDArray[np.float64]
 

@@ -29,7 +29,7 @@ def scenario(tmp_path: Path) -> Path:
 
 
 def sweep(scenario: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "experiments", "sweep", str(scenario), *arguments]
+    command = [sys.executable, "-m", "rewindnet", "sweep", str(scenario), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
 
 

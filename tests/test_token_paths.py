@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, chisquare
 
-import topologies
-from topologies.token import links, spreading, token_path
+from rewindnet import topologies
+from rewindnet.topologies.routing import links, spreading, token_path
 
 
 def adjacency_of(graph):

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topologies import FAMILIES, TopologyError, build, graphs, random_graphs
-from topologies.edges import edge_array
+from rewindnet.topologies import FAMILIES, TopologyError, build
+from rewindnet.topologies.graphs import deterministic as graphs
+from rewindnet.topologies.graphs import random as random_graphs
+from rewindnet.topologies.graphs.edges import edge_array
 
 SIZES = {
     "ring": st.integers(3, 60),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from topologies import TopologyError, build, mix
+from rewindnet.topologies import TopologyError, build, mix
 
 SQUARE = {(0, 1), (1, 2), (2, 3), (0, 3)}
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from topologies import Static, TopologyError, build, from_record, mix, record
+from rewindnet.topologies import Static, TopologyError, build, from_record, mix, record
 
 
 @given(

@@ -24,17 +24,17 @@ from networks import Network, as_planned
 from parity import FLOWER, IN_PROCESS, MPIEXEC, RAY, left, mpi, same, side_by_side, with_mpi
 from safetensors.numpy import load_file
 
-from certificates import Release
-from clients.crew import Crew
-from experiments.cli import app
-from simulator import mpiexec
-from simulator.errors import BrokenTransportError
-from simulator.flower.client import make_app
-from simulator.flower.network import FlowerNetwork
-from simulator.flower.runtimes import in_process
-from simulator.local import Local
-from simulator.simulation import Simulation
-from simulator.wire import InProcess
+from rewindnet.certificates import Release
+from rewindnet.clients.worker import Crew
+from rewindnet.experiments.cli import app
+from rewindnet.simulator.errors import BrokenTransportError
+from rewindnet.simulator.simulation import Simulation
+from rewindnet.simulator.transports.flower.client import make_app
+from rewindnet.simulator.transports.flower.network import FlowerNetwork
+from rewindnet.simulator.transports.flower.runtimes import in_process
+from rewindnet.simulator.transports.in_process import Local
+from rewindnet.simulator.transports.mpi import mpiexec
+from rewindnet.simulator.transports.wire import InProcess
 
 ALL = {"one": IN_PROCESS, "mpi-1": mpi(1), "mpi-2": mpi(2), "mpi-4": mpi(4), "flower": FLOWER}
 FEW = {name: ALL[name] for name in ("one", "mpi-2", "flower")}

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from runs import run_through
 
-from experiments.assemble import assemble
-from experiments.folder import RunFolder, read_folder, read_record, state
-from experiments.scenario import resolve
-from simulator.mpi import partition
+from rewindnet.experiments.folder.reader import RunFolder, read_folder, read_record, state
+from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.simulator.transports.mpi.wire import partition
 
 HERE = Path(__file__).parent
 BESIDE = Path(sys.executable).with_name("mpiexec")
@@ -66,7 +66,7 @@ class Hosts:
         }
         hosts = ("-hosts", ",".join(self.names), "-localhost", ADDRESSES[0])
         launcher = ("-launcher", "ssh", "-launcher-exec", str(HERE / "two_hosts_ssh.sh"))
-        run = ("-m", "mpi4py", "-m", "experiments", "run", str(self._scenario), "backend.kind=mpi")
+        run = ("-m", "mpi4py", "-m", "rewindnet", "run", str(self._scenario), "backend.kind=mpi")
         command = (str(MPIEXEC), *hosts, *launcher, "-n", "2", sys.executable, *run, "--out", str(self.out))
         with self._said.open("wb") as said:
             job = subprocess.Popen(

@@ -12,10 +12,11 @@ import yaml
 from runs import run_through
 from safetensors.numpy import load_file, save_file
 
-from certificates import Claim, Constant, Release, audit, certify, derive
-from certificates.montecarlo import lower_bound
-from experiments.folder import FolderError, read_folder
-from experiments.verify import Finding, verify_folder
+from rewindnet.certificates import Claim, Constant, Release, audit, certify, derive
+from rewindnet.certificates.audits.montecarlo import lower_bound
+from rewindnet.experiments.folder.reader import FolderError, read_folder
+from rewindnet.experiments.verify.records import Finding
+from rewindnet.experiments.verify.verify import verify_folder
 
 SCENARIO: dict[str, Any] = {
     "name": "verified",

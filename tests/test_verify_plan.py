@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from runs import run_through
 
-from certificates import Release, audit, certify
-from certificates.mechanisms import Once, Uncertified
-from experiments.folder import RunFolder, read_folder
-from experiments.verify import verify_folder
-from experiments.verify_records import certificate_of
+from rewindnet.certificates import Release, audit, certify
+from rewindnet.certificates.mechanisms import Once, Uncertified
+from rewindnet.experiments.folder.reader import RunFolder, read_folder
+from rewindnet.experiments.verify.records import certificate_of
+from rewindnet.experiments.verify.verify import verify_folder
 
 SCENARIO = {
     "data": {"source": "synthetic", "samples": 100, "dimensions": 3},

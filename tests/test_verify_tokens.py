@@ -11,13 +11,13 @@ import pytest
 from learnings import small_learning
 from runs import run_through
 
-from certificates import Learning, certify
-from certificates.mechanisms.visits import Visits
-from clients.methods import RRDU, WalkDP
-from experiments.verify import verify_folder
-from experiments.verify_records import MismatchError
-from experiments.verify_tokens import check_token
-from topologies.token import Tree
+from rewindnet.certificates import Learning, certify
+from rewindnet.certificates.mechanisms.rr_du import Visits
+from rewindnet.clients.methods import RRDU, WalkDP
+from rewindnet.experiments.verify.records import MismatchError
+from rewindnet.experiments.verify.tokens import check_token
+from rewindnet.experiments.verify.verify import verify_folder
+from rewindnet.topologies.routing import Tree
 
 SCENARIO = {
     "name": "tokens",

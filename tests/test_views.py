@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from learnings import DELTA, network, release_of, small_learning
 
-import topologies
-from certificates import (
+from rewindnet import topologies
+from rewindnet.certificates import (
     CertificateError,
     Claim,
     Constant,
@@ -25,9 +25,9 @@ from certificates import (
     scaled_noise,
     settled,
 )
-from certificates.allocation import noise_shape
-from certificates.cones import light_cone
-from certificates.views import uncovered
+from rewindnet.certificates.views.allocation import noise_shape
+from rewindnet.certificates.views.distances import uncovered
+from rewindnet.certificates.views.light_cones import light_cone
 
 MIXING = small_learning().mixing
 
@@ -115,7 +115,7 @@ def test_all_settled_models_together_tell_no_more_than_the_noised_ones(seed, nod
 def test_a_large_network_settles_within_the_joint_view(monkeypatch):
     release = release_of(SIGMA, settle=2)
     exact = [mu_of_view(f"node:{node}", DISTANCE, release, MIXING) for node in range(4)]
-    monkeypatch.setattr("certificates.views._LARGEST_SETTLED", 3)
+    monkeypatch.setattr("rewindnet.certificates.views.distances._LARGEST_SETTLED", 3)
     bounded = [mu_of_view(f"node:{node}", DISTANCE, release, MIXING) for node in range(4)]
     assert bounded == pytest.approx([mu_of_view("joint", DISTANCE, release, MIXING)] * 4)
     assert all(one <= other for one, other in zip(exact, bounded, strict=True))

@@ -7,10 +7,10 @@ import torch
 from networks import Network, further, learn_and_retrain
 from scipy.stats import chisquare
 
-from certificates import Constant, Learning, derive, propagate
-from clients.steps import Descend
-from topologies import LEARNING, TopologyError, Walk, build, mix, schedule
-from topologies.mixing import canonical
+from rewindnet.certificates import Constant, Learning, derive, propagate
+from rewindnet.clients.steps.base import Descend
+from rewindnet.topologies import LEARNING, TopologyError, Walk, build, mix, schedule
+from rewindnet.topologies.mixing import canonical
 
 #: Between hops that are counted, so that one visit has forgotten the last.
 APART = 20

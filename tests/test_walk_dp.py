@@ -18,15 +18,15 @@ from scipy.optimize import LinearConstraint, minimize
 from scipy.stats import chisquare
 from test_rr_du import Oracle
 
-import topologies
-from certificates import CertificateError, Differences, audit, certify, epsilon_of
-from certificates.mechanisms import from_record, to_record
-from certificates.mechanisms.private_walk import absorbed, walk_shifts
-from certificates.renyi import epsilon_of_rho
-from clients.methods import MethodError, WalkDP
-from clients.methods.walk_dp import communicability
-from simulator.simulation import divergence
-from topologies.token import mixing_walk
+from rewindnet import topologies
+from rewindnet.certificates import CertificateError, Differences, audit, certify, epsilon_of
+from rewindnet.certificates.accounting.renyi import epsilon_of_rho
+from rewindnet.certificates.mechanisms import from_record, to_record
+from rewindnet.certificates.mechanisms.walk_dp import absorbed, walk_shifts
+from rewindnet.clients.methods import MethodError, WalkDP
+from rewindnet.clients.methods.walk_dp import communicability
+from rewindnet.simulator.simulation import divergence
+from rewindnet.topologies.routing import mixing_walk
 
 SMALL = Network(
     family="ring",

@@ -21,18 +21,20 @@ import networkx as nx
 import numpy as np
 from scipy import sparse
 
-from topologies import graphs, mixing, random_graphs
-from topologies.coins import Purpose, coins
-from topologies.edges import EdgeGraph, Graph, adjacency, from_edges, is_connected
-from topologies.errors import TopologyError
-from topologies.files import graph_from_file, weights_from_file
-from topologies.links import LINKS, Links, connect
-from topologies.mixing import validate
-from topologies.records import from_record, record
-from topologies.schedules import LEARNING, SCHEDULES, schedule
-from topologies.spectral import spectral_gap
-from topologies.static import Schedule, Static
-from topologies.walk import Walk
+from rewindnet.simulator.cost.network_model import LINKS, Links, connect
+from rewindnet.topologies import mixing
+from rewindnet.topologies.errors import TopologyError
+from rewindnet.topologies.files import graph_from_file, weights_from_file
+from rewindnet.topologies.graphs import deterministic as graphs
+from rewindnet.topologies.graphs import random as random_graphs
+from rewindnet.topologies.graphs.edges import EdgeGraph, Graph, adjacency, from_edges, is_connected
+from rewindnet.topologies.mixing import validate
+from rewindnet.topologies.records import from_record, record
+from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.schedules import LEARNING, SCHEDULES, schedule
+from rewindnet.topologies.schedules.base import Schedule, Static
+from rewindnet.topologies.schedules.walk import Walk
+from rewindnet.topologies.spectral import spectral_gap
 
 FAMILIES: dict[str, Callable[..., Graph]] = {
     "ring": graphs.ring,

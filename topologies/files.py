@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from topologies.errors import TopologyError
-from topologies.mixing import canonical, validate
+from rewindnet.topologies.errors import TopologyError
+from rewindnet.topologies.mixing import canonical, validate
 
 EDGE_LISTS = (".txt", ".edges", ".csv", ".tsv")
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from topologies.edges import Edges, Graph, adjacency, edge_array
-from topologies.errors import TopologyError
+from rewindnet.topologies.errors import TopologyError
+from rewindnet.topologies.graphs.edges import Edges, Graph, adjacency, edge_array
 
 TOLERANCE = 1e-9
 """How far a row sum may be from 1, and two mirrored entries from each other."""

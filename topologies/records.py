@@ -7,10 +7,10 @@ import networkx as nx
 import numpy as np
 from scipy import sparse
 
-from topologies.edges import edge_array, from_edges
-from topologies.errors import TopologyError
-from topologies.mixing import canonical, is_symmetric, validate
-from topologies.spectral import spectral_gap
+from rewindnet.topologies.errors import TopologyError
+from rewindnet.topologies.graphs.edges import edge_array, from_edges
+from rewindnet.topologies.mixing import canonical, is_symmetric, validate
+from rewindnet.topologies.spectral import spectral_gap
 
 _GAP_TOLERANCE = 1e-6
 

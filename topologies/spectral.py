@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.sparse import linalg as iterative
 
-from topologies.coins import Purpose, coins
-from topologies.errors import TopologyError
-from topologies.mixing import is_symmetric
+from rewindnet.topologies.errors import TopologyError
+from rewindnet.topologies.mixing import is_symmetric
+from rewindnet.topologies.rng import Purpose, coins
 
 DENSE_SYMMETRIC = 500
 DENSE = 2000

@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from certificates.errors import CertificateError
-from certificates.gaussian import epsilon_of
-from certificates.mechanisms.every_round import EveryRound
-from certificates.mechanisms.finetuning import NoisyFinetuning
-from certificates.mechanisms.langevin import Langevin
-from certificates.mechanisms.mechanism import Differences, Mechanism, Profiled
-from certificates.mechanisms.once import Once
-from certificates.mechanisms.private_walk import PrivateWalk
-from certificates.mechanisms.residual import Residual, SharedResidual
-from certificates.mechanisms.uncertified import Uncertified
-from certificates.mechanisms.visits import Visits
-from certificates.records import Mixing, Release
+from rewindnet.certificates.accounting.gaussian import epsilon_of
+from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.mechanisms.base import Differences, Mechanism, Profiled
+from rewindnet.certificates.mechanisms.gaussian_output import Once
+from rewindnet.certificates.mechanisms.gossip_dp import EveryRound
+from rewindnet.certificates.mechanisms.langevin import Langevin
+from rewindnet.certificates.mechanisms.newton import Residual, SharedResidual
+from rewindnet.certificates.mechanisms.noisy_finetune import NoisyFinetuning
+from rewindnet.certificates.mechanisms.rr_du import Visits
+from rewindnet.certificates.mechanisms.uncertified import Uncertified
+from rewindnet.certificates.mechanisms.walk_dp import PrivateWalk
+from rewindnet.certificates.records import Mixing, Release
 
 MECHANISMS: Mapping[str, type[Mechanism]] = {
     kind.kind: kind

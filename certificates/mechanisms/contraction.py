@@ -39,8 +39,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from certificates.errors import CertificateError
-from certificates.records import Vector
+from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.records import Vector
 
 #: How far, relatively, rounding may put one side of (3) above the other.
 _ROUNDING = 1e-9

@@ -12,7 +12,7 @@ is made of noised models. The papers add it after every step; so one would have 
 first messages of a network would show the learned models. (K = 0: the learned models with noise are released.)
 
 **Contraction.** Let n_i = ‖x_i − y_i‖ for two stacked vectors. In a round n⁺ ≤ A·n, entry by entry, with A ≥ 0 as in
-`certificates.sensitivity`:
+`rewindnet.certificates.sensitivity.recursion`:
 
     adapt-then-combine          A = W·diag(γ)
     combine-then-adapt          A = diag(γ)·W
@@ -43,9 +43,13 @@ from typing import ClassVar
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
-from certificates.constants import Regime
-from certificates.errors import CertificateError
-from certificates.local_steps import (
+from rewindnet.certificates.accounting.renyi import epsilon_of_rho
+from rewindnet.certificates.constants import Regime
+from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.mechanisms.base import Differences
+from rewindnet.certificates.mechanisms.contraction import apart
+from rewindnet.certificates.records import Claim, Learning, Mixing, Release, parse_view
+from rewindnet.certificates.sensitivity.local_steps import (
     LocalSteps,
     Round,
     curvatures,
@@ -53,12 +57,8 @@ from certificates.local_steps import (
     strongest_regime,
     worst_case_disturbance,
 )
-from certificates.mechanisms.contraction import apart
-from certificates.mechanisms.mechanism import Differences
-from certificates.records import Claim, Learning, Mixing, Release, parse_view
-from certificates.renyi import epsilon_of_rho
-from certificates.sensitivity import propagate
-from certificates.views import mu_of_view
+from rewindnet.certificates.sensitivity.recursion import propagate
+from rewindnet.certificates.views.distances import mu_of_view
 
 #: Networks of at most so many nodes have their norms and eigenvalues computed, others have them bounded.
 _LARGEST = 400

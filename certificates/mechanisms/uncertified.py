@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from certificates.mechanisms.mechanism import Differences
-from certificates.records import Claim, Learning, Mixing, Release
+from rewindnet.certificates.mechanisms.base import Differences
+from rewindnet.certificates.records import Claim, Learning, Mixing, Release
 
 
 @dataclass(frozen=True)

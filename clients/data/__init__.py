@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from clients.data import cifar, declared, digits, mnist, npz, synthetic, uci_har
-from clients.data.dataset import DataError, Dataset, Layout
+from rewindnet.clients.data import cifar, declared, digits, mnist, npz, synthetic, uci_har
+from rewindnet.clients.data.dataset import DataError, Dataset, Layout
 
 __all__ = ["SOURCES", "DataError", "Dataset", "Layout", "load"]
 

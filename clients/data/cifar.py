@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.data.dataset import DataError, Dataset, Floats, Integers, checked
-from clients.data.files import data_root, find, read_bytes
+from rewindnet.clients.data.dataset import DataError, Dataset, Floats, Integers, checked
+from rewindnet.clients.data.files import data_root, find, read_bytes
 
 _WANTED = 'the official "CIFAR-10 python version", as torchvision\'s CIFAR10(root, download=True) leaves it'
 _SHAPE = (3, 32, 32)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clients.data.dataset import DataError, Dataset, inferred_layout
+from rewindnet.clients.data.dataset import DataError, Dataset, inferred_layout
 
 
 def declared(root: Path | None, seed: int, *, shape: list[int] | None = None, classes: int = 10) -> Dataset:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clients.data.dataset import Dataset, checked, every_fifth
+from rewindnet.clients.data.dataset import Dataset, checked, every_fifth
 
 
 def digits(root: Path | None, seed: int) -> Dataset:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.data.dataset import DataError
+from rewindnet.clients.data.dataset import DataError
 
 ROOT_VARIABLE = "REWINDNET_DATA"
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.data.dataset import DataError
-from clients.data.files import read_bytes
+from rewindnet.clients.data.dataset import DataError
+from rewindnet.clients.data.files import read_bytes
 
 IMAGES = 0x0803
 LABELS = 0x0801

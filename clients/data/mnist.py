@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from clients.data.dataset import DataError, Dataset, Floats, Integers, checked
-from clients.data.files import data_root, find
-from clients.data.idx import IMAGES, INTEGER_TABLE, LABELS, read_idx
+from rewindnet.clients.data.dataset import DataError, Dataset, Floats, Integers, checked
+from rewindnet.clients.data.files import data_root, find
+from rewindnet.clients.data.idx import IMAGES, INTEGER_TABLE, LABELS, read_idx
 
 _WRITERS = "qmnist-train-labels-idx2-int"
 

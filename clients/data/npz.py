@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clients.data.dataset import DataError, Dataset, Layout, checked, every_fifth, inferred_layout
-from clients.data.files import read_arrays
+from rewindnet.clients.data.dataset import DataError, Dataset, Layout, checked, every_fifth, inferred_layout
+from rewindnet.clients.data.files import read_arrays
 
 
 def npz(root: Path | None, seed: int, *, path: str, layout: Layout | None = None) -> Dataset:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clients.data.dataset import DataError, Dataset, checked, every_fifth
-from topologies.coins import Purpose, coins
+from rewindnet.clients.data.dataset import DataError, Dataset, checked, every_fifth
+from rewindnet.topologies.rng import Purpose, coins
 
 
 def synthetic(

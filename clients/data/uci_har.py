@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.data.dataset import DataError, Dataset, Floats, checked
-from clients.data.files import data_root, find, read_arrays
+from rewindnet.clients.data.dataset import DataError, Dataset, Floats, checked
+from rewindnet.clients.data.files import data_root, find, read_arrays
 
 TEST_SUBJECTS = (2, 4, 9, 10, 12, 13, 18, 20, 24)
 

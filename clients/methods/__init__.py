@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Mapping
 
-from clients.methods.baselines import DoNothing, Retrain
-from clients.methods.federaser import FedEraser
-from clients.methods.gossip_dp import GossipDP
-from clients.methods.gradient_ascent import GradientAscent
-from clients.methods.langevin import LangevinMethod
-from clients.methods.method import Method, MethodError, Plan
-from clients.methods.newton import Newton
-from clients.methods.noise_only import NoiseOnly
-from clients.methods.noisy_finetune import NoisyFinetuneMethod
-from clients.methods.r2d import R2D
-from clients.methods.rr_du import RRDU
-from clients.methods.walk_dp import WalkDP
-from clients.methods.warm_start import WarmStart
+from rewindnet.clients.methods.base import Method, MethodError, Plan
+from rewindnet.clients.methods.baselines import DoNothing, Retrain
+from rewindnet.clients.methods.federaser import FedEraser
+from rewindnet.clients.methods.gossip_dp import GossipDP
+from rewindnet.clients.methods.gradient_ascent import GradientAscent
+from rewindnet.clients.methods.langevin import LangevinMethod
+from rewindnet.clients.methods.newton import Newton
+from rewindnet.clients.methods.noise_only import NoiseOnly
+from rewindnet.clients.methods.noisy_finetune import NoisyFinetuneMethod
+from rewindnet.clients.methods.r2d import R2D
+from rewindnet.clients.methods.rr_du import RRDU
+from rewindnet.clients.methods.walk_dp import WalkDP
+from rewindnet.clients.methods.warm_start import WarmStart
 
 #: Built as `METHODS[name](**settings)`; keyword-only parameters are what a scenario may set.
 METHODS: Mapping[str, Callable[..., Method]] = {

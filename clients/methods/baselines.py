@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from certificates import Claim, Learning
-from clients.methods.method import Method, Plan, no_noise, weakest_bound
+from rewindnet.certificates import Claim, Learning
+from rewindnet.clients.methods.base import Method, Plan, no_noise, weakest_bound
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from certificates import (
+from rewindnet.certificates import (
     Claim,
     Learning,
     Regime,
@@ -24,7 +24,7 @@ from certificates import (
     propagate,
     scaled_noise,
 )
-from clients.methods.method import Method, MethodError, Plan, weakest_bound
+from rewindnet.clients.methods.base import Method, MethodError, Plan, weakest_bound
 
 #: Of a ball that stands in for a bound that is not known before learning.
 _SOME_RADIUS = 1e6

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from certificates import Claim, Learning, Release, Uncertified
-from clients.calibration import Calibrate
-from clients.methods.method import Method, MethodError, Plan, no_noise, weakest_bound
-from clients.steps import Program
-from topologies import Walk
+from rewindnet.certificates import Claim, Learning, Release, Uncertified
+from rewindnet.clients.methods.base import Method, MethodError, Plan, no_noise, weakest_bound
+from rewindnet.clients.steps.base import Program
+from rewindnet.clients.steps.federaser import Calibrate
+from rewindnet.topologies import Walk
 
 _REASON = (
     "no certificate is known: how far calibrated updates end up from retraining has no bound, and no noise hides it"

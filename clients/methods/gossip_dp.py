@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_array
 
-from certificates import (
+from rewindnet.certificates import (
     CertificateError,
     Claim,
     EveryRound,
@@ -28,12 +28,12 @@ from certificates import (
     mu_of,
     parse_view,
 )
-from certificates.linear_view import affordable, linear_mu, received, released
-from certificates.mechanisms.every_round import shift_bounds
-from certificates.records import NoiseSource
-from clients.methods.method import Method, MethodError, Plan, noise_asked
-from clients.private_descent import PrivateDescend
-from clients.steps import Program
+from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
+from rewindnet.certificates.mechanisms.linear_view import affordable, linear_mu, received, released
+from rewindnet.certificates.records import NoiseSource
+from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
+from rewindnet.clients.steps.base import Program
+from rewindnet.clients.steps.gossip_dp import PrivateDescend
 
 _LINEAR = "exact linear Gaussian accounting of the view, gradients taken as given"
 _LOCAL = "local composition: sqrt(sum over rounds of (shift/sigma)^2), Gaussian"

@@ -14,11 +14,11 @@ from math import ceil, isfinite
 
 import numpy as np
 
-from certificates import Claim, Learning, Release, Uncertified
-from clients.ascent import Ascend
-from clients.methods.method import Method, MethodError, Plan, no_noise, weakest_bound
-from clients.spreading import spread
-from clients.steps import Descend, Program
+from rewindnet.certificates import Claim, Learning, Release, Uncertified
+from rewindnet.clients.methods.base import Method, MethodError, Plan, no_noise, weakest_bound
+from rewindnet.clients.steps.base import Descend, Program
+from rewindnet.clients.steps.gradient_ascent import Ascend
+from rewindnet.clients.steps.spreading import spread
 
 _REASON = "no certificate is known: what ascent leaves of the forget set has no bound, and no noise hides it"
 

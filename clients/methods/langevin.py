@@ -1,7 +1,7 @@
 """Langevin unlearning on a network: noisy rounds on retained data from the learned models.
 
 Chien, Wang, Chen and Li (2024), "Langevin unlearning: a new perspective of noisy gradient descent for machine
-unlearning", on one machine; here on the vector of all nodes' models (`certificates.mechanisms.langevin`).
+unlearning", on one machine; here on the vector of all nodes' models (`rewindnet.certificates.mechanisms.langevin`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,20 +11,11 @@ from typing import Literal
 
 import numpy as np
 
-from certificates import (
-    Claim,
-    Langevin,
-    Learning,
-    Regime,
-    Release,
-    check_delta,
-    least_scale,
-    parse_view,
-)
-from certificates.mechanisms.langevin import claimed_epsilon, contractions
-from clients.methods.method import Method, MethodError, Plan, check_rounds, noise_asked
-from clients.noisy_rounds import NoisyDescend
-from clients.steps import AddNoise, Program
+from rewindnet.certificates import Claim, Langevin, Learning, Regime, Release, check_delta, least_scale, parse_view
+from rewindnet.certificates.mechanisms.langevin import claimed_epsilon, contractions
+from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
+from rewindnet.clients.steps.base import AddNoise, Program
+from rewindnet.clients.steps.noisy_finetune import NoisyDescend
 
 
 @dataclass(frozen=True, kw_only=True)

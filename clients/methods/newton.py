@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from certificates import (
+from rewindnet.certificates import (
     CertificateError,
     Claim,
     Learning,
@@ -23,14 +23,14 @@ from certificates import (
     textbook_epsilon,
     textbook_sigma,
 )
-from certificates.mechanisms import Residual, SharedResidual
-from certificates.mechanisms.residual import check_contraction, lowest_eigenvalue
-from certificates.records import Vector
-from clients.methods.method import Method, MethodError, Plan, noise_asked
-from clients.newton_steps import Broadcast, Leftover, Sweeps
-from clients.products import Curvature
-from clients.steps import AddNoise, Descend, Exchange, Program
-from topologies.token import links, spreading
+from rewindnet.certificates.mechanisms import Residual, SharedResidual
+from rewindnet.certificates.mechanisms.newton import check_contraction, lowest_eigenvalue
+from rewindnet.certificates.records import Vector
+from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
+from rewindnet.clients.steps.base import AddNoise, Descend, Exchange, Program
+from rewindnet.clients.steps.newton import Broadcast, Leftover, Sweeps
+from rewindnet.clients.training.curvature import Curvature
+from rewindnet.topologies.routing import links, spreading
 
 _CLAIMED_BY = (
     "sigma = (B/epsilon)·sqrt(2·ln(1.25/delta)), B = rho·D²/(2·mu) being the error of one Newton step after Sekhari et "
@@ -225,7 +225,7 @@ class Newton(Method):
 
 
 def _curvatures(learning: Learning, curvature: Curvature) -> tuple[float, float]:
-    """Between which the eigenvalues of a client's curvature lie: `clients.products`."""
+    """Between which the eigenvalues of a client's curvature lie: `rewindnet.clients.training.curvature`."""
     constants = learning.constants
     if curvature == "hessian":
         return constants.strong_convexity.value, constants.L.value

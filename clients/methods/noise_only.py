@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from certificates import Learning, Release
-from clients.methods.descent import NoisyDescent
-from clients.methods.method import MethodError
+from rewindnet.certificates import Learning, Release
+from rewindnet.clients.methods.base import MethodError
+from rewindnet.clients.methods.descent import NoisyDescent
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from certificates import (
+from rewindnet.certificates import (
     Claim,
     Learning,
     NoisyFinetuning,
@@ -21,10 +21,10 @@ from certificates import (
     parse_view,
     strongest_regime,
 )
-from certificates.records import Bound
-from clients.methods.method import Method, MethodError, Plan, check_rounds, noise_asked
-from clients.noisy_rounds import Clip, NoisyFinetune
-from clients.steps import Program
+from rewindnet.certificates.records import Bound
+from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
+from rewindnet.clients.steps.base import Program
+from rewindnet.clients.steps.noisy_finetune import Clip, NoisyFinetune
 
 #: How often an interval for the noise of the paper's formula is halved, on a logarithmic scale.
 _HALVINGS = 60

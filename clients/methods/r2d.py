@@ -7,9 +7,9 @@ Algorithms 1 and 2, is the case of one node with `bound: published` and `placeme
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from certificates import Learning, Release
-from clients.methods.descent import NoisyDescent, ladder
-from clients.methods.method import MethodError
+from rewindnet.certificates import Learning, Release
+from rewindnet.clients.methods.base import MethodError
+from rewindnet.clients.methods.descent import NoisyDescent, ladder
 
 
 @dataclass(frozen=True, kw_only=True)

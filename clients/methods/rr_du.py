@@ -11,7 +11,7 @@ does not say how the token comes back, where it starts, or what is done with it 
         at u:    θ ← Proj_{‖θ − θ_ref‖ ≤ ϱ}(θ + η·(g + Z)),  g clipped to norm L, Z ~ N(0, σ²·I)
         else:    θ ← Proj_Θ(θ − η·g),                        g the mean of s minibatch gradients
 
-What it claims is the ε of its own formula; what can be proved of it is `certificates.mechanisms.visits`.
+What it claims is the ε of its own formula; what can be proved of it is `rewindnet.certificates.mechanisms.rr_du`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_array
 
-from certificates import (
+from rewindnet.certificates import (
     CertificateError,
     Claim,
     Learning,
@@ -33,12 +33,12 @@ from certificates import (
     epsilon_of,
     parse_view,
 )
-from certificates.mechanisms.visits import Alignment, Centre, Optimizer, Visits
-from clients.methods.method import Method, MethodError, Plan
-from clients.spreading import along
-from clients.steps import Program
-from clients.token import RememberingToken, Token
-from topologies.token import Beginning, Routing, Tree, links, spreading, token_path
+from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer, Visits
+from rewindnet.clients.methods.base import Method, MethodError, Plan
+from rewindnet.clients.steps.base import Program
+from rewindnet.clients.steps.rr_du import RememberingToken, Token
+from rewindnet.clients.steps.spreading import along
+from rewindnet.topologies.routing import Beginning, Routing, Tree, links, spreading, token_path
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ of what node v can learn of node u, on average over walks with transition matrix
 
     ε_{u→v}(α) ≤ (αT/(σ²N²))·Σ_{t≤T} 1/t + (αT/(σ²N))·[−log(I − W + 11ᵀ/N)]_{uv}
 
-is what is claimed. What is certified holds for the walk that was drawn: `certificates.mechanisms.private_walk`.
+is what is claimed. What is certified holds for the walk that was drawn: `rewindnet.certificates.mechanisms.walk_dp`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,24 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from certificates import (
-    CertificateError,
-    Claim,
-    Learning,
-    Release,
-    certify,
-    check_delta,
-    mu_of,
-    parse_view,
-)
-from certificates.mechanisms.private_walk import PrivateWalk, check_holders, walk_shifts
-from certificates.records import NoiseSource
-from certificates.renyi import epsilon_of_rho, rho_of
-from clients.methods.method import Method, MethodError, Plan, noise_asked
-from clients.spreading import along
-from clients.steps import Program
-from clients.token import NoisyWalk
-from topologies.token import Tree, links, mixing_walk, spreading
+from rewindnet.certificates import CertificateError, Claim, Learning, Release, certify, check_delta, mu_of, parse_view
+from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
+from rewindnet.certificates.mechanisms.walk_dp import PrivateWalk, check_holders, walk_shifts
+from rewindnet.certificates.records import NoiseSource
+from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
+from rewindnet.clients.steps.base import Program
+from rewindnet.clients.steps.rr_du import NoisyWalk
+from rewindnet.clients.steps.spreading import along
+from rewindnet.topologies.routing import Tree, links, mixing_walk, spreading
 
 #: The noise changes what rounding is charged, which changes the noise; a few steps settle it.
 _STEPS = 12

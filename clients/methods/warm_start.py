@@ -7,9 +7,9 @@ methods for machine unlearning". It pays only where local steps contract (γ < 1
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from certificates import Learning, Release
-from clients.methods.descent import NoisyDescent, ladder
-from clients.methods.method import MethodError
+from rewindnet.certificates import Learning, Release
+from rewindnet.clients.methods.base import MethodError
+from rewindnet.clients.methods.descent import NoisyDescent, ladder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from clients.models.huber_logistic import HuberLogistic
-from clients.models.logistic import Logistic
-from clients.models.model import Model, ModelError
-from clients.models.sigmoid import Sigmoid
+from rewindnet.clients.models.base import Model, ModelError
+from rewindnet.clients.models.huber_logistic import HuberLogistic
+from rewindnet.clients.models.logistic import Logistic
+from rewindnet.clients.models.sigmoid import Sigmoid
 
 #: Built as `MODELS[kind](features, classes, **settings)`; keyword-only parameters are what a scenario may set.
 MODELS: Mapping[str, Callable[..., Model]] = {

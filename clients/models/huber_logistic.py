@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from certificates import Constant, Constants, derive
-from clients.models.linear import radius_with_bias
-from clients.models.logistic import Logistic
-from clients.models.model import ModelError
+from rewindnet.certificates import Constant, Constants, derive
+from rewindnet.clients.models.base import ModelError
+from rewindnet.clients.models.linear import radius_with_bias
+from rewindnet.clients.models.logistic import Logistic
 
 
 class HuberLogistic(Logistic):

@@ -5,8 +5,8 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from certificates import Constant
-from clients.models.model import ModelError
+from rewindnet.certificates import Constant
+from rewindnet.clients.models.base import ModelError
 
 
 def check_settings(l2: float, bias: float) -> None:

@@ -5,15 +5,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from certificates import Constant, Constants, Spectrum, derive
-from clients.models.linear import check_settings, radius_with_bias, with_bias
-from clients.models.model import Model
+from rewindnet.certificates import Constant, Constants, Spectrum, derive
+from rewindnet.clients.models.base import Model
+from rewindnet.clients.models.linear import check_settings, radius_with_bias, with_bias
 
 
 class Logistic(Model):
     """Multinomial logistic regression with bias and l2: (strongly) convex, constants proven from the feature norm.
 
-    θ is the class-by-feature matrix [C, q], flat. G = √2·R and L = R²/2 + l2 (`certificates.constants`).
+    θ is the class-by-feature matrix [C, q], flat. G = √2·R and L = R²/2 + l2 (`rewindnet.certificates.constants`).
 
     Args:
         features: p, the number of features.

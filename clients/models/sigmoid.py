@@ -5,9 +5,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from certificates import Constant, Constants, derive
-from clients.models.linear import check_settings, radius_with_bias, with_bias
-from clients.models.model import Model, ModelError
+from rewindnet.certificates import Constant, Constants, derive
+from rewindnet.clients.models.base import Model, ModelError
+from rewindnet.clients.models.linear import check_settings, radius_with_bias, with_bias
 
 
 class Sigmoid(Model):

@@ -1,0 +1,1 @@
+"""Privacy accounting: the Gaussian mechanism and Rényi divergences."""

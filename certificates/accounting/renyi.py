@@ -1,0 +1,68 @@
+"""From Rényi to (ε, δ): two runs whose Rényi divergence of every order α is at most α·ρ, both ways.
+
+Mironov (2017), "Rényi differential privacy", with the conversion of Canonne, Kamath and Steinke (2020), "The discrete
+Gaussian for differential privacy", Prop. 12 (and Asoodeh et al. 2021): (α, αρ) implies
+
+    ε = α·ρ + log((α − 1)/α) − (log δ + log α)/(α − 1)
+
+The factor α belongs to ρ: a Rényi divergence of order α is α·ρ, and one that has lost it says nothing.
+"""
+
+from math import exp, isfinite, log, log1p
+
+from scipy.optimize import brentq, minimize_scalar
+
+from rewindnet.certificates.accounting.gaussian import check_delta, check_epsilon
+from rewindnet.certificates.errors import CertificateError
+
+#: Of log(α − 1): orders beyond say nothing that a float could hold.
+_ORDERS = (-60.0, 60.0)
+
+
+def epsilon_of_rho(rho: float, delta: float) -> float:
+    """The least ε ≥ 0 over all orders α > 1, at which (α, αρ) for every α is (ε, δ); infinite if ρ is.
+
+    Every order gives a valid ε, so that nothing rests on finding the best.
+
+    Args:
+        rho: ρ ≥ 0.
+        delta: δ.
+
+    Raises:
+        CertificateError: if ρ is negative or no number, or δ is out of range.
+    """
+    check_delta(delta)
+    if not rho >= 0:
+        raise CertificateError(f"rho is a non-negative number, not {rho}")
+    if rho == 0 or not isfinite(rho):
+        return rho
+
+    def at(order: float) -> float:
+        excess = exp(order)  # α − 1
+        return (1 + excess) * rho + order - log1p(excess) - (log(delta) + log1p(excess)) / excess
+
+    # Near the order that is best without the terms that do not depend on δ, and anywhere at all.
+    guess = (log(-log(delta)) - log(rho)) / 2
+    near = (max(guess - 5, _ORDERS[0]), min(guess + 5, _ORDERS[1]))
+    tried = [bounds for bounds in (near, _ORDERS) if bounds[0] < bounds[1]]
+    return max(0.0, min(float(minimize_scalar(at, bounds=one, method="bounded").fun) for one in tried))
+
+
+def rho_of(epsilon: float, delta: float) -> float:
+    """The largest ρ whose ε at δ, as `epsilon_of_rho` has it, is at most this.
+
+    Raises:
+        CertificateError: if ε or δ is out of range.
+    """
+    check_epsilon(epsilon)
+    check_delta(delta)
+    low = high = epsilon
+    while epsilon_of_rho(low, delta) > epsilon:
+        low /= 2
+    while epsilon_of_rho(high, delta) <= epsilon:
+        high *= 2
+    root = float(brentq(lambda rho: epsilon_of_rho(rho, delta) - epsilon, low, high, xtol=1e-300, rtol=1e-14))
+    margin = 1e-15
+    while epsilon_of_rho(root, delta) > epsilon:
+        root, margin = root * (1 - margin), 2 * margin
+    return root

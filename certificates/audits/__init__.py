@@ -1,0 +1,1 @@
+"""Audits: measured divergences and samples of the noise, held against a certificate."""

@@ -1,0 +1,96 @@
+"""The best linear distinguisher of two worlds: which noise it sees, along which direction, how far apart they are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import hypot, isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.certificates.mechanisms import mechanism_of
+from rewindnet.certificates.records import Certificate, Mixing, Release, Vector, parse_view
+from rewindnet.certificates.views.distances import node_views, seen_by
+
+Parameters = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Distinguisher:
+    """X = Σ_i share_i·⟨towards_i, z_i⟩ over the nodes' standard noise z_i: unit variance, mean 0 or μ.
+
+    Attributes:
+        nodes: whose noise takes part.
+        shares: of each, with squares that sum to 1.
+        towards: the unit vector [d] of a node.
+        mu: how far the two worlds are apart.
+    """
+
+    nodes: tuple[int, ...]
+    shares: tuple[float, ...]
+    towards: Callable[[int], Vector]
+    mu: float
+
+
+def distinguisher(
+    certificate: Certificate, mixing: Mixing, centre: Parameters, retrained: Parameters
+) -> Distinguisher | None:
+    """Who tells the noised `centre` from the noised `retrained` [N, d] best, by the certificate's view.
+
+    Returns:
+        None where nothing differs, something that differs carries no noise, or the noise is not one Gaussian vector a
+        node, added at one place.
+    """
+    release = certificate.release
+    if not mechanism_of(release).single:
+        return None
+    kind, node = parse_view(certificate.view, mixing.nodes)
+
+    def apart(i: int) -> Vector:
+        return np.asarray(centre[i], dtype=np.float64) - np.asarray(retrained[i], dtype=np.float64)
+
+    if release.averaged:
+        return _of_one(np.eye(1, mixing.nodes)[0], release.sigma, apart)
+    distance = np.array([np.linalg.norm(apart(i)) for i in range(mixing.nodes)])
+    if release.placement == "output" and kind == "node":
+        if node is None:
+            node = int(np.argmax(node_views(distance, release, mixing)))
+        return _of_one(_settling(node, release, mixing), release.sigma, apart)
+    seen = seen_by(certificate.view, distance, release, mixing)
+    return _of_all(np.flatnonzero(seen), release.sigma, apart)
+
+
+def _settling(node: int, release: Release, mixing: Mixing) -> Vector:
+    """[N], the weight of every noised vector in what the node has after the settling rounds."""
+    row: Vector = np.eye(1, mixing.nodes, node)[0]
+    first = release.restored + release.descended
+    for t in reversed(range(first, first + release.settle)):
+        row = np.asarray(mixing.matrix(t).T @ row)
+    return row
+
+
+def _of_one(weights: Vector, sigma: Vector, apart: Callable[[int], Vector]) -> Distinguisher | None:
+    """Of a single vector, the sum of all noised ones with these weights [N]."""
+    nodes = np.flatnonzero(weights)
+    shift = np.sum([weights[i] * apart(i) for i in nodes.tolist()], axis=0)
+    spread = hypot(*(weights[nodes] * sigma[nodes]))
+    distance = float(np.linalg.norm(shift))
+    if not (distance > 0 and spread > 0 and isfinite(distance / spread)):
+        return None
+    noisy = nodes[sigma[nodes] > 0]
+    shares = tuple((weights[noisy] * sigma[noisy] / spread).tolist())
+    unit = shift / distance
+    return Distinguisher(tuple(noisy.tolist()), shares, lambda _: unit, distance / spread)
+
+
+def _of_all(nodes: NDArray[np.intp], sigma: Vector, apart: Callable[[int], Vector]) -> Distinguisher | None:
+    """Of the noised vectors of all these nodes together."""
+    distance = {int(i): float(np.linalg.norm(apart(int(i)))) for i in nodes}
+    differing = tuple(i for i, far in distance.items() if far > 0)
+    if not differing or not np.all(sigma[list(differing)] > 0):
+        return None
+    ratios = [distance[i] / float(sigma[i]) for i in differing]
+    mu = hypot(*ratios)
+    if not isfinite(mu):
+        return None
+    return Distinguisher(differing, tuple(ratio / mu for ratio in ratios), lambda i: apart(i) / distance[i], mu)

@@ -1,0 +1,265 @@
+"""Noise at every node in every round: the learning itself is private, and a request takes nothing more.
+
+A round is θ_i ← Σ_j W_ij·(θ_j − η(clip(∇f_j(θ_j); C) + Z_j)), Z_j ~ N(0, σ²·I). Clipping projects onto a ball, which is
+1-Lipschitz, so that what the deleting node adds its noise to shifts by no more than its gradient does, nor by more than
+the ball is wide: by at most min(2C, 2mG/n), or min(2C, G) where nothing is left. All is in the units of a gradient,
+that is divided by η.
+
+Views of every message are the adaptive composition of all noised gradients, μ² = Σ_t Σ_u (Δ_u/σ)² (Dong, Roth and Su
+2022, Cor. 3.3). Views of fewer messages need less: `mechanisms.absorption`, with its proof. The worst single model is
+bounded by all of them together or by the worst node's light cone; the worst peer by its light cone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, log, sqrt
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.mechanisms.absorption import Travel, final, least_mu, received
+from rewindnet.certificates.mechanisms.base import Differences
+from rewindnet.certificates.records import Claim, Learning, Mixing, Release, Vector, parse_view
+from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
+from rewindnet.certificates.views.light_cones import cones_back
+
+#: Noise larger than rounding is charged for has at most this probability.
+_UNLIKELY = 1e-30
+
+#: δ must leave no room for it.
+_LEAST_DELTA = 1e-20
+
+
+@dataclass(frozen=True)
+class EveryRound:
+    """Clipped gradients under fresh noise, at every node that is awake, in every round from the start.
+
+    Attributes:
+        rounds: T.
+        nodes: who deletes.
+        clip: C.
+        growth: γ, the Lipschitz constant of a local step with its clipping.
+        rounding: what rounding may add in a round between two runs that differ already, over η.
+        level: the highest level to which a node's noise is tried to absorb (`least_mu`); whatever it is, μ is valid.
+    """
+
+    rounds: int
+    nodes: tuple[int, ...]
+    clip: float
+    growth: float
+    rounding: float
+    level: float
+
+    kind: ClassVar[str] = "every-round"
+    single: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, learning: Learning, clip: float, sigma: float) -> "EveryRound":
+        """That of a network that learns in this way.
+
+        Raises:
+            CertificateError: if it cannot learn in this way.
+        """
+        _check(learning)
+        if not 0 < clip < inf:
+            raise CertificateError(f"clip must be a positive number, not {clip}")
+        return cls(
+            rounds=learning.rounds,
+            nodes=tuple(np.flatnonzero(learning.deleted).tolist()),
+            clip=clip,
+            growth=_growth(learning, clip),
+            rounding=_between_points(learning, clip, sigma),
+            level=float(shift_bounds(learning, clip).max()) + _at_one_point(learning, clip, sigma),
+        )
+
+    @property
+    def events(self) -> Sequence[tuple[int, int]]:
+        """Every round of every deleting node."""
+        return tuple((t, node) for t in range(self.rounds) for node in self.nodes)
+
+    def bounds(self, learning: Learning, release: Release, claim: Claim) -> Differences:
+        """Nothing at the start, and in every round what clipping and the constants allow, and rounding.
+
+        Raises:
+            CertificateError: if the mechanism is not that of a network that learns in this way.
+        """
+        sigma = float(release.sigma.max())
+        again = EveryRound.of(learning, self.clip, sigma)
+        alike = (self.rounds, self.nodes) == (again.rounds, again.nodes)
+        slower = self.growth < again.growth * (1 - 1e-12)
+        if not alike or slower or self.rounding < again.rounding * (1 - 1e-9):
+            raise CertificateError(f"the noise of every round is described as {self}, and it is {again}")
+        if np.any(release.sigma != sigma) or (release.restored, release.descended, release.settle) != (0, 0, 0):
+            raise CertificateError("noise of every round is the same at all nodes and begins with learning")
+        most = shift_bounds(learning, self.clip)[list(self.nodes)] + _at_one_point(learning, self.clip, sigma)
+        shifts = [most * _awake(learning.mixing, t)[list(self.nodes)] for t in range(self.rounds)]
+        nothing = np.zeros(learning.mixing.nodes)
+        return Differences(nothing, nothing, np.concatenate(shifts))
+
+    def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
+        """Where the noise of a view's messages, and of those before them, absorbs the shifts at the least cost."""
+        felt = np.zeros((self.rounds, mixing.nodes))
+        felt[:, list(self.nodes)] = found.shifts.reshape(self.rounds, len(self.nodes))
+        if not felt.any():
+            return 0.0
+        travel = Travel(self.rounds, self.growth, self.rounding, release.sigma, mixing)
+        kind, node = parse_view(view, mixing.nodes)
+        if kind == "transcript:all":
+            return _composed(felt, release.sigma)
+        if kind == "transcript" and node is None:
+            return _worst_cone(felt, release.sigma, mixing)
+        if node is not None:
+            shown = final(travel, [node]) if kind == "node" else received(travel, node)
+            return least_mu(felt, shown, travel, self.level)
+        every = least_mu(felt, final(travel, range(mixing.nodes)), travel, self.level)
+        return min(every, _worst_cone(felt, release.sigma, mixing)) if kind == "node" else every
+
+    def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
+        """Noise that is none, or is lost in the arithmetic."""
+        sigma = float(release.sigma.max())
+        if sigma == 0:
+            return "learning added no noise to its gradients"
+        if learning.arithmetic is None:
+            return None
+        if claim.delta < _LEAST_DELTA:
+            return (
+                f"rounding is charged up to a probability of {_UNLIKELY:g}, and delta must be {_LEAST_DELTA:g} or more"
+            )
+        smallest = 1024 * learning.arithmetic.unit_roundoff * _largest_norm(learning, self.clip, sigma)
+        if learning.step_size * sigma < smallest:
+            return (
+                f"the noise of a round (step_size·sigma {learning.step_size * sigma:.4g}) is too small for the "
+                f"arithmetic to carry; it takes at least {smallest:.4g} here"
+            )
+        return None
+
+    def assumptions(self, learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+        """What is covered, and what is taken for granted."""
+        said = [
+            "Learning itself added the noise, so that messages of learning are covered as far as the view has them, "
+            "and a node that looks knows its own noise but not that of the deleting client.",
+            f"Every node that is awake clips its gradient to norm {self.clip:.6g}; a local step is "
+            f"{self.growth:.6g}-Lipschitz.",
+        ]
+        if learning.arithmetic is not None:
+            said.append(
+                "A client that has erased samples computes those that it keeps in the same way as before, and rounding "
+                f"is charged but for noise so large that its probability is below {_UNLIKELY:g}."
+            )
+        return tuple(said)
+
+
+def shift_bounds(learning: Learning, clip: float) -> Vector:
+    """Δ [N], by how much every node's clipped gradient may change in exact arithmetic."""
+    n, m, G = learning.samples, learning.deleted.astype(float), learning.constants.G.value
+    whole = (learning.samples == learning.deleted) & (m > 0)
+    changed = np.where(whole, G, np.divide(2 * m * G, n, out=np.zeros_like(m), where=n > 0))
+    # Without data and regularisation there is no gradient at all on one side.
+    widest = np.where(whole & (learning.constants.l2.value == 0), clip, 2 * clip)
+    return np.asarray(np.minimum(changed, widest))
+
+
+def _check(learning: Learning) -> None:
+    """What can be learned in this way."""
+    if learning.local_steps != 1:
+        raise CertificateError(
+            f"noise in every round of learning takes one local step a round, not {learning.local_steps}: set "
+            "learning.local_steps to 1"
+        )
+    if learning.batches is not None:
+        raise CertificateError("noise in every round of learning takes full gradients: set learning.sampling to full")
+    if learning.left:
+        raise CertificateError(
+            "noise in every round of learning covers clients that stay as a relay: set deletion.departure to relay"
+        )
+    if learning.gone:
+        raise CertificateError(
+            "noise in every round of learning answers one request, at the end: what an earlier one took out of "
+            "learning is not followed"
+        )
+
+
+def _growth(learning: Learning, clip: float) -> float:
+    """γ: that of the regime where nothing is ever clipped; else 1 + ηL, for clipping keeps only the smoothness."""
+    constants = learning.constants
+    pull = constants.l2.value * (learning.radius or inf) if constants.l2.value > 0 else 0.0
+    if clip >= constants.G.value + pull:
+        return local_growth(learning, strongest_regime(learning))
+    return 1 + learning.step_size * constants.L.value
+
+
+def _awake(mixing: Mixing, round: int) -> NDArray[np.bool_]:
+    awake = mixing.awake(round)
+    return np.ones(mixing.nodes, dtype=bool) if awake is None else awake
+
+
+def _composed(felt: NDArray[np.float64], sigma: Vector) -> float:
+    """√(Σ_t Σ_u (Δ_u/σ_u)²)."""
+    return sqrt(float(_ratios(felt, sigma).sum()))
+
+
+def _ratios(felt: NDArray[np.float64], sigma: Vector) -> NDArray[np.float64]:
+    """(Δ/σ)² [T, N]."""
+    return np.where(felt > 0, (felt / np.where(sigma > 0, sigma, 1.0)) ** 2 + np.where(sigma > 0, 0.0, inf), 0.0)
+
+
+def _worst_cone(felt: NDArray[np.float64], sigma: Vector, mixing: Mixing) -> float:
+    """The same over the events that can have reached one node, for the worst of them."""
+    ratios, reached = _ratios(felt, sigma), np.zeros(mixing.nodes)
+    if not np.isfinite(ratios).all():
+        return inf
+    for t, cones in cones_back(0, len(felt), mixing):
+        if cones is None:
+            return _composed(felt, sigma)
+        where = np.flatnonzero(ratios[t])
+        reached += ratios[t, where] @ cones.within(where)
+    return sqrt(float(reached.max()))
+
+
+def _largest_norm(learning: Learning, clip: float, sigma: float) -> float:
+    """A bound on every ‖θ_i‖ that occurs, but for noise of probability at most 1e-30.
+
+    Unrolled, θ^t = P_0 θ⁰ − η Σ_s P_s (g^s + Z^s) with P_s of rows that sum to 1, so that the noise in an entry of a
+    model is Gaussian of variance at most η²σ²t; a standard Gaussian in d dimensions is longer than √d + √(2 ln(1/p))
+    with probability at most p.
+    """
+    arithmetic = learning.arithmetic
+    if arithmetic is None:
+        return 0.0
+    T, N, eta = learning.rounds, learning.mixing.nodes, learning.step_size
+    long = sqrt(arithmetic.inputs * arithmetic.outputs) + sqrt(2 * log(2 * N * T / _UNLIKELY))
+    if learning.radius is not None:
+        return (learning.radius + eta * (clip + sigma * long)) * (1 + 1e-3)
+    return (arithmetic.initial_norm + eta * (clip * T + sigma * sqrt(T) * long)) * (1 + 1e-3)
+
+
+def _at_one_point(learning: Learning, clip: float, sigma: float) -> float:
+    """What rounding adds to the difference of what two runs noise at one and the same θ, over η.
+
+    The terms of the samples that both have are computed alike, whatever their own rounding; what differs is how they
+    are weighted and summed (n + C terms), clipped (d terms) and subtracted from θ. Where the l2 term is so large that
+    its rounding would count, clipping shrinks it as it shrinks the gradient.
+    """
+    arithmetic = learning.arithmetic
+    if arithmetic is None:
+        return 0.0
+    G, d = learning.constants.G.value, arithmetic.inputs * arithmetic.outputs
+    summed = (int(learning.samples.max(initial=0)) + arithmetic.outputs + 12) * G + (d + 16) * clip + 8 * (G + clip)
+    moved = 4 * _largest_norm(learning, clip, sigma) / learning.step_size + 4 * clip
+    return 2 * arithmetic.unit_roundoff * (summed + moved)
+
+
+def _between_points(learning: Learning, clip: float, sigma: float) -> float:
+    """What rounding adds to the difference of two runs at different θ in a round, over η, as `rounding.charges`."""
+    arithmetic = learning.arithmetic
+    if arithmetic is None:
+        return 0.0
+    constants, eta, d = learning.constants, learning.step_size, arithmetic.inputs * arithmetic.outputs
+    G, L, l2, M = constants.G.value, constants.L.value, constants.l2.value, _largest_norm(learning, clip, sigma)
+    heard = max(int(np.diff(learning.mixing.matrix(t).indptr).max()) for t in range(learning.rounds))
+    terms = (int(learning.samples.max(initial=0)) + arithmetic.outputs + 10) * G
+    step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + (d + 16) * clip
+    carried = (8 + d + heard + 6 + d + 8) * M / eta
+    return 2 * arithmetic.unit_roundoff * (step + carried)

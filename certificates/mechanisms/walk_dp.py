@@ -1,0 +1,313 @@
+"""A token that learns in private: noise at every hop, so that hops that follow a visit hide what was read there.
+
+At hop t the holder h_t takes x ← P(x − η(g_{h_t}(x) + Z_t)), Z_t ~ N(0, σ²·I), with g the gradient of its data, clipped
+or not, and P a projection or nothing. The walk is taken as it was drawn: it does not look at data, so that what holds
+for every walk holds. Compared is the same learning without the forget set. All is in the units of a gradient, divided
+by η. Let γ be the Lipschitz constant of x ↦ x − η·g(x), and b_t bound what the forget set changes in g at one and the
+same x: Δ at the deleting nodes, 0 elsewhere.
+
+**Whoever sees every token** sees as many Gaussian mechanisms as there are visits: μ² = Σ_t (b_t/σ)², the local bound
+(Dong, Roth and Su 2022, Cor. 3.3).
+
+**Whoever sees the token at some hops only** knows less. Run the walk on D (tokens y_t), on D' (y'_t), and beside them
+on D' with a pull (ỹ_t): at hop t it adds s_t, ‖s_t‖ ≤ a_t, straight towards what y has there, to what its noise is
+added to. y and ỹ share their noise. Then ‖y − ỹ‖ ≤ z with
+
+    z ← γ·z + b_t − a_t,    0 ≤ a_t ≤ γ·z + b_t,
+
+because P never takes two points further apart, and ỹ = y wherever z = 0: let that be so at every hop that is seen, so
+that the view of ỹ is that of y. Given the messages of ỹ so far, its noise and therefore y so far are known, hence s_t:
+the next message is that of y' from the same point on, shifted by s_t. So the view is μ-GDP, μ² = Σ_t (a_t/σ)². Noise of
+whoever looks on is not needed: nothing is absorbed where it has the token. This is shifted interpolation (Bok, Su and
+Altschuler 2024, "Shifted interpolation for differential privacy"), with several sources and deadlines.
+
+**The best a.** Between two hops that are seen, let â_j = a_j/γ^j and b̂_j = b_j/γ^j: the sums Σ_{i≤j} â_i must stay at
+or below Σ_{i≤j} b̂_i and be equal to it at the end, and Σ_j (γ^j·â_j)² is to be least. With Σ_{i≤j} γ^{−2i} as the clock
+this is the shortest way below a staircase: the slopes of its greatest convex minorant, found by pooling. One visit with
+ℓ hops to the next sighting costs Δ²/(σ²·Σ_{j<ℓ} γ^{−2j}), for γ = 1 (convex losses, η ≤ 2/L, nothing clipped)
+Δ²/(ℓ·σ²): the amplification by iteration of Feldman, Mironov, Talwar and Thakurta (2018). With any γ it never exceeds
+the local bound, for a = b is one way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import hypot, inf, log, sqrt
+from typing import ClassVar
+
+import numpy as np
+
+from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.mechanisms.base import Differences
+from rewindnet.certificates.records import Claim, Learning, Mixing, Release, Vector, parse_view
+from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
+
+#: Noise larger than rounding is charged for has at most this probability.
+_UNLIKELY = 1e-30
+
+#: δ must leave no room for it.
+_LEAST_DELTA = 1e-20
+
+
+@dataclass(frozen=True)
+class PrivateWalk:
+    """Clipped gradients under fresh noise at every hop of a token.
+
+    Attributes:
+        holders: of the token at each hop, from the first.
+        parents: [N], from whom each node has the last token, which is released; from itself who has it last.
+        nodes: who deletes.
+        clip: C; None: gradients are as they are, which proven constants allow.
+        step_size: η.
+        growth: γ.
+        rounding: what rounding may add in a hop between two tokens that differ already, over η.
+    """
+
+    holders: tuple[int, ...]
+    parents: tuple[int, ...]
+    nodes: tuple[int, ...]
+    clip: float | None
+    step_size: float
+    growth: float
+    rounding: float
+
+    kind: ClassVar[str] = "private-walk"
+    single: ClassVar[bool] = False
+
+    @classmethod
+    def of(
+        cls,
+        learning: Learning,
+        holders: tuple[int, ...],
+        parents: tuple[int, ...],
+        clip: float | None,
+        step_size: float,
+        sigma: float,
+    ) -> "PrivateWalk":
+        """That of a token which learns in this way from the data that a network learned from.
+
+        Raises:
+            CertificateError: if clip or step size are no positive numbers, or a client has left.
+        """
+        if not (0 < step_size < inf and (clip is None or 0 < clip < inf)):
+            raise CertificateError(f"clip and step size are positive numbers, not {clip} and {step_size}")
+        check_holders(learning)
+        return cls(
+            holders=holders,
+            parents=parents,
+            nodes=tuple(np.flatnonzero(learning.deleted).tolist()),
+            clip=clip,
+            step_size=step_size,
+            growth=_growth(learning, clip, step_size),
+            rounding=_rounding(learning, len(holders), clip, step_size, sigma),
+        )
+
+    @property
+    def events(self) -> Sequence[tuple[int, int]]:
+        """The hops of every deleting node."""
+        return tuple((hop, holder) for hop, holder in enumerate(self.holders) if holder in self.nodes)
+
+    def bounds(self, learning: Learning, release: Release, claim: Claim) -> Differences:
+        """Nothing at the start, and at every hop of a deleting node what clipping and the constants allow.
+
+        Raises:
+            CertificateError: if the mechanism is not that of a token that learns in this way.
+        """
+        sigma = _sigma(release)
+        again = PrivateWalk.of(learning, self.holders, self.parents, self.clip, self.step_size, sigma)
+        if self.nodes != again.nodes or self.growth < again.growth or self.rounding < again.rounding * (1 - 1e-9):
+            raise CertificateError(f"the private walk is described as {self}, and it is {again}")
+        if (release.restored, release.descended, release.settle) != (0, 0, 0):
+            raise CertificateError("a private walk begins with learning")
+        if any(not 0 <= holder < learning.mixing.nodes for holder in self.holders):
+            raise CertificateError("a walk is over the nodes of its network")
+        most = walk_shifts(learning, self.clip)
+        slack = 0.0 if learning.arithmetic is None else self._at_one_point(learning, sigma)
+        nothing = np.zeros(learning.mixing.nodes)
+        return Differences(nothing, nothing, np.array([most[node] + slack for _, node in self.events]))
+
+    def _at_one_point(self, learning: Learning, sigma: float) -> float:
+        """What rounding adds to the difference of two gradients at the same θ, which are taken in double precision."""
+        assert learning.arithmetic is not None
+        norm = _largest_norm(learning, len(self.holders), self.clip, self.step_size, sigma)
+        constants, d = learning.constants, learning.arithmetic.inputs * learning.arithmetic.outputs
+        terms = (int(learning.samples.max(initial=0)) + d + 32) * (constants.G.value + _longest(learning, self.clip))
+        return 2.0**-50 * (terms + constants.l2.value * norm)
+
+    def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
+        """Of every token for transcript:all; otherwise by how the hops until the token is seen absorb what was read."""
+        sigma, felt = _sigma(release), np.zeros(len(self.holders))
+        felt[[hop for hop, _ in self.events]] = found.shifts
+        if not felt.any():
+            return 0.0
+        if sigma == 0:
+            return inf
+        kind, node = parse_view(view, mixing.nodes)
+        local = hypot(*(felt / sigma))
+        if kind == "transcript:all":
+            return local
+        if kind != "transcript":
+            return min(local, self._seen(felt, (), sigma))
+        nodes = range(mixing.nodes) if len(self.nodes) > 1 else (v for v in range(mixing.nodes) if v not in self.nodes)
+        watching = (node,) if node is not None else tuple(nodes)
+        there = set(watching) & set(self.holders)
+        # One that deletes knows what it deletes, and is a peer to the others that do.
+        own = np.array([holder if node is None and holder in self.nodes else -1 for holder in self.holders])
+        every = [self._seen(np.where(own == v, 0.0, felt), self._arrivals(v), sigma) for v in sorted(there)]
+        # Who never has the token before the end sees what is released.
+        rest = [] if len(there) == len(watching) and there else [self._seen(felt, (), sigma)]
+        return min(local, max([*every, *rest]))
+
+    def _arrivals(self, node: int) -> tuple[int, ...]:
+        return tuple(hop for hop, holder in enumerate(self.holders) if holder == node)
+
+    def _seen(self, felt: Vector, seen: Sequence[int], sigma: float) -> float:
+        """μ of a view of the tokens that come to these hops, and of the last."""
+        ends = [*(hop for hop in seen if hop > 0), len(felt)]
+        starts = [0, *ends[:-1]]
+        parts = (felt[start:end] for start, end in zip(starts, ends, strict=True))
+        return hypot(*(absorbed(part, self.growth, self.rounding) for part in parts)) / sigma
+
+    def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
+        """Noise that is none, or is lost in the arithmetic."""
+        sigma = _sigma(release)
+        if not self.events:
+            return None
+        if sigma == 0:
+            return "the token learned without noise"
+        if learning.arithmetic is None:
+            return None
+        if claim.delta < _LEAST_DELTA:
+            return (
+                f"rounding is charged up to a probability of {_UNLIKELY:g}, and delta must be {_LEAST_DELTA:g} or more"
+            )
+        norm = _largest_norm(learning, len(self.holders), self.clip, self.step_size, sigma)
+        smallest = 1024 * learning.arithmetic.unit_roundoff * norm
+        if self.step_size * sigma < smallest:
+            return (
+                f"the noise of a hop (step_size·sigma {self.step_size * sigma:.4g}) is too small for the arithmetic to "
+                f"carry; it takes at least {smallest:.4g} here"
+            )
+        return None
+
+    def assumptions(self, learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+        """What is covered, and what is taken for granted."""
+        clipped = "Gradients are as they are" if self.clip is None else f"Gradients are clipped to norm {self.clip:.6g}"
+        visits = ", ".join(f"node {node}: {self.holders.count(node)}" for node in self.nodes)
+        return (
+            "Learning itself added the noise, by a token on a walk that was drawn without regard to data; the "
+            f"certificate is conditional on this walk, in which the deleting clients took so many steps: {visits}.",
+            f"{clipped}; a step is {self.growth:.6g}-Lipschitz.",
+            "Who looks on knows its own noise, and that of a deleting client is not its own; when the token is with "
+            "whom is known to all.",
+        )
+
+
+def check_holders(learning: Learning) -> None:
+    """Refuse a network that a client has left: what remains need not even be connected.
+
+    Raises:
+        CertificateError: with what is allowed.
+    """
+    if learning.left:
+        raise CertificateError("without one of its holders a walk is another walk; use deletion.departure relay")
+
+
+def absorbed(felt: Vector, growth: float, charge: float = 0.0) -> float:
+    """√Σ_t a_t² of the best pull that absorbs these disturbances by the last hop: times 1/σ it is μ.
+
+    Args:
+        felt: b_t ≥ 0 [T] of every hop.
+        growth: γ > 0.
+        charge: what is added at every hop at which there is a difference already.
+    """
+    hops = np.flatnonzero(felt)
+    if not hops.size:
+        return 0.0
+    b = felt[hops[0] :].astype(np.float64)
+    b[1:] += charge
+    # Straight pieces: hops, Σ γ^(−2j) and Σ b_j·γ^(−j). They are counted from the first hop of a piece where steps grow
+    # and from its last where they contract, so that nothing overflows, and nothing vanishes that is not nothing.
+    pieces: list[tuple[int, float, float]] = []
+    for amount in b.tolist():
+        piece = (1, 1.0, amount)
+        while pieces and _steeper(pieces[-1], piece, growth):
+            piece = _pooled(pieces.pop(), piece, growth)
+        pieces.append(piece)
+    return sqrt(sum(amount * (amount / time) for _, time, amount in pieces))
+
+
+def _steeper(one: tuple[int, float, float], next: tuple[int, float, float], growth: float) -> bool:
+    """Whether the slope does not increase from one piece to the next."""
+    if growth >= 1:
+        return one[2] * next[1] * growth ** -one[0] >= next[2] * one[1]
+    return one[2] * next[1] >= next[2] * one[1] * growth ** next[0]
+
+
+def _pooled(one: tuple[int, float, float], next: tuple[int, float, float], growth: float) -> tuple[int, float, float]:
+    hops = one[0] + next[0]
+    if growth >= 1:
+        scale = growth ** -one[0]
+        return hops, one[1] + next[1] * scale**2, one[2] + next[2] * scale
+    scale = growth ** next[0]
+    return hops, one[1] * scale**2 + next[1], one[2] * scale + next[2]
+
+
+def walk_shifts(learning: Learning, clip: float | None) -> Vector:
+    """Δ [N], by how much every node's clipped gradient may change in exact arithmetic: min(2C, 2mG/n or G)."""
+    n, m, G = learning.samples, learning.deleted.astype(float), learning.constants.G.value
+    widest = inf if clip is None else 2 * clip
+    whole = (learning.samples == learning.deleted) & (m > 0)
+    changed = np.where(whole, G, np.divide(2 * m * G, n, out=np.zeros_like(m), where=n > 0))
+    return np.asarray(np.minimum(changed, widest))
+
+
+def _sigma(release: Release) -> float:
+    sigma = float(release.sigma.max(initial=0.0))
+    if np.any(release.sigma != sigma):
+        raise CertificateError("the noise of a private walk is the same at all nodes")
+    return sigma
+
+
+def _growth(learning: Learning, clip: float | None, step_size: float) -> float:
+    """γ: that of the regime where nothing is ever clipped; else 1 + ηL, for clipping keeps only the smoothness."""
+    constants = learning.constants
+    pull = constants.l2.value * (learning.radius or inf) if constants.l2.value > 0 else 0.0
+    if clip is None or clip >= constants.G.value + pull:
+        known = replace(learning, step_size=step_size)
+        return local_growth(known, strongest_regime(learning))
+    return 1 + step_size * constants.L.value
+
+
+def _largest_norm(learning: Learning, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
+    """A bound on every ‖x‖ that occurs, but for noise of probability at most 1e-30."""
+    arithmetic = learning.arithmetic
+    if arithmetic is None:
+        return 0.0
+    long = sqrt(arithmetic.inputs * arithmetic.outputs) + sqrt(2 * log(2 * hops / _UNLIKELY))
+    once, summed = step_size * sigma * long, step_size * sigma * sqrt(hops) * long
+    if step_size * learning.constants.l2.value > 2:
+        raise CertificateError(f"step_size {step_size:g} is so large that regularisation alone lets a token explode")
+    start, moved = arithmetic.initial_norm, step_size * _longest(learning, clip)
+    if learning.radius is not None:
+        # A step that is not clipped adds the pull of the regulariser, which does not make a token longer.
+        return (learning.radius + moved + once) * (1 + 1e-3)
+    return (start + moved * hops + summed + once) * (1 + 1e-3)
+
+
+def _longest(learning: Learning, clip: float | None) -> float:
+    """What a gradient moves a token by, at most, over η: without a clip that of the loss alone."""
+    return learning.constants.G.value if clip is None else clip
+
+
+def _rounding(learning: Learning, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
+    """What rounding adds to the difference of two runs at different x in a hop, over η: gradients are double."""
+    arithmetic = learning.arithmetic
+    if arithmetic is None:
+        return 0.0
+    constants, d = learning.constants, arithmetic.inputs * arithmetic.outputs
+    G, L, l2 = constants.G.value, constants.L.value, constants.l2.value
+    M = _largest_norm(learning, hops, clip, step_size, sigma)
+    terms = (int(learning.samples.max(initial=0)) + arithmetic.outputs + 10) * G
+    step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + (d + 16) * _longest(learning, clip)
+    # The features, and the token as it is kept, are in the precision of the network.
+    return 2 * arithmetic.unit_roundoff * (step + (16 + d) * M / step_size)

@@ -1,0 +1,1 @@
+"""Planning: the noise that certificates take, computed before anything is learned."""

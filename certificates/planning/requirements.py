@@ -1,0 +1,251 @@
+"""Many deletion requests, every depth: what each would take, from the constants alone and before anything is learned.
+
+The sensitivities are those of `sensitivity.recursion`, the noise is that of `certificates.certify`; here they are
+computed for many clients at once, and every view is read off the same sensitivities.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.certificates.constants import Regime
+from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.records import Allocation, Learning, Mixing, Placement, Release, Vector, parse_view
+from rewindnet.certificates.sensitivity.local_steps import strongest_regime
+from rewindnet.certificates.sensitivity.recursion import Recursion
+from rewindnet.certificates.sensitivity.rounding import least_noise, rounding_of_average
+from rewindnet.certificates.views.allocation import noise_shape
+from rewindnet.certificates.views.distances import mu_of_view
+from rewindnet.certificates.views.light_cones import light_cone, light_cones
+
+Matrix = NDArray[np.float64]
+
+#: Requests, at most, whose sensitivities are held at once, times the number of nodes.
+_BLOCK = 16_000_000
+
+PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
+ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What k requests have done where noise may be added.
+
+    Attributes:
+        placement: before the descent on retained data (`rewind`) or after it (`output`).
+        depth: K, the rounds rewound.
+        start: [N, k], e^(T−K), at the checkpoint.
+        sensitivity: [N, k], e where the noise is added: e^(T−K) for `rewind`, e^T for `output`.
+    """
+
+    placement: Placement
+    depth: int
+    start: Matrix
+    sensitivity: Matrix
+
+
+def sensitivities(
+    learning: Learning,
+    deleted: NDArray[np.int64],
+    *,
+    rewound: Collection[int],
+    descended: Collection[int] = (),
+    regime: Regime | None = None,
+) -> Iterator[Stop]:
+    """The worst-case sensitivities of k requests at once, at every depth in question.
+
+    Args:
+        learning: how the network would learn; its own request is left aside.
+        deleted: [N, k], the samples that each request deletes at each node.
+        rewound: the depths K at which the noise may go on the checkpoint.
+        descended: those at which it may go on the result of the descent; each costs K rounds more.
+        regime: which curvature to assume; by default the strongest that the constants prove.
+
+    Yields:
+        A stop for every depth of `rewound` and `descended`, the deepest first.
+
+    Raises:
+        CertificateError: as `propagate_each`, but for numbers that are not finite: they are left in.
+    """
+    T = learning.rounds
+    if learning.batches is not None or learning.left:
+        raise CertificateError("minibatches and departures cannot be planned: what is read then depends on the request")
+    recursion = Recursion(learning, deleted, T, "worst-case", regime or strongest_regime(learning))
+    state, done = recursion.start, 0
+    for depth in sorted({*rewound, *descended}, reverse=True):
+        with np.errstate(over="ignore", invalid="ignore"):
+            state, done = recursion.go_on(state, range(done, T - depth), disturbed=True), T - depth
+            start = end = state.sensitivity.total
+            if depth in descended:
+                end = recursion.go_on(state, range(T - depth, T), disturbed=False).sensitivity.total
+        if depth in rewound:
+            yield Stop("rewind", depth, start, start)
+        if depth in descended:
+            yield Stop("output", depth, start, end)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The noise that k clients' requests take, in units of 1/μ: σ = needed/μ(ε, δ).
+
+    Axes: placement × depth × view × allocation × client, [2, D, V, 2, k], in the order of `PLACEMENTS`, `depths`,
+    `views` and `ALLOCATIONS`.
+
+    Attributes:
+        clients: [k].
+        depths: the K, increasing.
+        views: whose view.
+        needed: σ·μ, root mean square over nodes; NaN where no noise gives the view a number, or it was not computed.
+        finest: the same of the node with the least noise that is not 0.
+        least: [2, D], the σ that the arithmetic still resolves there.
+        spread: [2, D, k], the nodes that share the sensitivity, (Σe)²/Σe², as a share of all.
+        kept: [N] of the first client, its sensitivities at every stop of `descended`, by placement and depth.
+    """
+
+    clients: NDArray[np.int64]
+    depths: tuple[int, ...]
+    views: tuple[str, ...]
+    needed: NDArray[np.float64]
+    finest: NDArray[np.float64]
+    least: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    kept: dict[tuple[Placement, int], Vector]
+
+
+def prices(
+    learning: Learning,
+    clients: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    views: Sequence[str],
+    *,
+    rewound: Collection[int],
+    descended: Collection[int],
+    regime: Regime | None = None,
+) -> Prices:
+    """What it takes to hide each of these clients' requests, in every view, at every depth.
+
+    Args:
+        learning: how the network would learn; its own request is left aside.
+        clients: [k], who asks: one at a time.
+        counts: [k], how many samples each of them deletes.
+        views: whose view, as in a `Claim`.
+        rewound: as for `sensitivities`.
+        descended: as for `sensitivities`.
+        regime: as for `sensitivities`.
+    """
+    N, k, depths = learning.mixing.nodes, len(clients), tuple(sorted({*rewound, *descended}))
+    shape = (len(PLACEMENTS), len(depths), len(views), len(ALLOCATIONS), k)
+    needed, finest, spread = np.full(shape, np.nan), np.full(shape, np.nan), np.full((*shape[:2], k), np.nan)
+    kept: dict[tuple[Placement, int], Vector] = {}
+    chunk = max(1, _BLOCK // N)
+    for first in range(0, k, chunk):
+        here = slice(first, min(first + chunk, k))
+        deleted = np.zeros((N, here.stop - first), dtype=np.int64)
+        deleted[clients[here], np.arange(deleted.shape[1])] = counts[here]
+        for stop in sensitivities(learning, deleted, rewound=rewound, descended=descended, regime=regime):
+            at = PLACEMENTS.index(stop.placement), depths.index(stop.depth)
+            needed[(*at, ..., here)], finest[(*at, ..., here)] = _stop_prices(learning, stop, views)
+            spread[(*at, here)] = _spread(stop.sensitivity)
+            if not first and stop.depth in descended:
+                kept[stop.placement, stop.depth] = stop.sensitivity[:, 0].copy()
+    sites = [
+        [learning.rounds - depth if where == "rewind" else learning.rounds for depth in depths] for where in PLACEMENTS
+    ]
+    resolved = {site: least_noise(learning, site) for site in {site for row in sites for site in row}}
+    least = np.array([[resolved[site] for site in row] for row in sites])
+    return Prices(clients, depths, tuple(views), needed, finest, least, spread, kept)
+
+
+def _spread(e: Matrix) -> Vector:
+    total, square = e.sum(axis=0), _norm(e) ** 2
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return np.where(square > 0, total**2 / (square * len(e)), np.nan)
+
+
+def _stop_prices(learning: Learning, stop: Stop, views: Sequence[str]) -> tuple[Matrix, Matrix]:
+    """(needed, finest) [V, 2, k] at one stop."""
+    found = [_view_prices(learning, stop, view) for view in views]
+    needed, finest = (np.stack(part) for part in zip(*found, strict=True))
+    return needed, finest
+
+
+def _view_prices(learning: Learning, stop: Stop, view: str) -> tuple[Matrix, Matrix]:
+    """(needed, finest) [2, k] of one view, uniform and optimal: what `calibrate` finds for a release at ε with μ = 1.
+
+    Alone, a node's model takes σ_v = e_v: the same everywhere is the largest, optimal is σ_i = e_i. Together, uniform
+    takes ‖e‖₂ and optimal σ_i = √(e_i·Σe).
+    """
+    e, mixing = stop.sensitivity, learning.mixing
+    kind, node = parse_view(view, mixing.nodes)
+    with np.errstate(invalid="ignore", over="ignore"):
+        if stop.placement == "output" and kind == "average":
+            summed = e.mean(axis=0) + rounding_of_average(learning, learning.rounds) * (e.max(axis=0) > 0)
+            return np.stack([summed, summed]), np.stack([summed, summed])
+        if stop.placement == "output" and kind == "node":
+            return _alone(e, node)
+        if kind in ("node", "transcript"):
+            needed, finest = _of_peers(learning, stop, view, node)
+        else:
+            needed, finest = _together(e)
+    if stop.placement == "output" and kind.startswith("transcript"):
+        bare = _unnoised(learning, stop, node)
+        needed[:, bare], finest[:, bare] = np.nan, np.nan
+    return needed, finest
+
+
+def _of_peers(learning: Learning, stop: Stop, view: str, node: int | None) -> tuple[Matrix, Matrix]:
+    """What one peer sees of noised vectors, or the peer that sees the most: those in its light cone."""
+    e, mixing, none = stop.sensitivity, learning.mixing, np.zeros(learning.mixing.nodes)
+    release = Release("r2d", learning.rounds - stop.depth, stop.depth, stop.placement, none)
+    if node is not None:
+        return _together(np.where(light_cone(node, release.site, release.rounds_after_noise, mixing)[:, None], e, 0.0))
+    cones = light_cones(release.site, release.rounds_after_noise, mixing)
+    if cones is None or cones.sums(np.ones(mixing.nodes)).min() == mixing.nodes or not np.all(np.isfinite(e)):
+        return _together(e)
+    sigma = np.stack([[_least(view, allocation, one, release, mixing) for one in e.T] for allocation in ALLOCATIONS])
+    return np.sqrt(np.mean(sigma**2, axis=2)), np.stack([_smallest(part.T) for part in sigma])
+
+
+def _least(view: str, allocation: Allocation, e: Vector, release: Release, mixing: Mixing) -> Vector:
+    """σ [N] at which the view's μ is 1."""
+    unit = noise_shape(view, allocation, e, release, mixing)
+    return unit * mu_of_view(view, e, replace(release, sigma=unit), mixing)
+
+
+def _alone(e: Matrix, node: int | None) -> tuple[Matrix, Matrix]:
+    """One released model, the worst or that of a node."""
+    uniform = e.max(axis=0) if node is None else e[node]
+    optimal = np.where(uniform > 0, _norm(e) / np.sqrt(len(e)), 0.0)
+    return np.stack([uniform, optimal]), np.stack([uniform, np.where(uniform > 0, _smallest(e), 0.0)])
+
+
+def _together(e: Matrix) -> tuple[Matrix, Matrix]:
+    """All nodes' noised vectors."""
+    uniform, total = _norm(e), e.sum(axis=0)
+    return np.stack([uniform, total / np.sqrt(len(e))]), np.stack([uniform, np.sqrt(_smallest(e) * total)])
+
+
+def _unnoised(learning: Learning, stop: Stop, node: int | None) -> NDArray[np.bool_]:
+    """[k], whether a transcript holds un-noised messages that the deletion can have reached (see `uncovered`)."""
+    if not stop.depth:
+        return np.zeros(stop.start.shape[1], dtype=bool)
+    reached = stop.start > 0
+    if node is not None:
+        reached &= light_cone(node, learning.rounds - stop.depth, stop.depth, learning.mixing)[:, None]
+    return np.asarray(reached.any(axis=0))
+
+
+def _norm(e: Matrix) -> Vector:
+    """‖e‖₂ [k] of each column, whatever the size of the numbers."""
+    largest = e.max(axis=0)
+    scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+    return np.asarray(scale * np.sqrt(np.einsum("ij,ij->j", e / scale, e / scale)))
+
+
+def _smallest(e: Matrix) -> Vector:
+    """[k], the smallest entry of each column that is not 0; 0 where all are."""
+    least = np.where(e > 0, e, np.inf).min(axis=0)
+    return np.asarray(np.where(e.max(axis=0) > 0, least, 0.0))

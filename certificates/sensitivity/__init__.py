@@ -1,0 +1,1 @@
+"""Sensitivity: how far two coupled runs can lie apart at every node."""

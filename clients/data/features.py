@@ -1,0 +1,216 @@
+"""Feature maps in front of a model, and the bound on ‖x‖ that certificates may rest on.
+
+A map that is fixed before any client's data is seen, and ends by dividing each row by its norm, keeps the
+radius *proven*: no row of any client, present or deleted, can have a larger norm.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.clients.data.dataset import Dataset, Floats, chunks
+from rewindnet.topologies.rng import Purpose, coins
+
+if TYPE_CHECKING:
+    import torch
+
+# Rounding to float32 can lengthen a row by a factor 1 + 2⁻²⁴ at most; four times as much is taken off.
+_SHRINK = 1.0 - 2.0**-22
+# Rows shorter than this count as zero: their squares would leave the range where float64 is accurate.
+_ZERO = 1e-100
+_IMAGES_AT_ONCE = 250
+
+
+class FeatureError(ValueError):
+    """A transform that cannot be applied, in a sentence that says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What a model is given.
+
+    Attributes:
+        x: training features, float32 [n, p].
+        test_x: test features, float32 [m, p].
+        radius: a bound on the Euclidean norm of every training row.
+        provenance: "proven" if the radius holds whatever the data, "enforced" if rows were clipped to it,
+            "estimated" if it was read off these data.
+        shape: the shape of one example before flattening; its product is p.
+    """
+
+    x: Floats
+    test_x: Floats
+    radius: float
+    provenance: Literal["proven", "enforced", "estimated"]
+    shape: tuple[int, ...]
+
+
+def raw(dataset: Dataset, seed: int, *, radius: float | None = None) -> Features:
+    """Features as they are, flattened; with a radius, longer rows are clipped to that norm.
+
+    Without a radius, the largest norm over the training rows is taken, which is an estimate: it was read off
+    the clients' data, and a row that is not there could be longer.
+
+    Args:
+        dataset: the data.
+        seed: not used.
+        radius: the norm to which longer rows are scaled down.
+
+    Raises:
+        FeatureError: if the radius is not positive and finite, or there are neither a radius nor data.
+    """
+    x, test_x = (_flat(part) for part in (dataset.x, dataset.test_x))
+    if radius is None and not len(x):
+        raise FeatureError(f"the radius of raw features is read off the data, and {dataset.name} has none; set radius")
+    if radius is None:
+        largest = max(float(_norms(x[rows].astype(np.float64)).max()) for rows in chunks(len(x)))
+        return Features(x, test_x, largest, "estimated", dataset.shape)
+    if not (math.isfinite(radius) and radius > 0):
+        raise FeatureError(f"the radius of raw features must be positive and finite, not {radius}")
+    return Features(_clipped(x, radius), _clipped(test_x, radius), radius, "enforced", dataset.shape)
+
+
+def unit_norm(dataset: Dataset, seed: int, *, center: Literal["public", "zero"] | float = "public") -> Features:
+    """Each row minus a public mean, divided by its norm: ‖x‖ ≤ 1, proven.
+
+    The norm of every row as stored (float32, summed in float64) is at most 1 exactly; rows equal to the mean
+    become zero.
+
+    Args:
+        dataset: the data.
+        seed: not used.
+        center: what is subtracted: the source's declared public mean (zero if it declares none), zero, or a
+            number that must not be computed from the clients' data.
+
+    Raises:
+        FeatureError: if the centre is neither of the words nor a finite number.
+    """
+    offset = _center(dataset, center)
+    x, test_x = (_normalized(_flat(part), offset) for part in (dataset.x, dataset.test_x))
+    return Features(x, test_x, 1.0, "proven", dataset.shape)
+
+
+def random_conv(dataset: Dataset, seed: int, *, filters: int = 32, kernel: int = 5, pool: int = 4) -> Features:
+    """A frozen random convolution, ReLU and average pooling, then unit norm: ‖x‖ ≤ 1, proven.
+
+    Gaussian filters of unit norm, drawn from the seed, are slid without padding over each example minus the
+    declared public mean; the map never sees a client's data. Images ([h, w] as one channel, or [c, h, w]) get
+    kernel × kernel filters and pool × pool pooling, signals [c, t] get filters and pooling along time; the
+    dataset's layout tells [h, w] from [c, t].
+
+    Args:
+        dataset: the data, of layout "image" or "signal".
+        seed: the scenario's seed.
+        filters: number of filters.
+        kernel: length of a side of a filter.
+        pool: length of a side of a pooling window; what is left at the far borders is dropped.
+
+    Raises:
+        FeatureError: if the examples are vectors, a parameter is below 1, or kernel and pool exceed an
+            example.
+
+    References:
+        Saxe, Koh, Chen, Bhand, Suresh and Ng, "On random weights and unsupervised feature learning", ICML
+        2011.
+    """
+    channels, sides = _channels_and_sides(dataset)
+    pooled = tuple((side - kernel + 1) // pool for side in sides) if min(kernel, pool) >= 1 else ()
+    if filters < 1 or min(pooled, default=0) < 1:
+        raise FeatureError(
+            f"random-conv needs filters, kernel and pool ≥ 1 and kernel + pool − 1 within each of the sides "
+            f"{sides}; {filters} filters, kernel {kernel} and pool {pool} were given"
+        )
+    weight = coins(seed, Purpose.FEATURES).standard_normal((filters, channels, *[kernel] * len(sides)))
+    weight /= np.linalg.norm(weight.reshape(filters, -1), axis=1).reshape(-1, *[1] * (weight.ndim - 1))
+    mean = np.asarray(0 if dataset.mean is None else dataset.mean, dtype=np.float32)
+    shape = (filters, *pooled)
+    x, test_x = (
+        _convolved(part, mean, (channels, *sides), weight.astype(np.float32), pool, math.prod(shape))
+        for part in (dataset.x, dataset.test_x)
+    )
+    return Features(x, test_x, 1.0, "proven", shape)
+
+
+TRANSFORMS: dict[str, Callable[..., Features]] = {
+    "raw": raw,
+    "unit-norm": unit_norm,
+    "random-conv": random_conv,
+}
+
+
+def _flat(part: Floats) -> Floats:
+    """[n, p], for no rows too."""
+    return part.reshape(len(part), math.prod(part.shape[1:]))
+
+
+def _norms(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    norms: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return norms
+
+
+def _clipped(x: Floats, radius: float) -> Floats:
+    out = np.empty_like(x)
+    for rows in chunks(len(x)):
+        norms = _norms(x[rows].astype(np.float64))
+        scale = np.divide(radius * _SHRINK, norms, out=np.ones_like(norms), where=norms > radius)
+        out[rows] = x[rows] * scale[:, None]
+    return out
+
+
+def _normalized(x: Floats, center: NDArray[np.float64] | float) -> Floats:
+    """The rows of x, float32 [n, p], minus the centre (a number or [p]) and divided by their norms."""
+    out = np.empty(x.shape, dtype=np.float32)
+    for rows in chunks(len(x)):
+        block = x[rows].astype(np.float64) - center
+        norms = _norms(block)
+        scale = np.divide(_SHRINK, norms, out=np.zeros_like(norms), where=norms > _ZERO)
+        np.multiply(block, scale[:, None], out=out[rows], casting="same_kind")
+    return out
+
+
+def _center(dataset: Dataset, center: str | float) -> NDArray[np.float64] | float:
+    if center == "zero" or (center == "public" and dataset.mean is None):
+        return 0.0
+    if center == "public":
+        mean = np.asarray(dataset.mean, dtype=np.float64)
+        return np.broadcast_to(mean, dataset.shape).reshape(-1)
+    if isinstance(center, str) or not math.isfinite(center):
+        raise FeatureError(f"the center of unit-norm must be public, zero or a finite number, not {center!r}")
+    return float(center)
+
+
+def _channels_and_sides(dataset: Dataset) -> tuple[int, tuple[int, ...]]:
+    shape = dataset.shape
+    if dataset.layout == "vector":
+        raise FeatureError(
+            f"random-conv needs images or signals, but an example of {dataset.name} is a vector of shape "
+            f"{shape}; use raw or unit-norm"
+        )
+    return (1, shape) if dataset.layout == "image" and len(shape) == 2 else (shape[0], shape[1:])
+
+
+def _convolved(
+    x: Floats, mean: NDArray[np.float32], shape: tuple[int, ...], weight: Floats, pool: int, width: int
+) -> Floats:
+    """Normalized pooled responses, float32 [n, width], of examples seen as `shape` = (channels, *sides)."""
+    import torch
+
+    out = np.empty((len(x), width), dtype=np.float32)
+    kernels = torch.from_numpy(weight)
+    with torch.no_grad():
+        for rows in chunks(len(x), _IMAGES_AT_ONCE):
+            block = torch.from_numpy((x[rows] - mean).reshape(-1, *shape))
+            out[rows] = _normalized(_responses(block, kernels, pool).numpy(), 0.0)
+    return out
+
+
+def _responses(block: "torch.Tensor", kernels: "torch.Tensor", pool: int) -> "torch.Tensor":
+    from torch.nn import functional
+
+    if kernels.ndim == 4:
+        return functional.avg_pool2d(functional.conv2d(block, kernels).relu_(), pool).flatten(1)
+    return functional.avg_pool1d(functional.conv1d(block, kernels).relu_(), pool).flatten(1)

@@ -1,0 +1,1 @@
+"""Measures of a model: accuracy, membership attacks, KLoM."""

@@ -1,0 +1,85 @@
+"""What a model must say of itself: how it is computed for a block of nodes, and which constants it proves."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rewindnet.certificates import Constant, Constants, Spectrum
+
+
+class ModelError(ValueError):
+    """The model does not fit the data; the message says why."""
+
+
+class Model(ABC):
+    """A parametric model, computed for b nodes at once, parameters flat in one [b, d] buffer.
+
+    The local objective of a node is f(θ) = Σ_k weight_k·loss(θ; x_k, y_k) + (l2/2)·‖θ‖²; weights of a node sum to 1, or
+    are all 0 where the node holds no data.
+
+    A model is built as `Model(features, classes, **settings)`; the settings are what a scenario may set.
+
+    Attributes:
+        l2: the regularisation weight.
+        inputs: q, the number of terms in a score: what its rounding grows with.
+        outputs: C, the number of scores of a sample.
+    """
+
+    l2: float
+    inputs: int
+    outputs: int
+
+    @property
+    @abstractmethod
+    def parameters(self) -> int:
+        """d, the number of parameters."""
+
+    @abstractmethod
+    def initial(self, generator: np.random.Generator) -> NDArray[np.float64]:
+        """θ⁰ [d], the same at every node."""
+
+    def design(self, x: Tensor) -> Tensor:
+        """What `losses` and `predict` read for features x [n, p]: computed once, not every round."""
+        return x
+
+    def targets(self, y: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The labels [n] of the model's own task, for class labels y [n]."""
+        return y
+
+    @abstractmethod
+    def losses(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Loss of every sample [b, n] for θ [b, d], design x [b, n, q], targets y [b, n]; l2 excluded."""
+
+    @abstractmethod
+    def scores(self, theta: Tensor, x: Tensor) -> Tensor:
+        """The scores [b, n, C] of θ [b, d] on the shared design x [n, q]: log-odds, up to a constant a sample."""
+
+    @abstractmethod
+    def predict(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Predicted targets [b, n] of θ [b, d] on the shared design x [n, q]."""
+
+    @abstractmethod
+    def constants(self, radius: Constant) -> Constants:
+        """G, L and curvature of the local objective for features of norm at most `radius`."""
+
+    def curvature(self, second_moment: NDArray[np.float64]) -> Spectrum | None:
+        """The eigenvalues of the objective's Hessian at θ⁰ for designs with this Σ_k weight_k·x_k·x_kᵀ [q, q].
+
+        None where the model does not know them, or where they say nothing of what comes later.
+        """
+        return None
+
+    def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        """∇f [b, d] at θ [b, d] for designs x [b, n, q], targets y [b, n] and weights [b, n].
+
+        Differentiates `losses`; a model with a closed form overrides this with it.
+        """
+        with torch.enable_grad():
+            point = theta.detach().clone().requires_grad_(True)
+            # Nodes do not interact, so the gradient of the sum holds every node's own gradient.
+            objective = (weight * self.losses(point, x, y)).sum() + self.l2 / 2 * (point**2).sum()
+            (result,) = torch.autograd.grad(objective, point)
+        return result

@@ -1,0 +1,1 @@
+"""The steps that learning and unlearning are made of."""

@@ -1,0 +1,84 @@
+"""Learning that is private by itself: clipped gradients under fresh noise, in every round."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from rewindnet.certificates import Mixing
+from rewindnet.certificates.records import NoiseSource
+from rewindnet.clients.steps.base import Work
+from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.training.clipping import clipped
+from rewindnet.clients.training.noise import draw_in_round
+
+
+@dataclass(frozen=True)
+class PrivateDescend:
+    """Rounds θ_i ← Σ_j W_ij·(θ_j − η(clip(∇F_j(θ_j); C) + Z_j)), Z_j ~ N(0, σ²·I), on all data, erased or not.
+
+    It is the learning of a network that was private from the start, so that it reads what others would have to forget.
+    Who sleeps takes no step and adds no noise. Projecting onto a ball, where clients do, comes after the noise.
+
+    Attributes:
+        rounds: their addresses.
+        clip: C.
+        sigma: σ, in the units of a gradient.
+        seed: of the noise.
+        release: which release of the run it is.
+        source: of the noise.
+    """
+
+    rounds: range
+    clip: float
+    sigma: float
+    seed: int
+    release: int
+    source: NoiseSource
+
+    remembers: ClassVar[bool] = True
+
+    def matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """W_t."""
+        return mixing.matrix(round)
+
+    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
+        """Those of a round of learning, before the message is sent."""
+        return gradients, np.zeros_like(gradients)
+
+    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """θ − η(clip(∇F) + Z), in the ball."""
+        assert block.origin is not None
+        if witness is not None:
+            self._measure(block, block.origin, theta, round, witness)
+        stepped = torch.add(theta, self._clipped_gradient(block.origin, theta, round), alpha=-block.step_size)
+        awake, scale = block.habits.awake(round), block.step_size * self.sigma
+        for row, node in enumerate(block.nodes):
+            if scale > 0 and (awake is None or awake[node]):
+                drawn = draw_in_round(theta.shape[1], self.seed, self.release, round, node, self.source)
+                stepped[row] += torch.from_numpy(drawn * scale).to(theta)
+        return block.project(stepped)
+
+    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """What came in."""
+        return mixed
+
+    def _clipped_gradient(self, block: Block, theta: Tensor, round: int) -> Tensor:
+        return clipped(block.gradient(theta, block.readings(round)[0]), self.clip)
+
+    def _measure(self, block: Block, origin: Block, theta: Tensor, round: int, witness: Witness) -> None:
+        """‖clip(∇f_u(θ_u)) − clip(∇f'_u(θ_u))‖ wherever something has been erased, at the very point of the step."""
+        rows = np.flatnonzero(block.samples != origin.samples).tolist()
+        if not rows:
+            return
+        nodes, point = [block.nodes[row] for row in rows], theta[rows].double()
+        # Double precision, so that the shift of one sample among many is not lost in rounding.
+        one, other = (
+            self._clipped_gradient(clients.only(nodes, torch.float64), point, round) for clients in (origin, block)
+        )
+        for node, gap in zip(nodes, one - other, strict=True):
+            witness.shift(round, node, float(gap.norm()))

@@ -1,0 +1,212 @@
+"""The rounds of a Newton correction: sweeps of the whole network, or one client's broadcast; and what they leave over.
+
+With full gradients and one W, consensus-plus-gradient is gradient descent on Φ'(X) = ½⟨X, (I − W)X⟩ + γ·Σ_i F'_i(x_i),
+F' being the objectives on retained data:
+
+    ∇Φ'(X) = (I − W)X + γ∇F'(X)         the residual: 0 where retraining ends
+    J'     = (I − W)⊗I + γ·blkdiag(C_i)  its derivative, for C_i the Hessians of the F'_i
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from rewindnet.certificates import Mixing
+from rewindnet.clients.steps.base import Start, Work
+from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.training.curvature import PRODUCT, Curvature, product, solve
+from rewindnet.topologies.routing import links, spreading
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """X − J'⁻¹∇Φ'(X), solved by the network: one round for ∇Φ'(X), then a Chebyshev sweep in every round.
+
+    A sweep multiplies by J' once, for which neighbours send each other the direction they are searching in; it takes no
+    inner product, which a gossip network has no cheap way to sum. After k sweeps what is left of ∇Φ' + J'Δ has shrunk
+    by T_k((high + low)/(high − low)) at least, T_k the Chebyshev polynomial, as long as J' lies between low and high.
+    Between rounds a client keeps [θ, Δ, rest, direction].
+
+    Saad (2003), "Iterative methods for sparse linear systems", Algorithm 12.1.
+
+    Attributes:
+        rounds: one more than there are sweeps.
+        curvature: C_i.
+        spectrum: (low, high), between which the eigenvalues of J' lie.
+        seed: of the simulation; in the last round the clients report how far they then are from where they started.
+    """
+
+    rounds: range
+    curvature: Curvature
+    spectrum: tuple[float, float]
+    seed: int
+
+    remembers: ClassVar[bool] = False
+
+    def matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """W."""
+        return mixing.matrix(round)
+
+    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
+        """A gradient of every sample, then a product with it."""
+        return np.zeros_like(samples), samples * (1 if round == self.rounds.start else PRODUCT)
+
+    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """θ, then the direction."""
+        return theta if round == self.rounds.start else theta[:, -block.model.parameters :].contiguous()
+
+    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """∇Φ' of what came in, then a sweep with it; in the last round θ + Δ."""
+        middle, half = sum(self.spectrum) / 2, (self.spectrum[1] - self.spectrum[0]) / 2
+        sweep = round - self.rounds.start
+        if sweep == 0:
+            rest = -(theta - mixed + block.step_size * block.gradient(theta))
+            return torch.cat([theta, torch.zeros_like(theta), rest, rest / middle], dim=1)
+        start, found, rest, direction = _parts(block, theta)
+        found = found + direction
+        if round == self.rounds[-1]:
+            return _reported(block, start + found, round, self.seed, witness)
+        rest = rest - (direction - mixed + block.step_size * product(block, start, direction, self.curvature))
+        before, now = _ratios(middle / half, sweep)
+        return torch.cat([start, found, rest, now * before * direction + 2 * now / half * rest], dim=1)
+
+
+def _parts(block: Block, theta: Tensor) -> tuple[Tensor, ...]:
+    """What the clients keep, [b, d] each."""
+    return torch.split(theta, block.model.parameters, dim=1)
+
+
+def _ratios(centre: float, sweep: int) -> tuple[float, float]:
+    """ρ_{k−1} and ρ_k, ρ_k = T_k(centre)/T_{k+1}(centre)."""
+    before, now = 0.0, 1 / centre
+    for _ in range(sweep):
+        before, now = now, 1 / (2 * centre - now)
+    return before, now
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """One client works out a correction alone, from its own data, and everybody adds it.
+
+    The deletion changes ΣF by that client's F'_u − F_u alone, so it corrects by C_u⁻¹(∇F_u − ∇F'_u)/N, which is
+    (m/(N(n − m)))·C_u⁻¹(mean ∇ℓ of the m forgotten − ∇F_u); where it deletes everything, by
+    C_u⁻¹(∇F_u − ∇F'_u)/(N − 1). C_u is the curvature on what it retains, or on all it had where it retains nothing. In
+    a first round, in which nobody sends anything, the client computes; then the correction travels along a
+    breadth-first tree. Between rounds a client keeps [θ, correction].
+
+    Wu et al. (2026), arXiv 2601.06436, reconstructed: the body of the paper was not available.
+
+    Attributes:
+        rounds: one more than the tree has levels below its root.
+        clients: N.
+        source: the client.
+        held: the samples that it had.
+        curvature: C_u.
+        iterations: of the conjugate gradients that solve for the correction, at most.
+        seed: as for `Sweeps`.
+    """
+
+    rounds: range
+    clients: int
+    source: int
+    held: int
+    curvature: Curvature
+    iterations: int
+    seed: int
+
+    remembers: ClassVar[bool] = True
+
+    def matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """From every level of the tree to the next; nothing in the first round."""
+        N = mixing.nodes
+        tree = spreading(links(mixing.matrix(round)), self.source)
+        parents, levels = np.array(tree.parents), np.array(tree.depths)
+        children = (
+            np.flatnonzero(levels == round - self.rounds.start) if round > self.rounds.start else np.zeros(0, int)
+        )
+        return csr_array((np.ones(len(children)), (children, parents[children])), shape=(N, N))
+
+    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
+        """The client's own, all in the first round: a gradient on what it had and retains, and the products."""
+        none, own = np.zeros_like(samples), np.zeros_like(samples)
+        if round == self.rounds.start:
+            retained = int(samples[self.source])
+            own[self.source] = self.held + retained + PRODUCT * self.iterations * (retained or self.held)
+        return none, own
+
+    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """The correction, if it has come; at first nothing that anybody hears."""
+        return theta if round == self.rounds.start else theta[:, block.model.parameters :].contiguous()
+
+    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """The correction as it arrives; in the last round θ with it."""
+        if round == self.rounds.start:
+            start, correction = theta, torch.zeros_like(theta)
+            if self.source in block.nodes:
+                row = block.nodes.index(self.source)
+                correction[row] = self._correction(block, theta[row : row + 1].double())[0].to(theta)
+        else:
+            start, correction = _parts(block, theta)
+            correction = correction + mixed
+        if round == self.rounds[-1]:
+            return _reported(block, start + correction, round, self.seed, witness)
+        return torch.cat([start, correction], dim=1)
+
+    def _correction(self, block: Block, theta: Tensor) -> Tensor:
+        """Of the client itself, [1, d] from θ [1, d], in double precision."""
+        assert block.origin is not None
+        all_its_own, retained = (one.only((self.source,), torch.float64) for one in (block.origin, block))
+        changed = all_its_own.gradient(theta) - retained.gradient(theta)
+        if retained.samples[0]:
+            return solve(retained, theta, changed / self.clients, self.curvature, self.iterations)
+        return solve(all_its_own, theta, changed / max(self.clients - 1, 1), self.curvature, self.iterations)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """One round in which every client learns ‖∇Φ'(X)_i‖ of where it is, and reports it.
+
+    The certificate rests on this number, so the gradient is computed in double precision; what rounding adds to the
+    rest is charged by `rewindnet.certificates.mechanisms.newton`.
+    """
+
+    rounds: range
+
+    remembers: ClassVar[bool] = False
+
+    def matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """W."""
+        return mixing.matrix(round)
+
+    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
+        """A gradient of every sample."""
+        return np.zeros_like(samples), samples
+
+    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """θ."""
+        return theta
+
+    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """θ, unchanged."""
+        point = theta.double()
+        pull = block.only(block.nodes, torch.float64).gradient(point).mul_(block.step_size)
+        _report(block, pull.add_(point).sub_(mixed.double()), round, witness)
+        return theta
+
+
+def _reported(block: Block, theta: Tensor, round: int, seed: int, witness: Witness | None) -> Tensor:
+    """θ, once its distance from where learning started is reported."""
+    _report(block, theta.double() - Start(seed).initial(block.model, theta.dtype).to(theta).double(), round, witness)
+    return theta
+
+
+def _report(block: Block, vectors: Tensor, round: int, witness: Witness | None) -> None:
+    """The norms of what every client has, row by row, so that its bits do not depend on who else is in the block."""
+    for node, row in zip(block.nodes, vectors, strict=True):
+        if witness is not None:
+            witness.shift(round, node, float(row.norm()))

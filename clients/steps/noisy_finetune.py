@@ -1,0 +1,128 @@
+"""Steps that add noise time and again: rounds of the network with noise in between, and finetuning of every node alone.
+
+`rewindnet.certificates.mechanisms` says what such noise hides (`langevin`, `finetuning`).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, eye_array
+from torch import Tensor
+
+from rewindnet.certificates import Mixing
+from rewindnet.certificates.records import NoiseSource
+from rewindnet.clients.steps.base import Descend, Work
+from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.training.clipping import clipped
+from rewindnet.clients.training.noise import draw_in_round
+from rewindnet.clients.training.orders import LEARNING_ORDERS
+
+
+@dataclass(frozen=True)
+class NoisyDescend(Descend):
+    """Rounds of learning with noise between them: every node adds it to its model after each round but the last.
+
+    Attributes:
+        order: of the learning rounds.
+        rounds: their addresses.
+        sigma: [N], the noise of every node.
+        seed: of the simulation.
+        release: which release of the run it is.
+        source: where noise comes from.
+    """
+
+    sigma: tuple[float, ...]
+    seed: int
+    release: int
+    source: NoiseSource
+
+    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """As the learning order has it, and noise for the next round."""
+        learned = LEARNING_ORDERS[self.order].absorb(block, theta, mixed, round, witness)
+        if round + 1 == self.rounds.stop:
+            return learned
+        return noised(block, learned, self.sigma, self.seed, self.release, round, self.source)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Every client projects its model onto a ball around 0."""
+
+    radius: float
+
+    def apply(self, block: Block, theta: Tensor) -> Tensor:
+        """The nearest point of the ball."""
+        return clipped(theta.clone(), self.radius)
+
+
+@dataclass(frozen=True)
+class NoisyFinetune:
+    """Steps that every node takes alone, with clipped gradients or clipped models, and noise after each.
+
+        gradient_radius C1    x ← (1 − ηλ)x − η·clip(∇ℓ(x), C1) + N(0, σ²I)
+        model_radius C2       x ← clip((1 − ηλ)x − η·∇ℓ(x), C2) + N(0, σ²I)
+
+    with ∇ℓ the gradient of the data loss over all samples that the node retains, whoever is awake and whatever
+    minibatches the network learned with: nobody waits for anybody.
+
+    Attributes:
+        rounds: the addresses of the steps.
+        step_size: η.
+        decay: λ.
+        gradient_radius: C1, or None.
+        model_radius: C2, or None.
+        sigma: [N], the noise of every node.
+        seed: of the simulation.
+        release: which release of the run it is.
+        source: where noise comes from.
+    """
+
+    rounds: range
+    step_size: float
+    decay: float
+    gradient_radius: float | None
+    model_radius: float | None
+    sigma: tuple[float, ...]
+    seed: int
+    release: int
+    source: NoiseSource
+
+    remembers: ClassVar[bool] = False
+
+    def matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """The identity: nobody hears anybody."""
+        return csr_array(eye_array(mixing.nodes))
+
+    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
+        """One full gradient."""
+        return samples, np.zeros_like(samples)
+
+    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """θ, which nobody hears."""
+        return theta
+
+    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """One step."""
+        gradient = block.gradient(theta).sub_(theta, alpha=block.model.l2)
+        if self.gradient_radius is not None:
+            gradient = clipped(gradient, self.gradient_radius)
+        stepped = theta * (1 - self.step_size * self.decay)
+        stepped.sub_(gradient, alpha=self.step_size)
+        if self.model_radius is not None:
+            stepped = clipped(stepped, self.model_radius)
+        return noised(block, stepped, self.sigma, self.seed, self.release, round, self.source)
+
+
+def noised(
+    block: Block, theta: Tensor, sigma: tuple[float, ...], seed: int, release: int, round: int, source: NoiseSource
+) -> Tensor:
+    """θ_i + N(0, σ_i²·I) of a round, for θ [b, d]."""
+    result, size = theta.clone(), theta.shape[1]
+    for row, node in enumerate(block.nodes):
+        if sigma[node] > 0:
+            drawn = draw_in_round(size, seed, release, round, node, source)
+            result[row] += torch.from_numpy(drawn * sigma[node]).to(theta)
+    return result

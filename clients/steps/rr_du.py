@@ -1,0 +1,293 @@
+"""The steps of a token: one model travels along a path that was drawn beforehand, and then becomes everybody's."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from rewindnet.certificates import Mixing
+from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
+from rewindnet.certificates.records import NoiseSource
+from rewindnet.clients.steps.base import Work
+from rewindnet.clients.training.client_block import Block, Reading, Witness
+from rewindnet.clients.training.noise import draw_in_round
+from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.schedules.base import matrix_of
+
+#: Kingma and Ba (2015), "Adam: a method for stochastic optimization", their own settings.
+_FIRST, _SECOND, _TINY = 0.9, 0.999, 1e-8
+
+
+@dataclass(frozen=True)
+class Token:
+    """In each round the token comes to its next holder, which takes a step, or is to pass it on.
+
+    Everybody else keeps the model that it held last. Where holders keep more than a model (the centre of the trust
+    region, the moments of Adam), what they keep is θ followed by that: [b, k·d].
+
+    Attributes:
+        rounds: the addresses, one for each holder.
+        home: u, who deletes, and where the token is before the first round.
+        holders: [R], as `rewindnet.topologies.routing.Path`.
+        works: [R].
+        noise: [R], the standard deviation of what u adds to its direction in that round, times `step_size`.
+        alignment: of the direction that u takes: `exact`, −∇f'_u; `lightweight`, (m/n_u)·∇f_forget, an ascent on what
+            is to be forgotten; `lightweight+descent`, −∇f_u + (m/n_u)·∇f_forget.
+        clip: of that direction, to this norm.
+        step_size: η.
+        minibatches: s, whose mean others descend by.
+        batch: samples in each of them; 0: all of a holder's.
+        ball: radius of the trust region, onto which u projects; None: it does not.
+        centre: of that: the model that u began with (`reference`), or as u first sent it, with noise (`noised`).
+        optimizer: of everybody; Adam's moments stay with each holder.
+        forgotten: m, how many samples u deletes.
+        seed: of batches and noise.
+        release: which release of the run it is.
+        source: of the noise.
+    """
+
+    rounds: range
+    home: int
+    holders: tuple[int, ...]
+    works: tuple[bool, ...]
+    noise: tuple[float, ...]
+    alignment: Alignment
+    clip: float
+    step_size: float
+    minibatches: int
+    batch: int
+    ball: float | None
+    centre: Centre
+    optimizer: Optimizer
+    forgotten: int
+    seed: int
+    release: int
+    source: NoiseSource
+
+    remembers: ClassVar[bool] = False
+
+    def matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """The identity but for the holder, which hears the holder before."""
+        at = round - self.rounds.start
+        return _handed(mixing.nodes, self.holders[at - 1] if at else self.home, self.holders[at])
+
+    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
+        """Of the holder alone, once the token is there."""
+        none, taken = np.zeros_like(samples), np.zeros_like(samples)
+        at = round - self.rounds.start
+        holder = self.holders[at]
+        if self.works[at] and holder == self.home:
+            taken[holder] = self.forgotten if self.alignment == "lightweight" else samples[holder]
+        elif self.works[at]:
+            taken[holder] = self.minibatches * min(self.batch, samples[holder]) if self.batch else samples[holder]
+        return none, taken
+
+    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """The models."""
+        return theta[:, : block.model.parameters].contiguous()
+
+    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """The holder steps; the last round leaves the models alone."""
+        d, at = block.model.parameters, round - self.rounds.start
+        if theta.shape[1] == d:
+            theta = torch.cat([theta, *self._begun(theta)], dim=1)
+        state = torch.cat([mixed, theta[:, d:]], dim=1)
+        holder = self.holders[at]
+        if self.works[at] and holder in block.nodes:
+            row = block.nodes.index(holder)
+            if holder == self.home:
+                self._visit(block, state, row, round, witness)
+            else:
+                point = state[row, :d]
+                gradient = self._gradient(block, state[:, :d], row, round).to(torch.float64)
+                state[row, :d] = (point.to(torch.float64) - self._step(state, row, at, gradient)).to(point)
+                block.project(state[row : row + 1, :d])
+        return state[:, :d].contiguous() if round == self.rounds[-1] else state
+
+    def _begun(self, theta: Tensor) -> list[Tensor]:
+        """What is kept besides the models, at first: the centre, and Adam's moments."""
+        centre = [] if self.ball is None else [theta]
+        return [*centre, *[torch.zeros_like(theta)] * (2 * (self.optimizer == "adam"))]
+
+    @cached_property
+    def _visits(self) -> list[int]:
+        places = enumerate(zip(self.holders, self.works, strict=True))
+        return [at for at, (holder, works) in places if works and holder == self.home]
+
+    def _visit(self, block: Block, state: Tensor, row: int, round: int, witness: Witness | None) -> None:
+        """u's step, in double precision: θ + η·(g + Z), into the trust region."""
+        d, at = block.model.parameters, round - self.rounds.start
+        point = state[row, :d]
+        direction, other = self._directions(block, state[:, :d], row)
+        if witness is not None:
+            witness.shift(round, self.home, self.step_size * float((direction - other).norm()))
+        if self.noise[at] > 0:
+            drawn = draw_in_round(d, self.seed, self.release, round, self.home, self.source)
+            direction = direction + torch.from_numpy(drawn * (self.noise[at] / self.step_size)).to(direction)
+        moved = point.to(torch.float64) - self._step(state, row, at, -direction)
+        first = at == self._visits[0]
+        if self.ball is not None and not (first and self.centre == "noised"):
+            centre = state[row, d : 2 * d].to(torch.float64)
+            far = float((moved - centre).norm())
+            if far > self.ball:
+                moved = centre + (moved - centre) * (self.ball / far)
+        state[row, :d] = moved.to(point)
+        if self.ball is not None and first and self.centre == "noised":
+            state[row, d : 2 * d] = state[row, :d]
+
+    def _directions(self, block: Block, theta: Tensor, row: int) -> tuple[Tensor, Tensor]:
+        """[d] each: the direction that u takes, and the one that it would take had it never had the forget set.
+
+        With n_u samples, m of them forgotten, and the regulariser a part of every objective, −∇f_u + (m/n_u)·∇f_forget
+        is −((n_u − m)/n_u)·∇f'_u. So it is computed: a shorter step of the same kind as `exact`.
+        """
+        if self.alignment == "lightweight":
+            ascent = self.forgotten / (self.forgotten + int(block.samples[row])) * self._forgotten(block, theta, row)
+            return self._clipped(ascent), torch.zeros_like(ascent)
+        alone = Reading(awake=_only(block, row))
+        descent = -block.gradient(theta, alone)[row].to(torch.float64)
+        retained = int(block.samples[row])
+        share = 1.0 if self.alignment == "exact" else retained / (retained + self.forgotten)
+        return self._clipped(share * descent), self._clipped(descent)
+
+    def _forgotten(self, block: Block, theta: Tensor, row: int) -> Tensor:
+        """∇f_forget [d] of u, which has not erased yet."""
+        assert block.origin is not None
+        weights = [
+            torch.zeros_like(there.weight).masked_fill_((there.weight > 0) & (kept.weight == 0), 1.0 / self.forgotten)
+            for there, kept in zip(block.origin.buckets, block.buckets, strict=True)
+        ]
+        reading = Reading(tuple(weights), _only(block, row))
+        return block.origin.gradient(theta, reading)[row].to(torch.float64)
+
+    def _clipped(self, direction: Tensor) -> Tensor:
+        norm = float(direction.norm())
+        return direction * (self.clip / norm) if norm > self.clip else direction
+
+    def _gradient(self, block: Block, theta: Tensor, row: int, round: int) -> Tensor:
+        """[d], the mean gradient of the holder's minibatches, or its full gradient."""
+        held, awake = int(block.held[row]), _only(block, row)
+        if not self.batch or not held:
+            return block.gradient(theta, Reading(awake=awake))[row]
+        size = min(self.batch, held)
+        drawn = coins(self.seed, Purpose.TOKEN, round, 1 + block.nodes[row])
+        counts = np.zeros(held)
+        for _ in range(self.minibatches):
+            counts[drawn.choice(held, size, replace=False)] += 1
+        weights = []
+        for bucket in block.buckets:
+            weight = torch.zeros_like(bucket.weight)
+            for k, of in enumerate(bucket.rows.tolist()):
+                if of == row:
+                    weight[k, :held] = torch.from_numpy(counts / (self.minibatches * size)).to(weight)
+            weights.append(weight)
+        return block.gradient(theta, Reading(tuple(weights), awake))[row]
+
+    def _step(self, state: Tensor, row: int, at: int, gradient: Tensor) -> Tensor:
+        """What to subtract [d] for this gradient."""
+        if self.optimizer == "sgd":
+            return self.step_size * gradient
+        d = len(gradient)
+        first, second = state[row, -2 * d : -d], state[row, -d:]
+        one = _FIRST * first.to(torch.float64) + (1 - _FIRST) * gradient
+        two = _SECOND * second.to(torch.float64) + (1 - _SECOND) * gradient**2
+        state[row, -2 * d : -d], state[row, -d:] = one.to(first), two.to(second)
+        holder, before = self.holders[at], zip(self.holders[: at + 1], self.works[: at + 1], strict=True)
+        taken = sum(works and other == holder for other, works in before)
+        scale = torch.sqrt(two / (1 - _SECOND**taken)) + _TINY
+        return self.step_size * (one / (1 - _FIRST**taken)) / scale
+
+
+@dataclass(frozen=True)
+class RememberingToken(Token):
+    """The same for a u that reads what is to be forgotten, which it must not have erased."""
+
+    remembers: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class NoisyWalk:
+    """A token that learns in private: θ ← Proj_Θ(θ − η(clip(∇f(θ); C) + Z)) at every holder, Z ~ N(0, σ²·I).
+
+    It is the learning of a network that was private from the start, so that it reads what others would have to forget.
+
+    Attributes:
+        rounds: the addresses, one for each holder.
+        holders: [R]; the first has the token before the first round.
+        clip: C; None: gradients are as they are.
+        sigma: σ, in the units of a gradient.
+        step_size: η.
+        seed: of the noise.
+        release: which release of the run it is.
+        source: of the noise.
+    """
+
+    rounds: range
+    holders: tuple[int, ...]
+    clip: float | None
+    sigma: float
+    step_size: float
+    seed: int
+    release: int
+    source: NoiseSource
+
+    remembers: ClassVar[bool] = True
+
+    def matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """The identity but for the holder, which hears the holder before."""
+        at = round - self.rounds.start
+        return _handed(mixing.nodes, self.holders[max(at - 1, 0)], self.holders[at])
+
+    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
+        """Of the holder alone, once the token is there."""
+        none, taken = np.zeros_like(samples), np.zeros_like(samples)
+        holder = self.holders[round - self.rounds.start]
+        taken[holder] = samples[holder]
+        return none, taken
+
+    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """The models."""
+        return theta
+
+    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+        """The holder steps, in double precision, on all data, erased or not."""
+        holder = self.holders[round - self.rounds.start]
+        if holder not in block.nodes:
+            return mixed
+        assert block.origin is not None
+        state, row = mixed.clone(), block.nodes.index(holder)
+        gradient = self._clipped(block.origin, state, row)
+        if witness is not None and block.samples[row] != block.origin.samples[row]:
+            alike = self._clipped(block, state, row)
+            witness.shift(round, holder, float((gradient - alike).norm()))
+        if self.sigma > 0:
+            drawn = draw_in_round(len(gradient), self.seed, self.release, round, holder, self.source)
+            gradient = gradient + torch.from_numpy(drawn * self.sigma).to(gradient)
+        state[row] = (state[row].to(torch.float64) - self.step_size * gradient).to(state)
+        block.project(state[row : row + 1])
+        return state
+
+    def _clipped(self, block: Block, theta: Tensor, row: int) -> Tensor:
+        """clip(∇f; C) [d] of one client, in double precision."""
+        # Of the shift of one sample among many nothing must be lost in rounding.
+        alone = block.only([block.nodes[row]], torch.float64)
+        gradient = alone.gradient(theta[row : row + 1].to(torch.float64))[0]
+        norm = float(gradient.norm())
+        return gradient if self.clip is None or norm <= self.clip else gradient * (self.clip / norm)
+
+
+def _handed(nodes: int, giver: int, taker: int) -> csr_array:
+    """The identity but for one node, which hears another."""
+    own = np.arange(nodes)
+    return matrix_of(nodes, own, np.where(own == taker, giver, own), np.ones(nodes))
+
+
+def _only(block: Block, row: int) -> NDArray[np.bool_]:
+    awake = np.zeros(len(block.nodes), dtype=bool)
+    awake[row] = True
+    return awake

@@ -1,0 +1,1 @@
+"""What one client computes: its data, its local steps, its minibatches and its noise."""

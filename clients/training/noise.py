@@ -1,0 +1,53 @@
+"""Gaussian noise, repeatable for a study or drawn from the operating system for a release.
+
+Sampling Gaussians in floating point has known weaknesses: Mironov (2012), "On significance of the least significant
+bits for differential privacy"; Jin et al. (2022), "Are we there yet? Timing and floating-point attacks on differential
+privacy systems". Neither source here defends against an adversary who reads the lowest bits of a released model.
+"""
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from rewindnet.certificates.records import NoiseSource
+from rewindnet.topologies.rng import Purpose, coins
+
+#: Rounds of one release that noise can be drawn for.
+_ROUNDS = 10_000_000
+
+
+def draw(
+    size: int, seed: int, release: int, node: int, source: NoiseSource, purpose: Purpose = Purpose.NOISE
+) -> NDArray[np.float64]:
+    """Standard Gaussian noise [size] of one node for one release.
+
+    `seed` draws it at an address, so that a simulation repeats and a verifier can draw it again; `os` takes 52 fresh
+    bits from the operating system for every entry, and nobody can. Audits of this sampler draw for a purpose of their
+    own.
+    """
+    if source == "seed":
+        return coins(seed, purpose, round=release, node=node).standard_normal(size)
+    return _secret(size)
+
+
+def draw_in_round(
+    size: int, seed: int, release: int, round: int, node: int, source: NoiseSource
+) -> NDArray[np.float64]:
+    """Standard Gaussian noise [size] of one node in one round, for releases that add noise time and again.
+
+    Raises:
+        ValueError: if the round is too late to have an address.
+    """
+    if not 0 <= round < _ROUNDS:
+        raise ValueError(f"noise has addresses for {_ROUNDS:,} rounds, and this is round {round:,}")
+    if source == "seed":
+        return coins(seed, Purpose.ROUND_NOISE, round=release * _ROUNDS + round, node=node).standard_normal(size)
+    return _secret(size)
+
+
+def _secret(size: int) -> NDArray[np.float64]:
+    bits = np.frombuffer(os.urandom(8 * size), dtype=np.uint64) >> np.uint64(12)
+    result: NDArray[np.float64] = ndtri((bits.astype(np.float64) + 0.5) / 2.0**52)
+    return result

@@ -1,0 +1,1 @@
+"""The run folder: how it is written, resumed and read."""

@@ -1,0 +1,1 @@
+"""Plans: what forgetting would take, client by client, without learning anything."""

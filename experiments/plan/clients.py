@@ -1,0 +1,144 @@
+"""Which clients a plan is made for, and what sets them apart."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.experiments.plan.prospect import Prospect
+from rewindnet.topologies import Purpose, adjacency
+from rewindnet.topologies.distances import distances, rounds_to_mix
+from rewindnet.topologies.graphs.edges import edge_array
+from rewindnet.topologies.rng import coins
+
+#: Products, at most, of a sparse matrix's entries with those of a vector: half a minute or so.
+_WORK = 8_000_000_000
+#: Above this many, clients are represented by some of them.
+_MANY = 2_000
+#: For fewer clients than this the ladder of depths is not worth its time.
+_FEW = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Which clients are planned.
+
+    Attributes:
+        clients: [k], the scenario's own first.
+        roles: why a client is among them, where not all are.
+        rewound: the depths planned for placement rewind, all that are planned.
+        descended: those of them planned for placement output.
+        sentence: about it, for whoever reads the plan.
+    """
+
+    clients: NDArray[np.int64]
+    roles: dict[int, str]
+    rewound: frozenset[int]
+    descended: frozenset[int]
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What may make a client hard to forget; all [k].
+
+    Attributes:
+        degree: how many it talks to.
+        samples: how many it holds.
+        deleted: how many of them it deletes.
+        weight: by how many G a step at it differs, 2m/n, or 1 where it deletes everything: what its data contribute.
+        distance: links to the other clients, on average.
+        farthest: links to the farthest.
+        mixed: rounds until what it says is everybody's about evenly; −1 if learning is over before.
+    """
+
+    degree: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    deleted: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    farthest: NDArray[np.int64]
+    mixed: NDArray[np.int64]
+
+
+def select(
+    prospect: Prospect, asked: Collection[int], ladder: Collection[int], regimes: int, clients: int | None
+) -> Selection:
+    """As many clients and depths as there is time for.
+
+    Args:
+        prospect: the network.
+        asked: the depths that must be planned for placement output.
+        ladder: those that may be.
+        regimes: how often everything is computed.
+        clients: how many clients are wanted; None leaves it open.
+    """
+    N, T = prospect.mixing.nodes, prospect.learning.rounds
+    able = np.flatnonzero(prospect.counts)
+    round_ = 2 * prospect.mixing.matrix(0).nnz * regimes
+    rewound = descended = frozenset(ladder)
+    if round_ * (T + sum(descended)) * min(len(able), clients or _FEW, _FEW) > _WORK:
+        descended = frozenset(asked)
+        rewound = frozenset(depth for depth in ladder if depth >= min(asked))
+    affordable = int(np.clip(_WORK // (round_ * (T + sum(descended))), 1, _MANY))
+    count = min(len(able), clients or affordable)
+    roles = _roles(prospect, able, count)
+    if count == len(able):
+        own = prospect.scenario.deletion.each[0].client
+        everyone = np.concatenate([[own], able[able != own]])
+        sentence = "Every client is planned." if count == N else f"Planned are the {count} of {N} with such samples."
+        return Selection(everyone, {own: roles[own]}, rewound, descended, sentence)
+    sentence = f"Planned are {count} of {N} clients, as representatives: {_listed(roles)}."
+    return Selection(np.array(list(roles), dtype=np.int64), roles, rewound, descended, sentence)
+
+
+def _roles(prospect: Prospect, able: NDArray[np.int64], count: int) -> dict[int, str]:
+    """Clients that stand for the others: the scenario's own, the extremes, and then whom the draw finds."""
+    own, N = prospect.scenario.deletion.each[0].client, prospect.mixing.nodes
+    roles = {own: "asks"}
+    if count > 1:
+        degree = np.bincount(edge_array(prospect.graph).ravel(), minlength=N)[able]
+        weight = _weight(prospect.counts, prospect.learning.samples)[able]
+        hops = distances(adjacency(prospect.graph), own)[able]
+        extremes = [
+            (int(degree.argmin()), "lowest degree"),
+            (int(degree.argmax()), "highest degree"),
+            (int(weight.argmax()), "deletes the largest share"),
+            (int(weight.argmin()), "deletes the smallest share"),
+            (int(hops.argmax()), f"farthest from {own}"),
+        ]
+        for place, role in extremes[: count - 1]:
+            roles.setdefault(int(able[place]), role)
+        drawn = coins(prospect.scenario.seed, Purpose.PLAN).permutation(able)
+        for client in drawn[: count + len(roles)].tolist():
+            if len(roles) < count:
+                roles.setdefault(client, "drawn")
+    return roles
+
+
+def _listed(roles: dict[int, str]) -> str:
+    named = [f"{client} ({role})" for client, role in roles.items() if role != "drawn"]
+    drawn = len(roles) - len(named)
+    return ", ".join(named) + (f", and {drawn} drawn at random" if drawn else "")
+
+
+def facts(prospect: Prospect, clients: NDArray[np.int64]) -> Facts:
+    """What may make these clients hard to forget."""
+    links = adjacency(prospect.graph)
+    hops = [distances(links, client) for client in clients.tolist()]
+    others = max(1, prospect.mixing.nodes - 1)
+    samples, deleted = prospect.learning.samples[clients], prospect.counts[clients]
+    return Facts(
+        degree=np.diff(links.indptr)[clients].astype(np.int64),
+        samples=samples,
+        deleted=deleted,
+        weight=_weight(deleted, samples),
+        distance=np.array([float(hop.sum()) / others for hop in hops]),
+        farthest=np.array([int(hop.max()) for hop in hops], dtype=np.int64),
+        mixed=rounds_to_mix(prospect.mixing, clients, prospect.learning.rounds),
+    )
+
+
+def _weight(deleted: NDArray[np.int64], samples: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.asarray(np.where(deleted == samples, 1.0, 2 * deleted / samples))

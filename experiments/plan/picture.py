@@ -1,0 +1,131 @@
+"""A plan as a picture: the price against depth, and against the client."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, PercentFormatter
+
+from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
+from rewindnet.experiments.plan.plan import Answer, Plan
+from rewindnet.experiments.plan.words import name_of, wanted
+from rewindnet.experiments.report.svg import INK, MUTED, PAGE, SERIES, line_look, log_axis, style
+
+#: The lines of the picture of depth: placement, view and what they are called.
+_LINES = (
+    ("output", "node", "output, one model"),
+    ("output", "joint", "output, all models"),
+    ("output", "average", "output, the average"),
+    ("rewind", "transcript:all", "rewind, all messages"),
+)
+
+
+def plan_picture(plan: Plan) -> bytes:
+    """A PNG: σ against depth for the client that asks, and every client's σ against its distance from the others."""
+    alone = len(plan.selection.clients) < 2
+    with style():
+        drawn = Figure((5.6 if alone else 10.4, 4.3), layout="constrained", facecolor=PAGE)
+        axes = drawn.subplots(1, 1 if alone else 2, squeeze=False)[0]
+        _depth(axes[0], plan)
+        if not alone:
+            _clients(drawn, axes[1], plan)
+        return _png(drawn)
+
+
+def _depth(axes: Axes, plan: Plan) -> None:
+    epsilon, delta = wanted(plan)
+    regime, T = plan.answers[0].row.regime, plan.prospect.learning.rounds
+    sigma, views = plan.sigma(regime, 0, epsilon, delta), plan.prices[regime].views
+    shares = np.array(plan.depths) / T
+    for at, (placement, view, label) in enumerate(_LINES):
+        for which, allocation in enumerate(ALLOCATIONS):
+            if view == "average" and which:
+                continue
+            found = sigma[PLACEMENTS.index(placement), :, views.index(view), which]
+            shown = np.isfinite(found) & (found > 0)
+            name = label if view == "average" else f"{label}, {allocation}"
+            look: dict[str, Any] = {"color": SERIES[at], "linestyle": (0, (4, 2)) if which else "solid", "marker": "o"}
+            axes.plot(shares[shown], found[shown], label=name, markersize=4 if shown.sum() < 3 else 2.5, **look)
+    _log_if_wide(axes)
+    axes.set_xlim(-0.02, 1.02)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_xlabel("rewind depth K/T")
+    axes.set_ylabel(f"σ for ε = {epsilon:g}, δ = {delta:g}")
+    axes.set_title(f"client {plan.selection.clients[0]}: the price of depth")
+    axes.legend(loc="best")
+
+
+def _log_if_wide(axes: Axes) -> None:
+    """A logarithmic axis where values differ by more than a linear one shows."""
+    low, high = axes.dataLim.intervaly
+    if 0 < low < high / 2 < np.inf:
+        log_axis(axes)
+        if high / low < 300:
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+
+
+def _clients(drawn: Figure, axes: Axes, plan: Plan) -> None:
+    answer, of = plan.answers[0], plan.facts
+    value, what = _open(answer)
+    shown = np.isfinite(value) & (value > 0)
+    dots = axes.scatter(
+        of.distance[shown], value[shown], c=of.degree[shown], s=26, cmap="viridis", edgecolor=PAGE, linewidth=0.4
+    )
+    if shown[0]:
+        axes.scatter(of.distance[:1], value[:1], s=90, facecolor="none", edgecolor=INK, linewidth=1.2)
+        axes.annotate("asks", (of.distance[0], value[0]), (8, 6), textcoords="offset points", color=INK)
+    _log_if_wide(axes)
+    drawn.colorbar(dots, ax=axes, label="degree")
+    axes.set_xlabel("links to the other clients, on average")
+    axes.set_ylabel(what)
+    axes.set_title(f"{int(shown.sum())} clients, row {answer.row.index}")
+
+
+def _open(answer: Answer) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], str]:
+    """What the row leaves open, [k], and its name."""
+    row = answer.row
+    if row.sigma is None:
+        return answer.sigma, f"σ ({row.view}, {row.placement} {row.allocation})"
+    if row.epsilon is None:
+        return answer.epsilon, f"ε at σ = {row.sigma:g} ({row.view}, {row.placement} {row.allocation})"
+    return answer.depth, f"rounds to rewind ({row.view}, {row.placement} {row.allocation})"
+
+
+def comparison_picture(plans: Sequence[Plan], keys: Sequence[str]) -> bytes:
+    """A PNG: for each row the range from the kindest to the hardest client, plan by plan."""
+    rows = plans[0].answers
+    with style():
+        drawn = Figure((1.6 + 2.9 * len(rows), 1.6 + 0.42 * len(plans)), layout="constrained", facecolor=PAGE)
+        every = drawn.subplots(1, len(rows), squeeze=False, sharey=True)[0]
+        for at, axes in enumerate(every):
+            _ranges(axes, [plan.answers[at] for plan in plans])
+        every[0].set_yticks(range(len(plans)), [name_of(plan, keys) for plan in plans])
+        every[0].invert_yaxis()
+        return _png(drawn)
+
+
+def _ranges(axes: Axes, answers: Sequence[Answer]) -> None:
+    for at, answer in enumerate(answers):
+        value, what = _open(answer)
+        value = value[np.isfinite(value) & (value > 0)]
+        if not len(value):
+            continue
+        axes.plot([value.min(), value.max()], [at, at], color=MUTED, linewidth=2, solid_capstyle="round")
+        axes.plot([np.median(value)], [at], "o", **{**line_look(0), "linestyle": "none"}, markersize=6)
+        axes.plot([value.max()], [at], "|", color=INK, markersize=10)
+        axes.set_xlabel(what)
+    low, high = axes.dataLim.intervalx
+    if high > 30 * low > 0:
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(0, 1.08 * high if high > 0 else 1)
+    axes.set_title(f"row {answers[0].row.index}: kindest, median, hardest")
+
+
+def _png(drawn: Figure) -> bytes:
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,132 @@
+"""The picture of the network: how far the deletion reached, node by node."""
+
+from typing import Any
+
+import matplotlib
+import networkx as nx
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import NDArray
+
+from rewindnet.certificates import Certificate
+from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.report.svg import INK, MUTED, PAGE, figure, inline, plain, style
+
+#: Up to here a layout may take time that grows with the cube of the nodes.
+_SMALL = 80
+#: Beyond this many links they are drawn as pixels: as lines they would make a page of megabytes.
+_LINES = 8_000
+#: Sensitivities that differ by less than this share are the same to the eye, and to the reader.
+_EVEN = 0.02
+
+
+def subject(run: RunFolder) -> tuple[int, Certificate] | None:
+    """The method whose sensitivity is drawn: the first where it differs between nodes, else the first that has one."""
+    some = [(at, certificate) for at, (certificate, _) in enumerate(run.certified) if any(certificate.sensitivity)]
+    uneven = [chosen for chosen in some if not is_even(np.array(chosen[1].sensitivity))]
+    return next(iter(uneven or some), None)
+
+
+def is_even(sensitivity: NDArray[np.float64]) -> bool:
+    """Whether the influence has mixed until every node carries the same."""
+    return bool(sensitivity.min() > (1 - _EVEN) * sensitivity.max())
+
+
+def network(run: RunFolder) -> str:
+    """The network, nodes coloured by sensitivity, the deleting clients ringed and named; empty without any."""
+    chosen = subject(run)
+    if chosen is None:
+        return ""
+    graph, learning = run.network
+    sensitivity, places = np.array(chosen[1].sensitivity), _layout(graph, run.scenario["topology"]["kind"], run)
+    with style():
+        drawn, axes = figure(5.4, 4.6)
+        axes.set_axis_off()
+        axes.set_aspect("equal")
+        axes.margins(0.06)
+        _links(axes, graph, places)
+        _nodes(drawn, axes, places, sensitivity)
+        for node in np.flatnonzero(learning.deleted).tolist():
+            _mark(axes, places, node, str(graph.nodes[node].get("name", f"client {node}")))
+        return inline(drawn, "network", "The network; nodes coloured by their sensitivity to the deletion", tight=True)
+
+
+def _layout(graph: nx.Graph, kind: str, run: RunFolder) -> NDArray[np.float64]:
+    """[N, 2]."""
+    N = len(graph)
+    if kind in ("ring", "path", "complete"):
+        where = nx.circular_layout(graph)
+    elif kind == "star":
+        hub = max(graph, key=graph.degree)
+        where = nx.shell_layout(graph, [[hub], [node for node in graph if node != hub]])
+    elif N <= _SMALL:
+        where = nx.kamada_kawai_layout(graph)
+    else:
+        # From its slowest modes a graph with a shape (a torus, a small world) unfolds into that shape.
+        start = nx.spectral_layout(graph)
+        where = nx.spring_layout(graph, pos=start, seed=0, iterations=100, k=1.2 / np.sqrt(N), method="force")
+    return np.array([where[node] for node in range(N)], dtype=np.float64)
+
+
+def _links(axes: Axes, graph: nx.Graph, places: NDArray[np.float64]) -> None:
+    """All links as one line with gaps: an element for each would weigh tens of times more."""
+    ends = places[np.array(list(graph.edges), dtype=np.int64).reshape(-1, 2)]
+    gapped = np.concatenate([ends, np.full((len(ends), 1, 2), np.nan)], axis=1).reshape(-1, 2)
+    many = len(ends) > _LINES
+    fading = float(np.clip(6 / np.sqrt(len(ends) + 1), 0.04 if many else 0.1, 0.6))
+    axes.plot(*gapped.T, color="#808890" if many else MUTED, linewidth=0.7, alpha=fading, zorder=1, rasterized=many)
+
+
+def _nodes(drawn: Figure, axes: Axes, places: NDArray[np.float64], sensitivity: NDArray[np.float64]) -> None:
+    reached = sensitivity > 0
+    norm, ticks = _scale(sensitivity[reached])
+    size = float(np.clip(2600 / len(places), 20, 170))
+    look: dict[str, Any] = {"s": size, "linewidths": 0.5 if len(places) > _SMALL else 1.0, "zorder": 2}
+    axes.scatter(*places[~reached].T, facecolors=PAGE, edgecolors=MUTED, **look)
+    colours = _colours()
+    axes.scatter(*places[reached].T, facecolors=colours(norm(sensitivity[reached])), edgecolors=PAGE, **look)
+    bar = drawn.colorbar(ScalarMappable(norm, colours), ax=axes, shrink=0.55, aspect=18, pad=0.03)
+    bar.outline.set_visible(False)
+    bar.ax.yaxis.set_major_locator(FixedLocator(ticks))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(float(f"{value:.3g}"))))
+    bar.set_label("sensitivity")
+
+
+def _scale(values: NDArray[np.float64]) -> tuple[LogNorm, list[float]]:
+    low, high = float(values.min()), float(values.max())
+    if high <= low / (1 - _EVEN):
+        middle = float(np.sqrt(low * high))
+        return LogNorm(middle / 2, middle * 2), [middle]
+    decades = [m * 10.0**p for p in range(-18, 19) for m in ((1, 2, 5) if high / low < 50 else (1,))]
+    ticks = [value for value in decades if low <= value <= high]
+    ticks = ticks if len(ticks) >= 2 else [low, high]
+    return LogNorm(low, high), ticks[:: -(-len(ticks) // 7)]
+
+
+def _colours() -> Colormap:
+    """Without the darkest and lightest ends, which vanish in one of the page's two themes."""
+    whole = matplotlib.colormaps["viridis"]
+    return LinearSegmentedColormap.from_list("sensitivity", whole(np.linspace(0.14, 0.95, 64)))
+
+
+def _mark(axes: Axes, places: NDArray[np.float64], node: int, name: str) -> None:
+    x, y = places[node]
+    size = float(np.clip(2600 / len(places), 20, 170))
+    axes.scatter([x], [y], s=size * 2.4 + 40, facecolors="none", edgecolors=INK, linewidths=1.8, zorder=4)
+    outward = places[node] - places.mean(axis=0)
+    side = 1 if outward[0] >= 0 else -1
+    axes.annotate(
+        name,
+        (x, y),
+        xytext=(side * (6 + np.sqrt(size)), 6 + np.sqrt(size)),
+        textcoords="offset points",
+        ha="left" if side > 0 else "right",
+        fontweight="bold",
+        zorder=5,
+        bbox={"boxstyle": "round,pad=0.15", "facecolor": PAGE, "edgecolor": "none", "alpha": 0.85},
+    )

@@ -1,0 +1,250 @@
+"""One self-contained HTML page about a run, made from its folder alone."""
+
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from rewindnet.certificates import Audit, Certificate, CertificateError
+from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
+from rewindnet.experiments.report import table
+from rewindnet.experiments.report import words as words
+from rewindnet.experiments.report.compare_picture import claims
+from rewindnet.experiments.report.network import is_even, network, subject
+from rewindnet.experiments.report.pictures import audits, curves, depth
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` into a run folder.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        FolderError: if there is no complete run in the folder, or a file of it is damaged.
+    """
+    run = read_folder(folder)
+    try:
+        page = _page(run)
+    except (LookupError, TypeError, CertificateError) as problem:
+        raise FolderError(f"{folder} is damaged: a record of it lacks what the report needs ({problem})") from problem
+    path = folder / "report.html"
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(page, encoding="utf-8")
+    beside.replace(path)
+    return path
+
+
+def _page(run: RunFolder) -> str:
+    """Every section of the page, in its order."""
+    sections = (
+        _title(run),
+        _verdict(run),
+        _scenario(run),
+        _table(run),
+        _claims(run),
+        _network(run),
+        _depth(run),
+        _audits(run),
+        _curves(run),
+        _certificates(run),
+        _provenance(run),
+    )
+    template = Template(files("rewindnet.experiments.report").joinpath("report.html").read_text(encoding="utf-8"))
+    return template.substitute(title=escape(f"{run.record['name']}: unlearning report"), sections="\n".join(sections))
+
+
+def _title(run: RunFolder) -> str:
+    name, version = escape(str(run.record["name"])), escape(str(run.record["versions"]["rewindnet"]))
+    started, seed = escape(str(run.record["started"])[:10]), escape(str(run.record["seed"]))
+    by = f"Unlearning report by rewindnet {version}; run of {started}, seed {seed}"
+    return f'<h1>{name}</h1><p class="subtitle">{by}</p>'
+
+
+def _verdict(run: RunFolder) -> str:
+    violated = "" if all(found.holds for _, found in run.certified) else " violated"
+    return f'<div class="verdict{violated}" id="verdict">{_paragraphs(words.verdict(run))}</div>'
+
+
+def _scenario(run: RunFolder) -> str:
+    deeds = "".join(
+        f"<li><strong>{index} {escape(certificate.method)}</strong> {escape(words.deed(certificate))}.</li>"
+        for index, (certificate, _) in enumerate(run.certified)
+    )
+    told = _paragraphs([words.setting(run), words.request(run)])
+    return _section("scenario", "What happened", f"{told}<p>Each method answered in its way:</p><ul>{deeds}</ul>")
+
+
+def _table(run: RunFolder) -> str:
+    columns = table.columns_of(run.summary)
+    heads = "".join(f"<th{_text_class(at)}>{escape(heading)}</th>" for at, (heading, _) in enumerate(columns))
+    rows = "".join(_row(row, columns) for row in run.summary)
+    lines = [*table.legend(run.summary), *table.together(run.together)]
+    legend = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    drawn = f'<table class="results"><thead><tr><th>#</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    return _section("table", "Results", f'<div class="wide">{drawn}</div><div class="note">{legend}</div>')
+
+
+def _row(row: dict[str, Any], columns: Sequence[table.Column]) -> str:
+    cells = "".join(f"<td{_text_class(at)}>{escape(show(row))}</td>" for at, (_, show) in enumerate(columns))
+    number = escape(str(row["index"]))
+    state = "" if row["holds"] else ' class="violated"'
+    return f'<tr{state}><td><a href="#certificate-{number}">{number}</a></td>{cells}</tr>'
+
+
+def _text_class(column: int) -> str:
+    """Words to the left, numbers to the right."""
+    if column == 0:
+        return ' class="text name"'
+    return ' class="text wrap"' if column < 4 else ""
+
+
+def _claims(run: RunFolder) -> str:
+    caption = [
+        "Circles: what a method's own formula claims for the noise it used. Squares: what is proved here. Crosses: "
+        "what was found by retraining. A square to the right of its circle is a claim that is not borne out; a cross "
+        "to the right of its square would be a violation.",
+        "Beyond the line stands what has no number: nothing can be proved, or the two runs can be told apart for sure.",
+    ]
+    return _section("claims", "Claimed, proved, found", _figure([claims(run.summary)], caption))
+
+
+def _network(run: RunFolder) -> str:
+    chosen = subject(run)
+    if chosen is None:
+        return _section("network", "How far the deletion reached", "<p>No method has any sensitivity to show.</p>")
+    index, certificate = chosen
+    e = np.array(certificate.sensitivity)
+    caption = [
+        "Each dot is a client, each line a link. The ringed client deleted; the colour is a node's sensitivity, the "
+        f"most by which its model may differ from the retrained one, under method {index} ({certificate.method}).",
+        f"The influence has mixed: every node carries about the same, {e.max():.3g}."
+        if is_even(e)
+        else f"Sensitivity falls from {e.max():.3g} at the most exposed node to {e[e > 0].min():.3g} at the least.",
+    ]
+    if not e.all():
+        caption.append(f"The influence cannot have reached the {np.sum(e == 0)} hollow nodes.")
+    return _section("network", "How far the deletion reached", _figure([network(run)], caption))
+
+
+def _depth(run: RunFolder) -> str:
+    drawn = depth(run)
+    if not drawn:
+        return _section("depth", "What rewinding buys", "<p>No rewinding method of this run carries noise.</p>")
+    caption = [
+        "The further a method rewinds, the less is left of the deletion, and the smaller the ε that the same amount "
+        "of noise certifies. The dot is what was run; the dotted line is its ε.",
+        "Everything but the depth is as in the run. At 100 % the method is retraining and ε is 0, which a logarithmic "
+        "axis cannot show.",
+    ]
+    return _section("depth", "What rewinding buys", _figure([drawn], caption))
+
+
+def _audits(run: RunFolder) -> str:
+    panels = audits(run)
+    caption = [
+        "The step line is each node's sensitivity (what the certificate allows), the dots are the divergence measured "
+        "by actually retraining. No dot may lie above the line; one that does is a red cross. "
+        "A dot on the lower edge did not diverge at all.",
+    ]
+    drawn = _figure(panels, caption, "panels") if panels else "<p>No method has a sensitivity to audit.</p>"
+    return _section("audits", "Measured against promised", drawn)
+
+
+def _curves(run: RunFolder) -> str:
+    caption = [
+        "Unlearning begins at the round that a method goes back to. Noise added to a checkpoint shows at once and then "
+        "heals; noise added to the result comes after the descent, and shows here only if gossip rounds follow."
+    ]
+    drawn = curves(run)
+    if not drawn:
+        return _section("curves", "How learning went", "<p>Not recorded: the noise of this run is a secret.</p>")
+    return _section("curves", "How learning went", _figure(drawn, caption, "pair"))
+
+
+def _certificates(run: RunFolder) -> str:
+    each = "".join(
+        _certificate(index, certificate, found, run.methods[index].metrics)
+        for index, (certificate, found) in enumerate(run.certified)
+    )
+    return _section("certificates", "Certificates", each)
+
+
+def _certificate(index: int, certificate: Certificate, found: Audit, metrics: dict[str, Any]) -> str:
+    epsilon = "no ε" if certificate.epsilon is None else f"ε = {certificate.epsilon:.3g}"
+    short = f"{epsilon}, view {certificate.view}" + ("" if found.holds else ", VIOLATED")
+    share, cost = metrics["cost_share"], metrics["cost"]
+    facts = [
+        ("ε claimed by its own formula", _claimed(certificate)),
+        ("δ", f"{certificate.delta:g}"),
+        ("view", f"{certificate.view}: {words.against(certificate.view)}"),
+        ("bound, regime", f"{certificate.bound}, {certificate.regime}"),
+        ("noise", f"{certificate.placement}, {certificate.allocation}: {_range(certificate.sigma)}"),
+        ("sensitivity", _range(certificate.sensitivity)),
+        ("measured divergence", _range(found.divergence)),
+        ("samples of the noise", words.sampled(found)),
+        *words.constants(certificate),
+        ("cost", ", ".join(f"{cost[what]:,.4g} {what} ({100 * share[what]:.0f} % of retraining)" for what in share)),
+        ("mixing schedule, sha256", certificate.mixing_sha256),
+        ("forget set, sha256", certificate.forget_sha256),
+    ]
+    assumed = "".join(f"<li>{escape(sentence)}</li>" for sentence in certificate.assumptions)
+    return (
+        f'<details id="certificate-{index}"{"" if found.holds else " class=violated open"}>'
+        f'<summary>{index} {escape(certificate.method)}<span class="short">{escape(short)}</span></summary>'
+        f'<div class="inside">{_paragraphs([words.outcome(certificate, found)])}{_facts(facts)}'
+        f"<h3>It assumes</h3><ul>{assumed}</ul></div></details>"
+    )
+
+
+def _claimed(certificate: Certificate) -> str:
+    by = f": {certificate.claimed_by}" if certificate.claimed_by else ""
+    return table.epsilon(certificate.claimed_epsilon) + by
+
+
+def _provenance(run: RunFolder) -> str:
+    record = run.record
+    took = ", ".join(f"{phase} {seconds:g} s" for phase, seconds in record["seconds"].items())
+    facts = [
+        ("command", " ".join(map(str, record["command"]))),
+        ("seed", str(record["seed"])),
+        ("versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())),
+        ("transport", _settings(run.scenario["backend"])),
+        ("weights, sha256", record["sha256"]),
+        ("platform", ", ".join(f"{name} {value}" for name, value in record["platform"].items())),
+        ("started, gone on, finished", ", ".join([record["started"], *record["resumed"], record["finished"]])),
+        ("time", took),
+        ("mixing schedule, sha256", ", ".join(sorted({held.mixing_sha256 for held, _ in run.certified}))),
+    ]
+    return f'<footer id="provenance"><h2>Provenance</h2>{_facts(facts)}</footer>'
+
+
+def _settings(section: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in section.items() if value is not None)
+
+
+def _section(name: str, heading: str, content: str) -> str:
+    return f'<section id="{name}"><h2>{escape(heading)}</h2>{content}</section>'
+
+
+def _figure(drawings: Sequence[str], caption: Sequence[str], layout: str = "single") -> str:
+    return f'<figure class="{layout}">{"".join(drawings)}<figcaption>{_paragraphs(caption)}</figcaption></figure>'
+
+
+def _paragraphs(sentences: Sequence[str]) -> str:
+    return "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> str:
+    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts) + "</dl>"
+
+
+def _range(values: Sequence[float]) -> str:
+    if not values:
+        return "not known"
+    low, high = min(values), max(values)
+    return f"{high:.4g} at every node" if high - low <= 1e-4 * high else f"{low:.4g} to {high:.4g} over nodes"

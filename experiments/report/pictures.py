@@ -1,0 +1,182 @@
+"""The pictures of a report: how the deletion spread, what depth buys, audits against bounds, how learning went."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from rewindnet.certificates import Audit, Certificate, CertificateError, Learning, certify, scaled_noise
+from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.report.svg import ALARM, INK, MUTED, PAGE, SERIES, figure, inline, line_look, log_axis, style
+
+#: Sparse products, at most, that the picture of ε against depth may take, times the number of nodes: some seconds.
+_WORK = 100_000_000
+_DEPTHS = 21
+
+
+def _label(index: int, certificate: Certificate) -> str:
+    """A method's line in a legend."""
+    noise = f"{certificate.placement} {certificate.allocation}"
+    settled = f", settle {certificate.settle}" if certificate.settle else ""
+    return f"{index} {certificate.method}: {certificate.bound}, {noise}{settled}, {certificate.view}"
+
+
+def depth(run: RunFolder) -> str:
+    """ε against rewind depth, a line for every rewinding method with noise; empty if there is none."""
+    lines = [
+        (index, certificate, certificate.epsilon)
+        for index, (certificate, _) in enumerate(run.certified)
+        if certificate.method == "r2d" and certificate.epsilon and any(certificate.sigma)
+    ]
+    if not lines:
+        return ""
+    with style():
+        drawn, axes = figure(5.2, 3.0 + 0.17 * len(lines))
+        for at, (index, certificate, epsilon) in enumerate(lines):
+            # Every line passes through the run's own depth, whatever the steps in between.
+            learning = run.learning_of(index)
+            own = sorted({*_depths(learning, len(lines)), certificate.rewound})
+            epsilons = [_epsilon_at(learning, certificate, K) for K in own]
+            look = line_look(at)
+            shares = [K / certificate.rounds for K in own]
+            axes.plot(shares, [e or np.nan for e in epsilons], **look, label=_label(index, certificate))
+            axes.axhline(epsilon, color=look["color"], linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
+            share = certificate.rewound / certificate.rounds
+            axes.plot([share], [epsilon], "o", color=look["color"], markeredgecolor=PAGE, markersize=7)
+        log_axis(axes)
+        axes.set_xlim(-0.02, 1.02)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_xlabel("rewind depth K/T")
+        axes.set_ylabel("certified ε at the noise of the run")
+        drawn.legend(loc="outside lower left")
+        return inline(drawn, "depth", "Certified epsilon against rewind depth, one line for each method with noise")
+
+
+def _depths(learning: Learning, lines: int) -> list[int]:
+    """Depths K to certify at: fewer where a certificate takes long."""
+    T = learning.rounds
+    affordable = _WORK // (3 * T * max(learning.mixing.nodes, 100) * lines)
+    return sorted({round(share * T) for share in np.linspace(0, 1, int(np.clip(affordable, 6, _DEPTHS)))})
+
+
+def _epsilon_at(learning: Learning, certificate: Certificate, K: int) -> float | None:
+    """The certified ε had the method rewound K rounds, with as much noise, allocated by the same rule."""
+    release, claim = replace(certificate.release, restored=certificate.rounds - K, descended=K), certificate.claim
+    try:
+        if certificate.allocation == "optimal":
+            size = float(np.sqrt(np.mean(release.sigma**2)))
+            release = replace(release, sigma=scaled_noise(learning, release, claim, size))
+        return certify(learning, release, claim).epsilon
+    except CertificateError:
+        return None
+
+
+def audits(run: RunFolder) -> list[str]:
+    """Measured divergence against sensitivity, node by node: a panel for every method that bounds anything."""
+    graph, learning = run.network
+    hops = _hops(graph, learning)
+    return [
+        _audit(index, certificate, found, hops)
+        for index, (certificate, found) in enumerate(run.certified)
+        if any(certificate.sensitivity)
+    ]
+
+
+def _audit(index: int, certificate: Certificate, found: Audit, hops: NDArray[np.int64]) -> str:
+    bound, measured = np.array(certificate.sensitivity), np.array(found.divergence)
+    order = np.lexsort((-bound, hops))
+    bound, measured, places = bound[order], measured[order], np.arange(len(order))
+    over = measured > bound
+    floor = _floor(bound, measured)
+    with style():
+        drawn, axes = figure(3.3, 2.25)
+        edges = np.append(places, len(places)) - 0.5
+        axes.stairs(np.where(bound > 0, bound, np.nan), edges, baseline=None, color=INK, linewidth=1.6)
+        size = 5 if len(places) <= 40 else 2.5
+        axes.plot(places[~over], np.maximum(measured, floor)[~over], "o", color=SERIES[0], markersize=size, mew=0)
+        for at in edges[:-1][over]:
+            axes.axvspan(at, at + 1, color=ALARM, alpha=0.15, linewidth=0)
+        axes.plot(places[over], np.maximum(measured, floor)[over], "X", color=ALARM, markersize=9, mec=PAGE, mew=0.8)
+        log_axis(axes)
+        axes.set_ylim(floor / 1.6, 1.8 * max(bound.max(), measured.max()))
+        _hop_ticks(axes, hops[order])
+        title = f"{index} {certificate.method}: {certificate.bound}, {certificate.placement}"
+        axes.set_title(title if found.holds else f"{title}: VIOLATED", color=INK if found.holds else ALARM)
+        return inline(drawn, f"audit{index}", f"{title}: divergence of every node below its sensitivity: {found.holds}")
+
+
+def _floor(*values: NDArray[np.float64]) -> float:
+    """Where zeros are drawn on a logarithmic axis: below everything else."""
+    positive = np.concatenate(values)
+    positive = positive[positive > 0]
+    return float(positive.min() / 2) if len(positive) else 1e-6
+
+
+def _hops(graph: nx.Graph, learning: Learning) -> NDArray[np.int64]:
+    """[N], links from the nearest deleting client."""
+    lengths = nx.multi_source_dijkstra_path_length(graph, set(np.flatnonzero(learning.deleted).tolist()), weight=None)
+    return np.array([lengths[node] for node in range(len(graph))], dtype=np.int64)
+
+
+def _hop_ticks(axes: Axes, hops: NDArray[np.int64]) -> None:
+    """Nodes are sorted by distance: name the distance once for each group, and part the groups."""
+    starts = [int(np.searchsorted(hops, hop)) for hop in np.unique(hops)]
+    ends = [*starts[1:], len(hops)]
+    shown, last = [], -np.inf
+    for start, end in zip(starts, ends, strict=True):
+        middle = (start + end - 1) / 2
+        if middle - last >= len(hops) / 22:
+            shown.append((middle, str(hops[start])))
+            last = middle
+    axes.grid(visible=False, axis="x")
+    for start in starts[1:] if len(starts) <= 12 else []:
+        axes.axvline(start - 0.5, color=MUTED, linewidth=0.5, linestyle=(0, (2, 3)), zorder=0)
+    axes.set_xticks([place for place, _ in shown], [name for _, name in shown])
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlim(-0.7, len(hops) - 0.3)
+    axes.set_xlabel("nodes, by hops from the deleting client")
+
+
+def curves(run: RunFolder) -> list[str]:
+    """Test accuracy of the average model, and consensus distance, over the rounds of every part of the run.
+
+    None of them where the noise is a secret, and rounds without noise therefore were not looked at.
+    """
+    accuracy: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    consensus: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for line in run.metrics_lines():
+        if "consensus_distance" in line:
+            consensus[line["phase"]].append((line["round"], line["consensus_distance"] or np.nan))
+        if "test_accuracy_of_average_model" in line:
+            accuracy[line["phase"]].append((line["round"], line["test_accuracy_of_average_model"]))
+    if not consensus:
+        return []
+    with style():
+        return [
+            _curve(accuracy, "accuracy", "test accuracy of the average model", percent=True),
+            _curve(consensus, "consensus", "distance of clients to their average", percent=False),
+        ]
+
+
+def _curve(phases: dict[str, list[tuple[int, float]]], name: str, ylabel: str, percent: bool) -> str:
+    drawn, axes = figure(4.6, 2.9 + 0.17 * -(-len(phases) // 3))
+    unlearning: Sequence[str] = [phase for phase in phases if phase not in ("learn", "retrain")]
+    for phase, points in phases.items():
+        look: dict[str, Any] = {"color": INK} if phase == "learn" else {"color": MUTED, "linestyle": (0, (5, 2))}
+        look = line_look(unlearning.index(phase)) if phase in unlearning else look
+        rounds, values = zip(*points, strict=True)
+        axes.plot(rounds, values, **look, label=phase.replace("-", " ", 1), zorder=2.5 if phase in unlearning else 2)
+    if percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    elif any(value > 0 for points in phases.values() for _, value in points):
+        log_axis(axes)
+    axes.set_xlabel("round")
+    axes.set_title(ylabel)
+    drawn.legend(loc="outside lower left", ncols=3)
+    return inline(drawn, name, f"{ylabel}, round by round, for learning, retraining and every method")

@@ -1,0 +1,85 @@
+"""Membership attacks on what a release leaves: the deleting clients' models, a few others, and the average."""
+
+from collections.abc import Collection
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rewindnet.clients.metrics.membership import attack, observations, split_in_folds
+from rewindnet.experiments.scenario.assemble import Experiment
+from rewindnet.topologies import Purpose
+from rewindnet.topologies.rng import coins
+
+#: Addresses of the draws of one request: the nodes that are looked at, and folds.
+_NODES, _FOLDS = 1, 2
+
+
+def attacked(experiment: Experiment, learned: Tensor, released: Tensor, request: int) -> dict[str, Any] | None:
+    """How well members of the forget set are told from samples that nobody learned from.
+
+    Args:
+        experiment: what is run.
+        learned: [N, d], the models when the request arrived.
+        released: [N, d], the models after unlearning.
+        request: which request was answered.
+
+    Returns:
+        None where the scenario asks for no attacks, or there are too few members to cross-validate. Otherwise the
+        numbers of samples, the nodes, and for each attack and statistic its value at these nodes and on the average.
+    """
+    suspects, asked = experiment.evaluations[request].suspects, experiment.scenario.measures
+    if suspects is None:
+        return None
+    nodes, member = looked_at(experiment, request), suspects.member
+    folds = min(asked.folds, int(member.sum()), int((~member).sum()))
+    present = np.flatnonzero(experiment.foreseen.present)
+    generator = coins(experiment.scenario.seed, Purpose.EVALUATION, round=1 + request, node=_FOLDS)
+    dealt = [split_in_folds(member, folds, generator) for _ in range(asked.repeats)]
+
+    def chosen(theta: Tensor) -> Tensor:
+        everyone = theta if len(present) == len(theta) else theta[present]
+        return torch.cat([theta[nodes], everyone.mean(dim=0, keepdim=True)]).to(suspects.design)
+
+    seen = observations(experiment.model, chosen(released), chosen(learned), suspects)
+    results: dict[str, Any] = {}
+    for name, of in seen.items():
+        every = [asdict(attack(one, member, suspects.weight, dealt)) for one in of]
+        results[name] = {
+            statistic: {"nodes": [one[statistic] for one in every[:-1]], "average_model": every[-1][statistic]}
+            for statistic in every[0]
+        }
+    counts = {"members": int(member.sum()), "non_members": int((~member).sum())}
+    return {**counts, "folds": folds, "nodes": nodes.tolist(), "attacks": results}
+
+
+def looked_at(experiment: Experiment, request: int) -> NDArray[np.int64]:
+    """The nodes whose models are attacked: those that delete, and others drawn at random, as many as were asked for."""
+    seed, wanted = experiment.scenario.seed, experiment.scenario.measures.nodes
+    present = np.flatnonzero(experiment.foreseen.present)
+    deleting = np.intersect1d(present, list(experiment.arrivals[request].forget))[:wanted]
+    others = np.setdiff1d(present, deleting)
+    generator = coins(seed, Purpose.EVALUATION, round=1 + request, node=_NODES)
+    drawn = generator.choice(others, size=min(len(others), wanted - len(deleting)), replace=False)
+    return np.concatenate([deleting, np.sort(drawn)]).astype(np.int64)
+
+
+def summarised(found: dict[str, Any] | None, deleting: Collection[int]) -> dict[str, Any] | None:
+    """The line of the table: each attack and statistic on deleting clients' models, on the average, and at worst."""
+    if found is None:
+        return None
+    own = [at for at, node in enumerate(found["nodes"]) if node in deleting]
+    return {
+        name: {
+            statistic: {
+                "client": max((of["nodes"][at] for at in own), default=None),
+                "average_model": of["average_model"],
+                "worst": max([*of["nodes"], of["average_model"]]),
+            }
+            for statistic, of in statistics.items()
+        }
+        for name, statistics in found["attacks"].items()
+    }

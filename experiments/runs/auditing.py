@@ -1,0 +1,45 @@
+"""The audit of one release of a run: divergence, exact ε, and samples of the noise."""
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rewindnet.certificates import Audit, Certificate, audit, monte_carlo
+from rewindnet.certificates.audits.montecarlo import MOST_DRAWS
+from rewindnet.clients.training.noise import draw
+from rewindnet.experiments.scenario.assemble import Experiment
+from rewindnet.simulator.simulation import Outcome, divergence
+from rewindnet.topologies import Purpose
+
+
+def audited(experiment: Experiment, certificate: Certificate, outcome: Outcome, retrained: Tensor, index: int) -> Audit:
+    """Hold a certificate against retraining, and against the sampler that its noise came from.
+
+    Every block of draws has an address of its own, (seed, audit, index · MOST_DRAWS + first, node), so that they repeat
+    on any transport and a verifier can make them again. Secret noise is sampled at its source, and nobody can.
+
+    Args:
+        experiment: what is run.
+        certificate: of the release.
+        outcome: of the release: where the noise was added, and what shifts were measured.
+        retrained: [N, d], the site had the network never seen the forget set.
+        index: which release of the run it is.
+    """
+    centre = outcome.centre
+    seed, asked, parameters = experiment.scenario.seed, experiment.scenario.audit, centre.shape[1]
+
+    def noise(node: int, first: int, rows: int) -> NDArray[np.float64]:
+        number = index * MOST_DRAWS + first
+        flat = draw(rows * parameters, seed, number, node, certificate.noise_source, Purpose.AUDIT)
+        return flat.reshape(rows, parameters)
+
+    sampled = monte_carlo(
+        certificate,
+        experiment.remaining,
+        centre.cpu().numpy(),
+        retrained.cpu().numpy(),
+        noise,
+        asked.draws,
+        asked.confidence,
+    )
+    return audit(certificate, experiment.remaining, divergence(centre, retrained), sampled, outcome.shifts)

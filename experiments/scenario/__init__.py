@@ -1,0 +1,1 @@
+"""Scenarios: YAML files, resolved and checked, and the networks that they describe."""

@@ -1,0 +1,53 @@
+"""Settings with several values each, and the scenarios that they span."""
+
+import re
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+from yaml import safe_dump
+
+from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.scenario import parse_yaml
+
+
+def grid(settings: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
+    """The keys that vary (all if none does), and every combination of values, as YAML texts by key.
+
+    Args:
+        settings: each `key=value,value`; commas inside brackets and braces belong to a value.
+
+    Raises:
+        ScenarioError: if one is not of that form, or a key or a value is given twice.
+    """
+    axes = [_values(setting) for setting in settings]
+    twice = [key for at, (key, _) in enumerate(axes) if key in [earlier for earlier, _ in axes[:at]]]
+    if twice:
+        raise ScenarioError(f"{twice[0]} is given twice; give all of its values at once, like {twice[0]}=a,b")
+    points = [dict(zip((key for key, _ in axes), values, strict=True)) for values in product(*(of for _, of in axes))]
+    return [key for key, of in axes if len(of) > 1] or [key for key, _ in axes], points
+
+
+def place(point: dict[str, str]) -> str:
+    """The name of the folder of a combination."""
+    return ",".join(f"{key}={_plain(value)}" for key, value in point.items())
+
+
+def _values(setting: str) -> tuple[str, list[Any]]:
+    """`key=a,b` as its key and its values; commas inside brackets and braces belong to a value."""
+    key, equals, text = setting.partition("=")
+    if not equals:
+        raise ScenarioError(f"settings are written key=value,value; not {setting!r}")
+    values = parse_yaml(f"[{text}]")
+    if not isinstance(values, list) or not values:
+        raise ScenarioError(f"{key} has no values in {setting!r}")
+    texts = [safe_dump(value, default_flow_style=True, width=10**6) for value in values]
+    texts = [text.strip().removesuffix("...").strip() for text in texts]
+    if len(set(map(_plain, texts))) < len(texts):
+        raise ScenarioError(f"{key} has a value twice in {setting!r}")
+    return key, texts
+
+
+def _plain(value: str) -> str:
+    """A value as part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-")

@@ -1,0 +1,1 @@
+"""The verifier: every certificate of a run, derived again from its records."""

@@ -1,0 +1,43 @@
+"""The verifier on plans: what the scenario's method would do, given the records of learning, is what was certified.
+
+Here it shares the methods with the path that produced the records: what they plan is data, and a plan that was not
+followed shows in the weights and the audit.
+"""
+
+from typing import Any
+
+from rewindnet.certificates import Certificate, Learning
+from rewindnet.certificates.mechanisms import mechanism_of, to_record
+from rewindnet.clients.methods import Method, MethodError
+from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.scenario.registries import entry
+from rewindnet.experiments.verify.records import MismatchError, demand, same, short
+
+#: Of these what was measured on the way decides.
+_REFINED = ("residual", "shared-residual")
+
+
+def check_plan(folder: RunFolder, claimed: Certificate, learning: Learning, index: int) -> None:
+    """A certificate against what its method plans by the scenario's settings.
+
+    Raises:
+        MismatchError: if the noise or the mechanism is another.
+    """
+    asked = folder.scenario["unlearning"]
+    settings = dict(asked[index % len(asked)])
+    method: Method = entry("method", settings.pop("method"))(**settings).seeded(folder.scenario["seed"])
+    try:
+        release = method.plan(learning).release
+    except MethodError as problem:
+        raise MismatchError(f"by these records the method would have refused: {problem}") from None
+    planned: dict[str, Any] = to_record(mechanism_of(release))
+    kind = claimed.mechanism["kind"]
+    demand(planned["kind"] == kind, f"the mechanism of {claimed.method} is {planned['kind']}, not {kind}")
+    if kind in _REFINED:
+        return
+    demand(same(planned, dict(claimed.mechanism)), f"{claimed.method} would be planned as {short(planned)}")
+    sigma = release.sigma.tolist()
+    demand(
+        same(sigma, list(claimed.sigma)),
+        f"{claimed.method} would add noise of σ up to {short(max(sigma))}, not {short(max(claimed.sigma))}",
+    )

@@ -1,0 +1,155 @@
+"""The verifier on the stored weights: are they the run's, how far apart are they, is the noise in them."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.certificates import Audit, Certificate, Learning, Release, audit
+from rewindnet.certificates.mechanisms import mechanism_of
+from rewindnet.experiments.folder.reader import RunFolder, digest
+from rewindnet.experiments.verify.records import UNIT_ROUNDOFF, certificate_of, demand, mark_of, request_of, same
+
+#: The purpose of noise in the address of a draw, as recorded runs have it.
+_NOISE = 7
+
+
+def weights_sentence(folder: RunFolder) -> str:
+    """Every array that the run must have kept, against its recorded hash."""
+    hashes = folder.record["weights_sha256"]
+    odd = sorted(set(hashes) ^ _expected_arrays(folder))
+    demand(not odd, f"the record speaks of other arrays than such a run makes: {', '.join(odd)}")
+    whole = digest(hashes)
+    demand(folder.record.get("sha256") == whole, f"the sha256 of all weights is {whole}, and recorded otherwise")
+    stored, kept = 0, bool(folder.scenario["record"]["weights"])
+    for place, recorded in hashes.items():
+        theta = folder.weights(place)
+        demand(theta is not None or not kept, f"{place} was kept by the run and is gone")
+        if theta is None:
+            continue
+        stored += 1
+        found = hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()
+        demand(found == recorded, f"{place} is not what the run wrote: its sha256 differs")
+        demand(str(theta.dtype) == folder.scenario["backend"]["dtype"], f"{place} is stored as {theta.dtype}")
+    return f"{stored} of {len(hashes)} arrays kept, every one as the run wrote it"
+
+
+def _expected_arrays(folder: RunFolder) -> set[str]:
+    """What a run of this scenario records: all of it, or of secret noise only what was released under it."""
+    claimed = [(method.place, certificate_of(method)) for method in folder.methods]
+    if any(certificate.noise_source == "os" for _, certificate in claimed):
+        return {f"{place}/released" for place, certificate in claimed if certificate.noise_source == "os"}
+    rounds = [int(one["rounds"]) for one in folder.learning["requests"]]
+    arrays = {f"checkpoints/learned-{t:06d}" for t in {*rounds, *(certificate.restored for _, certificate in claimed)}}
+    for index, (_, certificate) in enumerate(claimed):
+        for t in (certificate.release.site, rounds[request_of(folder, index)]):
+            arrays.add(f"checkpoints/retrained{mark_of(folder, index)}-{t:06d}")
+    for place, certificate in claimed:
+        arrays |= {f"{place}/centre", f"{place}/released"}
+        arrays |= {f"{place}/noised"} if goes_on(certificate) else set()
+    return arrays
+
+
+def audit_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
+    """Measure the divergence again where weights were kept, and audit again."""
+    method = folder.methods[index]
+    claimed, recorded = certificate_of(method), Audit.from_record(method.audit)
+    release = claimed.release
+    centre, retrained = (
+        folder.weights(f"{method.place}/centre"),
+        folder.weights(f"checkpoints/retrained{mark_of(folder, index)}-{release.site:06d}"),
+    )
+    divergence = np.array(recorded.divergence)
+    how = "weights were not kept, so the recorded divergence was taken as it is"
+    if centre is not None and retrained is not None:
+        measured = np.linalg.norm(centre.astype(np.float64) - averaged(retrained, release), axis=1)
+        alike = np.allclose(measured, divergence, rtol=1e-6, atol=1e-12)
+        demand(
+            bool(alike), f"the divergence is recorded as up to {divergence.max():.6g} and measures {measured.max():.6g}"
+        )
+        divergence, how = measured, "measured again on the stored weights"
+    again = audit(
+        claimed, learning.mixing, np.array(recorded.divergence), recorded.monte_carlo, np.array(recorded.shifts)
+    )
+    demand(same(recorded.to_record(), again.to_record()), "the audit does not follow from its own divergences")
+    node = again.worst_node
+    bound = claimed.sensitivity[node] if claimed.sensitivity else float("inf")
+    demand(again.holds, f"node {node} diverged by {divergence[node]:.6g}, its sensitivity is {bound:.6g}")
+    if not claimed.sensitivity:
+        return f"no node was promised to be anywhere ({how}); node {node} diverged most, by {divergence[node]:.3g}"
+    return (
+        f"no node diverged beyond its sensitivity ({how}); "
+        f"node {node} comes closest, {divergence[node]:.3g} of {bound:.3g}"
+    )
+
+
+def goes_on(certificate: Certificate) -> bool:
+    """Whether what is noised at the site is kept because something else is released."""
+    return certificate.release.rounds_after_noise > 0 or certificate.mechanism["kind"] != "once"
+
+
+def averaged(theta: NDArray[Any], release: Release) -> NDArray[np.float64]:
+    """What the nodes would have released without noise, as far as averaging goes."""
+    plain = theta.astype(np.float64)
+    return np.tile(plain.mean(axis=0), (len(plain), 1)) if release.averaged else plain
+
+
+def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
+    """Draw the noise again, and follow it from the centre as far as the records go."""
+    method = folder.methods[index]
+    claimed = certificate_of(method)
+    if claimed.noise_source != "seed":
+        return "from the operating system, so nobody can draw it again; not checked"
+    if not mechanism_of(claimed.release).single:
+        return "added on the way, which takes the data to follow; not checked"
+    centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
+    if centre is None or released is None:
+        return "weights were not kept; not checked"
+    if not mechanism_of(claimed.release).single:
+        return f"added in the course of {claimed.method}, whose rounds need the data; not checked"
+    _check_centre(folder, claimed, centre, mark_of(folder, index))
+    if not mechanism_of(claimed.release).single:
+        return "added time and again along the way, which needs the data; not checked"
+    kept = folder.weights(f"{method.place}/noised")
+    noised = released if kept is None else kept
+    expected = centre.astype(np.float64)
+    seed, roundoff = int(folder.scenario["seed"]), UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
+    for node, sigma in enumerate(claimed.sigma):
+        address = np.random.SeedSequence([seed, _NOISE, index, 0 if claimed.averaged else node])
+        drawn = sigma * np.random.default_rng(address).standard_normal(expected.shape[1])
+        off = float(np.abs(expected[node] + drawn - noised[node]).max())
+        demand(
+            off <= 8 * roundoff * (float(np.abs(expected[node]).max()) + float(np.abs(drawn).max())),
+            f"the models of node {node} are not centre + noise: off by up to {off:.3g}",
+        )
+    if goes_on(claimed) and claimed.mechanism["kind"] != "once":
+        return f"centre + noise of the certificate, drawn again, is what {claimed.method} went on from"
+    end = "descended from" if claimed.placement == "rewind" and claimed.descended else "released"
+    said = (
+        f"centre + noise of the certificate, drawn again, is what was {end}" if any(claimed.sigma) else "none claimed"
+    )
+    if claimed.placement == "rewind" and claimed.descended:
+        return f"{said}; the descent itself needs the data and is not checked"
+    for t in range(claimed.restored + claimed.descended, claimed.restored + claimed.descended + claimed.settle):
+        noised = learning.mixing.matrix(t) @ noised.astype(np.float64)
+    scale = float(np.abs(noised).max()) * learning.mixing.nodes * (claimed.settle + 1)
+    demand(
+        bool(np.abs(noised - released).max() <= 8 * roundoff * scale), "the released models are not the settled ones"
+    )
+    return said
+
+
+def _check_centre(folder: RunFolder, claimed: Certificate, centre: NDArray[Any], mark: str) -> None:
+    """Where nothing was computed before the noise, the centre is a checkpoint; retraining releases the oracle."""
+    release = claimed.release
+    if claimed.mechanism["kind"] != "once":
+        return
+    learned = folder.weights(f"checkpoints/learned-{claimed.restored:06d}")
+    if learned is not None:
+        learned[folder.topology["left"]] = 0.0
+    if release.site == claimed.restored and not claimed.averaged and learned is not None:
+        demand(bool(np.array_equal(centre, learned)), "the centre is not the checkpoint that the method started from")
+    retrained = folder.weights(f"checkpoints/retrained{mark}-{release.site:06d}")
+    if claimed.restored == 0 and release.site == claimed.descended and retrained is not None and not claimed.averaged:
+        demand(bool(np.array_equal(centre, retrained)), "a descent from the start is not what retraining gave")

@@ -1,5 +1,0 @@
-"""A Flower app on three runtimes: calls in this process, Flower's simulation over Ray, a deployment on loopback."""
-
-from simulator.flower import environment
-
-environment.settle()

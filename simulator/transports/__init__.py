@@ -1,0 +1,1 @@
+"""Transports: they run the clients of a job and carry their messages."""

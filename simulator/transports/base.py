@@ -1,0 +1,74 @@
+"""What a transport is: it runs the clients of a job and carries their messages."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from scipy.sparse import csr_array
+
+from rewindnet.clients.worker import Crew
+from rewindnet.simulator.transports.network import Network
+from rewindnet.simulator.transports.wire import Precision
+
+
+class Job(Protocol):
+    """A run, as a transport sees it.
+
+    Attributes:
+        nodes: N.
+        weights: the mixing matrix [N, N] of the whole graph, by which nodes are divided among processes.
+        precision: how neighbours are summed.
+        threads: that each process shares its work among, if that is set.
+        scratch: a folder for what other processes must be told.
+        opener: a function that makes a job from its description, as `module:name`.
+    """
+
+    nodes: int
+    weights: csr_array
+    precision: Precision
+    threads: int | None
+
+    scratch: Path
+    opener: str
+
+    @property
+    def description(self) -> str:
+        """From which the opener makes this very job, in another process."""
+
+    def crew(self, nodes: Sequence[int], place: int = 0) -> Crew:
+        """The clients at these nodes; `place` is the number of this process among those on its machine."""
+
+    def run(self, network: Network) -> None:
+        """Run it on this network, in this process."""
+
+    def wait(self) -> None:
+        """Called every now and then while other processes run it."""
+
+
+class Transport(Protocol):
+    """Runs jobs. Its settings are the keyword-only parameters of its constructor."""
+
+    #: Whether all clients are in one process, so that what one of them draws from the operating system all can have.
+    one_process: bool
+
+    def check(self, nodes: int) -> None:
+        """Refuse, before anything is begun, a network of so many nodes that it cannot run here.
+
+        Raises:
+            TransportError: saying what it can run.
+        """
+
+    def carry_out(self, job: Job) -> None:
+        """Run the job to its end.
+
+        Raises:
+            BrokenTransportError: if a process of the transport's failed.
+            RunError: if the job did.
+        """
+
+
+def open_job(opener: str, description: str) -> Job:
+    """The job of that description, in a process that was started to work on it."""
+    module, _, name = opener.partition(":")
+    return cast(Callable[[str], Job], getattr(import_module(module), name))(description)

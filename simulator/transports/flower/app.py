@@ -1,0 +1,53 @@
+"""The Flower app: what the SuperLink and the SuperNodes of a deployment run.
+
+Both halves find in the run config which job they work on: how to open it, and its description.
+"""
+
+from functools import cache, lru_cache
+
+from flwr.app import Context
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+
+from rewindnet.clients.worker import Crew
+from rewindnet.simulator.transports.base import Job, open_job
+from rewindnet.simulator.transports.flower.client import make_app
+from rewindnet.simulator.transports.flower.network import FlowerNetwork
+
+
+def app_for(opener: str, description: str) -> ClientApp:
+    """The ClientApp of a job that other processes open for themselves."""
+
+    def own(context: Context) -> Crew:
+        return _crew(opener, description, int(context.node_config["partition-id"]))
+
+    return make_app(own)
+
+
+@lru_cache
+def _opened(opener: str, description: str) -> Job:
+    return open_job(opener, description)
+
+
+@cache
+def _crew(opener: str, description: str, node: int) -> Crew:
+    return _opened(opener, description).crew((node,))
+
+
+def _configured(context: Context) -> tuple[str, str]:
+    return str(context.run_config["opener"]), str(context.run_config["description"])
+
+
+def _own_crew(context: Context) -> Crew:
+    return _crew(*_configured(context), int(context.node_config["partition-id"]))
+
+
+client = make_app(_own_crew)
+server = ServerApp()
+
+
+@server.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the job of the run config on the clients that have joined."""
+    job = _opened(*_configured(context))
+    job.run(FlowerNetwork(grid, job.nodes))

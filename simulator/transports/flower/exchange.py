@@ -1,0 +1,63 @@
+"""One round trip: a message to every node, and an answer from every one of them, on any runtime."""
+
+import time
+from collections.abc import Sequence
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from rewindnet.simulator.transports.flower.errors import FlowerError
+from rewindnet.simulator.transports.flower.patience import Patience
+
+#: Seconds between two counts of the nodes.
+_PAUSE = 0.1
+
+
+def exchange(grid: Grid, messages: Sequence[Message]) -> list[Message]:
+    """Send the messages and wait for the answer to each.
+
+    Args:
+        grid: any of Flower's.
+        messages: to the nodes.
+
+    Returns:
+        The answers, in the order of the messages.
+
+    Raises:
+        FlowerError: as soon as one message is not taken, or answered by an error, with the error's words.
+    """
+    ids = list(grid.push_messages(messages))
+    if len(ids) != len(messages) or not all(ids):
+        raise FlowerError(f"the network took {sum(map(bool, ids))} of {len(messages)} messages")
+    answers: dict[str, Message] = {}
+    patience = Patience()  # Flower's own grid for deployments waits 3 s
+    while True:
+        for answer in grid.pull_messages([sent for sent in ids if sent not in answers]):
+            if answer.has_error():
+                raise FlowerError(f"node {answer.metadata.src_node_id} answered with an error: {answer.error.reason}")
+            answers[answer.metadata.reply_to_message_id] = answer
+        if len(answers) == len(ids):
+            return [answers[sent] for sent in ids]
+        patience.pause()
+
+
+def node_ids(grid: Grid, clients: int, *, seconds: float = 60.0) -> list[int]:
+    """The ids of the nodes, once they are all there: they join one by one.
+
+    The ids are in increasing order, which says nothing of who is which partition: ask the nodes for the
+    `partition-id` in their `node_config`.
+
+    Args:
+        grid: any of Flower's.
+        clients: how many are expected.
+        seconds: how long to wait for them.
+
+    Raises:
+        FlowerError: if they do not come, or too many do.
+    """
+    give_up = time.monotonic() + seconds
+    while len(ids := sorted(grid.get_node_ids())) < clients and time.monotonic() < give_up:
+        time.sleep(_PAUSE)
+    if len(ids) != clients:
+        raise FlowerError(f"{len(ids)} nodes joined within {seconds:g} s; the network has {clients}")
+    return ids

@@ -1,0 +1,169 @@
+"""The server's half: a network of Flower clients that are told what to do. It carries messages and averages nothing.
+
+Instructions gather in a queue and go out with the next trip that needs an answer, so that a round is one trip: every
+client absorbs what its neighbours sent in the last round, computes, and answers with its next message.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from rewindnet.clients.steps.base import Exchange, LocalStep
+from rewindnet.clients.steps.records import to_record
+from rewindnet.clients.worker import Data, Disturbances
+from rewindnet.simulator.errors import BrokenTransportError
+from rewindnet.simulator.transports.flower.arrays import pack
+from rewindnet.simulator.transports.flower.client import ARRAYS, TRIP, tensor
+from rewindnet.simulator.transports.flower.errors import FlowerError
+from rewindnet.simulator.transports.flower.exchange import exchange, node_ids
+from rewindnet.simulator.transports.wire import canonical
+
+T = TypeVar("T")
+
+#: How often a trip is made before it is given up; clients that have answered answer again, and do nothing twice.
+_ATTEMPTS = 3
+
+#: What a node is told: an instruction, and the arrays that go with it.
+Told = tuple[list[Any], Mapping[str, Array]]
+
+
+def _row(A: csr_array, node: int) -> tuple[list[int], list[float]]:
+    """The columns and the values of a row."""
+    row = slice(A.indptr[node], A.indptr[node + 1])
+    return A.indices[row].tolist(), A.data[row].tolist()
+
+
+class FlowerNetwork:
+    """Flower clients, each a node: a `Network`.
+
+    Args:
+        grid: any of Flower's.
+        nodes: N.
+
+    Raises:
+        BrokenTransportError: if the clients do not come, or fail.
+    """
+
+    root = True
+
+    def __init__(self, grid: Grid, nodes: int) -> None:
+        self._grid, self._nodes = grid, nodes
+        self._queue: list[Callable[[int], Told]] = []
+        self._carried: Counter[tuple[int, int]] = Counter()
+        self._number = 0
+        try:
+            self._ids = node_ids(grid, nodes)
+        except FlowerError as problem:
+            raise BrokenTransportError(str(problem)) from None
+        self._ids = self._in_order()
+
+    def begin(self, data: Data, name: str | None, measured: Disturbances | None = None) -> None:
+        """As `Network` has it."""
+        measured = measured or {}
+
+        def told(node: int) -> Told:
+            own = {f"measured-{node}": pack(measured[node])} if node in measured else {}
+            return ["begin", data, name, *([node] if own else [])], own
+
+        self._queue.append(told)
+
+    def apply(self, step: LocalStep) -> None:
+        """As `Network` has it."""
+        self._tell_all("apply", to_record(step))
+
+    def exchange(self, step: Exchange, round: int, W: csr_array, changed: csr_array | None = None) -> None:
+        """As `Network` has it."""
+        record, weights = to_record(step), canonical(W)
+        without = None if changed is None else canonical(changed)
+        self._tell_all("message", record, round)
+        messages = [answer["message"] for answer in self._trip()]
+
+        def told(node: int) -> Told:
+            heard, share = _row(weights, node)
+            lost = ([], []) if without is None else _row(without, node)
+            forwarded = {f"from-{other}": messages[other] for other in {*heard, *lost[0]} if other != node}
+            self._carried.update((node, other) for other in heard if other != node)
+            return ["absorb", record, round, heard, share, *lost], forwarded
+
+        # What goes to whom is settled, and counted, now; the clients hear of it with their next instruction.
+        each = [told(node) for node in range(self._nodes)]
+        self._queue.append(each.__getitem__)
+
+    def keep(self, name: str) -> None:
+        """As `Network` has it."""
+        self._tell_all("keep", name)
+
+    def drop(self, name: str) -> None:
+        """As `Network` has it."""
+        self._tell_all("drop", name)
+
+    def fetch(self, name: str | None = None) -> Tensor:
+        """As `Network` has it."""
+        self._tell_all("tell", name)
+        return torch.cat([tensor(answer["told"]) for answer in self._trip()])
+
+    def store(self, name: str, theta: Tensor) -> None:
+        """As `Network` has it."""
+        rows = theta.cpu().numpy()
+        self._queue.append(lambda node: (["store", name], {"stored": pack(rows[node : node + 1])}))
+        # Two states stored in one trip would get into each other's way.
+        self._trip()
+
+    def disturbances(self) -> Disturbances:
+        """As `Network` has it."""
+        self._tell_all("disturbances")
+        return {int(node): tensor(own).numpy() for answer in self._trip() for node, own in answer.items()}
+
+    def carried(self) -> csr_array:
+        """As `Network` has it."""
+        ends = np.array(list(self._carried), dtype=np.int64).reshape(-1, 2)
+        counts = np.array(list(self._carried.values()), dtype=np.int64)
+        self._carried.clear()
+        return csr_array((counts, (ends[:, 0], ends[:, 1])), shape=(self._nodes, self._nodes))
+
+    def agree(self, value: T) -> T:
+        """The value: the server is alone."""
+        return value
+
+    def _tell_all(self, *instruction: Any) -> None:
+        self._queue.append(lambda node: (list(instruction), {}))
+
+    def _in_order(self) -> list[int]:
+        """The ids of the nodes, in the order of their partitions."""
+        partitions = [int(str(answer.config_records[TRIP]["partition"])) for answer in self._answers()]
+        if sorted(partitions) != list(range(self._nodes)):
+            raise BrokenTransportError(
+                f"the clients are the partitions {sorted(partitions)}, not 0 to {self._nodes - 1}"
+            )
+        return [self._ids[partitions.index(node)] for node in range(self._nodes)]
+
+    def _trip(self) -> list[ArrayRecord]:
+        """Send what is in the queue; the arrays that the nodes answer with, in order of node."""
+        return [answer.array_records[ARRAYS] for answer in self._answers()]
+
+    def _answers(self) -> list[RecordDict]:
+        self._number += 1
+        contents = [self._content(node) for node in range(self._nodes)]
+        self._queue.clear()
+        for attempt in range(_ATTEMPTS):
+            messages = [Message(content, id_, "query") for content, id_ in zip(contents, self._ids, strict=True)]
+            try:
+                return [answer.content for answer in exchange(self._grid, messages)]
+            except FlowerError as problem:
+                if attempt == _ATTEMPTS - 1:
+                    raise BrokenTransportError(str(problem)) from None
+        raise AssertionError
+
+    def _content(self, node: int) -> RecordDict:
+        told = [tell(node) for tell in self._queue]
+        arrays = {name: array for _, own in told for name, array in own.items()}
+        trip = ConfigRecord({"number": self._number, "instructions": json.dumps([what for what, _ in told])})
+        return RecordDict({TRIP: trip, ARRAYS: ArrayRecord(arrays)})

@@ -1,0 +1,96 @@
+"""Child processes that end together: each with a log of its own, none left behind."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from rewindnet.simulator.transports.flower.errors import FlowerError
+
+#: Lines of a log that are told when a process fails.
+_TAIL = 12
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Processes:
+    """Starts child processes, notices when one ends, and stops them all.
+
+    Every child leads a session of its own: a Ctrl-C in the terminal reaches only us, who stop them, and stopping a
+    child stops whatever it has started. They are stopped without a word: what they hold in memory is not needed
+    after a run, and nothing they were doing can hold us up.
+
+    Args:
+        logs: folder for their output, one `<name>.log` each; made if it is not there.
+        environment: theirs.
+    """
+
+    def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self._logs = logs
+        self.environment = dict(environment)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Start a child process."""
+        with (self._logs / f"{name}.log").open("wb") as log:
+            self._running[name] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,
+            )
+
+    def ended(self, name: str) -> bool:
+        """Whether this child has done its work, and left well.
+
+        Raises:
+            FlowerError: if it failed, or any other child has ended, which none may do unawaited.
+        """
+        status = self._running[name].poll()
+        if status is None:
+            self.check()
+            return False
+        if status != 0:
+            raise FlowerError(f"{name} failed ({_words(status)}){self._last_words(name)}")
+        del self._running[name]
+        return True
+
+    def check(self) -> None:
+        """Make sure that every child still runs.
+
+        Raises:
+            FlowerError: if one has ended.
+        """
+        for name, process in self._running.items():
+            if (status := process.poll()) is not None:
+                raise FlowerError(f"{name} ended ({_words(status)}) in the middle of the run{self._last_words(name)}")
+
+    def stop(self) -> None:
+        """End every child, and the processes they have started."""
+        for process in self._running.values():
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        for process in self._running.values():
+            process.wait()
+        self._running.clear()
+
+    def _last_words(self, name: str) -> str:
+        log = (self._logs / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+        said = [line.rstrip() for line in _COLOURS.sub("", log).splitlines() if line.strip()][-_TAIL:]
+        return "; the last it said:\n" + "\n".join(said) if said else ""
+
+
+def _words(status: int) -> str:
+    return f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"

@@ -1,0 +1,1 @@
+"""Clients divided among the ranks of an MPI job."""

@@ -1,0 +1,182 @@
+"""MPI: a block of nodes on every rank of a job that mpiexec starts, here or by hand."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Thread
+from typing import IO
+
+from rewindnet.clients.training.parallel import processors, use_threads
+from rewindnet.simulator.errors import BrokenTransportError, RunError, TransportError
+from rewindnet.simulator.signals import terminable
+from rewindnet.simulator.transports.base import Job, open_job
+from rewindnet.simulator.transports.in_process import Local
+
+#: What launchers tell the processes that they start: number and count.
+_LAUNCHERS = (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMIX_RANK", "PMIX_SIZE"))
+
+#: How a sentence for the user begins.
+_OWN = "rewindnet: "
+
+#: Seconds between two looks at processes that are being waited for.
+_PATIENCE = 0.1
+
+
+def rank() -> int:
+    """The number of this process among those that mpiexec started; 0 where it started none."""
+    return _told()[0]
+
+
+def ranks() -> int | None:
+    """How many processes mpiexec started; None where it started none, 0 where it does not say how many."""
+    return _told()[1]
+
+
+def _told() -> tuple[int, int | None]:
+    for number, count in _LAUNCHERS:
+        if number in os.environ:
+            return int(os.environ[number]), int(os.environ.get(count, 0))
+    return 0, None
+
+
+class Mpi:
+    """Processes that mpiexec starts, each with a block of the nodes; only what crosses a block's edge is sent.
+
+    Args:
+        ranks: how many; by default as many as mpiexec has started, or else as there are processors.
+        gpu_direct: hand memory of a GPU to MPI, which must be built for it; messages go through the host otherwise.
+
+    Raises:
+        TransportError: if that is no number of processes.
+    """
+
+    def __init__(self, *, ranks: int | None = None, gpu_direct: bool = False) -> None:
+        if ranks is not None and ranks < 1:
+            raise TransportError(f"backend.ranks is a number of processes, not {ranks}")
+        self._ranks, self._gpu_direct = ranks, gpu_direct
+
+    one_process = False
+
+    def check(self, nodes: int) -> None:
+        """As `Transport` has it: at least as many nodes as ranks."""
+        started, wanted = ranks(), self._wanted(nodes)
+        if started and wanted != started:
+            raise TransportError(f"mpiexec started {started} processes, but backend.ranks is {wanted}")
+        if wanted > nodes:
+            raise TransportError(f"backend.ranks is {wanted}, but there are only {nodes} nodes to share among them")
+        if started is None:
+            _mpiexec()
+
+    def carry_out(self, job: Job) -> None:
+        """As `Transport` has it: in this process if mpiexec started it, or else by starting some."""
+        self.check(job.nodes)
+        if ranks() is None:
+            _launch(job, self._wanted(job.nodes), self._gpu_direct)
+        else:
+            _take_part(job, self._gpu_direct)
+
+    def _wanted(self, nodes: int) -> int:
+        return self._ranks or ranks() or min(processors(), nodes)
+
+
+def join() -> None:
+    """Become a rank, if mpiexec started this process: from here on the end of one rank is the end of all."""
+    if ranks() is not None:
+        # Importing it is what begins MPI.
+        import mpi4py.MPI  # noqa: F401
+
+
+def _take_part(job: Job, gpu_direct: bool) -> None:
+    from rewindnet.simulator.transports.mpi.wire import Ranks
+
+    wire = Ranks(job.weights, job.precision, gpu_direct=gpu_direct)
+    place, neighbours = wire.on_this_machine
+    if job.threads is None:
+        use_threads(max(1, processors() // neighbours))
+    job.run(Local(job.crew(wire.nodes, place), wire))
+
+
+def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
+    description = job.scratch / "job.json"
+    description.write_text(job.description, "utf-8")
+    # -P: what lies in the current folder is not to be imported in place of what was installed.
+    module = ["-P", "-m", "mpi4py", "-m", "rewindnet.simulator.transports.mpi.mpiexec"]
+    worker = [*module, job.opener, str(description), str(int(gpu_direct))]
+    with TemporaryFile("w+", encoding="utf-8") as said:
+        process = subprocess.Popen(
+            [_mpiexec(), "-n", str(wanted), sys.executable, *worker],
+            # Its end tells the ranks of the end of this process, however that comes about.
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            with terminable():
+                while _running(process):
+                    job.wait()
+        except BaseException:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+            raise
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+        if process.returncode:
+            raise _complaint(said, process.returncode)
+
+
+def _running(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def _mpiexec() -> str:
+    """The launcher: the one beside this interpreter, or else on the path."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    found = str(beside) if beside.is_file() else shutil.which("mpiexec")
+    if found is None:
+        raise TransportError("there is no mpiexec; install an MPI, for example with: pip install 'rewindnet[mpi]'")
+    return found
+
+
+def _complaint(said: IO[str], code: int) -> Exception:
+    """What was wrong: the program's own sentence, or the last line of a traceback, or that a process was killed."""
+    said.seek(0)
+    lines = [line.strip() for line in said.read().splitlines() if line.strip()]
+    own = [line.removeprefix(_OWN) for line in lines if line.startswith(_OWN)]
+    if own:
+        return RunError(own[0])
+    raised = [line for line in lines if line.partition(":")[0].endswith(("Error", "Exception", "Interrupt"))]
+    killed = [line for line in lines if "KILLED" in line or "signal" in line.lower()]
+    return BrokenTransportError(f"MPI ended with exit code {code}: {next(iter(raised or killed or lines), 'no word')}")
+
+
+def main(opener: str, description: str, gpu_direct: str) -> None:
+    """Run one rank of the job. `_launch` starts it as `python -m mpi4py -m THIS_MODULE OPENER FILE 0|1`."""
+    join()
+    if rank() == 0:
+        Thread(target=_end_with_parent, daemon=True).start()
+    job = open_job(opener, Path(description).read_text("utf-8"))
+    try:
+        _take_part(job, bool(int(gpu_direct)))
+    except RunError as problem:
+        sys.exit(f"{_OWN}{problem}")
+
+
+def _end_with_parent() -> None:
+    """End the job when whoever started mpiexec is gone: mpiexec passes its standard input on to rank 0."""
+    if not os.read(0, 1):
+        from mpi4py import MPI
+
+        MPI.COMM_WORLD.Abort(1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,113 @@
+"""Graph families without randomness: who talks to whom.
+
+One function, one family: `family(nodes, seed, *, parameters)`, a simple, undirected, connected graph on the
+nodes 0..N-1, as its edges; the seed is ignored here. Every function raises `TopologyError` for a node count or a
+parameter that its family cannot have.
+"""
+
+import math
+
+import numpy as np
+
+from rewindnet.topologies.errors import TopologyError
+from rewindnet.topologies.graphs.edges import EdgeGraph, Edges, require_nodes
+
+
+def ring(nodes: int, seed: int) -> EdgeGraph:
+    """Each node talks to the next and the previous one; 3 nodes or more."""
+    require_nodes("ring", nodes, 3)
+    return EdgeGraph(nodes, _circle(nodes, 1))
+
+
+def path(nodes: int, seed: int) -> EdgeGraph:
+    """A line of nodes."""
+    require_nodes("path", nodes, 2)
+    return EdgeGraph(nodes, _circle(nodes, 1)[:-1])
+
+
+def star(nodes: int, seed: int) -> EdgeGraph:
+    """Everyone talks to node 0 and to nobody else."""
+    require_nodes("star", nodes, 2)
+    leaves = np.arange(1, nodes)
+    return EdgeGraph(nodes, np.stack([np.zeros_like(leaves), leaves], axis=1))
+
+
+def complete(nodes: int, seed: int) -> EdgeGraph:
+    """Everyone talks to everyone."""
+    require_nodes("complete graph", nodes, 2)
+    return EdgeGraph(nodes, np.stack(np.triu_indices(nodes, 1), axis=1))
+
+
+def grid(nodes: int, seed: int, *, rows: int | None = None) -> EdgeGraph:
+    """A rectangular lattice, numbered row by row; as square as the node count allows unless rows is given.
+
+    A prime node count has only the lattice with one row, which is a path.
+    """
+    require_nodes("grid", nodes, 2)
+    ids = _lattice("grid", nodes, rows, least_side=1)
+    across = np.stack([ids[:, :-1].ravel(), ids[:, 1:].ravel()], axis=1)
+    down = np.stack([ids[:-1].ravel(), ids[1:].ravel()], axis=1)
+    return EdgeGraph(nodes, np.concatenate([across, down]))
+
+
+def torus(nodes: int, seed: int, *, rows: int | None = None) -> EdgeGraph:
+    """A rectangular lattice that wraps around in both directions; both sides 3 or more."""
+    require_nodes("torus", nodes, 9)
+    ids = _lattice("torus", nodes, rows, least_side=3)
+    across = np.stack([ids.ravel(), np.roll(ids, -1, axis=1).ravel()], axis=1)
+    down = np.stack([ids.ravel(), np.roll(ids, -1, axis=0).ravel()], axis=1)
+    return EdgeGraph(nodes, np.concatenate([across, down]))
+
+
+def hypercube(nodes: int, seed: int) -> EdgeGraph:
+    """Nodes are binary words and talk when they differ in one bit; a power of two nodes."""
+    require_nodes("hypercube", nodes, 2)
+    if nodes & (nodes - 1):
+        below = 1 << (nodes.bit_length() - 1)
+        raise TopologyError(f"a hypercube has a power of two nodes, for example {below} or {2 * below}, not {nodes}")
+    words = np.arange(nodes, dtype=np.int64)
+    lower = [words[words & bit == 0] for bit in _powers_of_two(nodes)]
+    pairs = [np.stack([low, low + bit], axis=1) for low, bit in zip(lower, _powers_of_two(nodes), strict=True)]
+    return EdgeGraph(nodes, np.concatenate(pairs))
+
+
+def exponential(nodes: int, seed: int) -> EdgeGraph:
+    """Each node talks to those 1, 2, 4, 8, ... places away on a circle, in both directions.
+
+    The static exponential graph of Ying et al., "Exponential Graph is Provably Efficient for Decentralized
+    Deep Training" (NeurIPS 2021), symmetrised: theirs is directed, here each link goes both ways.
+    """
+    require_nodes("exponential graph", nodes, 2)
+    pairs = np.sort(np.concatenate([_circle(nodes, hop) for hop in _powers_of_two(nodes)]), axis=1)
+    return EdgeGraph(nodes, np.unique(pairs, axis=0))
+
+
+def _circle(nodes: int, hop: int) -> Edges:
+    """A link from each node to the one `hop` places on."""
+    here = np.arange(nodes, dtype=np.int64)
+    return np.stack([here, (here + hop) % nodes], axis=1)
+
+
+def _powers_of_two(below: int) -> list[int]:
+    return [1 << power for power in range((below - 1).bit_length())]
+
+
+def _lattice(family: str, nodes: int, rows: int | None, least_side: int) -> Edges:
+    """The node numbers laid out in rows and columns, both at least `least_side`."""
+    sides = [side for side in range(1, math.isqrt(nodes) + 1) if nodes % side == 0]
+    allowed = [side for side in sides if side >= least_side]
+    if not allowed:
+        raise TopologyError(
+            f"a {family} has rows × columns nodes with both sides at least {least_side}, which {nodes} is not"
+        )
+    both = sorted({*allowed, *(nodes // side for side in allowed)})
+    if rows is not None and rows not in both:
+        raise TopologyError(
+            f"a {family} of {nodes} nodes can have {_listed(both)} rows, not {rows} (rows × columns is the "
+            f"node count, and both are at least {least_side})"
+        )
+    return np.arange(nodes, dtype=np.int64).reshape(rows or allowed[-1], -1)
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:-1])) + " or " * (len(numbers) > 1) + str(numbers[-1])

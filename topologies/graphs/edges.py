@@ -1,0 +1,98 @@
+"""Edges: what every graph of this room is checked against, and built from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import TypeAlias
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from rewindnet.topologies.errors import TopologyError
+
+Edges = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeGraph:
+    """A graph that is its edges and nothing else: a networkx graph of a million nodes would take gigabytes.
+
+    Attributes:
+        nodes: N; they are numbered 0..N-1.
+        edges: [m, 2], each edge once, without self-loops.
+    """
+
+    nodes: int
+    edges: Edges
+
+    def __len__(self) -> int:
+        """N."""
+        return self.nodes
+
+    @cached_property
+    def connected(self) -> bool:
+        """Whether every node can reach every other."""
+        one, other = self.edges.astype(np.int32).T
+        links = sparse.coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(self.nodes, self.nodes))
+        return bool(csgraph.connected_components(links, directed=False, return_labels=False) == 1)
+
+
+Graph: TypeAlias = nx.Graph | EdgeGraph
+
+
+def from_edges(nodes: int, edges: Edges) -> nx.Graph:
+    """The networkx graph on 0..nodes-1 with these edges, an integer array [m, 2]."""
+    graph = nx.empty_graph(nodes)
+    graph.add_edges_from(edges.tolist())
+    return graph
+
+
+def edge_array(graph: Graph) -> Edges:
+    """The edges as an integer array [m, 2], each edge once.
+
+    Raises:
+        TopologyError: if the graph is directed, a multigraph, has self-loops, or nodes other than 0..N-1 in
+        order.
+    """
+    if isinstance(graph, EdgeGraph):
+        return graph.edges
+    if graph.is_directed() or graph.is_multigraph():
+        raise TopologyError("a topology is an undirected graph without parallel edges")
+    if list(graph) != list(range(len(graph))):
+        raise TopologyError(f"the {len(graph)} nodes of a topology are numbered 0 to {len(graph) - 1}, in order")
+    flat = np.fromiter(chain.from_iterable(graph.edges()), np.int64, 2 * graph.number_of_edges())
+    edges = flat.reshape(-1, 2)
+    loops = edges[edges[:, 0] == edges[:, 1], 0]
+    if loops.size:
+        raise TopologyError(f"a topology has no self-loops; node {loops[0]} is linked to itself")
+    return edges
+
+
+def is_connected(graph: Graph) -> bool:
+    """Whether every node can reach every other."""
+    return (graph if isinstance(graph, EdgeGraph) else EdgeGraph(len(graph), edge_array(graph))).connected
+
+
+def adjacency(graph: Graph) -> sparse.csr_array:
+    """[N, N], an entry 1 for each edge and each of its two directions."""
+    edges = edge_array(graph).astype(np.int32)
+    row, column = np.concatenate([edges, edges[:, ::-1]]).T
+    return sparse.csr_array((np.ones(len(row)), (row, column)), shape=(len(graph), len(graph)))
+
+
+def among(keys: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each of the keys is one of those that ascend; quicker than `np.isin`, which sorts both."""
+    if not ascending.size:
+        return np.zeros(len(keys), dtype=bool)
+    places = np.minimum(np.searchsorted(ascending, keys), ascending.size - 1)
+    return np.asarray(ascending[places] == keys)
+
+
+def require_nodes(family: str, nodes: int, least: int) -> None:
+    """Refuses a node count below the least that a family has."""
+    article = "an" if family[0] in "aeiou" else "a"
+    if nodes < least:
+        raise TopologyError(f"{article} {family} has at least {least} nodes, not {nodes}")

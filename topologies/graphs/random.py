@@ -1,0 +1,131 @@
+"""Graph families drawn at random: the same seed gives the same graph.
+
+Functions as in `graphs`. A family that may come out disconnected is redrawn, each time at its own address.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import networkx as nx
+import numpy as np
+
+from rewindnet.topologies.errors import TopologyError
+from rewindnet.topologies.graphs.edges import EdgeGraph, Edges, Graph, among, is_connected, require_nodes
+from rewindnet.topologies.rng import Purpose, coins
+
+DRAWS = 100
+"""How often a random family is redrawn, each time at its own address, before it is declared disconnected."""
+
+DrawnT = TypeVar("DrawnT", bound=Graph)
+
+
+def erdos_renyi(nodes: int, seed: int, *, p: float = 0.3) -> nx.Graph:
+    """Each pair talks with probability p; redrawn until connected."""
+    require_nodes("erdos-renyi graph", nodes, 2)
+    if not 0 < p <= 1:
+        raise TopologyError(f"erdos-renyi takes a p above 0 and at most 1, not {p}")
+    advice = (
+        f"p = {p} is too small; the connectivity threshold is ln(N)/N = {math.log(nodes) / nodes:.3g}, "
+        "choose a p well above it"
+    )
+    return _connected("erdos-renyi", nodes, seed, lambda rng: nx.fast_gnp_random_graph(nodes, p, rng), advice)
+
+
+def watts_strogatz(nodes: int, seed: int, *, neighbours: int = 6, rewiring: float = 0.1) -> nx.Graph:
+    """A small world: a ring with links to the nearest `neighbours`, each rewired with probability `rewiring`.
+
+    Watts and Strogatz, "Collective dynamics of small-world networks", Nature 393 (1998).
+    """
+    require_nodes("watts-strogatz graph", nodes, 3)
+    if neighbours < 2 or neighbours % 2 or neighbours >= nodes:
+        raise TopologyError(
+            "watts-strogatz takes an even number of neighbours, at least 2 and below the node count "
+            f"{nodes}, not {neighbours}"
+        )
+    if not 0 <= rewiring <= 1:
+        raise TopologyError(f"watts-strogatz takes a rewiring between 0 and 1, not {rewiring}")
+
+    def draw(rng: np.random.Generator) -> nx.Graph:
+        return nx.watts_strogatz_graph(nodes, neighbours, rewiring, rng)
+
+    advice = f"choose more than {neighbours} neighbours or a rewiring below {rewiring}"
+    return _connected("watts-strogatz", nodes, seed, draw, advice)
+
+
+def barabasi_albert(nodes: int, seed: int, *, attachments: int = 2) -> nx.Graph:
+    """Hubs: each new node links to `attachments` earlier ones, the more linked the likelier.
+
+    Barabási and Albert, "Emergence of scaling in random networks", Science 286 (1999).
+    """
+    require_nodes("barabasi-albert graph", nodes, 2)
+    if not 1 <= attachments < nodes:
+        raise TopologyError(
+            f"barabasi-albert takes at least 1 attachment and fewer than the node count {nodes}, not {attachments}"
+        )
+    return nx.barabasi_albert_graph(nodes, attachments, coins(seed, Purpose.GRAPH))
+
+
+def random_regular(nodes: int, seed: int, *, degree: int = 8) -> EdgeGraph:
+    """Every node has the same number of neighbours, drawn at random; redrawn until connected.
+
+    Steger and Wormald, "Generating random regular graphs quickly", Combinatorics, Probability and Computing 8
+    (1999). Above half of all neighbours the complement is drawn, which has the same law and is quick.
+    """
+    require_nodes("random-regular graph", nodes, 2)
+    if not 1 <= degree < nodes or (degree == 1 and nodes > 2):
+        least = 2 if nodes > 2 else 1
+        raise TopologyError(
+            f"random-regular takes a degree of at least {least} and below the node count {nodes}, not {degree}"
+        )
+    if nodes * degree % 2:
+        raise TopologyError(
+            f"random-regular needs nodes × degree to be even; {nodes} × {degree} is odd, "
+            f"choose degree {degree - 1} or {nodes + 1} nodes"
+        )
+
+    def draw(rng: np.random.Generator) -> EdgeGraph:
+        if 2 * degree < nodes:
+            return EdgeGraph(nodes, _regular_edges(nodes, degree, rng))
+        others, every = _regular_edges(nodes, nodes - 1 - degree, rng), np.stack(np.triu_indices(nodes, 1), axis=1)
+        return EdgeGraph(nodes, every[~np.isin(every @ (nodes, 1), others @ (nodes, 1))])
+
+    return _connected("random-regular", nodes, seed, draw, f"choose a degree above {degree}")
+
+
+def _connected(
+    family: str, nodes: int, seed: int, draw: Callable[[np.random.Generator], DrawnT], advice: str
+) -> DrawnT:
+    """The first connected draw; the attempt is the round of the draw's address."""
+    for attempt in range(DRAWS):
+        graph = draw(coins(seed, Purpose.GRAPH, round=attempt))
+        if is_connected(graph):
+            return graph
+    raise TopologyError(f"{family} gave no connected graph on {nodes} nodes in {DRAWS} draws: {advice}")
+
+
+def _regular_edges(nodes: int, degree: int, rng: np.random.Generator) -> Edges:
+    """The edges [nodes·degree/2, 2] of a random regular graph, sorted; begins afresh in a dead end."""
+    while True:
+        stubs = np.repeat(np.arange(nodes, dtype=np.int64), degree)
+        kept = np.empty(0, dtype=np.int64)
+        while stubs.size:
+            pairs = np.sort(rng.permutation(stubs).reshape(-1, 2), axis=1)
+            keys = pairs[:, 0] * nodes + pairs[:, 1]
+            good = np.zeros(len(keys), dtype=bool)
+            good[np.unique(keys, return_index=True)[1]] = True
+            good &= (pairs[:, 0] != pairs[:, 1]) & ~among(keys, kept)
+            if not good.any() and _cornered(stubs, kept, nodes):
+                break
+            kept = np.concatenate([kept, keys[good]])
+            kept.sort(kind="stable")
+            stubs = pairs[~good].ravel()
+        else:
+            return np.stack([kept // nodes, kept % nodes], axis=1)
+
+
+def _cornered(stubs: Edges, kept: Edges, nodes: int) -> bool:
+    """Whether every two nodes that still want a neighbour are neighbours already."""
+    wanting = np.unique(stubs)
+    low, high = np.triu_indices(len(wanting), 1)
+    return bool(np.isin(wanting[low] * nodes + wanting[high], kept).all())

@@ -1,0 +1,87 @@
+"""A schedule that a person brings along: a list of graphs, one after the other."""
+
+import networkx as nx
+import numpy as np
+from scipy import sparse
+
+from rewindnet.topologies.errors import TopologyError
+from rewindnet.topologies.files import links_from_file
+from rewindnet.topologies.graphs.edges import from_edges, is_connected
+from rewindnet.topologies.mixing import max_degree, metropolis_hastings
+from rewindnet.topologies.schedules.base import Static
+
+_RULES = {"metropolis-hastings": metropolis_hastings, "max-degree": max_degree}
+
+
+class Graphs(Static):
+    """One graph of a list after the other, from the first again after the last; weighted by a mixing rule each.
+
+    Args:
+        graph: the topology; every link of the list must be one of it.
+        weights: its mixing matrix; not used.
+        seed: not used.
+        left: nodes that have left, whose links are gone.
+        graphs: each an edge list in a file (.txt, .edges, .csv, .tsv; names as the topology's, or numbers), or a list
+            of pairs of nodes.
+        rounds: how many rounds each of them lasts.
+        rule: metropolis-hastings or max-degree.
+
+    Raises:
+        TopologyError: if there is none, one has a link that the topology has not, or they never connect all nodes.
+    """
+
+    def __init__(
+        self,
+        graph: nx.Graph,
+        weights: sparse.csr_array,
+        seed: int = 0,
+        left: tuple[int, ...] = (),
+        *,
+        graphs: list[str | list[list[int]]],
+        rounds: int = 1,
+        rule: str = "metropolis-hastings",
+    ) -> None:
+        super().__init__(graph, weights, seed, left)
+        if not graphs or rounds < 1:
+            raise TopologyError("the schedule graphs takes at least one graph, for at least one round each")
+        if rule not in _RULES:
+            raise TopologyError(f"the schedule graphs takes the rule {' or '.join(_RULES)}, not {rule!r}")
+        lists = [self._links(place, given) for place, given in enumerate(graphs)]
+        union = from_edges(self.nodes, np.concatenate(lists))
+        if not is_connected(union):
+            parts = nx.number_connected_components(union)
+            raise TopologyError(
+                f"the {len(graphs)} graphs of the schedule never connect: all of them together leave {parts} parts "
+                "that never hear of each other"
+            )
+        self.recorded = {"graphs": [links.tolist() for links in lists]}
+        kept = [links[~self._left[links].any(axis=1)] for links in lists]
+        self._rounds, self._turns = rounds, [_RULES[rule](from_edges(self.nodes, links)) for links in kept]
+
+    def _links(self, place: int, given: str | list[list[int]]) -> np.ndarray:
+        """The links [m, 2] of a graph of the list, sorted, each once."""
+        links = links_from_file(self.graph, given) if isinstance(given, str) else _pairs(place, given)
+        outside = links[(links < 0).any(axis=1) | (links >= self.nodes).any(axis=1) | (links[:, 0] == links[:, 1])]
+        if len(outside):
+            raise TopologyError(
+                f"graph {place} of the schedule links {outside[0].tolist()}; "
+                f"it takes two of the nodes 0 to {self.nodes - 1}"
+            )
+        links = np.unique(np.sort(links, axis=1), axis=0)
+        known = np.isin(links[:, 0] * self.nodes + links[:, 1], self._edges[:, 0] * self.nodes + self._edges[:, 1])
+        if not known.all():
+            missing = links[int(np.argmin(known))].tolist()
+            raise TopologyError(
+                f"graph {place} of the schedule links {missing[0]} and {missing[1]}, which the topology does not; "
+                "choose a topology with every link that there may be, like complete"
+            )
+        return links
+
+    def _matrix(self, round: int) -> sparse.csr_array:
+        return self._turns[round // self._rounds % len(self._turns)]
+
+
+def _pairs(place: int, given: list[list[int]]) -> np.ndarray:
+    if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in given):
+        raise TopologyError(f"graph {place} of the schedule is a file or a list of pairs of nodes, not {given!r:.60}")
+    return np.array(given, dtype=np.int64).reshape(-1, 2)

@@ -1,0 +1,94 @@
+"""Random-walk learning: one model travels from node to node, and whoever holds it takes its local steps."""
+
+from typing import Literal
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from rewindnet.topologies.errors import TopologyError
+from rewindnet.topologies.graphs.edges import edge_array
+from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.schedules.base import Static, matrix_of
+
+
+class Walk(Static):
+    """A token on a graph, as a schedule: a round is a hop, and its holder alone is awake.
+
+    The holder steps and hands its model to the next, which forgets what it had; every other node keeps the model that
+    it held last. So W_t is the identity but for the row of the next holder, the unit vector of the present one.
+
+    Args:
+        graph: on the nodes 0..N-1.
+        weights: its mixing matrix [N, N]; what the rule `mixing` walks by.
+        seed: of the coins.
+        rule: who is next: `uniform`, a neighbour drawn uniformly; `metropolis`, the same but declined in favour of
+            staying with probability 1 − min(1, d_i/d_j), which visits all nodes equally often (Metropolis et al. 1953);
+            `mixing`, by the row of the mixing matrix.
+        restart: the probability that the token goes to a node drawn uniformly from the whole network instead.
+        start: the first holder; drawn where it is not given.
+
+    Raises:
+        TopologyError: if a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        graph: nx.Graph,
+        weights: sparse.csr_array,
+        seed: int = 0,
+        *,
+        rule: Literal["uniform", "metropolis", "mixing"] = "metropolis",
+        restart: float = 0.0,
+        start: int | None = None,
+    ) -> None:
+        super().__init__(graph, weights, seed)
+        if rule not in ("uniform", "metropolis", "mixing"):
+            raise TopologyError(f"a walk goes by the rule uniform, metropolis or mixing, not {rule!r}")
+        if not 0 <= restart <= 1:
+            raise TopologyError(f"the probability of a restart is between 0 and 1, not {restart}")
+        if start is not None and not 0 <= start < self.nodes:
+            raise TopologyError(f"a walk starts at one of the nodes 0 to {self.nodes - 1}, not {start}")
+        self._rule, self._restart = rule, restart
+        ends = edge_array(graph)
+        both = np.concatenate([ends, ends[:, ::-1]])
+        both = both[np.lexsort((both[:, 1], both[:, 0]))]
+        self._neighbours = np.split(both[:, 1], np.searchsorted(both[:, 0], np.arange(1, self.nodes)))
+        first = coins(seed, Purpose.WALK, node=1).integers(self.nodes) if start is None else start
+        self._holders = [int(first)]
+
+    def holder(self, hop: int) -> int:
+        """Who has the token at that hop."""
+        while len(self._holders) <= hop:
+            self._holders.append(self._next(self._holders[-1], len(self._holders) - 1))
+        return self._holders[hop]
+
+    def awake(self, round: int) -> NDArray[np.bool_]:
+        """[N], the holder."""
+        acts = np.zeros(self.nodes, dtype=bool)
+        acts[self.holder(round)] = True
+        return acts
+
+    def _matrix(self, round: int) -> sparse.csr_array:
+        heard = np.arange(self.nodes)
+        heard[self.holder(round + 1)] = self.holder(round)
+        return matrix_of(self.nodes, np.arange(self.nodes), heard, np.ones(self.nodes))
+
+    def _next(self, holder: int, hop: int) -> int:
+        drawn = coins(self._seed, Purpose.WALK, hop)
+        elsewhere, whom, declined = drawn.random(3)
+        if elsewhere < self._restart:
+            return int(whom * self.nodes)
+        if self._rule == "mixing":
+            row = slice(*self.weights.indptr[[holder, holder + 1]])
+            share = np.cumsum(self.weights.data[row])
+            place = min(int(np.searchsorted(share, whom * share[-1], side="right")), len(share) - 1)
+            return int(self.weights.indices[row][place])
+        there = self._neighbours[holder]
+        if not len(there):
+            return holder
+        chosen = int(there[int(whom * len(there))])
+        if self._rule == "metropolis" and declined >= len(there) / len(self._neighbours[chosen]):
+            return holder
+        return chosen
