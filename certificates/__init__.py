@@ -16,6 +16,7 @@ from rewindnet.certificates.accounting.gaussian import (
 from rewindnet.certificates.audits.audit import Audit, audit, violation
 from rewindnet.certificates.audits.montecarlo import MonteCarlo, monte_carlo
 from rewindnet.certificates.calibrate import least_scale
+from rewindnet.certificates.certificate import Certificate, Claim
 from rewindnet.certificates.certify import calibrate, certify, claimed_epsilon, least_depth, scaled_noise
 from rewindnet.certificates.compose import Together, compose, covers, together
 from rewindnet.certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
@@ -30,23 +31,11 @@ from rewindnet.certificates.mechanisms import (
     Uncertified,
 )
 from rewindnet.certificates.planning.forecast import Spectrum, excess_loss, noise_left
-from rewindnet.certificates.records import (
-    ORDERS,
-    VIEWS,
-    Arithmetic,
-    Batches,
-    Certificate,
-    Claim,
-    Learning,
-    Ledger,
-    Mixing,
-    Order,
-    Release,
-    forget_digest,
-    parse_view,
-)
+from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime, worst_case_disturbance
 from rewindnet.certificates.sensitivity.recursion import Sensitivity, propagate, propagate_each
+from rewindnet.certificates.training import ORDERS, Arithmetic, Batches, Learning, Ledger, Mixing, Order, forget_digest
+from rewindnet.certificates.view import VIEWS, parse_view
 from rewindnet.certificates.views.distances import mu_of_view, settled
 
 __all__ = [

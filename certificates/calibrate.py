@@ -4,9 +4,11 @@ from dataclasses import replace
 from math import isfinite
 
 from rewindnet.certificates.accounting.gaussian import check_epsilon, mu_of
+from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms import Profiled, mechanism_of
-from rewindnet.certificates.records import Claim, Learning, Release
+from rewindnet.certificates.release import Release
+from rewindnet.certificates.training import Learning
 
 #: How often an interval for the scale is halved, on a logarithmic scale, and how small it can be.
 _HALVINGS, _SMALLEST = 50, 1e-6

@@ -14,11 +14,13 @@ from rewindnet.certificates.accounting.gaussian import (
     textbook_epsilon,
     textbook_sigma,
 )
+from rewindnet.certificates.certificate import Certificate, Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms import Once, epsilon_seen, mechanism_of, to_record
-from rewindnet.certificates.records import Certificate, Claim, Learning, Release, Vector
+from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import strongest_regime
 from rewindnet.certificates.sensitivity.rounding import least_noise
+from rewindnet.certificates.training import Learning, Vector
 from rewindnet.certificates.views.allocation import noise_shape
 from rewindnet.certificates.views.distances import mu_of_view
 

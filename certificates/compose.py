@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from math import hypot
 
 from rewindnet.certificates.accounting.gaussian import epsilon_of
+from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms import Residual, mechanism_of
-from rewindnet.certificates.records import Certificate, parse_view
+from rewindnet.certificates.view import parse_view
 
 
 @dataclass(frozen=True)

@@ -4,25 +4,15 @@ Whatever carries the messages, this is what happens on the clients' own devices.
 own on a shelf, under names, and nobody else has them unless they are asked for.
 """
 
-from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, MutableMapping
 from dataclasses import replace
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.clients.steps.base import Exchange, LocalStep, Recalling
 from rewindnet.clients.training.client_block import Block
+from rewindnet.clients.training.disturbance import DisturbanceMeter, Disturbances, ShiftMeter
 from rewindnet.clients.training.sampling import Forget
-
-#: The clients' data: how many requests to forget have been met, 0 for all of it.
-Data = int
-
-#: For every node that measures something while it learns, [T, R, E + 1] for R requests: the disturbances of its local
-#: steps where it deletes, and last the drift, how much of what it hears has changed since others left. While it
-#: unlearns, [rounds]: the shift of every round.
-Disturbances = Mapping[int, NDArray[np.float64]]
 
 
 class Crew:
@@ -47,7 +37,7 @@ class Crew:
         self.blocks = (full, *(full.without(erased) for erased in forget))
         self._deleting = [frozenset(erased) - frozenset(left) for erased in forget]
         self._gone = [row for row, node in enumerate(full.nodes) if node in left]
-        self.data: Data = 0
+        self.data: int = 0
         self.theta = full.blank()
         self.shelf: MutableMapping[str, Tensor] = {}
         self._meter: DisturbanceMeter | ShiftMeter | None = None
@@ -57,7 +47,7 @@ class Crew:
         """The nodes of the block."""
         return self.full.nodes
 
-    def begin(self, data: Data, name: str | None, measured: Disturbances | None = None) -> None:
+    def begin(self, data: int, name: str | None, measured: Disturbances | None = None) -> None:
         """Get ready to work on this data from a state on the shelf (None: from nowhere in particular).
 
         Args:
@@ -69,7 +59,7 @@ class Crew:
         self.resume(data, measured or {})
         self._empty()
 
-    def resume(self, data: Data, measured: Disturbances) -> None:
+    def resume(self, data: int, measured: Disturbances) -> None:
         """Go on on this data from wherever the clients are."""
         self.data = data
         mine = {node: measured[node] for node in self.nodes if node in measured}
@@ -131,78 +121,3 @@ class Crew:
     def disturbances(self) -> Disturbances:
         """What was measured since `begin`."""
         return {} if self._meter is None else self._meter.measured
-
-
-class ShiftMeter:
-    """Writes down what steps measure while the network unlearns.
-
-    Args:
-        measured: [rounds] for each measuring node of the block, with what has been measured already.
-    """
-
-    def __init__(self, measured: Disturbances) -> None:
-        self.measured: Disturbances = {node: measured[node].copy() for node in sorted(measured)}
-
-    def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
-        """Nothing: a descent on retained data is the same on both sides."""
-
-    def shift(self, round: int, node: int, value: float) -> None:
-        """By how much what the node works with in this round would be another."""
-        if node in self.measured:
-            self.measured[node][round] = value
-
-
-class DisturbanceMeter:
-    """Measures what deletions change while the clients learn.
-
-    Args:
-        blocks: the clients after 0, 1, … R requests.
-        data: which of these learn.
-        deleting: for each request, the nodes whose gradients it changes.
-        measured: [T, R, E + 1] for each measuring node of the block, with what has been measured already.
-    """
-
-    def __init__(
-        self, blocks: Sequence[Block], data: Data, deleting: Sequence[Collection[int]], measured: Disturbances
-    ) -> None:
-        self.measured: Disturbances = {node: measured[node].copy() for node in sorted(measured)}
-        self._heard = {node: blocks[0].nodes.index(node) for node in self.measured}
-        self._gaps = [
-            _Gap(blocks[data], blocks[1 + request], [node for node in self.measured if node in nodes], request)
-            for request, nodes in enumerate(deleting)
-            if request >= data
-        ]
-
-    def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
-        """η‖∇f_u(θ_u) − ∇f'_u(θ_u)‖ at the very point, for every request that is yet to be met."""
-        for gap in self._gaps:
-            for node, value in gap.disturbances(round, step, theta).items():
-                self.measured[node][round, gap.request, step] = value
-
-    def shift(self, round: int, node: int, value: float) -> None:
-        """Nothing: learning adds no noise."""
-
-    def drift(self, round: int, changed: Tensor) -> None:
-        """‖Σ_j (W − W')_ij·x_j‖, given those sums [b, d]."""
-        for node, row in self._heard.items():
-            # Row by row, so that the bits do not depend on who else is in the block.
-            self.measured[node][round, :, -1] = float(changed[row].double().norm())
-
-
-class _Gap:
-    """What a request changes at some nodes."""
-
-    def __init__(self, learns: Block, retains: Block, nodes: Sequence[int], request: int) -> None:
-        self.request, self._nodes = request, nodes
-        self._rows = [learns.nodes.index(node) for node in nodes]
-        # Double precision, so that the disturbance of one sample among many is not lost in rounding.
-        self._both = tuple(block.only(nodes, torch.float64) for block in (learns, retains)) if nodes else ()
-
-    def disturbances(self, round: int, step: int, theta: Tensor) -> dict[int, float]:
-        """η‖∇f_u − ∇f'_u‖ of each of these nodes, where θ [b, d] is the whole block's."""
-        if not self._both:
-            return {}
-        point = theta[self._rows].double()
-        one, other = (block.gradient(point, block.readings(round)[step]) for block in self._both)
-        found = self._both[0].step_size * (one - other).norm(dim=1).cpu().numpy()
-        return dict(zip(self._nodes, found.tolist(), strict=True))

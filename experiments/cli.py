@@ -36,7 +36,7 @@ def run(scenario: ScenarioFile, settings: Settings = None, out: Out = None, forc
 
     An empty scenario file is the demo. Any key can be set after it, like topology.kind=ring or unlearning.0.rewind=0.9.
     """
-    _launch("run_scenario", scenario, settings, out, force)
+    _launch("runs.launch", "run_scenario", scenario, settings, out, force)
 
 
 @app.command()
@@ -45,7 +45,7 @@ def sweep(scenario: ScenarioFile, settings: Settings = None, out: Out = None, fo
 
     Settings take several values, like topology.kind=ring,star deletion.client=0,5; each combination gets a folder.
     """
-    _launch("sweep_scenario", scenario, settings, out, force)
+    _launch("studies.sweep", "sweep_scenario", scenario, settings, out, force)
 
 
 @app.command()
@@ -71,12 +71,18 @@ def plan(
         _refuse(problem)
 
 
-def _launch(command: str, scenario: Path, settings: list[str] | None, out: Path | None, force: bool) -> None:
+def _launch(
+    module: str, command: str, scenario: Path, settings: list[str] | None, out: Path | None, force: bool
+) -> None:
+    from importlib import import_module
+
     from rewindnet.experiments.runs import launch
     from rewindnet.simulator.errors import RunError
 
     try:
-        violations: list[str] = getattr(launch, command)(scenario, settings or [], out, force)
+        violations: list[str] = getattr(import_module(f"rewindnet.experiments.{module}"), command)(
+            scenario, settings or [], out, force
+        )
     except launch.BAD_INPUT as problem:
         if not launch.speaks():
             raise typer.Exit(2) from None

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from rewindnet.certificates import Mixing
 from rewindnet.clients.steps.base import Exchange, LocalStep
-from rewindnet.clients.worker import Data, Disturbances
+from rewindnet.clients.training.disturbance import Disturbances
 from rewindnet.simulator.transports.network import Network
-from rewindnet.simulator.transports.wire import edges
+from rewindnet.simulator.transports.sums import edges
 
 #: How often, in a task, somebody looks at the network's state, and it is written down.
 LOOKS = 20
@@ -37,7 +37,7 @@ class Task:
     """
 
     name: str
-    data: Data
+    data: int
     begin: str | None
     prepare: tuple[LocalStep, ...]
     exchanges: tuple[Exchange, ...]

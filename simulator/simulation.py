@@ -1,143 +1,25 @@
 """A network that learns, is asked to forget, and can be retrained to check."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.certificates import (
-    Arithmetic,
-    Batches,
-    Constants,
-    Learning,
-    Ledger,
-    Mixing,
-    Order,
-    Release,
-    forget_digest,
-)
+from rewindnet.certificates import Learning, Ledger, Release
 from rewindnet.certificates.mechanisms import mechanism_of
 from rewindnet.certificates.sensitivity.local_steps import changed
 from rewindnet.clients.methods import Method, Plan
-from rewindnet.clients.models import Model
-from rewindnet.clients.steps.base import Average, Descend, Exchange, LocalStep, Program, Start, averaging
-from rewindnet.clients.worker import Data, Disturbances
+from rewindnet.clients.steps.base import Exchange, LocalStep
+from rewindnet.clients.steps.learning import Average, Descend, Program, Start, averaging
+from rewindnet.clients.training.disturbance import Disturbances
 from rewindnet.simulator.cost.meter import Cost, CostMeter
 from rewindnet.simulator.engine import Journal, Observer, Task, execute
+from rewindnet.simulator.outcome import Outcome, Trajectory
 from rewindnet.simulator.transports.network import Network
 from rewindnet.topologies import Links
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """The states that the network kept while it learned, and what the rounds cost."""
-
-    network: Network
-    places: Mapping[int, str]
-    cost: Cost
-
-    def at(self, rounds: int) -> Tensor:
-        """θ after so many rounds: [N, d] at the root, [0, d] elsewhere. Collective."""
-        return self.network.fetch(self.places[rounds])
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an unlearning method left: [N, d] at the root, [0, d] elsewhere.
-
-    Attributes:
-        centre: the nodes' parameters where the noise is added, before it; a secret of every node.
-        noised: the same with the noise.
-        released: what is released: what has become of it after the rounds that follow the noise.
-        cost: of all its rounds.
-        plan: what was done, as it was refined on the way.
-        shifts: [events] of the mechanism, as measured.
-    """
-
-    centre: Tensor
-    noised: Tensor
-    released: Tensor
-    cost: Cost
-    plan: Plan
-    shifts: NDArray[np.float64]
-
-
-def foresee(
-    *,
-    model: Model,
-    dtype: torch.dtype,
-    mixing: Mixing,
-    order: Order,
-    constants: Constants,
-    rounds: int,
-    step_size: float,
-    local_steps: int,
-    samples: NDArray[np.int64],
-    forget: Mapping[int, NDArray[np.int64]],
-    seed: int,
-    gone: tuple[tuple[int, NDArray[np.int64]], ...] = (),
-    batches: Batches | None = None,
-    radius: float | None = None,
-    left: tuple[int, ...] = (),
-    before: Mixing | None = None,
-) -> Learning:
-    """What is known of learning and the deletion before anything is learned: all but the ledger.
-
-    Args:
-        model: of every client.
-        dtype: to compute in.
-        mixing: the mixing matrices; where clients leave, of what remains.
-        order: of the learning rounds.
-        constants: of every local objective.
-        rounds: T.
-        step_size: η.
-        local_steps: E.
-        samples: [N], how many samples each node holds.
-        forget: for each deleting node, the positions of the erased samples in its own data.
-        seed: of every coin.
-        gone: of the erased samples, those that earlier requests had taken out of learning, as `Learning` has it.
-        batches: the minibatches that the clients read; None: every sample in every step.
-        radius: of the ball onto which they project their parameters; None: they do not.
-        left: the nodes that leave when they delete.
-        before: the mixing matrices while those were there.
-    """
-    deleted = counted(forget, len(samples))
-    start = Start(seed).initial(model, dtype)
-    return Learning(
-        mixing=mixing,
-        rounds=rounds,
-        step_size=step_size,
-        local_steps=local_steps,
-        order=order,
-        constants=constants,
-        samples=samples,
-        deleted=deleted,
-        arithmetic=Arithmetic(
-            unit_roundoff=float(torch.finfo(dtype).eps) / 2,
-            inputs=model.inputs,
-            outputs=model.outputs,
-            initial_norm=float(start.double().norm()),
-        ),
-        forget_sha256=forget_digest({node: positions.tolist() for node, positions in forget.items()}),
-        batches=batches,
-        radius=radius,
-        left=left,
-        before=before,
-        gone=gone,
-    )
-
-
-def counted(forget: Mapping[int, NDArray[np.int64]], nodes: int) -> NDArray[np.int64]:
-    """[N], how many samples a forget set names at each node."""
-    counts = np.zeros(nodes, dtype=np.int64)
-    for node, positions in forget.items():
-        counts[node] = len(positions)
-    return counts
 
 
 @dataclass
@@ -332,7 +214,7 @@ class Simulation:
         """What tells the parts of a run for one request from those for another; nothing where there is only one."""
         return f"-{request}" if len(self.requests) > 1 else ""
 
-    def _descent(self, name: str, begin: str | None, data: Data, rounds: range, keep: Collection[int]) -> Task:
+    def _descent(self, name: str, begin: str | None, data: int, rounds: range, keep: Collection[int]) -> Task:
         """Rounds of learning, from a state or from the start."""
         prepare: tuple[LocalStep, ...] = (Start(self.seed),) if begin is None else ()
         kept = frozenset(t for t in keep if rounds.start <= t <= rounds.stop)
@@ -370,9 +252,3 @@ def _blank(watched: Sequence[int], exchanges: Sequence[Exchange]) -> Disturbance
     """Room for the shifts of these nodes, in every round that these exchanges have addresses for."""
     end = max((step.rounds.stop for step in exchanges), default=0)
     return {node: np.zeros(end) for node in watched}
-
-
-def divergence(one: Tensor, other: Tensor) -> NDArray[np.float64]:
-    """‖θ_i − θ'_i‖₂ of every node [N], computed in double precision."""
-    result: NDArray[np.float64] = (one.double() - other.double()).norm(dim=1).cpu().numpy()
-    return result

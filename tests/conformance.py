@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from rewindnet.clients.models import Logistic
-from rewindnet.clients.steps.base import Average, Exchange, Gossip
+from rewindnet.clients.steps.base import Exchange
+from rewindnet.clients.steps.learning import Average, Gossip
 from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.worker import Crew
 from rewindnet.simulator.engine import Task, execute

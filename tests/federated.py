@@ -8,7 +8,8 @@ from networks import Network
 from numpy.typing import NDArray
 
 from rewindnet.clients.methods import Method
-from rewindnet.simulator.simulation import Outcome, Simulation, Trajectory
+from rewindnet.simulator.outcome import Outcome, Trajectory
+from rewindnet.simulator.simulation import Simulation
 
 Rows = NDArray[np.float64]
 

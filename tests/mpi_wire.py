@@ -13,7 +13,8 @@ from mpi4py import MPI
 from scipy.sparse import csr_array, eye_array, random_array
 
 from rewindnet.simulator.errors import TransportError
-from rewindnet.simulator.transports.mpi.wire import Ranks, partition
+from rewindnet.simulator.transports.mpi.partition import partition
+from rewindnet.simulator.transports.mpi.wire import Ranks
 from rewindnet.simulator.transports.wire import InProcess, Precision
 
 NODES, LENGTH = 13, 37

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rewindnet import topologies
 from rewindnet.certificates import Claim, Constant, Learning, Release
-from rewindnet.certificates.records import Bound
+from rewindnet.certificates.certificate import Bound
 from rewindnet.clients.methods import Method, Plan
 from rewindnet.clients.models import MODELS
 from rewindnet.clients.steps.base import Exchange
@@ -21,7 +21,9 @@ from rewindnet.clients.training.client_block import Habits, make_block
 from rewindnet.clients.training.sampling import SAMPLINGS, Realised
 from rewindnet.clients.worker import Crew
 from rewindnet.simulator.engine import Task, execute
-from rewindnet.simulator.simulation import Simulation, Trajectory, counted, foresee
+from rewindnet.simulator.outcome import Trajectory
+from rewindnet.simulator.simulation import Simulation
+from rewindnet.simulator.training_facts import counted, foresee
 from rewindnet.simulator.transports.in_process import Local
 from rewindnet.simulator.transports.wire import InProcess
 from rewindnet.topologies import Schedule

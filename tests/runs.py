@@ -12,7 +12,7 @@ from rewindnet.experiments.cli import app
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.scenario.assemble import assemble
-from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.experiments.scenario.yaml_files import resolve
 
 
 def run_through(scenario: Mapping[str, Any], folder: Path, *overrides: str) -> RunFolder:

@@ -16,7 +16,7 @@ from rewindnet.clients.data.dataset import checked
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.plan.prospect import survey
 from rewindnet.experiments.scenario.assemble import assemble
-from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
 
 CORNERS: dict[str, Callable[[int, int, int, int, int], bool]] = {

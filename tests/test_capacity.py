@@ -9,7 +9,7 @@ import yaml
 from runs import run_through
 
 from rewindnet.experiments.cli import app
-from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.studies.capacity import Trial, asking, largest, tried
 
 SCENARIO: dict[str, Any] = {

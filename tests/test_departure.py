@@ -27,10 +27,10 @@ from rewindnet.certificates import (
 )
 from rewindnet.certificates.sensitivity.local_steps import changed, drift
 from rewindnet.clients.methods import DoNothing, Retrain
-from rewindnet.clients.steps.base import Descend
+from rewindnet.clients.steps.learning import Descend
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.verify.verify import verify_folder
-from rewindnet.simulator.simulation import divergence
+from rewindnet.simulator.outcome import divergence
 
 ORDERS = ["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"]
 

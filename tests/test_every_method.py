@@ -18,11 +18,13 @@ from rewindnet.certificates.mechanisms import EveryRound, Langevin, NoisyFinetun
 from rewindnet.certificates.mechanisms.langevin import contractions
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.clients.methods import METHODS, Method, MethodError, Plan
-from rewindnet.clients.steps.base import Exchange, Program
+from rewindnet.clients.steps.base import Exchange
 from rewindnet.clients.steps.gossip_dp import PrivateDescend
-from rewindnet.clients.steps.rr_du import NoisyWalk
+from rewindnet.clients.steps.learning import Program
+from rewindnet.clients.steps.walk_dp import NoisyWalk
 from rewindnet.clients.training.client_block import Block
-from rewindnet.simulator.simulation import Outcome, Simulation, divergence
+from rewindnet.simulator.outcome import Outcome, divergence
+from rewindnet.simulator.simulation import Simulation
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from rewindnet.experiments.folder import unfinished
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.runs.launch import run_scenario
 from rewindnet.experiments.verify.verify import verify_folder
-from rewindnet.simulator.simulation import Simulation, Trajectory
+from rewindnet.simulator.outcome import Trajectory
+from rewindnet.simulator.simulation import Simulation
 
 
 def calibrated(case: Network, simulation: Simulation, learned: Trajectory, interval: int, steps: int) -> Rows:

@@ -17,7 +17,7 @@ from rewindnet.clients.models import Logistic, Sigmoid
 from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.training.second_moment import curvature, second_moment
 from rewindnet.experiments.scenario.assemble import assemble
-from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.transports.in_process import Local
 from rewindnet.simulator.transports.wire import InProcess
 

@@ -18,15 +18,16 @@ from test_simulation import crew, numpy_learning
 
 from rewindnet import topologies
 from rewindnet.certificates import Arithmetic, CertificateError, EveryRound, Learning, audit, certify, epsilon_of
+from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.mechanisms import from_record, to_record
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
-from rewindnet.certificates.records import Certificate
 from rewindnet.clients.methods import GossipDP, MethodError
 from rewindnet.clients.steps.gossip_dp import PrivateDescend
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.noise import draw_in_round
 from rewindnet.experiments.verify.verify import verify_folder
-from rewindnet.simulator.simulation import Outcome, Simulation, divergence
+from rewindnet.simulator.outcome import Outcome, divergence
+from rewindnet.simulator.simulation import Simulation
 
 VIEWS = ("node", "node:1", "joint", "average", "transcript", "transcript:1", "transcript:all")
 

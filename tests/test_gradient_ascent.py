@@ -23,7 +23,8 @@ from rewindnet.clients.steps.spreading import spread
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.runs.launch import run_scenario
 from rewindnet.experiments.verify.verify import verify_folder
-from rewindnet.simulator.simulation import Simulation, Trajectory
+from rewindnet.simulator.outcome import Trajectory
+from rewindnet.simulator.simulation import Simulation
 
 
 def freshly(simulation: Simulation) -> list[int]:

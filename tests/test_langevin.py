@@ -27,12 +27,12 @@ from rewindnet.certificates.accounting.renyi import epsilon_of_rho
 from rewindnet.certificates.mechanisms import Differences, from_record, to_record
 from rewindnet.certificates.mechanisms.langevin import _norm, _smallest, claimed_epsilon, contractions
 from rewindnet.clients.methods import LangevinMethod, MethodError
-from rewindnet.clients.steps.noisy_finetune import NoisyDescend
+from rewindnet.clients.steps.langevin import NoisyDescend
 from rewindnet.clients.steps.records import from_record as step_from_record
 from rewindnet.clients.steps.records import to_record as step_to_record
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.verify.verify import verify_folder
-from rewindnet.simulator.simulation import divergence
+from rewindnet.simulator.outcome import divergence
 from rewindnet.topologies import Purpose
 from rewindnet.topologies.rng import coins
 

@@ -28,7 +28,7 @@ from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.runs.attacking import looked_at
 from rewindnet.experiments.scenario.assemble import assemble
 from rewindnet.experiments.scenario.registries import ScenarioError
-from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.topologies import Purpose
 from rewindnet.topologies.rng import coins

@@ -17,8 +17,9 @@ from scipy.sparse import csr_array, random_array
 
 from rewindnet import topologies
 from rewindnet.simulator.errors import TransportError
-from rewindnet.simulator.transports.mpi.wire import make_route, partition
-from rewindnet.simulator.transports.wire import InProcess, Tally, Turns, edges, in_node_order
+from rewindnet.simulator.transports.mpi.partition import make_route, partition
+from rewindnet.simulator.transports.sums import Tally, Turns, edges, in_node_order
+from rewindnet.simulator.transports.wire import InProcess
 
 HERE = Path(__file__).parent
 BESIDE = Path(sys.executable).with_name("mpiexec")

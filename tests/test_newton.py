@@ -19,13 +19,13 @@ from rewindnet.certificates.mechanisms.newton import check_contraction
 from rewindnet.clients.methods import MethodError, Newton
 from rewindnet.clients.models import HuberLogistic, Logistic, Model
 from rewindnet.clients.steps import records as step_records
-from rewindnet.clients.steps.base import AddNoise, Descend
+from rewindnet.clients.steps.learning import AddNoise, Descend
 from rewindnet.clients.steps.newton import Broadcast, Leftover, Sweeps
 from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.training.curvature import product, solve
 from rewindnet.clients.training.parallel import one_torch_thread
 from rewindnet.simulator.cost.meter import Cost
-from rewindnet.simulator.simulation import Trajectory, divergence
+from rewindnet.simulator.outcome import Trajectory, divergence
 from rewindnet.topologies.routing import links, spreading
 
 one_torch_thread()

@@ -12,7 +12,7 @@ from networks import Network, learn_and_retrain, networks
 from rewindnet.certificates import CertificateError, Ledger, audit, certify, propagate
 from rewindnet.clients.methods import METHODS, R2D, MethodError, NoiseOnly
 from rewindnet.experiments.scenario.registries import settings_model
-from rewindnet.simulator.simulation import divergence
+from rewindnet.simulator.outcome import divergence
 
 
 @settings(max_examples=40, deadline=None)

@@ -35,7 +35,7 @@ from rewindnet.clients.steps.noisy_finetune import Clip, NoisyFinetune
 from rewindnet.clients.steps.records import from_record as step_from_record
 from rewindnet.clients.steps.records import to_record as step_to_record
 from rewindnet.clients.training.clipping import clipped
-from rewindnet.simulator.simulation import divergence
+from rewindnet.simulator.outcome import divergence
 from rewindnet.topologies import Purpose
 from rewindnet.topologies.rng import coins
 

@@ -20,7 +20,7 @@ from rewindnet.experiments.plan.files import arrays, record
 from rewindnet.experiments.plan.placement import forecasts, verdict
 from rewindnet.experiments.plan.plan import make_plan
 from rewindnet.experiments.plan.prospect import survey
-from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.experiments.scenario.yaml_files import resolve
 
 ROOT = Path(__file__).parent.parent
 SCENARIO = {

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rewindnet.experiments.scenario.scenario import parse_yaml, resolve
+from rewindnet.experiments.scenario.yaml_files import parse_yaml, resolve
 from rewindnet.experiments.studies.grid import grid
 
 ROOT = Path(__file__).parent.parent

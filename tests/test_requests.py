@@ -16,9 +16,9 @@ from rewindnet.experiments.cli import app
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.scenario.assemble import assemble
 from rewindnet.experiments.scenario.registries import ScenarioError
-from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
-from rewindnet.simulator.simulation import divergence
+from rewindnet.simulator.outcome import divergence
 
 LABELS = [np.arange(20) % 4, np.arange(6) % 3, np.zeros(1, dtype=np.int64)]
 

@@ -25,7 +25,7 @@ from rewindnet.certificates import (
 )
 from rewindnet.certificates.mechanisms.newton import dominated, lowest_eigenvalue, retrained
 from rewindnet.clients.methods import Newton
-from rewindnet.simulator.simulation import divergence
+from rewindnet.simulator.outcome import divergence
 
 # -- how far off they may be -----------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from rewindnet.certificates.mechanisms import from_record, to_record
 from rewindnet.clients.methods import METHODS, RRDU, MethodError
 from rewindnet.clients.steps.rr_du import RememberingToken, Token
 from rewindnet.simulator.engine import Task, execute
-from rewindnet.simulator.simulation import divergence
+from rewindnet.simulator.outcome import divergence
 from rewindnet.topologies.rng import Purpose, coins
 
 ALIGNMENTS = ["exact", "lightweight", "lightweight+descent"]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rewindnet.experiments.runs.launch import BAD_INPUT
 from rewindnet.experiments.scenario.assemble import assemble
 from rewindnet.experiments.scenario.registries import LISTS, ScenarioError, registry, settings_model, summary
-from rewindnet.experiments.scenario.scenario import Scenario, load, parse_yaml, resolve
+from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.experiments.scenario.yaml_files import load, parse_yaml, resolve
 
 RECIPES = sorted(Path(__file__).parents[1].glob("experiments/recipes/*.yaml"))
 

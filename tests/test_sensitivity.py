@@ -27,8 +27,8 @@ from rewindnet.certificates import (
     propagate_each,
 )
 from rewindnet.certificates.sensitivity.rounding import _rounds
-from rewindnet.clients.steps.base import Descend, unlearning_program
-from rewindnet.simulator.simulation import divergence
+from rewindnet.clients.steps.learning import Descend, unlearning_program
+from rewindnet.simulator.outcome import divergence
 
 ALIKE_LEAVER = Network(
     *("path", 3, "metropolis-hastings", "combine-then-adapt", "sigmoid", 0.0, 0.1, 1, 1, 0, "one", (1, 1, 1)),

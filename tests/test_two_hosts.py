@@ -17,8 +17,8 @@ from runs import run_through
 
 from rewindnet.experiments.folder.reader import RunFolder, read_folder, read_record, state
 from rewindnet.experiments.scenario.assemble import assemble
-from rewindnet.experiments.scenario.scenario import resolve
-from rewindnet.simulator.transports.mpi.wire import partition
+from rewindnet.experiments.scenario.yaml_files import resolve
+from rewindnet.simulator.transports.mpi.partition import partition
 
 HERE = Path(__file__).parent
 BESIDE = Path(sys.executable).with_name("mpiexec")

@@ -8,7 +8,7 @@ from networks import Network, further, learn_and_retrain
 from scipy.stats import chisquare
 
 from rewindnet.certificates import Constant, Learning, derive, propagate
-from rewindnet.clients.steps.base import Descend
+from rewindnet.clients.steps.learning import Descend
 from rewindnet.topologies import LEARNING, TopologyError, Walk, build, mix, schedule
 from rewindnet.topologies.mixing import canonical
 

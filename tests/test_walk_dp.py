@@ -25,7 +25,7 @@ from rewindnet.certificates.mechanisms import from_record, to_record
 from rewindnet.certificates.mechanisms.walk_dp import absorbed, walk_shifts
 from rewindnet.clients.methods import MethodError, WalkDP
 from rewindnet.clients.methods.walk_dp import communicability
-from rewindnet.simulator.simulation import divergence
+from rewindnet.simulator.outcome import divergence
 from rewindnet.topologies.routing import mixing_walk
 
 SMALL = Network(

@@ -24,7 +24,7 @@ from scipy import sparse
 from rewindnet.simulator.cost.network_model import LINKS, Links, connect
 from rewindnet.topologies import mixing
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.files import graph_from_file, weights_from_file
+from rewindnet.topologies.files import graph_from_file
 from rewindnet.topologies.graphs import deterministic as graphs
 from rewindnet.topologies.graphs import random as random_graphs
 from rewindnet.topologies.graphs.edges import EdgeGraph, Graph, adjacency, from_edges, is_connected
@@ -35,6 +35,7 @@ from rewindnet.topologies.schedules import LEARNING, SCHEDULES, schedule
 from rewindnet.topologies.schedules.base import Schedule, Static
 from rewindnet.topologies.schedules.walk import Walk
 from rewindnet.topologies.spectral import spectral_gap
+from rewindnet.topologies.weight_files import weights_from_file
 
 FAMILIES: dict[str, Callable[..., Graph]] = {
     "ring": graphs.ring,

@@ -3,18 +3,14 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 from xml.etree.ElementTree import ParseError
-from zipfile import BadZipFile
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.mixing import canonical, validate
 
 EDGE_LISTS = (".txt", ".edges", ".csv", ".tsv")
 
@@ -65,27 +61,7 @@ def links_from_file(graph: nx.Graph, path: str) -> NDArray[np.int64]:
     return np.array([[number[one], number[other]] for one, other in pairs], dtype=np.int64).reshape(-1, 2)
 
 
-def weights_from_file(graph: nx.Graph, *, path: str, symmetric: bool = True) -> sparse.csr_array:
-    """A matrix from a .npy, .npz (scipy sparse), .csv or .txt file, checked against the graph.
-
-    Text has one row a line, separated by commas or else by whitespace; `#` begins a comment.
-
-    Raises:
-        TopologyError: if the file cannot be read, or holds no mixing matrix of this graph; see `validate`.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix in (".npy", ".npz"):
-        matrix = _binary(path, sparse.load_npz if suffix == ".npz" else np.load)
-    elif suffix in (".csv", ".txt"):
-        matrix = _numbers(path)
-    else:
-        raise TopologyError(f"a mixing matrix is read from .npy, .npz, .csv or .txt, not from '{path}'")
-    weights = canonical(matrix)
-    validate(weights, graph, symmetric=symmetric)
-    return weights
-
-
-def _lines(path: str) -> Iterator[tuple[int, list[str]]]:
+def text_lines(path: str) -> Iterator[tuple[int, list[str]]]:
     """The number, from 1, and the fields of each line that says something."""
     try:
         # utf-8-sig, for spreadsheets put a byte order mark before the first name.
@@ -101,8 +77,8 @@ def _lines(path: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _links(path: str) -> Iterator[tuple[str, str]]:
-    for number, fields in _lines(path):
-        if len(fields) not in (2, 3) or "" in fields[:2] or (len(fields) == 3 and not _is_number(fields[2])):
+    for number, fields in text_lines(path):
+        if len(fields) not in (2, 3) or "" in fields[:2] or (len(fields) == 3 and not is_number(fields[2])):
             raise TopologyError(
                 f"line {number} of '{path}' is no link: it takes two names separated by a comma or "
                 "whitespace, and perhaps a number, which is ignored"
@@ -128,7 +104,8 @@ def _graphml(path: str) -> tuple[list[tuple[str, str]], set[str]]:
     return pairs, {str(node) for node in graph}
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a text reads as a number."""
     try:
         float(text)
     except ValueError:
@@ -142,32 +119,3 @@ def _natural(name: str) -> tuple[Any, ...]:
     digits = [part.lstrip("0") for part in parts[1::2]]
     numbers = [(len(digit), digit) for digit in digits]
     return *(item for pair in zip(parts[::2], [*numbers, (0, "")], strict=True) for item in pair), name
-
-
-def _binary(path: str, load: Any) -> Any:
-    try:
-        matrix = load(path)
-        if isinstance(matrix, sparse.csr_array | sparse.csc_array | sparse.csr_matrix | sparse.csc_matrix):
-            matrix.check_format(full_check=True)
-    except FileNotFoundError as error:
-        raise TopologyError(f"'{path}' cannot be read: {error.strerror}") from error
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile, UnpicklingError) as error:
-        raise TopologyError(f"'{path}' holds no matrix of its kind: {error}") from error
-    if matrix.ndim != 2 or matrix.dtype.kind not in "fiub":
-        raise TopologyError(f"'{path}' must hold a table of real numbers, not {matrix.ndim} axes of {matrix.dtype}")
-    return matrix
-
-
-def _numbers(path: str) -> Any:
-    rows: list[list[float]] = []
-    for number, fields in _lines(path):
-        if not all(map(_is_number, fields)):
-            raise TopologyError(f"line {number} of '{path}' is no row of numbers")
-        if rows and len(fields) != len(rows[0]):
-            raise TopologyError(
-                f"line {number} of '{path}' has {len(fields)} numbers, but the first row has {len(rows[0])}"
-            )
-        rows.append([float(field) for field in fields])
-    if not rows:
-        raise TopologyError(f"'{path}' holds no numbers")
-    return np.array(rows)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from rewindnet.certificates.audits.montecarlo import MonteCarlo
+from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms import Differences, epsilon_seen, mechanism_of
-from rewindnet.certificates.records import Certificate, Mixing, Vector
+from rewindnet.certificates.training import Mixing, Vector
 
 #: How far, relatively, an ε that is solved for may be off.
 _DIGITS = 1e-9

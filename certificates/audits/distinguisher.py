@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.mechanisms import mechanism_of
-from rewindnet.certificates.records import Certificate, Mixing, Release, Vector, parse_view
+from rewindnet.certificates.release import Release
+from rewindnet.certificates.training import Mixing, Vector
+from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.distances import node_views, seen_by
 
 Parameters = NDArray[np.floating[Any]]

@@ -39,8 +39,9 @@ from scipy.special import betaincinv, ndtr, ndtri
 
 from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.audits.distinguisher import Distinguisher, distinguisher
+from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.records import Certificate, Mixing, Vector
+from rewindnet.certificates.training import Mixing, Vector
 
 #: Standard noise of a node: (node, first draw, number of draws) → [draws, d].
 Noise = Callable[[int, int, int], NDArray[np.float64]]

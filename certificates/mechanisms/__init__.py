@@ -15,7 +15,8 @@ from rewindnet.certificates.mechanisms.noisy_finetune import NoisyFinetuning
 from rewindnet.certificates.mechanisms.rr_du import Visits
 from rewindnet.certificates.mechanisms.uncertified import Uncertified
 from rewindnet.certificates.mechanisms.walk_dp import PrivateWalk
-from rewindnet.certificates.records import Mixing, Release
+from rewindnet.certificates.release import Release
+from rewindnet.certificates.training import Mixing
 
 MECHANISMS: Mapping[str, type[Mechanism]] = {
     kind.kind: kind

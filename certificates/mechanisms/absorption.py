@@ -33,7 +33,7 @@ from math import inf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates.records import Mixing, Vector
+from rewindnet.certificates.training import Mixing, Vector
 
 Matrix = NDArray[np.float64]
 Marks = NDArray[np.bool_]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 if TYPE_CHECKING:
-    from rewindnet.certificates.records import Claim, Learning, Mixing, Release, Vector
+    from rewindnet.certificates.certificate import Claim
+    from rewindnet.certificates.release import Release
+    from rewindnet.certificates.training import Learning, Mixing, Vector
 
 
 def _none() -> "Vector":

@@ -40,7 +40,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.records import Vector
+from rewindnet.certificates.training import Vector
 
 #: How far, relatively, rounding may put one side of (3) above the other.
 _ROUNDING = 1e-9

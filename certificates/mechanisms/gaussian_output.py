@@ -6,10 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.mechanisms.base import Differences
-from rewindnet.certificates.records import Claim, Learning, Mixing, Release, Vector, parse_view
+from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.recursion import propagate
 from rewindnet.certificates.sensitivity.rounding import rounding_of_average
+from rewindnet.certificates.training import Learning, Mixing, Vector
+from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.distances import mu_of_view, uncovered
 
 

@@ -18,11 +18,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.absorption import Travel, final, least_mu, received
 from rewindnet.certificates.mechanisms.base import Differences
-from rewindnet.certificates.records import Claim, Learning, Mixing, Release, Vector, parse_view
+from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
+from rewindnet.certificates.training import Learning, Mixing, Vector
+from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.light_cones import cones_back
 
 #: Noise larger than rounding is charged for has at most this probability.

@@ -44,11 +44,12 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array
 
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
+from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.base import Differences
 from rewindnet.certificates.mechanisms.contraction import apart
-from rewindnet.certificates.records import Claim, Learning, Mixing, Release, parse_view
+from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import (
     LocalSteps,
     Round,
@@ -58,6 +59,8 @@ from rewindnet.certificates.sensitivity.local_steps import (
     worst_case_disturbance,
 )
 from rewindnet.certificates.sensitivity.recursion import propagate
+from rewindnet.certificates.training import Learning, Mixing
+from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.distances import mu_of_view
 
 #: Networks of at most so many nodes have their norms and eigenvalues computed, others have them bounded.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lstsq
 
-from rewindnet.certificates.records import Mixing
+from rewindnet.certificates.training import Mixing
 
 Matrix = NDArray[np.float64]
 

@@ -41,11 +41,14 @@ from scipy import linalg
 from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse import linalg as iterative
 
+from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.base import Differences
-from rewindnet.certificates.records import Claim, Learning, Mixing, Release, Vector, parse_view
+from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import curvatures, strongest_regime
 from rewindnet.certificates.sensitivity.rounding import charges
+from rewindnet.certificates.training import Learning, Mixing, Vector
+from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.distances import mu_of_view
 
 #: Up to so many nodes λ_min comes from all eigenvalues, above from Gershgorin's discs.

@@ -42,13 +42,16 @@ import numpy as np
 
 from rewindnet.certificates.accounting.gaussian import delta_of, epsilon_of
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
+from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.base import Differences
 from rewindnet.certificates.mechanisms.contraction import last_states
-from rewindnet.certificates.records import Claim, Learning, Mixing, Release, Vector, parse_view
+from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import curvatures, strongest_regime
 from rewindnet.certificates.sensitivity.recursion import propagate
+from rewindnet.certificates.training import Learning, Mixing, Vector
+from rewindnet.certificates.view import parse_view
 
 #: How far below the true one a stated growth may lie, relatively, for rounding.
 _ROUNDING = 1e-12

@@ -35,12 +35,14 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from rewindnet.certificates.accounting.gaussian import mu_of
+from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.base import Differences
-from rewindnet.certificates.records import Claim, Learning, Mixing, Release, Vector
+from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.certificates.sensitivity.recursion import propagate
 from rewindnet.certificates.sensitivity.rounding import charges_of_hops
+from rewindnet.certificates.training import Learning, Mixing, Vector
 
 Alignment = Literal["exact", "lightweight", "lightweight+descent"]
 Centre = Literal["reference", "noised"]

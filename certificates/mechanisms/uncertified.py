@@ -10,8 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.mechanisms.base import Differences
-from rewindnet.certificates.records import Claim, Learning, Mixing, Release
+from rewindnet.certificates.release import Release
+from rewindnet.certificates.training import Learning, Mixing
 
 
 @dataclass(frozen=True)

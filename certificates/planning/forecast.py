@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.records import Learning, Release, Vector
+from rewindnet.certificates.release import Release
+from rewindnet.certificates.training import Learning, Vector
 
 #: Up to so many products of a weight and a number the forecast is exact in the mixing; beyond, it is estimated.
 _MOST_PRODUCTS = 5_000_000_000

@@ -11,12 +11,15 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.certificates.certificate import Allocation
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.records import Allocation, Learning, Mixing, Placement, Release, Vector, parse_view
+from rewindnet.certificates.release import Placement, Release
 from rewindnet.certificates.sensitivity.local_steps import strongest_regime
 from rewindnet.certificates.sensitivity.recursion import Recursion
 from rewindnet.certificates.sensitivity.rounding import least_noise, rounding_of_average
+from rewindnet.certificates.training import Learning, Mixing, Vector
+from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.allocation import noise_shape
 from rewindnet.certificates.views.distances import mu_of_view
 from rewindnet.certificates.views.light_cones import light_cone, light_cones

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from rewindnet.certificates.certificate import Bound
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.records import Bound, Learning, Vector
+from rewindnet.certificates.training import Learning, Vector
 
 Matrix = NDArray[np.float64]
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from rewindnet.certificates.certificate import Bound
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.records import Bound, Learning, Order, Vector
 from rewindnet.certificates.sensitivity.local_steps import (
     LocalSteps,
     Round,
@@ -25,6 +25,7 @@ from rewindnet.certificates.sensitivity.local_steps import (
     strongest_regime,
 )
 from rewindnet.certificates.sensitivity.rounding import charges
+from rewindnet.certificates.training import Learning, Order, Vector
 
 Matrix = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from rewindnet.certificates.constants import Regime
-from rewindnet.certificates.records import Learning
 from rewindnet.certificates.sensitivity.local_steps import curvatures, powers
+from rewindnet.certificates.training import Learning
 
 
 def charges(learning: Learning, regime: Regime, rounds: int) -> Iterator[float]:

@@ -5,7 +5,9 @@ from math import inf
 import numpy as np
 from scipy.sparse import csr_array
 
-from rewindnet.certificates.records import Mixing, Release, Vector, parse_view
+from rewindnet.certificates.release import Release
+from rewindnet.certificates.training import Mixing, Vector
+from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.light_cones import light_cone, light_cones
 
 #: Above this many nodes the noise for the weakest view is that for the joint one: valid, and not the least.

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array
 
-from rewindnet.certificates.records import Mixing, Release, Vector, parse_view
+from rewindnet.certificates.release import Release
+from rewindnet.certificates.training import Mixing, Vector
+from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.light_cones import light_cone, light_cones
 
 #: Above this many nodes the settled noise of every node is bounded by the joint view instead of computed exactly.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from rewindnet.certificates.records import Mixing, Vector
+from rewindnet.certificates.training import Mixing, Vector
 
 #: Above this many nodes nobody follows the light cones of all of them.
 _LARGEST = 20_000

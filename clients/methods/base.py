@@ -8,8 +8,9 @@ from math import inf
 import numpy as np
 
 from rewindnet.certificates import Claim, Learning, Release, check_epsilon
-from rewindnet.certificates.records import Bound, Vector
-from rewindnet.clients.steps.base import Program, unlearning_program
+from rewindnet.certificates.certificate import Bound
+from rewindnet.certificates.training import Vector
+from rewindnet.clients.steps.learning import Program, unlearning_program
 
 
 class MethodError(ValueError):

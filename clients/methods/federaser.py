@@ -14,8 +14,8 @@ import numpy as np
 
 from rewindnet.certificates import Claim, Learning, Release, Uncertified
 from rewindnet.clients.methods.base import Method, MethodError, Plan, no_noise, weakest_bound
-from rewindnet.clients.steps.base import Program
 from rewindnet.clients.steps.federaser import Calibrate
+from rewindnet.clients.steps.learning import Program
 from rewindnet.topologies import Walk
 
 _REASON = (

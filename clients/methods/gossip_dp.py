@@ -30,10 +30,10 @@ from rewindnet.certificates import (
 )
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
 from rewindnet.certificates.mechanisms.linear_view import affordable, linear_mu, received, released
-from rewindnet.certificates.records import NoiseSource
+from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
-from rewindnet.clients.steps.base import Program
 from rewindnet.clients.steps.gossip_dp import PrivateDescend
+from rewindnet.clients.steps.learning import Program
 
 _LINEAR = "exact linear Gaussian accounting of the view, gradients taken as given"
 _LOCAL = "local composition: sqrt(sum over rounds of (shift/sigma)^2), Gaussian"

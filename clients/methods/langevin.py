@@ -14,8 +14,8 @@ import numpy as np
 from rewindnet.certificates import Claim, Langevin, Learning, Regime, Release, check_delta, least_scale, parse_view
 from rewindnet.certificates.mechanisms.langevin import claimed_epsilon, contractions
 from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
-from rewindnet.clients.steps.base import AddNoise, Program
-from rewindnet.clients.steps.noisy_finetune import NoisyDescend
+from rewindnet.clients.steps.langevin import NoisyDescend
+from rewindnet.clients.steps.learning import AddNoise, Program
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,9 +25,10 @@ from rewindnet.certificates import (
 )
 from rewindnet.certificates.mechanisms import Residual, SharedResidual
 from rewindnet.certificates.mechanisms.newton import check_contraction, lowest_eigenvalue
-from rewindnet.certificates.records import Vector
+from rewindnet.certificates.training import Vector
 from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
-from rewindnet.clients.steps.base import AddNoise, Descend, Exchange, Program
+from rewindnet.clients.steps.base import Exchange
+from rewindnet.clients.steps.learning import AddNoise, Descend, Program
 from rewindnet.clients.steps.newton import Broadcast, Leftover, Sweeps
 from rewindnet.clients.training.curvature import Curvature
 from rewindnet.topologies.routing import links, spreading

@@ -21,9 +21,9 @@ from rewindnet.certificates import (
     parse_view,
     strongest_regime,
 )
-from rewindnet.certificates.records import Bound
+from rewindnet.certificates.certificate import Bound
 from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
-from rewindnet.clients.steps.base import Program
+from rewindnet.clients.steps.learning import Program
 from rewindnet.clients.steps.noisy_finetune import Clip, NoisyFinetune
 
 #: How often an interval for the noise of the paper's formula is halved, on a logarithmic scale.

@@ -35,7 +35,7 @@ from rewindnet.certificates import (
 )
 from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer, Visits
 from rewindnet.clients.methods.base import Method, MethodError, Plan
-from rewindnet.clients.steps.base import Program
+from rewindnet.clients.steps.learning import Program
 from rewindnet.clients.steps.rr_du import RememberingToken, Token
 from rewindnet.clients.steps.spreading import along
 from rewindnet.topologies.routing import Beginning, Routing, Tree, links, spreading, token_path

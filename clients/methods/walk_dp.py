@@ -20,11 +20,11 @@ from scipy.sparse import csr_array
 from rewindnet.certificates import CertificateError, Claim, Learning, Release, certify, check_delta, mu_of, parse_view
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
 from rewindnet.certificates.mechanisms.walk_dp import PrivateWalk, check_holders, walk_shifts
-from rewindnet.certificates.records import NoiseSource
+from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
-from rewindnet.clients.steps.base import Program
-from rewindnet.clients.steps.rr_du import NoisyWalk
+from rewindnet.clients.steps.learning import Program
 from rewindnet.clients.steps.spreading import along
+from rewindnet.clients.steps.walk_dp import NoisyWalk
 from rewindnet.topologies.routing import Tree, links, mixing_walk, spreading
 
 #: The noise changes what rounding is charged, which changes the noise; a few steps settle it.

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Mixing
-from rewindnet.certificates.records import NoiseSource
+from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.steps.base import Work
 from rewindnet.clients.training.client_block import Block, Witness
 from rewindnet.clients.training.clipping import clipped

@@ -17,7 +17,8 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Mixing
-from rewindnet.clients.steps.base import Start, Work
+from rewindnet.clients.steps.base import Work
+from rewindnet.clients.steps.learning import Start
 from rewindnet.clients.training.client_block import Block, Witness
 from rewindnet.clients.training.curvature import PRODUCT, Curvature, product, solve
 from rewindnet.topologies.routing import links, spreading

@@ -7,44 +7,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array
 from torch import Tensor
 
 from rewindnet.certificates import Mixing
-from rewindnet.certificates.records import NoiseSource
-from rewindnet.clients.steps.base import Descend, Work
+from rewindnet.certificates.release import NoiseSource
+from rewindnet.clients.steps.base import Work
 from rewindnet.clients.training.client_block import Block, Witness
 from rewindnet.clients.training.clipping import clipped
-from rewindnet.clients.training.noise import draw_in_round
-from rewindnet.clients.training.orders import LEARNING_ORDERS
-
-
-@dataclass(frozen=True)
-class NoisyDescend(Descend):
-    """Rounds of learning with noise between them: every node adds it to its model after each round but the last.
-
-    Attributes:
-        order: of the learning rounds.
-        rounds: their addresses.
-        sigma: [N], the noise of every node.
-        seed: of the simulation.
-        release: which release of the run it is.
-        source: where noise comes from.
-    """
-
-    sigma: tuple[float, ...]
-    seed: int
-    release: int
-    source: NoiseSource
-
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
-        """As the learning order has it, and noise for the next round."""
-        learned = LEARNING_ORDERS[self.order].absorb(block, theta, mixed, round, witness)
-        if round + 1 == self.rounds.stop:
-            return learned
-        return noised(block, learned, self.sigma, self.seed, self.release, round, self.source)
+from rewindnet.clients.training.noise import noised
 
 
 @dataclass(frozen=True)
@@ -114,15 +86,3 @@ class NoisyFinetune:
         if self.model_radius is not None:
             stepped = clipped(stepped, self.model_radius)
         return noised(block, stepped, self.sigma, self.seed, self.release, round, self.source)
-
-
-def noised(
-    block: Block, theta: Tensor, sigma: tuple[float, ...], seed: int, release: int, round: int, source: NoiseSource
-) -> Tensor:
-    """θ_i + N(0, σ_i²·I) of a round, for θ [b, d]."""
-    result, size = theta.clone(), theta.shape[1]
-    for row, node in enumerate(block.nodes):
-        if sigma[node] > 0:
-            drawn = draw_in_round(size, seed, release, round, node, source)
-            result[row] += torch.from_numpy(drawn * sigma[node]).to(theta)
-    return result

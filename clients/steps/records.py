@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from rewindnet.clients.steps.base import AddNoise, Average, Descend, Gossip, Start, Step
+from rewindnet.clients.steps.base import Step
 from rewindnet.clients.steps.federaser import Calibrate
 from rewindnet.clients.steps.gossip_dp import PrivateDescend
 from rewindnet.clients.steps.gradient_ascent import Ascend
+from rewindnet.clients.steps.langevin import NoisyDescend
+from rewindnet.clients.steps.learning import AddNoise, Average, Descend, Gossip, Start
 from rewindnet.clients.steps.newton import Broadcast, Leftover, Sweeps
-from rewindnet.clients.steps.noisy_finetune import Clip, NoisyDescend, NoisyFinetune
-from rewindnet.clients.steps.rr_du import NoisyWalk, RememberingToken, Token
+from rewindnet.clients.steps.noisy_finetune import Clip, NoisyFinetune
+from rewindnet.clients.steps.rr_du import RememberingToken, Token
 from rewindnet.clients.steps.spreading import Spread
+from rewindnet.clients.steps.walk_dp import NoisyWalk
 
 #: The steps there are, by the name they have in a record. Adding one is a class here and a line in this dictionary.
 STEPS: Mapping[str, type[Step]] = {

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from rewindnet.certificates import Mixing
 from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
-from rewindnet.certificates.records import NoiseSource
+from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.steps.base import Work
+from rewindnet.clients.steps.token import one_hop, only_row
 from rewindnet.clients.training.client_block import Block, Reading, Witness
 from rewindnet.clients.training.noise import draw_in_round
 from rewindnet.topologies.rng import Purpose, coins
-from rewindnet.topologies.schedules.base import matrix_of
 
 #: Kingma and Ba (2015), "Adam: a method for stochastic optimization", their own settings.
 _FIRST, _SECOND, _TINY = 0.9, 0.999, 1e-8
@@ -74,7 +74,7 @@ class Token:
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """The identity but for the holder, which hears the holder before."""
         at = round - self.rounds.start
-        return _handed(mixing.nodes, self.holders[at - 1] if at else self.home, self.holders[at])
+        return one_hop(mixing.nodes, self.holders[at - 1] if at else self.home, self.holders[at])
 
     def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
         """Of the holder alone, once the token is there."""
@@ -149,7 +149,7 @@ class Token:
         if self.alignment == "lightweight":
             ascent = self.forgotten / (self.forgotten + int(block.samples[row])) * self._forgotten(block, theta, row)
             return self._clipped(ascent), torch.zeros_like(ascent)
-        alone = Reading(awake=_only(block, row))
+        alone = Reading(awake=only_row(block, row))
         descent = -block.gradient(theta, alone)[row].to(torch.float64)
         retained = int(block.samples[row])
         share = 1.0 if self.alignment == "exact" else retained / (retained + self.forgotten)
@@ -162,7 +162,7 @@ class Token:
             torch.zeros_like(there.weight).masked_fill_((there.weight > 0) & (kept.weight == 0), 1.0 / self.forgotten)
             for there, kept in zip(block.origin.buckets, block.buckets, strict=True)
         ]
-        reading = Reading(tuple(weights), _only(block, row))
+        reading = Reading(tuple(weights), only_row(block, row))
         return block.origin.gradient(theta, reading)[row].to(torch.float64)
 
     def _clipped(self, direction: Tensor) -> Tensor:
@@ -171,7 +171,7 @@ class Token:
 
     def _gradient(self, block: Block, theta: Tensor, row: int, round: int) -> Tensor:
         """[d], the mean gradient of the holder's minibatches, or its full gradient."""
-        held, awake = int(block.held[row]), _only(block, row)
+        held, awake = int(block.held[row]), only_row(block, row)
         if not self.batch or not held:
             return block.gradient(theta, Reading(awake=awake))[row]
         size = min(self.batch, held)
@@ -208,86 +208,3 @@ class RememberingToken(Token):
     """The same for a u that reads what is to be forgotten, which it must not have erased."""
 
     remembers: ClassVar[bool] = True
-
-
-@dataclass(frozen=True)
-class NoisyWalk:
-    """A token that learns in private: θ ← Proj_Θ(θ − η(clip(∇f(θ); C) + Z)) at every holder, Z ~ N(0, σ²·I).
-
-    It is the learning of a network that was private from the start, so that it reads what others would have to forget.
-
-    Attributes:
-        rounds: the addresses, one for each holder.
-        holders: [R]; the first has the token before the first round.
-        clip: C; None: gradients are as they are.
-        sigma: σ, in the units of a gradient.
-        step_size: η.
-        seed: of the noise.
-        release: which release of the run it is.
-        source: of the noise.
-    """
-
-    rounds: range
-    holders: tuple[int, ...]
-    clip: float | None
-    sigma: float
-    step_size: float
-    seed: int
-    release: int
-    source: NoiseSource
-
-    remembers: ClassVar[bool] = True
-
-    def matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """The identity but for the holder, which hears the holder before."""
-        at = round - self.rounds.start
-        return _handed(mixing.nodes, self.holders[max(at - 1, 0)], self.holders[at])
-
-    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
-        """Of the holder alone, once the token is there."""
-        none, taken = np.zeros_like(samples), np.zeros_like(samples)
-        holder = self.holders[round - self.rounds.start]
-        taken[holder] = samples[holder]
-        return none, taken
-
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
-        """The models."""
-        return theta
-
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
-        """The holder steps, in double precision, on all data, erased or not."""
-        holder = self.holders[round - self.rounds.start]
-        if holder not in block.nodes:
-            return mixed
-        assert block.origin is not None
-        state, row = mixed.clone(), block.nodes.index(holder)
-        gradient = self._clipped(block.origin, state, row)
-        if witness is not None and block.samples[row] != block.origin.samples[row]:
-            alike = self._clipped(block, state, row)
-            witness.shift(round, holder, float((gradient - alike).norm()))
-        if self.sigma > 0:
-            drawn = draw_in_round(len(gradient), self.seed, self.release, round, holder, self.source)
-            gradient = gradient + torch.from_numpy(drawn * self.sigma).to(gradient)
-        state[row] = (state[row].to(torch.float64) - self.step_size * gradient).to(state)
-        block.project(state[row : row + 1])
-        return state
-
-    def _clipped(self, block: Block, theta: Tensor, row: int) -> Tensor:
-        """clip(∇f; C) [d] of one client, in double precision."""
-        # Of the shift of one sample among many nothing must be lost in rounding.
-        alone = block.only([block.nodes[row]], torch.float64)
-        gradient = alone.gradient(theta[row : row + 1].to(torch.float64))[0]
-        norm = float(gradient.norm())
-        return gradient if self.clip is None or norm <= self.clip else gradient * (self.clip / norm)
-
-
-def _handed(nodes: int, giver: int, taker: int) -> csr_array:
-    """The identity but for one node, which hears another."""
-    own = np.arange(nodes)
-    return matrix_of(nodes, own, np.where(own == taker, giver, own), np.ones(nodes))
-
-
-def _only(block: Block, row: int) -> NDArray[np.bool_]:
-    awake = np.zeros(len(block.nodes), dtype=bool)
-    awake[row] = True
-    return awake

@@ -8,10 +8,13 @@ privacy systems". Neither source here defends against an adversary who reads the
 import os
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
+from torch import Tensor
 
-from rewindnet.certificates.records import NoiseSource
+from rewindnet.certificates.release import NoiseSource
+from rewindnet.clients.training.client_block import Block
 from rewindnet.topologies.rng import Purpose, coins
 
 #: Rounds of one release that noise can be drawn for.
@@ -50,4 +53,16 @@ def draw_in_round(
 def _secret(size: int) -> NDArray[np.float64]:
     bits = np.frombuffer(os.urandom(8 * size), dtype=np.uint64) >> np.uint64(12)
     result: NDArray[np.float64] = ndtri((bits.astype(np.float64) + 0.5) / 2.0**52)
+    return result
+
+
+def noised(
+    block: Block, theta: Tensor, sigma: tuple[float, ...], seed: int, release: int, round: int, source: NoiseSource
+) -> Tensor:
+    """θ_i + N(0, σ_i²·I) of a round, for θ [b, d]."""
+    result, size = theta.clone(), theta.shape[1]
+    for row, node in enumerate(block.nodes):
+        if sigma[node] > 0:
+            drawn = draw_in_round(size, seed, release, round, node, source)
+            result[row] += torch.from_numpy(drawn * sigma[node]).to(theta)
     return result

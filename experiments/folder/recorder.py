@@ -32,7 +32,7 @@ from rewindnet.experiments.folder.unfinished import (
 )
 from rewindnet.experiments.scenario.assemble import Experiment
 from rewindnet.simulator.engine import Journal, NoJournal
-from rewindnet.simulator.simulation import Outcome, Trajectory
+from rewindnet.simulator.outcome import Outcome, Trajectory
 
 
 class Recorder:

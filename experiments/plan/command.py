@@ -9,7 +9,7 @@ from rewindnet.experiments.plan.prospect import survey
 from rewindnet.experiments.plan.table import compare, show
 from rewindnet.experiments.runs.launch import terminal
 from rewindnet.experiments.scenario.registries import ScenarioError
-from rewindnet.experiments.scenario.scenario import load
+from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.experiments.studies.grid import grid, place
 
 

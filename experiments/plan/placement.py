@@ -17,7 +17,7 @@ from rewindnet.certificates import (
     excess_loss,
     noise_left,
 )
-from rewindnet.certificates.records import Placement
+from rewindnet.certificates.release import Placement
 from rewindnet.experiments.plan.plan import Plan
 from rewindnet.experiments.plan.words import wanted
 

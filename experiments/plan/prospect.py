@@ -15,10 +15,11 @@ from rewindnet.clients.data.deletion import DeletionError, deletable, forget_set
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.data.partitions import PartitionError, declared_sizes, partition
 from rewindnet.clients.models import Model
-from rewindnet.experiments.scenario.assemble import DTYPES, planted, samples_of
+from rewindnet.experiments.scenario.assemble import planted, samples_of
+from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.registries import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.simulator.simulation import foresee
+from rewindnet.simulator.training_facts import foresee
 from rewindnet.topologies import Graph, Purpose, Schedule
 from rewindnet.topologies.rng import coins
 

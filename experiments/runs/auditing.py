@@ -8,7 +8,7 @@ from rewindnet.certificates import Audit, Certificate, audit, monte_carlo
 from rewindnet.certificates.audits.montecarlo import MOST_DRAWS
 from rewindnet.clients.training.noise import draw
 from rewindnet.experiments.scenario.assemble import Experiment
-from rewindnet.simulator.simulation import Outcome, divergence
+from rewindnet.simulator.outcome import Outcome, divergence
 from rewindnet.topologies import Purpose
 
 

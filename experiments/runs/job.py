@@ -15,10 +15,12 @@ from rewindnet.clients.worker import Crew
 from rewindnet.experiments.folder.reader import FolderError
 from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.folder.unfinished import check_target
-from rewindnet.experiments.runs.run import Progress, run
-from rewindnet.experiments.scenario.assemble import Experiment, assemble, device_of
+from rewindnet.experiments.runs.progress import Progress
+from rewindnet.experiments.runs.run import run
+from rewindnet.experiments.scenario.assemble import Experiment, assemble
+from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.registries import ScenarioError
-from rewindnet.experiments.scenario.scenario import load, resolve
+from rewindnet.experiments.scenario.yaml_files import load, resolve
 from rewindnet.simulator.errors import RunError
 from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.wire import Precision

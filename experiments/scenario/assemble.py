@@ -1,6 +1,6 @@
 """From a scenario to a network ready to learn. Everything that can be wrong with a scenario is found here."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from torch import Tensor
 
 from rewindnet import topologies
 from rewindnet.certificates import Constant, Learning
@@ -19,46 +18,21 @@ from rewindnet.clients.data.deletion import Arrival, Asked, DeletionError, arriv
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.data.partitions import partition
 from rewindnet.clients.methods import Method, MethodError
-from rewindnet.clients.metrics.membership import Suspects, class_weights
 from rewindnet.clients.models import Model
 from rewindnet.clients.training.client_block import Habits, make_block
 from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.training.sampling import Realised
 from rewindnet.clients.worker import Crew
+from rewindnet.experiments.scenario.devices import DTYPES, device_of
+from rewindnet.experiments.scenario.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.scenario.registries import ScenarioError
 from rewindnet.experiments.scenario.scenario import Request, Scenario
-from rewindnet.simulator.simulation import Simulation, counted, foresee
+from rewindnet.simulator.simulation import Simulation
+from rewindnet.simulator.training_facts import counted, foresee
 from rewindnet.simulator.transports.base import Transport
 from rewindnet.simulator.transports.network import Network
 from rewindnet.topologies import Links, Purpose, Schedule
 from rewindnet.topologies.rng import coins
-
-DTYPES = {"float64": torch.float64, "float32": torch.float32}
-
-#: Design [m, q] and targets [m].
-Samples = tuple[Tensor, Tensor]
-
-#: Retained samples that accuracy is measured on, at most: a fixed draw from all of them.
-_RETAIN_SAMPLES = 10_000
-
-#: Members, and non-members, that membership attacks look at, at most.
-_SUSPECTS = 1_000
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The samples that models are measured on.
-
-    Attributes:
-        sets: those of accuracy: design [m, q] and targets [m] for test, retain and forget.
-        triggered: those of a backdoor's success: test images with the trigger and what it stands for, without and with
-            those that are of the target class anyway; nothing where there is no backdoor.
-        suspects: those of membership attacks; None where there are none, or too few.
-    """
-
-    sets: Mapping[str, Samples]
-    triggered: Mapping[str, Samples]
-    suspects: Suspects | None
 
 
 @dataclass(frozen=True)
@@ -196,7 +170,7 @@ def assemble(scenario: Scenario) -> Experiment:
         arrivals=tuple(asked),
         requests=tuple(requests),
         evaluations=tuple(
-            _evaluation(scenario, features, dataset, model, shards, asked[: at + 1]) for at in range(len(asked))
+            build_evaluation(scenario, features, dataset, model, shards, asked[: at + 1]) for at in range(len(asked))
         ),
         methods=methods,
     )
@@ -260,110 +234,3 @@ def _arrivals(
     T, requests = scenario.learning.rounds, scenario.deletion.each
     asked = [Asked(request.client, samples_of(request, poisoned), request.round or T) for request in requests]
     return arrivals(asked, [dataset.y[shard] for shard in shards], T, scenario.seed)
-
-
-def device_of(wanted: str, rank: int = 0) -> torch.device:
-    """The device of that name; processes on one machine share its GPUs in turn.
-
-    Args:
-        wanted: auto, cpu or cuda.
-        rank: of this process among those on this machine.
-
-    Raises:
-        ScenarioError: if there is no such device.
-    """
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise ScenarioError("backend.device is cuda, but torch finds no CUDA device here; use auto or cpu")
-    if not available or wanted == "cpu":
-        return torch.device("cpu")
-    return torch.device("cuda", rank % torch.cuda.device_count())
-
-
-def _evaluation(
-    scenario: Scenario,
-    features: Features,
-    dataset: Dataset,
-    model: Model,
-    shards: list[NDArray[np.int64]],
-    arrived: Sequence[Arrival],
-) -> Evaluation:
-    """What is measured once the last of these requests is answered."""
-    like = torch.empty(0, dtype=DTYPES[scenario.backend.dtype], device=device_of(scenario.backend.device))
-    forgotten = np.concatenate([shards[node][gone] for node, gone in arrived[-1].forget.items()])
-    retained = np.setdiff1d(np.concatenate(shards), forgotten)
-    if len(retained) > _RETAIN_SAMPLES:
-        retained = np.sort(coins(scenario.seed, Purpose.EVALUATION).choice(retained, _RETAIN_SAMPLES, replace=False))
-
-    def ready(x: NDArray[np.float32], y: NDArray[np.int64]) -> Samples:
-        return model.design(torch.from_numpy(x).to(like)), torch.from_numpy(model.targets(y)).to(like.device)
-
-    forget = features.x[forgotten], dataset.y[forgotten]
-    test, stamped = _tested(scenario, features, dataset, model)
-    sets = {"test": ready(*test), "forget": ready(*forget)}
-    if len(retained):
-        sets["retain"] = ready(features.x[retained], dataset.y[retained])
-    triggered = {name: ready(*of) for name, of in stamped.items()}
-    # Triggers are told from clean images at once, so what the poisoned are compared with carries the trigger too.
-    poisoned = all(request.samples == "poisoned" for request in scenario.deletion.each)
-    unseen = stamped["without_target"] if poisoned else test
-    chosen = None
-    if scenario.measures.membership:
-        if scenario.measures.negatives == "unseen-users":
-            unseen = _unseen_users(scenario, features, dataset, shards)
-        chosen = _suspects(scenario, forget, unseen, len(arrived))
-    suspects = chosen and Suspects(*ready(*chosen[0]), *chosen[1:])
-    return Evaluation(sets, triggered, suspects)
-
-
-Rows = tuple[NDArray[np.float32], NDArray[np.int64]]
-
-
-def _tested(scenario: Scenario, features: Features, dataset: Dataset, model: Model) -> tuple[Rows, Mapping[str, Rows]]:
-    """Test samples, and those of a backdoor's success."""
-    x, y = features.test_x, dataset.test_y
-    if scenario.data.backdoor is None:
-        return (x, y), {}
-    half = len(y) // 2
-    target = np.full(half, scenario.data.backdoor.target)
-    others = model.targets(y[:half]) != model.targets(target)
-    if not others.any():
-        raise ScenarioError("every test sample is of the backdoor's target class, so its success cannot be measured")
-    stamped = {"without_target": (x[half:][others], target[others]), "with_target": (x[half:], target)}
-    return (x[:half], y[:half]), stamped
-
-
-def _unseen_users(scenario: Scenario, features: Features, dataset: Dataset, shards: list[NDArray[np.int64]]) -> Rows:
-    """The samples of natural clients that take no part."""
-    rows = np.setdiff1d(np.arange(len(dataset.y)), np.concatenate(shards))
-    if scenario.partition.kind != "natural" or not len(rows):
-        raise ScenarioError(
-            "measures.negatives unseen-users takes natural clients that take no part: use partition natural, with "
-            "fewer clients than the data have, or measures.negatives=test"
-        )
-    return features.x[rows], dataset.y[rows]
-
-
-def _suspects(
-    scenario: Scenario, forget: Rows, unseen: Rows, request: int
-) -> tuple[Rows, NDArray[np.bool_], NDArray[np.float64]] | None:
-    """Members and non-members, who is which, and their weights; at most so many of each as attacks need."""
-    generator = coins(scenario.seed, Purpose.EVALUATION, round=request)
-    inside, outside = (_some(of, generator) for of in (forget, unseen))
-    weights = class_weights(inside[1], outside[1])
-    (x, y), (other_x, other_y) = (
-        (of[0][weight > 0], of[1][weight > 0]) for of, weight in zip((inside, outside), weights, strict=True)
-    )
-    if min(len(y), len(other_y)) < 2:
-        return None
-    member = np.arange(len(y) + len(other_y)) < len(y)
-    weight = np.concatenate([of[of > 0] for of in weights])
-    return (np.concatenate([x, other_x]), np.concatenate([y, other_y])), member, weight
-
-
-def _some(rows: Rows, generator: np.random.Generator) -> Rows:
-    x, y = rows
-    if len(y) <= _SUSPECTS:
-        return rows
-    chosen = np.sort(generator.choice(len(y), _SUSPECTS, replace=False))
-    return x[chosen], y[chosen]

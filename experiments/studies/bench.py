@@ -14,11 +14,14 @@ from rich.table import Table
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.clients.steps.base import Descend, Exchange, Start
+from rewindnet.clients.steps.base import Exchange
+from rewindnet.clients.steps.learning import Descend, Start
 from rewindnet.clients.worker import Crew
-from rewindnet.experiments.scenario.assemble import Experiment, assemble, device_of
+from rewindnet.experiments.scenario.assemble import Experiment, assemble
+from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.registries import ScenarioError
-from rewindnet.experiments.scenario.scenario import Scenario, resolve
+from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.engine import Task, execute
 from rewindnet.simulator.transports.base import Transport
 from rewindnet.simulator.transports.network import Network

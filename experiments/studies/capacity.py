@@ -21,7 +21,8 @@ from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.launch import terminal
 from rewindnet.experiments.scenario.assemble import assemble
 from rewindnet.experiments.scenario.registries import ScenarioError
-from rewindnet.experiments.scenario.scenario import Scenario, load, resolve
+from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.experiments.scenario.yaml_files import load, resolve
 from rewindnet.simulator.errors import RunError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from yaml import safe_dump
 
 from rewindnet.experiments.scenario.registries import ScenarioError
-from rewindnet.experiments.scenario.scenario import parse_yaml
+from rewindnet.experiments.scenario.yaml_files import parse_yaml
 
 
 def grid(settings: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:

@@ -17,11 +17,13 @@ from rewindnet.clients.metrics.klom import klom, margins
 from rewindnet.experiments.folder.files import write_json
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
 from rewindnet.experiments.runs.launch import terminal
-from rewindnet.experiments.scenario.assemble import Experiment, Samples, assemble
+from rewindnet.experiments.scenario.assemble import Experiment, assemble
+from rewindnet.experiments.scenario.evaluation import Samples
 from rewindnet.experiments.scenario.registries import ScenarioError
-from rewindnet.experiments.scenario.scenario import resolve
+from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.cost.meter import Cost
-from rewindnet.simulator.simulation import Simulation, Trajectory
+from rewindnet.simulator.outcome import Trajectory
+from rewindnet.simulator.simulation import Simulation
 from rewindnet.simulator.transports.in_process import Local
 from rewindnet.simulator.transports.wire import InProcess
 from rewindnet.topologies import Purpose

@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 from scipy.special import ndtri
 
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.files import _is_number, _lines
+from rewindnet.topologies.files import is_number, text_lines
 from rewindnet.topologies.graphs.edges import Edges, edge_array
 from rewindnet.topologies.rng import Purpose, coins
 
@@ -332,9 +332,9 @@ Listed = Iterator[tuple[str, tuple[str, str], dict[str, float]]]
 
 
 def _csv(path: str) -> Listed:
-    for number, fields in _lines(path):
+    for number, fields in text_lines(path):
         where = f"line {number} of '{path}'"
-        if len(fields) != 4 or not all(fields[:2]) or not all(text == "" or _is_number(text) for text in fields[2:]):
+        if len(fields) != 4 or not all(fields[:2]) or not all(text == "" or is_number(text) for text in fields[2:]):
             raise TopologyError(f"{where} is no link: it takes two nodes, a latency and a bandwidth")
         own = zip(("latency", "bandwidth"), fields[2:], strict=True)
         yield where, (fields[0], fields[1]), {name: float(text) for name, text in own if text}

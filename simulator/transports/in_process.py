@@ -6,7 +6,8 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.clients.steps.base import Exchange, LocalStep
-from rewindnet.clients.worker import Crew, Data, Disturbances
+from rewindnet.clients.training.disturbance import Disturbances
+from rewindnet.clients.worker import Crew
 from rewindnet.simulator.transports.base import Job
 from rewindnet.simulator.transports.wire import InProcess, Wire
 
@@ -25,7 +26,7 @@ class Local:
         self.crew, self.wire = crew, wire
         self.root = wire.root
 
-    def begin(self, data: Data, name: str | None, measured: Disturbances | None = None) -> None:
+    def begin(self, data: int, name: str | None, measured: Disturbances | None = None) -> None:
         """As `Network` has it."""
         self.crew.begin(data, name, measured)
 

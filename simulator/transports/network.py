@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.clients.steps.base import Exchange, LocalStep
-from rewindnet.clients.worker import Data, Disturbances
+from rewindnet.clients.training.disturbance import Disturbances
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Network(Protocol):
 
     root: bool
 
-    def begin(self, data: Data, name: str | None, measured: Disturbances | None = None) -> None:
+    def begin(self, data: int, name: str | None, measured: Disturbances | None = None) -> None:
         """Every client gets ready to work on this data from a state it keeps (None: from nowhere in particular).
 
         Args:

@@ -19,7 +19,7 @@ from rewindnet.clients.steps.records import from_record
 from rewindnet.clients.worker import Crew
 from rewindnet.simulator.transports.flower.arrays import pack, unpack
 from rewindnet.simulator.transports.flower.errors import FlowerError
-from rewindnet.simulator.transports.wire import in_node_order
+from rewindnet.simulator.transports.sums import in_node_order
 
 #: The records of a message and of an answer.
 TRIP, ARRAYS = "trip", "arrays"

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from rewindnet.clients.steps.base import Exchange, LocalStep
 from rewindnet.clients.steps.records import to_record
-from rewindnet.clients.worker import Data, Disturbances
+from rewindnet.clients.training.disturbance import Disturbances
 from rewindnet.simulator.errors import BrokenTransportError
 from rewindnet.simulator.transports.flower.arrays import pack
 from rewindnet.simulator.transports.flower.client import ARRAYS, TRIP, tensor
 from rewindnet.simulator.transports.flower.errors import FlowerError
 from rewindnet.simulator.transports.flower.exchange import exchange, node_ids
-from rewindnet.simulator.transports.wire import canonical
+from rewindnet.simulator.transports.sums import canonical
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class FlowerNetwork:
             raise BrokenTransportError(str(problem)) from None
         self._ids = self._in_order()
 
-    def begin(self, data: Data, name: str | None, measured: Disturbances | None = None) -> None:
+    def begin(self, data: int, name: str | None, measured: Disturbances | None = None) -> None:
         """As `Network` has it."""
         measured = measured or {}
 

@@ -1,33 +1,28 @@
-"""What a certificate is made from, and what it is: frozen records, plain data in and out.
-
-A `Learning` says how a network learned and what was deleted; a `Release` says what an unlearning method did; a
-`Claim` says what is asked of it. Nothing here has seen a model or a sample.
-"""
+"""How a network learned and what was deleted from it: what certificates are computed from."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from rewindnet.certificates.accounting.gaussian import check_delta
-from rewindnet.certificates.constants import Constants, Regime
+from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.view import parse_view
 
 if TYPE_CHECKING:
-    from rewindnet.certificates.mechanisms.base import Mechanism
+    pass
+
 
 Order = Literal["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"]
-Bound = Literal["published", "worst-case", "instance"]
-Placement = Literal["output", "rewind"]
-Allocation = Literal["uniform", "optimal"]
-NoiseSource = Literal["seed", "os"]
+
+
 ORDERS: tuple[Order, ...] = get_args(Order)
-VIEWS = ("node", "node:v", "joint", "average", "transcript", "transcript:v", "transcript:all")
+
 
 Vector = NDArray[np.float64]
 
@@ -290,194 +285,7 @@ class Learning:
             raise CertificateError(f"the record of learning is damaged: {problem!r}") from None
 
 
-@dataclass(frozen=True)
-class Release:
-    """What an unlearning method did: all that its certificate may depend on.
-
-    Attributes:
-        method: its name.
-        restored: the round s of the checkpoint it started from (T: the learned model; 0: the initial one).
-        descended: the rounds q of descent on retained data after that.
-        placement: whether the noise was added to the result of the descent or to the checkpoint before it.
-        sigma: [N], the standard deviation of each node's noise (0: none). With `averaged` all entries are equal.
-        settle: gossip-only rounds at the end.
-        averaged: whether only the network average was released, under one noise vector.
-        noise_source: whether the noise can be drawn again from the seed.
-        mechanism: how the noise hides, where it is more than one Gaussian vector a node, added at one place; then
-            `sigma` is what each node's noise amounts to where it first acts.
-    """
-
-    method: str
-    restored: int
-    descended: int
-    placement: Placement
-    sigma: Vector
-    settle: int = 0
-    averaged: bool = False
-    noise_source: NoiseSource = "seed"
-    mechanism: "Mechanism | None" = None
-
-    def __post_init__(self) -> None:
-        """Refuse what nobody can have done."""
-        for name in ("restored", "descended", "settle"):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
-                raise CertificateError(f"{name} is a number of rounds, not {value!r}")
-            object.__setattr__(self, name, int(value))
-        object.__setattr__(self, "sigma", np.asarray(self.sigma, dtype=np.float64))
-        for name, allowed in (("placement", get_args(Placement)), ("noise_source", get_args(NoiseSource))):
-            if getattr(self, name) not in allowed:
-                raise CertificateError(f"unknown {name} {getattr(self, name)!r}; it is one of: {', '.join(allowed)}")
-        if not np.all(np.isfinite(self.sigma)) or np.any(np.asarray(self.sigma) < 0):
-            raise CertificateError("sigma must be finite and non-negative at every node")
-        if self.averaged and (self.placement != "output" or self.settle or np.unique(self.sigma).size > 1):
-            raise CertificateError("a released average carries one noise vector, with placement output and no settling")
-
-    @property
-    def site(self) -> int:
-        """The round at which the noise is added: what is compared with retraining is the state there, before it."""
-        return self.restored + (self.descended if self.placement == "output" else 0)
-
-    @property
-    def rounds_after_noise(self) -> int:
-        """How many rounds follow the noise: where there are none, what is noised is what is released."""
-        return self.settle + (self.descended if self.placement == "rewind" else 0)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What is asked of a certificate: for whom (`view`), at which δ, by which bound, under which regime.
-
-    `claimed_epsilon` is what the method's own paper would print, by the formula that `claimed_by` names.
-    """
-
-    view: str
-    delta: float
-    bound: Bound = "worst-case"
-    allocation: Allocation = "uniform"
-    regime: Regime | None = None
-    claimed_epsilon: float | None = None
-    claimed_by: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown bound, allocation or view, and a δ without a meaning."""
-        for what, value, allowed in (
-            ("bound", self.bound, get_args(Bound)),
-            ("allocation", self.allocation, get_args(Allocation)),
-        ):
-            if value not in allowed:
-                raise CertificateError(f"unknown {what} {value!r}; it is one of: {', '.join(allowed)}")
-        parse_view(self.view)
-        check_delta(self.delta)
-
-
 def forget_digest(forget: Mapping[int, Sequence[int]]) -> str:
     """sha256 of a forget set: for each deleting node, the positions of the deleted samples in its own data."""
     plain = {str(node): sorted(int(position) for position in forget[node]) for node in sorted(forget)}
     return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
-
-
-def parse_view(view: str, nodes: int | None = None) -> tuple[str, int | None]:
-    """Split a view into its kind and, for `node:v` and `transcript:v`, the node.
-
-    Raises:
-        CertificateError: for a view that does not exist, or a node outside the network.
-    """
-    kind, _, which = view.partition(":")
-    if view in ("node", "joint", "average", "transcript", "transcript:all"):
-        return view, None
-    one = kind in ("node", "transcript") and which.isascii() and which.isdigit()
-    if one and (nodes is None or int(which) < nodes):
-        return kind, int(which)
-    if one:
-        raise CertificateError(f"view {view!r} names a node that does not exist; nodes are 0 to {(nodes or 0) - 1}")
-    raise CertificateError(f"unknown view {view!r}; it is one of: {', '.join(VIEWS)}")
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What may be claimed. `certificate.json` is exactly these fields.
-
-    `epsilon` is None where nothing can be claimed, and then `reason` says why. `sensitivity` is [N], at the place
-    where the noise is added (empty where nothing is known of it); `rounding` is the part of it charged for finite
-    precision. `shifts` bounds what the noise of each further event of the `mechanism` is added to.
-    """
-
-    method: str
-    epsilon: float | None
-    delta: float
-    claimed_epsilon: float | None
-    claimed_by: str | None
-    view: str
-    placement: Placement
-    bound: Bound
-    allocation: Allocation
-    regime: Regime
-    sensitivity: tuple[float, ...]
-    rounding: tuple[float, ...]
-    shifts: tuple[float, ...]
-    sigma: tuple[float, ...]
-    mechanism: Mapping[str, Any]
-    mu: float | None
-    constants: Constants
-    rounds: int
-    rewound: int
-    restored: int
-    descended: int
-    settle: int
-    averaged: bool
-    step_size: float
-    local_steps: int
-    order: Order
-    noise_source: NoiseSource
-    mixing_sha256: str
-    forget_sha256: str
-    conditional: bool
-    assumptions: tuple[str, ...]
-    reason: str | None = None
-
-    @property
-    def release(self) -> Release:
-        """What was done, as the certificate has it."""
-        # Mechanisms are made of these records.
-        from rewindnet.certificates.mechanisms import from_record
-
-        return Release(
-            method=self.method,
-            restored=self.restored,
-            descended=self.descended,
-            placement=self.placement,
-            sigma=np.array(self.sigma),
-            settle=self.settle,
-            averaged=self.averaged,
-            noise_source=self.noise_source,
-            mechanism=from_record(self.mechanism),
-        )
-
-    @property
-    def claim(self) -> Claim:
-        """What was asked of it."""
-        return Claim(
-            self.view, self.delta, self.bound, self.allocation, self.regime, self.claimed_epsilon, self.claimed_by
-        )
-
-    def to_record(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "Certificate":
-        """The inverse of `to_record`.
-
-        Raises:
-            CertificateError: if a field is missing or a field is there that no certificate has.
-        """
-        names = {field.name for field in fields(cls)}
-        if names != set(record):
-            odd = ", ".join(sorted(names ^ set(record)))
-            raise CertificateError(f"the record of the certificate is damaged; fields missing or unknown: {odd}")
-        plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
-        }
-        plain["constants"] = Constants.from_record(record["constants"])
-        return cls(**plain)

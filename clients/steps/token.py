@@ -1,0 +1,21 @@
+"""What steps of a token share."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from rewindnet.clients.training.client_block import Block
+from rewindnet.topologies.schedules.base import matrix_of
+
+
+def one_hop(nodes: int, giver: int, taker: int) -> csr_array:
+    """The identity but for one node, which hears another."""
+    own = np.arange(nodes)
+    return matrix_of(nodes, own, np.where(own == taker, giver, own), np.ones(nodes))
+
+
+def only_row(block: Block, row: int) -> NDArray[np.bool_]:
+    """Return the mask [b] of the one row of a block."""
+    awake = np.zeros(len(block.nodes), dtype=bool)
+    awake[row] = True
+    return awake

@@ -1,0 +1,52 @@
+"""What learning and unlearning leave: trajectories, outcomes, and how far two of them are apart."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rewindnet.clients.methods import Plan
+from rewindnet.simulator.cost.meter import Cost
+from rewindnet.simulator.transports.network import Network
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The states that the network kept while it learned, and what the rounds cost."""
+
+    network: Network
+    places: Mapping[int, str]
+    cost: Cost
+
+    def at(self, rounds: int) -> Tensor:
+        """θ after so many rounds: [N, d] at the root, [0, d] elsewhere. Collective."""
+        return self.network.fetch(self.places[rounds])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an unlearning method left: [N, d] at the root, [0, d] elsewhere.
+
+    Attributes:
+        centre: the nodes' parameters where the noise is added, before it; a secret of every node.
+        noised: the same with the noise.
+        released: what is released: what has become of it after the rounds that follow the noise.
+        cost: of all its rounds.
+        plan: what was done, as it was refined on the way.
+        shifts: [events] of the mechanism, as measured.
+    """
+
+    centre: Tensor
+    noised: Tensor
+    released: Tensor
+    cost: Cost
+    plan: Plan
+    shifts: NDArray[np.float64]
+
+
+def divergence(one: Tensor, other: Tensor) -> NDArray[np.float64]:
+    """‖θ_i − θ'_i‖₂ of every node [N], computed in double precision."""
+    result: NDArray[np.float64] = (one.double() - other.double()).norm(dim=1).cpu().numpy()
+    return result

@@ -1,0 +1,84 @@
+"""What is known of learning and a deletion before anything is learned."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rewindnet.certificates import Arithmetic, Batches, Constants, Learning, Mixing, Order, forget_digest
+from rewindnet.clients.models import Model
+from rewindnet.clients.steps.learning import Start
+
+
+def foresee(
+    *,
+    model: Model,
+    dtype: torch.dtype,
+    mixing: Mixing,
+    order: Order,
+    constants: Constants,
+    rounds: int,
+    step_size: float,
+    local_steps: int,
+    samples: NDArray[np.int64],
+    forget: Mapping[int, NDArray[np.int64]],
+    seed: int,
+    gone: tuple[tuple[int, NDArray[np.int64]], ...] = (),
+    batches: Batches | None = None,
+    radius: float | None = None,
+    left: tuple[int, ...] = (),
+    before: Mixing | None = None,
+) -> Learning:
+    """What is known of learning and the deletion before anything is learned: all but the ledger.
+
+    Args:
+        model: of every client.
+        dtype: to compute in.
+        mixing: the mixing matrices; where clients leave, of what remains.
+        order: of the learning rounds.
+        constants: of every local objective.
+        rounds: T.
+        step_size: η.
+        local_steps: E.
+        samples: [N], how many samples each node holds.
+        forget: for each deleting node, the positions of the erased samples in its own data.
+        seed: of every coin.
+        gone: of the erased samples, those that earlier requests had taken out of learning, as `Learning` has it.
+        batches: the minibatches that the clients read; None: every sample in every step.
+        radius: of the ball onto which they project their parameters; None: they do not.
+        left: the nodes that leave when they delete.
+        before: the mixing matrices while those were there.
+    """
+    deleted = counted(forget, len(samples))
+    start = Start(seed).initial(model, dtype)
+    return Learning(
+        mixing=mixing,
+        rounds=rounds,
+        step_size=step_size,
+        local_steps=local_steps,
+        order=order,
+        constants=constants,
+        samples=samples,
+        deleted=deleted,
+        arithmetic=Arithmetic(
+            unit_roundoff=float(torch.finfo(dtype).eps) / 2,
+            inputs=model.inputs,
+            outputs=model.outputs,
+            initial_norm=float(start.double().norm()),
+        ),
+        forget_sha256=forget_digest({node: positions.tolist() for node, positions in forget.items()}),
+        batches=batches,
+        radius=radius,
+        left=left,
+        before=before,
+        gone=gone,
+    )
+
+
+def counted(forget: Mapping[int, NDArray[np.int64]], nodes: int) -> NDArray[np.int64]:
+    """[N], how many samples a forget set names at each node."""
+    counts = np.zeros(nodes, dtype=np.int64)
+    for node, positions in forget.items():
+        counts[node] = len(positions)
+    return counts

@@ -1,0 +1,146 @@
+"""How nodes are divided among ranks, and what each rank then sends and receives."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, csr_matrix
+from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+from rewindnet.simulator.errors import TransportError
+from rewindnet.simulator.transports.sums import canonical, edges
+
+if TYPE_CHECKING:
+    pass
+
+
+#: Which part of a buffer goes to, or comes from, which rank.
+Parts = tuple[tuple[int, slice], ...]
+
+
+@dataclass(frozen=True)
+class Route:
+    """What a rank sends, receives and sums in a round.
+
+    Attributes:
+        packed: the rows of the block that are sent, those for one rank after those for another.
+        sends: which of them go to whom.
+        receives: which rows of the halo, the messages that come from other ranks, come from whom.
+        weights: [b, b + h], of the block's own messages and then of the halo's; entries in increasing order of node.
+        inner: the rows of the block that need nothing from the halo.
+        outer: the others.
+    """
+
+    packed: NDArray[np.int64]
+    sends: Parts
+    receives: Parts
+    weights: csr_array
+    inner: tuple[int, ...]
+    outer: tuple[int, ...]
+
+    @property
+    def halo(self) -> int:
+        """h, how many messages come from other ranks."""
+        return int(self.weights.shape[1] - self.weights.shape[0])
+
+
+def partition(W: csr_array, ranks: int) -> NDArray[np.int64]:
+    """Divide the nodes among ranks, in blocks that differ by at most one node, so that few messages travel.
+
+    Nodes are laid out in their own order and in the reverse Cuthill-McKee order, either is cut into blocks, and pairs
+    of nodes are exchanged (Kernighan and Lin, 1970). Of the two, the one with less to send is taken.
+
+    Args:
+        W: [N, N], who hears whom.
+        ranks: how many there are.
+
+    Returns:
+        The rank [N] of every node.
+
+    Raises:
+        TransportError: if there are more ranks than nodes.
+    """
+    nodes = W.shape[0]
+    check_ranks(nodes, ranks)
+    pattern = edges(W)
+    links = csr_array(pattern + pattern.T)
+    orders = (np.arange(nodes), reverse_cuthill_mckee(csr_matrix(links), symmetric_mode=True))
+    owners = []
+    for order in orders:
+        owner = np.empty(nodes, dtype=np.int64)
+        for rank, block in enumerate(np.array_split(order, ranks)):
+            owner[block] = rank
+        owners += [owner, _exchanged(links, owner)]
+    return min(owners, key=lambda owner: len(_travelling(W, owner)))
+
+
+def _exchanged(links: csr_array, owner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Exchange the two nodes of different blocks that gain most by it, for as long as fewer links are cut."""
+    owner, nodes, ranks = owner.copy(), np.arange(len(owner)), int(owner.max()) + 1
+    to_blocks = links @ np.eye(ranks, dtype=np.int64)[owner]
+    while ranks > 1:
+        gain = to_blocks - to_blocks[nodes, owner][:, None]
+        best = np.stack([gain[owner == rank].max(axis=0) for rank in range(ranks)])
+        both = np.where(np.eye(ranks, dtype=bool), -1, best + best.T)
+        p, q = np.unravel_index(np.argmax(both), both.shape)
+        i = nodes[owner == p][np.argmax(gain[owner == p, q])]
+        j = nodes[owner == q][np.argmax(gain[owner == q, p])]
+        if both[p, q] <= 2 * links[i, j]:
+            break
+        owner[i], owner[j] = q, p
+        moved = (links[[j]] - links[[i]]).toarray()[0]
+        to_blocks[:, p] += moved
+        to_blocks[:, q] -= moved
+    return owner
+
+
+def make_route(W: csr_array, owner: NDArray[np.int64], rank: int) -> Route:
+    """What a rank does in a round.
+
+    Args:
+        W: [N, N], the weights of the round, of any pattern.
+        owner: [N], the rank of every node.
+        rank: whose route it is.
+    """
+    W, own = canonical(W), np.flatnonzero(owner == rank)
+    travelling = _travelling(W, owner)
+    leaving, arriving = travelling[travelling[:, 1] == rank], travelling[travelling[:, 0] == rank]
+    place = np.zeros(len(owner), dtype=np.int64)
+    place[own], place[arriving[:, 2]] = np.arange(len(own)), len(own) + np.arange(len(arriving))
+    heard = W[own]
+    shape = (len(own), len(own) + len(arriving))
+    weights = csr_array((heard.data, place[heard.indices], heard.indptr), shape=shape)
+    outer = np.zeros(len(own), dtype=bool)
+    outer[np.repeat(np.arange(len(own)), np.diff(heard.indptr))[weights.indices >= len(own)]] = True
+    return Route(
+        packed=np.searchsorted(own, leaving[:, 2]),
+        sends=_parts(leaving[:, 0]),
+        receives=_parts(arriving[:, 1]),
+        weights=weights,
+        inner=tuple(np.flatnonzero(~outer).tolist()),
+        outer=tuple(np.flatnonzero(outer).tolist()),
+    )
+
+
+def _travelling(W: csr_array, owner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows that travel in a round, each once to every rank that needs it: receiver, sender, node; increasing."""
+    to, heard = np.repeat(owner, np.diff(W.indptr)), W.indices
+    away = to != owner[heard]
+    return np.unique(np.column_stack([to[away], owner[heard[away]], heard[away]]), axis=0)
+
+
+def _parts(ranks: NDArray[np.int64]) -> Parts:
+    """The part of each rank in an increasing list of ranks."""
+    values, first, count = np.unique(ranks, return_index=True, return_counts=True)
+    return tuple((int(rank), slice(int(at), int(at + n))) for rank, at, n in zip(values, first, count, strict=True))
+
+
+def check_ranks(nodes: int, ranks: int) -> None:
+    """Refuse more ranks than there are nodes.
+
+    Raises:
+        TransportError: if some rank would have no node.
+    """
+    if ranks > nodes:
+        raise TransportError(f"{ranks} ranks cannot share {nodes} nodes; there must be at least one node for each rank")

@@ -1,0 +1,186 @@
+"""Neighbour-weighted sums of messages, and the count of the messages that they take."""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from rewindnet.clients.training.parallel import each, split, threads
+
+T = TypeVar("T")
+
+
+class Weights:
+    """The weights of some sums of messages.
+
+    Args:
+        A: [k, s], one row for each sum, one column for each message.
+        ordered: whether the entries of a row are in the order in which they are to be summed; they are brought into
+            increasing order of column if not.
+    """
+
+    #: A dense product takes this share of the time, for each entry of A, that a sum in order takes for each non-zero
+    #: one; and starting to add a message takes the time of adding so many of its numbers.
+    _PRODUCT, _START = 0.1, 4_000
+
+    def __init__(self, A: csr_array, ordered: bool = False) -> None:
+        self.sparse = A if ordered else canonical(A)
+        self._dense: Tensor | None = None
+
+    def dense(self, like: Tensor) -> Tensor:
+        """A as a tensor of the type and on the device of `like`."""
+        if self._dense is None or self._dense.dtype != like.dtype or self._dense.device != like.device:
+            self._dense = torch.from_numpy(self.sparse.toarray()).to(like)
+        return self._dense
+
+    def suit_a_product(self, messages: Tensor) -> bool:
+        """Whether a dense product is faster than sums in order, for messages [·, d] of this length."""
+        (sums, sources), length = self.sparse.shape, messages.shape[1]
+        in_order = self.sparse.nnz * (length + self._START)
+        return messages.device.type != "cpu" or in_order > self._PRODUCT * sums * sources * length
+
+
+class Turns:
+    """Buffers for results that take turns, so that a result may be sent on while the next is being computed."""
+
+    def __init__(self) -> None:
+        self._buffers: list[Tensor] = []
+
+    def next(self, messages: Tensor) -> Tensor:
+        """A buffer like the messages that is neither where they live nor the one given out last."""
+        like = [buffer for buffer in self._buffers if _alike(buffer, messages)]
+        free = [buffer for buffer in like[:-1] if _home(buffer) != _home(messages)]
+        buffer = free[0] if free else torch.empty_like(messages, memory_format=torch.contiguous_format)
+        self._buffers = [other for other in like if other is not buffer] + [buffer]
+        return buffer
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype and one.device == other.device
+
+
+def _home(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+class Lately(Generic[T]):
+    """What was made from the latest few matrices, so that it need not be made in every round.
+
+    The matrices are told apart by identity. They are kept along, so that none of another takes on its identity.
+    """
+
+    _FEW = 8
+
+    def __init__(self, make: Callable[[csr_array], T]) -> None:
+        self._make = make
+        self._made: dict[int, tuple[csr_array, T]] = {}
+
+    def __call__(self, W: csr_array) -> T:
+        """What is made from W."""
+        made = self._made.pop(id(W), None) or (W, self._make(W))
+        self._made[id(W)] = made
+        if len(self._made) > self._FEW:
+            del self._made[next(iter(self._made))]
+        return made[1]
+
+
+class Tally:
+    """Counts the messages that travel over each edge of a network of N nodes."""
+
+    _PENDING = 8
+
+    def __init__(self, nodes: int) -> None:
+        self._nothing = csr_array((nodes, nodes), dtype=np.int64)
+        self._total = self._nothing
+        self._pending: dict[int, tuple[csr_array, int]] = {}
+
+    def count(self, pattern: csr_array) -> None:
+        """A round has sent a message over each edge of the pattern, as `edges` gives it."""
+        times = self._pending.get(id(pattern), (pattern, 0))[1]
+        self._pending[id(pattern)] = (pattern, times + 1)
+        if len(self._pending) > self._PENDING:
+            self._settle()
+
+    def take(self) -> csr_array:
+        """The count [N, N]; the next begins at zero."""
+        self._settle()
+        total, self._total = self._total, self._nothing
+        return total
+
+    def _settle(self) -> None:
+        for pattern, times in self._pending.values():
+            self._total = self._total + times * pattern
+        self._pending = {}
+
+
+def canonical(W: csr_array) -> csr_array:
+    """W in double precision, with the entries of each row in increasing order of column."""
+    W = W.astype(np.float64, copy=False)
+    if not W.has_canonical_format:
+        W = W.copy()
+        W.sum_duplicates()
+    return W
+
+
+def edges(W: csr_array, nodes: NDArray[np.int64] | None = None) -> csr_array:
+    """1 for every message that a round with these weights brings to the nodes [b], or to all: int64 [N, N]."""
+    W = canonical(W)
+    heard = W if nodes is None else W[nodes]
+    to = np.repeat(np.arange(W.shape[0]) if nodes is None else nodes, np.diff(heard.indptr))
+    travels = to != heard.indices
+    one = np.ones(int(travels.sum()), dtype=np.int64)
+    return csr_array((one, (to[travels], heard.indices[travels])), shape=W.shape)
+
+
+def in_node_order(A: csr_array, sources: Sequence[Tensor], out: Tensor, rows: Sequence[int] | None = None) -> Tensor:
+    """A @ sources into the rows of `out`: each sum in the order of A's entries, one at a time.
+
+    Args:
+        A: [k, s], the weights.
+        sources: s messages [d].
+        out: [k, d].
+        rows: which sums to take; all by default.
+
+    Returns:
+        `out`.
+    """
+    bounds, columns, weights = A.indptr.tolist(), A.indices.tolist(), A.data.tolist()
+    into, rows = out.unbind(), range(len(out)) if rows is None else rows
+
+    def add_up(part: Sequence[int]) -> None:
+        for row in part:
+            own = into[row]
+            own.zero_()
+            for at in range(bounds[row], bounds[row + 1]):
+                own.add_(sources[columns[at]], alpha=weights[at])
+
+    # One part for each thread: they hinder each other between the additions, so these must be worth it.
+    each(add_up, [rows[k] for k in _parts(len(rows), alone=not _is_long(out))])
+    return out
+
+
+def product(A: Tensor, messages: Tensor, out: Tensor, more: bool = False) -> Tensor:
+    """A @ messages into `out`, or on top of what is there: [k, s], [s, d] → [k, d]."""
+
+    def multiply(part: slice) -> None:
+        into = out[:, part]
+        torch.addmm(into, A, messages[:, part], beta=int(more), out=into)
+
+    each(multiply, _parts(out.shape[1], alone=not _is_long(out)))
+    return out
+
+
+#: Bytes of a message from which on threads of this process share the work, on a CPU.
+_LONG = 1 << 18
+
+
+def _is_long(messages: Tensor) -> bool:
+    return messages.device.type == "cpu" and messages.shape[1] * messages.element_size() >= _LONG
+
+
+def _parts(length: int, alone: bool) -> list[slice]:
+    return split(length, max(1, length if alone else -(-length // threads())))
