@@ -22,19 +22,28 @@ from rewindnet.certificates.compose import Together, compose, covers, together
 from rewindnet.certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms import (
-    Differences,
-    EveryRound,
+    DivergenceBounds,
+    GaussianOutput,
+    GossipDP,
     Langevin,
     Mechanism,
-    NoisyFinetuning,
-    Once,
+    NoisyFinetune,
     Uncertified,
 )
 from rewindnet.certificates.planning.forecast import Spectrum, excess_loss, noise_left
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime, worst_case_disturbance
 from rewindnet.certificates.sensitivity.recursion import Sensitivity, propagate, propagate_each
-from rewindnet.certificates.training import ORDERS, Arithmetic, Batches, Learning, Ledger, Mixing, Order, forget_digest
+from rewindnet.certificates.training import (
+    ORDERS,
+    Arithmetic,
+    Batches,
+    Ledger,
+    Mixing,
+    Order,
+    TrainingRun,
+    forget_digest,
+)
 from rewindnet.certificates.view import VIEWS, parse_view
 from rewindnet.certificates.views.distances import mu_of_view, settled
 
@@ -50,22 +59,22 @@ __all__ = [
     "Claim",
     "Constant",
     "Constants",
-    "Differences",
-    "EveryRound",
+    "DivergenceBounds",
+    "GaussianOutput",
+    "GossipDP",
     "Langevin",
-    "Learning",
     "Ledger",
     "Mechanism",
     "Mixing",
     "MonteCarlo",
-    "NoisyFinetuning",
-    "Once",
+    "NoisyFinetune",
     "Order",
     "Regime",
     "Release",
     "Sensitivity",
     "Spectrum",
     "Together",
+    "TrainingRun",
     "Uncertified",
     "audit",
     "calibrate",

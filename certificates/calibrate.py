@@ -8,13 +8,13 @@ from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms import Profiled, mechanism_of
 from rewindnet.certificates.release import Release
-from rewindnet.certificates.training import Learning
+from rewindnet.certificates.training import TrainingRun
 
 #: How often an interval for the scale is halved, on a logarithmic scale, and how small it can be.
 _HALVINGS, _SMALLEST = 50, 1e-6
 
 
-def least_scale(learning: Learning, release: Release, claim: Claim, epsilon: float) -> float:
+def least_scale(learning: TrainingRun, release: Release, claim: Claim, epsilon: float) -> float:
     """The factor by which to multiply `release.sigma` so that its mechanism reaches (ε, δ) for the claim's view.
 
     μ falls as noise grows, in proportion; where the mechanism has a profile of its own, less noise may do, and the
@@ -36,7 +36,7 @@ def least_scale(learning: Learning, release: Release, claim: Claim, epsilon: flo
     learning.check_view(claim.view)
     mechanism = mechanism_of(release)
     found = mechanism.bounds(learning, release, claim)
-    reason = mechanism.uncovered(learning, release, claim)
+    reason = mechanism.why_not_covered(learning, release, claim)
     mu = mechanism.mu(claim.view, found, release, learning.mixing)
     if reason is not None or not isfinite(mu):
         why = reason or "something that may differ carries no noise"

@@ -16,11 +16,11 @@ from rewindnet.certificates.accounting.gaussian import (
 )
 from rewindnet.certificates.certificate import Certificate, Claim
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms import Once, epsilon_seen, mechanism_of, to_record
+from rewindnet.certificates.mechanisms import GaussianOutput, epsilon_seen, mechanism_of, to_record
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import strongest_regime
 from rewindnet.certificates.sensitivity.rounding import least_noise
-from rewindnet.certificates.training import Learning, Vector
+from rewindnet.certificates.training import TrainingRun, Vector
 from rewindnet.certificates.views.allocation import noise_shape
 from rewindnet.certificates.views.distances import mu_of_view
 
@@ -28,7 +28,7 @@ from rewindnet.certificates.views.distances import mu_of_view
 _BALANCE = 1e-9
 
 
-def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
+def certify(learning: TrainingRun, release: Release, claim: Claim) -> Certificate:
     """What may be claimed for this view of this release.
 
     Raises:
@@ -37,7 +37,7 @@ def certify(learning: Learning, release: Release, claim: Claim) -> Certificate:
     _check(learning, release, claim)
     mechanism = mechanism_of(release)
     noised = mechanism.bounds(learning, release, claim)
-    reason = mechanism.uncovered(learning, release, claim)
+    reason = mechanism.why_not_covered(learning, release, claim)
     mu = mechanism.mu(claim.view, noised, release, learning.mixing) if reason is None else inf
     epsilon = inf
     if reason is None:
@@ -103,7 +103,7 @@ def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
     )
 
 
-def _unresolved(learning: Learning, release: Release, sensitivity: Vector) -> str | None:
+def _unresolved(learning: TrainingRun, release: Release, sensitivity: Vector) -> str | None:
     """Why noise so small that the arithmetic rounds it away earns no number."""
     if not sensitivity.size:
         return None
@@ -118,7 +118,7 @@ def _unresolved(learning: Learning, release: Release, sensitivity: Vector) -> st
     )
 
 
-def _check(learning: Learning, release: Release, claim: Claim) -> None:
+def _check(learning: TrainingRun, release: Release, claim: Claim) -> None:
     if learning.left and release.averaged:
         raise CertificateError("the view average is that of a network that stays whole; with departure leave use joint")
     if np.shape(release.sigma) != (learning.mixing.nodes,):
@@ -126,7 +126,7 @@ def _check(learning: Learning, release: Release, claim: Claim) -> None:
     learning.check_view(claim.view)
 
 
-def calibrate(learning: Learning, release: Release, claim: Claim, epsilon: float) -> Vector:
+def calibrate(learning: TrainingRun, release: Release, claim: Claim, epsilon: float) -> Vector:
     """The noise σ [N] that reaches (ε, δ) for the claim's view; `release.sigma` is ignored.
 
     The bound `published` takes the noise as its paper does (`textbook_sigma` of the sensitivity).
@@ -136,11 +136,11 @@ def calibrate(learning: Learning, release: Release, claim: Claim, epsilon: float
     """
     check_epsilon(epsilon)
     _check(learning, release, claim)
-    mechanism = Once()
+    mechanism = GaussianOutput()
     noised = mechanism.bounds(learning, release, claim).nodes
     if not np.any(noised > 0):
         return np.zeros_like(noised)
-    reason = mechanism.uncovered(learning, release, claim)
+    reason = mechanism.why_not_covered(learning, release, claim)
     if reason is not None:
         raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
     unit = noise_shape(claim.view, claim.allocation, noised, release, learning.mixing) * learning.present
@@ -151,7 +151,7 @@ def calibrate(learning: Learning, release: Release, claim: Claim, epsilon: float
     return unit * (reach / mu_of(epsilon, claim.delta)) * (1 + 1e-12)
 
 
-def scaled_noise(learning: Learning, release: Release, claim: Claim, sigma: float) -> Vector:
+def scaled_noise(learning: TrainingRun, release: Release, claim: Claim, sigma: float) -> Vector:
     """The noise σ [N] of a given size (root mean square over nodes), allocated as the claim asks.
 
     Raises:
@@ -160,14 +160,14 @@ def scaled_noise(learning: Learning, release: Release, claim: Claim, sigma: floa
     _check(learning, release, claim)
     if not (isfinite(sigma) and sigma >= 0):
         raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
-    noised = Once().bounds(learning, release, claim).nodes
+    noised = GaussianOutput().bounds(learning, release, claim).nodes
     shape = noise_shape(claim.view, claim.allocation, noised, release, learning.mixing) * learning.present
     return shape * (sigma / sqrt(float(np.mean(shape**2))))
 
 
-def claimed_epsilon(learning: Learning, release: Release, claim: Claim) -> float | None:
+def claimed_epsilon(learning: TrainingRun, release: Release, claim: Claim) -> float | None:
     """The ε that the bound's own paper would print for this release; None if that is no number."""
-    noised = Once().bounds(learning, release, claim).nodes
+    noised = GaussianOutput().bounds(learning, release, claim).nodes
     mu = mu_of_view(claim.view, noised, release, learning.mixing)
     if claim.bound == "published" and 0 < mu < inf:
         claimed = textbook_epsilon(1 / mu, claim.delta)
@@ -177,7 +177,7 @@ def claimed_epsilon(learning: Learning, release: Release, claim: Claim) -> float
 
 
 def least_depth(
-    learning: Learning,
+    learning: TrainingRun,
     candidates: Sequence[int],
     release_of: Callable[[int], Release],
     claim: Claim,
@@ -208,7 +208,7 @@ def least_depth(
     )
 
 
-def _departure(learning: Learning) -> str:
+def _departure(learning: TrainingRun) -> str:
     if not learning.left:
         return "The deleting client stays in the network as a relay that holds no deleted data."
     nodes = ", ".join(map(str, learning.left))
@@ -224,7 +224,7 @@ def _rounds(release: Release) -> int:
     return max(release.restored + release.descended + release.settle, noised)
 
 
-def _balanced(learning: Learning, release: Release) -> bool:
+def _balanced(learning: TrainingRun, release: Release) -> bool:
     """Whether every mixing matrix on the way has columns that sum to 1."""
     previous = None
     for t in range(_rounds(release)):
@@ -235,7 +235,7 @@ def _balanced(learning: Learning, release: Release) -> bool:
     return True
 
 
-def fingerprint(learning: Learning, release: Release) -> str:
+def fingerprint(learning: TrainingRun, release: Release) -> str:
     """sha256 of every mixing matrix that the certificate ran through."""
     digest = hashlib.sha256()
     previous = None
@@ -256,7 +256,7 @@ def _bytes(W: object) -> bytes:
     return hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest()
 
 
-def _assumptions(learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+def _assumptions(learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
     constants = learning.constants
     said = [
         f"Every sample's loss gradient has norm at most G = {constants.G.value:.6g} and every local objective is "

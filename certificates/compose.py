@@ -12,7 +12,7 @@ from math import hypot
 from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms import Residual, mechanism_of
+from rewindnet.certificates.mechanisms import Newton, mechanism_of
 from rewindnet.certificates.view import parse_view
 
 
@@ -86,7 +86,7 @@ def covers(certificate: Certificate, view: str) -> bool:
     if own == view:
         return True
     mechanism = mechanism_of(certificate.release)
-    if not mechanism.single or (isinstance(mechanism, Residual) and asked.startswith("transcript")):
+    if not mechanism.single or (isinstance(mechanism, Newton) and asked.startswith("transcript")):
         return False
     if certificate.restored == 0:
         return True

@@ -37,7 +37,7 @@ class Mixing(Protocol):
     def matrix(self, round: int) -> csr_array:
         """W_t [N, N] of that round: non-negative, rows that sum to 1."""
 
-    def awake(self, round: int) -> NDArray[np.bool_] | None:
+    def participating(self, round: int) -> NDArray[np.bool_] | None:
         """[N], which nodes take their local steps in that round; None: all of them."""
 
 
@@ -103,7 +103,7 @@ class Arithmetic:
 
 
 @dataclass(frozen=True)
-class Learning:
+class TrainingRun:
     """How the network learned, and what was deleted from which node.
 
     Attributes:
@@ -212,8 +212,8 @@ class Learning:
             taken = self.batches.read(round, retained)
         else:
             taken = self.local_steps * (self.samples - (self.deleted if retained else self.taken(round)))
-        awake = self.mixing.awake(round)
-        return taken if awake is None else np.where(awake, taken, 0)
+        participating = self.mixing.participating(round)
+        return taken if participating is None else np.where(participating, taken, 0)
 
     def to_record(self) -> dict[str, Any]:
         """Plain JSON; the mixing matrices are recorded with the topology."""
@@ -247,7 +247,7 @@ class Learning:
         mixing: Mixing,
         before: Mixing | None = None,
         batches: Batches | None = None,
-    ) -> "Learning":
+    ) -> "TrainingRun":
         """The inverse of `to_record`, on the network and with the batches given.
 
         Raises:

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from rewindnet.clients.steps.base import Exchange, LocalStep, Recalling
-from rewindnet.clients.training.client_block import Block
+from rewindnet.clients.steps.base import CommunicationStep, LocalStep, RequiresCheckpoints
+from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.disturbance import DisturbanceMeter, Disturbances, ShiftMeter
 from rewindnet.clients.training.sampling import Forget
 
 
-class Crew:
+class ClientWorker:
     """The clients of one block.
 
     Args:
@@ -32,14 +32,14 @@ class Crew:
         shelf: states [b, d] that they keep, by name.
     """
 
-    def __init__(self, full: Block, *forget: Forget, left: Collection[int] = ()) -> None:
+    def __init__(self, full: ClientBlock, *forget: Forget, left: Collection[int] = ()) -> None:
         self.full = full
         self.blocks = (full, *(full.without(erased) for erased in forget))
         self._deleting = [frozenset(erased) - frozenset(left) for erased in forget]
         self._gone = [row for row, node in enumerate(full.nodes) if node in left]
         self.data: int = 0
         self.theta = full.blank()
-        self.shelf: MutableMapping[str, Tensor] = {}
+        self.checkpoints: MutableMapping[str, Tensor] = {}
         self._meter: DisturbanceMeter | ShiftMeter | None = None
 
     @property
@@ -55,7 +55,7 @@ class Crew:
             name: the state to begin from.
             measured: measure the disturbances of the deletion on the way, into a copy of these arrays.
         """
-        self.theta = self.full.blank() if name is None else self.shelf[name]
+        self.theta = self.full.blank() if name is None else self.checkpoints[name]
         self.resume(data, measured or {})
         self._empty()
 
@@ -71,18 +71,18 @@ class Crew:
             self._meter = DisturbanceMeter(self.blocks, data, self._deleting, mine)
 
     @property
-    def _block(self) -> Block:
+    def _block(self) -> ClientBlock:
         return self.blocks[self.data]
 
-    def _at_work(self, step: Exchange, round: int) -> Block:
+    def _at_work(self, step: CommunicationStep, round: int) -> ClientBlock:
         """The clients as the step may see them."""
         block = self._block
-        if step.remembers:
+        if step.needs_forget_set:
             # What earlier requests have asked to be forgotten is gone by now.
-            block = replace(block, origin=self.blocks[max(0, self.data - 1)])
-        if isinstance(step, Recalling):
-            kept = tuple(self._without_the_gone(self.shelf[name]) for name in step.recalls(round))
-            block = replace(block, recalled=kept)
+            block = replace(block, before_erasure=self.blocks[max(0, self.data - 1)])
+        if isinstance(step, RequiresCheckpoints):
+            kept = tuple(self._without_the_gone(self.checkpoints[name]) for name in step.required_checkpoints(round))
+            block = replace(block, recalled_checkpoints=kept)
         return block
 
     def apply(self, step: LocalStep) -> None:
@@ -90,13 +90,13 @@ class Crew:
         self.theta = step.apply(self._block, self.theta)
         self._empty()
 
-    def message(self, step: Exchange, round: int) -> Tensor:
+    def message(self, step: CommunicationStep, round: int) -> Tensor:
         """What the clients send in this round: [b, d]."""
         return step.message(self._at_work(step, round), self.theta, round, self._meter)
 
-    def absorb(self, step: Exchange, round: int, mixed: Tensor) -> None:
+    def combine(self, step: CommunicationStep, round: int, mixed: Tensor) -> None:
         """Take in the weighted sums [b, d] of what the clients heard."""
-        self.theta = step.absorb(self._at_work(step, round), self.theta, mixed, round, self._meter)
+        self.theta = step.combine(self._at_work(step, round), self.theta, mixed, round, self._meter)
 
     def feel(self, round: int, changed: Tensor) -> None:
         """Measure how much of what the clients hear [b, d] has changed since others left."""
@@ -105,7 +105,7 @@ class Crew:
 
     def keep(self, name: str) -> None:
         """Put the current state on the shelf."""
-        self.shelf[name] = self.theta.clone()
+        self.checkpoints[name] = self.theta.clone()
 
     def _empty(self) -> None:
         self.theta = self._without_the_gone(self.theta)

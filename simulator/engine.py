@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Mixing
-from rewindnet.clients.steps.base import Exchange, LocalStep
+from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.disturbance import Disturbances
 from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.sums import edges
@@ -40,7 +40,7 @@ class Task:
     data: int
     begin: str | None
     prepare: tuple[LocalStep, ...]
-    exchanges: tuple[Exchange, ...]
+    exchanges: tuple[CommunicationStep, ...]
     start: int
     keep: frozenset[int]
     measured: Disturbances = field(default_factory=dict)
@@ -69,11 +69,11 @@ class Task:
         return rounds in self.keep or rounds == self.end or done % max(1, total // LOOKS) == 0
 
 
-class Observer(Protocol):
+class Callback(Protocol):
     """Sees a task being carried out."""
 
     def after_round(
-        self, task: Task, step: Exchange, round: int, W: csr_array, theta: Tensor | None, repeated: bool
+        self, task: Task, step: CommunicationStep, round: int, W: csr_array, theta: Tensor | None, repeated: bool
     ) -> None:
         """A round is over.
 
@@ -132,7 +132,7 @@ class _Mark:
 
 
 def execute(
-    network: Network, task: Task, mixing: Mixing, observers: Sequence[Observer] = (), journal: Journal | None = None
+    network: Network, task: Task, mixing: Mixing, callbacks: Sequence[Callback] = (), journal: Journal | None = None
 ) -> tuple[csr_array, float]:
     """Have a network carry out a task, from where it was left if it was begun before.
 
@@ -140,7 +140,7 @@ def execute(
         network: does it.
         task: what to do.
         mixing: the network's mixing matrices.
-        observers: watch.
+        callbacks: watch.
         journal: where states are written down; without one nothing is, and nobody looks at them. It is there in all
             processes of a network or in none, but only the root's is written to.
 
@@ -168,8 +168,8 @@ def execute(
             else:
                 network.exchange(step, round, W, task.changed(round, W))
                 theta = scribe.look(rounds)
-            for observer in observers:
-                observer.after_round(task, step, round, W, theta, repeated)
+            for callback in callbacks:
+                callback.after_round(task, step, round, W, theta, repeated)
             if theta is not None:
                 scribe.write(rounds, theta)
     spent = perf_counter() - began + (0.0 if mark is None else mark.seconds)

@@ -8,18 +8,18 @@ import numpy as np
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.certificates import Learning, Ledger, Release
+from rewindnet.certificates import Ledger, Release, TrainingRun
 from rewindnet.certificates.mechanisms import mechanism_of
 from rewindnet.certificates.sensitivity.local_steps import changed
 from rewindnet.clients.methods import Method, Plan
-from rewindnet.clients.steps.base import Exchange, LocalStep
-from rewindnet.clients.steps.learning import Average, Descend, Program, Start, averaging
+from rewindnet.clients.steps.base import CommunicationStep, LocalStep
+from rewindnet.clients.steps.learning import Average, Descend, InitialModel, Program, averaging
 from rewindnet.clients.training.disturbance import Disturbances
 from rewindnet.simulator.cost.meter import Cost, CostMeter
-from rewindnet.simulator.engine import Journal, Observer, Task, execute
+from rewindnet.simulator.cost.network_model import NetworkModel
+from rewindnet.simulator.engine import Callback, Journal, Task, execute
 from rewindnet.simulator.outcome import Outcome, Trajectory
 from rewindnet.simulator.transports.network import Network
-from rewindnet.topologies import Links
 
 
 @dataclass
@@ -42,21 +42,21 @@ class Simulation:
     """
 
     network: Network
-    requests: tuple[Learning, ...]
+    requests: tuple[TrainingRun, ...]
     message_bytes: int
-    links: Links
+    links: NetworkModel
     seed: int
-    observers: Sequence[Observer] = ()
+    callbacks: Sequence[Callback] = ()
     journal: Journal | None = None
     traffic: dict[str, csr_array] = field(default_factory=dict)
     _costs: dict[str, Cost] = field(default_factory=dict)
 
     @property
-    def foreseen(self) -> Learning:
+    def foreseen(self) -> TrainingRun:
         """What is known in advance of all of learning."""
         return self.requests[-1]
 
-    def learn(self, keep: Collection[int]) -> tuple[Trajectory, tuple[Learning, ...]]:
+    def learn(self, keep: Collection[int]) -> tuple[Trajectory, tuple[TrainingRun, ...]]:
         """Learn for T rounds on what is not yet asked to be forgotten; keep the states after these numbers of rounds.
 
         Returns:
@@ -74,7 +74,7 @@ class Simulation:
             name, begin = "learned" + f"-{data}" * (data > 0), tasks[-1].place(start) if tasks else None
             task = self._descent(name, begin, data, range(start, end), kept)
             tasks.append(replace(task, measured=measured, remaining=remaining))
-            cost += self._execute(tasks[-1])
+            cost += self._run_task(tasks[-1])
             measured, start = self.network.disturbances(), end
         ledgers = [self._ledger(request, measured, hearers) for request in range(len(self.requests))]
         learned = tuple(replace(one, ledger=ledger) for one, ledger in zip(self.requests, ledgers, strict=True))
@@ -109,14 +109,14 @@ class Simulation:
         T, data = self.requests[request].rounds, request + 1
         name = "retrained" + self.mark(request)
         first = self._descent(name, None, data, range(T), {*(rounds for rounds in keep if rounds <= T), T})
-        cost = self._execute(first)
+        cost = self._run_task(first)
         if horizon == T:
             return self._trajectory([first], cost)
         further = self._descent(f"{name}-on", first.place(T), data, range(T, horizon), {t for t in keep if t > T})
-        self._execute(further)
+        self._run_task(further)
         return self._trajectory([first, further], cost)
 
-    def carry_out(self, method: Method, plan: Plan, learned: Trajectory, index: int, request: int = 0) -> Outcome:
+    def execute(self, method: Method, plan: Plan, learned: Trajectory, index: int, request: int = 0) -> Outcome:
         """Have every client do what a method has planned.
 
         What comes before the noise, where it is a descent, depends only on where it starts and how long it is: what
@@ -138,7 +138,7 @@ class Simulation:
         program = method.program(release, known, self.seed, index, learned.places)
         finish = _finish(program, release, centre, index, request)
         finish = replace(finish, keep=frozenset({finish.start, finish.end}))
-        cost += self._execute(finish)
+        cost += self._run_task(finish)
         shifts = self.network.disturbances() if finish.measured else {}
         outcome = Outcome(
             centre=self._held(self.network.fetch(centre)),
@@ -152,7 +152,7 @@ class Simulation:
             self.network.drop(finish.place(rounds))
         return outcome
 
-    def redraw(self, method: Method, release: Release, site: str, index: int, request: int = 0) -> Tensor:
+    def resample_noise(self, method: Method, release: Release, site: str, index: int, request: int = 0) -> Tensor:
         """[N, d], what a release would have been with other noise, from a state that the clients keep; uncounted.
 
         Args:
@@ -167,7 +167,7 @@ class Simulation:
         execute(self.network, _finish(program, release, site, index, request), known.mixing)
         return self.network.fetch()
 
-    def counterpart(self, release: Release, oracle: Trajectory, request: int = 0) -> Tensor:
+    def oracle_state(self, release: Release, oracle: Trajectory, request: int = 0) -> Tensor:
         """[N, d], what the centre of the release would have been, had the network learned without the forget set.
 
         [0, d] where this process is not the root. Collective.
@@ -175,7 +175,7 @@ class Simulation:
         place = oracle.places[release.site]
         if not release.averaged:
             return self.network.fetch(place)
-        average = Task("counterpart", request + 1, place, (), averaging(release), release.site, frozenset())
+        average = Task("oracle_state", request + 1, place, (), averaging(release), release.site, frozenset())
         execute(self.network, average, self.foreseen.mixing)
         return self.network.fetch()
 
@@ -200,14 +200,14 @@ class Simulation:
         measured = _blank(program.watched, exchanges)
         if measured or not all(type(step) in (Descend, Average) for step in exchanges):
             task = Task(f"{index}-{release.method}-site", request + 1, begin, (), exchanges, start, frozenset({end}))
-            cost = self._execute(replace(task, measured=measured))
+            cost = self._run_task(replace(task, measured=measured))
             return task.place(end), cost, self.network.disturbances() if measured else {}
         name = f"descent{mark}-{start}-{release.site}" + ("-averaged" if release.averaged else "")
         if name == f"descent{mark}-0-{T}" and f"retrained{mark}" in self._costs:
             return f"retrained{mark}-{T:06d}", self._costs[f"retrained{mark}"], {}
         task = Task(name, request + 1, begin, (), exchanges, start, frozenset({end}))
         if name not in self._costs:
-            self._execute(task)
+            self._run_task(task)
         return task.place(end), self._costs[name], {}
 
     def mark(self, request: int) -> str:
@@ -216,19 +216,19 @@ class Simulation:
 
     def _descent(self, name: str, begin: str | None, data: int, rounds: range, keep: Collection[int]) -> Task:
         """Rounds of learning, from a state or from the start."""
-        prepare: tuple[LocalStep, ...] = (Start(self.seed),) if begin is None else ()
+        prepare: tuple[LocalStep, ...] = (InitialModel(self.seed),) if begin is None else ()
         kept = frozenset(t for t in keep if rounds.start <= t <= rounds.stop)
         return Task(name, data, begin, prepare, (Descend(self.foreseen.order, rounds),), rounds.start, kept)
 
     def _trajectory(self, tasks: Sequence[Task], cost: Cost) -> Trajectory:
         return Trajectory(self.network, {t: task.place(t) for task in tasks for t in sorted(task.keep)}, cost)
 
-    def _execute(self, task: Task) -> Cost:
+    def _run_task(self, task: Task) -> Cost:
         known, retained = self.requests[max(task.data - 1, 0)], task.data > 0
         mixing = known.mixing if retained or known.before is None else known.before
         samples = known.samples - known.deleted * retained
         meter = CostMeter(partial(known.gradients, retained=retained), samples, self.message_bytes, self.links)
-        carried, seconds = execute(self.network, task, mixing, (meter, *self.observers), self.journal)
+        carried, seconds = execute(self.network, task, mixing, (meter, *self.callbacks), self.journal)
         self.traffic[task.name] = carried
         self._costs[task.name] = meter.total() + Cost(seconds=seconds)
         return self._costs[task.name]
@@ -248,7 +248,7 @@ def _finish(program: Program, release: Release, site: str, index: int, request: 
     )
 
 
-def _blank(watched: Sequence[int], exchanges: Sequence[Exchange]) -> Disturbances:
+def _blank(watched: Sequence[int], exchanges: Sequence[CommunicationStep]) -> Disturbances:
     """Room for the shifts of these nodes, in every round that these exchanges have addresses for."""
     end = max((step.rounds.stop for step in exchanges), default=0)
     return {node: np.zeros(end) for node in watched}

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Arithmetic, Batches, Constants, Learning, Mixing, Order, forget_digest
+from rewindnet.certificates import Arithmetic, Batches, Constants, Mixing, Order, TrainingRun, forget_digest
 from rewindnet.clients.models import Model
-from rewindnet.clients.steps.learning import Start
+from rewindnet.clients.steps.learning import InitialModel
 
 
-def foresee(
+def training_facts(
     *,
     model: Model,
     dtype: torch.dtype,
@@ -29,7 +29,7 @@ def foresee(
     radius: float | None = None,
     left: tuple[int, ...] = (),
     before: Mixing | None = None,
-) -> Learning:
+) -> TrainingRun:
     """What is known of learning and the deletion before anything is learned: all but the ledger.
 
     Args:
@@ -51,8 +51,8 @@ def foresee(
         before: the mixing matrices while those were there.
     """
     deleted = counted(forget, len(samples))
-    start = Start(seed).initial(model, dtype)
-    return Learning(
+    start = InitialModel(seed).initial(model, dtype)
+    return TrainingRun(
         mixing=mixing,
         rounds=rounds,
         step_size=step_size,

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from rewindnet.clients.models import Logistic
-from rewindnet.clients.steps.base import Exchange
+from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.learning import Average, Gossip
 from rewindnet.clients.training.client_block import make_block
-from rewindnet.clients.worker import Crew
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.engine import Task, execute
 from rewindnet.simulator.transports.network import Network
 
@@ -29,7 +29,7 @@ class Case:
 
     name: str
     matrices: tuple[csr_array, ...]
-    exchanges: tuple[Exchange, ...] = ()
+    exchanges: tuple[CommunicationStep, ...] = ()
 
     @property
     def rounds(self) -> int:
@@ -113,14 +113,14 @@ def expected(case: Case, rounds: int) -> tuple[Array, NDArray[np.int64]]:
     return theta, carried
 
 
-def crew(nodes: Sequence[int]) -> Crew:
+def worker(nodes: Sequence[int]) -> ClientWorker:
     """Clients whose data nobody reads."""
     shards = np.split(np.arange(len(nodes)), len(nodes))
     x, y = torch.ones(len(nodes), 4, dtype=torch.float64), np.zeros(len(nodes), dtype=np.int64)
     block = make_block(
         Logistic(4, 2), x, y, shards, step_size=0.1, local_steps=1, nodes=tuple(nodes), node_by_node=True
     )
-    return Crew(block, {})
+    return ClientWorker(block, {})
 
 
 def go_through(network: Network, case: Case) -> None:
@@ -147,7 +147,7 @@ def _main() -> None:
 
     # The blocks are made for another matrix than any that is used.
     wire = Ranks(csr_array(np.eye(NODES)), "exact")
-    network = Local(crew(wire.nodes), wire)
+    network = Local(worker(wire.nodes), wire)
     for case in CASES:
         go_through(network, case)
     if wire.root:

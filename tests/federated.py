@@ -50,7 +50,7 @@ UNIQUE: dict[str, Any] = {
 
 def data(simulation: Simulation, node: int, request: int = 0) -> tuple[Rows, NDArray[np.int64]]:
     """The design and labels that a client holds after so many requests."""
-    (bucket,) = simulation.network.crew.blocks[request].only([node], torch.float64).buckets  # type: ignore[attr-defined]
+    (bucket,) = simulation.network.worker.blocks[request].only([node], torch.float64).buckets  # type: ignore[attr-defined]
     held = bucket.weight[0].numpy() > 0
     return bucket.x[0].numpy()[held], bucket.y[0].numpy()[held]
 
@@ -65,7 +65,7 @@ def slope(theta: Rows, x: Rows, y: NDArray[np.int64]) -> Rows:
 
 def descended(simulation: Simulation, node: int, theta: Rows, request: int = 0, steps: int = 2) -> Rows:
     """What a client makes of θ [d] in so many local steps, on what it holds after so many requests."""
-    block = simulation.network.crew.full  # type: ignore[attr-defined]
+    block = simulation.network.worker.full  # type: ignore[attr-defined]
     for _ in range(steps):
         theta = theta - block.step_size * (slope(theta, *data(simulation, node, request)) + block.model.l2 * theta)
     return theta
@@ -77,4 +77,4 @@ def unlearned(method: Method, case: Network) -> tuple[Simulation, Trajectory, Ou
     ends = [request.rounds for request in simulation.requests]
     learned, known = simulation.learn({t for end in ends for t in method.checkpoints(end)})
     last = len(known) - 1
-    return simulation, learned, simulation.carry_out(method, method.plan(known[last]), learned, 0, last)
+    return simulation, learned, simulation.execute(method, method.plan(known[last]), learned, 0, last)

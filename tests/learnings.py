@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from rewindnet import topologies
-from rewindnet.certificates import Arithmetic, Claim, Constant, Learning, Ledger, Release, derive
+from rewindnet.certificates import Arithmetic, Claim, Constant, Ledger, Release, TrainingRun, derive
 
 DELTA = 1e-5
 
@@ -44,7 +44,7 @@ def learnings(draw, largest=8, measured=True):
     kept = None
     if measured:
         kept = ledger(generator, rounds, local_steps, np.flatnonzero(deleted).tolist(), step_size * constants.G.value)
-    return Learning(
+    return TrainingRun(
         mixing=mixing,
         rounds=rounds,
         step_size=step_size,
@@ -95,7 +95,7 @@ def requests(draw):
 def small_learning(**changes):
     """Four nodes on a path; node 0 deletes."""
     graph = nx.path_graph(4)
-    learning = Learning(
+    learning = TrainingRun(
         mixing=topologies.Static(graph, topologies.mix("metropolis-hastings", graph)),
         rounds=10,
         step_size=0.5,

@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet import topologies
-from rewindnet.certificates import Claim, Constant, Learning, Release
+from rewindnet.certificates import Claim, Constant, Release, TrainingRun
 from rewindnet.certificates.certificate import Bound
 from rewindnet.clients.methods import Method, Plan
 from rewindnet.clients.models import MODELS
-from rewindnet.clients.steps.base import Exchange
-from rewindnet.clients.training.client_block import Habits, make_block
+from rewindnet.clients.steps.base import CommunicationStep
+from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.sampling import SAMPLINGS, Realised
-from rewindnet.clients.worker import Crew
+from rewindnet.clients.worker import ClientWorker
+from rewindnet.simulator.cost.network_model import connect
 from rewindnet.simulator.engine import Task, execute
 from rewindnet.simulator.outcome import Trajectory
 from rewindnet.simulator.simulation import Simulation
-from rewindnet.simulator.training_facts import counted, foresee
+from rewindnet.simulator.training_facts import counted, training_facts
 from rewindnet.simulator.transports.in_process import Local
 from rewindnet.simulator.transports.wire import InProcess
 from rewindnet.topologies import Schedule
@@ -38,7 +39,7 @@ class AsPlanned(Method):
     def horizon(self, rounds: int) -> int:
         raise NotImplementedError
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         raise NotImplementedError
 
 
@@ -140,13 +141,13 @@ class Network:
             step_size=self.step / constants.L.value,
             local_steps=self.local_steps,
             node_by_node=self.precision == "exact",
-            habits=Habits(sampling, before.awake, self.radius),
+            local_training=LocalTraining(sampling, before.participating, self.radius),
         )
         asked = self.arrivals(self.forget(rng))
         requests = []
         for at, (rounds, forget) in enumerate(asked):
             earlier = tuple(asked[:at])
-            foreseen = foresee(
+            foreseen = training_facts(
                 model=model,
                 dtype=getattr(torch, self.dtype),
                 mixing=mixing,
@@ -165,14 +166,14 @@ class Network:
                 before=before if left else None,
             )
             requests.append(foreseen)
-        crew = Crew(full, *(forget for _, forget in asked), left=left)
-        network = Local(crew, InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
+        worker = ClientWorker(full, *(forget for _, forget in asked), left=left)
+        network = Local(worker, InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
         size = model.parameters * getattr(torch, self.dtype).itemsize
-        links = topologies.connect("uniform", graph, self.seed)
+        links = connect("uniform", graph, self.seed)
         return Simulation(network, tuple(requests), size, links, self.seed)
 
 
-def learn_and_retrain(network: Network, extra: int = 0) -> tuple[Simulation, Trajectory, Trajectory, Learning]:
+def learn_and_retrain(network: Network, extra: int = 0) -> tuple[Simulation, Trajectory, Trajectory, TrainingRun]:
     """Learning and retraining with every checkpoint kept, and what is known for the last request."""
     simulation = network.simulation()
     learned, learnings = simulation.learn(range(network.rounds + 1))
@@ -181,7 +182,7 @@ def learn_and_retrain(network: Network, extra: int = 0) -> tuple[Simulation, Tra
     return simulation, learned, oracle, learnings[-1]
 
 
-def further(simulation: Simulation, begin: str, rounds: Exchange, start: int) -> Tensor:
+def further(simulation: Simulation, begin: str, rounds: CommunicationStep, start: int) -> Tensor:
     """θ [N, d] after these rounds on the retained data, from a state that the clients keep."""
     task = Task("further", len(simulation.requests), begin, (), (rounds,), start, frozenset())
     execute(simulation.network, task, simulation.foreseen.mixing)

@@ -18,7 +18,7 @@ from rewindnet.experiments.scenario.yaml_files import resolve
 def run_through(scenario: Mapping[str, Any], folder: Path, *overrides: str) -> RunFolder:
     """Run a scenario and read what it left."""
     resolved = resolve(deepcopy(dict(scenario)), overrides)
-    resolved.backend.build().carry_out(RunJob(assemble(resolved), folder, False, folder.parent / "scratch"))
+    resolved.backend.build().execute(RunJob(assemble(resolved), folder, False, folder.parent / "scratch"))
     return read_folder(folder)
 
 

@@ -32,8 +32,8 @@ def complete(nodes):
     return topologies.Static(graph, topologies.mix("uniform", graph))
 
 
-def awake(mixing, t):
-    there = mixing.awake(t)
+def participating(mixing, t):
+    there = mixing.participating(t)
     return np.ones(mixing.nodes, dtype=bool) if there is None else there
 
 
@@ -58,7 +58,7 @@ class Responding:
         x, m = np.zeros((N, T * N)), np.zeros(N)
         self.noise, self.shift = np.zeros((T, N, T * N)), np.zeros((T, N))
         for t in range(T):
-            there = awake(mixing, t)
+            there = participating(mixing, t)
             for i in np.flatnonzero(there):
                 x[i] *= factors[t, i]
                 x[i, t * N + i] -= 1
@@ -120,7 +120,7 @@ def b_of(mixing, rounds, deleting, size):
     """Disturbances [T, N] of those who delete, while they are awake."""
     b = np.zeros((rounds, mixing.nodes))
     for t in range(rounds):
-        b[t, deleting] = size * awake(mixing, t)[deleting]
+        b[t, deleting] = size * participating(mixing, t)[deleting]
     return b
 
 
@@ -233,7 +233,7 @@ def by_basis_vectors(mixing, rounds, node):
 def test_linear_accounting_is_the_covariance_of_the_view(kind, seed):
     generator, mixing, T = np.random.default_rng(seed), network(kind, seed, 5), 4
     v, u = (int(i) for i in generator.permutation(5)[:2])
-    b, noise = b_of(mixing, T, [u], 0.7), 1.5 * np.stack([awake(mixing, t) for t in range(T)])
+    b, noise = b_of(mixing, T, [u], 0.7), 1.5 * np.stack([participating(mixing, t) for t in range(T)])
     A = by_basis_vectors(mixing, T, v)
     assert heard_from_others(v, T, mixing) == pytest.approx(A)
     covariance = (A * noise.ravel()) @ (A * noise.ravel()).T

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewindnet.clients.models import Logistic, Sigmoid
-from rewindnet.clients.training.client_block import Block, make_block
+from rewindnet.clients.training.client_block import ClientBlock, make_block
 from rewindnet.clients.training.parallel import each, split
 
 CLASSES = 3
@@ -212,7 +212,7 @@ def test_local_steps_are_gradient_steps_and_each_is_witnessed(local_steps):
 
 def test_a_blank_buffer_fits_the_data():
     block = lay_out(0, [4, 5], dtype=torch.float32)
-    assert isinstance(block, Block)
+    assert isinstance(block, ClientBlock)
     assert block.blank().shape == (2, block.model.parameters)
     assert block.blank().dtype == torch.float32
 

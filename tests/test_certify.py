@@ -31,7 +31,7 @@ from rewindnet.certificates import (
     scaled_noise,
     textbook_epsilon,
 )
-from rewindnet.certificates.views.distances import uncovered
+from rewindnet.certificates.views.distances import why_not_covered
 
 
 @settings(deadline=None, max_examples=150)
@@ -39,7 +39,7 @@ from rewindnet.certificates.views.distances import uncovered
 def test_noise_for_an_epsilon_is_certified_at_that_epsilon(request_, epsilon):
     learning, release, claim = request_
     start = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound).total
-    if uncovered(claim.view, lambda: start, release, learning.mixing):
+    if why_not_covered(claim.view, lambda: start, release, learning.mixing):
         with pytest.raises(CertificateError, match="no noise reaches epsilon"):
             calibrate(learning, release, claim, epsilon)
         return

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from rewindnet.simulator.cost.clock import Clock
-from rewindnet.topologies import Links, TopologyError, build, connect, mix
+from rewindnet.simulator.cost.network_model import NetworkModel, connect
+from rewindnet.topologies import TopologyError, build, mix
 
 SIZE, WORK = 1_000_000, 60
 LATENCY, BANDWIDTH, GRADIENT = 0.02, 4e6, 1e-3
@@ -19,7 +20,7 @@ PACE = WORK * GRADIENT
 
 def network(nodes, slowness=None, latency=LATENCY):
     """Links that are all the same."""
-    return Links(latency, BANDWIDTH, np.ones(nodes) if slowness is None else slowness, GRADIENT)
+    return NetworkModel(latency, BANDWIDTH, np.ones(nodes) if slowness is None else slowness, GRADIENT)
 
 
 def by_hand(links, rounds):
@@ -46,7 +47,7 @@ def courses(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     places = np.flatnonzero(rng.random(nodes**2) < draw(st.sampled_from([0, 0.5, 1])))
     values = (rng.random(places.size), rng.random(places.size) + 0.1)
-    links = Links(0.4, 3.0, rng.random(nodes) + 0.1, 0.05, places, *values)
+    links = NetworkModel(0.4, 3.0, rng.random(nodes) + 0.1, 0.05, places, *values)
     patterns = [rng.random((nodes, nodes)) < draw(st.sampled_from([0.1, 0.4, 1])) for _ in range(2)]
     return links, [
         (draw(st.sampled_from(patterns)), draw(st.integers(0, 3)), *rng.integers(0, 9, (2, nodes)))
@@ -71,8 +72,10 @@ def test_the_clock_follows_the_recursion(course):
 def test_more_latency_or_less_bandwidth_is_never_earlier(course, more):
     links, rounds = course
     common = {"gradient_seconds": links.gradient_seconds, "places": links.places}
-    later = Links(0.4 + more, 3.0, links.slowness, latency=links.latency + more, bandwidth=links.bandwidth, **common)
-    thinner = Links(
+    later = NetworkModel(
+        0.4 + more, 3.0, links.slowness, latency=links.latency + more, bandwidth=links.bandwidth, **common
+    )
+    thinner = NetworkModel(
         0.4, 3.0 / (1 + more), links.slowness, latency=links.latency, bandwidth=links.bandwidth / (1 + more), **common
     )
     clock, worse = Clock(links), [Clock(later), Clock(thinner)]
@@ -142,8 +145,8 @@ def test_work_after_the_messages_does_not_hold_up_this_round():
 
 
 def test_what_is_kept_from_a_round_is_only_used_for_the_same_messages(monkeypatch):
-    asked, delays = [], Links.delays
-    monkeypatch.setattr(Links, "delays", lambda self, W, size: asked.append((W, size)) or delays(self, W, size))
+    asked, delays = [], NetworkModel.delays
+    monkeypatch.setattr(NetworkModel, "delays", lambda self, W, size: asked.append((W, size)) or delays(self, W, size))
     ring, star = (mix("metropolis-hastings", build(kind, 6, 0)) for kind in ("ring", "star"))
     clock = Clock(network(6))
     for W, size in [(ring, SIZE), (ring, SIZE), (ring, 2 * SIZE), (star, 2 * SIZE), (star, 2 * SIZE)]:
@@ -176,7 +179,7 @@ def seconds(nodes):
     receivers = np.repeat(np.arange(nodes), 9)
     places = (receivers * nodes + W.indices)[receivers != W.indices]
     own = np.linspace(1, 2, places.size)
-    clock = Clock(Links(1.0, 1.0, np.ones(nodes), GRADIENT, places, own, own))
+    clock = Clock(NetworkModel(1.0, 1.0, np.ones(nodes), GRADIENT, places, own, own))
     taken = []
     for _ in range(10):
         began = perf_counter()

@@ -21,7 +21,7 @@ from rewindnet.certificates import (
     together,
 )
 from rewindnet.certificates.compose import covers
-from rewindnet.certificates.views.distances import uncovered
+from rewindnet.certificates.views.distances import why_not_covered
 from rewindnet.certificates.views.light_cones import light_cone
 
 #: dp-accounting's dependencies warn when they are imported; nothing else is let through.
@@ -76,7 +76,7 @@ def multipliers_of(certificate, mixing):
 def test_no_certificate_is_below_what_the_accountant_finds_possible(request_, epsilon):
     learning, release, claim = request_
     e = np.ones(learning.mixing.nodes)
-    assume(uncovered(claim.view, lambda: e, release, learning.mixing) is None)
+    assume(why_not_covered(claim.view, lambda: e, release, learning.mixing) is None)
     certificate = certify(learning, replace(release, sigma=calibrate(learning, release, claim, epsilon)), claim)
     assume(certificate.epsilon)
     # A node a millionth of its noise apart adds nothing that could be seen here.

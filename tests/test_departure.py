@@ -16,9 +16,9 @@ from rewindnet.certificates import (
     CertificateError,
     Claim,
     Constant,
-    Learning,
     Ledger,
     Release,
+    TrainingRun,
     calibrate,
     certify,
     derive,
@@ -50,7 +50,7 @@ def case(family="path", nodes=5, client=2, order="adapt-then-combine", **changes
 def test_the_drift_is_what_is_heard_less_what_would_be(family, client, order):
     drawn = case(family, client=client, order=order)
     simulation, learned, _, learning = learn_and_retrain(drawn)
-    before, after, block = learning.before, learning.mixing, simulation.network.crew.full
+    before, after, block = learning.before, learning.mixing, simulation.network.worker.full
     assert learning.ledger.nodes == ()
     # Everyone whose weights have changed: in a path both neighbours, whose own share has grown too.
     expected = {node for t in range(8) for node in np.flatnonzero(abs(before.matrix(t) - after.matrix(t)).sum(axis=1))}
@@ -77,7 +77,7 @@ def test_leaving_is_learning_on_what_remains_from_the_start():
         W = topologies.mix("metropolis-hastings", nx.path_graph(2)).toarray()
         alone = case()
         simulation = alone.simulation()
-        block = simulation.network.crew.full
+        block = simulation.network.worker.full
         theta = oracle.at(0)
         for t in range(8):
             stepped = block.descend(theta.clone(), t)
@@ -116,7 +116,7 @@ def leaving(graph, left, **changes):
     rule = "metropolis-hastings"
     deleted = np.zeros(len(graph), dtype=np.int64)
     deleted[list(left)] = 10
-    learning = Learning(
+    learning = TrainingRun(
         mixing=topologies.Static(graph, topologies.mix_without(rule, graph, left), 0, left),
         rounds=6,
         step_size=0.5,

@@ -12,17 +12,21 @@ from networks import Network, networks
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rewindnet.certificates import Audit, Certificate, CertificateError, Learning, audit, certify, parse_view
+from rewindnet.certificates import Audit, Certificate, CertificateError, TrainingRun, audit, certify, parse_view
 from rewindnet.certificates.audits.audit import violation
-from rewindnet.certificates.mechanisms import EveryRound, Langevin, NoisyFinetuning, PrivateWalk, Visits
+from rewindnet.certificates.mechanisms import RRDU as RRDUMechanism
+from rewindnet.certificates.mechanisms import GossipDP as GossipDPMechanism
+from rewindnet.certificates.mechanisms import Langevin as LangevinMechanism
+from rewindnet.certificates.mechanisms import NoisyFinetune as NoisyFinetuneMechanism
+from rewindnet.certificates.mechanisms import WalkDP as WalkDPMechanism
 from rewindnet.certificates.mechanisms.langevin import contractions
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.clients.methods import METHODS, Method, MethodError, Plan
-from rewindnet.clients.steps.base import Exchange
-from rewindnet.clients.steps.gossip_dp import PrivateDescend
+from rewindnet.clients.steps.base import CommunicationStep
+from rewindnet.clients.steps.gossip_dp import GossipDPRounds
 from rewindnet.clients.steps.learning import Program
-from rewindnet.clients.steps.walk_dp import NoisyWalk
-from rewindnet.clients.training.client_block import Block
+from rewindnet.clients.steps.walk_dp import WalkDPToken
+from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.simulator.outcome import Outcome, divergence
 from rewindnet.simulator.simulation import Simulation
 
@@ -42,7 +46,7 @@ class Answer:
 
     simulation: Simulation
     method: Method
-    learning: Learning
+    learning: TrainingRun
     outcome: Outcome
     certificate: Certificate
     found: Audit
@@ -222,9 +226,9 @@ def answers(case: Case) -> list[Answer]:
     for at, (T, learning) in enumerate(zip(arrive, learnings, strict=True)):
         plan = method.plan(learning)
         oracle = simulation.retrain(method.horizon(T), {0, T, plan.release.site}, at)
-        outcome = simulation.carry_out(method, plan, learned, at, at)
+        outcome = simulation.execute(method, plan, learned, at, at)
         certificate = certify(learning, outcome.plan.release, outcome.plan.claim)
-        apart = divergence(outcome.centre, simulation.counterpart(outcome.plan.release, oracle, at))
+        apart = divergence(outcome.centre, simulation.oracle_state(outcome.plan.release, oracle, at))
         audited = audit(certificate, simulation.foreseen.mixing, apart, shifts=outcome.shifts)
         found.append(
             Answer(simulation, method, learning, outcome, certificate, audited, oracle.places[plan.release.site])
@@ -322,7 +326,7 @@ class OnRetained(Method):
     def horizon(self, rounds: int) -> int:
         return self._own.horizon(rounds)
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         return self._own.plan(learning)
 
     def program(self, *asked: Any) -> Program:
@@ -331,18 +335,18 @@ class OnRetained(Method):
         return replace(program, finish=tuple(_retaining(step) for step in program.finish), watched=())
 
 
-def _retaining(step: Exchange) -> Exchange:
-    if not isinstance(step, PrivateDescend | NoisyWalk):
+def _retaining(step: CommunicationStep) -> CommunicationStep:
+    if not isinstance(step, GossipDPRounds | WalkDPToken):
         return step
 
     class Retaining(type(step)):  # type: ignore[misc]
-        remembers = False
+        needs_forget_set = False
 
-        def message(self, block: Block, *rest: Any) -> Tensor:
-            return super().message(replace(block, origin=block), *rest)
+        def message(self, block: ClientBlock, *rest: Any) -> Tensor:
+            return super().message(replace(block, before_erasure=block), *rest)
 
-        def absorb(self, block: Block, *rest: Any) -> Tensor:
-            return super().absorb(replace(block, origin=block), *rest)
+        def combine(self, block: ClientBlock, *rest: Any) -> Tensor:
+            return super().combine(replace(block, before_erasure=block), *rest)
 
     return Retaining(**{field.name: getattr(step, field.name) for field in fields(step)})
 
@@ -355,16 +359,16 @@ def furthest(answer: Answer) -> NDArray[np.float64] | None:
     learning, release, mechanism = answer.learning, answer.outcome.plan.release, answer.outcome.plan.release.mechanism
     start, shifts, N = np.array(answer.found.divergence), answer.outcome.shifts, learning.mixing.nodes
     with np.errstate(over="ignore", invalid="ignore"):
-        if isinstance(mechanism, Langevin):
+        if isinstance(mechanism, LangevinMechanism):
             grown = contractions(learning, answer.outcome.plan.claim.regime, release.descended + 1)
             return np.full(N, np.linalg.norm(start) * np.prod(grown))
-        if isinstance(mechanism, NoisyFinetuning):
+        if isinstance(mechanism, NoisyFinetuneMechanism):
             start = np.minimum(start, 2 * (mechanism.start_radius or np.inf))
             if mechanism.growth is None:
                 return None
             moved = start * mechanism.growth**mechanism.rounds
             return moved if mechanism.model_radius is None else np.minimum(moved, 2 * mechanism.model_radius)
-        if isinstance(mechanism, Visits):
+        if isinstance(mechanism, RRDUMechanism):
             if mechanism.alignment != "exact" or mechanism.centre is not None or mechanism.optimizer != "sgd":
                 return None
             known = replace(learning, step_size=mechanism.step_size)
@@ -375,16 +379,20 @@ def furthest(answer: Answer) -> NDArray[np.float64] | None:
                 elif works:
                     far *= local_growth(known, regime)
             return np.full(N, far)
-        if isinstance(mechanism, PrivateWalk):
+        if isinstance(mechanism, WalkDPMechanism):
             felt, far = dict(zip(mechanism.events, shifts.tolist(), strict=True)), 0.0
             for visit in enumerate(mechanism.holders):
                 far = mechanism.growth * far + mechanism.step_size * felt.get(visit, 0.0)
             return np.full(N, far)
-        if isinstance(mechanism, EveryRound):
+        if isinstance(mechanism, GossipDPMechanism):
             felt, z = dict(zip(mechanism.events, shifts.tolist(), strict=True)), np.zeros(N)
             for t in range(mechanism.rounds):
-                awake = learning.mixing.awake(t)
-                grown = mechanism.growth * z if awake is None else np.where(awake, mechanism.growth, 1.0) * z
+                participating = learning.mixing.participating(t)
+                grown = (
+                    mechanism.growth * z
+                    if participating is None
+                    else np.where(participating, mechanism.growth, 1.0) * z
+                )
                 z = learning.mixing.matrix(t) @ (
                     grown + learning.step_size * np.array([felt.get((t, i), 0) for i in range(N)])
                 )
@@ -402,9 +410,9 @@ def test_two_runs_under_the_same_noise_part_no_faster_than_the_mechanism_says(ca
         if bound is None:
             continue
         release, simulation = answer.outcome.plan.release, answer.simulation
-        private = isinstance(release.mechanism, PrivateWalk | EveryRound)
+        private = isinstance(release.mechanism, WalkDPMechanism | GossipDPMechanism)
         method = OnRetained(answer.method) if private else answer.method
-        other = simulation.redraw(method, release, answer.retrained, at, at)
+        other = simulation.resample_noise(method, release, answer.retrained, at, at)
         apart = divergence(answer.outcome.released, other) * answer.learning.present
         longest = max(float(answer.outcome.released.norm()), float(answer.outcome.noised.norm()))
         assert np.all(apart <= bound * (1 + 1e-9) + 1e-11 * (1 + longest)), (apart, bound)

@@ -118,11 +118,11 @@ def pooled_by_hand(x, weight, pool):
     ],
 )
 def test_random_convolution_agrees_with_loops(shape, layout, seen, result):
-    from rewindnet.topologies.rng import Purpose, coins
+    from rewindnet.topologies.rng import Stream, rng_at
 
     x = normal(6, *shape)
     features = random_conv(data(x, layout, mean=0.5), 11, filters=4, kernel=3, pool=2)
-    weight = coins(11, Purpose.FEATURES).standard_normal((4, seen[0], *[3] * (len(seen) - 1)))
+    weight = rng_at(11, Stream.FEATURES).standard_normal((4, seen[0], *[3] * (len(seen) - 1)))
     weight /= np.sqrt((weight**2).sum(axis=tuple(range(1, weight.ndim)), keepdims=True))
     expected = pooled_by_hand((x - 0.5).reshape(6, *seen), weight, 2).reshape(6, -1)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)

@@ -14,7 +14,7 @@ from networks import Network
 from rewindnet import topologies
 from rewindnet.certificates import certify
 from rewindnet.clients.methods import FedEraser, MethodError
-from rewindnet.clients.steps.federaser import Calibrate
+from rewindnet.clients.steps.federaser import FedEraserCalibration
 from rewindnet.clients.steps.records import from_record, to_record
 from rewindnet.experiments.folder import unfinished
 from rewindnet.experiments.report.page import write_report
@@ -105,9 +105,9 @@ def test_only_what_has_been_deleted_since_is_worked_out_anew() -> None:
 
 
 def test_it_goes_over_the_wire_as_it_is() -> None:
-    step = Calibrate(range(0, 7, 3), ("a", "b", "c"), 1, 2, ((0, 3), (0,), ()))
+    step = FedEraserCalibration(range(0, 7, 3), ("a", "b", "c"), 1, 2, ((0, 3), (0,), ()))
     assert from_record(to_record(step)) == step
-    assert step.recalls(6) == ("c",)
+    assert step.required_checkpoints(6) == ("c",)
 
 
 def test_it_gets_no_number_and_says_why() -> None:

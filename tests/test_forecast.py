@@ -159,16 +159,16 @@ def learned_digits(kind, step_size, order, local_steps, partition):
         "unlearning": [{"method": "do-nothing"}],
     }
     experiment = assemble(resolve(scenario, ()))
-    clients = Local(experiment.crew(range(20)), InProcess(20))
+    clients = Local(experiment.worker(range(20)), InProcess(20))
     simulation = experiment.simulation(clients)
     learned, (learning,) = simulation.learn({10, 55})
-    return simulation, learned, learning, clients.crew.blocks[-1]
+    return simulation, learned, learning, clients.worker.blocks[-1]
 
 
 def with_and_without(simulation, learned, release, index=0):
     """What a release leaves with its noise, and without: [N, d] each, from the same coins."""
-    noised = simulation.carry_out(*as_planned(release), learned, index).released
-    return noised, simulation.carry_out(*as_planned(replace(release, sigma=0 * release.sigma)), learned, index).released
+    noised = simulation.execute(*as_planned(release), learned, index).released
+    return noised, simulation.execute(*as_planned(replace(release, sigma=0 * release.sigma)), learned, index).released
 
 
 RUNS = [

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from learnings import small_learning
 from networks import Network, networks
 from runs import refused_here, run_through
-from test_simulation import crew, numpy_learning
+from test_simulation import numpy_learning, worker
 
 from rewindnet import topologies
-from rewindnet.certificates import Arithmetic, CertificateError, EveryRound, Learning, audit, certify, epsilon_of
+from rewindnet.certificates import Arithmetic, CertificateError, TrainingRun, audit, certify, epsilon_of
+from rewindnet.certificates import GossipDP as GossipDPMechanism
 from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.mechanisms import from_record, to_record
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
 from rewindnet.clients.methods import GossipDP, MethodError
-from rewindnet.clients.steps.gossip_dp import PrivateDescend
+from rewindnet.clients.steps.gossip_dp import GossipDPRounds
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.noise import draw_in_round
 from rewindnet.experiments.verify.verify import verify_folder
@@ -41,10 +42,10 @@ def case_of(**changes: object) -> Network:
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def carried_out(case: Network, method: GossipDP) -> tuple[Simulation, Learning, Outcome]:
+def carried_out(case: Network, method: GossipDP) -> tuple[Simulation, TrainingRun, Outcome]:
     simulation = case.simulation()
     learned, (known,) = simulation.learn(method.checkpoints(case.rounds))
-    return simulation, known, simulation.carry_out(method, method.plan(known), learned, 3)
+    return simulation, known, simulation.execute(method, method.plan(known), learned, 3)
 
 
 # -- what clients do -----------------------------------------------------------------------------------------------
@@ -55,14 +56,14 @@ def carried_out(case: Network, method: GossipDP) -> tuple[Simulation, Learning, 
 def test_rounds_are_those_of_private_gossip_descent(schedule: str, radius: float | None) -> None:
     case = case_of(schedule=schedule, radius=radius)
     simulation, known, outcome = carried_out(case, GossipDP(sigma=0.3, clip=0.2, view="joint"))
-    full = crew(simulation).full
+    full = worker(simulation).full
     theta = torch.zeros(5, full.model.parameters, dtype=torch.float64)
     for t in range(case.rounds):
         gradient = full.gradient(theta)
         stepped = theta.clone()
-        awake = known.mixing.awake(t)
+        participating = known.mixing.participating(t)
         for i in range(5):
-            if awake is None or awake[i]:
+            if participating is None or participating[i]:
                 norm = float(gradient[i].norm())
                 noise = 0.3 * draw_in_round(theta.shape[1], case.seed, 3, t, i, "seed")
                 stepped[i] -= known.step_size * (gradient[i] * min(1.0, 0.2 / norm) - torch.from_numpy(noise))
@@ -86,10 +87,10 @@ def test_clipping_keeps_the_direction() -> None:
 
 def test_noise_is_gaussian_of_its_size_and_new_in_every_round() -> None:
     case = case_of(nodes=2, family="path", sizes=(20, 1), rounds=1, deleted="one", client=0)
-    block = replace(crew(case.simulation()).blocks[1], origin=crew(case.simulation()).full)
+    block = replace(worker(case.simulation()).blocks[1], before_erasure=worker(case.simulation()).full)
     drawn = []
     for t in range(60):
-        step = PrivateDescend(range(t, t + 1), 1e-9, 0.7, 5, 2, "seed")
+        step = GossipDPRounds(range(t, t + 1), 1e-9, 0.7, 5, 2, "seed")
         drawn.append(step.message(block, torch.zeros_like(block.blank()), t, None) / block.step_size)
     entries = torch.stack(drawn).flatten().numpy()
     assert entries.std() == pytest.approx(0.7, rel=0.08)
@@ -133,7 +134,7 @@ def test_nothing_shifts_further_than_certified_and_the_request_is_free(
 def test_shifts_are_measured_at_the_very_points_of_the_steps() -> None:
     case = case_of(rounds=1)
     simulation, known, outcome = carried_out(case, GossipDP(sigma=0.3, clip=0.1))
-    blocks = crew(simulation).blocks
+    blocks = worker(simulation).blocks
     start = torch.zeros(5, blocks[0].model.parameters, dtype=torch.float64)
     one, other = (clipped(block.gradient(start), 0.1)[1] for block in blocks)
     assert outcome.shifts == pytest.approx([float((one - other).norm())])
@@ -199,9 +200,9 @@ def test_clipping_that_bites_keeps_only_smoothness() -> None:
     known = small_learning()
     G, L, l2, eta = *(getattr(known.constants, name).value for name in ("G", "L", "l2")), known.step_size
     bounded = replace(known, radius=3.0)
-    assert EveryRound.of(known, 100.0, 1.0).growth == 1 + eta * L  # nothing bounds l2·θ
-    assert EveryRound.of(bounded, G + 3 * l2, 1.0).growth == pytest.approx(max(1 - eta * l2, eta * L - 1))
-    assert EveryRound.of(bounded, G, 1.0).growth == 1 + eta * L
+    assert GossipDPMechanism.of(known, 100.0, 1.0).growth == 1 + eta * L  # nothing bounds l2·θ
+    assert GossipDPMechanism.of(bounded, G + 3 * l2, 1.0).growth == pytest.approx(max(1 - eta * l2, eta * L - 1))
+    assert GossipDPMechanism.of(bounded, G, 1.0).growth == 1 + eta * L
 
 
 def test_who_sleeps_shifts_nothing() -> None:
@@ -209,10 +210,10 @@ def test_who_sleeps_shifts_nothing() -> None:
     mixing = topologies.schedule("node-sleep", graph, topologies.mix("metropolis-hastings", graph), 3, probability=0.5)
     known = small_learning(mixing=mixing)
     plan = GossipDP(sigma=1.0, view="transcript:all").plan(known)
-    awake = np.array([mixing.awake(t)[0] for t in range(10)])
+    participating = np.array([mixing.participating(t)[0] for t in range(10)])
     shifts = np.array(certify(known, plan.release, plan.claim).shifts)
-    assert 0 < awake.sum() < 10
-    assert np.array_equal(shifts > 0, awake)
+    assert 0 < participating.sum() < 10
+    assert np.array_equal(shifts > 0, participating)
     assert plan.claim.claimed_epsilon == pytest.approx(epsilon_of(hypot(*shifts), 1e-5))
 
 
@@ -234,7 +235,7 @@ def test_noise_that_the_arithmetic_rounds_away_earns_no_number() -> None:
 def test_a_mechanism_that_is_not_the_networks_is_refused(wrong: dict[str, object]) -> None:
     known = small_learning(arithmetic=Arithmetic(2.0**-53, 6, 3, 0.1))
     plan = GossipDP(sigma=1.0).plan(known)
-    assert isinstance(plan.release.mechanism, EveryRound)
+    assert isinstance(plan.release.mechanism, GossipDPMechanism)
     forged = replace(plan.release, mechanism=replace(plan.release.mechanism, **wrong))
     with pytest.raises(CertificateError, match="is described as"):
         certify(known, forged, plan.claim)
@@ -244,7 +245,7 @@ def test_a_mechanism_that_is_not_the_networks_is_refused(wrong: dict[str, object
 
 
 def test_the_mechanism_survives_its_record() -> None:
-    own = EveryRound.of(small_learning(), 1.0, 2.0)
+    own = GossipDPMechanism.of(small_learning(), 1.0, 2.0)
     assert from_record(json.loads(json.dumps(to_record(own)))) == own
 
 

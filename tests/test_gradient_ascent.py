@@ -16,7 +16,7 @@ from rewindnet import topologies
 from rewindnet.certificates import Certificate, certify, epsilon_of
 from rewindnet.certificates.mechanisms import Uncertified, from_record, mechanism_of, to_record
 from rewindnet.clients.methods import GradientAscent, MethodError
-from rewindnet.clients.steps.gradient_ascent import Ascend
+from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds
 from rewindnet.clients.steps.records import from_record as step_of
 from rewindnet.clients.steps.records import to_record as record_of
 from rewindnet.clients.steps.spreading import spread
@@ -29,7 +29,7 @@ from rewindnet.simulator.simulation import Simulation
 
 def freshly(simulation: Simulation) -> list[int]:
     """Who deletes something with the last request."""
-    *_, before, after = simulation.network.crew.blocks  # type: ignore[attr-defined]
+    *_, before, after = simulation.network.worker.blocks  # type: ignore[attr-defined]
     return [node for node in range(before.samples.size) if before.samples[node] > after.samples[node]]
 
 
@@ -119,7 +119,7 @@ def test_afterwards_all_learn_on_without_the_forget_set() -> None:
     settings: dict[str, Any] = {"ascent_steps": 2, "step_size": 1.0, "radius": 0.3, "clip": None}
     simulation, learned, outcome = unlearned(GradientAscent(rounds=3, **settings), CASE)
     theta = np.tile(ascended(CASE, simulation, learned, 2, **settings), (5, 1))
-    block, W = simulation.network.crew.blocks[1], simulation.foreseen.mixing.matrix(0)  # type: ignore[attr-defined]
+    block, W = simulation.network.worker.blocks[1], simulation.foreseen.mixing.matrix(0)  # type: ignore[attr-defined]
     for _ in range(3):
         theta = W @ block.descend(torch.from_numpy(theta), 0).numpy()
     np.testing.assert_allclose(outcome.released.numpy(), theta, rtol=1e-10, atol=1e-12)
@@ -152,7 +152,7 @@ def test_models_spread_along_the_edges_that_there_are() -> None:
     parted = nx.Graph([(0, 1), (2, 3)])
     alone = spread(topologies.Static(parted, topologies.mix("metropolis-hastings", parted)), [1], 0)
     assert (alone.rounds, alone.heard, alone.at) == (range(1), (1, 1, 2, 3), (0, -1, -1, -1))
-    step = Ascend("adapt-then-combine", range(5, 6), (0, 3), 4, 0.1, None, None, "b", "a")
+    step = GradientAscentRounds("adapt-then-combine", range(5, 6), (0, 3), 4, 0.1, None, None, "b", "a")
     assert [step_of(record_of(one)) for one in (still, step)] == [still, step]
 
 

@@ -16,25 +16,27 @@ from rewindnet.certificates import (
     CertificateError,
     Constant,
     Constants,
-    Langevin,
-    Learning,
+    TrainingRun,
     audit,
     certify,
     derive,
     propagate,
 )
+from rewindnet.certificates import (
+    Langevin as LangevinMechanism,
+)
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
-from rewindnet.certificates.mechanisms import Differences, from_record, to_record
+from rewindnet.certificates.mechanisms import DivergenceBounds, from_record, to_record
 from rewindnet.certificates.mechanisms.langevin import _norm, _smallest, claimed_epsilon, contractions
-from rewindnet.clients.methods import LangevinMethod, MethodError
-from rewindnet.clients.steps.langevin import NoisyDescend
+from rewindnet.clients.methods import Langevin, MethodError
+from rewindnet.clients.steps.langevin import LangevinRounds
 from rewindnet.clients.steps.records import from_record as step_from_record
 from rewindnet.clients.steps.records import to_record as step_to_record
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.outcome import divergence
-from rewindnet.topologies import Purpose
-from rewindnet.topologies.rng import coins
+from rewindnet.topologies import Stream
+from rewindnet.topologies.rng import rng_at
 
 T = 20
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient")
@@ -43,7 +45,7 @@ ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient")
 def learning(**changes):
     """Five nodes on a ring; node 0 deletes a tenth of its samples."""
     graph = nx.cycle_graph(5)
-    known = Learning(
+    known = TrainingRun(
         mixing=topologies.Static(graph, topologies.mix("metropolis-hastings", graph)),
         rounds=T,
         step_size=0.5,
@@ -69,7 +71,7 @@ class Matrices:
     def matrix(self, round):
         return self._matrices[round % len(self._matrices)]
 
-    def awake(self, round):
+    def participating(self, round):
         return None
 
 
@@ -141,12 +143,12 @@ def test_the_exact_distance_of_quadratic_rounds_is_never_larger(low, order, step
     mean, cov = start, np.zeros((size, size))
     for M in maps:
         mean, cov = M @ mean, M @ (cov + sigma**2 * np.eye(size)) @ M.T
-    plan = LangevinMethod(sigma=sigma, rounds=rounds).plan(known)
+    plan = Langevin(sigma=sigma, rounds=rounds).plan(known)
     mechanism = plan.release.mechanism
     distances = np.linalg.norm(start.reshape(4, 3), axis=1)
 
     def mu(view):
-        return mechanism.mu(view, Differences(distances), plan.release, known.mixing)
+        return mechanism.mu(view, DivergenceBounds(distances), plan.release, known.mixing)
 
     if not rounds:
         assert mu("joint") == pytest.approx(np.linalg.norm(start) / sigma)
@@ -173,7 +175,7 @@ def test_the_worst_direction_attains_it(order, rounds):
     known, _ = quadratic(0.2, 1.0, order, 0.6, 3)
     c, sigma = 1 - 0.6 * 0.2, 0.5
     assert contractions(known, None, rounds) == pytest.approx((c,) * (rounds - 1))
-    plan = LangevinMethod(sigma=sigma, rounds=rounds).plan(known)
+    plan = Langevin(sigma=sigma, rounds=rounds).plan(known)
     Z, variance, mean = 3.0, sigma**2, 3.0
     for _ in range(rounds - 1):
         mean, variance = c * mean, c * c * variance + sigma**2
@@ -186,12 +188,12 @@ def test_the_worst_direction_attains_it(order, rounds):
 
 def test_without_strong_convexity_the_noises_still_add_up():
     known = learning(constants=derive("logistic", Constant(1.0, "enforced"), 0.0))
-    plan = LangevinMethod(sigma=0.5, rounds=16).plan(known)
+    plan = Langevin(sigma=0.5, rounds=16).plan(known)
     assert plan.release.mechanism.contraction == pytest.approx((1.0,) * 15)
     certificate = certify(known, plan.release, plan.claim)
     assert certificate.mu == pytest.approx(np.linalg.norm(certificate.sensitivity) / (0.5 * sqrt(16)))
     assert plan.claim.claimed_epsilon is None
-    grows = LangevinMethod(sigma=0.5, rounds=16, regime="nonconvex").plan(known)
+    grows = Langevin(sigma=0.5, rounds=16, regime="nonconvex").plan(known)
     assert min(grows.release.mechanism.contraction) > 1
     assert certify(known, grows.release, grows.claim).epsilon < inf
 
@@ -200,14 +202,14 @@ def test_messages_are_hidden_by_the_first_noise_alone():
     known = learning()
     of = {}
     for view in ("joint", "node", "transcript:all", "transcript:2"):
-        plan = LangevinMethod(sigma=0.2, rounds=8, view=view).plan(known)
+        plan = Langevin(sigma=0.2, rounds=8, view=view).plan(known)
         of[view] = certify(known, plan.release, plan.claim)
     e = np.array(of["joint"].sensitivity)
     assert of["transcript:all"].mu == pytest.approx(np.linalg.norm(e) / 0.2)
     assert of["transcript:2"].mu == pytest.approx(of["transcript:all"].mu)
     assert of["joint"].mu < of["transcript:all"].mu / 2
     # Within one round only the neighbours' vectors have come.
-    near = LangevinMethod(sigma=0.2, rounds=1, view="transcript:2").plan(known)
+    near = Langevin(sigma=0.2, rounds=1, view="transcript:2").plan(known)
     assert certify(known, near.release, near.claim).mu == pytest.approx(np.linalg.norm(e[[1, 2, 3]]) / 0.2)
 
 
@@ -246,7 +248,7 @@ def test_who_sleeps_does_not_contract():
     )
     known = learning(mixing=mixing, samples=np.full(6, 9), deleted=np.array([1, 0, 0, 0, 0, 0]))
     found = contractions(known, None, 30)
-    asleep = [not mixing.awake(T + t).all() for t in range(29)]
+    asleep = [not mixing.participating(T + t).all() for t in range(29)]
     assert any(asleep)
     assert all((c > 1 - 0.04) == sleeps for c, sleeps in zip(found, asleep, strict=True))
 
@@ -256,12 +258,12 @@ def test_who_sleeps_does_not_contract():
 
 def test_the_paper_claims_its_renyi_divergence():
     known = learning()
-    plan = LangevinMethod(sigma=0.3, rounds=7).plan(known)
+    plan = Langevin(sigma=0.3, rounds=7).plan(known)
     c, Z = 1 - 0.5 * 0.1, 2 * 10 / 100 * sqrt(2) / 0.1
     rho = Z**2 / (2 * 0.3**2) * (1 - c**2) * c**14 / (1 - c**14)
     assert plan.claim.claimed_epsilon == pytest.approx(epsilon_of_rho(rho, 1e-5))
     whole = learning(deleted=np.array([100, 0, 0, 0, 0]), radius=2.0)
-    plan = LangevinMethod(sigma=0.3, rounds=7).plan(whole)
+    plan = Langevin(sigma=0.3, rounds=7).plan(whole)
     Z = min(sqrt(2) / 0.1, 2 * 2.0 * sqrt(5))
     rho = Z**2 / (2 * 0.3**2) * (1 - c**2) * c**14 / (1 - c**14)
     assert claimed_epsilon(whole, plan.release, plan.claim) == pytest.approx(epsilon_of_rho(rho, 1e-5))
@@ -274,7 +276,7 @@ def test_the_paper_claims_its_renyi_divergence():
 @pytest.mark.parametrize("view", ["joint", "node", "node:3", "average", "transcript", "transcript:all"])
 def test_an_epsilon_decides_the_noise(view, rounds):
     known = learning()
-    plan = LangevinMethod(epsilon=0.7, view=view, rounds=rounds).plan(known)
+    plan = Langevin(epsilon=0.7, view=view, rounds=rounds).plan(known)
     certificate = certify(known, plan.release, plan.claim)
     assert certificate.epsilon == pytest.approx(0.7)
     assert certificate.epsilon <= 0.7
@@ -284,19 +286,19 @@ def test_an_epsilon_decides_the_noise(view, rounds):
 
 def test_nothing_deleted_takes_no_noise():
     known = learning(deleted=np.zeros(5, dtype=np.int64))
-    plan = LangevinMethod().plan(known)
+    plan = Langevin().plan(known)
     assert not plan.release.sigma.any()
     assert certify(known, plan.release, plan.claim).epsilon == 0.0
 
 
 def test_what_is_stated_must_be_proven():
     known = learning()
-    plan = LangevinMethod(rounds=4).plan(known)
+    plan = Langevin(rounds=4).plan(known)
     release, c = plan.release, plan.release.mechanism.contraction
     for changed, words in (
-        (replace(release, mechanism=Langevin((c[0] * 0.99, *c[1:]))), "noisy round 0 may expand"),
-        (replace(release, mechanism=Langevin((float("nan"), *c[1:]))), "noisy round 0 may expand"),
-        (replace(release, mechanism=Langevin(c[1:])), "have a contraction each"),
+        (replace(release, mechanism=LangevinMechanism((c[0] * 0.99, *c[1:]))), "noisy round 0 may expand"),
+        (replace(release, mechanism=LangevinMechanism((float("nan"), *c[1:]))), "noisy round 0 may expand"),
+        (replace(release, mechanism=LangevinMechanism(c[1:])), "have a contraction each"),
         (replace(release, sigma=np.array([1.0, 1, 1, 1, 2])), "the same at every node"),
         (replace(release, settle=1), "nothing follows"),
         (replace(release, restored=T - 1), "begin at the learned models"),
@@ -316,14 +318,14 @@ def test_what_is_stated_must_be_proven():
 )
 def test_bad_settings_are_sentences(given, words):
     with pytest.raises(MethodError, match=words):
-        LangevinMethod(**given)
+        Langevin(**given)
 
 
 @pytest.mark.parametrize("bound", ["worst-case", "instance"])
 def test_settings_that_do_not_fit_are_found_before_learning(bound):
     for setting, words in (({"view": "node:7"}, "does not exist"), ({"regime": "weakly-convex"}, "does not prove")):
         with pytest.raises(CertificateError, match=words):
-            LangevinMethod(bound=bound, **setting).check(learning())
+            Langevin(bound=bound, **setting).check(learning())
 
 
 # -- steps ---------------------------------------------------------------------------------------------------------
@@ -336,20 +338,20 @@ def test_the_rounds_are_the_networks_own_with_noise_before_each(order):
         *("float64", 3, "exact"),
     )
     simulation, learned, _, known = learn_and_retrain(case)
-    method = LangevinMethod(sigma=0.1, rounds=3)
-    outcome = simulation.carry_out(method, method.plan(known), learned, index=5)
-    block, W = simulation.network.crew.blocks[1], known.mixing.matrix(0).toarray()
+    method = Langevin(sigma=0.1, rounds=3)
+    outcome = simulation.execute(method, method.plan(known), learned, index=5)
+    block, W = simulation.network.worker.blocks[1], known.mixing.matrix(0).toarray()
     theta = learned.at(6).numpy()
 
-    def noise(purpose, round):
-        drawn = [coins(case.seed, purpose, round=round, node=node).standard_normal(theta.shape[1]) for node in range(4)]
+    def noise(stream, round):
+        drawn = [rng_at(case.seed, stream, round=round, node=node).standard_normal(theta.shape[1]) for node in range(4)]
         return 0.1 * np.array(drawn)
 
     def descend(x):
         return x - known.step_size * block.gradient(torch.from_numpy(x)).numpy()
 
     for t in range(3):
-        x = theta + (noise(Purpose.ROUND_NOISE, 50_000_005 + t) if t else noise(Purpose.NOISE, 5))
+        x = theta + (noise(Stream.ROUND_NOISE, 50_000_005 + t) if t else noise(Stream.NOISE, 5))
         if order == "adapt-then-combine":
             theta = W @ descend(x)
         else:
@@ -360,9 +362,9 @@ def test_the_rounds_are_the_networks_own_with_noise_before_each(order):
 
 
 def test_steps_and_mechanisms_go_over_a_wire():
-    step = NoisyDescend("combine-then-adapt", range(3, 5), (0.1, 0.2), 7, 1, "os")
+    step = LangevinRounds("combine-then-adapt", range(3, 5), (0.1, 0.2), 7, 1, "os")
     assert step_from_record(step_to_record(step)) == step
-    assert from_record(to_record(Langevin((0.5, 1.5)))) == Langevin((0.5, 1.5))
+    assert from_record(to_record(LangevinMechanism((0.5, 1.5)))) == LangevinMechanism((0.5, 1.5))
 
 
 @given(
@@ -376,9 +378,9 @@ def test_what_is_measured_never_exceeds_what_is_certified(case, rounds, view, bo
     if case.departure == "leave" and bound == "worst-case" and case.radius is None:
         bound = "instance"
     simulation, learned, oracle, known = learn_and_retrain(case)
-    method = LangevinMethod(rounds=rounds, view=view, bound=bound)
+    method = Langevin(rounds=rounds, view=view, bound=bound)
     plan = method.plan(known)
-    outcome = simulation.carry_out(method, plan, learned, 0, len(simulation.requests) - 1)
+    outcome = simulation.execute(method, plan, learned, 0, len(simulation.requests) - 1)
     certificate = certify(known, plan.release, plan.claim)
     apart_by = divergence(outcome.centre, oracle.at(known.rounds)) * known.present
     assert audit(certificate, known.mixing, apart_by, shifts=outcome.shifts).holds

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse, stats
 
-from rewindnet.simulator.cost.network_model import _splitmix
-from rewindnet.topologies import LINKS, Links, Purpose, TopologyError, build, connect, mix
+from rewindnet.simulator.cost.network_model import NETWORK_MODELS, NetworkModel, _splitmix, connect
+from rewindnet.topologies import Stream, TopologyError, build, mix
 
 SIZE = 1_000_000
 
@@ -32,12 +32,16 @@ def written(folder, name, text):
 
 
 def test_recorded_draws_keep_their_addresses():
-    assert (Purpose.LINKS, Purpose.STRAGGLERS, Purpose.LINK_FAILURES, Purpose.MATCHING) == (9, 10, 11, 12)
+    assert (Stream.NETWORK_MODELS, Stream.STRAGGLERS, Stream.LINK_FAILURES, Stream.MATCHING) == (9, 10, 11, 12)
 
 
-@pytest.mark.parametrize("kind", LINKS)
+@pytest.mark.parametrize("kind", NETWORK_MODELS)
 def test_every_kind_takes_the_settings_of_all_by_keyword(kind):
-    taken = {p.name: p.default for p in signature(LINKS[kind]).parameters.values() if p.kind is Parameter.KEYWORD_ONLY}
+    taken = {
+        p.name: p.default
+        for p in signature(NETWORK_MODELS[kind]).parameters.values()
+        if p.kind is Parameter.KEYWORD_ONLY
+    }
     common = {"latency": 0.02, "bandwidth": 12.5e6, "stragglers": 0, "slowdown": 10, "gradient_seconds": 1e-5}
     assert taken.items() >= common.items()
 
@@ -52,7 +56,7 @@ def test_uniform_links_take_latency_plus_size_over_bandwidth():
 
 
 def test_the_diagonal_takes_no_time_and_what_is_not_linked_is_relayed():
-    links = Links(
+    links = NetworkModel(
         nominal_latency=1.0,
         nominal_bandwidth=10.0,
         slowness=np.ones(3),
@@ -75,7 +79,7 @@ def test_delays_are_those_of_each_entry_in_the_order_of_the_matrix(data, nodes):
     rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
     places = np.flatnonzero(rng.random(nodes**2) < 0.5)
     latency, bandwidth = rng.random(places.size), rng.random(places.size) + 0.1
-    links = Links(0.3, 7.0, np.ones(nodes), 0.0, places, latency, bandwidth)
+    links = NetworkModel(0.3, 7.0, np.ones(nodes), 0.0, places, latency, bandwidth)
     own = dict(zip(places.tolist(), zip(latency, bandwidth, strict=True), strict=True))
     W = sparse.csr_array(rng.random((nodes, nodes)) * (rng.random((nodes, nodes)) < 0.6))
     shuffled = W.copy()
@@ -244,7 +248,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path, name, sentence):
         connect("file", build("ring", 4, 0), 0, path=str(tmp_path / name))
 
 
-@pytest.mark.parametrize("kind", LINKS)
+@pytest.mark.parametrize("kind", NETWORK_MODELS)
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
@@ -311,9 +315,9 @@ def test_links_that_cannot_be_are_refused_with_a_sentence(spoilt, sentence):
         "latency": np.array([0.0, 1.0]),
         "bandwidth": np.array([1.0, 2.0]),
     }
-    assert Links(**right).nodes == 3
+    assert NetworkModel(**right).nodes == 3
     with pytest.raises(TopologyError, match=sentence):
-        Links(**right | spoilt)
+        NetworkModel(**right | spoilt)
 
 
 def test_a_matrix_of_another_size_is_refused():

@@ -30,8 +30,8 @@ from rewindnet.experiments.scenario.assemble import assemble
 from rewindnet.experiments.scenario.registries import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
-from rewindnet.topologies import Purpose
-from rewindnet.topologies.rng import coins
+from rewindnet.topologies import Stream
+from rewindnet.topologies.rng import rng_at
 
 SCENARIO: dict[str, Any] = {
     "name": "attacked",
@@ -201,7 +201,7 @@ def test_the_models_attacked_are_those_released(done: RunFolder, which: int) -> 
     made = assemble(resolve(json.loads(json.dumps(SCENARIO))))
     suspects = made.evaluations[0].suspects
     assert suspects is not None
-    generator = coins(2, Purpose.EVALUATION, round=1, node=2)
+    generator = rng_at(2, Stream.EVALUATION, round=1, node=2)
     folds = [split_in_folds(suspects.member, 5, generator) for _ in range(3)]
     released = load_file(done.path / done.methods[which].place / "released.safetensors")["theta"]
     learned = load_file(done.path / "checkpoints/learned-000012.safetensors")["theta"]

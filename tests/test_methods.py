@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rewindnet import topologies
-from rewindnet.certificates import CertificateError, Constant, Learning, Ledger, certify, claimed_epsilon, derive
+from rewindnet.certificates import CertificateError, Constant, Ledger, TrainingRun, certify, claimed_epsilon, derive
 from rewindnet.clients.methods import METHODS, R2D, DoNothing, MethodError, Retrain, WarmStart
 
 T = 40
@@ -14,7 +14,7 @@ T = 40
 def learning(**changes):
     """Five nodes on a ring; node 0 deletes a tenth of its samples."""
     graph = nx.cycle_graph(5)
-    known = Learning(
+    known = TrainingRun(
         mixing=topologies.Static(graph, topologies.mix("metropolis-hastings", graph)),
         rounds=T,
         step_size=0.5,

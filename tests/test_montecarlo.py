@@ -36,7 +36,7 @@ from rewindnet.certificates.views.light_cones import light_cone
 from rewindnet.clients.training.noise import draw
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.verify.verify import verify_folder
-from rewindnet.topologies import Purpose
+from rewindnet.topologies import Stream
 
 LEARNING = small_learning()
 
@@ -49,7 +49,7 @@ def sampler(seed, parameters, scale=1.0):
     """The noise of a run's audit, or of one whose noise has another size than it says."""
 
     def noise(node, first, rows):
-        return scale * draw(rows * parameters, seed, first, node, "seed", Purpose.AUDIT).reshape(rows, parameters)
+        return scale * draw(rows * parameters, seed, first, node, "seed", Stream.AUDIT).reshape(rows, parameters)
 
     return noise
 
@@ -155,7 +155,7 @@ class Drifting:
     seed: int
     nodes: int
 
-    def awake(self, round):
+    def participating(self, round):
         return None
 
     def matrix(self, round):
@@ -310,8 +310,8 @@ def test_an_audit_survives_its_record():
 
 def test_an_audit_draws_what_no_release_has_drawn():
     released = draw(100, 1, 0, 0, "seed")
-    assert not np.any(np.isin(draw(100, 1, 0, 0, "seed", Purpose.AUDIT), released))
-    assert topologies.Purpose.AUDIT == 20
+    assert not np.any(np.isin(draw(100, 1, 0, 0, "seed", Stream.AUDIT), released))
+    assert topologies.Stream.AUDIT == 20
 
 
 @settings(deadline=None, max_examples=30)

@@ -14,13 +14,14 @@ from scipy import sparse
 from scipy.optimize import brentq
 
 from rewindnet.certificates import CertificateError, Constant, Constants, certify
-from rewindnet.certificates.mechanisms import Residual, SharedResidual
+from rewindnet.certificates.mechanisms import Newton as NewtonMechanism
+from rewindnet.certificates.mechanisms import NewtonSharedNoise
 from rewindnet.certificates.mechanisms.newton import check_contraction
 from rewindnet.clients.methods import MethodError, Newton
 from rewindnet.clients.models import HuberLogistic, Logistic, Model
 from rewindnet.clients.steps import records as step_records
 from rewindnet.clients.steps.learning import AddNoise, Descend
-from rewindnet.clients.steps.newton import Broadcast, Leftover, Sweeps
+from rewindnet.clients.steps.newton import NewtonBroadcast, NewtonResidual, NewtonSweeps
 from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.training.curvature import product, solve
 from rewindnet.clients.training.parallel import one_torch_thread
@@ -68,7 +69,7 @@ def ridge(monkeypatch):
 
 def corrected(simulation, learned, method, index=0):
     """What a method leaves before the noise, [N, d]."""
-    return simulation.carry_out(method, method.plan(simulation.requests[-1]), learned, index).centre
+    return simulation.execute(method, method.plan(simulation.requests[-1]), learned, index).centre
 
 
 def fixed_point(W, step, gradient, hessian, start):
@@ -102,8 +103,8 @@ def hessians(block, theta):
 
 def ends(simulation, retained):
     """Where the network would end after endlessly many rounds, on all or on retained data: [N, d]."""
-    crew = simulation.network.crew
-    block, W = crew.blocks[-1] if retained else crew.full, simulation.foreseen.mixing.matrix(0).toarray()
+    worker = simulation.network.worker
+    block, W = worker.blocks[-1] if retained else worker.full, simulation.foreseen.mixing.matrix(0).toarray()
     return torch.from_numpy(
         fixed_point(
             W,
@@ -191,7 +192,7 @@ def test_on_a_quadratic_long_retraining_agrees(ridge):
 def test_sweeps_solve_the_system_of_the_whole_network(curvature):
     simulation = network().simulation()
     learned, _ = simulation.learn([200])
-    X, block = learned.at(200), simulation.network.crew.blocks[-1]
+    X, block = learned.at(200), simulation.network.worker.blocks[-1]
     N, d = X.shape
     W, eye = simulation.foreseen.mixing.matrix(0).toarray(), torch.eye(d).double()
     columns = [product(block, X, eye[k].repeat(N, 1), curvature).numpy() for k in range(d)]
@@ -214,8 +215,8 @@ def test_sweeps_solve_the_system_of_the_whole_network(curvature):
 def test_a_broadcast_is_the_formula_of_the_paper(deleted):
     simulation = network(deleted=deleted).simulation()
     learned, _ = simulation.learn([200])
-    X, crew = learned.at(200), simulation.network.crew
-    full, retained, u, N = crew.full, crew.blocks[-1], 2, 6
+    X, worker = learned.at(200), simulation.network.worker
+    full, retained, u, N = worker.full, worker.blocks[-1], 2, 6
     found = corrected(simulation, learned, Newton(reach="uniform", tolerance=1e-13)) - X
     n, m = 14, {"half": 7, "all": 14}[deleted]
     gradient = full.gradient(X)[u].numpy()
@@ -294,20 +295,20 @@ def test_the_program_and_what_it_costs():
     learned, (learning,) = simulation.learn([40])
     samples = np.array([12, 9, 7, 20, 7, 11])
     method = Newton(iterations=5, clean=2, sigma=1.0)
-    outcome = simulation.carry_out(method, method.plan(learning), learned, 0)
+    outcome = simulation.execute(method, method.plan(learning), learned, 0)
     # A gradient, five sweeps of a product each, the residual, two clean rounds: 12 messages on the ring in each.
     assert outcome.cost.rounds == 1 + 5 + 1 + 2
     assert outcome.cost.messages == 9 * 12
     assert outcome.cost.gradients == (1 + 5 * 2 + 1 + 2) * samples.sum()
     program = method.program(outcome.plan.release, learning, 5, 0, {})
     assert [type(step) for step in (*program.approach, *program.noise, *program.finish)] == [
-        Sweeps,
-        Leftover,
+        NewtonSweeps,
+        NewtonResidual,
         AddNoise,
         Descend,
     ]
     method = Newton(reach="uniform", iterations=5, clean=1, sigma=1.0)
-    outcome = simulation.carry_out(method, method.plan(learning), learned, 1)
+    outcome = simulation.execute(method, method.plan(learning), learned, 1)
     # A silent round, three levels of the tree with five messages in all, the residual and a clean round.
     assert outcome.cost.rounds == 1 + 3 + 1 + 1
     assert outcome.cost.messages == 5 + 2 * 12
@@ -318,8 +319,8 @@ def test_clean_rounds_are_rounds_on_retained_data():
     simulation = network(rounds=40).simulation()
     learned, (learning,) = simulation.learn([40])
     method = Newton(sigma=1.0, clean=3)
-    outcome = simulation.carry_out(method, method.plan(learning), learned, 0)
-    block, W = simulation.network.crew.blocks[-1], learning.mixing.matrix(0)
+    outcome = simulation.execute(method, method.plan(learning), learned, 0)
+    block, W = simulation.network.worker.blocks[-1], learning.mixing.matrix(0)
     theta = outcome.noised.numpy()
     for _ in range(3):
         theta = W @ theta - block.step_size * block.gradient(torch.from_numpy(theta)).numpy()
@@ -331,8 +332,8 @@ def test_the_nodes_report_what_they_are_asked_for():
     learned, (learning,) = simulation.learn([40])
     for index, reach in enumerate(("network", "uniform")):
         method = Newton(sigma=1.0, reach=reach, iterations=3)
-        outcome = simulation.carry_out(method, method.plan(learning), learned, index)
-        X, block = outcome.centre, simulation.network.crew.blocks[-1]
+        outcome = simulation.execute(method, method.plan(learning), learned, index)
+        X, block = outcome.centre, simulation.network.worker.blocks[-1]
         W = learning.mixing.matrix(0)
         residual = X.numpy() - W @ X.numpy() + block.step_size * block.gradient(X).numpy()
         mechanism = outcome.plan.release.mechanism
@@ -357,9 +358,9 @@ def test_a_tree_is_breadth_first():
 @pytest.mark.parametrize(
     "step",
     [
-        Sweeps(range(40, 47), "fisher", (0.1, 2.0), 3),
-        Broadcast(range(40, 44), 6, 2, 14, "diagonal", 9, 3),
-        Leftover(range(4, 5)),
+        NewtonSweeps(range(40, 47), "fisher", (0.1, 2.0), 3),
+        NewtonBroadcast(range(40, 44), 6, 2, 14, "diagonal", 9, 3),
+        NewtonResidual(range(4, 5)),
     ],
 )
 def test_steps_go_over_a_wire(step):
@@ -428,7 +429,7 @@ def test_a_mixing_matrix_that_is_not_symmetric_is_refused():
         def matrix(self, round):
             return W
 
-        def awake(self, round):
+        def participating(self, round):
             return None
 
     with pytest.raises(CertificateError, match="symmetric mixing matrix"):
@@ -442,10 +443,10 @@ def test_a_mixing_matrix_that_is_not_symmetric_is_refused():
         ({"restored": 20}, {}, "where learned models are corrected and noised"),
         ({}, {"bound": "worst-case"}, "the bound of its certificate is instance, not worst-case"),
         ({}, {"regime": "convex"}, "says nothing in the regime convex"),
-        ({"mechanism": Residual(residual=(0.1,), moved=(1.0,))}, {}, "the residuals of 4 nodes are needed"),
-        ({"mechanism": Residual(residual=(0.1,) * 4)}, {}, "the residuals of 4 nodes are needed"),
-        ({"mechanism": SharedResidual(residual=(-0.1,) * 4, moved=(1.0,) * 4)}, {}, "a non-negative number"),
-        ({"mechanism": Residual(residual=(float("inf"),) * 4, moved=(1.0,) * 4)}, {}, "a non-negative number"),
+        ({"mechanism": NewtonMechanism(residual=(0.1,), moved=(1.0,))}, {}, "the residuals of 4 nodes are needed"),
+        ({"mechanism": NewtonMechanism(residual=(0.1,) * 4)}, {}, "the residuals of 4 nodes are needed"),
+        ({"mechanism": NewtonSharedNoise(residual=(-0.1,) * 4, moved=(1.0,) * 4)}, {}, "a non-negative number"),
+        ({"mechanism": NewtonMechanism(residual=(float("inf"),) * 4, moved=(1.0,) * 4)}, {}, "a non-negative number"),
     ],
 )
 def test_what_is_no_measured_residual_is_not_certified(release, claim, sentence):
@@ -516,17 +517,17 @@ def test_a_correction_goes_on_where_it_was_left(reach, stop):
     outcomes = []
     method = Newton(sigma=1.0, reach=reach, iterations=7, clean=0)
     journal = Memory()
-    for observers in ((Stop(stop),), ()):
+    for callbacks in ((Stop(stop),), ()):
         simulation = network(rounds=10).simulation()
         learned, (learning,) = simulation.learn([10])
-        simulation.journal, simulation.observers = journal, observers
-        if observers:
+        simulation.journal, simulation.callbacks = journal, callbacks
+        if callbacks:
             with pytest.raises(InterruptedError):
-                simulation.carry_out(method, method.plan(learning), learned, 0)
+                simulation.execute(method, method.plan(learning), learned, 0)
             assert max(tensors["theta"].shape[1] for tensors in journal.kept.values()) > 15 or stop == 4
     for kept in (journal, None):
         simulation.journal = kept
-        outcomes.append(simulation.carry_out(method, method.plan(learning), learned, 0))
+        outcomes.append(simulation.execute(method, method.plan(learning), learned, 0))
     one, other = outcomes
     assert torch.equal(one.centre, other.centre)
     assert one.plan.release.mechanism == other.plan.release.mechanism

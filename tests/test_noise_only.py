@@ -74,7 +74,7 @@ def test_a_scenario_may_not_ask_for_a_rewind():
 def test_retraining_finds_nothing_that_the_certificate_does_not_allow(case: Network):
     simulation, learned, oracle, known = learn_and_retrain(case)
     method = NoiseOnly(epsilon=2.0, view="joint", settle=1)
-    outcome = simulation.carry_out(method, method.plan(known), learned, 0)
+    outcome = simulation.execute(method, method.plan(known), learned, 0)
     certificate = certify(known, outcome.plan.release, outcome.plan.claim)
     found = audit(certificate, known.mixing, divergence(outcome.centre, oracle.at(case.rounds)))
     assert certificate.epsilon is not None

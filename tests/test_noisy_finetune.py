@@ -16,9 +16,8 @@ from rewindnet.certificates import (
     CertificateError,
     Claim,
     Constant,
-    Learning,
-    NoisyFinetuning,
     Release,
+    TrainingRun,
     audit,
     certify,
     delta_of,
@@ -27,17 +26,20 @@ from rewindnet.certificates import (
     least_scale,
     propagate,
 )
+from rewindnet.certificates import (
+    NoisyFinetune as NoisyFinetuneMechanism,
+)
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
-from rewindnet.certificates.mechanisms import Differences, Profiled, from_record, to_record
+from rewindnet.certificates.mechanisms import DivergenceBounds, Profiled, from_record, to_record
 from rewindnet.certificates.mechanisms.contraction import apart, last_states
-from rewindnet.clients.methods import MethodError, NoisyFinetuneMethod
-from rewindnet.clients.steps.noisy_finetune import Clip, NoisyFinetune
+from rewindnet.clients.methods import MethodError, NoisyFinetune
+from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
 from rewindnet.clients.steps.records import from_record as step_from_record
 from rewindnet.clients.steps.records import to_record as step_to_record
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.simulator.outcome import divergence
-from rewindnet.topologies import Purpose
-from rewindnet.topologies.rng import coins
+from rewindnet.topologies import Stream
+from rewindnet.topologies.rng import rng_at
 
 T = 20
 
@@ -45,7 +47,7 @@ T = 20
 def learning(**changes):
     """Five nodes on a ring; node 0 deletes a tenth of its samples."""
     graph = nx.cycle_graph(5)
-    known = Learning(
+    known = TrainingRun(
         mixing=topologies.Static(graph, topologies.mix("metropolis-hastings", graph)),
         rounds=T,
         step_size=0.5,
@@ -206,9 +208,9 @@ def test_what_is_certified_holds_whatever_the_loss(name, clipping, apart_by, lip
 
     for rounds in (1, 3):
         radii = (None, 1.0, None) if clipping == "gradient" else (None, None, 1.2)
-        mechanism = NoisyFinetuning(rounds, eta, decay, *radii, growth)
+        mechanism = NoisyFinetuneMechanism(rounds, eta, decay, *radii, growth)
         release = Release("noisy-finetune", 1, rounds, "rewind", np.array([sigma]), mechanism=mechanism)
-        found, one = Differences(np.array([x - y])), Alone()
+        found, one = DivergenceBounds(np.array([x - y])), Alone()
         p, q = after(x, rounds, sigma, phi), after(y, rounds, sigma, phi)
         mu = mechanism.mu("node", found, release, one)
         for epsilon in (0.0, 0.1, 0.5, 1.0, 2.0):
@@ -223,9 +225,9 @@ def test_what_is_certified_holds_whatever_the_loss(name, clipping, apart_by, lip
 def test_the_contraction_of_clipped_models_is_attained_by_the_worst_of_kernels():
     """A step that keeps only on which side one was is what the bound on one step is about."""
     sigma, C = 1.0, 1.0
-    mechanism = NoisyFinetuning(3, 1.0, 0.0, None, None, C, None)
+    mechanism = NoisyFinetuneMechanism(3, 1.0, 0.0, None, None, C, None)
     release = Release("noisy-finetune", 1, 3, "rewind", np.array([sigma]), mechanism=mechanism)
-    found = Differences(np.array([9.0]))
+    found = DivergenceBounds(np.array([9.0]))
     assert mechanism.mu("node", found, release, Alone()) == pytest.approx(2 * C / sigma)
     told = epsilon_of(2 * C / sigma, 1e-3)
     profiled = mechanism.epsilon("node", found, release, Alone(), 1e-3)
@@ -244,7 +246,7 @@ class Alone:
     def matrix(self, round):
         raise NotImplementedError
 
-    def awake(self, round):
+    def participating(self, round):
         raise NotImplementedError
 
 
@@ -259,7 +261,7 @@ def test_the_closed_form_of_the_paper_without_decay(delta, share, C0, C1, rounds
     eta, limit = 0.05, 1.5 * (3 - 2 * sqrt(2)) * log(1 / delta)
     epsilon = share * limit
     sigma = sqrt(9 * log(1 / delta) * (C0 + C1 * eta * rounds) ** 2 / (epsilon**2 * rounds))
-    mechanism = NoisyFinetuning(rounds, eta, 0.0, C0, C1, None, None)
+    mechanism = NoisyFinetuneMechanism(rounds, eta, 0.0, C0, C1, None, None)
     rho = 2 * (C0 + C1 * eta * rounds) ** 2 / (rounds * sigma**2)
     assert rho == pytest.approx(2 * epsilon**2 / (9 * log(1 / delta)))
     assert rho + 2 * sqrt(rho * log(1 / delta)) == pytest.approx(
@@ -269,7 +271,7 @@ def test_the_closed_form_of_the_paper_without_decay(delta, share, C0, C1, rounds
     assert claimed == pytest.approx(epsilon_of_rho(rho, delta), rel=1e-9)
     assert claimed <= epsilon
     release = Release("noisy-finetune", 1, rounds, "rewind", np.array([sigma]), mechanism=mechanism)
-    assert mechanism.epsilon("node", Differences(np.zeros(0)), release, Alone(), delta) <= claimed
+    assert mechanism.epsilon("node", DivergenceBounds(np.zeros(0)), release, Alone(), delta) <= claimed
 
 
 def test_the_paper_with_decay_is_its_sum():
@@ -277,13 +279,13 @@ def test_the_paper_with_decay_is_its_sum():
     c, s = 1 - eta * decay, 2 * eta * C1
     kept = [c ** (rounds - 1 - t) for t in range(rounds)]
     rho = (c**rounds * 2 * C0 + sum(kept) * s) ** 2 / (2 * sigma**2 * sum(k * k for k in kept))
-    mechanism = NoisyFinetuning(rounds, eta, decay, C0, C1, None, None)
+    mechanism = NoisyFinetuneMechanism(rounds, eta, decay, C0, C1, None, None)
     assert mechanism.claimed("node", np.array([sigma]), Alone(), 1e-5) == pytest.approx(epsilon_of_rho(rho, 1e-5))
 
 
 def test_the_paper_with_clipped_models_is_its_recursion():
     sigma, C, rounds, delta = 0.9, 0.5, 5, 1e-4
-    mechanism = NoisyFinetuning(rounds, 0.1, 0.0, None, None, C, None)
+    mechanism = NoisyFinetuneMechanism(rounds, 0.1, 0.0, None, None, C, None)
     epsilon = mechanism.claimed("node", np.array([sigma]), Alone(), delta)
 
     def profile(at):
@@ -317,7 +319,7 @@ CASES = [
 @pytest.mark.parametrize("epsilon", [0.3, 4.0])
 def test_an_epsilon_decides_the_noise(case, epsilon):
     known = learning()
-    plan = NoisyFinetuneMethod(epsilon=epsilon, **case).plan(known)
+    plan = NoisyFinetune(epsilon=epsilon, **case).plan(known)
     certificate = certify(known, plan.release, plan.claim)
     assert certificate.epsilon is not None
     assert certificate.epsilon <= epsilon
@@ -340,9 +342,7 @@ def test_an_epsilon_decides_the_noise(case, epsilon):
 def test_knowing_the_start_is_worth_something():
     known = learning()
     settings = {"gradient_radius": 0.2, "start_radius": 0.5, "rounds": 8}
-    published, ours = (
-        NoisyFinetuneMethod(bound=bound, **settings).plan(known) for bound in ("published", "worst-case")
-    )
+    published, ours = (NoisyFinetune(bound=bound, **settings).plan(known) for bound in ("published", "worst-case"))
     assert ours.release.sigma[0] < published.release.sigma[0] / 2
 
 
@@ -351,7 +351,7 @@ def test_a_growth_is_what_a_step_may_do():
     known = learning()
     G, L, l2, eta = known.constants.G.value, known.constants.L.value, 0.1, 0.5
     of = {
-        name: NoisyFinetuneMethod(**case).plan(known).release.mechanism.growth
+        name: NoisyFinetune(**case).plan(known).release.mechanism.growth
         for name, case in {
             "never": {"gradient_radius": G},
             "acts": {"gradient_radius": G * 0.99},
@@ -367,7 +367,7 @@ def test_a_growth_is_what_a_step_may_do():
 
 def test_a_growth_that_is_not_proven_is_refused():
     known = learning()
-    plan = NoisyFinetuneMethod().plan(known)
+    plan = NoisyFinetune().plan(known)
     mechanism = plan.release.mechanism
     for changed, words in (
         (replace(mechanism, growth=mechanism.growth * 0.9), "may expand distances"),
@@ -383,20 +383,20 @@ def test_a_growth_that_is_not_proven_is_refused():
 def test_no_rounds_hide_nothing():
     known = learning()
     with pytest.raises(CertificateError, match="no noise reaches epsilon 1"):
-        NoisyFinetuneMethod(rounds=0).plan(known)
-    plan = NoisyFinetuneMethod(rounds=0, sigma=1.0).plan(known)
+        NoisyFinetune(rounds=0).plan(known)
+    plan = NoisyFinetune(rounds=0, sigma=1.0).plan(known)
     certificate = certify(known, plan.release, plan.claim)
     assert certificate.epsilon is None
     assert "no round of finetuning" in certificate.reason
     assert plan.claim.claimed_epsilon is None
     untouched = learning(deleted=np.zeros(5, dtype=np.int64))
-    plan = NoisyFinetuneMethod(rounds=0, sigma=1.0).plan(untouched)
+    plan = NoisyFinetune(rounds=0, sigma=1.0).plan(untouched)
     assert certify(untouched, plan.release, plan.claim).epsilon == 0.0
 
 
 def test_no_noise_hides_nothing():
     known = learning()
-    plan = NoisyFinetuneMethod(sigma=0.0).plan(known)
+    plan = NoisyFinetune(sigma=0.0).plan(known)
     certificate = certify(known, plan.release, plan.claim)
     assert certificate.epsilon is None
     assert "carries no noise" in certificate.reason
@@ -419,7 +419,7 @@ def test_no_noise_hides_nothing():
 )
 def test_bad_settings_are_sentences(given, words):
     with pytest.raises(MethodError, match=words):
-        NoisyFinetuneMethod(**given)
+        NoisyFinetune(**given)
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,7 @@ def test_bad_settings_are_sentences(given, words):
 def test_settings_that_do_not_fit_the_network_are_sentences(given, error, words):
     for bound in ("worst-case", "instance"):
         with pytest.raises(error, match=words):
-            NoisyFinetuneMethod(bound=bound, **given).check(learning())
+            NoisyFinetune(bound=bound, **given).check(learning())
 
 
 @pytest.mark.parametrize(
@@ -442,7 +442,7 @@ def test_settings_that_do_not_fit_the_network_are_sentences(given, error, words)
 )
 def test_what_is_no_finetuning_is_refused(radii):
     with pytest.raises(CertificateError):
-        NoisyFinetuning(3, 0.1, 0.1, *radii, None)
+        NoisyFinetuneMechanism(3, 0.1, 0.1, *radii, None)
 
 
 # -- steps ---------------------------------------------------------------------------------------------------------
@@ -459,10 +459,10 @@ def test_the_steps_are_those_of_the_paper(clipping):
     """Against plain numpy, with the noise drawn at its address."""
     simulation, learned, _, known = learn_and_retrain(SMALL)
     radii = {"gradient_radius": 0.3, "start_radius": 0.4} if clipping == "gradient" else {"model_radius": 0.5}
-    method = NoisyFinetuneMethod(sigma=0.1, rounds=3, clipping=clipping, decay=0.2, step_size=0.7, **radii)
-    outcome = simulation.carry_out(method, method.plan(known), learned, index=5)
+    method = NoisyFinetune(sigma=0.1, rounds=3, clipping=clipping, decay=0.2, step_size=0.7, **radii)
+    outcome = simulation.execute(method, method.plan(known), learned, index=5)
     expected = learned.at(6).clone().numpy()
-    block = simulation.network.crew.blocks[1]
+    block = simulation.network.worker.blocks[1]
     for node, x in enumerate(expected):
         if clipping == "gradient":
             x *= min(1, 0.4 / np.linalg.norm(x))
@@ -474,7 +474,7 @@ def test_the_steps_are_those_of_the_paper(clipping):
             x[:] = (1 - 0.7 * 0.2) * x - 0.7 * gradient
             if clipping == "model":
                 x *= min(1, 0.5 / np.linalg.norm(x))
-            x += 0.1 * coins(SMALL.seed, Purpose.ROUND_NOISE, round=50_000_000 + t, node=node).standard_normal(x.size)
+            x += 0.1 * rng_at(SMALL.seed, Stream.ROUND_NOISE, round=50_000_000 + t, node=node).standard_normal(x.size)
     np.testing.assert_allclose(outcome.released.numpy(), expected, rtol=1e-12, atol=1e-14)
     assert outcome.cost.messages == outcome.cost.bytes == 0
     assert outcome.cost.gradients == 3 * int((known.samples - known.deleted).sum())
@@ -485,14 +485,14 @@ def test_rows_in_the_ball_stay_as_they_are():
     found = clipped(theta.clone(), 1.0)
     assert found[0].tolist() == pytest.approx([0.6, 0.8])
     assert torch.equal(found[1], theta[1])
-    assert torch.equal(Clip(10.0).apply(None, theta), theta)
+    assert torch.equal(ClipModel(10.0).apply(None, theta), theta)
 
 
 def test_steps_and_mechanisms_go_over_a_wire():
-    step = NoisyFinetune(range(3, 5), 0.1, 0.2, None, 0.5, (0.1, 0.2), 7, 1, "seed")
+    step = NoisyFinetuneRounds(range(3, 5), 0.1, 0.2, None, 0.5, (0.1, 0.2), 7, 1, "seed")
     assert step_from_record(step_to_record(step)) == step
-    assert step_from_record(step_to_record(Clip(0.5))) == Clip(0.5)
-    mechanism = NoisyFinetuning(3, 0.1, 0.2, 1.0, 0.5, None, 1.2)
+    assert step_from_record(step_to_record(ClipModel(0.5))) == ClipModel(0.5)
+    mechanism = NoisyFinetuneMechanism(3, 0.1, 0.2, 1.0, 0.5, None, 1.2)
     assert from_record(to_record(mechanism)) == mechanism
     assert isinstance(mechanism, Profiled)
 
@@ -507,7 +507,7 @@ def finetunings(draw):
             "gradient_radius": draw(st.sampled_from([None, 0.05])),
             "start_radius": draw(st.sampled_from([0.2, 5.0])),
         }
-    return NoisyFinetuneMethod(
+    return NoisyFinetune(
         clipping=clipping,
         rounds=draw(st.integers(1, 4)),
         bound=draw(st.sampled_from(["published", "instance", "worst-case"])),
@@ -526,7 +526,7 @@ def test_what_is_measured_never_exceeds_what_is_certified(case, method):
             method.plan(known)
         return
     plan = method.plan(known)
-    outcome = simulation.carry_out(method, plan, learned, 0, len(simulation.requests) - 1)
+    outcome = simulation.execute(method, plan, learned, 0, len(simulation.requests) - 1)
     certificate = certify(known, plan.release, plan.claim)
     apart_by = divergence(outcome.centre, oracle.at(known.rounds))
     found = audit(certificate, known.mixing, apart_by, shifts=outcome.shifts)
@@ -540,20 +540,20 @@ def test_what_is_measured_never_exceeds_what_is_certified(case, method):
 def test_those_that_leave_take_no_steps(case):
     simulation, learned, oracle, known = learn_and_retrain(case)
     assume(known.step_size * known.constants.l2.value <= 2)
-    method = NoisyFinetuneMethod(rounds=2, view="joint")
+    method = NoisyFinetune(rounds=2, view="joint")
     plan = method.plan(known)
-    outcome = simulation.carry_out(method, plan, learned, 0)
+    outcome = simulation.execute(method, plan, learned, 0)
     assert not outcome.released[list(known.left)].any()
     certificate = certify(known, plan.release, plan.claim)
     apart_by = divergence(outcome.centre, oracle.at(known.rounds)) * known.present
     assert audit(certificate, known.mixing, apart_by, shifts=outcome.shifts).holds
     with pytest.raises(CertificateError, match="after a departure"):
-        NoisyFinetuneMethod(bound="published", start_radius=1.0).plan(known)
+        NoisyFinetune(bound="published", start_radius=1.0).plan(known)
 
 
 def test_the_start_is_what_learning_left():
     known = learning()
-    plan = NoisyFinetuneMethod(view="joint").plan(known)
+    plan = NoisyFinetune(view="joint").plan(known)
     certificate = certify(known, plan.release, plan.claim)
     expected = propagate(known, disturbed=T, quiet=0).total
     assert certificate.sensitivity == tuple(expected.tolist())
@@ -565,7 +565,7 @@ def test_the_start_is_what_learning_left():
 def test_a_scale_is_the_least():
     known = learning()
     for kind in ({}, {"clipping": "model", "model_radius": 0.4}):
-        plan = NoisyFinetuneMethod(sigma=2.0, **kind).plan(known)
+        plan = NoisyFinetune(sigma=2.0, **kind).plan(known)
         scale = least_scale(known, plan.release, plan.claim, 0.5)
         reached = [
             certify(known, replace(plan.release, sigma=plan.release.sigma * scale * off), plan.claim).epsilon

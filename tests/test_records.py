@@ -15,7 +15,7 @@ from rewindnet.certificates import (
     CertificateError,
     Claim,
     Constant,
-    Learning,
+    TrainingRun,
     certify,
     derive,
     propagate,
@@ -26,7 +26,7 @@ from rewindnet.certificates import (
 @settings(deadline=None, max_examples=60)
 @given(learnings())
 def test_learning_survives_its_record(learning):
-    again = Learning.from_record(json.loads(json.dumps(learning.to_record(), allow_nan=False)), learning.mixing)
+    again = TrainingRun.from_record(json.loads(json.dumps(learning.to_record(), allow_nan=False)), learning.mixing)
     for bound in ("worst-case", "instance"):
         found = propagate(again, disturbed=again.rounds, quiet=2, bound=bound)
         expected = propagate(learning, disturbed=learning.rounds, quiet=2, bound=bound)
@@ -141,7 +141,7 @@ def test_a_damaged_record_of_learning_is_refused(damage):
     record = learning.to_record()
     damage(record)
     with pytest.raises(CertificateError, match=r"the record of (learning|the constants) is damaged"):
-        Learning.from_record(record, learning.mixing)
+        TrainingRun.from_record(record, learning.mixing)
 
 
 class Weights:
@@ -152,7 +152,7 @@ class Weights:
     def __init__(self, W):
         self.W = csr_array(np.array(W, dtype=float))
 
-    def awake(self, round):
+    def participating(self, round):
         return None
 
     def matrix(self, round):

@@ -149,10 +149,10 @@ def test_learning_after_a_request_is_learning_without_what_it_asked_for():
     from rewindnet.simulator.transports.in_process import Local
     from rewindnet.simulator.transports.wire import InProcess
 
-    simulation = experiment.simulation(Local(experiment.crew(range(5)), InProcess(5)))
+    simulation = experiment.simulation(Local(experiment.worker(range(5)), InProcess(5)))
     learned, _ = simulation.learn(range(13))
     states = {t: learned.at(t).clone() for t in range(13)}
-    block = experiment.crew(range(5)).blocks[1]
+    block = experiment.worker(range(5)).blocks[1]
     theta, mixing = states[6], experiment.mixing
     for t in range(6, 12):
         theta = np.asarray(mixing.matrix(t) @ block.descend(theta, t).numpy())
@@ -188,8 +188,8 @@ def test_each_request_is_held_against_its_own_retraining(case: Network):
         T = learning.rounds
         oracle = simulation.retrain(T, range(T + 1), request)
         plan = R2D(rewind=0.5, sigma=0.0).plan(learning)
-        outcome = simulation.carry_out(*as_planned(plan.release), learned, request, request)
-        measured = divergence(outcome.centre, simulation.counterpart(plan.release, oracle, request))
+        outcome = simulation.execute(*as_planned(plan.release), learned, request, request)
+        measured = divergence(outcome.centre, simulation.oracle_state(plan.release, oracle, request))
         for bound in ("instance", "worst-case"):
             e = propagate(learning, disturbed=plan.release.restored, quiet=plan.release.descended, bound=bound).total
             assert np.all(measured <= e)

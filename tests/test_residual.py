@@ -45,15 +45,15 @@ def learned_and_retrained(case):
 
 def held(simulation, learned, oracle, learning, method, index=0):
     """The outcome of a method, its certificate and its divergence."""
-    outcome = simulation.carry_out(method, method.plan(learning), learned, index)
+    outcome = simulation.execute(method, method.plan(learning), learned, index)
     release = outcome.plan.release
     certificate = certify(learning, release, outcome.plan.claim)
-    return outcome, certificate, divergence(outcome.centre, simulation.counterpart(release, oracle))
+    return outcome, certificate, divergence(outcome.centre, simulation.oracle_state(release, oracle))
 
 
 def test_on_a_large_ring_the_network_is_within_its_bound_where_a_broadcast_is_far_outside_of_its_own():
     simulation, learned, oracle, learning = ring_of_32()
-    block, mu = simulation.network.crew.blocks[-1], learning.constants.strong_convexity.value
+    block, mu = simulation.network.worker.blocks[-1], learning.constants.strong_convexity.value
 
     def of_the_average(theta):
         """‖∇F'(x̃)‖/μ for the average objective: how far from its optimum a consensus would be."""
@@ -310,7 +310,7 @@ def test_shared_noise_is_one_vector():
     learned, (learning,) = simulation.learn([40])
     for shared in (True, False):
         method = Newton(sigma=2.0, shared_noise=shared, clean=0)
-        outcome = simulation.carry_out(method, method.plan(learning), learned, int(shared))
+        outcome = simulation.execute(method, method.plan(learning), learned, int(shared))
         added = outcome.noised - outcome.centre
         assert bool((added - added[0]).abs().max() < 1e-12) == shared
         assert torch.equal(outcome.released, outcome.noised)

@@ -15,10 +15,10 @@ from networks import Network, learn_and_retrain, networks
 from rewindnet.certificates import CertificateError, audit, certify, epsilon_of, propagate
 from rewindnet.certificates.mechanisms import from_record, to_record
 from rewindnet.clients.methods import METHODS, RRDU, MethodError
-from rewindnet.clients.steps.rr_du import RememberingToken, Token
+from rewindnet.clients.steps.rr_du import RRDUToken, RRDUTokenWithForgetSet
 from rewindnet.simulator.engine import Task, execute
 from rewindnet.simulator.outcome import divergence
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 
 ALIGNMENTS = ["exact", "lightweight", "lightweight+descent"]
 SMALL = Network(
@@ -155,7 +155,7 @@ def test_minibatches_are_drawn_at_their_address_and_averaged():
     holder = way.holders[-1]
     token = token_of(method.program(plan.release, learning, 7, 0, {}))
     (found,) = states(simulation, learned.places[6], [token])
-    drawn = coins(7, Purpose.TOKEN, token.rounds[-1], 1 + holder)
+    drawn = rng_at(7, Stream.TOKEN, token.rounds[-1], 1 + holder)
     rng = np.random.default_rng(SMALL.seed)
     SMALL.rows(rng)
     oracle, theta = Oracle(SMALL, SMALL.forget(rng)[1]), learned.at(6)[1].numpy()
@@ -167,7 +167,7 @@ def test_minibatches_are_drawn_at_their_address_and_averaged():
 def test_everyone_ends_with_the_last_token_and_every_message_is_counted():
     simulation, learned, _, learning = learn_and_retrain(SMALL)
     method = RRDU(seed=1, hops=9, alignment="lightweight", minibatches=2, batch=3)
-    outcome = simulation.carry_out(method, method.plan(learning), learned, 0)
+    outcome = simulation.execute(method, method.plan(learning), learned, 0)
     way = outcome.plan.release.mechanism
     assert torch.equal(outcome.released, outcome.released[:1].repeat(5, 1))
     assert not torch.equal(outcome.released[0], outcome.noised[1])
@@ -186,7 +186,7 @@ def test_it_follows_learning_of_any_kind(schedule):
     simulation, learned, oracle, learning = learn_and_retrain(case)
     method = RRDU(hops=10, noise="sound", bound="instance")
     plan = method.plan(learning)
-    outcome = simulation.carry_out(method, plan, learned, 0)
+    outcome = simulation.execute(method, plan, learned, 0)
     certificate = certify(learning, outcome.plan.release, outcome.plan.claim)
     found = audit(certificate, learning.mixing, divergence(outcome.centre, oracle.at(12)), None, outcome.shifts)
     assert found.holds
@@ -347,7 +347,7 @@ def test_nothing_measured_is_more_than_certified(drawn):
     simulation, learned, oracle, learning = learn_and_retrain(case)
     request = len(simulation.requests) - 1
     method = RRDU(sigma=1.0, **given)
-    outcome = simulation.carry_out(method, method.plan(learning), learned, 0, request)
+    outcome = simulation.execute(method, method.plan(learning), learned, 0, request)
     release, claim = outcome.plan.release, outcome.plan.claim
     certificate = certify(learning, release, claim)
     retrained = oracle.at(case.rounds)
@@ -367,9 +367,9 @@ def test_nothing_measured_is_more_than_certified(drawn):
     )
     plain = {field.name: getattr(token, field.name) for field in fields(token)}
     if given["alignment"] == "lightweight":
-        other = Token(**{**plain, "alignment": "exact", "works": (*way.works[: end - 1], False)})
+        other = RRDUToken(**{**plain, "alignment": "exact", "works": (*way.works[: end - 1], False)})
     else:
-        other = Token(**{**plain, "alignment": "exact"})
+        other = RRDUToken(**{**plain, "alignment": "exact"})
     data = request + 1
     (here,) = states(simulation, learned.places[case.rounds], [token], data)
     (there,) = states(simulation, oracle.places[case.rounds], [other], data)
@@ -379,7 +379,7 @@ def test_nothing_measured_is_more_than_certified(drawn):
     unit = learning.arithmetic.unit_roundoff
     read_off = unit * (np.linalg.norm(one) + np.linalg.norm(two))
     assert float(np.linalg.norm(one - two)) <= bound + read_off
-    assert isinstance(token, RememberingToken) == (given["alignment"] == "lightweight")
+    assert isinstance(token, RRDUTokenWithForgetSet) == (given["alignment"] == "lightweight")
 
 
 # -- settings ------------------------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ from runs import refused_here, run_through
 from scipy.stats import chisquare
 
 from rewindnet import topologies
-from rewindnet.certificates import Constant, Learning, derive, propagate, worst_case_disturbance
+from rewindnet.certificates import Constant, TrainingRun, derive, propagate, worst_case_disturbance
 from rewindnet.certificates.sensitivity.local_steps import LocalSteps, curvatures
 from rewindnet.clients.models import Logistic, Sigmoid
-from rewindnet.clients.training.client_block import Habits, make_block
+from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.sampling import SAMPLINGS, Keyed, Poisson, Realised, SamplingError, full
 
 
@@ -71,11 +71,11 @@ def test_who_is_deleted_changes_nobody_elses_draw(kind):
     gone = {1: np.array([0, 3, 8])}
     block = make_block(
         Logistic(4, 3, l2=0.0), x, y, [np.arange(12), np.arange(12, 30)], step_size=1.0, local_steps=2,
-        habits=Habits(SAMPLINGS[kind](4, 2)),
+        local_training=LocalTraining(SAMPLINGS[kind](4, 2)),
     )  # fmt: skip
     retained = block.without(gone)
     for t in range(5):
-        for whole, kept in zip(block.readings(t), retained.readings(t), strict=True):
+        for whole, kept in zip(block.minibatches(t), retained.minibatches(t), strict=True):
             for bucket, one, other in zip(block.buckets, whole.weights, kept.weights, strict=True):
                 for k, row in enumerate(bucket.rows.tolist()):
                     hole = gone.get(row, [])
@@ -91,12 +91,14 @@ def test_a_batch_gradient_is_the_sum_over_its_expected_size(kind):
     x, y = rng.standard_normal((28, 4)), rng.integers(0, 3, 28)
     rows = np.split(np.arange(28), np.cumsum(sizes)[:-1])
     sampling, model = SAMPLINGS[kind](6, 2), Logistic(4, 3, l2=0.3)
-    block = make_block(model, torch.from_numpy(x), y, rows, step_size=1.0, local_steps=2, habits=Habits(sampling))
+    block = make_block(
+        model, torch.from_numpy(x), y, rows, step_size=1.0, local_steps=2, local_training=LocalTraining(sampling)
+    )
     theta = torch.from_numpy(rng.standard_normal((3, model.parameters)))
     design, targets = model.design(torch.from_numpy(x)), torch.from_numpy(model.targets(y))
     for t in range(4):
-        for step, reading in enumerate(block.readings(t)):
-            found = block.gradient(theta, reading)
+        for step, minibatch in enumerate(block.minibatches(t)):
+            found = block.gradient(theta, minibatch)
             for node, own in enumerate(rows):
                 drawn = own[sampling.masks(t, node, len(own))[step]]
                 weight = torch.full((1, len(drawn)), 1 / sampling.size(len(own)), dtype=torch.float64)
@@ -169,7 +171,7 @@ def learning_of(sampling, samples, forget, model="logistic", l2=0.1, eta=0.7, E=
     graph = nx.path_graph(len(samples))
     deleted = np.array([len(forget.get(node, ())) for node in range(len(samples))])
     return replace(
-        Learning(
+        TrainingRun(
             mixing=topologies.Static(graph, topologies.mix("metropolis-hastings", graph)),
             rounds=T,
             step_size=eta,
@@ -236,7 +238,7 @@ def test_the_curvature_of_a_batch_lies_where_its_weight_says(model, l2):
     closest = 0.0
     for size, weight in ((0, 0.1), (1, 0.05), (3, 0.25), (8, 0.125), (8, 0.5)):
         share = np.array([size * weight])
-        learning = Learning(
+        learning = TrainingRun(
             mixing=topologies.Static(graph, topologies.mix("metropolis-hastings", graph)),
             rounds=1, step_size=1.0, local_steps=1, order="adapt-then-combine",
             constants=made.constants(Constant(1.0, "proven")), samples=np.array([9, 9]), deleted=np.array([1, 0]),

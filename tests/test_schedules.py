@@ -204,18 +204,18 @@ def test_nobody_hears_a_sleeper_and_a_sleeper_hears_nobody():
     sleepy = made("node-sleep", nodes=20, probability=0.5)
     whole = sleepy.weights.toarray()
     for t in range(ROUNDS):
-        W, awake = sleepy.matrix(t).toarray(), sleepy.awake(t)
+        W, participating = sleepy.matrix(t).toarray(), sleepy.participating(t)
         off = ~np.eye(20, dtype=bool)
-        there = off & awake[:, None] & awake[None, :]
+        there = off & participating[:, None] & participating[None, :]
         np.testing.assert_array_equal(W[off], np.where(there, whole, 0.0)[off])
-        np.testing.assert_array_equal(W[~awake], np.eye(20)[~awake])
+        np.testing.assert_array_equal(W[~participating], np.eye(20)[~participating])
         np.testing.assert_allclose([W.sum(axis=0), W.sum(axis=1)], 1)
 
 
 def test_nodes_sleep_as_often_as_they_should():
     for probability in (0.0, 0.1, 0.7):
         sleepy = made("node-sleep", "complete", 30, probability=probability)
-        asleep = 1 - np.mean([sleepy.awake(t) for t in range(500)])
+        asleep = 1 - np.mean([sleepy.participating(t) for t in range(500)])
         # 15,000 draws: five standard deviations
         assert abs(asleep - probability) <= 5 * np.sqrt(probability * (1 - probability) / 15_000)
 
@@ -225,8 +225,8 @@ def test_the_two_ends_of_a_random_link_average_and_step():
     links = np.array(ticking.graph.edges())
     active = np.zeros((12, 12))
     for t in range(1_500):
-        W, awake = ticking.matrix(t).toarray(), ticking.awake(t)
-        i, j = np.flatnonzero(awake)
+        W, participating = ticking.matrix(t).toarray(), ticking.participating(t)
+        i, j = np.flatnonzero(participating)
         expected = np.eye(12)
         expected[np.ix_([i, j], [i, j])] = 0.5
         np.testing.assert_array_equal(W, expected)
@@ -241,7 +241,7 @@ def test_a_node_that_acts_alone_changes_nobody_else():
     whole, active = ticking.weights.toarray(), np.zeros(9)
     for t in range(1_000):
         W = ticking.matrix(t).toarray()
-        (node,) = np.flatnonzero(ticking.awake(t))
+        (node,) = np.flatnonzero(ticking.participating(t))
         expected = np.eye(9)
         expected[node] = whole[node]
         np.testing.assert_allclose(W, expected, atol=1e-15)
@@ -315,7 +315,7 @@ def test_nobody_hears_who_has_left_and_the_coins_of_the_others_are_the_same(kind
         np.testing.assert_array_equal(without[2], np.eye(5)[2])
         np.testing.assert_array_equal(without[:, 2], np.eye(5)[2])
         np.testing.assert_allclose(without.sum(axis=1), 1)
-        assert np.array_equal(before.awake(t), after.awake(t))
+        assert np.array_equal(before.participating(t), after.participating(t))
         if kind != "matchings":
             # Only the leaver is missing. Without its links others may be matched, whose key is now the smallest.
             assert np.array_equal(W[np.ix_(stay, stay)] > 0, without[np.ix_(stay, stay)] > 0)

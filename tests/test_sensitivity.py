@@ -17,9 +17,9 @@ from rewindnet.certificates import (
     Claim,
     Constant,
     Constants,
-    Learning,
     Regime,
     Release,
+    TrainingRun,
     certify,
     derive,
     local_growth,
@@ -46,7 +46,7 @@ class One:
     def matrix(self, round: int) -> csr_array:
         return csr_array(np.ones((1, 1)))
 
-    def awake(self, round: int) -> None:
+    def participating(self, round: int) -> None:
         return None
 
 
@@ -59,18 +59,18 @@ class Everyone:
     def matrix(self, round: int) -> csr_array:
         return csr_array(np.full((self.nodes, self.nodes), 1 / self.nodes))
 
-    def awake(self, round: int) -> None:
+    def participating(self, round: int) -> None:
         return None
 
 
 def machine(
     model: str, l2: float, *, n: int, m: int, eta: float, T: int, E: int = 1, mixing: object = None
-) -> Learning:
+) -> TrainingRun:
     mixing = mixing or One()
     N = mixing.nodes  # type: ignore[attr-defined]
     deleted = np.zeros(N, dtype=np.int64)
     deleted[0] = m
-    return Learning(
+    return TrainingRun(
         mixing=mixing,  # type: ignore[arg-type]
         rounds=T,
         step_size=eta,
@@ -106,7 +106,7 @@ def test_no_node_diverges_beyond_its_sensitivity(case: Network, share: float) ->
 
 
 @given(learning=learnings(measured=False), data=st.data())
-def test_many_requests_at_once_are_each_of_them_alone(learning: Learning, data: st.DataObject) -> None:
+def test_many_requests_at_once_are_each_of_them_alone(learning: TrainingRun, data: st.DataObject) -> None:
     N, s = learning.mixing.nodes, data.draw(st.integers(0, learning.rounds))
     requests = np.zeros((N, 3), dtype=np.int64)
     for request in range(3):
@@ -120,7 +120,7 @@ def test_many_requests_at_once_are_each_of_them_alone(learning: Learning, data: 
 
 
 @given(learning=learnings(measured=False), quiet=st.integers(0, 3))
-def test_a_large_network_is_charged_no_less(learning: Learning, quiet: int) -> None:
+def test_a_large_network_is_charged_no_less(learning: TrainingRun, quiet: int) -> None:
     """What the deletion does is the same to the last digits; what rounding adds is the most of any node's."""
     exact = propagate(learning, disturbed=learning.rounds, quiet=quiet)
     with pytest.MonkeyPatch.context() as patched:
@@ -234,8 +234,8 @@ def test_rounding_that_adds_up_is_charged_for(
             e = propagate(learning, disturbed=6, quiet=6, bound=bound).total
             assert np.all(divergence(unlearned, oracle.at(12)) <= e)
         release = Release("r2d", 6, 6, "output", np.zeros(nodes), averaged=True)
-        averaged = simulation.carry_out(*as_planned(release), learned, 0)
-        measured = divergence(averaged.centre, simulation.counterpart(release, oracle))
+        averaged = simulation.execute(*as_planned(release), learned, 0)
+        measured = divergence(averaged.centre, simulation.oracle_state(release, oracle))
         assert np.all(measured <= np.array(certify(learning, release, Claim("average", 1e-5)).sensitivity))
 
 

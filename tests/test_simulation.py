@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rewindnet import topologies
 from rewindnet.certificates import Release
 from rewindnet.clients.methods import R2D
-from rewindnet.clients.worker import Crew
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.simulation import Simulation
 from rewindnet.simulator.transports.in_process import Local
 from rewindnet.simulator.transports.wire import InProcess
@@ -20,19 +20,19 @@ from rewindnet.simulator.transports.wire import InProcess
 Array = NDArray[np.float64]
 
 
-def crew(simulation: Simulation) -> Crew:
+def worker(simulation: Simulation) -> ClientWorker:
     assert isinstance(simulation.network, Local)
-    return simulation.network.crew
+    return simulation.network.worker
 
 
 def numpy_learning(case: Network, retained: bool) -> list[Array]:
     """The same network, a node at a time, in plain numpy: multinomial logistic regression."""
     simulation = case.simulation()
-    block = crew(simulation).blocks[int(retained)]
+    block = worker(simulation).blocks[int(retained)]
     model = block.model
     known = simulation.foreseen
     mixing = known.mixing if retained or known.before is None else known.before
-    sampling = block.habits.sampling
+    sampling = block.local_training.sampling
     data: dict[int, tuple[Array, NDArray[np.int64], Array]] = {}
     for bucket in block.buckets:
         for k, row in enumerate(bucket.rows.tolist()):
@@ -43,8 +43,8 @@ def numpy_learning(case: Network, retained: bool) -> list[Array]:
         return theta if case.radius is None or norm <= case.radius else theta * (case.radius / norm)
 
     def descend(t: int, i: int, theta: Array) -> Array:
-        awake = mixing.awake(t)
-        if awake is not None and not awake[i]:
+        participating = mixing.participating(t)
+        if participating is not None and not participating[i]:
             return theta
         x, y, weight = data[i]
         for step in range(case.local_steps):
@@ -139,11 +139,11 @@ def test_placements_put_the_noise_where_they_say() -> None:
     sigma = np.full(5, 0.3)
     for placement, site in (("output", 10), ("rewind", 6)):
         release = Release("r2d", 6, 4, placement, sigma)  # type: ignore[arg-type]
-        outcome = simulation.carry_out(*as_planned(release), learned, 0)
+        outcome = simulation.execute(*as_planned(release), learned, 0)
         assert release.site == site
         if placement == "rewind":
             assert torch.equal(outcome.centre, learned.at(6))
-        quiet = simulation.carry_out(*as_planned(replace(release, sigma=0 * sigma)), learned, 0)
+        quiet = simulation.execute(*as_planned(replace(release, sigma=0 * sigma)), learned, 0)
         moved = (outcome.released - quiet.released).norm(dim=1)
         assert torch.all(moved > 0)
     assert not torch.equal(oracle.at(10), learned.at(10))
@@ -152,11 +152,11 @@ def test_placements_put_the_noise_where_they_say() -> None:
 def test_settling_and_averaging() -> None:
     simulation, learned, _, _ = learn_and_retrain(CASE)
     release = Release("r2d", 6, 4, "output", np.full(5, 0.3))
-    noised = simulation.carry_out(*as_planned(release), learned, 0).released
-    settled = simulation.carry_out(*as_planned(replace(release, settle=3)), learned, 0).released
+    noised = simulation.execute(*as_planned(release), learned, 0).released
+    settled = simulation.execute(*as_planned(replace(release, settle=3)), learned, 0).released
     W = torch.from_numpy(simulation.foreseen.mixing.matrix(0).toarray())
     torch.testing.assert_close(settled, W @ W @ W @ noised, rtol=1e-12, atol=1e-13)
-    averaged = simulation.carry_out(*as_planned(replace(release, averaged=True)), learned, 0)
+    averaged = simulation.execute(*as_planned(replace(release, averaged=True)), learned, 0)
     assert torch.all((averaged.released - averaged.released[0]).abs() < 1e-15)
     spread = averaged.released[0] - averaged.centre.mean(dim=0)
     assert 0.05 < float(spread.norm()) / np.sqrt(len(spread)) < 1.0
@@ -164,20 +164,20 @@ def test_settling_and_averaging() -> None:
 
 def test_costs_are_those_of_the_rounds() -> None:
     simulation, learned, oracle, learning = learn_and_retrain(CASE)
-    d, edges = crew(simulation).full.model.parameters, 10
+    d, edges = worker(simulation).full.model.parameters, 10
     assert oracle.cost.rounds == 10
     assert oracle.cost.messages == 10 * edges
     assert oracle.cost.bytes == 10 * edges * d * 8
     assert oracle.cost.gradients == 10 * 2 * (45 - 4)
     assert learned.cost.gradients == 10 * 2 * 45
     plan = R2D(rewind=0.4, settle=2).plan(learning)
-    cost = simulation.carry_out(*as_planned(plan.release), learned, 0).cost
+    cost = simulation.execute(*as_planned(plan.release), learned, 0).cost
     assert (cost.rounds, cost.gradients) == (6, 4 * 2 * (45 - 4))
 
 
 def test_descents_are_shared_but_charged_to_each() -> None:
     simulation, learned, _, _ = learn_and_retrain(CASE)
     release = Release("r2d", 6, 4, "output", np.zeros(5))
-    one, other = (simulation.carry_out(*as_planned(release), learned, index) for index in (0, 1))
+    one, other = (simulation.execute(*as_planned(release), learned, index) for index in (0, 1))
     assert one.cost.gradients == other.cost.gradients > 0
     assert torch.equal(one.released, other.released)

@@ -16,7 +16,7 @@ import numpy as np
 import parity
 import pytest
 import torch
-from conformance import CASES, NODES, crew, go_through
+from conformance import CASES, NODES, go_through, worker
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
@@ -25,7 +25,7 @@ from parity import FLOWER, IN_PROCESS, MPIEXEC, RAY, left, mpi, same, side_by_si
 from safetensors.numpy import load_file
 
 from rewindnet.certificates import Release
-from rewindnet.clients.worker import Crew
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.cli import app
 from rewindnet.simulator.errors import BrokenTransportError
 from rewindnet.simulator.simulation import Simulation
@@ -561,7 +561,7 @@ def test_another_number_of_ranks_than_were_started(
 
 
 def test_messages_go_wherever_a_matrix_says_in_one_process() -> None:
-    network = Local(crew(range(NODES)), InProcess(NODES, "exact"))
+    network = Local(worker(range(NODES)), InProcess(NODES, "exact"))
     for case in CASES:
         go_through(network, case)
 
@@ -572,7 +572,7 @@ def test_messages_go_wherever_a_matrix_says_over_flower() -> None:
         for case in CASES:
             go_through(network, case)
 
-    crews = cache(lambda node: crew((node,)))
+    crews = cache(lambda node: worker((node,)))
     in_process(server, make_app(lambda context: crews(int(context.node_config["partition-id"]))), NODES)
 
 
@@ -612,15 +612,15 @@ RING = Network(
 )
 
 
-def whole_crew(simulation: Simulation) -> Crew:
+def whole_crew(simulation: Simulation) -> ClientWorker:
     assert isinstance(simulation.network, Local)
-    return simulation.network.crew
+    return simulation.network.worker
 
 
-class Faulty(Crew):
+class Faulty(ClientWorker):
     """A client that calls `trouble` before and after whatever it does."""
 
-    def __init__(self, whole: Crew, node: int, trouble: Callable[[], None]) -> None:
+    def __init__(self, whole: ClientWorker, node: int, trouble: Callable[[], None]) -> None:
         dtype = whole.full.blank().dtype
         super().__init__(whole.full.only([node], dtype), {})
         self.blocks = tuple(block.only([node], dtype) for block in whole.blocks)
@@ -635,8 +635,8 @@ class Faulty(Crew):
     def message(self, *given: Any) -> Any:
         return self._around(super().message, *given)
 
-    def absorb(self, *given: Any) -> None:
-        self._around(super().absorb, *given)
+    def combine(self, *given: Any) -> None:
+        self._around(super().combine, *given)
 
     def keep(self, *given: Any) -> None:
         self._around(super().keep, *given)
@@ -665,8 +665,8 @@ def all_there_is(simulation: Simulation) -> list[torch.Tensor]:
     ]
     for index, release in enumerate(releases):
         outcome, counterpart = (
-            simulation.carry_out(*as_planned(release), learned, index),
-            simulation.counterpart(release, oracle),
+            simulation.execute(*as_planned(release), learned, index),
+            simulation.oracle_state(release, oracle),
         )
         found += [state.clone() for state in (outcome.centre, outcome.noised, outcome.released, counterpart)]
     return [*found, *(torch.from_numpy(carried.toarray()) for _, carried in sorted(simulation.traffic.items()))]

@@ -10,7 +10,7 @@ import pytest
 from runs import run_through
 
 from rewindnet.certificates import Release, audit, certify
-from rewindnet.certificates.mechanisms import Once, Uncertified
+from rewindnet.certificates.mechanisms import GaussianOutput, Uncertified
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.verify.records import certificate_of
 from rewindnet.experiments.verify.verify import verify_folder
@@ -75,5 +75,5 @@ def test_another_mechanism_is_no_way_out(done, tmp_path):
     none = Uncertified("nothing is known", "did something")
     run = forged(done, 3, lambda release: replace(release, mechanism=none), tmp_path / "none")
     assert "3 r2d, certificate" in failed(run)
-    run = forged(done, 0, lambda release: replace(release, mechanism=Once()), tmp_path / "once")
+    run = forged(done, 0, lambda release: replace(release, mechanism=GaussianOutput()), tmp_path / "once")
     assert "the mechanism of langevin is langevin, not once" in " ".join(failed(run).values())

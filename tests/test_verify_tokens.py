@@ -11,8 +11,8 @@ import pytest
 from learnings import small_learning
 from runs import run_through
 
-from rewindnet.certificates import Learning, certify
-from rewindnet.certificates.mechanisms.rr_du import Visits
+from rewindnet.certificates import TrainingRun, certify
+from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
 from rewindnet.clients.methods import RRDU, WalkDP
 from rewindnet.experiments.verify.records import MismatchError
 from rewindnet.experiments.verify.tokens import check_token
@@ -50,7 +50,7 @@ def test_tokens_hold_as_they_were_written(made: Path) -> None:
     assert sum("rr-du, certificate" in finding.what for finding in findings) == 3
 
 
-def counted(way: Visits, learning: Learning) -> Any:
+def counted(way: RRDUMechanism, learning: TrainingRun) -> Any:
     """What `SETTINGS` cost."""
     moves = sum(one != other for one, other in pairwise((way.node, *way.holders)))
     steps = sum(way.works)
@@ -80,7 +80,7 @@ def test_another_way_or_step_is_found_out_however_well_it_is_certified(changed: 
     done = replace(asked, **{"seed": 4, "sigma": 1.0, "epsilon": None, **changed})
     plan = done.plan(known)
     way = plan.release.mechanism
-    assert isinstance(way, Visits)
+    assert isinstance(way, RRDUMechanism)
     record = counted(way, known)
     claimed = certify(known, plan.release, plan.claim)
     settings = {field.name: getattr(asked, field.name) for field in fields(asked)}

@@ -26,7 +26,7 @@ from rewindnet.certificates import (
     settled,
 )
 from rewindnet.certificates.views.allocation import noise_shape
-from rewindnet.certificates.views.distances import uncovered
+from rewindnet.certificates.views.distances import why_not_covered
 from rewindnet.certificates.views.light_cones import light_cone
 
 MIXING = small_learning().mixing
@@ -180,15 +180,16 @@ def test_noise_is_shared_out_however_small_the_sensitivity(view):
 
 def test_messages_from_checkpoints_without_noise_are_not_covered():
     start = np.array([0.1, 0, 0, 0])
-    reason = uncovered("transcript:all", lambda: start, release_of(np.ones(4)), MIXING)
+    reason = why_not_covered("transcript:all", lambda: start, release_of(np.ones(4)), MIXING)
     assert reason.startswith("the messages of the unlearning rounds start from un-noised checkpoints")
-    assert uncovered("transcript:all", lambda: start, release_of(np.ones(4), placement="rewind"), MIXING) is None
-    assert uncovered("transcript:all", lambda: start, release_of(np.ones(4), descended=0), MIXING) is None
+    assert why_not_covered("transcript:all", lambda: start, release_of(np.ones(4), placement="rewind"), MIXING) is None
+    assert why_not_covered("transcript:all", lambda: start, release_of(np.ones(4), descended=0), MIXING) is None
     # Retraining from scratch: there is nothing in the messages.
     assert (
-        uncovered("transcript:all", lambda: 0 * start, release_of(np.ones(4), restored=0, descended=10), MIXING) is None
+        why_not_covered("transcript:all", lambda: 0 * start, release_of(np.ones(4), restored=0, descended=10), MIXING)
+        is None
     )
-    assert uncovered("joint", lambda: start, release_of(np.ones(4)), MIXING) is None
+    assert why_not_covered("joint", lambda: start, release_of(np.ones(4)), MIXING) is None
     for view in ("transcript:all", "transcript"):
         certificate = certify(small_learning(), release_of(np.ones(4)), Claim(view, DELTA))
         assert (certificate.epsilon, certificate.mu, certificate.reason) == (None, None, reason)
@@ -242,5 +243,5 @@ def test_one_peers_transcript_is_weighed_over_its_light_cone():
 def test_one_peers_transcript_gets_no_number_for_un_noised_messages_that_reach_it():
     start = np.array([0.0, 0.0, 0.0, 1.0])
     near, far = (release_of(np.ones(4), restored=10 - rounds, descended=rounds) for rounds in (3, 2))
-    assert "un-noised" in (uncovered("transcript:0", lambda: start, near, MIXING) or "")
-    assert uncovered("transcript:0", lambda: start, far, MIXING) is None
+    assert "un-noised" in (why_not_covered("transcript:0", lambda: start, near, MIXING) or "")
+    assert why_not_covered("transcript:0", lambda: start, far, MIXING) is None

@@ -7,7 +7,7 @@ import torch
 from networks import Network, further, learn_and_retrain
 from scipy.stats import chisquare
 
-from rewindnet.certificates import Constant, Learning, derive, propagate
+from rewindnet.certificates import Constant, TrainingRun, derive, propagate
 from rewindnet.clients.steps.learning import Descend
 from rewindnet.topologies import LEARNING, TopologyError, Walk, build, mix, schedule
 from rewindnet.topologies.mixing import canonical
@@ -97,7 +97,7 @@ def test_the_matrix_of_a_hop_hands_the_model_on():
         expected = np.eye(6)
         expected[walk.holder(t + 1)] = np.eye(6)[walk.holder(t)]
         np.testing.assert_array_equal(walk.matrix(t).toarray(), expected)
-        np.testing.assert_array_equal(np.flatnonzero(walk.awake(t)), [walk.holder(t)])
+        np.testing.assert_array_equal(np.flatnonzero(walk.participating(t)), [walk.holder(t)])
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_learning_by_a_token_is_one_model_handed_on():
     ends = np.cumsum(CASE.sizes)
     own = [np.arange(end - size, end) for end, size in zip(ends, CASE.sizes, strict=True)]
     kept = [np.delete(rows, forget.get(node, [])) for node, rows in enumerate(own)]
-    model = simulation.network.crew.full.model
+    model = simulation.network.worker.full.model
     design = model.design(torch.from_numpy(x)).numpy()
     walk = learning.mixing
     assert isinstance(walk, Walk)
@@ -163,7 +163,7 @@ def test_learning_by_a_token_is_one_model_handed_on():
                 token = token - learning.step_size * softmax_gradient(token, design[mine], y[mine], model.l2)
 
 
-def scalar(learning: Learning, walk: Walk, rounds: int, disturbed: int, E: int) -> float:
+def scalar(learning: TrainingRun, walk: Walk, rounds: int, disturbed: int, E: int) -> float:
     """The recursion along the walk: e grows by every holder's steps, and takes up b where it is the deleting one's."""
     constants = learning.constants
     eta, mu, L = learning.step_size, constants.l2.value, constants.L.value
@@ -184,7 +184,7 @@ def test_the_sensitivity_of_the_token_is_a_scalar_recursion(rule, K):
     T, E = 40, 3
     graph = build("barabasi-albert", 7, 1)
     walk = Walk(graph, mix("lazy-max-degree", graph), 1, rule=rule)
-    learning = Learning(
+    learning = TrainingRun(
         mixing=walk,
         rounds=T,
         step_size=0.8,

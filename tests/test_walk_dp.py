@@ -19,7 +19,7 @@ from scipy.stats import chisquare
 from test_rr_du import Oracle
 
 from rewindnet import topologies
-from rewindnet.certificates import CertificateError, Differences, audit, certify, epsilon_of
+from rewindnet.certificates import CertificateError, DivergenceBounds, audit, certify, epsilon_of
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
 from rewindnet.certificates.mechanisms import from_record, to_record
 from rewindnet.certificates.mechanisms.walk_dp import absorbed, walk_shifts
@@ -157,7 +157,7 @@ def test_the_walk_goes_by_the_rows_of_the_mixing_matrix():
 def test_the_token_is_that_of_plain_numpy(clip):
     simulation, learned, _, learning = learn_and_retrain(SMALL)
     method = WalkDP(seed=2, sigma=0.0, clip=clip, hops=30, step_size=0.7)
-    outcome = simulation.carry_out(method, method.plan(learning), learned, 0)
+    outcome = simulation.execute(method, method.plan(learning), learned, 0)
     way = outcome.plan.release.mechanism
     rng = np.random.default_rng(SMALL.seed)
     SMALL.rows(rng)
@@ -246,7 +246,7 @@ def test_views_are_those_of_the_walk_that_was_drawn():
     way = release.mechanism
     convex = replace(way, growth=1.0)
     felt = np.array([1.0] * len(way.events))
-    found = Differences(np.zeros(4), np.zeros(4), felt)
+    found = DivergenceBounds(np.zeros(4), np.zeros(4), felt)
     visits = [hop for hop, holder in enumerate(way.holders) if holder == 0]
     assert convex.mu("transcript:all", found, release, known.mixing) == pytest.approx(sqrt(len(visits)) / 2)
     for v in (1, 2, 3):
@@ -272,14 +272,14 @@ def test_who_deletes_is_a_peer_of_others_who_do():
     way = WalkDP(sigma=2.0, hops=6).plan(learning).release
     mechanism = replace(way.mechanism, holders=(0, 1, 1, 2, 3, 3))
     shifts = np.array([1.0, 0.01, 0.01])
-    found = Differences(np.zeros(4), shifts=shifts)
+    found = DivergenceBounds(np.zeros(4), shifts=shifts)
     assert mechanism.nodes == (0, 1)
     assert mechanism.mu("transcript", found, way, learning.mixing) == pytest.approx(0.5)
     # On its own it tells the same, and what it takes for its own on top.
     assert mechanism.mu("transcript:1", found, way, learning.mixing) >= 0.5
     alone = small_learning(deleted=np.array([20, 0, 0, 0]))
     single = replace(mechanism, nodes=(0,))
-    once = Differences(np.zeros(4), shifts=np.array([1.0]))
+    once = DivergenceBounds(np.zeros(4), shifts=np.array([1.0]))
     assert single.mu("transcript", once, way, alone.mixing) == pytest.approx(0.5)
 
 
@@ -358,7 +358,7 @@ def test_nothing_measured_is_more_than_certified(drawn):
         with pytest.raises(CertificateError, match="regularisation alone lets a token explode"):
             method.plan(learning)
         return
-    outcome = simulation.carry_out(method, method.plan(learning), learned, 0, len(simulation.requests) - 1)
+    outcome = simulation.execute(method, method.plan(learning), learned, 0, len(simulation.requests) - 1)
     certificate = certify(learning, outcome.plan.release, outcome.plan.claim)
     found = audit(certificate, learning.mixing, divergence(outcome.centre, oracle.at(0)), None, outcome.shifts)
     assert found.holds, found

@@ -21,7 +21,6 @@ import networkx as nx
 import numpy as np
 from scipy import sparse
 
-from rewindnet.simulator.cost.network_model import LINKS, Links, connect
 from rewindnet.topologies import mixing
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.files import graph_from_file
@@ -30,7 +29,7 @@ from rewindnet.topologies.graphs import random as random_graphs
 from rewindnet.topologies.graphs.edges import EdgeGraph, Graph, adjacency, from_edges, is_connected
 from rewindnet.topologies.mixing import validate
 from rewindnet.topologies.records import from_record, record
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 from rewindnet.topologies.schedules import LEARNING, SCHEDULES, schedule
 from rewindnet.topologies.schedules.base import Schedule, Static
 from rewindnet.topologies.schedules.walk import Walk
@@ -65,26 +64,23 @@ MIXING: dict[str, Callable[..., sparse.csr_array]] = {
 __all__ = [
     "FAMILIES",
     "LEARNING",
-    "LINKS",
     "MIXING",
     "SCHEDULES",
     "EdgeGraph",
     "Graph",
-    "Links",
-    "Purpose",
     "Schedule",
     "Static",
+    "Stream",
     "TopologyError",
     "Walk",
     "adjacency",
     "build",
     "build_light",
-    "coins",
-    "connect",
     "from_record",
     "mix",
     "mix_without",
     "record",
+    "rng_at",
     "schedule",
     "spectral_gap",
     "validate",

@@ -9,7 +9,7 @@ from enum import IntEnum
 import numpy as np
 
 
-class Purpose(IntEnum):
+class Stream(IntEnum):
     """What a draw is for. The numbers are part of every recorded run: append, never renumber."""
 
     GRAPH = 1
@@ -20,7 +20,7 @@ class Purpose(IntEnum):
     FORGET_SET = 6
     NOISE = 7
     EVALUATION = 8
-    LINKS = 9
+    NETWORK_MODELS = 9
     STRAGGLERS = 10
     LINK_FAILURES = 11
     MATCHING = 12
@@ -35,12 +35,12 @@ class Purpose(IntEnum):
     PLAN = 30
 
 
-def coins(seed: int, purpose: Purpose, round: int = 0, node: int = 0) -> np.random.Generator:
+def rng_at(seed: int, stream: Stream, round: int = 0, node: int = 0) -> np.random.Generator:
     """The generator at the address (seed, purpose, round, node).
 
     Args:
         seed: the scenario's seed, ≥ 0.
-        purpose: what is drawn.
+        stream: what is drawn.
         round: the round of the draw; 0 for what is drawn once.
         node: the node that draws; 0 for what the whole network shares.
 
@@ -49,4 +49,4 @@ def coins(seed: int, purpose: Purpose, round: int = 0, node: int = 0) -> np.rand
     """
     if min(seed, round, node) < 0:
         raise ValueError(f"a coin's address is non-negative: seed {seed}, round {round}, node {node}")
-    return np.random.default_rng(np.random.SeedSequence([seed, int(purpose), round, node]))
+    return np.random.default_rng(np.random.SeedSequence([seed, int(stream), round, node]))

@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 
 Routing = Literal["others", "neighbours"]
 Beginning = Literal["u", "random"]
@@ -113,7 +113,7 @@ def token_path(
     holders: list[int] = []
     works: list[bool] = []
     for hop in range(hops):
-        homewards, whom = coins(seed, Purpose.TOKEN, hop).random(2).tolist()
+        homewards, whom = rng_at(seed, Stream.TOKEN, hop).random(2).tolist()
         allowed = cap is None or visits < cap
         if allowed and (homewards < visit or (start == "u" and hop == 0)):
             target = home
@@ -144,12 +144,12 @@ def mixing_walk(weights: sparse.csr_array, hops: int, seed: int, start: int | No
     N = weights.shape[0]
     if hops < 1 or (start is not None and not 0 <= start < N):
         raise TopologyError(f"a walk over {N} nodes takes at least one hop and starts at one of them: {hops}, {start}")
-    at = int(coins(seed, Purpose.TOKEN, node=1).integers(N)) if start is None else start
+    at = int(rng_at(seed, Stream.TOKEN, node=1).integers(N)) if start is None else start
     holders = [at]
     for hop in range(1, hops):
         row = slice(*weights.indptr[[at, at + 1]])
         share = np.cumsum(weights.data[row])
-        drawn = coins(seed, Purpose.TOKEN, hop).random() * share[-1]
+        drawn = rng_at(seed, Stream.TOKEN, hop).random() * share[-1]
         at = int(weights.indices[row][min(int(np.searchsorted(share, drawn, side="right")), len(share) - 1)])
         holders.append(at)
     return tuple(holders)

@@ -9,7 +9,7 @@ from scipy.sparse import linalg as iterative
 
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.mixing import is_symmetric
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 
 DENSE_SYMMETRIC = 500
 DENSE = 2000
@@ -58,7 +58,7 @@ def _gap(radius: float) -> float:
 
 def _start(nodes: int) -> NDArray[np.float64]:
     """A fixed vector [N] orthogonal to 1, at no special position to any eigenvector."""
-    vector = coins(0, Purpose.GRAPH).standard_normal(nodes)
+    vector = rng_at(0, Stream.GRAPH).standard_normal(nodes)
     return np.asarray(vector - vector.mean())
 
 
@@ -94,7 +94,7 @@ def _symmetric_radius(W: sparse.csr_array) -> float:
 def _inverted_radius(W: sparse.csr_array) -> float:
     """The same by inverse iteration around the two ends of the spectrum."""
     nodes = W.shape[0]
-    options = {"v0": coins(0, Purpose.GRAPH).standard_normal(nodes), "return_eigenvectors": False}
+    options = {"v0": rng_at(0, Stream.GRAPH).standard_normal(nodes), "return_eigenvectors": False}
     matrix = W.tocsc()
     second = float(iterative.eigsh(matrix, k=2, sigma=1 + nodes**-2.0, **options).min())
     # Gershgorin: no eigenvalue lies below this, which most often makes λ₂ the one that counts.

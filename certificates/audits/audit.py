@@ -10,7 +10,7 @@ import numpy as np
 from rewindnet.certificates.audits.montecarlo import MonteCarlo
 from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms import Differences, epsilon_seen, mechanism_of
+from rewindnet.certificates.mechanisms import DivergenceBounds, epsilon_seen, mechanism_of
 from rewindnet.certificates.training import Mixing, Vector
 
 #: How far, relatively, an ε that is solved for may be off.
@@ -94,7 +94,7 @@ def audit(
     if np.shape(shifts) != bounds.shape:
         raise CertificateError(f"the shifts of {len(bounds)} events are needed, not of {np.shape(shifts)}")
     release = certificate.release
-    mechanism, measured = mechanism_of(release), Differences(divergence, shifts=shifts)
+    mechanism, measured = mechanism_of(release), DivergenceBounds(divergence, shifts=shifts)
     mu = mechanism.mu(certificate.view, measured, release, mixing)
     exact = epsilon_seen(mechanism, mu, certificate.view, measured, release, mixing, certificate.delta)
     exact = _to_the_digits(exact, mu, certificate)

@@ -6,41 +6,41 @@ from typing import Any
 
 from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.base import Differences, Mechanism, Profiled
-from rewindnet.certificates.mechanisms.gaussian_output import Once
-from rewindnet.certificates.mechanisms.gossip_dp import EveryRound
+from rewindnet.certificates.mechanisms.base import DivergenceBounds, Mechanism, Profiled
+from rewindnet.certificates.mechanisms.gaussian_output import GaussianOutput
+from rewindnet.certificates.mechanisms.gossip_dp import GossipDP
 from rewindnet.certificates.mechanisms.langevin import Langevin
-from rewindnet.certificates.mechanisms.newton import Residual, SharedResidual
-from rewindnet.certificates.mechanisms.noisy_finetune import NoisyFinetuning
-from rewindnet.certificates.mechanisms.rr_du import Visits
+from rewindnet.certificates.mechanisms.newton import Newton, NewtonSharedNoise
+from rewindnet.certificates.mechanisms.noisy_finetune import NoisyFinetune
+from rewindnet.certificates.mechanisms.rr_du import RRDU
 from rewindnet.certificates.mechanisms.uncertified import Uncertified
-from rewindnet.certificates.mechanisms.walk_dp import PrivateWalk
+from rewindnet.certificates.mechanisms.walk_dp import WalkDP
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.training import Mixing
 
 MECHANISMS: Mapping[str, type[Mechanism]] = {
     kind.kind: kind
     for kind in (
-        Once,
-        EveryRound,
+        GaussianOutput,
+        GossipDP,
         Langevin,
-        NoisyFinetuning,
-        PrivateWalk,
-        Residual,
-        SharedResidual,
+        NoisyFinetune,
+        WalkDP,
+        Newton,
+        NewtonSharedNoise,
         Uncertified,
-        Visits,
+        RRDU,
     )
 }
 
 
 def mechanism_of(release: Release) -> Mechanism:
     """That of a release; one Gaussian vector a node where it names none."""
-    return Once() if release.mechanism is None else release.mechanism
+    return GaussianOutput() if release.mechanism is None else release.mechanism
 
 
 def epsilon_seen(
-    mechanism: Mechanism, mu: float, view: str, found: Differences, release: Release, mixing: Mixing, delta: float
+    mechanism: Mechanism, mu: float, view: str, found: DivergenceBounds, release: Release, mixing: Mixing, delta: float
 ) -> float:
     """The ε at δ of a view for which the mechanism has this μ: that of μ, unless it has a profile of its own."""
     if isinstance(mechanism, Profiled):
@@ -73,18 +73,18 @@ def _frozen(value: Any) -> Any:
 
 __all__ = [
     "MECHANISMS",
-    "Differences",
-    "EveryRound",
+    "RRDU",
+    "DivergenceBounds",
+    "GaussianOutput",
+    "GossipDP",
     "Langevin",
     "Mechanism",
-    "NoisyFinetuning",
-    "Once",
-    "PrivateWalk",
+    "Newton",
+    "NewtonSharedNoise",
+    "NoisyFinetune",
     "Profiled",
-    "Residual",
-    "SharedResidual",
     "Uncertified",
-    "Visits",
+    "WalkDP",
     "epsilon_seen",
     "from_record",
     "mechanism_of",

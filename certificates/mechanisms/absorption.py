@@ -63,8 +63,8 @@ class Travel:
 
     def noisy(self, round: int) -> Marks:
         """[N], whose messages carry fresh noise."""
-        awake = self.mixing.awake(round)
-        return (self.sigma > 0) if awake is None else (self.sigma > 0) & awake
+        participating = self.mixing.participating(round)
+        return (self.sigma > 0) if participating is None else (self.sigma > 0) & participating
 
 
 def final(travel: Travel, nodes: Sequence[int]) -> Marks:
@@ -105,8 +105,8 @@ def least_mu(disturbance: Matrix, shown: Marks, travel: Travel, largest: float) 
     z, spent = np.zeros((travel.mixing.nodes, len(levels))), np.zeros(len(levels))
     with np.errstate(over="ignore", invalid="ignore"):
         for t in range(travel.rounds):
-            awake, noisy = travel.mixing.awake(t), travel.noisy(t)
-            growth = travel.growth if awake is None else np.where(awake, travel.growth, 1.0)[:, None]
+            participating, noisy = travel.mixing.participating(t), travel.noisy(t)
+            growth = travel.growth if participating is None else np.where(participating, travel.growth, 1.0)[:, None]
             arrived = (growth * z + travel.charge * (z > 0) + disturbance[t][:, None]) * matters[t][:, None]
             share = (kappa / (travel.rounds - t + kappa - 1)) ** power
             taken = np.maximum(np.minimum(arrived, levels), share * arrived)

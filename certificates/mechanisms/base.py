@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from rewindnet.certificates.certificate import Claim
     from rewindnet.certificates.release import Release
-    from rewindnet.certificates.training import Learning, Mixing, Vector
+    from rewindnet.certificates.training import Mixing, TrainingRun, Vector
 
 
 def _none() -> "Vector":
@@ -17,7 +17,7 @@ def _none() -> "Vector":
 
 
 @dataclass(frozen=True)
-class Differences:
+class DivergenceBounds:
     """How far two runs, one of which has never seen the forget set, may lie apart; or do, where it was measured.
 
     Attributes:
@@ -50,20 +50,20 @@ class Mechanism(Protocol):
     def events(self) -> Sequence[tuple[int, int]]:
         """(round, node) of the noise that follows the site, if its shifts are to be measured, in order of `shifts`."""
 
-    def bounds(self, learning: "Learning", release: "Release", claim: "Claim") -> Differences:
+    def bounds(self, learning: "TrainingRun", release: "Release", claim: "Claim") -> DivergenceBounds:
         """How far the two runs may lie apart.
 
         Raises:
             CertificateError: if that cannot be said.
         """
 
-    def mu(self, view: str, found: Differences, release: "Release", mixing: "Mixing") -> float:
+    def mu(self, view: str, found: DivergenceBounds, release: "Release", mixing: "Mixing") -> float:
         """How far apart the two runs are for a view, if they differ by this much; infinite where nothing hides it."""
 
-    def uncovered(self, learning: "Learning", release: "Release", claim: "Claim") -> str | None:
+    def why_not_covered(self, learning: "TrainingRun", release: "Release", claim: "Claim") -> str | None:
         """Why a view gets no number whatever the noise, or None."""
 
-    def assumptions(self, learning: "Learning", release: "Release", claim: "Claim") -> tuple[str, ...]:
+    def assumptions(self, learning: "TrainingRun", release: "Release", claim: "Claim") -> tuple[str, ...]:
         """What of the release the certificate covers, and what it takes for granted, in sentences."""
 
 
@@ -71,5 +71,5 @@ class Mechanism(Protocol):
 class Profiled(Protocol):
     """A mechanism that knows more of its ε at δ than follows from its μ. Its μ holds as well, and is what composes."""
 
-    def epsilon(self, view: str, found: Differences, release: "Release", mixing: "Mixing", delta: float) -> float:
+    def epsilon(self, view: str, found: DivergenceBounds, release: "Release", mixing: "Mixing", delta: float) -> float:
         """The ε at δ for a view, if the two runs differ by this much: at most that of μ; infinite where μ is."""

@@ -7,17 +7,17 @@ from typing import ClassVar
 import numpy as np
 
 from rewindnet.certificates.certificate import Claim
-from rewindnet.certificates.mechanisms.base import Differences
+from rewindnet.certificates.mechanisms.base import DivergenceBounds
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.recursion import propagate
 from rewindnet.certificates.sensitivity.rounding import rounding_of_average
-from rewindnet.certificates.training import Learning, Mixing, Vector
+from rewindnet.certificates.training import Mixing, TrainingRun, Vector
 from rewindnet.certificates.view import parse_view
-from rewindnet.certificates.views.distances import mu_of_view, uncovered
+from rewindnet.certificates.views.distances import mu_of_view, why_not_covered
 
 
 @dataclass(frozen=True)
-class Once:
+class GaussianOutput:
     """The Gaussian mechanism at the site of the release; what comes after it is post-processing."""
 
     kind: ClassVar[str] = "once"
@@ -28,7 +28,7 @@ class Once:
         """None: there is no other noise."""
         return ()
 
-    def bounds(self, learning: Learning, release: Release, claim: Claim) -> Differences:
+    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Sensitivity where the noise is added: before the descent for placement rewind, after it for output.
 
         Where only the average is released the noise is added to the average, which differs by at most the mean of the
@@ -37,18 +37,18 @@ class Once:
         quiet = release.site - release.restored
         nodes = propagate(learning, disturbed=release.restored, quiet=quiet, bound=claim.bound, regime=claim.regime)
         if not release.averaged or not np.any(nodes.total > 0):
-            return Differences(nodes.total, nodes.rounding)
+            return DivergenceBounds(nodes.total, nodes.rounding)
         summing = rounding_of_average(learning, release.site)
-        return Differences(
+        return DivergenceBounds(
             nodes=np.full_like(nodes.total, nodes.total.mean() + summing),
             rounding=np.full_like(nodes.rounding, nodes.rounding.mean() + summing),
         )
 
-    def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """As the view has it (`mu_of_view`)."""
         return mu_of_view(view, found.nodes, release, mixing)
 
-    def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Messages that carry no noise."""
 
         def start() -> Vector:
@@ -56,9 +56,9 @@ class Once:
                 learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime
             ).total
 
-        return uncovered(claim.view, start, release, learning.mixing)
+        return why_not_covered(claim.view, start, release, learning.mixing)
 
-    def assumptions(self, learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What the place of the noise covers."""
         if release.placement == "output":
             return ("What is released is covered; the messages of the unlearning rounds are not.",)

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.absorption import Travel, final, least_mu, received
-from rewindnet.certificates.mechanisms.base import Differences
+from rewindnet.certificates.mechanisms.base import DivergenceBounds
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
-from rewindnet.certificates.training import Learning, Mixing, Vector
+from rewindnet.certificates.training import Mixing, TrainingRun, Vector
 from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.light_cones import cones_back
 
@@ -36,7 +36,7 @@ _LEAST_DELTA = 1e-20
 
 
 @dataclass(frozen=True)
-class EveryRound:
+class GossipDP:
     """Clipped gradients under fresh noise, at every node that is awake, in every round from the start.
 
     Attributes:
@@ -59,7 +59,7 @@ class EveryRound:
     single: ClassVar[bool] = False
 
     @classmethod
-    def of(cls, learning: Learning, clip: float, sigma: float) -> "EveryRound":
+    def of(cls, learning: TrainingRun, clip: float, sigma: float) -> "GossipDP":
         """That of a network that learns in this way.
 
         Raises:
@@ -82,14 +82,14 @@ class EveryRound:
         """Every round of every deleting node."""
         return tuple((t, node) for t in range(self.rounds) for node in self.nodes)
 
-    def bounds(self, learning: Learning, release: Release, claim: Claim) -> Differences:
+    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Nothing at the start, and in every round what clipping and the constants allow, and rounding.
 
         Raises:
             CertificateError: if the mechanism is not that of a network that learns in this way.
         """
         sigma = float(release.sigma.max())
-        again = EveryRound.of(learning, self.clip, sigma)
+        again = GossipDP.of(learning, self.clip, sigma)
         alike = (self.rounds, self.nodes) == (again.rounds, again.nodes)
         slower = self.growth < again.growth * (1 - 1e-12)
         if not alike or slower or self.rounding < again.rounding * (1 - 1e-9):
@@ -97,11 +97,11 @@ class EveryRound:
         if np.any(release.sigma != sigma) or (release.restored, release.descended, release.settle) != (0, 0, 0):
             raise CertificateError("noise of every round is the same at all nodes and begins with learning")
         most = shift_bounds(learning, self.clip)[list(self.nodes)] + _at_one_point(learning, self.clip, sigma)
-        shifts = [most * _awake(learning.mixing, t)[list(self.nodes)] for t in range(self.rounds)]
+        shifts = [most * participating_or_all(learning.mixing, t)[list(self.nodes)] for t in range(self.rounds)]
         nothing = np.zeros(learning.mixing.nodes)
-        return Differences(nothing, nothing, np.concatenate(shifts))
+        return DivergenceBounds(nothing, nothing, np.concatenate(shifts))
 
-    def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Where the noise of a view's messages, and of those before them, absorbs the shifts at the least cost."""
         felt = np.zeros((self.rounds, mixing.nodes))
         felt[:, list(self.nodes)] = found.shifts.reshape(self.rounds, len(self.nodes))
@@ -119,7 +119,7 @@ class EveryRound:
         every = least_mu(felt, final(travel, range(mixing.nodes)), travel, self.level)
         return min(every, _worst_cone(felt, release.sigma, mixing)) if kind == "node" else every
 
-    def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Noise that is none, or is lost in the arithmetic."""
         sigma = float(release.sigma.max())
         if sigma == 0:
@@ -138,7 +138,7 @@ class EveryRound:
             )
         return None
 
-    def assumptions(self, learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What is covered, and what is taken for granted."""
         said = [
             "Learning itself added the noise, so that messages of learning are covered as far as the view has them, "
@@ -154,7 +154,7 @@ class EveryRound:
         return tuple(said)
 
 
-def shift_bounds(learning: Learning, clip: float) -> Vector:
+def shift_bounds(learning: TrainingRun, clip: float) -> Vector:
     """Δ [N], by how much every node's clipped gradient may change in exact arithmetic."""
     n, m, G = learning.samples, learning.deleted.astype(float), learning.constants.G.value
     whole = (learning.samples == learning.deleted) & (m > 0)
@@ -164,7 +164,7 @@ def shift_bounds(learning: Learning, clip: float) -> Vector:
     return np.asarray(np.minimum(changed, widest))
 
 
-def _check(learning: Learning) -> None:
+def _check(learning: TrainingRun) -> None:
     """What can be learned in this way."""
     if learning.local_steps != 1:
         raise CertificateError(
@@ -184,7 +184,7 @@ def _check(learning: Learning) -> None:
         )
 
 
-def _growth(learning: Learning, clip: float) -> float:
+def _growth(learning: TrainingRun, clip: float) -> float:
     """γ: that of the regime where nothing is ever clipped; else 1 + ηL, for clipping keeps only the smoothness."""
     constants = learning.constants
     pull = constants.l2.value * (learning.radius or inf) if constants.l2.value > 0 else 0.0
@@ -193,9 +193,10 @@ def _growth(learning: Learning, clip: float) -> float:
     return 1 + learning.step_size * constants.L.value
 
 
-def _awake(mixing: Mixing, round: int) -> NDArray[np.bool_]:
-    awake = mixing.awake(round)
-    return np.ones(mixing.nodes, dtype=bool) if awake is None else awake
+def participating_or_all(mixing: Mixing, round: int) -> NDArray[np.bool_]:
+    """Return the mask [N] of the nodes that participate in a round, all of them where the schedule names none."""
+    participating = mixing.participating(round)
+    return np.ones(mixing.nodes, dtype=bool) if participating is None else participating
 
 
 def _composed(felt: NDArray[np.float64], sigma: Vector) -> float:
@@ -221,7 +222,7 @@ def _worst_cone(felt: NDArray[np.float64], sigma: Vector, mixing: Mixing) -> flo
     return sqrt(float(reached.max()))
 
 
-def _largest_norm(learning: Learning, clip: float, sigma: float) -> float:
+def _largest_norm(learning: TrainingRun, clip: float, sigma: float) -> float:
     """A bound on every ‖θ_i‖ that occurs, but for noise of probability at most 1e-30.
 
     Unrolled, θ^t = P_0 θ⁰ − η Σ_s P_s (g^s + Z^s) with P_s of rows that sum to 1, so that the noise in an entry of a
@@ -238,7 +239,7 @@ def _largest_norm(learning: Learning, clip: float, sigma: float) -> float:
     return (arithmetic.initial_norm + eta * (clip * T + sigma * sqrt(T) * long)) * (1 + 1e-3)
 
 
-def _at_one_point(learning: Learning, clip: float, sigma: float) -> float:
+def _at_one_point(learning: TrainingRun, clip: float, sigma: float) -> float:
     """What rounding adds to the difference of what two runs noise at one and the same θ, over η.
 
     The terms of the samples that both have are computed alike, whatever their own rounding; what differs is how they
@@ -254,7 +255,7 @@ def _at_one_point(learning: Learning, clip: float, sigma: float) -> float:
     return 2 * arithmetic.unit_roundoff * (summed + moved)
 
 
-def _between_points(learning: Learning, clip: float, sigma: float) -> float:
+def _between_points(learning: TrainingRun, clip: float, sigma: float) -> float:
     """What rounding adds to the difference of two runs at different θ in a round, over η, as `rounding.charges`."""
     arithmetic = learning.arithmetic
     if arithmetic is None:

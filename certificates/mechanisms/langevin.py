@@ -47,7 +47,7 @@ from rewindnet.certificates.accounting.renyi import epsilon_of_rho
 from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.base import Differences
+from rewindnet.certificates.mechanisms.base import DivergenceBounds
 from rewindnet.certificates.mechanisms.contraction import apart
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import (
@@ -59,7 +59,7 @@ from rewindnet.certificates.sensitivity.local_steps import (
     worst_case_disturbance,
 )
 from rewindnet.certificates.sensitivity.recursion import propagate
-from rewindnet.certificates.training import Learning, Mixing
+from rewindnet.certificates.training import Mixing, TrainingRun
 from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.distances import mu_of_view
 
@@ -88,7 +88,7 @@ class Langevin:
         """None: both sides take the same rounds, and what differs is where they begin."""
         return ()
 
-    def bounds(self, learning: Learning, release: Release, claim: Claim) -> Differences:
+    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """The nodes' sensitivities when learning ends.
 
         Raises:
@@ -108,9 +108,9 @@ class Langevin:
             if not stated >= found * (1 - _ROUNDING):
                 raise CertificateError(f"noisy round {t} may expand distances by {found:.6g}, not {stated:.6g}")
         nodes = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime)
-        return Differences(nodes.total, nodes.rounding)
+        return DivergenceBounds(nodes.total, nodes.rounding)
 
-    def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """By the noise on the start alone, or, where only the last models are seen, by all of it."""
         first = mu_of_view(view, found.nodes, release, mixing)
         if parse_view(view)[0].startswith("transcript"):
@@ -118,11 +118,11 @@ class Langevin:
         sigma, Z = float(release.sigma.max()), hypot(*found.nodes.tolist())
         return min(first, apart(Z, (1.0, *self.contraction)) / sigma) if sigma > 0 else first
 
-    def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Nothing: every message is made of noised models."""
         return None
 
-    def assumptions(self, learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What is compared with what, and what of it is seen."""
         kind = parse_view(claim.view)[0]
         seen = {
@@ -137,7 +137,7 @@ class Langevin:
         )
 
 
-def contractions(learning: Learning, regime: Regime | None, rounds: int) -> tuple[float, ...]:
+def contractions(learning: TrainingRun, regime: Regime | None, rounds: int) -> tuple[float, ...]:
     """c_t of the rounds T, T + 1, … between the noises of so many noisy rounds: all but the last.
 
     Raises:
@@ -156,7 +156,7 @@ def contractions(learning: Learning, regime: Regime | None, rounds: int) -> tupl
     return tuple(found)
 
 
-def claimed_epsilon(learning: Learning, release: Release, claim: Claim) -> float:
+def claimed_epsilon(learning: TrainingRun, release: Release, claim: Claim) -> float:
     """The ε of the papers' ρ = (Z²/(2σ²))·(1 − c²)·c^{2K}/(1 − c^{2K}), Z ≤ W_∞, converted; infinite if there is none.
 
     W_∞ ≤ b/(1 − c) in the stationary state, b the disturbance of a round by the deletion (for one full local step
@@ -174,7 +174,7 @@ def claimed_epsilon(learning: Learning, release: Release, claim: Claim) -> float
     return epsilon_of_rho((Z / sigma) ** 2 / 2 * (1 - c**2) * c ** (2 * K) / (1 - c ** (2 * K)), claim.delta)
 
 
-def _contraction(learning: Learning, regime: Regime, W: csr_array, steps: Round, round: int) -> float:
+def _contraction(learning: TrainingRun, regime: Regime, W: csr_array, steps: Round, round: int) -> float:
     growth, N = np.broadcast_to(steps.growth, learning.mixing.nodes), learning.mixing.nodes
     if learning.order == "adapt-then-combine":
         c = _norm(csr_array(W @ diags_array(growth)))
@@ -182,7 +182,7 @@ def _contraction(learning: Learning, regime: Regime, W: csr_array, steps: Round,
         c = _norm(csr_array(diags_array(growth) @ W))
     else:
         c = _norm(csr_array(W + diags_array(held(steps, W) - W.diagonal())))
-        full = learning.local_steps == 1 and learning.batches is None and learning.mixing.awake(round) is None
+        full = learning.local_steps == 1 and learning.batches is None and learning.mixing.participating(round) is None
         if full and N and abs(W - W.T).max() == 0:
             low, high = (learning.step_size * float(end[0]) for end in curvatures(learning, regime, np.ones(1)))
             c = min(c, max(abs(1 - low), abs(_smallest(W) - high)))

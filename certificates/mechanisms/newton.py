@@ -43,11 +43,11 @@ from scipy.sparse import linalg as iterative
 
 from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.base import Differences
+from rewindnet.certificates.mechanisms.base import DivergenceBounds
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import curvatures, strongest_regime
 from rewindnet.certificates.sensitivity.rounding import charges
-from rewindnet.certificates.training import Learning, Mixing, Vector
+from rewindnet.certificates.training import Mixing, TrainingRun, Vector
 from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.distances import mu_of_view
 
@@ -61,14 +61,14 @@ _DOUBLE = 2.0**-53
 
 
 @dataclass(frozen=True)
-class Stacked(Differences):
+class Stacked(DivergenceBounds):
     """The same, with a bound on the stacked models that may be below the root of the sum of squares."""
 
     together: float = inf
 
 
 @dataclass(frozen=True)
-class Residual:
+class Newton:
     """The Gaussian mechanism at the models after a correction, calibrated to what the nodes have measured.
 
     Attributes:
@@ -95,12 +95,12 @@ class Residual:
         """None: there is no other noise."""
         return ()
 
-    def bounds(self, learning: Learning, release: Release, claim: Claim) -> Differences:
+    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """The distance to the retrained models, from the residual and from how far retraining has come."""
         check_contraction(learning, release.rounds_after_noise + self.rounds + 1)
         self._check(learning, release, claim)
         if not self.residual:
-            return Differences(np.zeros(0))
+            return DivergenceBounds(np.zeros(0))
         W, pull = learning.mixing.matrix(0), learning.step_size * _ends(learning)[0]
         charged = self._charged(learning, W)
         near = dominated(W, pull, np.array(self.residual) * (1 + _NORM))
@@ -115,7 +115,7 @@ class Residual:
             raise CertificateError("the residual allows no finite certificate")
         return bound
 
-    def _start(self, learning: Learning, near: Vector) -> Vector:
+    def _start(self, learning: TrainingRun, near: Vector) -> Vector:
         """[N], how far retraining starts from where it would end."""
         constants, start = learning.constants, np.array(self.moved) * (1 + _NORM) + near
         if learning.arithmetic is None:
@@ -123,7 +123,7 @@ class Residual:
         steepest = constants.G.value + constants.l2.value * learning.arithmetic.initial_norm
         return np.minimum(start, steepest / _ends(learning)[0])
 
-    def _charged(self, learning: Learning, W: csr_array) -> Vector:
+    def _charged(self, learning: TrainingRun, W: csr_array) -> Vector:
         """[N], by how much rounding may have falsified the residual."""
         arithmetic = learning.arithmetic
         if arithmetic is None:
@@ -136,7 +136,7 @@ class Residual:
         own = gamma * gradient + 4 * _DOUBLE * (2 * norm + gamma * (G + l2 * norm))
         return np.asarray((np.diff(W.indptr) + 6) * u * norm + own, dtype=np.float64)
 
-    def _check(self, learning: Learning, release: Release, claim: Claim) -> None:
+    def _check(self, learning: TrainingRun, release: Release, claim: Claim) -> None:
         if release.placement != "rewind" or release.restored != learning.rounds or release.averaged:
             raise CertificateError(
                 "a residual is certified where learned models are corrected and noised, each its own"
@@ -155,7 +155,7 @@ class Residual:
         if any(not 0 <= one < inf for one in (*self.residual, *self.moved)):
             raise CertificateError("a residual is a non-negative number, and so is a distance")
 
-    def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """As after noise on a checkpoint: over all nodes whose noised models what is seen is made of."""
         if not found.nodes.size or (_reads_messages(view) and found.nodes.any()):
             return inf
@@ -164,13 +164,13 @@ class Residual:
             return min(apart, found.together / float(release.sigma.min()))
         return apart
 
-    def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
         """The messages by which the correction is worked out."""
         if _reads_messages(claim.view):
             return "the messages that work out and spread the correction carry no noise and are not covered"
         return None
 
-    def assumptions(self, learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What is covered, and whose word it rests on."""
         return (
             "What is released is covered, also what peers pool of it; the messages that work out and spread the "
@@ -181,7 +181,7 @@ class Residual:
 
 
 @dataclass(frozen=True)
-class SharedResidual(Residual):
+class NewtonSharedNoise(Newton):
     """The same with one noise vector for all nodes, as the paper of the method has it.
 
     The differences of two nodes' models then carry no noise, so only a model that is made of a single noised one is
@@ -191,7 +191,7 @@ class SharedResidual(Residual):
     kind: ClassVar[str] = "shared-residual"
     single: ClassVar[bool] = False
 
-    def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Of one noised model; infinite for what is made of several."""
         if not found.nodes.size:
             return inf
@@ -199,14 +199,14 @@ class SharedResidual(Residual):
             return 0.0 if not found.nodes.any() else inf
         return mu_of_view(view, found.nodes, release, mixing)
 
-    def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
         """As well whatever is made of several models."""
         if not _alone(claim.view, release, learning.mixing):
             return (
                 "all nodes carry one and the same noise vector, so the differences of their models carry none; only a "
                 "single model without clean rounds is covered"
             )
-        return super().uncovered(learning, release, claim)
+        return super().why_not_covered(learning, release, claim)
 
 
 def _reads_messages(view: str) -> bool:
@@ -219,7 +219,7 @@ def _alone(view: str, release: Release, mixing: Mixing) -> bool:
     return single or mixing.nodes == 1
 
 
-def check_contraction(learning: Learning, further: int) -> float:
+def check_contraction(learning: TrainingRun, further: int) -> float:
     """Refuse a network whose rounds are not one and the same contraction; its factor c for the stacked models.
 
     Args:
@@ -253,7 +253,7 @@ def check_contraction(learning: Learning, further: int) -> float:
             "where l2 is 0: set l2"
         )
     W = mixing.matrix(0)
-    if any(mixing.matrix(t) is not W or mixing.awake(t) is not None for t in range(learning.rounds + further)):
+    if any(mixing.matrix(t) is not W or mixing.participating(t) is not None for t in range(learning.rounds + further)):
         raise CertificateError("a Newton correction is for a network that is the same in every round: schedule static")
     if abs(W - W.T).max() > 0 or (W.nnz and W.data.min() < 0):
         raise CertificateError("a Newton correction needs a symmetric mixing matrix of non-negative weights")
@@ -267,13 +267,13 @@ def check_contraction(learning: Learning, further: int) -> float:
     return c
 
 
-def _ends(learning: Learning) -> tuple[float, float]:
+def _ends(learning: TrainingRun) -> tuple[float, float]:
     """μ and L of every F'_i, also of a client that retains nothing."""
     low, high = curvatures(learning, "strongly-convex", np.ones(1))
     return float(low[0]), float(high[0])
 
 
-def _factor(learning: Learning, W: csr_array) -> float:
+def _factor(learning: TrainingRun, W: csr_array) -> float:
     """c = max(|1 − γμ|, |λ_min(W) − γL|)."""
     gamma, (low, high) = learning.step_size, _ends(learning)
     top, bottom = 1 - gamma * low, lowest_eigenvalue(W) - gamma * high
@@ -308,7 +308,7 @@ def dominated(W: csr_array, pull: float, right: Vector) -> Vector:
     return np.asarray(scale * (found + short / float((A @ np.ones_like(right)).min())))
 
 
-def retrained(learning: Learning, start: Vector) -> tuple[Stacked, Stacked]:
+def retrained(learning: TrainingRun, start: Vector) -> tuple[Stacked, Stacked]:
     """How far T rounds of retraining may end from their fixed point: what is left of `start` [N], and of rounding."""
     W, gamma = learning.mixing.matrix(0), learning.step_size
     low, high = _ends(learning)

@@ -45,12 +45,12 @@ from rewindnet.certificates.accounting.renyi import epsilon_of_rho
 from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.base import Differences
+from rewindnet.certificates.mechanisms.base import DivergenceBounds
 from rewindnet.certificates.mechanisms.contraction import last_states
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import curvatures, strongest_regime
 from rewindnet.certificates.sensitivity.recursion import propagate
-from rewindnet.certificates.training import Learning, Mixing, Vector
+from rewindnet.certificates.training import Mixing, TrainingRun, Vector
 from rewindnet.certificates.view import parse_view
 
 #: How far below the true one a stated growth may lie, relatively, for rounding.
@@ -61,7 +61,7 @@ _HALVINGS = 60
 
 
 @dataclass(frozen=True)
-class NoisyFinetuning:
+class NoisyFinetune:
     """K noisy steps of every node by itself, on what is retained, from its learned model.
 
     Attributes:
@@ -110,7 +110,7 @@ class NoisyFinetuning:
         """None: both sides take the same steps, and what differs is where they begin."""
         return ()
 
-    def bounds(self, learning: Learning, release: Release, claim: Claim) -> Differences:
+    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """The nodes' sensitivities when learning ends; nothing, where nothing is assumed of the loss.
 
         Raises:
@@ -126,14 +126,14 @@ class NoisyFinetuning:
                 raise CertificateError("after a departure nobody knows how far the others' models are from retraining")
             if self.gradient_radius is not None and self.start_radius is None:
                 raise CertificateError("where nothing is assumed of the loss, the start must be clipped: start_radius")
-            return Differences(np.zeros(0))
+            return DivergenceBounds(np.zeros(0))
         proven = self.proven_growth(learning, claim.regime or strongest_regime(learning))
         if self.growth < proven * (1 - _ROUNDING):
             raise CertificateError(f"a step may expand distances by {proven:.6g}, not {self.growth:.6g}")
         nodes = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime)
-        return Differences(nodes.total, nodes.rounding)
+        return DivergenceBounds(nodes.total, nodes.rounding)
 
-    def proven_growth(self, learning: Learning, regime: Regime) -> float:
+    def proven_growth(self, learning: TrainingRun, regime: Regime) -> float:
         """How much a step may expand distances, by the constants and under that regime."""
         l2, eta = learning.constants.l2.value, self.step_size
         low, high = (float(end[0]) - l2 for end in curvatures(learning, regime, np.ones(1)))
@@ -143,7 +143,7 @@ class NoisyFinetuning:
         # A client that holds no data has a data loss of curvature 0.
         return max(abs(kept - eta * min(low, 0.0)), abs(kept - eta * high))
 
-    def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Of one model, or of all of them together: no node hears of another."""
         start = self._start(found, mixing)
         if self.model_radius is None:
@@ -153,7 +153,7 @@ class NoisyFinetuning:
             unit = self._stepped(start) / self._noises**0.5 if self.rounds else np.where(start > 0, inf, 0.0)
         return _seen(view, _ratios(unit, release.sigma), mixing)
 
-    def epsilon(self, view: str, found: Differences, release: Release, mixing: Mixing, delta: float) -> float:
+    def epsilon(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing, delta: float) -> float:
         """The ε at δ: of μ, or, with model clipping, of its profile where that says more."""
         most = epsilon_of(self.mu(view, found, release, mixing), delta)
         if self.model_radius is None or not isfinite(most):
@@ -180,7 +180,7 @@ class NoisyFinetuning:
         unit = last_states(start, self.rounds, kept, 2 * self.step_size * self.gradient_radius, None)
         return epsilon_of_rho(_seen(view, _ratios(unit, sigma), mixing) ** 2 / 2, delta)
 
-    def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
         """A model to which no noise was added."""
         if self.rounds:
             return None
@@ -189,7 +189,7 @@ class NoisyFinetuning:
             "no round of finetuning, so no noise, hides the learned models" if nodes.any() or not nodes.size else None
         )
 
-    def assumptions(self, learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What is compared with what, and what of it is seen."""
         said = [
             "The network that is compared with has learned on the retained data alone and then takes the same noisy "
@@ -202,7 +202,7 @@ class NoisyFinetuning:
             said.append("Nothing is assumed of the loss, of the clients' data or of how the models were learned.")
         return tuple(said)
 
-    def _start(self, found: Differences, mixing: Mixing) -> Vector:
+    def _start(self, found: DivergenceBounds, mixing: Mixing) -> Vector:
         """[N], how far apart two runs can begin."""
         most = 2 * (self.start_radius if self.start_radius is not None else inf)
         return np.minimum(found.nodes, most) if found.nodes.size else np.full(mixing.nodes, most)

@@ -37,12 +37,12 @@ import numpy as np
 from rewindnet.certificates.accounting.gaussian import mu_of
 from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.base import Differences
+from rewindnet.certificates.mechanisms.base import DivergenceBounds
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.certificates.sensitivity.recursion import propagate
 from rewindnet.certificates.sensitivity.rounding import charges_of_hops
-from rewindnet.certificates.training import Learning, Mixing, Vector
+from rewindnet.certificates.training import Mixing, TrainingRun, Vector
 
 Alignment = Literal["exact", "lightweight", "lightweight+descent"]
 Centre = Literal["reference", "noised"]
@@ -50,7 +50,7 @@ Optimizer = Literal["sgd", "adam"]
 
 
 @dataclass(frozen=True)
-class Visits:
+class RRDU:
     """Gaussian noise at every visit of a token to the deleting client.
 
     Attributes:
@@ -134,7 +134,7 @@ class Visits:
         """The visits."""
         return [(round, self.node) for round in self.rounds]
 
-    def grown(self, learning: Learning, claim: Claim) -> "Visits":
+    def grown(self, learning: TrainingRun, claim: Claim) -> "RRDU":
         """The same with `growth` and `slope` as they follow from the constants."""
         known = replace(learning, step_size=self.step_size)
         gamma = local_growth(known, claim.regime or strongest_regime(learning))
@@ -145,7 +145,7 @@ class Visits:
         slope = 0.0 if self._ascends else self.step_size * learning.constants.L.value
         return replace(self, growth=growth, slope=slope)
 
-    def bounds(self, learning: Learning, release: Release, claim: Claim) -> Differences:
+    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """The sensitivity of the learned models, and η·Δ at every visit; rounding is charged to the first.
 
         Raises:
@@ -166,9 +166,9 @@ class Visits:
         shifts = np.full(len(self.rounds), self._read(learning))
         if self.rounds:
             shifts[0] += self._rounding(learning, needed, known.total)
-        return Differences(known.total, known.rounding, shifts)
+        return DivergenceBounds(known.total, known.rounding, shifts)
 
-    def _read(self, learning: Learning) -> float:
+    def _read(self, learning: TrainingRun) -> float:
         """η·Δ."""
         if self.alignment == "exact":
             return 0.0
@@ -179,7 +179,7 @@ class Visits:
         slack = 0.0 if known is None else (known.inputs * known.outputs + 16) * 2.0**-50
         return self.step_size * self.clip * (share + slack * (m > 0))
 
-    def _rounding(self, learning: Learning, needed: "Visits", differs: Vector) -> float:
+    def _rounding(self, learning: TrainingRun, needed: "RRDU", differs: Vector) -> float:
         """Of the steps before the first visit and of that itself; nothing where both runs are the same to the bit."""
         if not differs[self.node] > 0:
             return 0.0
@@ -189,7 +189,7 @@ class Visits:
             total = gamma * total + charge
         return total + min(needed.slope * total, 2 * self.step_size * self.clip) + charged[-1]
 
-    def shifts(self, found: Differences) -> Vector:
+    def shifts(self, found: DivergenceBounds) -> Vector:
         """[visits], by how much what each noise is added to differs."""
         total = found.shifts.astype(np.float64)
         if len(total):
@@ -197,17 +197,17 @@ class Visits:
             total[0] += arrived + min(self.slope * arrived, 2 * self.step_size * self.clip)
         return total
 
-    def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """√Σ_k (difference_k/noise_k)²: every view shows no more than all tokens since the first visit."""
         if self._bare(view, found) is not None:
             return inf
         return hypot(*(_ratio(far, noise) for far, noise in zip(self.shifts(found), self.noise, strict=True)))
 
-    def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Where something is shown, or kept, that no noise has touched."""
         return self._bare(claim.view, self.bounds(learning, release, claim))
 
-    def _bare(self, view: str, found: Differences) -> str | None:
+    def _bare(self, view: str, found: DivergenceBounds) -> str | None:
         """Why noise hides nothing where the two runs differ so, or None."""
         differs, arrived = self.shifts(found), float(found.nodes[self.node]) > 0
         if not self.rounds and arrived:
@@ -234,7 +234,7 @@ class Visits:
             )
         return None
 
-    def assumptions(self, learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What stands for the network, and what the path is worth."""
         covered = "Every token" if not self.leaves else "No token before the first visit, and every one"
         kept = ("The deleting client keeps what it deletes until its last visit.",) if self._ascends else ()
@@ -247,7 +247,7 @@ class Visits:
             *kept,
         )
 
-    def hiding(self, learning: Learning, release: Release, claim: Claim, epsilon: float) -> "Visits":
+    def hiding(self, learning: TrainingRun, release: Release, claim: Claim, epsilon: float) -> "RRDU":
         """The same with just the noise that reaches (ε, δ) against retraining, with the least Σ_k noise_k².
 
         Under Σ_k (difference_k/noise_k)² = μ² that is noise_k² ∝ difference_k; a visit at which nothing can differ
@@ -258,7 +258,7 @@ class Visits:
         """
         some = replace(self, noise=(1.0,) * len(self.rounds))
         found = some.bounds(learning, release, claim)
-        reason = some.uncovered(learning, release, claim)
+        reason = some.why_not_covered(learning, release, claim)
         if reason is not None:
             raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
         differs = some.shifts(found)
@@ -266,7 +266,7 @@ class Visits:
         noise = np.sqrt(differs * differs.sum()) / mu_of(epsilon, claim.delta) * (1 + 1e-12)
         return replace(self, noise=tuple(noise.tolist()))
 
-    def given_reference(self, learning: Learning) -> float:
+    def given_reference(self, learning: TrainingRun) -> float:
         """μ of all visits if what u begins with is taken to be known and the same in both runs: Σ_k (η·Δ/noise_k)².
 
         The reading under which the paper's sensitivity is that of a clipped direction. It says nothing of unlearning:

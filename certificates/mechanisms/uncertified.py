@@ -11,9 +11,9 @@ from typing import ClassVar
 import numpy as np
 
 from rewindnet.certificates.certificate import Claim
-from rewindnet.certificates.mechanisms.base import Differences
+from rewindnet.certificates.mechanisms.base import DivergenceBounds
 from rewindnet.certificates.release import Release
-from rewindnet.certificates.training import Learning, Mixing
+from rewindnet.certificates.training import Mixing, TrainingRun
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,18 @@ class Uncertified:
         """None: there is no noise."""
         return ()
 
-    def bounds(self, learning: Learning, release: Release, claim: Claim) -> Differences:
+    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Nothing is known of any node."""
-        return Differences(np.zeros(0))
+        return DivergenceBounds(np.zeros(0))
 
-    def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Infinite: no noise hides anything."""
         return inf
 
-    def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
         """The reason, whatever the view."""
         return self.reason
 
-    def assumptions(self, learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What was done, of which nothing is claimed."""
         return (f"Nothing is claimed of what was done: it {self.deed}.",)

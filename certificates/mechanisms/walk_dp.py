@@ -38,10 +38,10 @@ import numpy as np
 
 from rewindnet.certificates.certificate import Claim
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.base import Differences
+from rewindnet.certificates.mechanisms.base import DivergenceBounds
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
-from rewindnet.certificates.training import Learning, Mixing, Vector
+from rewindnet.certificates.training import Mixing, TrainingRun, Vector
 from rewindnet.certificates.view import parse_view
 
 #: Noise larger than rounding is charged for has at most this probability.
@@ -52,7 +52,7 @@ _LEAST_DELTA = 1e-20
 
 
 @dataclass(frozen=True)
-class PrivateWalk:
+class WalkDP:
     """Clipped gradients under fresh noise at every hop of a token.
 
     Attributes:
@@ -79,13 +79,13 @@ class PrivateWalk:
     @classmethod
     def of(
         cls,
-        learning: Learning,
+        learning: TrainingRun,
         holders: tuple[int, ...],
         parents: tuple[int, ...],
         clip: float | None,
         step_size: float,
         sigma: float,
-    ) -> "PrivateWalk":
+    ) -> "WalkDP":
         """That of a token which learns in this way from the data that a network learned from.
 
         Raises:
@@ -109,14 +109,14 @@ class PrivateWalk:
         """The hops of every deleting node."""
         return tuple((hop, holder) for hop, holder in enumerate(self.holders) if holder in self.nodes)
 
-    def bounds(self, learning: Learning, release: Release, claim: Claim) -> Differences:
+    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Nothing at the start, and at every hop of a deleting node what clipping and the constants allow.
 
         Raises:
             CertificateError: if the mechanism is not that of a token that learns in this way.
         """
         sigma = _sigma(release)
-        again = PrivateWalk.of(learning, self.holders, self.parents, self.clip, self.step_size, sigma)
+        again = WalkDP.of(learning, self.holders, self.parents, self.clip, self.step_size, sigma)
         if self.nodes != again.nodes or self.growth < again.growth or self.rounding < again.rounding * (1 - 1e-9):
             raise CertificateError(f"the private walk is described as {self}, and it is {again}")
         if (release.restored, release.descended, release.settle) != (0, 0, 0):
@@ -126,9 +126,9 @@ class PrivateWalk:
         most = walk_shifts(learning, self.clip)
         slack = 0.0 if learning.arithmetic is None else self._at_one_point(learning, sigma)
         nothing = np.zeros(learning.mixing.nodes)
-        return Differences(nothing, nothing, np.array([most[node] + slack for _, node in self.events]))
+        return DivergenceBounds(nothing, nothing, np.array([most[node] + slack for _, node in self.events]))
 
-    def _at_one_point(self, learning: Learning, sigma: float) -> float:
+    def _at_one_point(self, learning: TrainingRun, sigma: float) -> float:
         """What rounding adds to the difference of two gradients at the same θ, which are taken in double precision."""
         assert learning.arithmetic is not None
         norm = _largest_norm(learning, len(self.holders), self.clip, self.step_size, sigma)
@@ -136,7 +136,7 @@ class PrivateWalk:
         terms = (int(learning.samples.max(initial=0)) + d + 32) * (constants.G.value + _longest(learning, self.clip))
         return 2.0**-50 * (terms + constants.l2.value * norm)
 
-    def mu(self, view: str, found: Differences, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Of every token for transcript:all; otherwise by how the hops until the token is seen absorb what was read."""
         sigma, felt = _sigma(release), np.zeros(len(self.holders))
         felt[[hop for hop, _ in self.events]] = found.shifts
@@ -170,7 +170,7 @@ class PrivateWalk:
         parts = (felt[start:end] for start, end in zip(starts, ends, strict=True))
         return hypot(*(absorbed(part, self.growth, self.rounding) for part in parts)) / sigma
 
-    def uncovered(self, learning: Learning, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Noise that is none, or is lost in the arithmetic."""
         sigma = _sigma(release)
         if not self.events:
@@ -192,7 +192,7 @@ class PrivateWalk:
             )
         return None
 
-    def assumptions(self, learning: Learning, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What is covered, and what is taken for granted."""
         clipped = "Gradients are as they are" if self.clip is None else f"Gradients are clipped to norm {self.clip:.6g}"
         visits = ", ".join(f"node {node}: {self.holders.count(node)}" for node in self.nodes)
@@ -205,7 +205,7 @@ class PrivateWalk:
         )
 
 
-def check_holders(learning: Learning) -> None:
+def check_holders(learning: TrainingRun) -> None:
     """Refuse a network that a client has left: what remains need not even be connected.
 
     Raises:
@@ -255,7 +255,7 @@ def _pooled(one: tuple[int, float, float], next: tuple[int, float, float], growt
     return hops, one[1] * scale**2 + next[1], one[2] * scale + next[2]
 
 
-def walk_shifts(learning: Learning, clip: float | None) -> Vector:
+def walk_shifts(learning: TrainingRun, clip: float | None) -> Vector:
     """Δ [N], by how much every node's clipped gradient may change in exact arithmetic: min(2C, 2mG/n or G)."""
     n, m, G = learning.samples, learning.deleted.astype(float), learning.constants.G.value
     widest = inf if clip is None else 2 * clip
@@ -271,7 +271,7 @@ def _sigma(release: Release) -> float:
     return sigma
 
 
-def _growth(learning: Learning, clip: float | None, step_size: float) -> float:
+def _growth(learning: TrainingRun, clip: float | None, step_size: float) -> float:
     """γ: that of the regime where nothing is ever clipped; else 1 + ηL, for clipping keeps only the smoothness."""
     constants = learning.constants
     pull = constants.l2.value * (learning.radius or inf) if constants.l2.value > 0 else 0.0
@@ -281,7 +281,7 @@ def _growth(learning: Learning, clip: float | None, step_size: float) -> float:
     return 1 + step_size * constants.L.value
 
 
-def _largest_norm(learning: Learning, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
+def _largest_norm(learning: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
     """A bound on every ‖x‖ that occurs, but for noise of probability at most 1e-30."""
     arithmetic = learning.arithmetic
     if arithmetic is None:
@@ -297,12 +297,12 @@ def _largest_norm(learning: Learning, hops: int, clip: float | None, step_size: 
     return (start + moved * hops + summed + once) * (1 + 1e-3)
 
 
-def _longest(learning: Learning, clip: float | None) -> float:
+def _longest(learning: TrainingRun, clip: float | None) -> float:
     """What a gradient moves a token by, at most, over η: without a clip that of the loss alone."""
     return learning.constants.G.value if clip is None else clip
 
 
-def _rounding(learning: Learning, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
+def _rounding(learning: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
     """What rounding adds to the difference of two runs at different x in a hop, over η: gradients are double."""
     arithmetic = learning.arithmetic
     if arithmetic is None:

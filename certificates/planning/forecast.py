@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.release import Release
-from rewindnet.certificates.training import Learning, Vector
+from rewindnet.certificates.training import TrainingRun, Vector
 
 #: Up to so many products of a weight and a number the forecast is exact in the mixing; beyond, it is estimated.
 _MOST_PRODUCTS = 5_000_000_000
@@ -60,7 +60,7 @@ class Spectrum:
         return Spectrum(np.bincount(group, self.directions * self.eigenvalues) / directions, directions)
 
 
-def noise_left(learning: Learning, release: Release, spectrum: Spectrum) -> Vector:
+def noise_left(learning: TrainingRun, release: Release, spectrum: Spectrum) -> Vector:
     """[N], the size of what the noise of a release has become in every released model, to be compared with σ.
 
     That is the root of E‖what the noise changes‖²/d, for every node. Linearise: with one Hessian H for all nodes, what
@@ -90,7 +90,7 @@ def noise_left(learning: Learning, release: Release, spectrum: Spectrum) -> Vect
     return np.asarray(np.sqrt(variance @ (spectrum.directions / spectrum.directions.sum())))
 
 
-def excess_loss(learning: Learning, release: Release, spectrum: Spectrum) -> Vector:
+def excess_loss(learning: TrainingRun, release: Release, spectrum: Spectrum) -> Vector:
     """[N], by how much the noise of a release raises every released model's loss on the network's data, on average.
 
     ½·Σ over directions of λ·E ξ_i², to second order, with ξ as in `noise_left`: noise hurts where the loss curves, and
@@ -103,7 +103,7 @@ def excess_loss(learning: Learning, release: Release, spectrum: Spectrum) -> Vec
     return np.asarray(variance @ (spectrum.directions * spectrum.eigenvalues) / 2)
 
 
-def _forecast(learning: Learning, release: Release, spectrum: Spectrum) -> tuple[Spectrum, Vector]:
+def _forecast(learning: TrainingRun, release: Release, spectrum: Spectrum) -> tuple[Spectrum, Vector]:
     """A spectrum of k eigenvalues, perhaps fewer than given, and E ξ_i² [N, k] in a direction of each."""
     N = learning.mixing.nodes
     if np.shape(release.sigma) != (N,):
@@ -118,13 +118,13 @@ def _forecast(learning: Learning, release: Release, spectrum: Spectrum) -> tuple
     return spectrum, _mixed(learning, release, np.zeros(1)) * _healed(learning, spectrum, release.descended) ** 2
 
 
-def _healed(learning: Learning, spectrum: Spectrum, rounds: int) -> Vector:
+def _healed(learning: TrainingRun, spectrum: Spectrum, rounds: int) -> Vector:
     """[k], what rounds of descent leave of a disturbance in a direction of each curvature: (1 − ηλ)^(E·rounds)."""
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray((1 - learning.step_size * spectrum.eigenvalues) ** (learning.local_steps * rounds))
 
 
-def _mixed(learning: Learning, release: Release, pulled: Vector) -> NDArray[np.float64]:
+def _mixed(learning: TrainingRun, release: Release, pulled: Vector) -> NDArray[np.float64]:
     """[N, k], Σ_j (P_ij·σ_j)² with P the product of W_t − a·I over the descent after the noise, and of W_t settling.
 
     Args:
@@ -144,7 +144,7 @@ def _mixed(learning: Learning, release: Release, pulled: Vector) -> NDArray[np.f
     return total
 
 
-def _rounds(learning: Learning, release: Release) -> Iterator[tuple[csr_array, bool]]:
+def _rounds(learning: TrainingRun, release: Release) -> Iterator[tuple[csr_array, bool]]:
     """The mixing matrices of the rounds after the noise, and whether the round descends as well."""
     ends = release.restored + release.descended
     for t in range(release.site, ends + release.settle):

@@ -18,7 +18,7 @@ from rewindnet.certificates.release import Placement, Release
 from rewindnet.certificates.sensitivity.local_steps import strongest_regime
 from rewindnet.certificates.sensitivity.recursion import Recursion
 from rewindnet.certificates.sensitivity.rounding import least_noise, rounding_of_average
-from rewindnet.certificates.training import Learning, Mixing, Vector
+from rewindnet.certificates.training import Mixing, TrainingRun, Vector
 from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.allocation import noise_shape
 from rewindnet.certificates.views.distances import mu_of_view
@@ -51,7 +51,7 @@ class Stop:
 
 
 def sensitivities(
-    learning: Learning,
+    learning: TrainingRun,
     deleted: NDArray[np.int64],
     *,
     rewound: Collection[int],
@@ -119,7 +119,7 @@ class Prices:
 
 
 def prices(
-    learning: Learning,
+    learning: TrainingRun,
     clients: NDArray[np.int64],
     counts: NDArray[np.int64],
     views: Sequence[str],
@@ -168,14 +168,14 @@ def _spread(e: Matrix) -> Vector:
         return np.where(square > 0, total**2 / (square * len(e)), np.nan)
 
 
-def _stop_prices(learning: Learning, stop: Stop, views: Sequence[str]) -> tuple[Matrix, Matrix]:
+def _stop_prices(learning: TrainingRun, stop: Stop, views: Sequence[str]) -> tuple[Matrix, Matrix]:
     """(needed, finest) [V, 2, k] at one stop."""
     found = [_view_prices(learning, stop, view) for view in views]
     needed, finest = (np.stack(part) for part in zip(*found, strict=True))
     return needed, finest
 
 
-def _view_prices(learning: Learning, stop: Stop, view: str) -> tuple[Matrix, Matrix]:
+def _view_prices(learning: TrainingRun, stop: Stop, view: str) -> tuple[Matrix, Matrix]:
     """(needed, finest) [2, k] of one view, uniform and optimal: what `calibrate` finds for a release at ε with μ = 1.
 
     Alone, a node's model takes σ_v = e_v: the same everywhere is the largest, optimal is σ_i = e_i. Together, uniform
@@ -199,7 +199,7 @@ def _view_prices(learning: Learning, stop: Stop, view: str) -> tuple[Matrix, Mat
     return needed, finest
 
 
-def _of_peers(learning: Learning, stop: Stop, view: str, node: int | None) -> tuple[Matrix, Matrix]:
+def _of_peers(learning: TrainingRun, stop: Stop, view: str, node: int | None) -> tuple[Matrix, Matrix]:
     """What one peer sees of noised vectors, or the peer that sees the most: those in its light cone."""
     e, mixing, none = stop.sensitivity, learning.mixing, np.zeros(learning.mixing.nodes)
     release = Release("r2d", learning.rounds - stop.depth, stop.depth, stop.placement, none)
@@ -231,7 +231,7 @@ def _together(e: Matrix) -> tuple[Matrix, Matrix]:
     return np.stack([uniform, total / np.sqrt(len(e))]), np.stack([uniform, np.sqrt(_smallest(e) * total)])
 
 
-def _unnoised(learning: Learning, stop: Stop, node: int | None) -> NDArray[np.bool_]:
+def _unnoised(learning: TrainingRun, stop: Stop, node: int | None) -> NDArray[np.bool_]:
     """[k], whether a transcript holds un-noised messages that the deletion can have reached (see `uncovered`)."""
     if not stop.depth:
         return np.zeros(stop.start.shape[1], dtype=bool)

@@ -14,23 +14,23 @@ from scipy.sparse import csr_array
 from rewindnet.certificates.certificate import Bound
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.training import Learning, Vector
+from rewindnet.certificates.training import TrainingRun, Vector
 
 Matrix = NDArray[np.float64]
 
 
-def strongest_regime(learning: Learning) -> Regime:
+def strongest_regime(learning: TrainingRun) -> Regime:
     """The regime with the smallest growth that the constants prove."""
     return learning.constants.regimes()[-1]
 
 
-def local_growth(learning: Learning, regime: Regime) -> float:
+def local_growth(learning: TrainingRun, regime: Regime) -> float:
     """γ, the Lipschitz constant of a local step θ ↦ θ − η∇f'(θ) with Hessians between the regime's curvature and L."""
     low, high = curvatures(learning, regime, np.ones(1))
     return float(np.maximum(1 - learning.step_size * low, learning.step_size * high - 1)[0])
 
 
-def curvatures(learning: Learning, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
+def curvatures(learning: TrainingRun, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
     """The ends of the Hessian's spectrum where samples of total weight `share`, of any shape, are read.
 
     What the constants say of an objective must hold for every sample's own loss where share is not 1. Of a client that
@@ -44,7 +44,7 @@ def curvatures(learning: Learning, regime: Regime, share: Vector) -> tuple[Vecto
     return np.minimum(low, l2), np.maximum(high, l2)
 
 
-def _with_samples(learning: Learning, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
+def _with_samples(learning: TrainingRun, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
     constants = learning.constants
     l2, smooth = constants.l2.value, constants.L.value - constants.l2.value
     lowest, high = constants.lowest_curvature(regime), share * smooth + l2
@@ -55,13 +55,13 @@ def _with_samples(learning: Learning, regime: Regime, share: Vector) -> tuple[Ve
     return (np.minimum(low, lowest) if regime == "convex" else low), high
 
 
-def _bare(learning: Learning, deleted: NDArray[np.int64]) -> bool:
+def _bare(learning: TrainingRun, deleted: NDArray[np.int64]) -> bool:
     """Whether someone who is there retains nothing, of any of the requests `deleted` [N] or [N, k]."""
     nothing = learning.samples == deleted.T
     return bool(np.any(nothing & learning.present))
 
 
-def worst_case_disturbance(learning: Learning, round: int = 0) -> Matrix:
+def worst_case_disturbance(learning: TrainingRun, round: int = 0) -> Matrix:
     """b [E, N] of each local step of a round: 2ηmG/n where m of n samples are deleted, ηG where all are, 0 elsewhere.
 
     Of a minibatch with m deleted samples, which is averaged over its expected size B whatever is deleted, ηmG/B.
@@ -117,7 +117,7 @@ class LocalSteps:
         CertificateError: if there is no ledger, or one of another learning.
     """
 
-    def __init__(self, learning: Learning, regime: Regime, bound: Bound, deleted: NDArray[np.int64]) -> None:
+    def __init__(self, learning: TrainingRun, regime: Regime, bound: Bound, deleted: NDArray[np.int64]) -> None:
         self._learning, self._regime, self._deleted = learning, regime, deleted
         self._stay = learning.present[:, None]
         # The requests need not be the one that the learning knows of.
@@ -158,7 +158,7 @@ class LocalSteps:
         return np.asarray((read > 0) & self._stay)
 
     def _round(self, round: int, disturbance: Callable[[Matrix], Matrix], fresh: NDArray[np.bool_]) -> Round:
-        batches, awake = self._learning.batches, self._learning.mixing.awake(round)
+        batches, participating = self._learning.batches, self._learning.mixing.participating(round)
         growth, centre = self._whole if batches is None else self._steps(batches.shares(round)[0])
         # What a step added is grown by the steps after it.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -166,13 +166,13 @@ class LocalSteps:
             after: Matrix = np.multiply.accumulate(later, axis=0)[::-1]
             whole, middle = growth.prod(axis=0), centre.prod(axis=0)
             rest, b = whole - np.abs(middle), disturbance(after)
-        if awake is None:
+        if participating is None:
             return Round(whole, middle, rest, b, fresh)
-        active = awake[:, None]
+        active = participating[:, None]
         return Round(
-            np.where(awake, whole, 1.0),
-            np.where(awake, middle, 1.0),
-            np.where(awake, rest, 0.0),
+            np.where(participating, whole, 1.0),
+            np.where(participating, middle, 1.0),
+            np.where(participating, rest, 0.0),
             np.where(active, b, 0.0),
             fresh & active,
         )
@@ -196,7 +196,7 @@ def held(round: Round, W: csr_array) -> Vector:
     return np.asarray(np.abs(round.centre - (1 - W.diagonal())) + round.spread)
 
 
-def drift(learning: Learning, bound: Bound) -> Callable[[int], Vector]:
+def drift(learning: TrainingRun, bound: Bound) -> Callable[[int], Vector]:
     """[N], ‖Σ_j (W_t − W'_t)_ij·x_j‖ of a round: what has changed at every node since clients left.
 
     Worst case: the rows of W_t and W'_t both sum to 1, so Σ_j (W − W')_ij·x_j = Σ_j (W − W')_ij·(x_j − c) for any c,
@@ -238,14 +238,14 @@ def drift(learning: Learning, bound: Bound) -> Callable[[int], Vector]:
     return lambda t: radius * changed(learning, t)
 
 
-def changed(learning: Learning, round: int) -> Vector:
+def changed(learning: TrainingRun, round: int) -> Vector:
     """[N], Σ_j |W_t − W'_t|_ij at the nodes that have not left."""
     assert learning.before is not None
     difference = abs(learning.before.matrix(round) - learning.mixing.matrix(round))
     return np.asarray(difference.sum(axis=1)).ravel() * learning.present
 
 
-def _measured(learning: Learning) -> Matrix:
+def _measured(learning: TrainingRun) -> Matrix:
     """[T, E, N], the measured disturbances."""
     if learning.ledger is None:
         raise CertificateError("an instance bound needs the ledger of measured disturbances that learning keeps")

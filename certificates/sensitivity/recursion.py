@@ -25,7 +25,7 @@ from rewindnet.certificates.sensitivity.local_steps import (
     strongest_regime,
 )
 from rewindnet.certificates.sensitivity.rounding import charges
-from rewindnet.certificates.training import Learning, Order, Vector
+from rewindnet.certificates.training import Order, TrainingRun, Vector
 
 Matrix = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ class Sensitivity:
 
 
 def propagate(
-    learning: Learning,
+    learning: TrainingRun,
     *,
     disturbed: int,
     quiet: int,
@@ -94,7 +94,7 @@ def propagate(
 
 
 def propagate_each(
-    learning: Learning,
+    learning: TrainingRun,
     deleted: NDArray[np.int64],
     *,
     disturbed: int,
@@ -128,7 +128,7 @@ def propagate_each(
     return result
 
 
-def _check_rounds(learning: Learning, disturbed: int, quiet: int) -> None:
+def _check_rounds(learning: TrainingRun, disturbed: int, quiet: int) -> None:
     if not 0 <= disturbed <= learning.rounds or quiet < 0:
         raise CertificateError(
             f"learning has {learning.rounds} rounds; {disturbed} disturbed and {quiet} quiet do not fit"
@@ -136,7 +136,7 @@ def _check_rounds(learning: Learning, disturbed: int, quiet: int) -> None:
 
 
 def _columns(
-    learning: Learning, deleted: NDArray[np.int64], disturbed: int, quiet: int, bound: Bound, regime: Regime
+    learning: TrainingRun, deleted: NDArray[np.int64], disturbed: int, quiet: int, bound: Bound, regime: Regime
 ) -> Sensitivity:
     """The recursion, for each of k requests [N, k] a column."""
     recursion = Recursion(learning, deleted, disturbed + quiet, bound, regime)
@@ -156,7 +156,7 @@ class Recursion:
     """
 
     def __init__(
-        self, learning: Learning, deleted: NDArray[np.int64], rounds: int, bound: Bound, regime: Regime
+        self, learning: TrainingRun, deleted: NDArray[np.int64], rounds: int, bound: Bound, regime: Regime
     ) -> None:
         self._learning = learning
         self._steps = LocalSteps(learning, regime, bound, deleted)
@@ -279,7 +279,7 @@ def _check_matrix(W: csr_array, nodes: int, round: int) -> None:
         raise CertificateError(f"a row of the mixing matrix of round {round} is {worst:.3g} away from summing to 1")
 
 
-def _published(learning: Learning, disturbed: int, quiet: int) -> Sensitivity:
+def _published(learning: TrainingRun, disturbed: int, quiet: int) -> Sensitivity:
     """(2mG/(Ln))·((1 + ηLn/(n−m))^s − 1)·(1 + ηL)^q, the same at every node, with E local steps counted as rounds.
 
     Mu and Klabjan (2025), arXiv 2409.09778. For one machine this is their theorem. On a network it is the bound that
@@ -312,7 +312,7 @@ def _published(learning: Learning, disturbed: int, quiet: int) -> Sensitivity:
     return Sensitivity(total=np.full(learning.mixing.nodes, worst) + rounding, rounding=rounding)
 
 
-def _too_large(learning: Learning, regime: Regime) -> str:
+def _too_large(learning: TrainingRun, regime: Regime) -> str:
     growth = local_growth(learning, regime)
     advice = f"in the regime {regime} a local step may expand differences by {growth:.4g}"
     if regime in ("convex", "strongly-convex"):

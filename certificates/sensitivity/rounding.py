@@ -11,10 +11,10 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.sensitivity.local_steps import curvatures, powers
-from rewindnet.certificates.training import Learning
+from rewindnet.certificates.training import TrainingRun
 
 
-def charges(learning: Learning, regime: Regime, rounds: int) -> Iterator[float]:
+def charges(learning: TrainingRun, regime: Regime, rounds: int) -> Iterator[float]:
     """What rounding may add in each round at a node that the deletion has reached, in both coupled runs together.
 
     With ‖θ‖ ≤ M (bounded beforehand, so that nothing measured enters), n samples of total weight s, q inputs and C
@@ -42,7 +42,7 @@ def charges(learning: Learning, regime: Regime, rounds: int) -> Iterator[float]:
         yield u * (2 * step * float(grown[:-1].sum()) + (2 + departed) * mixing * float(grown[-1]))
 
 
-def charges_of_hops(learning: Learning, step_size: float, hops: int) -> list[float]:
+def charges_of_hops(learning: TrainingRun, step_size: float, hops: int) -> list[float]:
     """What rounding may add in each of some single local steps that follow learning, in both coupled runs together.
 
     Args:
@@ -62,7 +62,7 @@ def charges_of_hops(learning: Learning, step_size: float, hops: int) -> list[flo
     return charged
 
 
-def _of_step(learning: Learning, eta: float, share: float, M: float) -> float:
+def _of_step(learning: TrainingRun, eta: float, share: float, M: float) -> float:
     """The error of one local step from a model of norm at most M, in units of roundoff."""
     arithmetic, constants = learning.arithmetic, learning.constants
     assert arithmetic is not None
@@ -72,31 +72,31 @@ def _of_step(learning: Learning, eta: float, share: float, M: float) -> float:
     return step + (4 + _of_projection(learning)) * M + 4 * eta * (share * G + l2 * M)
 
 
-def _of_projection(learning: Learning) -> int:
+def _of_projection(learning: TrainingRun) -> int:
     assert learning.arithmetic is not None
     return 0 if learning.radius is None else learning.arithmetic.inputs * learning.arithmetic.outputs + 8
 
 
-def rounding_of_average(learning: Learning, round: int) -> float:
+def rounding_of_average(learning: TrainingRun, round: int) -> float:
     """What summing the average of all nodes after so many rounds may add, in both coupled runs together."""
     if learning.arithmetic is None:
         return 0.0
     return 2 * learning.arithmetic.unit_roundoff * (learning.mixing.nodes + 6) * _largest_norm(learning, round)
 
 
-def least_noise(learning: Learning, round: int) -> float:
+def least_noise(learning: TrainingRun, round: int) -> float:
     """The smallest σ whose draws the arithmetic still resolves beside parameters as large as they can be."""
     if learning.arithmetic is None:
         return 0.0
     return 1024 * learning.arithmetic.unit_roundoff * _largest_norm(learning, round)
 
 
-def _largest_norm(learning: Learning, rounds: int) -> float:
+def _largest_norm(learning: TrainingRun, rounds: int) -> float:
     assert learning.arithmetic is not None
     return max([learning.arithmetic.initial_norm, *(M for M, _, _ in _rounds(learning, rounds))])
 
 
-def _rounds(learning: Learning, rounds: int) -> Iterator[tuple[float, float, int]]:
+def _rounds(learning: TrainingRun, rounds: int) -> Iterator[tuple[float, float, int]]:
     """For each round, bounds on every ‖θ_i‖ that occurs in it, on the weight of a batch, and on the messages heard.
 
     Gradients are at most s·G + l2·‖θ‖.
@@ -115,12 +115,12 @@ def _rounds(learning: Learning, rounds: int) -> Iterator[tuple[float, float, int
         else:
             stepped = shrunk * M + moved * share
         # Who sleeps does not shrink.
-        M = stepped if learning.mixing.awake(t) is None else max(M, stepped)
+        M = stepped if learning.mixing.participating(t) is None else max(M, stepped)
         if learning.radius is not None:
             M = min(M, learning.radius * (1 + 1e-3))
 
 
-def _largest_share(learning: Learning, round: int) -> float:
+def _largest_share(learning: TrainingRun, round: int) -> float:
     """The largest weight of a batch, of whatever is read on either side."""
     if learning.batches is None:
         return 1.0
@@ -131,7 +131,7 @@ def _largest_share(learning: Learning, round: int) -> float:
 class _Seen:
     """Of every round, the most messages that a node hears and the least and the largest weight it keeps for itself."""
 
-    def __init__(self, learning: Learning) -> None:
+    def __init__(self, learning: TrainingRun) -> None:
         self._mixings = [mixing for mixing in (learning.mixing, learning.before) if mixing is not None]
         self._diagonal = learning.order == "consensus-plus-gradient"
         self._known: dict[int, tuple[csr_array, tuple[int, float, float]]] = {}

@@ -82,7 +82,7 @@ def _weakest(distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.b
     return _cone(int(np.argmax(cones.sums((ratios / largest) ** 2))), release, mixing)
 
 
-def uncovered(view: str, start: Callable[[], Vector], release: Release, mixing: Mixing) -> str | None:
+def why_not_covered(view: str, start: Callable[[], Vector], release: Release, mixing: Mixing) -> str | None:
     """Why a view gets no number although there is noise, or None.
 
     Args:

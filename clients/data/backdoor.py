@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rewindnet.clients.data import Dataset
 from rewindnet.clients.data.dataset import Floats
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 Integers = NDArray[np.int64]
@@ -88,7 +88,7 @@ def poisoned(labels: Integers, target: int, client: int, samples: int, seed: int
             f"client {client} has {len(others)} samples of other classes than the backdoor's target {target}; "
             f"data.backdoor.samples asks for {samples} of them"
         )
-    chosen = coins(seed, Purpose.BACKDOOR, node=client).choice(others, size=samples, replace=False)
+    chosen = rng_at(seed, Stream.BACKDOOR, node=client).choice(others, size=samples, replace=False)
     return np.sort(chosen).astype(np.int64)
 
 

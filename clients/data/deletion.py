@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 
 Samples = int | float | Literal["all"] | dict[Literal["class"], int] | dict[Literal["indices"], list[int]]
 
@@ -117,7 +117,7 @@ def forget_set(
     count = n if samples == "all" else _count(samples, n)
     if not 1 <= count <= n:
         raise DeletionError(f"client {client} has {n} samples; deletion.samples asks for {count} of them")
-    chosen = coins(seed, Purpose.FORGET_SET, request, client).choice(n, size=count, replace=False)
+    chosen = rng_at(seed, Stream.FORGET_SET, request, client).choice(n, size=count, replace=False)
     return np.sort(chosen).astype(np.int64)
 
 

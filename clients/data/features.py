@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.clients.data.dataset import Dataset, Floats, chunks
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 
 if TYPE_CHECKING:
     import torch
@@ -124,7 +124,7 @@ def random_conv(dataset: Dataset, seed: int, *, filters: int = 32, kernel: int =
             f"random-conv needs filters, kernel and pool ≥ 1 and kernel + pool − 1 within each of the sides "
             f"{sides}; {filters} filters, kernel {kernel} and pool {pool} were given"
         )
-    weight = coins(seed, Purpose.FEATURES).standard_normal((filters, channels, *[kernel] * len(sides)))
+    weight = rng_at(seed, Stream.FEATURES).standard_normal((filters, channels, *[kernel] * len(sides)))
     weight /= np.linalg.norm(weight.reshape(filters, -1), axis=1).reshape(-1, *[1] * (weight.ndim - 1))
     mean = np.asarray(0 if dataset.mean is None else dataset.mean, dtype=np.float32)
     shape = (filters, *pooled)

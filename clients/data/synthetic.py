@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rewindnet.clients.data.dataset import DataError, Dataset, checked, every_fifth
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 
 
 def synthetic(
@@ -39,7 +39,7 @@ def synthetic(
         )
     if not (math.isfinite(separation) and separation >= 0):
         raise DataError(f"the separation of synthetic data must be finite and not negative, not {separation}")
-    generator = coins(seed, Purpose.DATA)
+    generator = rng_at(seed, Stream.DATA)
     centers = generator.standard_normal((classes, dimensions))
     centers *= separation / np.linalg.norm(centers, axis=1, keepdims=True)
     y = generator.permutation(np.arange(samples) % classes)

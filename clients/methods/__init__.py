@@ -7,10 +7,10 @@ from rewindnet.clients.methods.baselines import DoNothing, Retrain
 from rewindnet.clients.methods.federaser import FedEraser
 from rewindnet.clients.methods.gossip_dp import GossipDP
 from rewindnet.clients.methods.gradient_ascent import GradientAscent
-from rewindnet.clients.methods.langevin import LangevinMethod
+from rewindnet.clients.methods.langevin import Langevin
 from rewindnet.clients.methods.newton import Newton
 from rewindnet.clients.methods.noise_only import NoiseOnly
-from rewindnet.clients.methods.noisy_finetune import NoisyFinetuneMethod
+from rewindnet.clients.methods.noisy_finetune import NoisyFinetune
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.clients.methods.rr_du import RRDU
 from rewindnet.clients.methods.walk_dp import WalkDP
@@ -25,8 +25,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "noise-only": NoiseOnly,
     "newton": Newton,
     "rr-du": RRDU,
-    "noisy-finetune": NoisyFinetuneMethod,
-    "langevin": LangevinMethod,
+    "noisy-finetune": NoisyFinetune,
+    "langevin": Langevin,
     "gossip-dp": GossipDP,
     "walk-dp": WalkDP,
     "federaser": FedEraser,
@@ -41,12 +41,12 @@ __all__ = [
     "FedEraser",
     "GossipDP",
     "GradientAscent",
-    "LangevinMethod",
+    "Langevin",
     "Method",
     "MethodError",
     "Newton",
     "NoiseOnly",
-    "NoisyFinetuneMethod",
+    "NoisyFinetune",
     "Plan",
     "Retrain",
     "WalkDP",

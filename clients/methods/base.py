@@ -7,7 +7,7 @@ from math import inf
 
 import numpy as np
 
-from rewindnet.certificates import Claim, Learning, Release, check_epsilon
+from rewindnet.certificates import Claim, Release, TrainingRun, check_epsilon
 from rewindnet.certificates.certificate import Bound
 from rewindnet.certificates.training import Vector
 from rewindnet.clients.steps.learning import Program, unlearning_program
@@ -55,7 +55,7 @@ class Method(ABC):
         return rounds
 
     @abstractmethod
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         """What to do about this deletion.
 
         Raises:
@@ -63,7 +63,7 @@ class Method(ABC):
         """
 
     def program(
-        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
     ) -> Program:
         """What the release has every client do, step by step.
 
@@ -76,7 +76,7 @@ class Method(ABC):
         """
         return unlearning_program(release, learning.order, seed, index)
 
-    def refine(self, plan: Plan, learning: Learning, measured: Mapping[int, Vector]) -> Plan:
+    def refine(self, plan: Plan, learning: TrainingRun, measured: Mapping[int, Vector]) -> Plan:
         """The plan, given what the nodes that its program watches have measured on the way to the site.
 
         Args:
@@ -86,7 +86,7 @@ class Method(ABC):
         """
         return plan
 
-    def check(self, learning: Learning) -> None:
+    def check(self, learning: TrainingRun) -> None:
         """Refuse, before anything is learned, settings that cannot be met on this network.
 
         Args:
@@ -98,12 +98,12 @@ class Method(ABC):
         learning.check_view(self.plan(learning).claim.view)
 
 
-def weakest_bound(learning: Learning) -> Bound:
+def weakest_bound(learning: TrainingRun) -> Bound:
     """The worst case; where clients have left and nothing bounds the models, there is only what was measured."""
     return "instance" if learning.left and learning.radius is None else "worst-case"
 
 
-def no_noise(learning: Learning, method: str, restored: int, descended: int) -> Release:
+def no_noise(learning: TrainingRun, method: str, restored: int, descended: int) -> Release:
     """A release that adds no noise anywhere."""
     return Release(method, restored, descended, "output", np.zeros(learning.mixing.nodes))
 

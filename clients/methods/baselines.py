@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rewindnet.certificates import Claim, Learning
+from rewindnet.certificates import Claim, TrainingRun
 from rewindnet.clients.methods.base import Method, Plan, no_noise, weakest_bound
 
 
@@ -23,7 +23,7 @@ class Retrain(Method):
         """The start."""
         return (0,)
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         """All rounds again, without noise."""
         return Plan(
             no_noise(learning, "retrain", 0, learning.rounds), Claim(self.view, self.delta, weakest_bound(learning))
@@ -46,7 +46,7 @@ class DoNothing(Method):
         """The end."""
         return (rounds,)
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         """No rounds, no noise."""
         return Plan(
             no_noise(learning, "do-nothing", learning.rounds, 0), Claim(self.view, self.delta, weakest_bound(learning))

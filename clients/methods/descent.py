@@ -12,9 +12,9 @@ import numpy as np
 
 from rewindnet.certificates import (
     Claim,
-    Learning,
     Regime,
     Release,
+    TrainingRun,
     calibrate,
     check_delta,
     check_epsilon,
@@ -88,10 +88,10 @@ class NoisyDescent(Method):
         """The depths, in rounds, that come into question, increasing."""
 
     @abstractmethod
-    def _release(self, learning: Learning, depth: int) -> Release:
+    def _release(self, learning: TrainingRun, depth: int) -> Release:
         """What is done at that depth, as yet without noise."""
 
-    def _described(self, name: str, learning: Learning, restored: int, descended: int) -> Release:
+    def _described(self, name: str, learning: TrainingRun, restored: int, descended: int) -> Release:
         return Release(
             method=name,
             restored=restored,
@@ -103,7 +103,7 @@ class NoisyDescent(Method):
             noise_source=self.noise_source,
         )
 
-    def check(self, learning: Learning) -> None:
+    def check(self, learning: TrainingRun) -> None:
         """An instance bound is known only after learning; it exists wherever some worst case does."""
         if self.bound == "instance" and weakest_bound(learning) == "instance":
             learning = replace(learning, radius=_SOME_RADIUS)
@@ -115,7 +115,7 @@ class NoisyDescent(Method):
             learning.check_view(self.view)
             propagate(learning, disturbed=learning.rounds, quiet=0, regime=self.regime)
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         """Solve for whichever of (ε, depth, σ) is open."""
         learning.check_view(self.view)
         claim, depths = self._claim, self._depths(learning.rounds)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rewindnet.certificates import Claim, Learning, Release, Uncertified
+from rewindnet.certificates import Claim, Release, TrainingRun, Uncertified
 from rewindnet.clients.methods.base import Method, MethodError, Plan, no_noise, weakest_bound
-from rewindnet.clients.steps.federaser import Calibrate
+from rewindnet.clients.steps.federaser import FedEraserCalibration
 from rewindnet.clients.steps.learning import Program
 from rewindnet.topologies import Walk
 
@@ -56,7 +56,7 @@ class FedEraser(Method):
         """The states before the kept rounds, and the end."""
         return [*range(0, rounds, self.interval), rounds]
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         """Some rounds again; nothing of it is certified.
 
         Raises:
@@ -87,14 +87,14 @@ class FedEraser(Method):
         )
 
     def program(
-        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
     ) -> Program:
         """The kept rounds."""
         rounds = range(0, learning.rounds, self.interval)
         anew = (np.flatnonzero(learning.deleted > learning.taken(t)).tolist() for t in rounds)
         return Program(
             (
-                Calibrate(
+                FedEraserCalibration(
                     rounds=rounds,
                     kept=tuple(places[t] for t in rounds),
                     steps=self._steps(learning),
@@ -104,5 +104,5 @@ class FedEraser(Method):
             )
         )
 
-    def _steps(self, learning: Learning) -> int:
+    def _steps(self, learning: TrainingRun) -> int:
         return max(1, round(self.ratio * learning.local_steps))

@@ -18,21 +18,23 @@ from scipy.sparse import csr_array
 from rewindnet.certificates import (
     CertificateError,
     Claim,
-    EveryRound,
-    Learning,
     Mixing,
     Release,
+    TrainingRun,
     certify,
     check_delta,
     epsilon_of,
     mu_of,
     parse_view,
 )
+from rewindnet.certificates import (
+    GossipDP as GossipDPMechanism,
+)
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
 from rewindnet.certificates.mechanisms.linear_view import affordable, linear_mu, received, released
 from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
-from rewindnet.clients.steps.gossip_dp import PrivateDescend
+from rewindnet.clients.steps.gossip_dp import GossipDPRounds
 from rewindnet.clients.steps.learning import Program
 
 _LINEAR = "exact linear Gaussian accounting of the view, gradients taken as given"
@@ -46,7 +48,7 @@ class _Remembered:
     """A network whose matrices, which are asked for again and again, are drawn once."""
 
     def __init__(self, mixing: Mixing) -> None:
-        self.nodes, self.awake = mixing.nodes, mixing.awake
+        self.nodes, self.participating = mixing.nodes, mixing.participating
         self.matrix: Callable[[int], csr_array] = cache(mixing.matrix)
 
 
@@ -94,7 +96,7 @@ class GossipDP(Method):
         """The start."""
         return (0,)
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         """Noise for ε, or ε for noise."""
         learning.check_view(self.view)
         learning = replace(learning, mixing=_Remembered(learning.mixing))
@@ -113,21 +115,21 @@ class GossipDP(Method):
         )
 
     def program(
-        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
     ) -> Program:
         """The private learning, all of it before any request."""
         own = release.mechanism
-        assert isinstance(own, EveryRound)
+        assert isinstance(own, GossipDPMechanism)
         sigma = float(release.sigma.max())
-        learn = PrivateDescend(range(own.rounds), own.clip, sigma, seed, index, release.noise_source)
+        learn = GossipDPRounds(range(own.rounds), own.clip, sigma, seed, index, release.noise_source)
         return Program((), (), (learn,), watched=own.nodes, beforehand=True)
 
-    def _clip(self, learning: Learning) -> float:
+    def _clip(self, learning: TrainingRun) -> float:
         if self.clip is not None:
             return self.clip
         return learning.constants.G.value + learning.constants.l2.value * (learning.radius or 0.0)
 
-    def _release(self, learning: Learning, sigma: float) -> Release:
+    def _release(self, learning: TrainingRun, sigma: float) -> Release:
         return Release(
             method="gossip-dp",
             restored=0,
@@ -135,10 +137,10 @@ class GossipDP(Method):
             placement="rewind",
             sigma=np.full(learning.mixing.nodes, sigma),
             noise_source=self.noise_source,
-            mechanism=EveryRound.of(learning, self._clip(learning), sigma),
+            mechanism=GossipDPMechanism.of(learning, self._clip(learning), sigma),
         )
 
-    def _sound_noise(self, learning: Learning, claim: Claim) -> float:
+    def _sound_noise(self, learning: TrainingRun, claim: Claim) -> float:
         """The noise at which the certificate reads ε."""
         assert self.epsilon is not None
         wanted = mu_of(self.epsilon, self.delta)
@@ -157,11 +159,13 @@ class GossipDP(Method):
             sigma *= certificate.mu / wanted * (1 + 1e-12)
         raise CertificateError(f"no noise reaches epsilon {self.epsilon:g} for the view {self.view}: {reason}")
 
-    def _claimed(self, learning: Learning) -> tuple[float, str]:
+    def _claimed(self, learning: TrainingRun) -> tuple[float, str]:
         """μ for a σ of 1 by the accounting that is claimed, and its name."""
         T, N, most = learning.rounds, learning.mixing.nodes, shift_bounds(learning, self._clip(learning))
-        there = [learning.mixing.awake(t) for t in range(T)]
-        noise = np.array([np.ones(N) if awake is None else awake.astype(float) for awake in there])
+        there = [learning.mixing.participating(t) for t in range(T)]
+        noise = np.array(
+            [np.ones(N) if participating is None else participating.astype(float) for participating in there]
+        )
         shifts = noise * most
         kind, node = parse_view(self.view, N)
         # Who deletes knows what it deletes.

@@ -14,9 +14,9 @@ from math import ceil, isfinite
 
 import numpy as np
 
-from rewindnet.certificates import Claim, Learning, Release, Uncertified
+from rewindnet.certificates import Claim, Release, TrainingRun, Uncertified
 from rewindnet.clients.methods.base import Method, MethodError, Plan, no_noise, weakest_bound
-from rewindnet.clients.steps.gradient_ascent import Ascend
+from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds
 from rewindnet.clients.steps.learning import Descend, Program
 from rewindnet.clients.steps.spreading import spread
 
@@ -64,7 +64,7 @@ class GradientAscent(Method):
         """The start, the state before the last round, and the end."""
         return sorted({0, rounds - 1, rounds})
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         """Ascent, and learning again; nothing of it is certified.
 
         Raises:
@@ -86,12 +86,12 @@ class GradientAscent(Method):
         )
 
     def program(
-        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
     ) -> Program:
         """The ascent, with the round in which the others' models come in; the spreading; the learning."""
         T = learning.rounds
         forget = learning.deleted - learning.taken(T)
-        ascend = Ascend(
+        ascend = GradientAscentRounds(
             order=learning.order,
             rounds=range(T - 1, T),
             forget=tuple(forget.tolist()),
@@ -106,5 +106,5 @@ class GradientAscent(Method):
         end = passed.rounds.stop
         return Program((ascend, passed, Descend(learning.order, range(end, end + self._recovery(learning)))))
 
-    def _recovery(self, learning: Learning) -> int:
+    def _recovery(self, learning: TrainingRun) -> int:
         return ceil(learning.rounds / 10) if self.rounds is None else self.rounds

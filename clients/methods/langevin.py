@@ -11,15 +11,16 @@ from typing import Literal
 
 import numpy as np
 
-from rewindnet.certificates import Claim, Langevin, Learning, Regime, Release, check_delta, least_scale, parse_view
+from rewindnet.certificates import Claim, Regime, Release, TrainingRun, check_delta, least_scale, parse_view
+from rewindnet.certificates import Langevin as LangevinMechanism
 from rewindnet.certificates.mechanisms.langevin import claimed_epsilon, contractions
 from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
-from rewindnet.clients.steps.langevin import NoisyDescend
+from rewindnet.clients.steps.langevin import LangevinRounds
 from rewindnet.clients.steps.learning import AddNoise, Program
 
 
 @dataclass(frozen=True, kw_only=True)
-class LangevinMethod(Method):
+class Langevin(Method):
     """Descend on retained data from the learned model with noise before every round: Langevin unlearning.
 
     Give `epsilon` (1 by default) or `sigma`; the other follows. A ball onto which clients project is that of learning.
@@ -60,7 +61,7 @@ class LangevinMethod(Method):
         """The learned model."""
         return (rounds,)
 
-    def check(self, learning: Learning) -> None:
+    def check(self, learning: TrainingRun) -> None:
         """An instance bound is known only after learning."""
         if self.bound != "instance":
             self.plan(learning)
@@ -68,7 +69,7 @@ class LangevinMethod(Method):
             learning.check_view(self.view)
             contractions(learning, self.regime, self._depth(learning))
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         """K noisy rounds, with noise for ε or as given."""
         learning.check_view(self.view)
         claim, depth = Claim(self.view, self.delta, self.bound, regime=self.regime), self._depth(learning)
@@ -79,7 +80,7 @@ class LangevinMethod(Method):
             placement="rewind",
             sigma=np.where(learning.present, 1.0 if self.sigma is None else self.sigma, 0.0),
             noise_source=self.noise_source,
-            mechanism=Langevin(contractions(learning, self.regime, depth)),
+            mechanism=LangevinMechanism(contractions(learning, self.regime, depth)),
         )
         if self.sigma is None:
             scale = least_scale(learning, release, claim, 1.0 if self.epsilon is None else self.epsilon)
@@ -91,13 +92,13 @@ class LangevinMethod(Method):
         return Plan(release, replace(claim, claimed_epsilon=claimed, claimed_by=said))
 
     def program(
-        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
     ) -> Program:
         """Noise on the start, then rounds with noise between them."""
         sigma, source = tuple(release.sigma.tolist()), release.noise_source
         rounds = range(release.restored, release.restored + release.descended)
         first = AddNoise(sigma, seed, index, source)
-        return Program(noise=(first,), finish=(NoisyDescend(learning.order, rounds, sigma, seed, index, source),))
+        return Program(noise=(first,), finish=(LangevinRounds(learning.order, rounds, sigma, seed, index, source),))
 
-    def _depth(self, learning: Learning) -> int:
+    def _depth(self, learning: TrainingRun) -> int:
         return learning.rounds // 2 if self.rounds is None else self.rounds

@@ -15,21 +15,22 @@ import numpy as np
 from rewindnet.certificates import (
     CertificateError,
     Claim,
-    Learning,
     Release,
+    TrainingRun,
     check_delta,
     mu_of,
     parse_view,
     textbook_epsilon,
     textbook_sigma,
 )
-from rewindnet.certificates.mechanisms import Residual, SharedResidual
+from rewindnet.certificates.mechanisms import Newton as NewtonMechanism
+from rewindnet.certificates.mechanisms import NewtonSharedNoise
 from rewindnet.certificates.mechanisms.newton import check_contraction, lowest_eigenvalue
 from rewindnet.certificates.training import Vector
 from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
-from rewindnet.clients.steps.base import Exchange
+from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.learning import AddNoise, Descend, Program
-from rewindnet.clients.steps.newton import Broadcast, Leftover, Sweeps
+from rewindnet.clients.steps.newton import NewtonBroadcast, NewtonResidual, NewtonSweeps
 from rewindnet.clients.training.curvature import Curvature
 from rewindnet.topologies.routing import links, spreading
 
@@ -117,7 +118,7 @@ class Newton(Method):
         """The learned model."""
         return (rounds,)
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         """The correction, with the noise as far as it is known before the residual is measured."""
         learning.check_view(self.view)
         check_contraction(learning, 0)
@@ -134,7 +135,7 @@ class Newton(Method):
         )
         claim = Claim(self.view, self.delta, "instance", claimed_by=_CLAIMED_BY)
         if self.sigma is None and self.noise == "sound":
-            reason = mechanism.uncovered(learning, release, claim)
+            reason = mechanism.why_not_covered(learning, release, claim)
             if reason is not None:
                 raise CertificateError(f"no noise reaches epsilon {self.epsilon:g} for the view {self.view}: {reason}")
             return Plan(release, claim)
@@ -142,10 +143,10 @@ class Newton(Method):
             release = replace(release, sigma=release.sigma + self._claimed_sigma(learning))
         return Plan(release, self._claimed(learning, release, claim))
 
-    def refine(self, plan: Plan, learning: Learning, measured: Mapping[int, Vector]) -> Plan:
+    def refine(self, plan: Plan, learning: TrainingRun, measured: Mapping[int, Vector]) -> Plan:
         """The plan with the residual that the nodes have measured, and the noise that it takes."""
         nodes, mechanism = range(learning.mixing.nodes), plan.release.mechanism
-        assert isinstance(mechanism, Residual)
+        assert isinstance(mechanism, NewtonMechanism)
         moved, residual = (tuple(float(measured[node][at]) for node in nodes) for at in (-2, -1))
         mechanism = replace(mechanism, residual=residual, moved=moved)
         release = replace(plan.release, mechanism=mechanism)
@@ -158,18 +159,18 @@ class Newton(Method):
         return Plan(release, self._claimed(learning, release, plan.claim))
 
     def program(
-        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
     ) -> Program:
         """The correction, what it leaves over, noise, clean rounds."""
         mechanism, start, N = release.mechanism, release.restored, len(release.sigma)
-        assert isinstance(mechanism, Residual)
+        assert isinstance(mechanism, NewtonMechanism)
         solved = start + mechanism.rounds
         rounds = range(start, solved)
-        correct: Exchange
+        correct: CommunicationStep
         if mechanism.source is None:
-            correct = Sweeps(rounds, self.curvature, mechanism.spectrum, seed)
+            correct = NewtonSweeps(rounds, self.curvature, mechanism.spectrum, seed)
         else:
-            correct = Broadcast(
+            correct = NewtonBroadcast(
                 rounds=rounds,
                 clients=N,
                 source=mechanism.source,
@@ -180,16 +181,16 @@ class Newton(Method):
             )
         sigma = tuple(release.sigma.tolist())
         return Program(
-            approach=(correct, Leftover(range(solved, solved + 1))),
+            approach=(correct, NewtonResidual(range(solved, solved + 1))),
             noise=(AddNoise(sigma, seed, index, release.noise_source, shared=self.shared_noise),),
             finish=(Descend(learning.order, range(start, start + release.descended)),),
             watched=tuple(range(N)),
         )
 
-    def _mechanism(self, learning: Learning) -> Residual:
+    def _mechanism(self, learning: TrainingRun) -> NewtonMechanism:
         """How the correction is going to be worked out."""
         low, high = _curvatures(learning, self.curvature)
-        kind = SharedResidual if self.shared_noise else Residual
+        kind = NewtonSharedNoise if self.shared_noise else NewtonMechanism
         W = learning.mixing.matrix(0)
         if self.reach == "network":
             gamma = learning.step_size
@@ -214,18 +215,18 @@ class Newton(Method):
         root = sqrt(high / low)
         return ceil(log(2 / self.tolerance) / log((root + 1) / (root - 1)))
 
-    def _claimed_sigma(self, learning: Learning) -> float:
+    def _claimed_sigma(self, learning: TrainingRun) -> float:
         assert self.epsilon is not None
         return _claimed_bound(learning) * textbook_sigma(self.epsilon, self.delta)
 
-    def _claimed(self, learning: Learning, release: Release, claim: Claim) -> Claim:
+    def _claimed(self, learning: TrainingRun, release: Release, claim: Claim) -> Claim:
         """The claim with what the paper might print for this noise."""
         bound = _claimed_bound(learning)
         claimed = textbook_epsilon(float(release.sigma.min()) / bound, self.delta) if bound > 0 else 0.0
         return replace(claim, claimed_epsilon=claimed if isfinite(claimed) else None)
 
 
-def _curvatures(learning: Learning, curvature: Curvature) -> tuple[float, float]:
+def _curvatures(learning: TrainingRun, curvature: Curvature) -> tuple[float, float]:
     """Between which the eigenvalues of a client's curvature lie: `rewindnet.clients.training.curvature`."""
     constants = learning.constants
     if curvature == "hessian":
@@ -235,7 +236,7 @@ def _curvatures(learning: Learning, curvature: Curvature) -> tuple[float, float]
     return constants.l2.value, constants.l2.value + constants.G.value**2
 
 
-def _claimed_bound(learning: Learning) -> float:
+def _claimed_bound(learning: TrainingRun) -> float:
     """B, by which the paper's correction might be said to miss the optimum: see `_CLAIMED_BY`."""
     mu, G, N = learning.constants.strong_convexity.value, learning.constants.G.value, learning.mixing.nodes
     length = 0.0

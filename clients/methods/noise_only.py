@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rewindnet.certificates import Learning, Release
+from rewindnet.certificates import Release, TrainingRun
 from rewindnet.clients.methods.base import MethodError
 from rewindnet.clients.methods.descent import NoisyDescent
 
@@ -41,7 +41,7 @@ class NoiseOnly(NoisyDescent):
     def _depths(self, rounds: int) -> Sequence[int]:
         return (0,)
 
-    def _release(self, learning: Learning, depth: int) -> Release:
+    def _release(self, learning: TrainingRun, depth: int) -> Release:
         return self._described("noise-only", learning, learning.rounds, depth)
 
     def checkpoints(self, rounds: int) -> Sequence[int]:

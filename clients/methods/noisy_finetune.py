@@ -12,26 +12,28 @@ import numpy as np
 
 from rewindnet.certificates import (
     Claim,
-    Learning,
-    NoisyFinetuning,
     Regime,
     Release,
+    TrainingRun,
     check_delta,
     least_scale,
     parse_view,
     strongest_regime,
 )
+from rewindnet.certificates import (
+    NoisyFinetune as NoisyFinetuneMechanism,
+)
 from rewindnet.certificates.certificate import Bound
 from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
 from rewindnet.clients.steps.learning import Program
-from rewindnet.clients.steps.noisy_finetune import Clip, NoisyFinetune
+from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
 
 #: How often an interval for the noise of the paper's formula is halved, on a logarithmic scale.
 _HALVINGS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoisyFinetuneMethod(Method):
+class NoisyFinetune(Method):
     """Finetune every node alone on retained data, with clipped gradients or models and noise in every step.
 
     Give `epsilon` (1 by default) or `sigma`; the other follows. Nothing is sent. Steps read all retained samples.
@@ -104,7 +106,7 @@ class NoisyFinetuneMethod(Method):
         """The learned model."""
         return (rounds,)
 
-    def check(self, learning: Learning) -> None:
+    def check(self, learning: TrainingRun) -> None:
         """An instance bound is known only after learning."""
         if self.bound != "instance":
             self.plan(learning)
@@ -112,7 +114,7 @@ class NoisyFinetuneMethod(Method):
             learning.check_view(self.view)
             self._mechanism(learning)
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         """K noisy steps, with noise for ε or as given."""
         learning.check_view(self.view)
         mechanism, claim = self._mechanism(learning), Claim(self.view, self.delta, self.bound, regime=self.regime)
@@ -138,12 +140,12 @@ class NoisyFinetuneMethod(Method):
         )
 
     def program(
-        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
     ) -> Program:
         """Clip the start, then finetune."""
         mechanism = release.mechanism
-        assert isinstance(mechanism, NoisyFinetuning)
-        steps = NoisyFinetune(
+        assert isinstance(mechanism, NoisyFinetuneMechanism)
+        steps = NoisyFinetuneRounds(
             rounds=range(release.restored, release.restored + mechanism.rounds),
             step_size=mechanism.step_size,
             decay=mechanism.decay,
@@ -154,16 +156,16 @@ class NoisyFinetuneMethod(Method):
             release=index,
             source=release.noise_source,
         )
-        clip = () if mechanism.start_radius is None else (Clip(mechanism.start_radius),)
+        clip = () if mechanism.start_radius is None else (ClipModel(mechanism.start_radius),)
         return Program(noise=clip, finish=(steps,))
 
-    def _mechanism(self, learning: Learning) -> NoisyFinetuning:
+    def _mechanism(self, learning: TrainingRun) -> NoisyFinetuneMechanism:
         """The finetuning on this network."""
         constants, models = learning.constants, self.clipping == "model"
         ball = learning.radius if self.model_radius is None else self.model_radius
         if models and ball is None:
             raise MethodError("clipping models takes a ball: set model_radius, or learn with learning.radius")
-        mechanism = NoisyFinetuning(
+        mechanism = NoisyFinetuneMechanism(
             rounds=learning.rounds // 2 if self.rounds is None else self.rounds,
             step_size=learning.step_size if self.step_size is None else self.step_size,
             decay=constants.l2.value if self.decay is None else self.decay,
@@ -176,7 +178,9 @@ class NoisyFinetuneMethod(Method):
             return mechanism
         return replace(mechanism, growth=mechanism.proven_growth(learning, self.regime or strongest_regime(learning)))
 
-    def _by_the_paper(self, learning: Learning, mechanism: NoisyFinetuning, least: float, epsilon: float) -> float:
+    def _by_the_paper(
+        self, learning: TrainingRun, mechanism: NoisyFinetuneMechanism, least: float, epsilon: float
+    ) -> float:
         """The noise for which the paper prints this ε; what can be proved of the same steps takes no more (`least`)."""
 
         def claims(sigma: float) -> float:
@@ -191,7 +195,7 @@ class NoisyFinetuneMethod(Method):
         return high
 
 
-def _formula(mechanism: NoisyFinetuning) -> str | None:
+def _formula(mechanism: NoisyFinetuneMechanism) -> str | None:
     """What the paper claims, by name; None where it claims nothing."""
     if mechanism.model_radius is not None:
         return f"model clipping of arXiv 2506.06985, from delta 1, C2 = {mechanism.model_radius:g}"

@@ -7,7 +7,7 @@ Algorithms 1 and 2, is the case of one node with `bound: published` and `placeme
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rewindnet.certificates import Learning, Release
+from rewindnet.certificates import Release, TrainingRun
 from rewindnet.clients.methods.base import MethodError
 from rewindnet.clients.methods.descent import NoisyDescent, ladder
 
@@ -60,7 +60,7 @@ class R2D(NoisyDescent):
     def _depths(self, rounds: int) -> Sequence[int]:
         return ladder(rounds) if self.rewind is None else [round(self.rewind * rounds)]
 
-    def _release(self, learning: Learning, depth: int) -> Release:
+    def _release(self, learning: TrainingRun, depth: int) -> Release:
         return self._described("r2d", learning, learning.rounds - depth, depth)
 
     def checkpoints(self, rounds: int) -> Sequence[int]:

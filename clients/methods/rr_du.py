@@ -25,18 +25,19 @@ from scipy.sparse import csr_array
 from rewindnet.certificates import (
     CertificateError,
     Claim,
-    Learning,
     Regime,
     Release,
+    TrainingRun,
     check_delta,
     check_epsilon,
     epsilon_of,
     parse_view,
 )
-from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer, Visits
+from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
+from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
 from rewindnet.clients.methods.base import Method, MethodError, Plan
 from rewindnet.clients.steps.learning import Program
-from rewindnet.clients.steps.rr_du import RememberingToken, Token
+from rewindnet.clients.steps.rr_du import RRDUToken, RRDUTokenWithForgetSet
 from rewindnet.clients.steps.spreading import along
 from rewindnet.topologies.routing import Beginning, Routing, Tree, links, spreading, token_path
 
@@ -150,11 +151,11 @@ class RRDU(Method):
         """The learned model."""
         return (rounds,)
 
-    def check(self, learning: Learning) -> None:
+    def check(self, learning: TrainingRun) -> None:
         """An instance bound is known only after learning."""
         learning.check_view(replace(self, bound="worst-case").plan(learning).claim.view)
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         """Draw the path, and find the noise or what is claimed of it.
 
         Raises:
@@ -182,12 +183,12 @@ class RRDU(Method):
             replace(claim, claimed_epsilon=self._claimed(visits, spread), claimed_by=self._by(visits, learning)),
         )
 
-    def _spread(self, learning: Learning, visits: int) -> float:
+    def _spread(self, learning: TrainingRun, visits: int) -> float:
         """ε·σ by the paper: L·√(p·T_u·ln(1/δ)·ln N/N), of a constant that is not known, taken as 1."""
         N = learning.mixing.nodes
         return self.clip * sqrt(self._probability(N) * self.hops * log(1 / self.delta) * log(N) / N)
 
-    def _claimed(self, visits: Visits, spread: float) -> float | None:
+    def _claimed(self, visits: RRDUMechanism, spread: float) -> float | None:
         """The ε of the paper's formula for this noise; None where it varies from visit to visit, or is none."""
         if self.epsilon is not None and self.noise == "claimed":
             return self.epsilon
@@ -195,7 +196,7 @@ class RRDU(Method):
         sigma = self.sigma if self.sigma is not None else sigmas.pop() if len(sigmas) == 1 else 0.0
         return spread / sigma if sigma else None
 
-    def _by(self, visits: Visits, learning: Learning) -> str:
+    def _by(self, visits: RRDUMechanism, learning: TrainingRun) -> str:
         """The formula, and what its reading comes to."""
         given = epsilon_of(visits.given_reference(learning), self.delta)
         read = f"epsilon {given:.6g}" if isfinite(given) else "no finite epsilon"
@@ -208,7 +209,7 @@ class RRDU(Method):
     def _probability(self, nodes: int) -> float:
         return 1 / nodes if self.visit_probability is None else self.visit_probability
 
-    def _mechanism(self, learning: Learning, claim: Claim, client: int) -> Visits:
+    def _mechanism(self, learning: TrainingRun, claim: Claim, client: int) -> RRDUMechanism:
         """The path, as yet without noise."""
         adjacency = _links(learning)
         path = token_path(
@@ -221,7 +222,7 @@ class RRDU(Method):
             start=self.start,
             cap=self.visits,
         )
-        mechanism = Visits(
+        mechanism = RRDUMechanism(
             node=client,
             begin=learning.rounds,
             holders=path.holders,
@@ -240,7 +241,7 @@ class RRDU(Method):
         return mechanism.grown(learning, claim)
 
     def program(
-        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
     ) -> Program:
         """The token's way, and then the tree.
 
@@ -248,12 +249,12 @@ class RRDU(Method):
             MethodError: if the release names no path.
         """
         way = release.mechanism
-        if not isinstance(way, Visits):
+        if not isinstance(way, RRDUMechanism):
             raise MethodError("the release of an rr-du names the path of a token")
         tree, noise = Tree(way.parents), dict(zip(way.rounds, way.noise, strict=True))
         end = way.begin + len(way.holders)
         rounds = range(way.begin, end)
-        token = RememberingToken if self.alignment == "lightweight" else Token
+        token = RRDUTokenWithForgetSet if self.alignment == "lightweight" else RRDUToken
         travel = token(
             rounds=rounds,
             home=way.node,
@@ -276,13 +277,13 @@ class RRDU(Method):
         return Program((), (), (travel, along(tree, end)), watched=(way.node,))
 
 
-def _links(learning: Learning) -> csr_array:
+def _links(learning: TrainingRun) -> csr_array:
     """The graph: where the mixing matrix that a schedule is made from has weights; where there is none, its first."""
     weights = getattr(learning.mixing, "weights", None)
     return links(learning.mixing.matrix(0) if weights is None else weights)
 
 
-def _client(learning: Learning) -> int:
+def _client(learning: TrainingRun) -> int:
     """u."""
     deleting = np.flatnonzero(learning.deleted).tolist()
     if len(deleting) != 1:

@@ -17,14 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from rewindnet.certificates import CertificateError, Claim, Learning, Release, certify, check_delta, mu_of, parse_view
+from rewindnet.certificates import (
+    CertificateError,
+    Claim,
+    Release,
+    TrainingRun,
+    certify,
+    check_delta,
+    mu_of,
+    parse_view,
+)
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
-from rewindnet.certificates.mechanisms.walk_dp import PrivateWalk, check_holders, walk_shifts
+from rewindnet.certificates.mechanisms.walk_dp import WalkDP as WalkDPMechanism
+from rewindnet.certificates.mechanisms.walk_dp import check_holders, walk_shifts
 from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
 from rewindnet.clients.steps.learning import Program
 from rewindnet.clients.steps.spreading import along
-from rewindnet.clients.steps.walk_dp import NoisyWalk
+from rewindnet.clients.steps.walk_dp import WalkDPToken
 from rewindnet.topologies.routing import Tree, links, mixing_walk, spreading
 
 #: The noise changes what rounding is charged, which changes the noise; a few steps settle it.
@@ -92,7 +102,7 @@ class WalkDP(Method):
         """The start."""
         return (0,)
 
-    def plan(self, learning: Learning) -> Plan:
+    def plan(self, learning: TrainingRun) -> Plan:
         """Draw the walk; noise for ε, or ε for noise.
 
         Raises:
@@ -121,7 +131,7 @@ class WalkDP(Method):
         )
 
     def program(
-        self, release: Release, learning: Learning, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
     ) -> Program:
         """The walk, all of it before any request, and then the tree.
 
@@ -129,10 +139,10 @@ class WalkDP(Method):
             MethodError: if the release names no walk.
         """
         way = release.mechanism
-        if not isinstance(way, PrivateWalk):
+        if not isinstance(way, WalkDPMechanism):
             raise MethodError("the release of walk-dp names the walk of a token")
         tree, end = Tree(way.parents), len(way.holders)
-        walk = NoisyWalk(
+        walk = WalkDPToken(
             rounds=range(end),
             holders=way.holders,
             clip=way.clip,
@@ -154,7 +164,7 @@ class WalkDP(Method):
             placement="rewind",
             sigma=np.full(learning.mixing.nodes, sigma),
             noise_source=self.noise_source,
-            mechanism=PrivateWalk.of(learning, walk.holders, walk.parents, self.clip, step_size, sigma),
+            mechanism=WalkDPMechanism.of(learning, walk.holders, walk.parents, self.clip, step_size, sigma),
         )
 
     def _sound_noise(self, walk: "_Walk", claim: Claim) -> float:
@@ -200,7 +210,7 @@ class WalkDP(Method):
 class _Walk:
     """A walk that was drawn."""
 
-    learning: Learning
+    learning: TrainingRun
     weights: csr_array
     holders: tuple[int, ...]
     parents: tuple[int, ...]
@@ -236,7 +246,7 @@ def communicability(weights: csr_array) -> NDArray[np.float64] | None:
     return found
 
 
-def _weights(learning: Learning) -> csr_array:
+def _weights(learning: TrainingRun) -> csr_array:
     """The mixing matrix that a schedule is made from; where there is none, its first."""
     weights = getattr(learning.mixing, "weights", None)
     return learning.mixing.matrix(0) if weights is None else weights

@@ -7,7 +7,7 @@ methods for machine unlearning". It pays only where local steps contract (γ < 1
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rewindnet.certificates import Learning, Release
+from rewindnet.certificates import Release, TrainingRun
 from rewindnet.clients.methods.base import MethodError
 from rewindnet.clients.methods.descent import NoisyDescent, ladder
 
@@ -47,7 +47,7 @@ class WarmStart(NoisyDescent):
             return ladder(rounds)
         return [rounds // 2 if self.rounds is None else self.rounds]
 
-    def _release(self, learning: Learning, depth: int) -> Release:
+    def _release(self, learning: TrainingRun, depth: int) -> Release:
         return self._described("warm-start", learning, learning.rounds, depth)
 
     def checkpoints(self, rounds: int) -> Sequence[int]:

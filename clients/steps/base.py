@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Mixing
-from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.training.client_block import ClientBlock, Probe
 
 #: Per-sample gradients of each node [N]: those taken before a message is sent, and those taken after one came in.
 Work = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -26,12 +26,12 @@ Work = tuple[NDArray[np.int64], NDArray[np.int64]]
 class LocalStep(Protocol):
     """What every client of a block does by itself."""
 
-    def apply(self, block: Block, theta: Tensor) -> Tensor:
+    def apply(self, block: ClientBlock, theta: Tensor) -> Tensor:
         """θ [b, d] after the step; the input is left as it is."""
 
 
 @runtime_checkable
-class Exchange(Protocol):
+class CommunicationStep(Protocol):
     """A run of rounds in which clients exchange messages along the edges.
 
     What the clients keep between rounds may be wider than a model, [b, k·d], as long as the last round leaves [b, d];
@@ -45,7 +45,7 @@ class Exchange(Protocol):
     def rounds(self) -> range:
         """The addresses of its rounds: which mixing matrices and which coins they use."""
 
-    remembers: ClassVar[bool]
+    needs_forget_set: ClassVar[bool]
 
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """The weights [N, N] of a round, on a network with these mixing matrices; row i is what node i hears."""
@@ -59,19 +59,19 @@ class Exchange(Protocol):
             samples: [N], how many samples each node holds.
         """
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """What the block's clients send: [b, d]."""
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """θ⁺ [b, d] from θ and the neighbours' weighted sum."""
 
 
 @runtime_checkable
-class Recalling(Protocol):
+class RequiresCheckpoints(Protocol):
     """A step that reads states that the clients have kept: an exchange whose block then has them as `recalled`."""
 
-    def recalls(self, round: int) -> Sequence[str]:
+    def required_checkpoints(self, round: int) -> Sequence[str]:
         """The names of the states that it reads in a round."""
 
 
-Step = LocalStep | Exchange
+Step = LocalStep | CommunicationStep

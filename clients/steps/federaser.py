@@ -20,11 +20,11 @@ from torch import Tensor
 
 from rewindnet.certificates import Mixing
 from rewindnet.clients.steps.base import Work
-from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.training.client_block import ClientBlock, Probe
 
 
 @dataclass(frozen=True)
-class Calibrate:
+class FedEraserCalibration:
     """The kept rounds of learning again, on retained data, where clients adapt before they combine.
 
     They begin at the state before the first of them. Nobody who deletes has had a part in that, so that this round's
@@ -46,9 +46,9 @@ class Calibrate:
     local_steps: int
     anew: tuple[tuple[int, ...], ...]
 
-    remembers: ClassVar[bool] = False
+    needs_forget_set: ClassVar[bool] = False
 
-    def recalls(self, round: int) -> Sequence[str]:
+    def required_checkpoints(self, round: int) -> Sequence[str]:
         """The state that learning had before the round."""
         return (self.kept[self.rounds.index(round)],)
 
@@ -65,9 +65,9 @@ class Calibrate:
         taken[anew] += gradients[anew]
         return taken, np.zeros_like(gradients)
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """θ + Ũ."""
-        (kept,) = block.recalled
+        (kept,) = block.recalled_checkpoints
         sent = _adapted(block, kept, round)
         if round == self.rounds.start:
             return sent
@@ -79,11 +79,11 @@ class Calibrate:
                 own *= float((after - before).norm()) / norm
         return block.project(update.add_(theta))
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """What came in."""
         return mixed
 
 
-def _adapted(block: Block, theta: Tensor, round: int) -> Tensor:
+def _adapted(block: ClientBlock, theta: Tensor, round: int) -> Tensor:
     """What the clients send in a round of learning from θ."""
     return block.project(block.descend(theta, round))

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rewindnet.certificates import Mixing, Order
 from rewindnet.clients.steps.base import Work
-from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.training.client_block import ClientBlock, Probe
 from rewindnet.clients.training.orders import LEARNING_ORDERS
 
 #: Of the distance from the reference to a model that has learned nothing, the share that the ball has as its radius.
@@ -28,7 +28,7 @@ _SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
-class Ascend:
+class GradientAscentRounds:
     """The last round of learning again: the others send their models, and who deletes ascends near their average.
 
     On a graph the others are the neighbours that delete nothing, weighted as they are mixed: w_ref = Σ_{j≠u} W_uj·w_j /
@@ -57,9 +57,9 @@ class Ascend:
     last: str
     first: str
 
-    remembers: ClassVar[bool] = True
+    needs_forget_set: ClassVar[bool] = True
 
-    def recalls(self, round: int) -> Sequence[str]:
+    def required_checkpoints(self, round: int) -> Sequence[str]:
         """The state before the last round, and the first of all."""
         return (self.last, self.first)
 
@@ -82,28 +82,30 @@ class Ascend:
         """The gradients of the forget set in every step; what the others send they have learned before."""
         return np.zeros_like(gradients), self.steps * np.array(self.forget, dtype=gradients.dtype)
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """The models of those that forget nothing."""
         if not LEARNING_ORDERS[self.order].adapts_first:
             return theta
-        sent = LEARNING_ORDERS[self.order].message(block, block.recalled[0], round, None)
+        sent = LEARNING_ORDERS[self.order].message(block, block.recalled_checkpoints[0], round, None)
         for row, node in enumerate(block.nodes):
             if self.forget[node]:
                 sent[row] = theta[row]
         return sent
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """Where the ascent ends, for those that forget."""
         found = theta.clone()
         for row, node in enumerate(block.nodes):
             if self.forget[node]:
-                found[row] = self._ascended(block, node, mixed[row : row + 1], block.recalled[1][row : row + 1])
+                found[row] = self._ascended(
+                    block, node, mixed[row : row + 1], block.recalled_checkpoints[1][row : row + 1]
+                )
         return found
 
-    def _ascended(self, block: Block, node: int, reference: Tensor, start: Tensor) -> Tensor:
+    def _ascended(self, block: ClientBlock, node: int, reference: Tensor, start: Tensor) -> Tensor:
         """[d], by a client on its own."""
-        assert block.origin is not None
-        whole, kept = (one.only([node], reference.dtype) for one in (block.origin, block))
+        assert block.before_erasure is not None
+        whole, kept = (one.only([node], reference.dtype) for one in (block.before_erasure, block))
         radius = _SHARE * float((reference - start).norm()) if self.radius is None else self.radius
         theta = reference
         for _ in range(self.steps):
@@ -119,7 +121,7 @@ class Ascend:
         return theta[0]
 
 
-def forget_gradient(whole: Block, kept: Block, theta: Tensor) -> Tensor:
+def forget_gradient(whole: ClientBlock, kept: ClientBlock, theta: Tensor) -> Tensor:
     """The gradient of the mean loss of what is erased, without the l2 of the objective, which nobody is to forget.
 
     Of objectives f on n samples and f' on n − m of them, (n·∇f − (n−m)·∇f')/m is the gradient of the mean loss of the m

@@ -6,13 +6,13 @@ from torch import Tensor
 
 from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.steps.learning import Descend
-from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.training.client_block import ClientBlock, Probe
 from rewindnet.clients.training.noise import noised
 from rewindnet.clients.training.orders import LEARNING_ORDERS
 
 
 @dataclass(frozen=True)
-class NoisyDescend(Descend):
+class LangevinRounds(Descend):
     """Rounds of learning with noise between them: every node adds it to its model after each round but the last.
 
     Attributes:
@@ -29,9 +29,9 @@ class NoisyDescend(Descend):
     release: int
     source: NoiseSource
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """As the learning order has it, and noise for the next round."""
-        learned = LEARNING_ORDERS[self.order].absorb(block, theta, mixed, round, witness)
+        learned = LEARNING_ORDERS[self.order].combine(block, theta, mixed, round, probe)
         if round + 1 == self.rounds.stop:
             return learned
         return noised(block, learned, self.sigma, self.seed, self.release, round, self.source)

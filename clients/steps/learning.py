@@ -12,26 +12,26 @@ from torch import Tensor
 from rewindnet.certificates import Mixing, Order, Release
 from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.models import Model
-from rewindnet.clients.steps.base import Exchange, LocalStep, Work
-from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.steps.base import CommunicationStep, LocalStep, Work
+from rewindnet.clients.training.client_block import ClientBlock, Probe
 from rewindnet.clients.training.noise import draw
 from rewindnet.clients.training.orders import LEARNING_ORDERS
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialModel:
     """Every client takes the model's initial parameters."""
 
     seed: int
 
-    def apply(self, block: Block, theta: Tensor) -> Tensor:
+    def apply(self, block: ClientBlock, theta: Tensor) -> Tensor:
         """θ⁰, drawn once for the whole network, in the precision of the buffer given."""
         return self.initial(block.model, theta.dtype).to(theta.device).repeat(len(block.nodes), 1)
 
     def initial(self, model: Model, dtype: torch.dtype) -> Tensor:
         """θ⁰ [d] of every client."""
-        return torch.from_numpy(model.initial(coins(self.seed, Purpose.INITIAL_MODEL))).to(dtype)
+        return torch.from_numpy(model.initial(rng_at(self.seed, Stream.INITIAL_MODEL))).to(dtype)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class AddNoise:
     source: NoiseSource
     shared: bool = False
 
-    def apply(self, block: Block, theta: Tensor) -> Tensor:
+    def apply(self, block: ClientBlock, theta: Tensor) -> Tensor:
         """θ_i + N(0, σ_i²·I)."""
         noised, size = theta.clone(), theta.shape[1]
         common = draw(size, self.seed, self.release, 0, self.source) if self.shared and any(self.sigma) else None
@@ -62,7 +62,7 @@ class Descend:
     order: Order
     rounds: range
 
-    remembers: ClassVar[bool] = False
+    needs_forget_set: ClassVar[bool] = False
 
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """W_t."""
@@ -73,13 +73,13 @@ class Descend:
         none = np.zeros_like(gradients)
         return (gradients, none) if LEARNING_ORDERS[self.order].adapts_first else (none, gradients)
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """As the learning order has it."""
-        return LEARNING_ORDERS[self.order].message(block, theta, round, witness)
+        return LEARNING_ORDERS[self.order].message(block, theta, round, probe)
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """As the learning order has it."""
-        return LEARNING_ORDERS[self.order].absorb(block, theta, mixed, round, witness)
+        return LEARNING_ORDERS[self.order].combine(block, theta, mixed, round, probe)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Gossip:
     """Rounds of mixing alone: no data is read."""
 
     rounds: range
-    remembers: ClassVar[bool] = False
+    needs_forget_set: ClassVar[bool] = False
 
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """W_t."""
@@ -97,11 +97,11 @@ class Gossip:
         """None."""
         return np.zeros_like(gradients), np.zeros_like(gradients)
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """θ."""
         return theta
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """What came in."""
         return mixed
 
@@ -128,9 +128,9 @@ class Program:
         beforehand: whether all this was done while the network learned, so that a request costs nothing.
     """
 
-    approach: tuple[Exchange, ...] = ()
+    approach: tuple[CommunicationStep, ...] = ()
     noise: tuple[LocalStep, ...] = ()
-    finish: tuple[Exchange, ...] = ()
+    finish: tuple[CommunicationStep, ...] = ()
     watched: tuple[int, ...] = ()
     beforehand: bool = False
 
@@ -153,6 +153,6 @@ def unlearning_program(release: Release, order: Order, seed: int, index: int) ->
     return Program((descend, *averaging(release)), (noise,), (settle,))
 
 
-def averaging(release: Release) -> tuple[Exchange, ...]:
+def averaging(release: Release) -> tuple[CommunicationStep, ...]:
     """The round in which the average is taken, where only the average is released."""
     return (Average(range(release.site, release.site + 1)),) if release.averaged else ()

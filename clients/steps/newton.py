@@ -18,14 +18,14 @@ from torch import Tensor
 
 from rewindnet.certificates import Mixing
 from rewindnet.clients.steps.base import Work
-from rewindnet.clients.steps.learning import Start
-from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.steps.learning import InitialModel
+from rewindnet.clients.training.client_block import ClientBlock, Probe
 from rewindnet.clients.training.curvature import PRODUCT, Curvature, product, solve
 from rewindnet.topologies.routing import links, spreading
 
 
 @dataclass(frozen=True)
-class Sweeps:
+class NewtonSweeps:
     """X − J'⁻¹∇Φ'(X), solved by the network: one round for ∇Φ'(X), then a Chebyshev sweep in every round.
 
     A sweep multiplies by J' once, for which neighbours send each other the direction they are searching in; it takes no
@@ -47,7 +47,7 @@ class Sweeps:
     spectrum: tuple[float, float]
     seed: int
 
-    remembers: ClassVar[bool] = False
+    needs_forget_set: ClassVar[bool] = False
 
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """W."""
@@ -57,11 +57,11 @@ class Sweeps:
         """A gradient of every sample, then a product with it."""
         return np.zeros_like(samples), samples * (1 if round == self.rounds.start else PRODUCT)
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """θ, then the direction."""
         return theta if round == self.rounds.start else theta[:, -block.model.parameters :].contiguous()
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """∇Φ' of what came in, then a sweep with it; in the last round θ + Δ."""
         middle, half = sum(self.spectrum) / 2, (self.spectrum[1] - self.spectrum[0]) / 2
         sweep = round - self.rounds.start
@@ -71,13 +71,13 @@ class Sweeps:
         start, found, rest, direction = _parts(block, theta)
         found = found + direction
         if round == self.rounds[-1]:
-            return _reported(block, start + found, round, self.seed, witness)
+            return _reported(block, start + found, round, self.seed, probe)
         rest = rest - (direction - mixed + block.step_size * product(block, start, direction, self.curvature))
         before, now = _ratios(middle / half, sweep)
         return torch.cat([start, found, rest, now * before * direction + 2 * now / half * rest], dim=1)
 
 
-def _parts(block: Block, theta: Tensor) -> tuple[Tensor, ...]:
+def _parts(block: ClientBlock, theta: Tensor) -> tuple[Tensor, ...]:
     """What the clients keep, [b, d] each."""
     return torch.split(theta, block.model.parameters, dim=1)
 
@@ -91,7 +91,7 @@ def _ratios(centre: float, sweep: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Broadcast:
+class NewtonBroadcast:
     """One client works out a correction alone, from its own data, and everybody adds it.
 
     The deletion changes ΣF by that client's F'_u − F_u alone, so it corrects by C_u⁻¹(∇F_u − ∇F'_u)/N, which is
@@ -120,7 +120,7 @@ class Broadcast:
     iterations: int
     seed: int
 
-    remembers: ClassVar[bool] = True
+    needs_forget_set: ClassVar[bool] = True
 
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """From every level of the tree to the next; nothing in the first round."""
@@ -140,11 +140,11 @@ class Broadcast:
             own[self.source] = self.held + retained + PRODUCT * self.iterations * (retained or self.held)
         return none, own
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """The correction, if it has come; at first nothing that anybody hears."""
         return theta if round == self.rounds.start else theta[:, block.model.parameters :].contiguous()
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """The correction as it arrives; in the last round θ with it."""
         if round == self.rounds.start:
             start, correction = theta, torch.zeros_like(theta)
@@ -155,13 +155,13 @@ class Broadcast:
             start, correction = _parts(block, theta)
             correction = correction + mixed
         if round == self.rounds[-1]:
-            return _reported(block, start + correction, round, self.seed, witness)
+            return _reported(block, start + correction, round, self.seed, probe)
         return torch.cat([start, correction], dim=1)
 
-    def _correction(self, block: Block, theta: Tensor) -> Tensor:
+    def _correction(self, block: ClientBlock, theta: Tensor) -> Tensor:
         """Of the client itself, [1, d] from θ [1, d], in double precision."""
-        assert block.origin is not None
-        all_its_own, retained = (one.only((self.source,), torch.float64) for one in (block.origin, block))
+        assert block.before_erasure is not None
+        all_its_own, retained = (one.only((self.source,), torch.float64) for one in (block.before_erasure, block))
         changed = all_its_own.gradient(theta) - retained.gradient(theta)
         if retained.samples[0]:
             return solve(retained, theta, changed / self.clients, self.curvature, self.iterations)
@@ -169,7 +169,7 @@ class Broadcast:
 
 
 @dataclass(frozen=True)
-class Leftover:
+class NewtonResidual:
     """One round in which every client learns ‖∇Φ'(X)_i‖ of where it is, and reports it.
 
     The certificate rests on this number, so the gradient is computed in double precision; what rounding adds to the
@@ -178,7 +178,7 @@ class Leftover:
 
     rounds: range
 
-    remembers: ClassVar[bool] = False
+    needs_forget_set: ClassVar[bool] = False
 
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """W."""
@@ -188,26 +188,28 @@ class Leftover:
         """A gradient of every sample."""
         return np.zeros_like(samples), samples
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """θ."""
         return theta
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """θ, unchanged."""
         point = theta.double()
         pull = block.only(block.nodes, torch.float64).gradient(point).mul_(block.step_size)
-        _report(block, pull.add_(point).sub_(mixed.double()), round, witness)
+        _report(block, pull.add_(point).sub_(mixed.double()), round, probe)
         return theta
 
 
-def _reported(block: Block, theta: Tensor, round: int, seed: int, witness: Witness | None) -> Tensor:
+def _reported(block: ClientBlock, theta: Tensor, round: int, seed: int, probe: Probe | None) -> Tensor:
     """θ, once its distance from where learning started is reported."""
-    _report(block, theta.double() - Start(seed).initial(block.model, theta.dtype).to(theta).double(), round, witness)
+    _report(
+        block, theta.double() - InitialModel(seed).initial(block.model, theta.dtype).to(theta).double(), round, probe
+    )
     return theta
 
 
-def _report(block: Block, vectors: Tensor, round: int, witness: Witness | None) -> None:
+def _report(block: ClientBlock, vectors: Tensor, round: int, probe: Probe | None) -> None:
     """The norms of what every client has, row by row, so that its bits do not depend on who else is in the block."""
     for node, row in zip(block.nodes, vectors, strict=True):
-        if witness is not None:
-            witness.shift(round, node, float(row.norm()))
+        if probe is not None:
+            probe.shift(round, node, float(row.norm()))

@@ -14,24 +14,24 @@ from torch import Tensor
 from rewindnet.certificates import Mixing
 from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.steps.base import Work
-from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.training.client_block import ClientBlock, Probe
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.noise import noised
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipModel:
     """Every client projects its model onto a ball around 0."""
 
     radius: float
 
-    def apply(self, block: Block, theta: Tensor) -> Tensor:
+    def apply(self, block: ClientBlock, theta: Tensor) -> Tensor:
         """The nearest point of the ball."""
         return clipped(theta.clone(), self.radius)
 
 
 @dataclass(frozen=True)
-class NoisyFinetune:
+class NoisyFinetuneRounds:
     """Steps that every node takes alone, with clipped gradients or clipped models, and noise after each.
 
         gradient_radius C1    x ← (1 − ηλ)x − η·clip(∇ℓ(x), C1) + N(0, σ²I)
@@ -62,7 +62,7 @@ class NoisyFinetune:
     release: int
     source: NoiseSource
 
-    remembers: ClassVar[bool] = False
+    needs_forget_set: ClassVar[bool] = False
 
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """The identity: nobody hears anybody."""
@@ -72,11 +72,11 @@ class NoisyFinetune:
         """One full gradient."""
         return samples, np.zeros_like(samples)
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """θ, which nobody hears."""
         return theta
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """One step."""
         gradient = block.gradient(theta).sub_(theta, alpha=block.model.l2)
         if self.gradient_radius is not None:

@@ -5,39 +5,39 @@ from dataclasses import fields
 from typing import Any
 
 from rewindnet.clients.steps.base import Step
-from rewindnet.clients.steps.federaser import Calibrate
-from rewindnet.clients.steps.gossip_dp import PrivateDescend
-from rewindnet.clients.steps.gradient_ascent import Ascend
-from rewindnet.clients.steps.langevin import NoisyDescend
-from rewindnet.clients.steps.learning import AddNoise, Average, Descend, Gossip, Start
-from rewindnet.clients.steps.newton import Broadcast, Leftover, Sweeps
-from rewindnet.clients.steps.noisy_finetune import Clip, NoisyFinetune
-from rewindnet.clients.steps.rr_du import RememberingToken, Token
+from rewindnet.clients.steps.federaser import FedEraserCalibration
+from rewindnet.clients.steps.gossip_dp import GossipDPRounds
+from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds
+from rewindnet.clients.steps.langevin import LangevinRounds
+from rewindnet.clients.steps.learning import AddNoise, Average, Descend, Gossip, InitialModel
+from rewindnet.clients.steps.newton import NewtonBroadcast, NewtonResidual, NewtonSweeps
+from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
+from rewindnet.clients.steps.rr_du import RRDUToken, RRDUTokenWithForgetSet
 from rewindnet.clients.steps.spreading import Spread
-from rewindnet.clients.steps.walk_dp import NoisyWalk
+from rewindnet.clients.steps.walk_dp import WalkDPToken
 
 #: The steps there are, by the name they have in a record. Adding one is a class here and a line in this dictionary.
 STEPS: Mapping[str, type[Step]] = {
     step.__name__: step
     for step in (
-        Start,
+        InitialModel,
         AddNoise,
         Descend,
         Gossip,
         Average,
-        Ascend,
-        Calibrate,
-        Sweeps,
-        Broadcast,
-        Leftover,
-        NoisyDescend,
-        Clip,
-        NoisyFinetune,
-        PrivateDescend,
+        GradientAscentRounds,
+        FedEraserCalibration,
+        NewtonSweeps,
+        NewtonBroadcast,
+        NewtonResidual,
+        LangevinRounds,
+        ClipModel,
+        NoisyFinetuneRounds,
+        GossipDPRounds,
         Spread,
-        Token,
-        RememberingToken,
-        NoisyWalk,
+        RRDUToken,
+        RRDUTokenWithForgetSet,
+        WalkDPToken,
     )
 }
 

@@ -15,16 +15,16 @@ from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
 from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.steps.base import Work
 from rewindnet.clients.steps.token import one_hop, only_row
-from rewindnet.clients.training.client_block import Block, Reading, Witness
+from rewindnet.clients.training.client_block import ClientBlock, Minibatch, Probe
 from rewindnet.clients.training.noise import draw_in_round
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 
 #: Kingma and Ba (2015), "Adam: a method for stochastic optimization", their own settings.
 _FIRST, _SECOND, _TINY = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True)
-class Token:
+class RRDUToken:
     """In each round the token comes to its next holder, which takes a step, or is to pass it on.
 
     Everybody else keeps the model that it held last. Where holders keep more than a model (the centre of the trust
@@ -69,7 +69,7 @@ class Token:
     release: int
     source: NoiseSource
 
-    remembers: ClassVar[bool] = False
+    needs_forget_set: ClassVar[bool] = False
 
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """The identity but for the holder, which hears the holder before."""
@@ -87,11 +87,11 @@ class Token:
             taken[holder] = self.minibatches * min(self.batch, samples[holder]) if self.batch else samples[holder]
         return none, taken
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """The models."""
         return theta[:, : block.model.parameters].contiguous()
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """The holder steps; the last round leaves the models alone."""
         d, at = block.model.parameters, round - self.rounds.start
         if theta.shape[1] == d:
@@ -101,7 +101,7 @@ class Token:
         if self.works[at] and holder in block.nodes:
             row = block.nodes.index(holder)
             if holder == self.home:
-                self._visit(block, state, row, round, witness)
+                self._visit(block, state, row, round, probe)
             else:
                 point = state[row, :d]
                 gradient = self._gradient(block, state[:, :d], row, round).to(torch.float64)
@@ -119,13 +119,13 @@ class Token:
         places = enumerate(zip(self.holders, self.works, strict=True))
         return [at for at, (holder, works) in places if works and holder == self.home]
 
-    def _visit(self, block: Block, state: Tensor, row: int, round: int, witness: Witness | None) -> None:
+    def _visit(self, block: ClientBlock, state: Tensor, row: int, round: int, probe: Probe | None) -> None:
         """u's step, in double precision: θ + η·(g + Z), into the trust region."""
         d, at = block.model.parameters, round - self.rounds.start
         point = state[row, :d]
         direction, other = self._directions(block, state[:, :d], row)
-        if witness is not None:
-            witness.shift(round, self.home, self.step_size * float((direction - other).norm()))
+        if probe is not None:
+            probe.shift(round, self.home, self.step_size * float((direction - other).norm()))
         if self.noise[at] > 0:
             drawn = draw_in_round(d, self.seed, self.release, round, self.home, self.source)
             direction = direction + torch.from_numpy(drawn * (self.noise[at] / self.step_size)).to(direction)
@@ -140,7 +140,7 @@ class Token:
         if self.ball is not None and first and self.centre == "noised":
             state[row, d : 2 * d] = state[row, :d]
 
-    def _directions(self, block: Block, theta: Tensor, row: int) -> tuple[Tensor, Tensor]:
+    def _directions(self, block: ClientBlock, theta: Tensor, row: int) -> tuple[Tensor, Tensor]:
         """[d] each: the direction that u takes, and the one that it would take had it never had the forget set.
 
         With n_u samples, m of them forgotten, and the regulariser a part of every objective, −∇f_u + (m/n_u)·∇f_forget
@@ -149,33 +149,33 @@ class Token:
         if self.alignment == "lightweight":
             ascent = self.forgotten / (self.forgotten + int(block.samples[row])) * self._forgotten(block, theta, row)
             return self._clipped(ascent), torch.zeros_like(ascent)
-        alone = Reading(awake=only_row(block, row))
+        alone = Minibatch(participating=only_row(block, row))
         descent = -block.gradient(theta, alone)[row].to(torch.float64)
         retained = int(block.samples[row])
         share = 1.0 if self.alignment == "exact" else retained / (retained + self.forgotten)
         return self._clipped(share * descent), self._clipped(descent)
 
-    def _forgotten(self, block: Block, theta: Tensor, row: int) -> Tensor:
+    def _forgotten(self, block: ClientBlock, theta: Tensor, row: int) -> Tensor:
         """∇f_forget [d] of u, which has not erased yet."""
-        assert block.origin is not None
+        assert block.before_erasure is not None
         weights = [
             torch.zeros_like(there.weight).masked_fill_((there.weight > 0) & (kept.weight == 0), 1.0 / self.forgotten)
-            for there, kept in zip(block.origin.buckets, block.buckets, strict=True)
+            for there, kept in zip(block.before_erasure.buckets, block.buckets, strict=True)
         ]
-        reading = Reading(tuple(weights), only_row(block, row))
-        return block.origin.gradient(theta, reading)[row].to(torch.float64)
+        minibatch = Minibatch(tuple(weights), only_row(block, row))
+        return block.before_erasure.gradient(theta, minibatch)[row].to(torch.float64)
 
     def _clipped(self, direction: Tensor) -> Tensor:
         norm = float(direction.norm())
         return direction * (self.clip / norm) if norm > self.clip else direction
 
-    def _gradient(self, block: Block, theta: Tensor, row: int, round: int) -> Tensor:
+    def _gradient(self, block: ClientBlock, theta: Tensor, row: int, round: int) -> Tensor:
         """[d], the mean gradient of the holder's minibatches, or its full gradient."""
-        held, awake = int(block.held[row]), only_row(block, row)
+        held, participating = int(block.held[row]), only_row(block, row)
         if not self.batch or not held:
-            return block.gradient(theta, Reading(awake=awake))[row]
+            return block.gradient(theta, Minibatch(participating=participating))[row]
         size = min(self.batch, held)
-        drawn = coins(self.seed, Purpose.TOKEN, round, 1 + block.nodes[row])
+        drawn = rng_at(self.seed, Stream.TOKEN, round, 1 + block.nodes[row])
         counts = np.zeros(held)
         for _ in range(self.minibatches):
             counts[drawn.choice(held, size, replace=False)] += 1
@@ -186,7 +186,7 @@ class Token:
                 if of == row:
                     weight[k, :held] = torch.from_numpy(counts / (self.minibatches * size)).to(weight)
             weights.append(weight)
-        return block.gradient(theta, Reading(tuple(weights), awake))[row]
+        return block.gradient(theta, Minibatch(tuple(weights), participating))[row]
 
     def _step(self, state: Tensor, row: int, at: int, gradient: Tensor) -> Tensor:
         """What to subtract [d] for this gradient."""
@@ -204,7 +204,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class RememberingToken(Token):
+class RRDUTokenWithForgetSet(RRDUToken):
     """The same for a u that reads what is to be forgotten, which it must not have erased."""
 
-    remembers: ClassVar[bool] = True
+    needs_forget_set: ClassVar[bool] = True

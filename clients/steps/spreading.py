@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rewindnet.certificates import Mixing
 from rewindnet.clients.steps.base import Work
-from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.training.client_block import ClientBlock, Probe
 from rewindnet.topologies.routing import Tree
 
 #: Rounds for every node of the network after which whoever has not been reached keeps its own model.
@@ -31,7 +31,7 @@ class Spread:
     rounds: range
     heard: tuple[int, ...]
     at: tuple[int, ...]
-    remembers: ClassVar[bool] = False
+    needs_forget_set: ClassVar[bool] = False
 
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """One entry a row: whom the node hears in this round, or itself."""
@@ -43,11 +43,11 @@ class Spread:
         """None."""
         return np.zeros_like(gradients), np.zeros_like(gradients)
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """θ."""
         return theta
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """What came in."""
         return mixed
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from rewindnet.clients.training.client_block import Block
+from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.topologies.schedules.base import matrix_of
 
 
@@ -14,8 +14,8 @@ def one_hop(nodes: int, giver: int, taker: int) -> csr_array:
     return matrix_of(nodes, own, np.where(own == taker, giver, own), np.ones(nodes))
 
 
-def only_row(block: Block, row: int) -> NDArray[np.bool_]:
+def only_row(block: ClientBlock, row: int) -> NDArray[np.bool_]:
     """Return the mask [b] of the one row of a block."""
-    awake = np.zeros(len(block.nodes), dtype=bool)
-    awake[row] = True
-    return awake
+    participating = np.zeros(len(block.nodes), dtype=bool)
+    participating[row] = True
+    return participating

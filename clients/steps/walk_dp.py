@@ -13,12 +13,12 @@ from rewindnet.certificates import Mixing
 from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.steps.base import Work
 from rewindnet.clients.steps.token import one_hop
-from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.training.client_block import ClientBlock, Probe
 from rewindnet.clients.training.noise import draw_in_round
 
 
 @dataclass(frozen=True)
-class NoisyWalk:
+class WalkDPToken:
     """A token that learns in private: θ ← Proj_Θ(θ − η(clip(∇f(θ); C) + Z)) at every holder, Z ~ N(0, σ²·I).
 
     It is the learning of a network that was private from the start, so that it reads what others would have to forget.
@@ -43,7 +43,7 @@ class NoisyWalk:
     release: int
     source: NoiseSource
 
-    remembers: ClassVar[bool] = True
+    needs_forget_set: ClassVar[bool] = True
 
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """The identity but for the holder, which hears the holder before."""
@@ -57,21 +57,21 @@ class NoisyWalk:
         taken[holder] = samples[holder]
         return none, taken
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """The models."""
         return theta
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """The holder steps, in double precision, on all data, erased or not."""
         holder = self.holders[round - self.rounds.start]
         if holder not in block.nodes:
             return mixed
-        assert block.origin is not None
+        assert block.before_erasure is not None
         state, row = mixed.clone(), block.nodes.index(holder)
-        gradient = self._clipped(block.origin, state, row)
-        if witness is not None and block.samples[row] != block.origin.samples[row]:
+        gradient = self._clipped(block.before_erasure, state, row)
+        if probe is not None and block.samples[row] != block.before_erasure.samples[row]:
             alike = self._clipped(block, state, row)
-            witness.shift(round, holder, float((gradient - alike).norm()))
+            probe.shift(round, holder, float((gradient - alike).norm()))
         if self.sigma > 0:
             drawn = draw_in_round(len(gradient), self.seed, self.release, round, holder, self.source)
             gradient = gradient + torch.from_numpy(drawn * self.sigma).to(gradient)
@@ -79,7 +79,7 @@ class NoisyWalk:
         block.project(state[row : row + 1])
         return state
 
-    def _clipped(self, block: Block, theta: Tensor, row: int) -> Tensor:
+    def _clipped(self, block: ClientBlock, theta: Tensor, row: int) -> Tensor:
         """clip(∇f; C) [d] of one client, in double precision."""
         # Of the shift of one sample among many nothing must be lost in rounding.
         alone = block.only([block.nodes[row]], torch.float64)

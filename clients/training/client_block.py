@@ -32,7 +32,7 @@ _FULLNESS = 0.8
 Part = slice | Tensor
 
 
-class Witness(Protocol):
+class Probe(Protocol):
     """Sees every local step, at the very point where its gradient is taken."""
 
     def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
@@ -74,7 +74,7 @@ class Bucket:
         return split(clients, together)
 
 
-class Reading(NamedTuple):
+class Minibatch(NamedTuple):
     """What the clients of a block read in one local step.
 
     Attributes:
@@ -83,11 +83,11 @@ class Reading(NamedTuple):
     """
 
     weights: tuple[Tensor, ...] | None = None
-    awake: NDArray[np.bool_] | None = None
+    participating: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
-class Habits:
+class LocalTraining:
     """What the rounds of clients are like, apart from their data.
 
     Attributes:
@@ -97,12 +97,12 @@ class Habits:
     """
 
     sampling: Sampling | None = None
-    awake: Callable[[int], NDArray[np.bool_] | None] = lambda round: None
+    participating: Callable[[int], NDArray[np.bool_] | None] = lambda round: None
     radius: float | None = None
 
 
 @dataclass(frozen=True)
-class Block:
+class ClientBlock:
     """The clients of one block of nodes, and how each of them steps.
 
     Attributes:
@@ -113,7 +113,7 @@ class Block:
         samples: [b], how many samples each client holds.
         buckets: the data.
         held: [b], how many samples each client held before anything was erased.
-        habits: what their rounds are like.
+        local_training: what their rounds are like.
         origin: the same clients before they erased what is to be forgotten, for steps that read it.
         recalled: states [b, d] that the clients have kept, for steps that ask for them.
     """
@@ -125,24 +125,24 @@ class Block:
     samples: NDArray[np.int64]
     buckets: tuple[Bucket, ...]
     held: NDArray[np.int64]
-    habits: Habits
-    origin: "Block | None" = None
-    recalled: tuple[Tensor, ...] = ()
+    local_training: LocalTraining
+    before_erasure: "ClientBlock | None" = None
+    recalled_checkpoints: tuple[Tensor, ...] = ()
 
     def blank(self) -> Tensor:
         """An uninitialised buffer [b, d] in the precision and on the device of the data."""
         return self.buckets[0].x.new_empty(len(self.nodes), self.model.parameters)
 
-    def gradient(self, theta: Tensor, reading: Reading | None = None) -> Tensor:
+    def gradient(self, theta: Tensor, minibatch: Minibatch | None = None) -> Tensor:
         """∇f_i(θ_i) of every client of the block that is awake, 0 of the others: [b, d] → [b, d]."""
-        reading = reading or Reading()
-        weights = reading.weights or [bucket.weight for bucket in self.buckets]
+        minibatch = minibatch or Minibatch()
+        weights = minibatch.weights or [bucket.weight for bucket in self.buckets]
         parts = [
             (bucket, weight, k)
             for bucket, weight in zip(self.buckets, weights, strict=True)
-            for k in _awake_parts(bucket, reading.awake)
+            for k in _participating_parts(bucket, minibatch.participating)
         ]
-        out = torch.empty_like(theta) if reading.awake is None else torch.zeros_like(theta)
+        out = torch.empty_like(theta) if minibatch.participating is None else torch.zeros_like(theta)
 
         def compute(part: tuple[Bucket, Tensor, Part]) -> None:
             bucket, weight, k = part
@@ -153,38 +153,38 @@ class Block:
         each(compute, parts, alone=entries < _SHARED * len(parts))
         return out
 
-    def readings(self, round: int) -> list[Reading]:
+    def minibatches(self, round: int) -> list[Minibatch]:
         """What each of the E local steps of a round reads."""
-        everyone, sampling = self.habits.awake(round), self.habits.sampling
-        awake = None if everyone is None else everyone[list(self.nodes)]
+        everyone, sampling = self.local_training.participating(round), self.local_training.sampling
+        participating = None if everyone is None else everyone[list(self.nodes)]
         if sampling is None:
-            return [Reading(None, awake)] * self.local_steps
+            return [Minibatch(None, participating)] * self.local_steps
         masks = [sampling.masks(round, node, int(n)) for node, n in zip(self.nodes, self.held, strict=True)]
         sizes = [sampling.size(int(n)) for n in self.held]
-        readings = []
+        minibatches = []
         for step in range(self.local_steps):
             weights = []
             for bucket in self.buckets:
                 rows = bucket.rows.tolist()
                 weights.append(bucket.drawn([masks[row][step] for row in rows], [sizes[row] for row in rows]))
-            readings.append(Reading(tuple(weights), awake))
-        return readings
+            minibatches.append(Minibatch(tuple(weights), participating))
+        return minibatches
 
     def project(self, theta: Tensor) -> Tensor:
         """θ [b, d] with every client's parameters in the ball, in place; as it is where there is none."""
-        radius = self.habits.radius
+        radius = self.local_training.radius
         return theta if radius is None else clipped(theta, radius)
 
-    def descend(self, theta: Tensor, round: int, witness: Witness | None = None) -> Tensor:
+    def descend(self, theta: Tensor, round: int, probe: Probe | None = None) -> Tensor:
         """E local steps θ ← θ − η∇f(θ) from θ [b, d], which is left as it is."""
-        for step, reading in enumerate(self.readings(round)):
-            gradient = self.gradient(theta, reading)
-            if witness is not None:
-                witness.local_step(round, step, theta, gradient)
+        for step, minibatch in enumerate(self.minibatches(round)):
+            gradient = self.gradient(theta, minibatch)
+            if probe is not None:
+                probe.local_step(round, step, theta, gradient)
             theta = torch.add(theta, gradient, alpha=-self.step_size, out=gradient)
         return theta
 
-    def without(self, forget: Mapping[int, NDArray[np.int64]]) -> "Block":
+    def without(self, forget: Mapping[int, NDArray[np.int64]]) -> "ClientBlock":
         """The same block after the clients have erased their forget sets.
 
         Erased samples leave holes of zeros with weight zero, so that clients that erase nothing compute, bit for bit,
@@ -200,7 +200,7 @@ class Block:
         erased = {row: torch.from_numpy(forget[node]) for node, row in rows.items()}
         return replace(self, samples=samples, buckets=tuple(_erase(bucket, erased) for bucket in self.buckets))
 
-    def only(self, nodes: Sequence[int], dtype: torch.dtype) -> "Block":
+    def only(self, nodes: Sequence[int], dtype: torch.dtype) -> "ClientBlock":
         """A block of these clients alone, in the given precision."""
         rows = [self.nodes.index(node) for node in nodes]
         place = {row: at for at, row in enumerate(rows)}
@@ -220,11 +220,11 @@ class Block:
         return replace(self, nodes=tuple(nodes), samples=samples, held=held, buckets=tuple(kept))
 
 
-def _awake_parts(bucket: Bucket, awake: NDArray[np.bool_] | None) -> list[Part]:
+def _participating_parts(bucket: Bucket, participating: NDArray[np.bool_] | None) -> list[Part]:
     """The parts of a bucket, with those left out who are not awake."""
-    if awake is None:
+    if participating is None:
         return list(bucket.parts)
-    acts = awake[bucket.rows.cpu().numpy()]
+    acts = participating[bucket.rows.cpu().numpy()]
     parts: list[Part] = []
     for k in bucket.parts:
         if acts[k].all():
@@ -257,8 +257,8 @@ def make_block(
     local_steps: int = 1,
     nodes: Sequence[int] | None = None,
     node_by_node: bool = False,
-    habits: Habits | None = None,
-) -> Block:
+    local_training: LocalTraining | None = None,
+) -> ClientBlock:
     """Lay out the clients' data.
 
     Args:
@@ -270,7 +270,7 @@ def make_block(
         local_steps: E.
         nodes: the nodes of this block; 0, 1, 2, … by default.
         node_by_node: keep every client in a bucket of its own, without padding, for bitwise reproducible results.
-        habits: what the clients' rounds are like.
+        local_training: what the clients' rounds are like.
     """
     nodes = tuple(range(len(shards))) if nodes is None else tuple(nodes)
     sizes = np.array([len(shard) for shard in shards], dtype=np.int64)
@@ -279,7 +279,9 @@ def make_block(
     for group in _groups(sizes, alone=node_by_node):
         rows = [np.asarray(shards[row]) for row in group]
         buckets.append(_bucket(design, targets, group, rows))
-    return Block(nodes, model, step_size, local_steps, sizes, tuple(buckets), sizes, habits or Habits())
+    return ClientBlock(
+        nodes, model, step_size, local_steps, sizes, tuple(buckets), sizes, local_training or LocalTraining()
+    )
 
 
 def _groups(sizes: NDArray[np.int64], alone: bool) -> list[list[int]]:

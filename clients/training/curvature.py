@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rewindnet.clients.models import Model
-from rewindnet.clients.training.client_block import Block
+from rewindnet.clients.training.client_block import ClientBlock
 
 Curvature = Literal["hessian", "fisher", "diagonal"]
 
@@ -28,7 +28,7 @@ _AT_ONCE = 1 << 22
 PRODUCT = 2
 
 
-def product(block: Block, theta: Tensor, vectors: Tensor, curvature: Curvature) -> Tensor:
+def product(block: ClientBlock, theta: Tensor, vectors: Tensor, curvature: Curvature) -> Tensor:
     """C_i(θ_i)·v_i for every client of the block, on the data that it holds: [b, d] from θ [b, d] and v [b, d]."""
     out, multiply = torch.empty_like(vectors), _PRODUCTS[curvature]
     for bucket in block.buckets:
@@ -79,7 +79,7 @@ def _diagonal(model: Model, theta: Tensor, vectors: Tensor, x: Tensor, y: Tensor
 _PRODUCTS: Mapping[Curvature, _Product] = {"hessian": _hessian, "fisher": _fisher, "diagonal": _diagonal}
 
 
-def solve(block: Block, theta: Tensor, right: Tensor, curvature: Curvature, iterations: int) -> Tensor:
+def solve(block: ClientBlock, theta: Tensor, right: Tensor, curvature: Curvature, iterations: int) -> Tensor:
     """C(θ)⁻¹·right [1, d] for the one client of a block, by so many conjugate gradients.
 
     Hestenes and Stiefel (1952), "Methods of conjugate gradients for solving linear systems".

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rewindnet.clients.training.client_block import Block
+from rewindnet.clients.training.client_block import ClientBlock
 
 #: For every node that measures something while it learns, [T, R, E + 1] for R requests: the disturbances of its local
 #: steps where it deletes, and last the drift, how much of what it hears has changed since others left. While it
@@ -45,7 +45,7 @@ class DisturbanceMeter:
     """
 
     def __init__(
-        self, blocks: Sequence[Block], data: int, deleting: Sequence[Collection[int]], measured: Disturbances
+        self, blocks: Sequence[ClientBlock], data: int, deleting: Sequence[Collection[int]], measured: Disturbances
     ) -> None:
         self.measured: Disturbances = {node: measured[node].copy() for node in sorted(measured)}
         self._heard = {node: blocks[0].nodes.index(node) for node in self.measured}
@@ -74,7 +74,7 @@ class DisturbanceMeter:
 class _Gap:
     """What a request changes at some nodes."""
 
-    def __init__(self, learns: Block, retains: Block, nodes: Sequence[int], request: int) -> None:
+    def __init__(self, learns: ClientBlock, retains: ClientBlock, nodes: Sequence[int], request: int) -> None:
         self.request, self._nodes = request, nodes
         self._rows = [learns.nodes.index(node) for node in nodes]
         # Double precision, so that the disturbance of one sample among many is not lost in rounding.
@@ -85,6 +85,6 @@ class _Gap:
         if not self._both:
             return {}
         point = theta[self._rows].double()
-        one, other = (block.gradient(point, block.readings(round)[step]) for block in self._both)
+        one, other = (block.gradient(point, block.minibatches(round)[step]) for block in self._both)
         found = self._both[0].step_size * (one - other).norm(dim=1).cpu().numpy()
         return dict(zip(self._nodes, found.tolist(), strict=True))

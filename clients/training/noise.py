@@ -14,15 +14,15 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from rewindnet.certificates.release import NoiseSource
-from rewindnet.clients.training.client_block import Block
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.topologies.rng import Stream, rng_at
 
 #: Rounds of one release that noise can be drawn for.
 _ROUNDS = 10_000_000
 
 
 def draw(
-    size: int, seed: int, release: int, node: int, source: NoiseSource, purpose: Purpose = Purpose.NOISE
+    size: int, seed: int, release: int, node: int, source: NoiseSource, stream: Stream = Stream.NOISE
 ) -> NDArray[np.float64]:
     """Standard Gaussian noise [size] of one node for one release.
 
@@ -31,7 +31,7 @@ def draw(
     own.
     """
     if source == "seed":
-        return coins(seed, purpose, round=release, node=node).standard_normal(size)
+        return rng_at(seed, stream, round=release, node=node).standard_normal(size)
     return _secret(size)
 
 
@@ -46,7 +46,7 @@ def draw_in_round(
     if not 0 <= round < _ROUNDS:
         raise ValueError(f"noise has addresses for {_ROUNDS:,} rounds, and this is round {round:,}")
     if source == "seed":
-        return coins(seed, Purpose.ROUND_NOISE, round=release * _ROUNDS + round, node=node).standard_normal(size)
+        return rng_at(seed, Stream.ROUND_NOISE, round=release * _ROUNDS + round, node=node).standard_normal(size)
     return _secret(size)
 
 
@@ -57,7 +57,13 @@ def _secret(size: int) -> NDArray[np.float64]:
 
 
 def noised(
-    block: Block, theta: Tensor, sigma: tuple[float, ...], seed: int, release: int, round: int, source: NoiseSource
+    block: ClientBlock,
+    theta: Tensor,
+    sigma: tuple[float, ...],
+    seed: int,
+    release: int,
+    round: int,
+    source: NoiseSource,
 ) -> Tensor:
     """θ_i + N(0, σ_i²·I) of a round, for θ [b, d]."""
     result, size = theta.clone(), theta.shape[1]

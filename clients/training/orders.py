@@ -16,7 +16,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from rewindnet.clients.training.client_block import Block, Witness
+from rewindnet.clients.training.client_block import ClientBlock, Probe
 
 
 class LearningOrder(Protocol):
@@ -28,10 +28,10 @@ class LearningOrder(Protocol):
 
     adapts_first: bool
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """What the clients send: [b, d]."""
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """θ⁺ [b, d] from θ and the mixed messages [b, d], which may be overwritten."""
 
 
@@ -40,11 +40,11 @@ class AdaptThenCombine:
 
     adapts_first = True
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """D(θ)."""
-        return block.project(block.descend(theta, round, witness))
+        return block.project(block.descend(theta, round, probe))
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """What came in."""
         return mixed
 
@@ -54,13 +54,13 @@ class CombineThenAdapt:
 
     adapts_first = False
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """θ."""
         return theta
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """D of what came in."""
-        return block.project(block.descend(mixed, round, witness))
+        return block.project(block.descend(mixed, round, probe))
 
 
 class ConsensusPlusGradient:
@@ -68,13 +68,13 @@ class ConsensusPlusGradient:
 
     adapts_first = False
 
-    def message(self, block: Block, theta: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """θ."""
         return theta
 
-    def absorb(self, block: Block, theta: Tensor, mixed: Tensor, round: int, witness: Witness | None) -> Tensor:
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """What came in, plus D(θ) − θ."""
-        return block.project(mixed.add_(block.descend(theta, round, witness).sub_(theta)))
+        return block.project(mixed.add_(block.descend(theta, round, probe).sub_(theta)))
 
 
 LEARNING_ORDERS: Mapping[str, LearningOrder] = {

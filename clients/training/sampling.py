@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 
 Masks = NDArray[np.bool_]
 
@@ -52,7 +52,7 @@ class Poisson:
 
     def masks(self, round: int, node: int, samples: int) -> Masks:
         """Drawn anew at the address of the round and the node."""
-        drawn = coins(self._seed, Purpose.BATCH, round, node).random((self._local_steps, samples))
+        drawn = rng_at(self._seed, Stream.BATCH, round, node).random((self._local_steps, samples))
         return drawn * samples < self.size(samples)
 
     def size(self, samples: int) -> float:
@@ -80,7 +80,7 @@ class Keyed:
         )
 
     def _batch_of(self, epoch: int, node: int, samples: int) -> NDArray[np.int64]:
-        keys = coins(self._seed, Purpose.BATCH, epoch, node).random(samples)
+        keys = rng_at(self._seed, Stream.BATCH, epoch, node).random(samples)
         return (keys * self._batches).astype(np.int64)
 
     def size(self, samples: int) -> float:

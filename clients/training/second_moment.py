@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Spectrum
-from rewindnet.clients.training.client_block import Block
+from rewindnet.clients.training.client_block import ClientBlock
 
 
-def second_moment(block: Block) -> NDArray[np.float64]:
+def second_moment(block: ClientBlock) -> NDArray[np.float64]:
     """Σ_k weight_k·x_k·x_kᵀ [q, q], averaged over the clients of a block, each counting the same."""
     size = block.buckets[0].x.shape[2]
     total = np.zeros((size, size))
@@ -21,6 +21,6 @@ def second_moment(block: Block) -> NDArray[np.float64]:
     return total / len(block.nodes)
 
 
-def curvature(block: Block) -> Spectrum | None:
+def curvature(block: ClientBlock) -> Spectrum | None:
     """The spectrum of the clients' mean objective where learning starts; None if the model does not know it."""
     return block.model.curvature(second_moment(block))

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from scipy.sparse import csr_array
 
 from rewindnet import topologies
-from rewindnet.certificates import Audit, Certificate, CertificateError, Learning, Mixing
+from rewindnet.certificates import Audit, Certificate, CertificateError, Mixing, TrainingRun
 from rewindnet.clients.training.sampling import SAMPLINGS, Forget, Realised, SamplingError
 
 #: The layouts of a run folder that this version reads; the recorder writes the last of them.
@@ -94,7 +94,7 @@ class RunFolder:
             raise FolderError(f"{file} is damaged: it holds no weights") from None
 
     @property
-    def network(self) -> tuple[nx.Graph, Learning]:
+    def network(self) -> tuple[nx.Graph, TrainingRun]:
         """The graph, and how learning ran on it up to the last request, as certificates need it.
 
         Raises:
@@ -103,12 +103,12 @@ class RunFolder:
         graph, learnings = self.history
         return graph, learnings[-1]
 
-    def learning_of(self, index: int) -> Learning:
+    def learning_of(self, index: int) -> TrainingRun:
         """How learning ran up to the request that a release answers: every method answers each of them."""
         return self.history[1][index // len(self.scenario["unlearning"])]
 
     @cached_property
-    def history(self) -> tuple[nx.Graph, list[Learning]]:
+    def history(self) -> tuple[nx.Graph, list[TrainingRun]]:
         """The graph, and how learning ran on it up to each request.
 
         Raises:
@@ -202,19 +202,19 @@ def _schedule(
     return topologies.LEARNING[str(learns["kind"])](schedule, seed, left, **how)
 
 
-def recorded_learnings(scenario: Json, told: Json, mixing: Mixing, before: Mixing | None) -> list[Learning]:
+def recorded_learnings(scenario: Json, told: Json, mixing: Mixing, before: Mixing | None) -> list[TrainingRun]:
     """How the network learned up to each request, from `learning.json`, with minibatches drawn again.
 
     Raises:
         CertificateError: if a record is damaged.
         SamplingError: if batches cannot be drawn.
     """
-    found: list[Learning] = []
+    found: list[TrainingRun] = []
     earlier: list[tuple[int, Forget]] = []
     for record in told["requests"]:
         forget = {int(node): np.array(gone, dtype=np.int64) for node, gone in record["forget"].items()}
         batches = _batches(scenario, record, forget, tuple(earlier))
-        found.append(Learning.from_record(record, mixing, before, batches))
+        found.append(TrainingRun.from_record(record, mixing, before, batches))
         earlier.append((found[-1].rounds, forget))
     return found
 

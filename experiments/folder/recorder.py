@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet import topologies
-from rewindnet.certificates import Audit, Certificate, Learning
+from rewindnet.certificates import Audit, Certificate, TrainingRun
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.training.parallel import threads
 from rewindnet.experiments.folder.files import write, write_json
@@ -150,7 +150,7 @@ class Recorder:
 
     def learned(
         self,
-        requests: Sequence[Learning],
+        requests: Sequence[TrainingRun],
         arrivals: Sequence[Arrival],
         learned: Trajectory,
         rounds: Collection[int],

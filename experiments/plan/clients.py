@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.experiments.plan.prospect import Prospect
-from rewindnet.topologies import Purpose, adjacency
+from rewindnet.topologies import Stream, adjacency
 from rewindnet.topologies.distances import distances, rounds_to_mix
 from rewindnet.topologies.graphs.edges import edge_array
-from rewindnet.topologies.rng import coins
+from rewindnet.topologies.rng import rng_at
 
 #: Products, at most, of a sparse matrix's entries with those of a vector: half a minute or so.
 _WORK = 8_000_000_000
@@ -110,7 +110,7 @@ def _roles(prospect: Prospect, able: NDArray[np.int64], count: int) -> dict[int,
         ]
         for place, role in extremes[: count - 1]:
             roles.setdefault(int(able[place]), role)
-        drawn = coins(prospect.scenario.seed, Purpose.PLAN).permutation(able)
+        drawn = rng_at(prospect.scenario.seed, Stream.PLAN).permutation(able)
         for client in drawn[: count + len(roles)].tolist():
             if len(roles) < count:
                 roles.setdefault(client, "drawn")

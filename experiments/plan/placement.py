@@ -10,9 +10,9 @@ import numpy as np
 from rewindnet.certificates import (
     CertificateError,
     Claim,
-    Learning,
     Release,
     Spectrum,
+    TrainingRun,
     calibrate,
     excess_loss,
     noise_left,
@@ -66,7 +66,7 @@ def forecasts(plan: Plan) -> tuple[Forecast, ...]:
     return tuple(found)
 
 
-def _forecast(learning: Learning, spectrum: Spectrum, depth: int, epsilon: float, delta: float) -> list[Forecast]:
+def _forecast(learning: TrainingRun, spectrum: Spectrum, depth: int, epsilon: float, delta: float) -> list[Forecast]:
     T = learning.rounds
     sigma, noise, loss = {}, {}, {}
     for placement in get_args(Placement):

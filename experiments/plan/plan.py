@@ -235,7 +235,7 @@ def _cost(prospect: Prospect, depths: Sequence[int]) -> dict[int, dict[str, floa
 def _spent(prospect: Prospect) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """[T] each, the gradients and the messages of every round."""
     learning, mixing = prospect.learning, prospect.mixing
-    everyone = int(learning.gradients(0, retained=True).sum()) if mixing.awake(0) is None else 0
+    everyone = int(learning.gradients(0, retained=True).sum()) if mixing.participating(0) is None else 0
     known: tuple[Any, int] = (None, 0)
     steps, sent = np.full(learning.rounds, everyone), np.zeros(learning.rounds, dtype=np.int64)
     for t in range(learning.rounds):
@@ -243,6 +243,6 @@ def _spent(prospect: Prospect) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if W is not known[0]:
             known = W, int(W.nnz - np.count_nonzero(W.diagonal()))
         sent[t] = known[1]
-        if mixing.awake(t) is not None:
+        if mixing.participating(t) is not None:
             steps[t] = learning.gradients(t, retained=True).sum()
     return steps, sent

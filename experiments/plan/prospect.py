@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from rewindnet import topologies
-from rewindnet.certificates import Constant, Learning, Spectrum
+from rewindnet.certificates import Constant, Spectrum, TrainingRun
 from rewindnet.clients.data import Dataset, load
 from rewindnet.clients.data.dataset import chunks
 from rewindnet.clients.data.deletion import DeletionError, deletable, forget_set
@@ -19,9 +19,9 @@ from rewindnet.experiments.scenario.assemble import planted, samples_of
 from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.registries import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.simulator.training_facts import foresee
-from rewindnet.topologies import Graph, Purpose, Schedule
-from rewindnet.topologies.rng import coins
+from rewindnet.simulator.training_facts import training_facts
+from rewindnet.topologies import Graph, Schedule, Stream
+from rewindnet.topologies.rng import rng_at
 
 Counts = NDArray[np.int64]
 
@@ -44,7 +44,7 @@ class Prospect:
     scenario: Scenario
     graph: Graph
     mixing: Schedule
-    learning: Learning
+    learning: TrainingRun
     counts: Counts
     message_bytes: int
     spectrum: Spectrum | None
@@ -81,7 +81,7 @@ def survey(scenario: Scenario) -> Prospect:
     dtype = DTYPES[scenario.backend.dtype]
     labels = None if shards is None else [dataset.y[shard] for shard in shards]
     forget, counts = _requests(scenario, sizes, labels, poisoned)
-    foreseen = foresee(
+    foreseen = training_facts(
         model=model,
         dtype=dtype,
         mixing=mixing,
@@ -121,7 +121,7 @@ def _clients(scenario: Scenario, dataset: Dataset) -> tuple[Counts, list[NDArray
             f"the data source {dataset.name} has no samples to deal out to clients by {spread.kind}; use "
             "partition: {kind: declared, clients: 1000, samples: 100} to say how many each client holds"
         )
-    draw = coins(scenario.seed, Purpose.PARTITION)
+    draw = rng_at(scenario.seed, Stream.PARTITION)
     shards = partition(spread.kind, dataset.y, dataset.client, spread.clients, draw, **spread.settings)
     return np.array([len(shard) for shard in shards], dtype=np.int64), shards
 

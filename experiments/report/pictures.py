@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Audit, Certificate, CertificateError, Learning, certify, scaled_noise
+from rewindnet.certificates import Audit, Certificate, CertificateError, TrainingRun, certify, scaled_noise
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.report.svg import ALARM, INK, MUTED, PAGE, SERIES, figure, inline, line_look, log_axis, style
 
@@ -58,14 +58,14 @@ def depth(run: RunFolder) -> str:
         return inline(drawn, "depth", "Certified epsilon against rewind depth, one line for each method with noise")
 
 
-def _depths(learning: Learning, lines: int) -> list[int]:
+def _depths(learning: TrainingRun, lines: int) -> list[int]:
     """Depths K to certify at: fewer where a certificate takes long."""
     T = learning.rounds
     affordable = _WORK // (3 * T * max(learning.mixing.nodes, 100) * lines)
     return sorted({round(share * T) for share in np.linspace(0, 1, int(np.clip(affordable, 6, _DEPTHS)))})
 
 
-def _epsilon_at(learning: Learning, certificate: Certificate, K: int) -> float | None:
+def _epsilon_at(learning: TrainingRun, certificate: Certificate, K: int) -> float | None:
     """The certified ε had the method rewound K rounds, with as much noise, allocated by the same rule."""
     release, claim = replace(certificate.release, restored=certificate.rounds - K, descended=K), certificate.claim
     try:
@@ -118,7 +118,7 @@ def _floor(*values: NDArray[np.float64]) -> float:
     return float(positive.min() / 2) if len(positive) else 1e-6
 
 
-def _hops(graph: nx.Graph, learning: Learning) -> NDArray[np.int64]:
+def _hops(graph: nx.Graph, learning: TrainingRun) -> NDArray[np.int64]:
     """[N], links from the nearest deleting client."""
     lengths = nx.multi_source_dijkstra_path_length(graph, set(np.flatnonzero(learning.deleted).tolist()), weight=None)
     return np.array([lengths[node] for node in range(len(graph))], dtype=np.int64)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rewindnet.certificates import Audit, Certificate, Constant, Learning, violation
+from rewindnet.certificates import Audit, Certificate, Constant, TrainingRun, violation
 from rewindnet.experiments.folder.reader import RunFolder
 
 _ORDERS = {
@@ -73,7 +73,7 @@ def _schedule(schedule: Mapping[str, Any]) -> str:
     return f", not all of them in every round (schedule {schedule['kind']}{_settings(schedule, 'kind')})"
 
 
-def _taken_back(learning: Learning) -> str:
+def _taken_back(learning: TrainingRun) -> str:
     """Who deleted how much with a request, beyond what earlier ones had deleted."""
     fresh = learning.deleted - learning.taken(learning.rounds)
     return " and ".join(

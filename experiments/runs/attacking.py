@@ -11,8 +11,8 @@ from torch import Tensor
 
 from rewindnet.clients.metrics.membership import attack, observations, split_in_folds
 from rewindnet.experiments.scenario.assemble import Experiment
-from rewindnet.topologies import Purpose
-from rewindnet.topologies.rng import coins
+from rewindnet.topologies import Stream
+from rewindnet.topologies.rng import rng_at
 
 #: Addresses of the draws of one request: the nodes that are looked at, and folds.
 _NODES, _FOLDS = 1, 2
@@ -37,7 +37,7 @@ def attacked(experiment: Experiment, learned: Tensor, released: Tensor, request:
     nodes, member = looked_at(experiment, request), suspects.member
     folds = min(asked.folds, int(member.sum()), int((~member).sum()))
     present = np.flatnonzero(experiment.foreseen.present)
-    generator = coins(experiment.scenario.seed, Purpose.EVALUATION, round=1 + request, node=_FOLDS)
+    generator = rng_at(experiment.scenario.seed, Stream.EVALUATION, round=1 + request, node=_FOLDS)
     dealt = [split_in_folds(member, folds, generator) for _ in range(asked.repeats)]
 
     def chosen(theta: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def looked_at(experiment: Experiment, request: int) -> NDArray[np.int64]:
     present = np.flatnonzero(experiment.foreseen.present)
     deleting = np.intersect1d(present, list(experiment.arrivals[request].forget))[:wanted]
     others = np.setdiff1d(present, deleting)
-    generator = coins(seed, Purpose.EVALUATION, round=1 + request, node=_NODES)
+    generator = rng_at(seed, Stream.EVALUATION, round=1 + request, node=_NODES)
     drawn = generator.choice(others, size=min(len(others), wanted - len(deleting)), replace=False)
     return np.concatenate([deleting, np.sort(drawn)]).astype(np.int64)
 

@@ -9,7 +9,7 @@ from rewindnet.certificates.audits.montecarlo import MOST_DRAWS
 from rewindnet.clients.training.noise import draw
 from rewindnet.experiments.scenario.assemble import Experiment
 from rewindnet.simulator.outcome import Outcome, divergence
-from rewindnet.topologies import Purpose
+from rewindnet.topologies import Stream
 
 
 def audited(experiment: Experiment, certificate: Certificate, outcome: Outcome, retrained: Tensor, index: int) -> Audit:
@@ -30,7 +30,7 @@ def audited(experiment: Experiment, certificate: Certificate, outcome: Outcome, 
 
     def noise(node: int, first: int, rows: int) -> NDArray[np.float64]:
         number = index * MOST_DRAWS + first
-        flat = draw(rows * parameters, seed, number, node, certificate.noise_source, Purpose.AUDIT)
+        flat = draw(rows * parameters, seed, number, node, certificate.noise_source, Stream.AUDIT)
         return flat.reshape(rows, parameters)
 
     sampled = monte_carlo(

@@ -11,7 +11,7 @@ from pathlib import Path
 from scipy.sparse import csr_array
 
 from rewindnet.certificates import CertificateError
-from rewindnet.clients.worker import Crew
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.folder.reader import FolderError
 from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.folder.unfinished import check_target
@@ -51,9 +51,9 @@ class RunJob:
         self._progress = progress or Progress()
         self._follower = _Follower(self.folder / "metrics.jsonl", self._progress)
 
-    def crew(self, nodes: Sequence[int], place: int = 0) -> Crew:
+    def worker(self, nodes: Sequence[int], place: int = 0) -> ClientWorker:
         """The clients at these nodes; `place` is the number of this process among those on its machine."""
-        return self.experiment.crew(nodes, device_of(self.experiment.scenario.backend.device, place))
+        return self.experiment.worker(nodes, device_of(self.experiment.scenario.backend.device, place))
 
     def run(self, network: Network) -> None:
         """Run it on this network, in this process.

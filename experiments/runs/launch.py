@@ -69,7 +69,7 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
         )
     if rank() > 0:
         # Started by mpiexec, beside the process that speaks to the user and writes the folder.
-        scenario.backend.build().carry_out(RunJob(assemble(scenario), folder, False, folder))
+        scenario.backend.build().execute(RunJob(assemble(scenario), folder, False, folder))
         return []
     console = terminal()
     done = run_scenario_in(scenario, folder, force, console)
@@ -107,7 +107,7 @@ def run_scenario_in(scenario: Scenario, folder: Path, force: bool, console: Cons
         if resume:
             console.print(f"going on with the run in {folder}", highlight=False, soft_wrap=True)
         try:
-            scenario.backend.build().carry_out(job)
+            scenario.backend.build().execute(job)
         except BrokenTransportError as problem:
             raise RunError(f"the run in {folder} failed: {problem}; the same command goes on with it") from None
     return read_folder(folder)

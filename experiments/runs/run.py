@@ -9,10 +9,10 @@ import numpy as np
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.certificates import Certificate, Learning, certify
+from rewindnet.certificates import Certificate, TrainingRun, certify
 from rewindnet.clients.methods import Method, Plan
 from rewindnet.clients.metrics.accuracy import accuracy
-from rewindnet.clients.steps.base import Exchange
+from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.runs.auditing import audited
 from rewindnet.experiments.runs.composed import composed
@@ -40,7 +40,7 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
     """
     simulation, methods, requests = experiment.simulation(network), experiment.methods, experiment.requests
     watch = _Watch(recorder, progress or Progress(), experiment)
-    simulation.observers, simulation.journal = (watch,), recorder.journal
+    simulation.callbacks, simulation.journal = (watch,), recorder.journal
 
     arrive = [request.rounds for request in requests]
     with watch.phase("learn", arrive[-1]):
@@ -64,10 +64,10 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
             records = network.agree(recorder.recorded(index, plan.release.method))
             if records is None:
                 with watch.phase(f"{index}-{plan.release.method}", _rounds(method, plan, learning, index, learned)):
-                    outcome = simulation.carry_out(method, plan, learned, index, request)
+                    outcome = simulation.execute(method, plan, learned, index, request)
                 recorder.carried(simulation.traffic)
                 release, claim = outcome.plan.release, outcome.plan.claim
-                counterpart, retrained = simulation.counterpart(release, oracle, request), oracle.at(T)
+                counterpart, retrained = simulation.oracle_state(release, oracle, request), oracle.at(T)
                 if not network.root:
                     continue
                 certificate = certify(learning, release, claim)
@@ -80,7 +80,7 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
     recorder.finish(rows, composed(certified) if len(requests) > 1 else [], simulation.message_bytes)
 
 
-def _rounds(method: Method, plan: Plan, learning: Learning, index: int, learned: Trajectory) -> int:
+def _rounds(method: Method, plan: Plan, learning: TrainingRun, index: int, learned: Trajectory) -> int:
     """How many rounds a method takes, as far as is known beforehand."""
     program = method.program(plan.release, learning, 0, index, learned.places)
     return sum(len(step.rounds) for step in (*program.approach, *program.finish))
@@ -107,7 +107,7 @@ class _Watch:
         self._recorder.seconds(name, perf_counter() - began)
 
     def after_round(
-        self, task: Task, step: Exchange, round: int, W: csr_array, theta: Tensor | None, repeated: bool
+        self, task: Task, step: CommunicationStep, round: int, W: csr_array, theta: Tensor | None, repeated: bool
     ) -> None:
         """One line of metrics.jsonl."""
         self._progress.advance()

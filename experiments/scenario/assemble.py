@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from rewindnet import topologies
-from rewindnet.certificates import Constant, Learning
+from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data import Dataset, load
 from rewindnet.clients.data.backdoor import Trigger, plant, with_triggered
 from rewindnet.clients.data.deletion import Arrival, Asked, DeletionError, arrivals
@@ -19,20 +19,21 @@ from rewindnet.clients.data.features import Features
 from rewindnet.clients.data.partitions import partition
 from rewindnet.clients.methods import Method, MethodError
 from rewindnet.clients.models import Model
-from rewindnet.clients.training.client_block import Habits, make_block
+from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.training.sampling import Realised
-from rewindnet.clients.worker import Crew
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.scenario.devices import DTYPES, device_of
 from rewindnet.experiments.scenario.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.scenario.registries import ScenarioError
 from rewindnet.experiments.scenario.scenario import Request, Scenario
+from rewindnet.simulator.cost.network_model import NetworkModel
 from rewindnet.simulator.simulation import Simulation
-from rewindnet.simulator.training_facts import counted, foresee
+from rewindnet.simulator.training_facts import counted, training_facts
 from rewindnet.simulator.transports.base import Transport
 from rewindnet.simulator.transports.network import Network
-from rewindnet.topologies import Links, Purpose, Schedule
-from rewindnet.topologies.rng import coins
+from rewindnet.topologies import Schedule, Stream
+from rewindnet.topologies.rng import rng_at
 
 
 @dataclass(frozen=True)
@@ -47,23 +48,23 @@ class Experiment:
     graph: nx.Graph
     mixing: Schedule
     remaining: Schedule
-    habits: Habits
-    links: Links
+    local_training: LocalTraining
+    links: NetworkModel
     model: Model
     features: Features
     labels: NDArray[np.int64]
     shards: Sequence[NDArray[np.int64]]
     arrivals: tuple[Arrival, ...]
-    requests: tuple[Learning, ...]
+    requests: tuple[TrainingRun, ...]
     evaluations: tuple[Evaluation, ...]
     methods: tuple[Method, ...]
 
     @property
-    def foreseen(self) -> Learning:
+    def foreseen(self) -> TrainingRun:
         """What is known in advance of all of learning."""
         return self.requests[-1]
 
-    def crew(self, nodes: Sequence[int], device: torch.device | None = None) -> Crew:
+    def worker(self, nodes: Sequence[int], device: torch.device | None = None) -> ClientWorker:
         """The clients at these nodes.
 
         Args:
@@ -82,9 +83,9 @@ class Experiment:
             local_steps=learning.local_steps,
             nodes=nodes,
             node_by_node=backend.precision == "exact",
-            habits=self.habits,
+            local_training=self.local_training,
         )
-        return Crew(block, *(arrival.forget for arrival in self.arrivals), left=self.foreseen.left)
+        return ClientWorker(block, *(arrival.forget for arrival in self.arrivals), left=self.foreseen.left)
 
     def simulation(self, network: Network) -> Simulation:
         """The network, ready to learn."""
@@ -113,7 +114,7 @@ def assemble(scenario: Scenario) -> Experiment:
         dataset.y,
         dataset.client,
         scenario.partition.clients,
-        coins(scenario.seed, Purpose.PARTITION),
+        rng_at(scenario.seed, Stream.PARTITION),
         **scenario.partition.settings,
     )
     dataset, poisoned = planted(scenario, dataset, shards)
@@ -130,7 +131,7 @@ def assemble(scenario: Scenario) -> Experiment:
     requests = []
     for at, arrival in enumerate(asked):
         earlier = [(one.round, one.forget) for one in asked[:at]]
-        foreseen = foresee(
+        foreseen = training_facts(
             model=model,
             dtype=DTYPES[scenario.backend.dtype],
             mixing=remaining,
@@ -161,7 +162,7 @@ def assemble(scenario: Scenario) -> Experiment:
         graph=graph,
         mixing=mixing,
         remaining=remaining,
-        habits=Habits(sampling, mixing.awake, scenario.learning.radius),
+        local_training=LocalTraining(sampling, mixing.participating, scenario.learning.radius),
         links=scenario.network.build(graph, scenario.seed),
         model=model,
         features=features,

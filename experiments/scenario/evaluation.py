@@ -16,8 +16,8 @@ from rewindnet.clients.models import Model
 from rewindnet.experiments.scenario.devices import DTYPES, device_of
 from rewindnet.experiments.scenario.registries import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.topologies import Purpose
-from rewindnet.topologies.rng import coins
+from rewindnet.topologies import Stream
+from rewindnet.topologies.rng import rng_at
 
 #: Design [m, q] and targets [m].
 Samples = tuple[Tensor, Tensor]
@@ -60,7 +60,7 @@ def build_evaluation(
     forgotten = np.concatenate([shards[node][gone] for node, gone in arrived[-1].forget.items()])
     retained = np.setdiff1d(np.concatenate(shards), forgotten)
     if len(retained) > _RETAIN_SAMPLES:
-        retained = np.sort(coins(scenario.seed, Purpose.EVALUATION).choice(retained, _RETAIN_SAMPLES, replace=False))
+        retained = np.sort(rng_at(scenario.seed, Stream.EVALUATION).choice(retained, _RETAIN_SAMPLES, replace=False))
 
     def ready(x: NDArray[np.float32], y: NDArray[np.int64]) -> Samples:
         return model.design(torch.from_numpy(x).to(like)), torch.from_numpy(model.targets(y)).to(like.device)
@@ -115,7 +115,7 @@ def _suspects(
     scenario: Scenario, forget: Rows, unseen: Rows, request: int
 ) -> tuple[Rows, NDArray[np.bool_], NDArray[np.float64]] | None:
     """Members and non-members, who is which, and their weights; at most so many of each as attacks need."""
-    generator = coins(scenario.seed, Purpose.EVALUATION, round=request)
+    generator = rng_at(scenario.seed, Stream.EVALUATION, round=request)
     inside, outside = (_some(of, generator) for of in (forget, unseen))
     weights = class_weights(inside[1], outside[1])
     (x, y), (other_x, other_y) = (

@@ -81,9 +81,9 @@ def registry(what: str) -> Mapping[str, Callable[..., Any]]:
 
             return SAMPLINGS
         case "network":
-            from rewindnet.topologies import LINKS
+            from rewindnet.simulator.cost.network_model import NETWORK_MODELS
 
-            return LINKS
+            return NETWORK_MODELS
     raise KeyError(what)
 
 

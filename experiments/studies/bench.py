@@ -14,9 +14,9 @@ from rich.table import Table
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.clients.steps.base import Exchange
-from rewindnet.clients.steps.learning import Descend, Start
-from rewindnet.clients.worker import Crew
+from rewindnet.clients.steps.base import CommunicationStep
+from rewindnet.clients.steps.learning import Descend, InitialModel
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.scenario.assemble import Experiment, assemble
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.registries import ScenarioError
@@ -117,15 +117,15 @@ class BenchJob:
     def _result(self) -> Path:
         return self.scratch / "seconds.json"
 
-    def crew(self, nodes: Sequence[int], place: int = 0) -> Crew:
+    def worker(self, nodes: Sequence[int], place: int = 0) -> ClientWorker:
         """The clients at these nodes."""
-        return self._experiment.crew(nodes, device_of(self._experiment.scenario.backend.device, place))
+        return self._experiment.worker(nodes, device_of(self._experiment.scenario.backend.device, place))
 
     def run(self, network: Network) -> None:
         """Learn, and write down how long every round took."""
         rounds = range(_WARM + self._rounds)
         watch = _StopWatch()
-        start, learn = Start(0), Descend(self._experiment.foreseen.order, rounds)
+        start, learn = InitialModel(0), Descend(self._experiment.foreseen.order, rounds)
         task = Task("bench", 0, None, (start,), (learn,), 0, frozenset())
         execute(network, task, self._experiment.mixing, (watch,))
         if network.root:
@@ -152,7 +152,7 @@ class _StopWatch:
         self._last = perf_counter()
 
     def after_round(
-        self, task: Task, step: Exchange, round: int, W: csr_array, theta: Tensor | None, repeated: bool
+        self, task: Task, step: CommunicationStep, round: int, W: csr_array, theta: Tensor | None, repeated: bool
     ) -> None:
         now = perf_counter()
         self.seconds.append(now - self._last)
@@ -175,7 +175,7 @@ def heats(contest: Contest, repeats: int, tell: Callable[[str], None]) -> dict[s
             with TemporaryDirectory(prefix="rewindnet-") as scratch:
                 job = BenchJob(scenario, contest.rounds, Path(scratch))
                 transport: Transport = scenario.backend.build()
-                transport.carry_out(job)
+                transport.execute(job)
                 seconds[name].append(job.seconds())
     return seconds
 

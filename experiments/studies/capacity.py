@@ -134,7 +134,7 @@ def tried(scenario: Scenario, deleted: int, draws: int) -> Trial:
     try:
         with TemporaryDirectory(prefix="rewindnet-") as scratch:
             place = Path(scratch) / "run"
-            scenario.backend.build().carry_out(RunJob(assemble(scenario), place, False, Path(scratch)))
+            scenario.backend.build().execute(RunJob(assemble(scenario), place, False, Path(scratch)))
             *rows, oracle = read_folder(place).summary[: draws + 1]
     except (CertificateError, RunError) as problem:
         reason = str(problem).partition("failed: ")[2] or str(problem)

@@ -26,8 +26,8 @@ from rewindnet.simulator.outcome import Trajectory
 from rewindnet.simulator.simulation import Simulation
 from rewindnet.simulator.transports.in_process import Local
 from rewindnet.simulator.transports.wire import InProcess
-from rewindnet.topologies import Purpose
-from rewindnet.topologies.rng import coins
+from rewindnet.topologies import Stream
+from rewindnet.topologies.rng import rng_at
 
 #: Networks drawn on each side, at most: draws have addresses for so many, beyond those of a run's own releases.
 MOST_DRAWS = 100_000
@@ -79,7 +79,7 @@ class Study:
         self._experiment: Experiment = assemble(resolve(folder.scenario, ["backend.kind=in-process"]))
         nodes = range(self._experiment.mixing.nodes)
         wire = InProcess(len(nodes), self._experiment.scenario.backend.precision)
-        self._simulation: Simulation = self._experiment.simulation(Local(self._experiment.crew(list(nodes)), wire))
+        self._simulation: Simulation = self._experiment.simulation(Local(self._experiment.worker(list(nodes)), wire))
 
     def row(self, index: int) -> dict[str, Any]:
         """KLoM of one release over the points of each kind: mean, median, 95th percentile, and what chance makes.
@@ -117,7 +117,7 @@ class Study:
         network.store("unlearned", centre)
         network.store("retrained", retrained)
         oracle = Trajectory(network, {release.site: "retrained"}, Cost())
-        network.store("counterpart", self._simulation.counterpart(release, oracle, request))
+        network.store("counterpart", self._simulation.oracle_state(release, oracle, request))
         return "unlearned", "counterpart", "counterpart"
 
     def _weights(self, place: str) -> Tensor:
@@ -132,7 +132,7 @@ class Study:
         """The samples whose margins are looked at."""
         chosen = {}
         for at, (name, (design, targets)) in enumerate(self._experiment.evaluations[request].sets.items()):
-            generator = coins(self._experiment.scenario.seed, Purpose.EVALUATION, round=1 + request, node=3 + at)
+            generator = rng_at(self._experiment.scenario.seed, Stream.EVALUATION, round=1 + request, node=3 + at)
             count = min(self._points, len(design))
             rows = torch.from_numpy(np.sort(generator.choice(len(design), count, replace=False))).to(design.device)
             chosen[name] = design[rows], targets[rows]
@@ -149,7 +149,7 @@ class Study:
         for draw in range(self._draws):
             # Beyond the numbers of a run's own releases, and another for each release, world and draw.
             number = (3 * index + world + 1) * MOST_DRAWS + draw
-            theta = self._simulation.redraw(method, release, begin, number, request)
+            theta = self._simulation.resample_noise(method, release, begin, number, request)
             models = torch.cat([theta[list(deleting)], theta[present].mean(dim=0, keepdim=True)])
             for name, (design, targets) in chosen.items():
                 of = margins(self._experiment.model, models.to(design), design, targets)

@@ -6,7 +6,7 @@ followed shows in the weights and the audit.
 
 from typing import Any
 
-from rewindnet.certificates import Certificate, Learning
+from rewindnet.certificates import Certificate, TrainingRun
 from rewindnet.certificates.mechanisms import mechanism_of, to_record
 from rewindnet.clients.methods import Method, MethodError
 from rewindnet.experiments.folder.reader import RunFolder
@@ -17,7 +17,7 @@ from rewindnet.experiments.verify.records import MismatchError, demand, same, sh
 _REFINED = ("residual", "shared-residual")
 
 
-def check_plan(folder: RunFolder, claimed: Certificate, learning: Learning, index: int) -> None:
+def check_plan(folder: RunFolder, claimed: Certificate, learning: TrainingRun, index: int) -> None:
     """A certificate against what its method plans by the scenario's settings.
 
     Raises:

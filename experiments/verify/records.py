@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
-from rewindnet.certificates import Certificate, CertificateError, Learning, Mixing
+from rewindnet.certificates import Certificate, CertificateError, Mixing, TrainingRun
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder, recorded_learnings, recorded_schedules
 
 #: Relative difference up to which a recorded number and one derived again are the same.
@@ -45,7 +45,7 @@ class RecordedNetwork:
         """The same in every round."""
         return self.weights
 
-    def awake(self, round: int) -> None:
+    def participating(self, round: int) -> None:
         """Everyone, in every round."""
 
 
@@ -113,7 +113,7 @@ def _same_graphs(asked: Sequence[Any], told: Sequence[Any]) -> bool:
     )
 
 
-def recorded_requests(folder: RunFolder) -> list[Learning]:
+def recorded_requests(folder: RunFolder) -> list[TrainingRun]:
     """How the network learned up to each request, from learning.json."""
     mixing, before = recorded_network(folder)
     return recorded_learnings(folder.scenario, folder.learning, mixing, before)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Audit, Learning, MonteCarlo, monte_carlo
+from rewindnet.certificates import Audit, MonteCarlo, TrainingRun, monte_carlo
 from rewindnet.certificates.audits.montecarlo import MOST_DRAWS, lower_bound
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import certificate_of, demand, mark_of, same
@@ -15,7 +15,7 @@ from rewindnet.experiments.verify.weights import averaged
 _AUDIT = 20
 
 
-def sampling_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
+def sampling_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
     """Draw again where weights were kept, and derive the lower bound from the counts in any case."""
     method, settings = folder.methods[index], folder.scenario["audit"]
     claimed, recorded = certificate_of(method), Audit.from_record(method.audit).monte_carlo

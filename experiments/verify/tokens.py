@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from rewindnet.certificates import Certificate, Learning
+from rewindnet.certificates import Certificate, TrainingRun
 from rewindnet.certificates.mechanisms import mechanism_of
-from rewindnet.certificates.mechanisms.rr_du import Visits
-from rewindnet.certificates.mechanisms.walk_dp import PrivateWalk
+from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
+from rewindnet.certificates.mechanisms.walk_dp import WalkDP as WalkDPMechanism
 from rewindnet.experiments.folder.reader import MethodRecords
 from rewindnet.experiments.verify.records import demand
 from rewindnet.topologies.routing import Tree, links, mixing_walk, spreading, token_path
 
 
 def check_token(
-    claimed: Certificate, asked: Mapping[str, Any], learning: Learning, seed: int, method: MethodRecords
+    claimed: Certificate, asked: Mapping[str, Any], learning: TrainingRun, seed: int, method: MethodRecords
 ) -> None:
     """A certificate about a token against the scenario: its way, its settings and its cost.
 
@@ -23,14 +23,14 @@ def check_token(
         MismatchError: if they are not what the scenario asks for.
     """
     way = mechanism_of(claimed.release)
-    if isinstance(way, Visits):
+    if isinstance(way, RRDUMechanism):
         _check_visits(way, asked, learning, seed)
         _check_cost(way, asked, learning, method)
-    if isinstance(way, PrivateWalk):
+    if isinstance(way, WalkDPMechanism):
         _check_walk(way, asked, learning, seed)
 
 
-def _check_visits(way: Visits, asked: Mapping[str, Any], learning: Learning, seed: int) -> None:
+def _check_visits(way: RRDUMechanism, asked: Mapping[str, Any], learning: TrainingRun, seed: int) -> None:
     nodes, p = learning.mixing.nodes, asked["visit_probability"]
     adjacency = links(_weights(learning))
     path = token_path(
@@ -53,7 +53,7 @@ def _check_visits(way: Visits, asked: Mapping[str, Any], learning: Learning, see
     demand(settings == wanted, f"visits are described as {settings}, and were asked to be {wanted}")
 
 
-def _check_walk(way: PrivateWalk, asked: Mapping[str, Any], learning: Learning, seed: int) -> None:
+def _check_walk(way: WalkDPMechanism, asked: Mapping[str, Any], learning: TrainingRun, seed: int) -> None:
     weights = _weights(learning)
     holders = mixing_walk(weights, asked["hops"] or learning.rounds, seed, asked["start"])
     again = (holders, spreading(links(weights), holders[-1]).parents)
@@ -62,7 +62,7 @@ def _check_walk(way: PrivateWalk, asked: Mapping[str, Any], learning: Learning, 
     demand(settings == wanted, f"clip and step size are {settings}, and were asked to be {wanted}")
 
 
-def _check_cost(way: Visits, asked: Mapping[str, Any], learning: Learning, method: MethodRecords) -> None:
+def _check_cost(way: RRDUMechanism, asked: Mapping[str, Any], learning: TrainingRun, method: MethodRecords) -> None:
     retained = learning.samples - learning.deleted
     others = asked["minibatches"] * np.minimum(asked["batch"], retained) if asked["batch"] else retained
     own = way.forgotten if way.alignment == "lightweight" else int(retained[way.node])
@@ -77,6 +77,6 @@ def _check_cost(way: Visits, asked: Mapping[str, Any], learning: Learning, metho
         demand(counted == value, f"{counted} {name} were counted; the way of the token takes {value}")
 
 
-def _weights(learning: Learning) -> Any:
+def _weights(learning: TrainingRun) -> Any:
     weights = getattr(learning.mixing, "weights", None)
     return learning.mixing.matrix(0) if weights is None else weights

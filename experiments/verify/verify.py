@@ -15,7 +15,7 @@ import numpy as np
 from rewindnet.certificates import (
     Audit,
     Certificate,
-    Learning,
+    TrainingRun,
     certify,
     derive,
     forget_digest,
@@ -96,7 +96,7 @@ def _learning_sentence(folder: RunFolder) -> str:
     return f"{learning.rounds} rounds, constants derived again, disturbances within their bound"
 
 
-def _check_learning(folder: RunFolder, learning: Learning, request: int) -> None:
+def _check_learning(folder: RunFolder, learning: TrainingRun, request: int) -> None:
     """What the record says of learning up to one request."""
     scenario = folder.scenario
     for key in ("step_size", "local_steps", "order", "radius"):
@@ -132,7 +132,7 @@ def _check_learning(folder: RunFolder, learning: Learning, request: int) -> None
     _check_ledger(learning)
 
 
-def _check_ledger(learning: Learning) -> None:
+def _check_ledger(learning: TrainingRun) -> None:
     """Nothing measured is more than what the constants allow."""
     ledger = learning.ledger
     if ledger is None:
@@ -163,7 +163,7 @@ def _check_radius(radius: float, scenario: Mapping[str, Any]) -> None:
         demand(isclose(radius, expected, rel_tol=TOLERANCE), f"the feature norm is {expected:.6g}, not {radius:.6g}")
 
 
-def _check_forget(folder: RunFolder, learning: Learning, request: int) -> None:
+def _check_forget(folder: RunFolder, learning: TrainingRun, request: int) -> None:
     """A forget set against the requests that have arrived by then, and against the one before it."""
     forget, before = (_forget(folder, at) if at >= 0 else {} for at in (request, request - 1))
     demand(forget_digest(forget) == learning.forget_sha256, "the forget set is not the one that was certified")
@@ -216,7 +216,7 @@ def _check_count(n: int, gone: Sequence[int], asked: Sequence[Any]) -> None:
     demand(met, f"{', '.join(map(str, asked))} of {n} samples were to be deleted, not these {len(gone)}")
 
 
-def _certificate_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
+def _certificate_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
     """Certify what the certificate says was done, and compare every field."""
     claimed = certificate_of(folder.methods[index])
     asked = folder.scenario["unlearning"]
@@ -271,7 +271,7 @@ def _promised(claimed: Certificate) -> tuple[float | None, float | None]:
     return claimed.claimed_epsilon, claimed.epsilon
 
 
-def _check_cost(method: MethodRecords, claimed: Certificate, learning: Learning) -> None:
+def _check_cost(method: MethodRecords, claimed: Certificate, learning: TrainingRun) -> None:
     """The cost that was counted against what the certificate says was done, on the network and data it says.
 
     Of other mechanisms than one noise at one place, the certificate does not tell which rounds were taken.

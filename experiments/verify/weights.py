@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Audit, Certificate, Learning, Release, audit
+from rewindnet.certificates import Audit, Certificate, Release, TrainingRun, audit
 from rewindnet.certificates.mechanisms import mechanism_of
 from rewindnet.experiments.folder.reader import RunFolder, digest
 from rewindnet.experiments.verify.records import UNIT_ROUNDOFF, certificate_of, demand, mark_of, request_of, same
@@ -51,7 +51,7 @@ def _expected_arrays(folder: RunFolder) -> set[str]:
     return arrays
 
 
-def audit_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
+def audit_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
     """Measure the divergence again where weights were kept, and audit again."""
     method = folder.methods[index]
     claimed, recorded = certificate_of(method), Audit.from_record(method.audit)
@@ -95,7 +95,7 @@ def averaged(theta: NDArray[Any], release: Release) -> NDArray[np.float64]:
     return np.tile(plain.mean(axis=0), (len(plain), 1)) if release.averaged else plain
 
 
-def noise_sentence(folder: RunFolder, learning: Learning, index: int) -> str:
+def noise_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
     """Draw the noise again, and follow it from the centre as far as the records go."""
     method = folder.methods[index]
     claimed = certificate_of(method)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from rewindnet.topologies import Links
+from rewindnet.simulator.cost.network_model import NetworkModel
 
 #: Per-sample gradients of each node [N]; None where there are none.
 Gradients = NDArray[np.int64] | None
@@ -44,7 +44,7 @@ class Clock:
         now: [N], seconds since the beginning at which each node has finished its latest round.
     """
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: NetworkModel) -> None:
         self.now = np.zeros(links.nodes)
         self._links = links
         self._seconds = links.slowness * links.gradient_seconds

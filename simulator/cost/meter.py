@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.clients.steps.base import Exchange
+from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.simulator.cost.clock import Clock
+from rewindnet.simulator.cost.network_model import NetworkModel
 from rewindnet.simulator.engine import Task
-from rewindnet.topologies import Links
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class CostMeter:
         gradients: Callable[[int], NDArray[np.int64]],
         samples: NDArray[np.int64],
         message_bytes: int,
-        links: Links,
+        links: NetworkModel,
     ) -> None:
         self._gradients, self._samples, self._message_bytes = gradients, samples, message_bytes
         self._clock = Clock(links)
         self._cost = Cost()
 
     def after_round(
-        self, task: Task, step: Exchange, round: int, W: csr_array, theta: Tensor | None, repeated: bool
+        self, task: Task, step: CommunicationStep, round: int, W: csr_array, theta: Tensor | None, repeated: bool
     ) -> None:
         """Count one round."""
         before, after = step.work(round, self._gradients(round), self._samples)

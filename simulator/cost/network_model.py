@@ -22,7 +22,7 @@ from scipy.special import ndtri
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.files import is_number, text_lines
 from rewindnet.topologies.graphs.edges import Edges, edge_array
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 
 Floats = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ def _none(dtype: type) -> Callable[[], NDArray[Any]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Links:
+class NetworkModel:
     """What a network can carry and compute, and how fast.
 
     Every directed edge has a latency and a bandwidth: those given for it here, or else the nominal ones. Two nodes that
@@ -138,7 +138,7 @@ def uniform(
     stragglers: float = STRAGGLERS,
     slowdown: float = SLOWDOWN,
     gradient_seconds: float = GRADIENT_SECONDS,
-) -> Links:
+) -> NetworkModel:
     """The same latency and bandwidth on every link.
 
     Args:
@@ -154,7 +154,7 @@ def uniform(
         TopologyError: if a setting is out of range.
     """
     _require(latency=latency, bandwidth=bandwidth, gradient_seconds=gradient_seconds)
-    return Links(latency, bandwidth, _slowness(len(graph), seed, stragglers, slowdown), gradient_seconds)
+    return NetworkModel(latency, bandwidth, _slowness(len(graph), seed, stragglers, slowdown), gradient_seconds)
 
 
 def heterogeneous(
@@ -167,7 +167,7 @@ def heterogeneous(
     stragglers: float = STRAGGLERS,
     slowdown: float = SLOWDOWN,
     gradient_seconds: float = GRADIENT_SECONDS,
-) -> Links:
+) -> NetworkModel:
     """Latency and bandwidth drawn for each link, log-normal around the nominal ones; both directions have the same.
 
     A link's draw depends on the seed and its two ends alone, so two topologies agree on the links that they share. A
@@ -196,7 +196,9 @@ def heterogeneous(
     places = np.concatenate([ends[:, 0] * len(graph) + ends[:, 1], ends[:, 1] * len(graph) + ends[:, 0]])
     order = np.argsort(places)
     each = order % max(1, len(ends))
-    return Links(latency, bandwidth, slowness, gradient_seconds, places[order], latencies[each], bandwidths[each])
+    return NetworkModel(
+        latency, bandwidth, slowness, gradient_seconds, places[order], latencies[each], bandwidths[each]
+    )
 
 
 def links_from_file(
@@ -209,7 +211,7 @@ def links_from_file(
     stragglers: float = STRAGGLERS,
     slowdown: float = SLOWDOWN,
     gradient_seconds: float = GRADIENT_SECONDS,
-) -> Links:
+) -> NetworkModel:
     """Latency and bandwidth of each link from a .csv or .json file.
 
     A .csv file has one link a line: two nodes, latency, bandwidth; a latency or bandwidth left empty is the nominal
@@ -239,29 +241,29 @@ def links_from_file(
     places = np.array([receiver * len(graph) + sender for sender, receiver in both_ways], dtype=np.int64)
     values = np.array(list(both_ways.values()), dtype=np.float64).reshape(-1, 2)
     order = np.argsort(places)
-    return Links(latency, bandwidth, slowness, gradient_seconds, places[order], *values[order].T)
+    return NetworkModel(latency, bandwidth, slowness, gradient_seconds, places[order], *values[order].T)
 
 
-LINKS: dict[str, Callable[..., Links]] = {
+NETWORK_MODELS: dict[str, Callable[..., NetworkModel]] = {
     "uniform": uniform,
     "heterogeneous": heterogeneous,
     "file": links_from_file,
 }
 
 
-def connect(kind: str, graph: nx.Graph, seed: int, **settings: Any) -> Links:
+def connect(kind: str, graph: nx.Graph, seed: int, **settings: Any) -> NetworkModel:
     """The links of a kind of `LINKS` on a graph.
 
     Raises:
         TopologyError: if there is no such kind or setting, or a setting is out of range.
     """
-    if kind not in LINKS:
-        raise TopologyError(f"there are no links '{kind}'; choose one of {', '.join(LINKS)}")
+    if kind not in NETWORK_MODELS:
+        raise TopologyError(f"there are no links '{kind}'; choose one of {', '.join(NETWORK_MODELS)}")
     try:
-        signature(LINKS[kind]).bind(graph, seed, **settings)
+        signature(NETWORK_MODELS[kind]).bind(graph, seed, **settings)
     except TypeError as error:
         raise TopologyError(f"the links '{kind}' cannot be had like this: {error}") from None
-    return LINKS[kind](graph, seed, **settings)
+    return NETWORK_MODELS[kind](graph, seed, **settings)
 
 
 def _require(where: str = "", **values: float) -> None:
@@ -275,7 +277,7 @@ def _require(where: str = "", **values: float) -> None:
 def _slowness(nodes: int, seed: int, stragglers: float, slowdown: float) -> Floats:
     """[N]: `slowdown` for stragglers, 1 for others. A larger share has the stragglers of a smaller one, and more."""
     _require(stragglers=stragglers, slowdown=slowdown)
-    luck = coins(seed, Purpose.STRAGGLERS).random(nodes)
+    luck = rng_at(seed, Stream.STRAGGLERS).random(nodes)
     slowness = np.ones(nodes)
     slowness[np.argsort(luck)[: round(stragglers * nodes)]] = slowdown
     return slowness
@@ -283,7 +285,7 @@ def _slowness(nodes: int, seed: int, stragglers: float, slowdown: float) -> Floa
 
 def _keys(seed: int) -> NDArray[np.uint64]:
     """What the draws of latencies and of bandwidths begin from."""
-    return coins(seed, Purpose.LINKS).integers(2**64, size=2, dtype=np.uint64)
+    return rng_at(seed, Stream.NETWORK_MODELS).integers(2**64, size=2, dtype=np.uint64)
 
 
 def _normals(key: np.uint64, ends: Edges) -> Floats:

@@ -7,7 +7,7 @@ from typing import Protocol, cast
 
 from scipy.sparse import csr_array
 
-from rewindnet.clients.worker import Crew
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.wire import Precision
 
@@ -36,7 +36,7 @@ class Job(Protocol):
     def description(self) -> str:
         """From which the opener makes this very job, in another process."""
 
-    def crew(self, nodes: Sequence[int], place: int = 0) -> Crew:
+    def worker(self, nodes: Sequence[int], place: int = 0) -> ClientWorker:
         """The clients at these nodes; `place` is the number of this process among those on its machine."""
 
     def run(self, network: Network) -> None:
@@ -59,7 +59,7 @@ class Transport(Protocol):
             TransportError: saying what it can run.
         """
 
-    def carry_out(self, job: Job) -> None:
+    def execute(self, job: Job) -> None:
         """Run the job to its end.
 
         Raises:

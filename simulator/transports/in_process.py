@@ -5,9 +5,9 @@ from typing import TypeVar
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.clients.steps.base import Exchange, LocalStep
+from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.disturbance import Disturbances
-from rewindnet.clients.worker import Crew
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.transports.base import Job
 from rewindnet.simulator.transports.wire import InProcess, Wire
 
@@ -22,44 +22,44 @@ class Local:
         wire: carries their messages.
     """
 
-    def __init__(self, crew: Crew, wire: Wire) -> None:
-        self.crew, self.wire = crew, wire
+    def __init__(self, worker: ClientWorker, wire: Wire) -> None:
+        self.worker, self.wire = worker, wire
         self.root = wire.root
 
     def begin(self, data: int, name: str | None, measured: Disturbances | None = None) -> None:
         """As `Network` has it."""
-        self.crew.begin(data, name, measured)
+        self.worker.begin(data, name, measured)
 
     def apply(self, step: LocalStep) -> None:
         """As `Network` has it."""
-        self.crew.apply(step)
+        self.worker.apply(step)
 
-    def exchange(self, step: Exchange, round: int, W: csr_array, changed: csr_array | None = None) -> None:
+    def exchange(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
         """As `Network` has it."""
-        messages = self.crew.message(step, round)
+        messages = self.worker.message(step, round)
         if changed is not None:
-            self.crew.feel(round, self.wire.combine(messages, changed, counted=False))
-        self.crew.absorb(step, round, self.wire.combine(messages, W))
+            self.worker.feel(round, self.wire.combine(messages, changed, counted=False))
+        self.worker.combine(step, round, self.wire.combine(messages, W))
 
     def keep(self, name: str) -> None:
         """As `Network` has it."""
-        self.crew.keep(name)
+        self.worker.keep(name)
 
     def drop(self, name: str) -> None:
         """As `Network` has it."""
-        del self.crew.shelf[name]
+        del self.worker.checkpoints[name]
 
     def fetch(self, name: str | None = None) -> Tensor:
         """As `Network` has it."""
-        return self.wire.gather(self.crew.theta if name is None else self.crew.shelf[name])
+        return self.wire.gather(self.worker.theta if name is None else self.worker.checkpoints[name])
 
     def store(self, name: str, theta: Tensor) -> None:
         """As `Network` has it."""
-        self.crew.shelf[name] = self.wire.scatter(theta, self.crew.full.blank())
+        self.worker.checkpoints[name] = self.wire.scatter(theta, self.worker.full.blank())
 
     def disturbances(self) -> Disturbances:
         """As `Network` has it."""
-        return {node: own for some in self.wire.collect(self.crew.disturbances()) for node, own in some.items()}
+        return {node: own for some in self.wire.collect(self.worker.disturbances()) for node, own in some.items()}
 
     def carried(self) -> csr_array:
         """As `Network` has it."""
@@ -78,7 +78,7 @@ class OneProcess:
     def check(self, nodes: int) -> None:
         """As `Transport` has it: any number."""
 
-    def carry_out(self, job: Job) -> None:
+    def execute(self, job: Job) -> None:
         """As `Transport` has it."""
         wire = InProcess(job.nodes, job.precision)
-        job.run(Local(job.crew(wire.nodes), wire))
+        job.run(Local(job.worker(wire.nodes), wire))

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.clients.steps.base import Exchange, LocalStep
+from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.disturbance import Disturbances
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Network(Protocol):
     def apply(self, step: LocalStep) -> None:
         """Every client does this by itself."""
 
-    def exchange(self, step: Exchange, round: int, W: csr_array, changed: csr_array | None = None) -> None:
+    def exchange(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
         """One round: every client sends its message and takes in the sum of what it hears, weighted by W [N, N].
 
         Args:

@@ -12,7 +12,7 @@ import numpy as np
 
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.graphs.edges import EdgeGraph, Edges, Graph, among, is_connected, require_nodes
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 
 DRAWS = 100
 """How often a random family is redrawn, each time at its own address, before it is declared disconnected."""
@@ -63,7 +63,7 @@ def barabasi_albert(nodes: int, seed: int, *, attachments: int = 2) -> nx.Graph:
         raise TopologyError(
             f"barabasi-albert takes at least 1 attachment and fewer than the node count {nodes}, not {attachments}"
         )
-    return nx.barabasi_albert_graph(nodes, attachments, coins(seed, Purpose.GRAPH))
+    return nx.barabasi_albert_graph(nodes, attachments, rng_at(seed, Stream.GRAPH))
 
 
 def random_regular(nodes: int, seed: int, *, degree: int = 8) -> EdgeGraph:
@@ -98,7 +98,7 @@ def _connected(
 ) -> DrawnT:
     """The first connected draw; the attempt is the round of the draw's address."""
     for attempt in range(DRAWS):
-        graph = draw(coins(seed, Purpose.GRAPH, round=attempt))
+        graph = draw(rng_at(seed, Stream.GRAPH, round=attempt))
         if is_connected(graph):
             return graph
     raise TopologyError(f"{family} gave no connected graph on {nodes} nodes in {DRAWS} draws: {advice}")

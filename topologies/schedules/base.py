@@ -40,7 +40,7 @@ class Schedule(Protocol):
     def matrix(self, round: int) -> sparse.csr_array:
         """W_t [N, N] of that round; the same object if it is the same matrix as in the round before."""
 
-    def awake(self, round: int) -> NDArray[np.bool_] | None:
+    def participating(self, round: int) -> NDArray[np.bool_] | None:
         """[N], which nodes take their local steps in that round; None: all of them."""
 
 
@@ -85,7 +85,7 @@ class Static:
         """W [N, N] of that round."""
         return self._remembered(round)
 
-    def awake(self, round: int) -> NDArray[np.bool_] | None:
+    def participating(self, round: int) -> NDArray[np.bool_] | None:
         """Everyone."""
         return None
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 from rewindnet.topologies.schedules.base import Static, matrix_of
 
 
@@ -63,7 +63,7 @@ class LinkFailures(_Losing):
         self._link[self._home] = len(self._edges)
 
     def _matrix(self, round: int) -> sparse.csr_array:
-        failed = coins(self._seed, Purpose.LINK_FAILURES, round).random(len(self._edges)) < self._probability
+        failed = rng_at(self._seed, Stream.LINK_FAILURES, round).random(len(self._edges)) < self._probability
         return self._without(np.append(failed, False)[self._link])
 
 
@@ -86,12 +86,12 @@ class NodeSleep(_Losing):
         super().__init__(graph, weights, seed, left)
         self._probability = _probability("a node sleeps", probability)
 
-    def awake(self, round: int) -> NDArray[np.bool_]:
+    def participating(self, round: int) -> NDArray[np.bool_]:
         """[N], those that do not sleep."""
-        return coins(self._seed, Purpose.SLEEP, round).random(self.nodes) >= self._probability
+        return rng_at(self._seed, Stream.SLEEP, round).random(self.nodes) >= self._probability
 
     def _matrix(self, round: int) -> sparse.csr_array:
-        asleep = ~self.awake(round)
+        asleep = ~self.participating(round)
         return self._without(asleep[self._row] | asleep[self._column])
 
 
@@ -120,12 +120,12 @@ class Asynchronous(_Losing):
         self._by_edge = activates == "edge"
 
     def _active(self, round: int) -> NDArray[np.int64]:
-        drawn = coins(self._seed, Purpose.ACTIVATION, round)
+        drawn = rng_at(self._seed, Stream.ACTIVATION, round)
         if self._by_edge:
             return np.asarray(self._edges[drawn.integers(len(self._edges))])
         return np.array([drawn.integers(self.nodes)])
 
-    def awake(self, round: int) -> NDArray[np.bool_]:
+    def participating(self, round: int) -> NDArray[np.bool_]:
         """[N], the ends of the link, or the node."""
         acts = np.zeros(self.nodes, dtype=bool)
         acts[self._active(round)] = True

@@ -5,7 +5,7 @@ import numpy as np
 from scipy import sparse
 
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 from rewindnet.topologies.schedules.base import Static, matrix_of
 
 
@@ -18,7 +18,7 @@ class Matchings(Static):
 
     def _matrix(self, round: int) -> sparse.csr_array:
         links, N = self._edges, self.nodes
-        key = coins(self._seed, Purpose.MATCHING, round).permutation(len(links))
+        key = rng_at(self._seed, Stream.MATCHING, round).permutation(len(links))
         key[self._left[links].any(axis=1)] = len(links)
         smallest = np.full(N, len(links))
         np.minimum.at(smallest, links.ravel(), np.repeat(key, 2))

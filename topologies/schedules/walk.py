@@ -9,7 +9,7 @@ from scipy import sparse
 
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.graphs.edges import edge_array
-from rewindnet.topologies.rng import Purpose, coins
+from rewindnet.topologies.rng import Stream, rng_at
 from rewindnet.topologies.schedules.base import Static, matrix_of
 
 
@@ -55,7 +55,7 @@ class Walk(Static):
         both = np.concatenate([ends, ends[:, ::-1]])
         both = both[np.lexsort((both[:, 1], both[:, 0]))]
         self._neighbours = np.split(both[:, 1], np.searchsorted(both[:, 0], np.arange(1, self.nodes)))
-        first = coins(seed, Purpose.WALK, node=1).integers(self.nodes) if start is None else start
+        first = rng_at(seed, Stream.WALK, node=1).integers(self.nodes) if start is None else start
         self._holders = [int(first)]
 
     def holder(self, hop: int) -> int:
@@ -64,7 +64,7 @@ class Walk(Static):
             self._holders.append(self._next(self._holders[-1], len(self._holders) - 1))
         return self._holders[hop]
 
-    def awake(self, round: int) -> NDArray[np.bool_]:
+    def participating(self, round: int) -> NDArray[np.bool_]:
         """[N], the holder."""
         acts = np.zeros(self.nodes, dtype=bool)
         acts[self.holder(round)] = True
@@ -76,7 +76,7 @@ class Walk(Static):
         return matrix_of(self.nodes, np.arange(self.nodes), heard, np.ones(self.nodes))
 
     def _next(self, holder: int, hop: int) -> int:
-        drawn = coins(self._seed, Purpose.WALK, hop)
+        drawn = rng_at(self._seed, Stream.WALK, hop)
         elsewhere, whom, declined = drawn.random(3)
         if elsewhere < self._restart:
             return int(whom * self.nodes)

@@ -9,7 +9,7 @@ from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from rewindnet.clients.worker import Crew
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.transports.base import Job, open_job
 from rewindnet.simulator.transports.flower.client import make_app
 from rewindnet.simulator.transports.flower.network import FlowerNetwork
@@ -18,7 +18,7 @@ from rewindnet.simulator.transports.flower.network import FlowerNetwork
 def app_for(opener: str, description: str) -> ClientApp:
     """The ClientApp of a job that other processes open for themselves."""
 
-    def own(context: Context) -> Crew:
+    def own(context: Context) -> ClientWorker:
         return _crew(opener, description, int(context.node_config["partition-id"]))
 
     return make_app(own)
@@ -30,15 +30,15 @@ def _opened(opener: str, description: str) -> Job:
 
 
 @cache
-def _crew(opener: str, description: str, node: int) -> Crew:
-    return _opened(opener, description).crew((node,))
+def _crew(opener: str, description: str, node: int) -> ClientWorker:
+    return _opened(opener, description).worker((node,))
 
 
 def _configured(context: Context) -> tuple[str, str]:
     return str(context.run_config["opener"]), str(context.run_config["description"])
 
 
-def _own_crew(context: Context) -> Crew:
+def _own_crew(context: Context) -> ClientWorker:
     return _crew(*_configured(context), int(context.node_config["partition-id"]))
 
 

@@ -14,9 +14,9 @@ from flwr.clientapp import ClientApp
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.clients.steps.base import Exchange, LocalStep
+from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.records import from_record
-from rewindnet.clients.worker import Crew
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.transports.flower.arrays import pack, unpack
 from rewindnet.simulator.transports.flower.errors import FlowerError
 from rewindnet.simulator.transports.sums import in_node_order
@@ -29,7 +29,7 @@ _SHELF = "shelf "
 Arrays = dict[str, Tensor]
 
 
-def make_app(crew_of: Callable[[Context], Crew]) -> ClientApp:
+def make_app(crew_of: Callable[[Context], ClientWorker]) -> ClientApp:
     """The ClientApp of a network whose node a context belongs to is a crew of one."""
     app = ClientApp()
 
@@ -40,7 +40,7 @@ def make_app(crew_of: Callable[[Context], Crew]) -> ClientApp:
     return app
 
 
-def _serve(content: RecordDict, context: Context, crew_of: Callable[[Context], Crew]) -> RecordDict:
+def _serve(content: RecordDict, context: Context, crew_of: Callable[[Context], ClientWorker]) -> RecordDict:
     asked = content.config_records[TRIP]
     number, state = int(str(asked["number"])), context.state
     before = int(str(state.config_records[TRIP]["number"])) if TRIP in state else 0
@@ -63,13 +63,13 @@ def _partition(context: Context) -> ConfigRecord:
 class _Client:
     """A crew of one that has just woken up, and goes back to sleep when its instructions are done."""
 
-    def __init__(self, crew: Crew, state: RecordDict) -> None:
-        self._crew, self._state, self._answer = crew, state, Arrays()
-        self._shelf = crew.shelf = _Shelf(state)
+    def __init__(self, worker: ClientWorker, state: RecordDict) -> None:
+        self._crew, self._state, self._answer = worker, state, Arrays()
+        self._shelf = worker.checkpoints = _Checkpoints(state)
         if TRIP in state:
             kept = {name: tensor(array) for name, array in state.array_records["crew"].items()}
-            crew.theta = kept.pop("theta")
-            crew.resume(
+            worker.theta = kept.pop("theta")
+            worker.resume(
                 int(str(state.config_records[TRIP]["data"])),
                 {int(node): measured.numpy() for node, measured in kept.items()},
             )
@@ -77,30 +77,30 @@ class _Client:
 
     def do(self, instruction: list[Any], given: ArrayRecord) -> None:
         """One instruction: what to do, and with what."""
-        crew = self._crew
+        worker = self._crew
         match instruction:
             case ["begin", data, name, *measured]:
-                crew.begin(data, name, {node: tensor(given[f"measured-{node}"]).numpy() for node in measured})
+                worker.begin(data, name, {node: tensor(given[f"measured-{node}"]).numpy() for node in measured})
             case ["apply", record]:
                 step = from_record(record)
                 assert isinstance(step, LocalStep)
-                crew.apply(step)
+                worker.apply(step)
             case ["message", record, round]:
-                self._answer["message"] = crew.message(_exchange(record), round)
+                self._answer["message"] = worker.message(_exchange(record), round)
             case ["absorb", record, round, heard, weights, lost, changed]:
                 if lost:
-                    crew.feel(round, self._mix(lost, changed, given))
-                crew.absorb(_exchange(record), round, self._mix(heard, weights, given))
+                    worker.feel(round, self._mix(lost, changed, given))
+                worker.combine(_exchange(record), round, self._mix(heard, weights, given))
             case ["keep", name]:
-                crew.keep(name)
+                worker.keep(name)
             case ["drop", name]:
-                del crew.shelf[name]
+                del worker.checkpoints[name]
             case ["store", name]:
-                crew.shelf[name] = tensor(given["stored"]).to(crew.full.blank())
+                worker.checkpoints[name] = tensor(given["stored"]).to(worker.full.blank())
             case ["tell", name]:
-                self._answer["told"] = crew.theta if name is None else crew.shelf[name]
+                self._answer["told"] = worker.theta if name is None else worker.checkpoints[name]
             case ["disturbances"]:
-                self._answer |= {str(node): torch.from_numpy(own) for node, own in crew.disturbances().items()}
+                self._answer |= {str(node): torch.from_numpy(own) for node, own in worker.disturbances().items()}
             case _:
                 raise FlowerError(f"this client does not know how to {instruction[:1]}")
 
@@ -114,15 +114,15 @@ class _Client:
 
     def save(self, number: int) -> None:
         """Put everything that must be known the next time into the node's state."""
-        crew, measured = self._crew, self._crew.disturbances()
-        kept = {"theta": crew.theta, **{str(node): torch.from_numpy(own) for node, own in measured.items()}}
+        worker, measured = self._crew, self._crew.disturbances()
+        kept = {"theta": worker.theta, **{str(node): torch.from_numpy(own) for node, own in measured.items()}}
         self._state["crew"] = record(kept)
         self._state[ARRAYS] = record(self._answer)
         self._shelf.commit()
-        self._state[TRIP] = ConfigRecord({"number": number, "data": crew.data})
+        self._state[TRIP] = ConfigRecord({"number": number, "data": worker.data})
 
 
-class _Shelf(MutableMapping[str, Tensor]):
+class _Checkpoints(MutableMapping[str, Tensor]):
     """The states that a client keeps, each a record of the node's state.
 
     What changes is put there at the end of a trip: a trip that fails on the way leaves everything as it was, and can be
@@ -164,9 +164,9 @@ class _Shelf(MutableMapping[str, Tensor]):
                 del self._state[_SHELF + name]
 
 
-def _exchange(given: dict[str, Any]) -> Exchange:
+def _exchange(given: dict[str, Any]) -> CommunicationStep:
     step = from_record(given)
-    assert isinstance(step, Exchange)
+    assert isinstance(step, CommunicationStep)
     return step
 
 

@@ -16,7 +16,7 @@ from flwr.serverapp import Grid
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.clients.steps.base import Exchange, LocalStep
+from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.records import to_record
 from rewindnet.clients.training.disturbance import Disturbances
 from rewindnet.simulator.errors import BrokenTransportError
@@ -79,7 +79,7 @@ class FlowerNetwork:
         """As `Network` has it."""
         self._tell_all("apply", to_record(step))
 
-    def exchange(self, step: Exchange, round: int, W: csr_array, changed: csr_array | None = None) -> None:
+    def exchange(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
         """As `Network` has it."""
         record, weights = to_record(step), canonical(W)
         without = None if changed is None else canonical(changed)

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
-from rewindnet.clients.worker import Crew
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.errors import BrokenTransportError, TransportError
 from rewindnet.simulator.transports.base import Job
 from rewindnet.simulator.transports.flower.errors import FlowerError
@@ -46,7 +46,7 @@ class Flower:
         if self._runtime == "ray" and find_spec("ray") is None:
             raise TransportError("backend.runtime ray takes Ray; install it with: pip install 'rewindnet[ray]'")
 
-    def carry_out(self, job: Job) -> None:
+    def execute(self, job: Job) -> None:
         """As `Transport` has it."""
         try:
             {"in-process": _in_process, "ray": _over_ray, "deployment": _deployed}[self._runtime](job)
@@ -67,9 +67,9 @@ def _in_process(job: Job) -> None:
     from rewindnet.simulator.transports.flower.client import make_app
     from rewindnet.simulator.transports.flower.runtimes import in_process
 
-    one = cache(lambda node: job.crew((node,)))
+    one = cache(lambda node: job.worker((node,)))
 
-    def own(context: "Context") -> Crew:
+    def own(context: "Context") -> ClientWorker:
         return one(int(context.node_config["partition-id"]))
 
     in_process(_server(job), make_app(own), job.nodes)

@@ -71,7 +71,7 @@ class Mpi:
         if started is None:
             _mpiexec()
 
-    def carry_out(self, job: Job) -> None:
+    def execute(self, job: Job) -> None:
         """As `Transport` has it: in this process if mpiexec started it, or else by starting some."""
         self.check(job.nodes)
         if ranks() is None:
@@ -97,7 +97,7 @@ def _take_part(job: Job, gpu_direct: bool) -> None:
     place, neighbours = wire.on_this_machine
     if job.threads is None:
         use_threads(max(1, processors() // neighbours))
-    job.run(Local(job.crew(wire.nodes, place), wire))
+    job.run(Local(job.worker(wire.nodes, place), wire))
 
 
 def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
