@@ -45,7 +45,7 @@ from rewindnet.certificates.training import (
     forget_digest,
 )
 from rewindnet.certificates.view import VIEWS, parse_view
-from rewindnet.certificates.views.distances import mu_of_view, settled
+from rewindnet.certificates.views.distances import gossip_product, mu_of_view
 
 __all__ = [
     "ORDERS",
@@ -89,6 +89,7 @@ __all__ = [
     "epsilon_of",
     "excess_loss",
     "forget_digest",
+    "gossip_product",
     "least_depth",
     "least_scale",
     "local_growth",
@@ -101,7 +102,6 @@ __all__ = [
     "propagate_each",
     "scaled_noise",
     "settings_of",
-    "settled",
     "strongest_regime",
     "textbook_epsilon",
     "textbook_sigma",

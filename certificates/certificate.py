@@ -79,9 +79,9 @@ class Certificate:
     constants: Constants
     rounds: int
     rewound: int
-    restored: int
-    descended: int
-    settle: int
+    checkpoint_round: int
+    descent_rounds: int
+    gossip_rounds: int
     averaged: bool
     step_size: float
     local_steps: int
@@ -101,11 +101,11 @@ class Certificate:
 
         return Release(
             method=self.method,
-            restored=self.restored,
-            descended=self.descended,
+            checkpoint_round=self.checkpoint_round,
+            descent_rounds=self.descent_rounds,
             placement=self.placement,
             sigma=np.array(self.sigma),
-            settle=self.settle,
+            gossip_rounds=self.gossip_rounds,
             averaged=self.averaged,
             noise_source=self.noise_source,
             mechanism=from_record(self.mechanism),

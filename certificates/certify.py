@@ -65,10 +65,10 @@ def certify(learning: TrainingRun, release: Release, claim: Claim) -> Certificat
         mu=mu if reason is None else None,
         constants=learning.constants,
         rounds=learning.rounds,
-        rewound=learning.rounds - release.restored,
-        restored=release.restored,
-        descended=release.descended,
-        settle=release.settle,
+        rewound=learning.rounds - release.checkpoint_round,
+        checkpoint_round=release.checkpoint_round,
+        descent_rounds=release.descent_rounds,
+        gossip_rounds=release.gossip_rounds,
         averaged=release.averaged,
         step_size=learning.step_size,
         local_steps=learning.local_steps,
@@ -107,7 +107,7 @@ def _unresolved(learning: TrainingRun, release: Release, sensitivity: Vector) ->
     """Why noise so small that the arithmetic rounds it away earns no number."""
     if not sensitivity.size:
         return None
-    smallest = least_noise(learning, release.site)
+    smallest = least_noise(learning, release.noise_round)
     drowned = (sensitivity > 0) & (release.sigma > 0) & (release.sigma < smallest)
     if not drowned.any():
         return None
@@ -119,7 +119,7 @@ def _unresolved(learning: TrainingRun, release: Release, sensitivity: Vector) ->
 
 
 def _check(learning: TrainingRun, release: Release, claim: Claim) -> None:
-    if learning.left and release.averaged:
+    if learning.departed and release.averaged:
         raise CertificateError("the view average is that of a network that stays whole; with departure leave use joint")
     if np.shape(release.sigma) != (learning.mixing.nodes,):
         raise CertificateError(f"sigma must have one entry for each of {learning.mixing.nodes} nodes")
@@ -209,9 +209,9 @@ def least_depth(
 
 
 def _departure(learning: TrainingRun) -> str:
-    if not learning.left:
+    if not learning.departed:
         return "The deleting client stays in the network as a relay that holds no deleted data."
-    nodes = ", ".join(map(str, learning.left))
+    nodes = ", ".join(map(str, learning.departed))
     return (
         f"Node {nodes} leaves the network with its data and its model; retraining runs on the network that remains, "
         "with that network's own mixing matrices."
@@ -221,7 +221,7 @@ def _departure(learning: TrainingRun) -> str:
 def _rounds(release: Release) -> int:
     """How many rounds of the network a release has run through, with those of learning that it took part in."""
     noised = max((round + 1 for round, _ in mechanism_of(release).events), default=0)
-    return max(release.restored + release.descended + release.settle, noised)
+    return max(release.checkpoint_round + release.descent_rounds + release.gossip_rounds, noised)
 
 
 def _balanced(learning: TrainingRun, release: Release) -> bool:
@@ -244,8 +244,8 @@ def fingerprint(learning: TrainingRun, release: Release) -> str:
         if W is not previous:
             previous, block = W, _bytes(W)
         digest.update(block)
-        if learning.before is not None:
-            digest.update(_bytes(learning.before.matrix(t)))
+        if learning.mixing_before is not None:
+            digest.update(_bytes(learning.mixing_before.matrix(t)))
     return digest.hexdigest()
 
 

@@ -88,7 +88,7 @@ def covers(certificate: Certificate, view: str) -> bool:
     mechanism = mechanism_of(certificate.release)
     if not mechanism.single or (isinstance(mechanism, Newton) and asked.startswith("transcript")):
         return False
-    if certificate.restored == 0:
+    if certificate.checkpoint_round == 0:
         return True
     if certificate.averaged:
         return False

@@ -24,11 +24,11 @@ class Release:
 
     Attributes:
         method: its name.
-        restored: the round s of the checkpoint it started from (T: the learned model; 0: the initial one).
-        descended: the rounds q of descent on retained data after that.
+        checkpoint_round: the round s of the checkpoint it started from (T: the learned model; 0: the initial one).
+        descent_rounds: the rounds q of descent on retained data after that.
         placement: whether the noise was added to the result of the descent or to the checkpoint before it.
         sigma: [N], the standard deviation of each node's noise (0: none). With `averaged` all entries are equal.
-        settle: gossip-only rounds at the end.
+        gossip_rounds: gossip-only rounds at the end.
         averaged: whether only the network average was released, under one noise vector.
         noise_source: whether the noise can be drawn again from the seed.
         mechanism: how the noise hides, where it is more than one Gaussian vector a node, added at one place; then
@@ -36,18 +36,18 @@ class Release:
     """
 
     method: str
-    restored: int
-    descended: int
+    checkpoint_round: int
+    descent_rounds: int
     placement: Placement
     sigma: Vector
-    settle: int = 0
+    gossip_rounds: int = 0
     averaged: bool = False
     noise_source: NoiseSource = "seed"
     mechanism: "Mechanism | None" = None
 
     def __post_init__(self) -> None:
         """Refuse what nobody can have done."""
-        for name in ("restored", "descended", "settle"):
+        for name in ("checkpoint_round", "descent_rounds", "gossip_rounds"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
                 raise CertificateError(f"{name} is a number of rounds, not {value!r}")
@@ -58,15 +58,15 @@ class Release:
                 raise CertificateError(f"unknown {name} {getattr(self, name)!r}; it is one of: {', '.join(allowed)}")
         if not np.all(np.isfinite(self.sigma)) or np.any(np.asarray(self.sigma) < 0):
             raise CertificateError("sigma must be finite and non-negative at every node")
-        if self.averaged and (self.placement != "output" or self.settle or np.unique(self.sigma).size > 1):
+        if self.averaged and (self.placement != "output" or self.gossip_rounds or np.unique(self.sigma).size > 1):
             raise CertificateError("a released average carries one noise vector, with placement output and no settling")
 
     @property
-    def site(self) -> int:
+    def noise_round(self) -> int:
         """The round at which the noise is added: what is compared with retraining is the state there, before it."""
-        return self.restored + (self.descended if self.placement == "output" else 0)
+        return self.checkpoint_round + (self.descent_rounds if self.placement == "output" else 0)
 
     @property
     def rounds_after_noise(self) -> int:
         """How many rounds follow the noise: where there are none, what is noised is what is released."""
-        return self.settle + (self.descended if self.placement == "rewind" else 0)
+        return self.gossip_rounds + (self.descent_rounds if self.placement == "rewind" else 0)

@@ -61,20 +61,20 @@ class Ledger:
     Attributes:
         nodes: the deleting nodes, U of them.
         disturbance: [T, E, U], η‖∇f_u(θ) − ∇f'_u(θ)‖ at the very points where learning took its gradients.
-        hearers: the nodes whose mixing weights have changed since a client left, V of them.
-        drift: [T, V], ‖Σ_j (W_t − W'_t)_ij·x_j‖ of the messages x that they were sent.
+        affected_nodes: the nodes whose mixing weights have changed since a client left, V of them.
+        mixing_drift: [T, V], ‖Σ_j (W_t − W'_t)_ij·x_j‖ of the messages x that they were sent.
     """
 
     nodes: tuple[int, ...]
     disturbance: Vector
-    hearers: tuple[int, ...] = ()
-    drift: Vector | None = None
+    affected_nodes: tuple[int, ...] = ()
+    mixing_drift: Vector | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no ledger."""
-        if len(set(self.nodes)) < len(self.nodes) or len(set(self.hearers)) < len(self.hearers):
+        if len(set(self.nodes)) < len(self.nodes) or len(set(self.affected_nodes)) < len(self.affected_nodes):
             raise CertificateError("the ledger names a node twice")
-        for measured in (self.disturbance, self.drift):
+        for measured in (self.disturbance, self.mixing_drift):
             if measured is not None and (not np.all(np.isfinite(measured)) or np.any(measured < 0)):
                 raise CertificateError("the ledger holds a disturbance that is not a non-negative number")
 
@@ -120,10 +120,11 @@ class TrainingRun:
         forget_sha256: of the forget set, where it is known.
         batches: what each local step reads; without it, every sample.
         radius: of the ball around 0 onto which every client projects its parameters in each round, if it does.
-        left: the nodes that have left the network with their data; they hold nothing and send nothing.
-        before: the mixing matrices of learning, where `left` has changed them since; `mixing` is what remains.
-        gone: of the deleted samples, those that earlier requests had taken out of learning: from which round on, and
-            how many at each node [N]; increasing.
+        departed: the nodes that have left the network with their data; they hold nothing and send nothing.
+        mixing_before: the mixing matrices of learning, where `departed` has changed them since;
+            `mixing` is what remains.
+        earlier_deletions: of the deleted samples, those that earlier requests had taken out of learning: from which
+            round on, and how many at each node [N]; increasing.
     """
 
     mixing: Mixing
@@ -139,9 +140,9 @@ class TrainingRun:
     forget_sha256: str = ""
     batches: Batches | None = None
     radius: float | None = None
-    left: tuple[int, ...] = ()
-    before: Mixing | None = None
-    gone: tuple[tuple[int, NDArray[np.int64]], ...] = ()
+    departed: tuple[int, ...] = ()
+    mixing_before: Mixing | None = None
+    earlier_deletions: tuple[tuple[int, NDArray[np.int64]], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be certified."""
@@ -161,11 +162,11 @@ class TrainingRun:
             raise CertificateError(f"samples and deleted must have one entry for each of {self.mixing.nodes} nodes")
         if np.any(self.deleted < 0) or np.any(self.deleted > self.samples):
             node = int(np.argmax((self.deleted < 0) | (self.deleted > self.samples)))
-            have, gone = int(self.samples[node]), int(self.deleted[node])
-            raise CertificateError(f"node {node} has {have} samples, so {gone} of them cannot be deleted")
+            have, earlier_deletions = int(self.samples[node]), int(self.deleted[node])
+            raise CertificateError(f"node {node} has {have} samples, so {earlier_deletions} of them cannot be deleted")
         if self.radius is not None and not (np.isfinite(self.radius) and self.radius > 0):
             raise CertificateError(f"the radius of a projection must be a positive number, not {self.radius}")
-        if bool(self.left) != (self.before is not None):
+        if bool(self.departed) != (self.mixing_before is not None):
             raise CertificateError("where nodes have left, the mixing matrices of before are needed, and only there")
         if self.radius is not None and self.arithmetic is not None and self.arithmetic.initial_norm > self.radius:
             raise CertificateError(
@@ -173,11 +174,11 @@ class TrainingRun:
                 f"{self.radius:g} onto which clients project"
             )
         lost = np.zeros_like(self.deleted)
-        for start, counts in self.gone:
+        for start, counts in self.earlier_deletions:
             if not 0 <= start <= self.rounds or np.any(counts < lost) or np.any(counts > self.deleted):
                 raise CertificateError("what earlier requests took out of learning is part of what is deleted by now")
             lost = counts
-        for node in self.left:
+        for node in self.departed:
             if not 0 <= node < self.mixing.nodes or self.deleted[node] < self.samples[node]:
                 raise CertificateError(f"node {node} cannot have left: a node that leaves deletes all of its samples")
 
@@ -185,13 +186,13 @@ class TrainingRun:
     def present(self) -> NDArray[np.bool_]:
         """[N], the nodes that have not left."""
         there = np.ones(self.mixing.nodes, dtype=bool)
-        there[list(self.left)] = False
+        there[list(self.departed)] = False
         return there
 
-    def taken(self, round: int) -> NDArray[np.int64]:
+    def already_deleted(self, round: int) -> NDArray[np.int64]:
         """[N], how many of the deleted samples were no longer read in that round, for earlier requests."""
         found = np.zeros_like(self.deleted)
-        for start, counts in self.gone:
+        for start, counts in self.earlier_deletions:
             if start <= round:
                 found = counts
         return found
@@ -203,7 +204,7 @@ class TrainingRun:
             CertificateError: if there is no such view or node, or the node has left.
         """
         _, node = parse_view(view, self.mixing.nodes)
-        if node in self.left:
+        if node in self.departed:
             raise CertificateError(f"the view {view} shows nothing: node {node} has left; choose one that stays")
 
     def gradients(self, round: int, retained: bool) -> NDArray[np.int64]:
@@ -211,7 +212,7 @@ class TrainingRun:
         if self.batches is not None:
             taken = self.batches.read(round, retained)
         else:
-            taken = self.local_steps * (self.samples - (self.deleted if retained else self.taken(round)))
+            taken = self.local_steps * (self.samples - (self.deleted if retained else self.already_deleted(round)))
         participating = self.mixing.participating(round)
         return taken if participating is None else np.where(participating, taken, 0)
 
@@ -231,13 +232,13 @@ class TrainingRun:
             and {
                 "nodes": list(ledger.nodes),
                 "disturbance": ledger.disturbance.tolist(),
-                "hearers": list(ledger.hearers),
-                "drift": None if ledger.drift is None else ledger.drift.tolist(),
+                "affected_nodes": list(ledger.affected_nodes),
+                "mixing_drift": None if ledger.mixing_drift is None else ledger.mixing_drift.tolist(),
             },
             "arithmetic": self.arithmetic and asdict(self.arithmetic),
             "radius": self.radius,
-            "left": list(self.left),
-            "gone": [[start, counts.tolist()] for start, counts in self.gone],
+            "departed": list(self.departed),
+            "earlier_deletions": [[start, counts.tolist()] for start, counts in self.earlier_deletions],
         }
 
     @classmethod
@@ -245,7 +246,7 @@ class TrainingRun:
         cls,
         record: Mapping[str, Any],
         mixing: Mixing,
-        before: Mixing | None = None,
+        mixing_before: Mixing | None = None,
         batches: Batches | None = None,
     ) -> "TrainingRun":
         """The inverse of `to_record`, on the network and with the batches given.
@@ -258,8 +259,8 @@ class TrainingRun:
             ledger = kept and Ledger(
                 nodes=tuple(kept["nodes"]),
                 disturbance=np.array(kept["disturbance"], dtype=np.float64),
-                hearers=tuple(kept["hearers"]),
-                drift=None if kept["drift"] is None else np.array(kept["drift"], dtype=np.float64),
+                affected_nodes=tuple(kept["affected_nodes"]),
+                mixing_drift=None if kept["mixing_drift"] is None else np.array(kept["mixing_drift"], dtype=np.float64),
             )
             return cls(
                 mixing=mixing,
@@ -275,9 +276,11 @@ class TrainingRun:
                 forget_sha256=str(record["forget_sha256"]),
                 batches=batches,
                 radius=None if record["radius"] is None else float(record["radius"]),
-                left=tuple(int(node) for node in record["left"]),
-                before=before,
-                gone=tuple((int(start), np.array(counts, dtype=np.int64)) for start, counts in record["gone"]),
+                departed=tuple(int(node) for node in record["departed"]),
+                mixing_before=mixing_before,
+                earlier_deletions=tuple(
+                    (int(start), np.array(counts, dtype=np.int64)) for start, counts in record["earlier_deletions"]
+                ),
             )
         except (KeyError, TypeError, ValueError) as problem:
             if isinstance(problem, CertificateError):

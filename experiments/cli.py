@@ -6,6 +6,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from rewindnet.errors import UserError
+
 app = typer.Typer(
     name="rewindnet",
     help="Certified unlearning in peer-to-peer and federated networks.",
@@ -63,11 +65,10 @@ def plan(
     Settings may take several values, like topology.kind=ring,star: a plan for each combination, and a comparison.
     """
     from rewindnet.experiments.plan.command import plan_scenario
-    from rewindnet.experiments.runs import launch
 
     try:
         plan_scenario(scenario, settings or [], out, force, clients)
-    except launch.BAD_INPUT as problem:
+    except UserError as problem:
         _refuse(problem)
 
 
@@ -83,7 +84,7 @@ def _launch(
         violations: list[str] = getattr(import_module(f"rewindnet.experiments.{module}"), command)(
             scenario, settings or [], out, force
         )
-    except launch.BAD_INPUT as problem:
+    except UserError as problem:
         if not launch.speaks():
             raise typer.Exit(2) from None
         _refuse(problem)
@@ -98,12 +99,11 @@ def _launch(
 @app.command()
 def verify(folder: RunFolder) -> None:
     """Derive every certificate of a run again from its records alone."""
-    from rewindnet.experiments.folder.reader import FolderError
     from rewindnet.experiments.verify.verify import verify_folder
 
     try:
         findings = verify_folder(folder)
-    except FolderError as problem:
+    except UserError as problem:
         _refuse(problem)
     for finding in findings:
         typer.echo(f"{'holds' if finding.holds else 'FAILS'}  {finding.what}: {finding.sentence}")
@@ -114,12 +114,11 @@ def verify(folder: RunFolder) -> None:
 @app.command()
 def report(folder: RunFolder) -> None:
     """Write one self-contained HTML page about a run."""
-    from rewindnet.experiments.folder.reader import FolderError
     from rewindnet.experiments.report.page import write_report
 
     try:
         typer.echo(write_report(folder))
-    except FolderError as problem:
+    except UserError as problem:
         _refuse(problem)
 
 
@@ -134,11 +133,10 @@ def compare(
     from rich.console import Console
 
     from rewindnet.experiments.report.compare import compare as compare_runs
-    from rewindnet.experiments.runs import launch
 
     try:
         compare_runs(folders, out or [], Console())
-    except launch.BAD_INPUT as problem:
+    except UserError as problem:
         _refuse(problem)
 
 
@@ -153,12 +151,11 @@ def klom(
 
     The noise of every release of a run is drawn again and again; what is found goes to klom.json in its folder.
     """
-    from rewindnet.experiments.runs import launch
     from rewindnet.experiments.studies.klom_study import klom_study
 
     try:
         klom_study(folder, draws, points, only)
-    except launch.BAD_INPUT as problem:
+    except UserError as problem:
         _refuse(problem)
 
 
@@ -175,12 +172,11 @@ def capacity(
 
     The largest number, by bisection, for which the unlearned network is within gamma of the retrained one.
     """
-    from rewindnet.experiments.runs import launch
     from rewindnet.experiments.studies.capacity import capacity_of
 
     try:
         capacity_of(scenario, settings or [], gamma, method, draws, out)
-    except launch.BAD_INPUT as problem:
+    except UserError as problem:
         _refuse(problem)
 
 
@@ -198,13 +194,12 @@ def bench(
 
     from rich.console import Console
 
-    from rewindnet.experiments.runs import launch
     from rewindnet.experiments.studies.bench import bench as run_bench
     from rewindnet.simulator.errors import BrokenTransportError
 
     try:
         seconds = run_bench(contests or [], repeats, Console())
-    except launch.BAD_INPUT as problem:
+    except UserError as problem:
         _refuse(problem)
     except BrokenTransportError as problem:
         typer.echo(f"rewindnet: {problem}", err=True)
@@ -220,13 +215,13 @@ def list_(what: Annotated[str, typer.Argument(metavar="WHAT")]) -> None:
     WHAT is one of topologies, mixing, schedules, learning, samplings, models, methods, data, features, partitions,
     networks and transports.
     """
-    from rewindnet.experiments.scenario.registries import LISTS, registry, summary
+    from rewindnet.experiments.scenario.registries import LISTS, registry
 
     if what not in LISTS:
         _refuse(f"there is no list of {what!r}; there are: {', '.join(LISTS)}")
     names = list(registry(LISTS[what]))
     for name in names:
-        typer.echo(f"{name:{max(map(len, names))}}  {summary(LISTS[what], name)}")
+        typer.echo(f"{name:{max(map(len, names))}}  {registry(LISTS[what]).summary(name)}")
 
 
 def main() -> None:

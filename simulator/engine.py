@@ -26,7 +26,7 @@ class Task:
 
     Attributes:
         name: of the task; the states it leaves are kept under names that begin with it.
-        data: what the clients work on.
+        requests_met: what the clients work on.
         begin: the name of the state to begin from; None where `prepare` makes one.
         prepare: what every client does by itself, before the first round.
         exchanges: the rounds.
@@ -37,7 +37,7 @@ class Task:
     """
 
     name: str
-    data: int
+    requests_met: int
     begin: str | None
     prepare: tuple[LocalStep, ...]
     exchanges: tuple[CommunicationStep, ...]
@@ -59,7 +59,7 @@ class Task:
         changed.eliminate_zeros()
         return changed
 
-    def place(self, rounds: int) -> str:
+    def checkpoint_name(self, rounds: int) -> str:
         """The name of the state after so many rounds."""
         return f"{self.name}-{rounds:06d}"
 
@@ -122,7 +122,7 @@ class NoJournal:
 
 
 @dataclass(frozen=True)
-class _Mark:
+class _Progress:
     """How far a task had come: rounds behind it, the states kept, what was measured, and the seconds it took."""
 
     rounds: int
@@ -148,16 +148,16 @@ def execute(
         the messages carried over every edge [N, N], as `Network.carried` counts them; the seconds it took.
     """
     began = perf_counter()
-    mark = None if journal is None else _resume(network, task, journal)
-    scribe = _Scribe(network, task, journal, mark)
-    if mark is None:
-        network.begin(task.data, task.begin, task.measured)
+    progress = None if journal is None else _resume(network, task, journal)
+    scribe = _Scribe(network, task, journal, progress)
+    if progress is None:
+        network.begin(task.requests_met, task.begin, task.measured)
         for local in task.prepare:
             network.apply(local)
         theta = scribe.look(task.start)
         if theta is not None:
             scribe.write(task.start, theta)
-    rounds, behind = task.start, -1 if mark is None else mark.rounds
+    rounds, behind = task.start, -1 if progress is None else progress.rounds
     skipped = csr_array((mixing.nodes, mixing.nodes), dtype=np.int64)
     for step in task.exchanges:
         for round in step.rounds:
@@ -172,22 +172,24 @@ def execute(
                 callback.after_round(task, step, round, W, theta, repeated)
             if theta is not None:
                 scribe.write(rounds, theta)
-    spent = perf_counter() - began + (0.0 if mark is None else mark.seconds)
+    spent = perf_counter() - began + (0.0 if progress is None else progress.seconds)
     return skipped + network.carried(), spent
 
 
 class _Scribe:
     """Keeps the states that a task leaves, and writes them and the latest one down."""
 
-    def __init__(self, network: Network, task: Task, journal: Journal | None, mark: _Mark | None) -> None:
+    def __init__(self, network: Network, task: Task, journal: Journal | None, progress: _Progress | None) -> None:
         self._network, self._task, self._journal = network, task, journal
-        self._began, self._before = perf_counter(), 0.0 if mark is None else mark.seconds
-        self._latest: str | None = None if mark is None or mark.rounds in task.keep else task.place(mark.rounds)
+        self._began, self._before = perf_counter(), 0.0 if progress is None else progress.seconds
+        self._latest: str | None = (
+            None if progress is None or progress.rounds in task.keep else task.checkpoint_name(progress.rounds)
+        )
 
     def look(self, rounds: int) -> Tensor | None:
         """Keep the state after so many rounds if it is asked for, and fetch it if somebody looks at it."""
         if rounds in self._task.keep:
-            self._network.keep(self._task.place(rounds))
+            self._network.keep(self._task.checkpoint_name(rounds))
         wanted = self._journal is not None and self._task.exchanges and self._task.looked_at(rounds)
         return self._network.fetch() if wanted else None
 
@@ -198,32 +200,35 @@ class _Scribe:
             return
         seconds = torch.tensor(self._before + perf_counter() - self._began, dtype=torch.float64)
         ledger = {f"disturbance-{node}": torch.from_numpy(own) for node, own in measured.items()}
-        place = self._task.place(rounds)
-        self._journal.write(place, {"theta": theta, "seconds": seconds, **ledger})
+        checkpoint_name = self._task.checkpoint_name(rounds)
+        self._journal.write(checkpoint_name, {"theta": theta, "seconds": seconds, **ledger})
         if self._latest is not None:
             self._journal.remove(self._latest)
-        self._latest = None if rounds in self._task.keep else place
+        self._latest = None if rounds in self._task.keep else checkpoint_name
 
 
-def _resume(network: Network, task: Task, journal: Journal) -> _Mark | None:
+def _resume(network: Network, task: Task, journal: Journal) -> _Progress | None:
     """Put the network where an earlier process left this task; None if there is nothing to go on from."""
-    mark = network.agree(_mark(task, journal) if network.root else None)
-    if mark is None:
+    progress = network.agree(_written_progress(task, journal) if network.root else None)
+    if progress is None:
         return None
-    for rounds in mark.kept:
-        network.store(task.place(rounds), journal.read(task.place(rounds))["theta"] if network.root else torch.empty(0))
-    network.begin(task.data, task.place(mark.rounds), mark.measured or None)
-    if mark.rounds not in task.keep:
-        network.drop(task.place(mark.rounds))
-    return mark
+    for rounds in progress.kept:
+        network.store(
+            task.checkpoint_name(rounds),
+            journal.read(task.checkpoint_name(rounds))["theta"] if network.root else torch.empty(0),
+        )
+    network.begin(task.requests_met, task.checkpoint_name(progress.rounds), progress.measured or None)
+    if progress.rounds not in task.keep:
+        network.drop(task.checkpoint_name(progress.rounds))
+    return progress
 
 
-def _mark(task: Task, journal: Journal) -> _Mark | None:
+def _written_progress(task: Task, journal: Journal) -> _Progress | None:
     written = set(journal.names())
-    there = [rounds for rounds in range(task.start, task.end + 1) if task.place(rounds) in written]
+    there = [rounds for rounds in range(task.start, task.end + 1) if task.checkpoint_name(rounds) in written]
     if not there or not {rounds for rounds in task.keep if rounds <= there[-1]} <= set(there):
         return None
-    latest = journal.read(task.place(there[-1]))
+    latest = journal.read(task.checkpoint_name(there[-1]))
     kept = tuple(rounds for rounds in there if rounds in task.keep or rounds == there[-1])
     measured = {node: latest[f"disturbance-{node}"].numpy() for node in task.measured}
-    return _Mark(there[-1], kept, measured, float(latest["seconds"]))
+    return _Progress(there[-1], kept, measured, float(latest["seconds"]))

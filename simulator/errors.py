@@ -1,7 +1,9 @@
 """What can go wrong with a run and with a transport."""
 
+from rewindnet.errors import UserError
 
-class TransportError(ValueError):
+
+class TransportError(UserError):
     """The transport cannot do this here; the message says what it can do. Nothing has been begun."""
 
 

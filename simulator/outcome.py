@@ -17,12 +17,12 @@ class Trajectory:
     """The states that the network kept while it learned, and what the rounds cost."""
 
     network: Network
-    places: Mapping[int, str]
+    checkpoint_names: Mapping[int, str]
     cost: Cost
 
     def at(self, rounds: int) -> Tensor:
         """θ after so many rounds: [N, d] at the root, [0, d] elsewhere. Collective."""
-        return self.network.fetch(self.places[rounds])
+        return self.network.fetch(self.checkpoint_names[rounds])
 
 
 @dataclass(frozen=True)

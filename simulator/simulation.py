@@ -34,7 +34,7 @@ class Simulation:
         requests: for each request, in the order of arrival, how they learn up to it and who deletes what by then, as
             known before anything is learned. The last arrives when learning ends.
         message_bytes: the size of a message.
-        links: how long the modelled network takes to carry one.
+        network_model: how long the modelled network takes to carry one.
         seed: of every coin.
         observers: of every task.
         journal: where states are written down, so that another process can go on from them.
@@ -44,7 +44,7 @@ class Simulation:
     network: Network
     requests: tuple[TrainingRun, ...]
     message_bytes: int
-    links: NetworkModel
+    network_model: NetworkModel
     seed: int
     callbacks: Sequence[Callback] = ()
     journal: Journal | None = None
@@ -62,39 +62,42 @@ class Simulation:
         Returns:
             the states, and for each request what is known of learning up to it.
         """
-        known, hearers = self.foreseen, self._hearers()
-        nodes = {*np.flatnonzero((known.deleted > 0) & known.present).tolist(), *hearers}
+        known, affected_nodes = self.foreseen, self._affected_nodes()
+        nodes = {*np.flatnonzero((known.deleted > 0) & known.present).tolist(), *affected_nodes}
         shape = (known.rounds, len(self.requests), known.local_steps + 1)
         measured: Disturbances = {node: np.zeros(shape) for node in sorted(nodes)}
-        remaining = None if known.before is None else known.mixing
+        remaining = None if known.mixing_before is None else known.mixing
         tasks: list[Task] = []
         cost, start = Cost(), 0
-        for data, end in enumerate(request.rounds for request in self.requests):
+        for requests_met, end in enumerate(request.rounds for request in self.requests):
             kept = {end, *(t for t in keep if start < t <= end or t == start == 0)}
-            name, begin = "learned" + f"-{data}" * (data > 0), tasks[-1].place(start) if tasks else None
-            task = self._descent(name, begin, data, range(start, end), kept)
+            name, begin = (
+                "learned" + f"-{requests_met}" * (requests_met > 0),
+                tasks[-1].checkpoint_name(start) if tasks else None,
+            )
+            task = self._descent(name, begin, requests_met, range(start, end), kept)
             tasks.append(replace(task, measured=measured, remaining=remaining))
             cost += self._run_task(tasks[-1])
             measured, start = self.network.disturbances(), end
-        ledgers = [self._ledger(request, measured, hearers) for request in range(len(self.requests))]
+        ledgers = [self._ledger(request, measured, affected_nodes) for request in range(len(self.requests))]
         learned = tuple(replace(one, ledger=ledger) for one, ledger in zip(self.requests, ledgers, strict=True))
         return self._trajectory(tasks, cost), learned
 
-    def _ledger(self, request: int, measured: Disturbances, hearers: tuple[int, ...]) -> Ledger:
+    def _ledger(self, request: int, measured: Disturbances, affected_nodes: tuple[int, ...]) -> Ledger:
         """What of the measurements belongs to a request."""
         known = self.requests[request]
         T, E = known.rounds, known.local_steps
         deleting = tuple(np.flatnonzero((known.deleted > 0) & known.present).tolist())
-        taken, drift = np.zeros((T, E, len(deleting))), np.zeros((T, len(hearers)))
+        taken, mixing_drift = np.zeros((T, E, len(deleting))), np.zeros((T, len(affected_nodes)))
         for at, node in enumerate(deleting):
             taken[:, :, at] = measured[node][:T, request, :-1]
-        for at, node in enumerate(hearers):
-            drift[:, at] = measured[node][:T, request, -1]
-        return Ledger(deleting, taken, hearers, None if known.before is None else drift)
+        for at, node in enumerate(affected_nodes):
+            mixing_drift[:, at] = measured[node][:T, request, -1]
+        return Ledger(deleting, taken, affected_nodes, None if known.mixing_before is None else mixing_drift)
 
-    def _hearers(self) -> tuple[int, ...]:
+    def _affected_nodes(self) -> tuple[int, ...]:
         """The nodes of whose messages something will have changed in some round, once others have left."""
-        if self.foreseen.before is None:
+        if self.foreseen.mixing_before is None:
             return ()
         felt = np.zeros(self.foreseen.mixing.nodes)
         for round in range(self.foreseen.rounds):
@@ -106,13 +109,15 @@ class Simulation:
 
         The cost is that of the rounds up to the request, which is what unlearning is measured against.
         """
-        T, data = self.requests[request].rounds, request + 1
-        name = "retrained" + self.mark(request)
-        first = self._descent(name, None, data, range(T), {*(rounds for rounds in keep if rounds <= T), T})
+        T, requests_met = self.requests[request].rounds, request + 1
+        name = "retrained" + self.request_suffix(request)
+        first = self._descent(name, None, requests_met, range(T), {*(rounds for rounds in keep if rounds <= T), T})
         cost = self._run_task(first)
         if horizon == T:
             return self._trajectory([first], cost)
-        further = self._descent(f"{name}-on", first.place(T), data, range(T, horizon), {t for t in keep if t > T})
+        further = self._descent(
+            f"{name}-on", first.checkpoint_name(T), requests_met, range(T, horizon), {t for t in keep if t > T}
+        )
         self._run_task(further)
         return self._trajectory([first, further], cost)
 
@@ -131,25 +136,25 @@ class Simulation:
             request: which request it answers.
         """
         known = self.requests[request]
-        program = method.program(plan.release, known, self.seed, index, learned.places)
+        program = method.program(plan.release, known, self.seed, index, learned.checkpoint_names)
         centre, cost, measured = self._approach(plan.release, program, learned, index, request)
         plan = method.refine(plan, known, measured)
         release = plan.release
-        program = method.program(release, known, self.seed, index, learned.places)
+        program = method.program(release, known, self.seed, index, learned.checkpoint_names)
         finish = _finish(program, release, centre, index, request)
         finish = replace(finish, keep=frozenset({finish.start, finish.end}))
         cost += self._run_task(finish)
         shifts = self.network.disturbances() if finish.measured else {}
         outcome = Outcome(
             centre=self._held(self.network.fetch(centre)),
-            noised=self.network.fetch(finish.place(finish.start)),
-            released=self.network.fetch(finish.place(finish.end)),
+            noised=self.network.fetch(finish.checkpoint_name(finish.start)),
+            released=self.network.fetch(finish.checkpoint_name(finish.end)),
             cost=Cost() if program.beforehand else cost,
             plan=plan,
             shifts=np.array([shifts[node][round] for round, node in mechanism_of(release).events]),
         )
         for rounds in finish.keep:
-            self.network.drop(finish.place(rounds))
+            self.network.drop(finish.checkpoint_name(rounds))
         return outcome
 
     def resample_noise(self, method: Method, release: Release, site: str, index: int, request: int = 0) -> Tensor:
@@ -172,62 +177,68 @@ class Simulation:
 
         [0, d] where this process is not the root. Collective.
         """
-        place = oracle.places[release.site]
+        checkpoint_name = oracle.checkpoint_names[release.noise_round]
         if not release.averaged:
-            return self.network.fetch(place)
-        average = Task("oracle_state", request + 1, place, (), averaging(release), release.site, frozenset())
+            return self.network.fetch(checkpoint_name)
+        average = Task(
+            "oracle_state", request + 1, checkpoint_name, (), averaging(release), release.noise_round, frozenset()
+        )
         execute(self.network, average, self.foreseen.mixing)
         return self.network.fetch()
 
     def _held(self, theta: Tensor) -> Tensor:
         """θ without the models of those who have left."""
-        left = list(self.foreseen.left)
-        if not left or not len(theta):
+        departed = list(self.foreseen.departed)
+        if not departed or not len(theta):
             return theta
         theta = theta.clone()
-        theta[left] = 0.0
+        theta[departed] = 0.0
         return theta
 
     def _approach(
         self, release: Release, program: Program, learned: Trajectory, index: int, request: int
     ) -> tuple[str, Cost, Disturbances]:
         """The name of the state that the noise is added to, what it cost to come there, and what was measured."""
-        begin, start, exchanges = learned.places[release.restored], release.restored, program.approach
+        begin, start, exchanges = (
+            learned.checkpoint_names[release.checkpoint_round],
+            release.checkpoint_round,
+            program.approach,
+        )
         if not any(len(step.rounds) for step in exchanges):
             return begin, Cost(), {}
-        mark, T = self.mark(request), self.requests[request].rounds
+        request_suffix, T = self.request_suffix(request), self.requests[request].rounds
         end = start + sum(len(step.rounds) for step in exchanges)
         measured = _blank(program.watched, exchanges)
         if measured or not all(type(step) in (Descend, Average) for step in exchanges):
             task = Task(f"{index}-{release.method}-site", request + 1, begin, (), exchanges, start, frozenset({end}))
             cost = self._run_task(replace(task, measured=measured))
-            return task.place(end), cost, self.network.disturbances() if measured else {}
-        name = f"descent{mark}-{start}-{release.site}" + ("-averaged" if release.averaged else "")
-        if name == f"descent{mark}-0-{T}" and f"retrained{mark}" in self._costs:
-            return f"retrained{mark}-{T:06d}", self._costs[f"retrained{mark}"], {}
+            return task.checkpoint_name(end), cost, self.network.disturbances() if measured else {}
+        name = f"descent{request_suffix}-{start}-{release.noise_round}" + ("-averaged" if release.averaged else "")
+        if name == f"descent{request_suffix}-0-{T}" and f"retrained{request_suffix}" in self._costs:
+            return f"retrained{request_suffix}-{T:06d}", self._costs[f"retrained{request_suffix}"], {}
         task = Task(name, request + 1, begin, (), exchanges, start, frozenset({end}))
         if name not in self._costs:
             self._run_task(task)
-        return task.place(end), self._costs[name], {}
+        return task.checkpoint_name(end), self._costs[name], {}
 
-    def mark(self, request: int) -> str:
+    def request_suffix(self, request: int) -> str:
         """What tells the parts of a run for one request from those for another; nothing where there is only one."""
         return f"-{request}" if len(self.requests) > 1 else ""
 
-    def _descent(self, name: str, begin: str | None, data: int, rounds: range, keep: Collection[int]) -> Task:
+    def _descent(self, name: str, begin: str | None, requests_met: int, rounds: range, keep: Collection[int]) -> Task:
         """Rounds of learning, from a state or from the start."""
         prepare: tuple[LocalStep, ...] = (InitialModel(self.seed),) if begin is None else ()
         kept = frozenset(t for t in keep if rounds.start <= t <= rounds.stop)
-        return Task(name, data, begin, prepare, (Descend(self.foreseen.order, rounds),), rounds.start, kept)
+        return Task(name, requests_met, begin, prepare, (Descend(self.foreseen.order, rounds),), rounds.start, kept)
 
     def _trajectory(self, tasks: Sequence[Task], cost: Cost) -> Trajectory:
-        return Trajectory(self.network, {t: task.place(t) for task in tasks for t in sorted(task.keep)}, cost)
+        return Trajectory(self.network, {t: task.checkpoint_name(t) for task in tasks for t in sorted(task.keep)}, cost)
 
     def _run_task(self, task: Task) -> Cost:
-        known, retained = self.requests[max(task.data - 1, 0)], task.data > 0
-        mixing = known.mixing if retained or known.before is None else known.before
+        known, retained = self.requests[max(task.requests_met - 1, 0)], task.requests_met > 0
+        mixing = known.mixing if retained or known.mixing_before is None else known.mixing_before
         samples = known.samples - known.deleted * retained
-        meter = CostMeter(partial(known.gradients, retained=retained), samples, self.message_bytes, self.links)
+        meter = CostMeter(partial(known.gradients, retained=retained), samples, self.message_bytes, self.network_model)
         carried, seconds = execute(self.network, task, mixing, (meter, *self.callbacks), self.journal)
         self.traffic[task.name] = carried
         self._costs[task.name] = meter.total() + Cost(seconds=seconds)
@@ -238,11 +249,11 @@ def _finish(program: Program, release: Release, site: str, index: int, request: 
     """What is done from the site on."""
     return Task(
         name=f"{index}-{release.method}",
-        data=request + 1,
+        requests_met=request + 1,
         begin=site,
         prepare=program.noise,
         exchanges=program.finish,
-        start=release.restored + sum(len(step.rounds) for step in program.approach),
+        start=release.checkpoint_round + sum(len(step.rounds) for step in program.approach),
         keep=frozenset(),
         measured=_blank(program.watched, program.finish),
     )

@@ -24,11 +24,11 @@ def training_facts(
     samples: NDArray[np.int64],
     forget: Mapping[int, NDArray[np.int64]],
     seed: int,
-    gone: tuple[tuple[int, NDArray[np.int64]], ...] = (),
+    earlier_deletions: tuple[tuple[int, NDArray[np.int64]], ...] = (),
     batches: Batches | None = None,
     radius: float | None = None,
-    left: tuple[int, ...] = (),
-    before: Mixing | None = None,
+    departed: tuple[int, ...] = (),
+    mixing_before: Mixing | None = None,
 ) -> TrainingRun:
     """What is known of learning and the deletion before anything is learned: all but the ledger.
 
@@ -44,11 +44,12 @@ def training_facts(
         samples: [N], how many samples each node holds.
         forget: for each deleting node, the positions of the erased samples in its own data.
         seed: of every coin.
-        gone: of the erased samples, those that earlier requests had taken out of learning, as `Learning` has it.
+        earlier_deletions: of the erased samples, those that earlier requests had taken out of learning, as in
+            `TrainingRun`.
         batches: the minibatches that the clients read; None: every sample in every step.
         radius: of the ball onto which they project their parameters; None: they do not.
-        left: the nodes that leave when they delete.
-        before: the mixing matrices while those were there.
+        departed: the nodes that leave when they delete.
+        mixing_before: the mixing matrices while those were there.
     """
     deleted = counted(forget, len(samples))
     start = InitialModel(seed).initial(model, dtype)
@@ -70,9 +71,9 @@ def training_facts(
         forget_sha256=forget_digest({node: positions.tolist() for node, positions in forget.items()}),
         batches=batches,
         radius=radius,
-        left=left,
-        before=before,
-        gone=gone,
+        departed=departed,
+        mixing_before=mixing_before,
+        earlier_deletions=earlier_deletions,
     )
 
 

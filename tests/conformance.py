@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from rewindnet.clients.models import Logistic
+from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.learning import Average, Gossip
 from rewindnet.clients.training.client_block import make_block
@@ -132,11 +132,11 @@ def go_through(network: Network, case: Case) -> None:
     carried, _ = execute(network, task, case)  # type: ignore[arg-type]
     assert np.array_equal(carried.toarray(), sum(expected(case, t)[1] for t in range(1, case.rounds + 1)))
     for t in sorted(keep):
-        found = network.fetch(task.place(t))
+        found = network.fetch(task.checkpoint_name(t))
         if network.root:
             np.testing.assert_allclose(found.numpy(), expected(case, t)[0], rtol=1e-13, atol=1e-13)
         assert network.root or found.shape == (0, SIZE)
-        network.drop(task.place(t))
+        network.drop(task.checkpoint_name(t))
     assert network.carried().nnz == 0
     network.drop("initial")
 

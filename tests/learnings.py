@@ -76,11 +76,11 @@ def requests(draw):
     restored = draw(st.integers(0, learning.rounds))
     release = Release(
         method="r2d",
-        restored=restored,
-        descended=learning.rounds - restored,
+        checkpoint_round=restored,
+        descent_rounds=learning.rounds - restored,
         placement=placement,
         sigma=np.zeros(learning.mixing.nodes),
-        settle=0 if averaged else draw(st.integers(0, 3)),
+        gossip_rounds=0 if averaged else draw(st.integers(0, 3)),
         averaged=averaged,
     )
     claim = Claim(

@@ -159,14 +159,14 @@ class Network:
                 samples=full.samples,
                 forget=forget,
                 seed=self.seed,
-                gone=tuple((start, counted(gone, self.nodes)) for start, gone in earlier),
+                earlier_deletions=tuple((start, counted(gone, self.nodes)) for start, gone in earlier),
                 batches=None if sampling is None else Realised(sampling, full.samples, forget, earlier),
                 radius=self.radius,
-                left=left,
-                before=before if left else None,
+                departed=left,
+                mixing_before=before if left else None,
             )
             requests.append(foreseen)
-        worker = ClientWorker(full, *(forget for _, forget in asked), left=left)
+        worker = ClientWorker(full, *(forget for _, forget in asked), departed=left)
         network = Local(worker, InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
         size = model.parameters * getattr(torch, self.dtype).itemsize
         links = connect("uniform", graph, self.seed)

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewindnet.clients.models import Logistic, Sigmoid
+from rewindnet.clients.models.logistic import Logistic
+from rewindnet.clients.models.sigmoid import Sigmoid
 from rewindnet.clients.training.client_block import ClientBlock, make_block
 from rewindnet.clients.training.parallel import each, split
 

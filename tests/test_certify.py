@@ -38,7 +38,7 @@ from rewindnet.certificates.views.distances import why_not_covered
 @given(requests(), st.sampled_from([0.01, 0.5, 1.0, 3.0, 20.0]))
 def test_noise_for_an_epsilon_is_certified_at_that_epsilon(request_, epsilon):
     learning, release, claim = request_
-    start = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound).total
+    start = propagate(learning, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound).total
     if why_not_covered(claim.view, lambda: start, release, learning.mixing):
         with pytest.raises(CertificateError, match="no noise reaches epsilon"):
             calibrate(learning, release, claim, epsilon)
@@ -90,7 +90,7 @@ def test_a_certificate_survives_its_record_and_holds_no_nan(request_, seed, bare
     assert Certificate.from_record(json.loads(written)) == certificate
     assert (certificate.epsilon is None) == (certificate.reason is not None) == (certificate.mu is None)
     assert certificate.epsilon is None or certificate.epsilon >= 0
-    assert certificate.rewound + certificate.restored == certificate.rounds
+    assert certificate.rewound + certificate.checkpoint_round == certificate.rounds
 
 
 @pytest.mark.parametrize("bound", ["worst-case", "published"])
@@ -105,9 +105,9 @@ def test_noise_that_hides_nothing_gets_no_number(sigma, bound):
 
 def test_retraining_is_certified_at_zero_and_doing_nothing_not_at_all():
     learning = small_learning()
-    retrained = certify(learning, release_of(np.zeros(4), restored=0, descended=10), Claim("joint", DELTA))
+    retrained = certify(learning, release_of(np.zeros(4), checkpoint_round=0, descent_rounds=10), Claim("joint", DELTA))
     assert (retrained.epsilon, retrained.mu, set(retrained.sensitivity)) == (0.0, 0.0, {0.0})
-    nothing = certify(learning, release_of(np.zeros(4), restored=10, descended=0), Claim("node", DELTA))
+    nothing = certify(learning, release_of(np.zeros(4), checkpoint_round=10, descent_rounds=0), Claim("node", DELTA))
     assert nothing.epsilon is None
     assert "node 0 carries no noise" in nothing.reason
 

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from rewindnet.experiments.folder.unfinished import check_target
-from rewindnet.experiments.scenario.registries import LISTS, ScenarioError, registry
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.registries import LISTS, registry
 from rewindnet.experiments.scenario.scenario import Scenario
 
 COMMAND = [sys.executable, "-m", "rewindnet"]

@@ -12,7 +12,7 @@ from runs import run_through
 
 from rewindnet.experiments.folder.reader import FolderError
 from rewindnet.experiments.report.compare import compare
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 
 SCENARIO = {
     "data": {"source": "synthetic", "samples": 100, "dimensions": 3},

@@ -16,8 +16,8 @@ from rewindnet.certificates import (
     certify,
     compose,
     epsilon_of,
+    gossip_product,
     mu_of_view,
-    settled,
     together,
 )
 from rewindnet.certificates.compose import covers
@@ -58,14 +58,14 @@ def multipliers_of(certificate, mixing):
     if certificate.averaged:
         return [sigma[0] / e[0]]
     if certificate.placement == "output" and kind == "node":
-        P = settled(release, mixing).toarray()
+        P = gossip_product(release, mixing).toarray()
         nodes = [int(which)] if which else range(len(e))
         return [min(np.sqrt(P[v] ** 2 @ sigma**2) / (P[v] @ e) for v in nodes if P[v] @ e > 0)]
     seen = e > 0
     if which.isdigit():
-        seen &= light_cone(int(which), release.site, release.rounds_after_noise, mixing)
+        seen &= light_cone(int(which), release.noise_round, release.rounds_after_noise, mixing)
     elif kind in ("node", "transcript") and not which:
-        cones = [light_cone(v, release.site, release.rounds_after_noise, mixing) & seen for v in range(len(e))]
+        cones = [light_cone(v, release.noise_round, release.rounds_after_noise, mixing) & seen for v in range(len(e))]
         seen = max(cones, key=lambda cone: ((e[cone] / sigma[cone]) ** 2).sum())
     return list(sigma[seen] / e[seen])
 
@@ -123,14 +123,16 @@ def certified(view, sigma=3.0, learning=LEARNING, delta=DELTA, **changes):
 
 
 def test_what_is_released_twice_is_known_better():
-    once, again = certified("node"), certified("node", restored=3, descended=7)
+    once, again = certified("node"), certified("node", checkpoint_round=3, descent_rounds=7)
     both = together([once, again], "node")
     assert both.mu == pytest.approx(hypot(once.mu, again.mu))
     assert both.epsilon == compose([once.mu, again.mu], DELTA) > max(once.epsilon, again.epsilon)
     assert both.epsilon < once.epsilon + again.epsilon
     assert (both.delta, both.view, both.conditional, both.reason) == (DELTA, "node", False, None)
     assert together([once], "node").epsilon == once.epsilon
-    assert together([once, certified("joint", 0.0, restored=0, descended=10)], "node").epsilon == once.epsilon
+    assert (
+        together([once, certified("joint", 0.0, checkpoint_round=0, descent_rounds=10)], "node").epsilon == once.epsilon
+    )
     assert together([replace(once, conditional=True), again], "node").conditional
 
 
@@ -151,7 +153,7 @@ def test_a_certificate_for_another_view_leaves_none():
 @given(views_of(4), views_of(4), st.sampled_from(["output", "rewind"]), st.integers(0, 2), st.integers(0, 2**32 - 1))
 def test_a_view_covers_another_only_if_it_never_tells_less(own, other, placement, settle, seed):
     generator = np.random.default_rng(seed)
-    changes = {"placement": placement, "settle": settle, "restored": 8, "descended": 2}
+    changes = {"placement": placement, "gossip_rounds": settle, "checkpoint_round": 8, "descent_rounds": 2}
     certificate = certified(own, **changes)
     if not covers(certificate, other):
         return
@@ -187,7 +189,7 @@ def test_what_covers_what(own, placement, covered, not_covered):
 
 
 def test_retraining_adds_nothing_whoever_looks():
-    retrained = certified("node", 0.0, restored=0, descended=10)
+    retrained = certified("node", 0.0, checkpoint_round=0, descent_rounds=10)
     noised = certified("transcript:all", placement="rewind")
     assert together([noised, retrained], "transcript:all").epsilon == noised.epsilon
 

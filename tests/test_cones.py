@@ -28,13 +28,13 @@ def tree(seed, nodes):
 
 def rewound(mixing, rounds, settle=0, sigma=None):
     noise = np.zeros(mixing.nodes) if sigma is None else sigma
-    return Release("r2d", 3, rounds, "rewind", noise, settle=settle)
+    return Release("r2d", 3, rounds, "rewind", noise, gossip_rounds=settle)
 
 
 def holds(mixing, release):
     """[N, N], row v the light cone of node v, by dense matrix products."""
     reach = np.eye(mixing.nodes, dtype=bool)
-    for t in reversed(range(release.site, release.site + release.rounds_after_noise)):
+    for t in reversed(range(release.noise_round, release.noise_round + release.rounds_after_noise)):
         reach = (reach.astype(int) @ ((mixing.matrix(t).toarray() != 0) | np.eye(mixing.nodes, dtype=bool))) > 0
     return reach
 
@@ -50,11 +50,11 @@ def in_all(shape, view, e, release, mixing):
 def test_all_light_cones_at_once_are_those_one_by_one(kind, seed, nodes, rounds):
     mixing = schedule(kind, seed, nodes)
     release = rewound(mixing, rounds)
-    cones = light_cones(release.site, rounds, mixing)
+    cones = light_cones(release.noise_round, rounds, mixing)
     expected = holds(mixing, release)
     np.testing.assert_array_equal(cones.within(np.arange(nodes)).T, expected)
     for node in (0, nodes // 2, nodes - 1):
-        np.testing.assert_array_equal(light_cone(node, release.site, rounds, mixing), expected[node])
+        np.testing.assert_array_equal(light_cone(node, release.noise_round, rounds, mixing), expected[node])
     weights = np.random.default_rng(seed).uniform(0, 1, nodes)
     np.testing.assert_allclose(cones.sums(weights), expected @ weights)
 
@@ -82,7 +82,7 @@ def test_a_network_too_large_to_follow_is_charged_for_all_of_it(monkeypatch):
     for limit in ("_LARGEST", "_MOST_WORDS"):
         with monkeypatch.context() as patched:
             patched.setattr(f"rewindnet.certificates.views.light_cones.{limit}", 20)
-            assert light_cones(release.site, 2, mixing) is None
+            assert light_cones(release.noise_round, 2, mixing) is None
             assert mu_of_view("transcript", e, release, mixing) == everything
             shape = noise_shape("transcript", "optimal", e, release, mixing)
             np.testing.assert_allclose(shape, np.sqrt(e))

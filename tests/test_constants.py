@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from learnings import SETTINGS
 
 from rewindnet.certificates import CertificateError, Constant, Constants, derive
-from rewindnet.clients.models import HuberLogistic, Logistic, Sigmoid
+from rewindnet.clients.models.huber_logistic import HuberLogistic
+from rewindnet.clients.models.logistic import Logistic
+from rewindnet.clients.models.sigmoid import Sigmoid
 
 SLACK = 1e-9
 

@@ -25,8 +25,8 @@ from rewindnet.certificates import (
     propagate,
     scaled_noise,
 )
-from rewindnet.certificates.sensitivity.local_steps import changed, drift
-from rewindnet.clients.methods import DoNothing, Retrain
+from rewindnet.certificates.sensitivity.local_steps import changed, mixing_drift
+from rewindnet.clients.methods.baselines import DoNothing, Retrain
 from rewindnet.clients.steps.learning import Descend
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.verify.verify import verify_folder
@@ -50,19 +50,19 @@ def case(family="path", nodes=5, client=2, order="adapt-then-combine", **changes
 def test_the_drift_is_what_is_heard_less_what_would_be(family, client, order):
     drawn = case(family, client=client, order=order)
     simulation, learned, _, learning = learn_and_retrain(drawn)
-    before, after, block = learning.before, learning.mixing, simulation.network.worker.full
+    before, after, block = learning.mixing_before, learning.mixing, simulation.network.worker.full
     assert learning.ledger.nodes == ()
     # Everyone whose weights have changed: in a path both neighbours, whose own share has grown too.
     expected = {node for t in range(8) for node in np.flatnonzero(abs(before.matrix(t) - after.matrix(t)).sum(axis=1))}
-    assert set(learning.ledger.hearers) == expected - {client}
+    assert set(learning.ledger.affected_nodes) == expected - {client}
     for t in range(drawn.rounds):
         sent = learned.at(t)
         if order == "adapt-then-combine":
             sent = block.descend(sent.clone(), t)
         gap = (before.matrix(t).toarray() - after.matrix(t).toarray()) @ sent.numpy()
         np.testing.assert_allclose(
-            learning.ledger.drift[t],
-            np.linalg.norm(gap, axis=1)[list(learning.ledger.hearers)],
+            learning.ledger.mixing_drift[t],
+            np.linalg.norm(gap, axis=1)[list(learning.ledger.affected_nodes)],
             rtol=1e-9,
             atol=1e-15,
         )
@@ -84,7 +84,7 @@ def test_leaving_is_learning_on_what_remains_from_the_start():
             theta = stepped.clone()
             theta[list(part)] = stepped.new_tensor(W) @ stepped[list(part)]
         np.testing.assert_allclose(whole[list(part)], theta[list(part)].numpy(), rtol=1e-12, atol=1e-14)
-    assert learning.left == (2,)
+    assert learning.departed == (2,)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -93,12 +93,12 @@ def test_in_a_ball_the_worst_case_covers_what_was_measured(order, schedule):
     for seed in range(4):
         drawn = case("star", client=0, order=order, radius=0.5, schedule=schedule, seed=seed)
         simulation, learned, oracle, learning = learn_and_retrain(drawn)
-        worst, measured = drift(learning, "worst-case"), drift(learning, "instance")
+        worst, measured = mixing_drift(learning, "worst-case"), mixing_drift(learning, "instance")
         for t in range(8):
             assert np.all(measured(t) <= worst(t) * (1 + 1e-12))
         assert max(measured(t).max() for t in range(8)) > 0
         quiet = Descend(order, range(4, 8))
-        unlearned = further(simulation, learned.places[4], quiet, 4)
+        unlearned = further(simulation, learned.checkpoint_names[4], quiet, 4)
         e = propagate(learning, disturbed=4, quiet=4, bound="worst-case").total
         assert np.all(divergence(unlearned, oracle.at(8))[1:] <= e[1:])
         assert e[0] == 0
@@ -108,8 +108,8 @@ def test_the_worst_drift_is_reached():
     """Messages on opposite sides of the ball: R·Σ|W − W'| is not too much."""
     learning = leaving(nx.path_graph(2), (1,), radius=2.0)
     x = np.array([[-2.0], [2.0]])
-    gap = (learning.before.matrix(0) - learning.mixing.matrix(0)).toarray() @ x
-    assert drift(learning, "worst-case")(0).tolist() == [float(abs(gap[0, 0])), 0.0]
+    gap = (learning.mixing_before.matrix(0) - learning.mixing.matrix(0)).toarray() @ x
+    assert mixing_drift(learning, "worst-case")(0).tolist() == [float(abs(gap[0, 0])), 0.0]
 
 
 def leaving(graph, left, **changes):
@@ -125,8 +125,8 @@ def leaving(graph, left, **changes):
         constants=derive("logistic", Constant(1.0, "proven"), 0.0),
         samples=np.full(len(graph), 10),
         deleted=deleted,
-        left=left,
-        before=topologies.Static(graph, topologies.mix(rule, graph)),
+        departed=left,
+        mixing_before=topologies.Static(graph, topologies.mix(rule, graph)),
     )
     return replace(learning, **changes)
 
@@ -162,7 +162,7 @@ def test_a_ball_bounds_every_sensitivity():
     graph = nx.star_graph(4)
     deleted = np.array([0, 10, 0, 0, 0])
     learning = replace(
-        leaving(graph, (1,), radius=0.25), left=(), before=None, deleted=deleted, rounds=400,
+        leaving(graph, (1,), radius=0.25), departed=(), mixing_before=None, deleted=deleted, rounds=400,
         mixing=topologies.Static(graph, topologies.mix("metropolis-hastings", graph)),
     )  # fmt: skip
     wide = propagate(replace(learning, radius=None), disturbed=400, quiet=0).total
@@ -198,13 +198,13 @@ def test_only_who_deletes_everything_can_leave():
     with pytest.raises(CertificateError, match="node 1 cannot have left: a node that leaves deletes all"):
         leaving(nx.star_graph(3), (1,), deleted=np.array([0, 9, 0, 0]))
     with pytest.raises(CertificateError, match="mixing matrices of before are needed"):
-        leaving(nx.star_graph(3), (1,), before=None)
+        leaving(nx.star_graph(3), (1,), mixing_before=None)
 
 
 def test_one_may_stay_alone():
     drawn = case("complete", nodes=4, client=0, others=(1, 3))
     simulation, learned, oracle, learning = learn_and_retrain(drawn)
-    unlearned = further(simulation, learned.places[4], Descend("adapt-then-combine", range(4, 8)), 4)
+    unlearned = further(simulation, learned.checkpoint_names[4], Descend("adapt-then-combine", range(4, 8)), 4)
     e = propagate(learning, disturbed=4, quiet=4, bound="instance").total
     assert np.flatnonzero(e).tolist() == [2]
     assert 0 < divergence(unlearned, oracle.at(8))[2] <= e[2]
@@ -276,30 +276,32 @@ def halve_drift(folder):
     change(
         folder,
         "learning.json",
-        lambda r: r["requests"][0]["ledger"].update(drift=(np.array(r["requests"][0]["ledger"]["drift"]) / 2).tolist()),
+        lambda r: r["requests"][0]["ledger"].update(
+            mixing_drift=(np.array(r["requests"][0]["ledger"]["mixing_drift"]) / 2).tolist()
+        ),
     )
 
 
 def hear_less(folder):
     def forget(record):
         ledger = record["requests"][0]["ledger"]
-        ledger["hearers"].pop()
-        ledger["drift"] = [row[:-1] for row in ledger["drift"]]
+        ledger["affected_nodes"].pop()
+        ledger["mixing_drift"] = [row[:-1] for row in ledger["mixing_drift"]]
 
     change(folder, "learning.json", forget)
 
 
 def somebody_else_left(folder):
-    change(folder, "topology.json", lambda r: r.update(left=[1]))
+    change(folder, "topology.json", lambda r: r.update(departed=[1]))
 
 
 def nobody_left(folder):
-    change(folder, "topology.json", lambda r: r.update(left=[]))
-    change(folder, "learning.json", lambda r: r["requests"][0].update(left=[]))
+    change(folder, "topology.json", lambda r: r.update(departed=[]))
+    change(folder, "learning.json", lambda r: r["requests"][0].update(departed=[]))
 
 
 def left_by_halves(folder):
-    change(folder, "learning.json", lambda r: r["requests"][0].update(left=[]))
+    change(folder, "learning.json", lambda r: r["requests"][0].update(departed=[]))
 
 
 def remain_otherwise(folder):
@@ -335,7 +337,9 @@ def test_a_forged_departure_is_caught(made, tmp_path, forge):
 def test_drift_beyond_the_ball_is_caught(tmp_path):
     run_through({**SCENARIO, "unlearning": ["retrain"]}, tmp_path / "run", "learning.radius=0.5")
     assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
-    change(tmp_path / "run", "learning.json", lambda r: r["requests"][0]["ledger"].update(drift=[[1e3] * 5] * 10))
+    change(
+        tmp_path / "run", "learning.json", lambda r: r["requests"][0]["ledger"].update(mixing_drift=[[1e3] * 5] * 10)
+    )
     found = [finding.sentence for finding in verify_folder(tmp_path / "run") if not finding.holds]
     assert found == ["a measured drift is more than the radius allows"]
 

@@ -225,13 +225,21 @@ def answers(case: Case) -> list[Answer]:
     found = []
     for at, (T, learning) in enumerate(zip(arrive, learnings, strict=True)):
         plan = method.plan(learning)
-        oracle = simulation.retrain(method.horizon(T), {0, T, plan.release.site}, at)
+        oracle = simulation.retrain(method.horizon(T), {0, T, plan.release.noise_round}, at)
         outcome = simulation.execute(method, plan, learned, at, at)
         certificate = certify(learning, outcome.plan.release, outcome.plan.claim)
         apart = divergence(outcome.centre, simulation.oracle_state(outcome.plan.release, oracle, at))
         audited = audit(certificate, simulation.foreseen.mixing, apart, shifts=outcome.shifts)
         found.append(
-            Answer(simulation, method, learning, outcome, certificate, audited, oracle.places[plan.release.site])
+            Answer(
+                simulation,
+                method,
+                learning,
+                outcome,
+                certificate,
+                audited,
+                oracle.checkpoint_names[plan.release.noise_round],
+            )
         )
     return found
 
@@ -360,7 +368,7 @@ def furthest(answer: Answer) -> NDArray[np.float64] | None:
     start, shifts, N = np.array(answer.found.divergence), answer.outcome.shifts, learning.mixing.nodes
     with np.errstate(over="ignore", invalid="ignore"):
         if isinstance(mechanism, LangevinMechanism):
-            grown = contractions(learning, answer.outcome.plan.claim.regime, release.descended + 1)
+            grown = contractions(learning, answer.outcome.plan.claim.regime, release.descent_rounds + 1)
             return np.full(N, np.linalg.norm(start) * np.prod(grown))
         if isinstance(mechanism, NoisyFinetuneMechanism):
             start = np.minimum(start, 2 * (mechanism.start_radius or np.inf))

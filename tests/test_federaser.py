@@ -13,7 +13,8 @@ from networks import Network
 
 from rewindnet import topologies
 from rewindnet.certificates import certify
-from rewindnet.clients.methods import FedEraser, MethodError
+from rewindnet.clients.methods import MethodError
+from rewindnet.clients.methods.federaser import FedEraser
 from rewindnet.clients.steps.federaser import FedEraserCalibration
 from rewindnet.clients.steps.records import from_record, to_record
 from rewindnet.experiments.folder import unfinished

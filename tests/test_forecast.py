@@ -13,7 +13,8 @@ from networks import as_planned
 
 from rewindnet import topologies
 from rewindnet.certificates import CertificateError, Spectrum, excess_loss, noise_left
-from rewindnet.clients.models import Logistic, Sigmoid
+from rewindnet.clients.models.logistic import Logistic
+from rewindnet.clients.models.sigmoid import Sigmoid
 from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.training.second_moment import curvature, second_moment
 from rewindnet.experiments.scenario.assemble import assemble
@@ -60,9 +61,9 @@ def test_the_forecast_is_the_covariance_of_the_linear_recursion(
     H = root @ root.T / 10
     learning = learning_on(mixing, order, local_steps=local_steps)
     sigma = generator.uniform(0, 2, nodes)
-    release = release_of(sigma, restored=3, descended=rounds, settle=settle, placement=placement)
+    release = release_of(sigma, checkpoint_round=3, descent_rounds=rounds, gossip_rounds=settle, placement=placement)
     covariance = np.kron(np.diag(sigma**2), np.eye(4))
-    for t in range(release.site, 3 + rounds + settle):
+    for t in range(release.noise_round, 3 + rounds + settle):
         W, descends = mixing.matrix(t).toarray(), t < 3 + rounds
         A = one_round(order, W, H, 0.5, local_steps, nodes) if descends else np.kron(W, np.eye(4))
         covariance = A @ covariance @ A.T
@@ -83,7 +84,7 @@ def test_noise_on_the_average_alone_stays_as_it_is():
 def test_where_nothing_may_be_followed_one_by_one_the_forecast_is_estimated(order, monkeypatch):
     graph = topologies.build("erdos-renyi", 40, 3, p=0.1)
     mixing = topologies.Static(graph, topologies.mix("metropolis-hastings", graph))
-    release = release_of(np.linspace(0.1, 2, 40), restored=6, descended=6, placement="rewind")
+    release = release_of(np.linspace(0.1, 2, 40), checkpoint_round=6, descent_rounds=6, placement="rewind")
     spectrum = Spectrum(np.array([0.1, 0.5]), np.array([3, 1]))
     exact = noise_left(learning_on(mixing, order), release, spectrum)
     monkeypatch.setattr("rewindnet.certificates.planning.forecast._MOST_PRODUCTS", 0)
@@ -103,7 +104,7 @@ def test_a_thinned_spectrum_forecasts_the_same(most, lowest):
     assert few.directions.sum() == 802
     assert few.directions @ few.eigenvalues == pytest.approx(2 * eigenvalues.sum())
     for rounds in (1, 10, 1000):
-        release = release_of(np.ones(4), descended=rounds, placement="rewind")
+        release = release_of(np.ones(4), descent_rounds=rounds, placement="rewind")
         for forecast in (noise_left, excess_loss):
             exact, thinned = (forecast(small_learning(), release, which) for which in (spectrum, few))
             np.testing.assert_allclose(thinned, exact, rtol=0.03)
@@ -184,8 +185,8 @@ RUNS = [
 def test_a_run_is_left_with_the_noise_that_was_forecast(run, rounds):
     simulation, learned, learning, block = learned_digits(*run)
     sigma = np.sqrt(np.random.default_rng(1).uniform(0.2, 2, 20))
-    for settings_ in ({"placement": "rewind"}, {"placement": "rewind", "settle": 3}, {"settle": rounds}):
-        release = release_of(sigma, restored=60 - rounds, descended=rounds, **settings_)
+    for settings_ in ({"placement": "rewind"}, {"placement": "rewind", "gossip_rounds": 3}, {"gossip_rounds": rounds}):
+        release = release_of(sigma, checkpoint_round=60 - rounds, descent_rounds=rounds, **settings_)
         noised, clean = with_and_without(simulation, learned, release)
         measured = (noised - clean).square().mean(dim=1).sqrt().numpy()
         ratio = noise_left(learning, release, curvature(block)) / measured
@@ -195,7 +196,7 @@ def test_a_run_is_left_with_the_noise_that_was_forecast(run, rounds):
 @pytest.mark.parametrize("rounds", [5, 50])
 def test_the_loss_rises_by_what_was_forecast(rounds):
     simulation, learned, learning, block = learned_digits(*RUNS[0])
-    release = release_of(np.full(20, 0.5), restored=60 - rounds, descended=rounds, placement="rewind")
+    release = release_of(np.full(20, 0.5), checkpoint_round=60 - rounds, descent_rounds=rounds, placement="rewind")
     risen = []
     for index in range(4):
         noised, clean = with_and_without(simulation, learned, release, index)
@@ -220,7 +221,7 @@ def objective(block, theta):
 def test_noise_before_the_descent_is_forecast_to_cost_less_than_the_same_noise_settled_after_it():
     _, _, learning, block = learned_digits(*RUNS[0])
     spectrum = curvature(block)
-    before = release_of(np.ones(20), restored=10, descended=50, placement="rewind")
-    after = replace(before, placement="output", settle=50)
+    before = release_of(np.ones(20), checkpoint_round=10, descent_rounds=50, placement="rewind")
+    after = replace(before, placement="output", gossip_rounds=50)
     for forecast in (noise_left, excess_loss):
         assert np.all(forecast(learning, before, spectrum) < forecast(learning, after, spectrum))

@@ -22,7 +22,8 @@ from rewindnet.certificates import GossipDP as GossipDPMechanism
 from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.mechanisms import from_record, to_record
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
-from rewindnet.clients.methods import GossipDP, MethodError
+from rewindnet.clients.methods import MethodError
+from rewindnet.clients.methods.gossip_dp import GossipDP
 from rewindnet.clients.steps.gossip_dp import GossipDPRounds
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.noise import draw_in_round
@@ -264,7 +265,7 @@ class Some:
     [
         ({"local_steps": 2}, "learning.local_steps to 1"),
         ({"batches": Some()}, "learning.sampling to full"),
-        ({"gone": ((3, np.array([1, 0, 0, 0])),)}, "one request"),
+        ({"earlier_deletions": ((3, np.array([1, 0, 0, 0])),)}, "one request"),
     ],
 )
 def test_what_it_cannot_learn_is_refused(changes: dict[str, object], words: str) -> None:

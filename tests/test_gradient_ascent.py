@@ -15,7 +15,8 @@ from networks import Network
 from rewindnet import topologies
 from rewindnet.certificates import Certificate, certify, epsilon_of
 from rewindnet.certificates.mechanisms import Uncertified, from_record, mechanism_of, to_record
-from rewindnet.clients.methods import GradientAscent, MethodError
+from rewindnet.clients.methods import MethodError
+from rewindnet.clients.methods.gradient_ascent import GradientAscent
 from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds
 from rewindnet.clients.steps.records import from_record as step_of
 from rewindnet.clients.steps.records import to_record as record_of

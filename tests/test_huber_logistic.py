@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewindnet.certificates import CertificateError, Constant, Constants, derive, settings_of
-from rewindnet.clients.models import HuberLogistic, Logistic, ModelError
+from rewindnet.clients.models import ModelError
+from rewindnet.clients.models.huber_logistic import HuberLogistic
+from rewindnet.clients.models.logistic import Logistic
 
 ROOT2 = sqrt(2.0)
 clips = st.one_of(st.floats(1e-4, ROOT2), st.sampled_from([ROOT2 / 2, ROOT2]))

@@ -12,23 +12,13 @@ from runs import run_through
 from scipy.sparse import csr_array
 
 from rewindnet import topologies
-from rewindnet.certificates import (
-    CertificateError,
-    Constant,
-    Constants,
-    TrainingRun,
-    audit,
-    certify,
-    derive,
-    propagate,
-)
-from rewindnet.certificates import (
-    Langevin as LangevinMechanism,
-)
+from rewindnet.certificates import CertificateError, Constant, Constants, TrainingRun, audit, certify, derive, propagate
+from rewindnet.certificates import Langevin as LangevinMechanism
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
 from rewindnet.certificates.mechanisms import DivergenceBounds, from_record, to_record
 from rewindnet.certificates.mechanisms.langevin import _norm, _smallest, claimed_epsilon, contractions
-from rewindnet.clients.methods import Langevin, MethodError
+from rewindnet.clients.methods import MethodError
+from rewindnet.clients.methods.langevin import Langevin
 from rewindnet.clients.steps.langevin import LangevinRounds
 from rewindnet.clients.steps.records import from_record as step_from_record
 from rewindnet.clients.steps.records import to_record as step_to_record
@@ -300,8 +290,8 @@ def test_what_is_stated_must_be_proven():
         (replace(release, mechanism=LangevinMechanism((float("nan"), *c[1:]))), "noisy round 0 may expand"),
         (replace(release, mechanism=LangevinMechanism(c[1:])), "have a contraction each"),
         (replace(release, sigma=np.array([1.0, 1, 1, 1, 2])), "the same at every node"),
-        (replace(release, settle=1), "nothing follows"),
-        (replace(release, restored=T - 1), "begin at the learned models"),
+        (replace(release, gossip_rounds=1), "nothing follows"),
+        (replace(release, checkpoint_round=T - 1), "begin at the learned models"),
     ):
         with pytest.raises(CertificateError, match=words):
             certify(known, changed, plan.claim)
@@ -385,7 +375,7 @@ def test_what_is_measured_never_exceeds_what_is_certified(case, rounds, view, bo
     apart_by = divergence(outcome.centre, oracle.at(known.rounds)) * known.present
     assert audit(certificate, known.mixing, apart_by, shifts=outcome.shifts).holds
     assert certificate.epsilon is None or certificate.epsilon <= 1.0
-    assert not outcome.released[list(known.left)].any()
+    assert not outcome.released[list(known.departed)].any()
     assert certificate.sensitivity == tuple(
         propagate(known, disturbed=known.rounds, quiet=0, bound=bound).total.tolist()
     )

@@ -32,7 +32,7 @@ def written(folder, name, text):
 
 
 def test_recorded_draws_keep_their_addresses():
-    assert (Stream.NETWORK_MODELS, Stream.STRAGGLERS, Stream.LINK_FAILURES, Stream.MATCHING) == (9, 10, 11, 12)
+    assert (Stream.NETWORK_MODEL, Stream.STRAGGLERS, Stream.LINK_FAILURES, Stream.MATCHING) == (9, 10, 11, 12)
 
 
 @pytest.mark.parametrize("kind", NETWORK_MODELS)
@@ -260,7 +260,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path, name, sentence):
         ({"stragglers": -0.5}, "not -0.5"),
         ({"slowdown": 0.5}, "slowdown must lie in 1 … 1e+06 times a nominal node's time, not 0.5"),
         ({"gradient_seconds": -1.0}, "gradient_seconds must lie in 0 … 1e+06 seconds, not -1.0"),
-        ({"jitter": 1.0}, "the links '{kind}' cannot be had like this: got an unexpected keyword argument 'jitter'"),
+        ({"jitter": 1.0}, "the network model '{kind}' has no setting 'jitter'"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_with_a_sentence(tmp_path, kind, setting, sentence):
@@ -279,8 +279,8 @@ def test_a_setting_that_cannot_be_is_refused_with_a_sentence(tmp_path, kind, set
             "spread must lie in 0 … 5 (a standard deviation of the logarithm), not -1.0",
         ),
         ("heterogeneous", {"spread": 6.0}, "not 6.0"),
-        ("wireless", {}, "there are no links 'wireless'; choose one of uniform, heterogeneous, file"),
-        ("file", {}, "the links 'file' cannot be had like this: missing a required"),
+        ("wireless", {}, "unknown network model 'wireless'; there are: uniform, heterogeneous, file"),
+        ("file", {}, "the network model 'file' needs the setting 'path'"),
     ],
 )
 def test_a_kind_that_cannot_be_is_refused_with_a_sentence(kind, setting, sentence):

@@ -27,7 +27,7 @@ from rewindnet.clients.models import MODELS
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.runs.attacking import looked_at
 from rewindnet.experiments.scenario.assemble import assemble
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.topologies import Stream

@@ -6,7 +6,10 @@ import pytest
 
 from rewindnet import topologies
 from rewindnet.certificates import CertificateError, Constant, Ledger, TrainingRun, certify, claimed_epsilon, derive
-from rewindnet.clients.methods import METHODS, R2D, DoNothing, MethodError, Retrain, WarmStart
+from rewindnet.clients.methods import METHODS, MethodError
+from rewindnet.clients.methods.baselines import DoNothing, Retrain
+from rewindnet.clients.methods.r2d import R2D
+from rewindnet.clients.methods.warm_start import WarmStart
 
 T = 40
 
@@ -77,7 +80,7 @@ def test_warm_start_fills_in_what_two_of_three_leave_open(given, epsilon, rounds
     method = WarmStart(**given)
     assert (method.epsilon, method.rounds, method.sigma) == (epsilon, rounds, sigma)
     release = method.plan(learning()).release
-    assert (release.restored, release.descended) == (T, depth)
+    assert (release.checkpoint_round, release.descent_rounds) == (T, depth)
     assert method.horizon(T) == T + depth
 
 
@@ -103,13 +106,13 @@ def test_an_epsilon_and_a_noise_decide_the_depth(kind, sigma):
     known, depths = learning(), {}
     for epsilon in (0.75, 1.0, 2.0, 4.0):
         plan = kind(epsilon=epsilon, sigma=sigma, view="joint").plan(known)
-        depths[epsilon] = plan.release.descended
+        depths[epsilon] = plan.release.descent_rounds
         assert certify(known, plan.release, plan.claim).epsilon <= epsilon
         if depths[epsilon]:
             setting = {R2D: "rewind", WarmStart: "rounds"}[kind]
             less = depths[epsilon] - 1
             shallower = kind(sigma=sigma, view="joint", **{setting: less / T if kind is R2D else less}).plan(known)
-            assert shallower.release.descended == less
+            assert shallower.release.descent_rounds == less
             assert certify(known, shallower.release, shallower.claim).epsilon > epsilon
     assert depths[0.75] >= depths[1.0] >= depths[2.0] >= depths[4.0]
     assert depths[0.75] > depths[4.0]
@@ -131,7 +134,7 @@ def test_a_published_calibration_claims_what_was_asked(kind):
 def test_r2d_goes_back_by_a_share_of_the_rounds(rewind, depth):
     method = R2D(rewind=rewind)
     release = method.plan(learning()).release
-    assert (release.restored, release.descended) == (T - depth, depth)
+    assert (release.checkpoint_round, release.descent_rounds) == (T - depth, depth)
     assert list(method.checkpoints(T)) == [T - depth]
     assert method.horizon(T) == T
 
@@ -153,7 +156,7 @@ def test_where_the_depth_follows_every_rung_of_the_ladder_has_its_checkpoint(rou
 def test_the_depth_that_follows_is_one_that_has_a_checkpoint():
     known = learning(rounds=200)
     method = R2D(epsilon=1.0, sigma=0.05, view="joint")
-    assert method.plan(known).release.restored in method.checkpoints(200)
+    assert method.plan(known).release.checkpoint_round in method.checkpoints(200)
 
 
 def test_the_baselines():
@@ -163,7 +166,7 @@ def test_the_baselines():
     assert (list(nothing.checkpoints(T)), nothing.horizon(T)) == ([T], T)
     for method, restored, descended in ((retrain, 0, T), (nothing, T, 0)):
         release = method.plan(known).release
-        assert (release.restored, release.descended, release.placement) == (restored, descended, "output")
+        assert (release.checkpoint_round, release.descent_rounds, release.placement) == (restored, descended, "output")
         assert not release.sigma.any()
     assert certify(known, retrain.plan(known).release, retrain.plan(known).claim).epsilon == 0.0
     assert certify(known, nothing.plan(known).release, nothing.plan(known).claim).epsilon is None
@@ -184,7 +187,12 @@ def test_settings_reach_the_release_and_the_claim():
     )
     known = measured()
     release, claim = method.plan(known).release, method.plan(known).claim
-    assert (release.placement, release.settle, release.noise_source, release.averaged) == ("rewind", 3, "os", False)
+    assert (release.placement, release.gossip_rounds, release.noise_source, release.averaged) == (
+        "rewind",
+        3,
+        "os",
+        False,
+    )
     assert (claim.view, claim.delta, claim.bound, claim.allocation) == ("transcript:all", 1e-6, "instance", "optimal")
     assert claim.regime == "convex"
     certificate = certify(known, release, claim)
@@ -289,4 +297,4 @@ def test_an_epsilon_out_of_reach_at_every_depth_is_refused_before_learning():
 
 
 def test_rewinding_to_the_start_reaches_every_epsilon():
-    assert R2D(epsilon=1e-6, sigma=0.0).plan(learning()).release.restored == 0
+    assert R2D(epsilon=1e-6, sigma=0.0).plan(learning()).release.checkpoint_round == 0

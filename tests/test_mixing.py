@@ -31,10 +31,10 @@ def test_every_rule_is_tried_here():
 
 
 @pytest.mark.parametrize("rule", RULES)
-@given(nodes=st.integers(3, 80), seed=st.integers(0, 10**6), attachments=st.integers(1, 2))
+@given(nodes=st.integers(3, 80), seed=st.integers(0, 10**6), m=st.integers(1, 2))
 @settings(deadline=None, max_examples=25)
-def test_a_rule_is_doubly_stochastic_on_the_edges(rule, nodes, seed, attachments):
-    graph = build("barabasi-albert", nodes, seed, attachments=attachments)
+def test_a_rule_is_doubly_stochastic_on_the_edges(rule, nodes, seed, m):
+    graph = build("barabasi-albert", nodes, seed, m=m)
     W = mix(rule, graph)
     assert isinstance(W, sparse.csr_array)
     assert W.dtype == np.float64
@@ -81,9 +81,9 @@ def test_a_graph_whose_links_have_failed_can_be_mixed():
         ("uniform", {}, "uniform mixing needs the complete graph, with 10 links on 5 nodes; this one has 5"),
         ("lazy-max-degree", {"laziness": 1.0}, "at least 0 and below 1"),
         ("lazy-metropolis-hastings", {"laziness": -0.1}, "not -0.1"),
-        ("max-degree", {"laziness": 0.1}, "the mixing rule 'max-degree' has no parameter 'laziness'; it takes none"),
-        ("average", {}, "there is no mixing rule 'average'; choose one of metropolis-hastings, "),
-        ("file", {}, "the mixing rule 'file' needs the parameter 'path'"),
+        ("max-degree", {"laziness": 0.1}, "the mixing rule 'max-degree' has no setting 'laziness'; it takes: none"),
+        ("average", {}, "unknown mixing rule 'average'; there are: metropolis-hastings, "),
+        ("file", {}, "the mixing rule 'file' needs the setting 'path'"),
     ],
 )
 def test_what_does_not_suit_is_refused_with_a_sentence(rule, parameters, sentence):
@@ -169,7 +169,7 @@ def test_the_gap_of_a_matrix_without_symmetry():
 @settings(deadline=None, max_examples=30)
 def test_the_gap_agrees_with_powers_of_the_matrix(seed, nodes):
     # ‖W^k − 11ᵀ/N‖₂ = (1 − gap)^k for symmetric W.
-    W = mix("metropolis-hastings", build("barabasi-albert", nodes, seed, attachments=1))
+    W = mix("metropolis-hastings", build("barabasi-albert", nodes, seed, m=1))
     apart = np.linalg.norm(np.linalg.matrix_power(W.toarray(), 9) - 1 / nodes, ord=2)
     assert apart == pytest.approx((1 - spectral_gap(W)) ** 9, abs=1e-12)
 

@@ -6,7 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewindnet.clients.models import MODELS, HuberLogistic, Logistic, Model, ModelError, Sigmoid
+from rewindnet.clients.models import MODELS, Model, ModelError
+from rewindnet.clients.models.huber_logistic import HuberLogistic
+from rewindnet.clients.models.logistic import Logistic
+from rewindnet.clients.models.sigmoid import Sigmoid
 
 
 @st.composite

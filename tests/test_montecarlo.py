@@ -23,10 +23,10 @@ from rewindnet.certificates import (
     audit,
     certify,
     epsilon_of,
+    gossip_product,
     monte_carlo,
     mu_of,
     mu_of_view,
-    settled,
     violation,
 )
 from rewindnet.certificates.audits import montecarlo as module
@@ -212,13 +212,13 @@ def brute_force_view(view, release, mixing, shift):
         return np.eye(N)[:1]
     if view in ("node", "transcript") and (view == "transcript" or release.placement == "rewind"):
         ratios = (np.linalg.norm(shift, axis=1) / release.sigma) ** 2
-        cones = [light_cone(v, release.site, release.rounds_after_noise, mixing) for v in range(N)]
+        cones = [light_cone(v, release.noise_round, release.rounds_after_noise, mixing) for v in range(N)]
         return np.eye(N)[max(cones, key=lambda cone: ratios[cone].sum())]
     if which.isdigit() and (kind == "transcript" or release.placement == "rewind"):
-        return np.eye(N)[light_cone(int(which), release.site, release.rounds_after_noise, mixing)]
+        return np.eye(N)[light_cone(int(which), release.noise_round, release.rounds_after_noise, mixing)]
     if kind != "node":
         return np.eye(N)
-    P = settled(release, mixing).toarray()
+    P = gossip_product(release, mixing).toarray()
     if which:
         return P[[int(which)]]
     return P[[int(np.argmax(P @ np.linalg.norm(shift, axis=1) / np.sqrt(P**2 @ release.sigma**2)))]]
@@ -226,7 +226,7 @@ def brute_force_view(view, release, mixing, shift):
 
 @pytest.mark.parametrize("settle", [0, 2])
 def test_the_worst_node_is_the_one_that_is_sampled(settle):
-    release = release_of([1.0, 1.0, 0.1, 1.0], settle=settle)
+    release = release_of([1.0, 1.0, 0.1, 1.0], gossip_rounds=settle)
     centre = np.diag([0.1, 0.2, 0.1, 0.05])
     asked = [node for node, *_ in calls(certified(release, "node"), centre)]
     assert (set(asked) == {2}) == (settle == 0)
@@ -245,7 +245,7 @@ def calls(certificate, centre, **settings_):
 
 
 def test_only_the_noise_that_matters_is_drawn():
-    release = release_of(np.ones(4), placement="rewind", restored=9, descended=1)
+    release = release_of(np.ones(4), placement="rewind", checkpoint_round=9, descent_rounds=1)
     centre = np.zeros((4, 2))
     centre[[0, 1, 3]] = 1.0
     assert {node for node, *_ in calls(certified(release, "transcript:0"), centre)} == {0, 1}

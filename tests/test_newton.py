@@ -17,8 +17,11 @@ from rewindnet.certificates import CertificateError, Constant, Constants, certif
 from rewindnet.certificates.mechanisms import Newton as NewtonMechanism
 from rewindnet.certificates.mechanisms import NewtonSharedNoise
 from rewindnet.certificates.mechanisms.newton import check_contraction
-from rewindnet.clients.methods import MethodError, Newton
-from rewindnet.clients.models import HuberLogistic, Logistic, Model
+from rewindnet.clients.methods import MethodError
+from rewindnet.clients.methods.newton import Newton
+from rewindnet.clients.models import Model
+from rewindnet.clients.models.huber_logistic import HuberLogistic
+from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps import records as step_records
 from rewindnet.clients.steps.learning import AddNoise, Descend
 from rewindnet.clients.steps.newton import NewtonBroadcast, NewtonResidual, NewtonSweeps
@@ -63,7 +66,7 @@ class Ridge(Model):
 @pytest.fixture
 def ridge(monkeypatch):
     """The networks that are drawn may learn by ridge regression."""
-    monkeypatch.setitem(networks.MODELS, "ridge", Ridge)
+    monkeypatch.setitem(networks.MODELS.entries, "ridge", Ridge)
     monkeypatch.setitem(learnings.SETTINGS, "ridge", {})
 
 
@@ -440,7 +443,7 @@ def test_a_mixing_matrix_that_is_not_symmetric_is_refused():
     ("release", "claim", "sentence"),
     [
         ({"placement": "output"}, {}, "where learned models are corrected and noised"),
-        ({"restored": 20}, {}, "where learned models are corrected and noised"),
+        ({"checkpoint_round": 20}, {}, "where learned models are corrected and noised"),
         ({}, {"bound": "worst-case"}, "the bound of its certificate is instance, not worst-case"),
         ({}, {"regime": "convex"}, "says nothing in the regime convex"),
         ({"mechanism": NewtonMechanism(residual=(0.1,), moved=(1.0,))}, {}, "the residuals of 4 nodes are needed"),
@@ -502,11 +505,11 @@ class Stop:
     """Ends a task after so many rounds."""
 
     def __init__(self, rounds):
-        self.left = rounds
+        self.departed = rounds
 
     def after_round(self, task, step, round, W, theta, repeated):
-        self.left -= 1
-        if self.left < 0:
+        self.departed -= 1
+        if self.departed < 0:
             raise InterruptedError
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from rewindnet.clients.models import Logistic
+from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.learning import AddNoise
 from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.training.noise import draw

@@ -10,7 +10,9 @@ from learnings import learnings, small_learning
 from networks import Network, learn_and_retrain, networks
 
 from rewindnet.certificates import CertificateError, Ledger, audit, certify, propagate
-from rewindnet.clients.methods import METHODS, R2D, MethodError, NoiseOnly
+from rewindnet.clients.methods import METHODS, MethodError
+from rewindnet.clients.methods.noise_only import NoiseOnly
+from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.scenario.registries import settings_model
 from rewindnet.simulator.outcome import divergence
 

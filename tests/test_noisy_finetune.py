@@ -26,13 +26,12 @@ from rewindnet.certificates import (
     least_scale,
     propagate,
 )
-from rewindnet.certificates import (
-    NoisyFinetune as NoisyFinetuneMechanism,
-)
+from rewindnet.certificates import NoisyFinetune as NoisyFinetuneMechanism
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
 from rewindnet.certificates.mechanisms import DivergenceBounds, Profiled, from_record, to_record
 from rewindnet.certificates.mechanisms.contraction import apart, last_states
-from rewindnet.clients.methods import MethodError, NoisyFinetune
+from rewindnet.clients.methods import MethodError
+from rewindnet.clients.methods.noisy_finetune import NoisyFinetune
 from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
 from rewindnet.clients.steps.records import from_record as step_from_record
 from rewindnet.clients.steps.records import to_record as step_to_record
@@ -377,7 +376,7 @@ def test_a_growth_that_is_not_proven_is_refused():
         with pytest.raises(CertificateError, match=words):
             certify(known, replace(plan.release, mechanism=changed), plan.claim)
     with pytest.raises(CertificateError, match="begins at the learned model"):
-        certify(known, replace(plan.release, restored=5), plan.claim)
+        certify(known, replace(plan.release, checkpoint_round=5), plan.claim)
 
 
 def test_no_rounds_hide_nothing():
@@ -543,7 +542,7 @@ def test_those_that_leave_take_no_steps(case):
     method = NoisyFinetune(rounds=2, view="joint")
     plan = method.plan(known)
     outcome = simulation.execute(method, plan, learned, 0)
-    assert not outcome.released[list(known.left)].any()
+    assert not outcome.released[list(known.departed)].any()
     certificate = certify(known, plan.release, plan.claim)
     apart_by = divergence(outcome.centre, oracle.at(known.rounds)) * known.present
     assert audit(certificate, known.mixing, apart_by, shifts=outcome.shifts).holds

@@ -167,8 +167,8 @@ LABELS = np.arange(60) % 3
 @pytest.mark.parametrize(
     ("kind", "clients", "parameters", "sentence"),
     [
-        ("idd", 2, {}, "unknown kind of partition 'idd'; there are iid, dirichlet"),
-        ("iid", 2, {"alpha": 1.0}, r"partition iid: .*'alpha'"),
+        ("idd", 2, {}, "unknown partition 'idd'; there are: iid, dirichlet"),
+        ("iid", 2, {"alpha": 1.0}, r"the partition 'iid' has no setting 'alpha'"),
         ("iid", 61, {}, "number of clients must lie in 1 … 60, the rows there are, not 61"),
         ("iid", 0, {}, "not 0"),
         ("dirichlet", 3, {"alpha": 0.0}, "alpha must be positive"),

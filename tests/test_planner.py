@@ -32,7 +32,7 @@ def test_every_request_at_every_depth_is_the_recursion(learning, data):
     deleted = np.diag([data.draw(st.integers(1, int(n))) for n in learning.samples])
     depths = range(learning.rounds + 1)
     seen = set()
-    for stop in sensitivities(learning, deleted, rewound=depths, descended=depths):
+    for stop in sensitivities(learning, deleted, rewound=depths, descent_rounds=depths):
         seen.add((stop.placement, stop.depth))
         quiet = stop.depth if stop.placement == "output" else 0
         for client in clients:
@@ -48,7 +48,7 @@ def test_the_noise_is_what_calibrate_finds(learning, data, epsilon):
     client = data.draw(st.integers(0, learning.mixing.nodes - 1))
     count = data.draw(st.integers(1, int(learning.samples[client])))
     depth, view = data.draw(st.integers(0, learning.rounds)), data.draw(views_of(learning.mixing.nodes))
-    found = prices(learning, np.array([client]), np.array([count]), [view], rewound=[depth], descended=[depth])
+    found = prices(learning, np.array([client]), np.array([count]), [view], rewound=[depth], descent_rounds=[depth])
     own, mu = request_of(learning, client, count), mu_of(epsilon, DELTA)
     for p, placement in enumerate(PLACEMENTS):
         for a, allocation in enumerate(ALLOCATIONS):

@@ -44,11 +44,11 @@ def test_learning_survives_its_record(learning):
         ({"sigma": np.array([1, -1, 1, 1])}, "sigma must be finite and non-negative at every node"),
         ({"averaged": True, "placement": "rewind"}, "a released average carries one noise vector"),
         ({"averaged": True, "sigma": np.array([1.0, 2, 1, 1])}, "a released average carries one noise vector"),
-        ({"settle": -1}, "settle is a number of rounds, not -1"),
-        ({"averaged": True, "settle": 1}, "with placement output and no settling"),
-        ({"restored": 11}, "learning has 10 rounds; 11 disturbed and 5 quiet do not fit"),
-        ({"restored": -1}, "restored is a number of rounds, not -1"),
-        ({"descended": -1}, "descended is a number of rounds, not -1"),
+        ({"gossip_rounds": -1}, "gossip_rounds is a number of rounds, not -1"),
+        ({"averaged": True, "gossip_rounds": 1}, "with placement output and no settling"),
+        ({"checkpoint_round": 11}, "learning has 10 rounds; 11 disturbed and 5 quiet do not fit"),
+        ({"checkpoint_round": -1}, "checkpoint_round is a number of rounds, not -1"),
+        ({"descent_rounds": -1}, "descent_rounds is a number of rounds, not -1"),
     ],
 )
 def test_a_release_that_cannot_be_is_refused(changes, sentence):

@@ -11,11 +11,11 @@ from runs import run_through
 
 from rewindnet.certificates import Certificate, compose, propagate
 from rewindnet.clients.data.deletion import Asked, DeletionError, arrivals
-from rewindnet.clients.methods import R2D
+from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.scenario.assemble import assemble
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.outcome import divergence
@@ -130,7 +130,7 @@ def test_a_run_certifies_each_request_and_all_of_them_together(tmp_path):
     assert "after round 6 client 0 took back 5 of its" in page
     assert "whoever has all of its releases" in page
     # From round 6 on, learning no longer read what the first request asked for.
-    ((start, gone),) = folder.network[1].gone
+    ((start, gone),) = folder.network[1].earlier_deletions
     assert (start, gone.tolist()) == (6, [5, 0, 38, 0, 0])
 
 
@@ -168,13 +168,13 @@ def test_an_earlier_request_leaves_less_to_be_disturbed(case: Network):
     """What was forgotten on the way costs no more than if all had been asked for at the end."""
     simulation = case.simulation()
     known = simulation.foreseen
-    late = replace(known, gone=())
+    late = replace(known, earlier_deletions=())
     if known.batches is not None:
         return
     for disturbed in (0, case.rounds // 2, case.rounds):
         early_e, late_e = (propagate(one, disturbed=disturbed, quiet=1).total for one in (known, late))
         # A client that has deleted some of its samples averages over fewer, so that the others weigh more.
-        n, m, m0 = known.samples, known.deleted, known.taken(case.rounds)
+        n, m, m0 = known.samples, known.deleted, known.already_deleted(case.rounds)
         if np.all(((n - m0) * m >= n * (m - m0)) | (m == n)):
             assert np.all(early_e <= late_e * (1 + 1e-9) + 1e-300)
 
@@ -191,5 +191,7 @@ def test_each_request_is_held_against_its_own_retraining(case: Network):
         outcome = simulation.execute(*as_planned(plan.release), learned, request, request)
         measured = divergence(outcome.centre, simulation.oracle_state(plan.release, oracle, request))
         for bound in ("instance", "worst-case"):
-            e = propagate(learning, disturbed=plan.release.restored, quiet=plan.release.descended, bound=bound).total
+            e = propagate(
+                learning, disturbed=plan.release.checkpoint_round, quiet=plan.release.descent_rounds, bound=bound
+            ).total
             assert np.all(measured <= e)

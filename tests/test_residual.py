@@ -24,7 +24,7 @@ from rewindnet.certificates import (
     epsilon_of,
 )
 from rewindnet.certificates.mechanisms.newton import dominated, lowest_eigenvalue, retrained
-from rewindnet.clients.methods import Newton
+from rewindnet.clients.methods.newton import Newton
 from rewindnet.simulator.outcome import divergence
 
 # -- how far off they may be -----------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_an_epsilon_decides_the_noise_once_the_residual_is_known(view, clean):
     certificate = certify(learning, plan.release, plan.claim)
     assert certificate.epsilon == pytest.approx(0.7)
     assert certificate.epsilon <= 0.7
-    assert (certificate.restored, certificate.descended, certificate.rewound) == (30, clean, 0)
+    assert (certificate.checkpoint_round, certificate.descent_rounds, certificate.rewound) == (30, clean, 0)
     assert Certificate.from_record(certificate.to_record()) == certificate
     again = certify(learning, certificate.release, certificate.claim)
     assert again == certificate

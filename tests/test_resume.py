@@ -119,9 +119,9 @@ LEAVING: dict[str, Any] = {
 def test_a_run_with_a_departure_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int) -> None:
     file, out = parity.write(LEAVING, tmp_path), tmp_path / "out"
     run_scenario(file, (), tmp_path / "whole", False)
-    drift = parity.read(tmp_path / "whole" / "learning.json")["requests"][0]["ledger"]["drift"]
-    assert len(drift) == 40
-    assert sum(map(any, drift)) > 20
+    mixing_drift = parity.read(tmp_path / "whole" / "learning.json")["requests"][0]["ledger"]["mixing_drift"]
+    assert len(mixing_drift) == 40
+    assert sum(map(any, mixing_drift)) > 20
     with killed_at(monkeypatch, write), pytest.raises(Killed):
         run_scenario(file, (), out, False)
     assert any((out / "unfinished").glob("learned-*.safetensors"))

@@ -14,7 +14,8 @@ from networks import Network, learn_and_retrain, networks
 
 from rewindnet.certificates import CertificateError, audit, certify, epsilon_of, propagate
 from rewindnet.certificates.mechanisms import from_record, to_record
-from rewindnet.clients.methods import METHODS, RRDU, MethodError
+from rewindnet.clients.methods import METHODS, MethodError
+from rewindnet.clients.methods.rr_du import RRDU
 from rewindnet.clients.steps.rr_du import RRDUToken, RRDUTokenWithForgetSet
 from rewindnet.simulator.engine import Task, execute
 from rewindnet.simulator.outcome import divergence
@@ -51,7 +52,7 @@ class Oracle:
         ends = np.cumsum(case.sizes)
         self.x = [x[end - size : end] for end, size in zip(ends, case.sizes, strict=True)]
         self.y = [y[end - size : end] for end, size in zip(ends, case.sizes, strict=True)]
-        self.l2, self.u, self.gone = case.l2, case.client, forget
+        self.l2, self.u, self.earlier_deletions = case.l2, case.client, forget
         self.kept = np.setdiff1d(np.arange(case.sizes[self.u]), forget)
 
     def gradient(self, theta, node, rows=None):
@@ -65,10 +66,10 @@ class Oracle:
         return (p.T @ x / max(len(rows), 1)).ravel() + self.l2 * theta
 
     def direction(self, theta, alignment):
-        u, n, m = self.u, len(self.y[self.u]), len(self.gone)
+        u, n, m = self.u, len(self.y[self.u]), len(self.earlier_deletions)
         if alignment == "exact":
             return -self.gradient(theta, u, self.kept)
-        ascent = m / n * self.gradient(theta, u, self.gone)
+        ascent = m / n * self.gradient(theta, u, self.earlier_deletions)
         return ascent if alignment == "lightweight" else ascent - self.gradient(theta, u)
 
 
@@ -143,7 +144,7 @@ def test_the_token_is_that_of_plain_numpy(alignment, trust, optimizer):
     assert trust is None or projected
     if alignment == "exact" and optimizer == "sgd":
         assert clipped
-    (found,) = states(simulation, learned.places[6], [token])
+    (found,) = states(simulation, learned.checkpoint_names[6], [token])
     np.testing.assert_allclose(found[way.holders[-1]], theta, rtol=1e-9, atol=1e-12)
 
 
@@ -154,7 +155,7 @@ def test_minibatches_are_drawn_at_their_address_and_averaged():
     way = plan.release.mechanism
     holder = way.holders[-1]
     token = token_of(method.program(plan.release, learning, 7, 0, {}))
-    (found,) = states(simulation, learned.places[6], [token])
+    (found,) = states(simulation, learned.checkpoint_names[6], [token])
     drawn = rng_at(7, Stream.TOKEN, token.rounds[-1], 1 + holder)
     rng = np.random.default_rng(SMALL.seed)
     SMALL.rows(rng)
@@ -371,8 +372,8 @@ def test_nothing_measured_is_more_than_certified(drawn):
     else:
         other = RRDUToken(**{**plain, "alignment": "exact"})
     data = request + 1
-    (here,) = states(simulation, learned.places[case.rounds], [token], data)
-    (there,) = states(simulation, oracle.places[case.rounds], [other], data)
+    (here,) = states(simulation, learned.checkpoint_names[case.rounds], [token], data)
+    (there,) = states(simulation, oracle.checkpoint_names[case.rounds], [other], data)
     bound = way.shifts(way.bounds(learning, release, claim))[0]
     one, two = here[case.client], there[case.client]
     # Noise is added in double precision, and what is read here has been rounded after that.
@@ -413,7 +414,7 @@ def test_only_one_client_that_stays_can_be_unlearned():
         RRDU().plan(known)
     gone = small_learning(deleted=np.array([20, 0, 0, 0]))
     with pytest.raises(CertificateError, match="has left"):
-        RRDU().plan(replace(gone, left=(0,), before=gone.mixing))
+        RRDU().plan(replace(gone, departed=(0,), mixing_before=gone.mixing))
 
 
 def test_an_instance_bound_is_checked_before_anything_is_learned():

@@ -13,7 +13,8 @@ from scipy.stats import chisquare
 from rewindnet import topologies
 from rewindnet.certificates import Constant, TrainingRun, derive, propagate, worst_case_disturbance
 from rewindnet.certificates.sensitivity.local_steps import LocalSteps, curvatures
-from rewindnet.clients.models import Logistic, Sigmoid
+from rewindnet.clients.models.logistic import Logistic
+from rewindnet.clients.models.sigmoid import Sigmoid
 from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.sampling import SAMPLINGS, Keyed, Poisson, Realised, SamplingError, full
 

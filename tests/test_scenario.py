@@ -9,9 +9,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewindnet.experiments.runs.launch import BAD_INPUT
+from rewindnet.errors import UserError
 from rewindnet.experiments.scenario.assemble import assemble
-from rewindnet.experiments.scenario.registries import LISTS, ScenarioError, registry, settings_model, summary
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.registries import LISTS, registry, settings_model
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load, parse_yaml, resolve
 
@@ -135,8 +136,8 @@ def test_a_setting_sets(setting, path, value):
 
 def test_a_setting_reaches_into_a_choice_written_as_its_name():
     raw = {"topology": "watts-strogatz", "data": "synthetic", "unlearning": ["r2d", "retrain"]}
-    found = resolve(raw, ["topology.rewiring=0.5", "data.samples=50", "unlearning.0.rewind=0.9"])
-    assert found.topology.settings["rewiring"] == 0.5
+    found = resolve(raw, ["topology.p=0.5", "data.samples=50", "unlearning.0.rewind=0.9"])
+    assert found.topology.settings["p"] == 0.5
     assert found.data.settings["samples"] == 50
     assert [method.name for method in found.unlearning] == ["r2d", "retrain", "do-nothing"]
     assert found.unlearning[0].settings["rewind"] == 0.9
@@ -203,8 +204,8 @@ def test_an_empty_file_is_the_demo(tmp_path):
 @pytest.mark.parametrize("what", LISTS)
 def test_every_entry_of_every_list_says_what_it_is(what):
     for name in registry(LISTS[what]):
-        assert len(summary(LISTS[what], name)) > 8
-        assert "\n" not in summary(LISTS[what], name)
+        assert len(registry(LISTS[what]).summary(name)) > 8
+        assert "\n" not in registry(LISTS[what]).summary(name)
 
 
 # -- refusals: one sentence ------------------------------------------------------------------------------------------
@@ -225,7 +226,7 @@ def test_every_entry_of_every_list_says_what_it_is(what):
         ),
         ("unlearning: [{method: retrain, sigma: 1}]", "unlearning.0: unknown key 'sigma' for the method retrain"),
         ("data: {settings: {}}", "data: unknown key 'settings' for the data digits"),
-        ("topology: rong", "topology: unknown topology 'rong'; there are: ring, path, "),
+        ("topology: rong", "topology: unknown topology 'rong' (did you mean 'ring'?); there are: ring, path, "),
         ("unlearning: [r3d]", "unlearning.0: unknown method 'r3d'; there are: r2d, "),
         ("unlearning: [{rewind: 0.5}]", "unlearning.0: unknown method ''; there are: r2d, "),
         ("backend: {kind: pigeons}", "backend: unknown transport 'pigeons'; there are: in-process"),
@@ -301,7 +302,7 @@ def test_what_cannot_be_understood_is_refused_in_a_sentence(text, sentence):
         ("unlearning.17.rewind=0.5", "unlearning.17.rewind: the list has the entries 0 to 5, not 17"),
         ("unlearning.rewind=0.5", "unlearning.rewind: the list has the entries 0 to 5, not rewind"),
         ("unlearning.x.rewind=0.5", "unlearning.x.rewind: the list has the entries 0 to 5, not x"),
-        ("topology.kind=rong", "unknown topology 'rong'; there are: "),
+        ("topology.kind=rong", "unknown topology 'rong' (did you mean 'ring'?); there are: "),
         ("topology.kind=[ring]", r"unknown topology \['ring'\]; there are: "),
         ("topology.kind.x=1", "unknown topology {'x': 1}; there are: "),
         ("seed=ten", "seed: must be a valid integer"),
@@ -355,7 +356,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, content, reason):
 
 def refused(scenario):
     """The sentence with which `assemble` refuses."""
-    with pytest.raises(BAD_INPUT) as problem:
+    with pytest.raises(UserError) as problem:
         assemble(scenario)
     assert "\n" not in str(problem.value)
     return str(problem.value)

@@ -116,8 +116,8 @@ def test_one_peer_exponential_is_doubly_stochastic_for_any_number_of_nodes(nodes
 @pytest.mark.parametrize(
     ("kind", "parameters", "words"),
     [
-        ("sometimes", {}, "there is no schedule 'sometimes'; choose one of static, link-failures"),
-        ("static", {"probability": 0.1}, "has no parameter 'probability'; it takes none"),
+        ("sometimes", {}, "unknown schedule 'sometimes'; there are: static, link-failures"),
+        ("static", {"probability": 0.1}, "has no setting 'probability'; it takes: none"),
         ("link-failures", {"probability": 1.0}, "at least 0 and below 1, not 1.0"),
         ("link-failures", {"probability": -0.1}, "at least 0 and below 1"),
         ("one-peer-exponential", {}, "choose the exponential topology"),
@@ -251,9 +251,9 @@ def test_a_node_that_acts_alone_changes_nobody_else():
     assert any(np.abs(column - 1).max() > 0.1 for column in columns)  # not doubly stochastic
 
 
-def complete(kind, nodes, left=(), **parameters):
+def complete(kind, nodes, departed=(), **parameters):
     graph = build("complete", nodes, 0)
-    return schedule(kind, graph, mix_without("metropolis-hastings", graph, left), 0, left, **parameters)
+    return schedule(kind, graph, mix_without("metropolis-hastings", graph, departed), 0, departed, **parameters)
 
 
 def test_a_list_of_graphs_takes_turns_each_weighted_by_itself():
@@ -360,17 +360,17 @@ def test_who_has_left_may_have_no_weight():
 
 
 @pytest.mark.parametrize(
-    ("kind", "family", "parameters", "left", "words"),
+    ("kind", "family", "parameters", "departed", "words"),
     [
         ("node-sleep", "ring", {"probability": 1.0}, (), "a node sleeps is at least 0 and below 1, not 1.0"),
         ("asynchronous", "ring", {"activates": "everyone"}, (), "activates an edge or a node, not 'everyone'"),
         ("one-peer-exponential", "complete", {}, (1,), "nobody can leave it, use departure relay"),
     ],
 )
-def test_what_cannot_be_is_a_sentence(kind, family, parameters, left, words):
+def test_what_cannot_be_is_a_sentence(kind, family, parameters, departed, words):
     graph = build(family, 6, 0)
     with pytest.raises(TopologyError, match=words):
-        schedule(kind, graph, mix_without("metropolis-hastings", graph, left), 0, left, **parameters)
+        schedule(kind, graph, mix_without("metropolis-hastings", graph, departed), 0, departed, **parameters)
 
 
 def test_a_run_over_graphs_from_files_needs_them_no_more(tmp_path):

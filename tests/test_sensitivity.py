@@ -91,7 +91,7 @@ def test_no_node_diverges_beyond_its_sensitivity(case: Network, share: float) ->
     T = case.rounds
     K = round(share * T)
     quiet = Descend(case.order, range(T - K, T))
-    unlearned = further(simulation, learned.places[T - K], quiet, T - K)
+    unlearned = further(simulation, learned.checkpoint_names[T - K], quiet, T - K)
     at_rewind = divergence(learned.at(T - K), oracle.at(T - K)) * learning.present
     at_output = divergence(unlearned, oracle.at(T)) * learning.present
     for regime in learning.constants.regimes():
@@ -137,7 +137,7 @@ def test_warm_start_is_covered(case: Network) -> None:
     simulation, learned, oracle, learning = learn_and_retrain(case, extra)
     T = case.rounds
     quiet = Descend(case.order, range(T, T + extra))
-    unlearned = further(simulation, learned.places[T], quiet, T)
+    unlearned = further(simulation, learned.checkpoint_names[T], quiet, T)
     measured = divergence(unlearned, oracle.at(T + extra)) * learning.present
     for bound in case.bounds:
         assert np.all(measured <= propagate(learning, disturbed=T, quiet=extra, bound=bound).total)
@@ -156,14 +156,14 @@ def test_nodes_out_of_reach_are_identical_to_the_bit(case: Network, reached: int
 def test_rewinding_everything_is_retraining_to_the_bit(case: Network) -> None:
     simulation, learned, oracle, learning = learn_and_retrain(case)
     assert not np.any(propagate(learning, disturbed=0, quiet=case.rounds).total)
-    from rewindnet.clients.methods import R2D
+    from rewindnet.clients.methods.r2d import R2D
 
     plan = R2D(rewind=1.0).plan(learning)
     program = unlearning_program(plan.release, learning.order, case.seed, 0)
     (descend,), (noise,) = program.approach, program.noise
     assert not any(noise.sigma)
     # Through the network itself: the simulation would not compute again what retraining has computed.
-    theta = further(simulation, learned.places[0], descend, 0)
+    theta = further(simulation, learned.checkpoint_names[0], descend, 0)
     assert np.array_equal(theta.numpy(), oracle.at(case.rounds).numpy())
 
 
@@ -189,7 +189,7 @@ def test_single_precision_is_charged_for(case: Network, share: float) -> None:
     T = many.rounds
     K = round(share * T)
     quiet = Descend(case.order, range(T - K, T))
-    unlearned = further(simulation, learned.places[T - K], quiet, T - K)
+    unlearned = further(simulation, learned.checkpoint_names[T - K], quiet, T - K)
     e = propagate(learning, disturbed=T - K, quiet=K, bound="instance")
     measured = divergence(unlearned, oracle.at(T)) * learning.present
     assert np.all(measured <= e.total)
@@ -229,7 +229,7 @@ def test_rounding_that_adds_up_is_charged_for(
         )
         simulation, learned, oracle, learning = learn_and_retrain(case)
         quiet = Descend(order, range(6, 12))
-        unlearned = further(simulation, learned.places[6], quiet, 6)
+        unlearned = further(simulation, learned.checkpoint_names[6], quiet, 6)
         for bound in ("instance", "worst-case"):
             e = propagate(learning, disturbed=6, quiet=6, bound=bound).total
             assert np.all(divergence(unlearned, oracle.at(12)) <= e)

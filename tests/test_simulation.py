@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rewindnet import topologies
 from rewindnet.certificates import Release
-from rewindnet.clients.methods import R2D
+from rewindnet.clients.methods.r2d import R2D
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.simulation import Simulation
 from rewindnet.simulator.transports.in_process import Local
@@ -31,7 +31,7 @@ def numpy_learning(case: Network, retained: bool) -> list[Array]:
     block = worker(simulation).blocks[int(retained)]
     model = block.model
     known = simulation.foreseen
-    mixing = known.mixing if retained or known.before is None else known.before
+    mixing = known.mixing if retained or known.mixing_before is None else known.mixing_before
     sampling = block.local_training.sampling
     data: dict[int, tuple[Array, NDArray[np.int64], Array]] = {}
     for bucket in block.buckets:
@@ -92,7 +92,7 @@ def test_learning_and_retraining_are_what_the_orders_say(case: Network) -> None:
 def test_fast_agrees_with_exact(case: Network) -> None:
     tolerance = {"float64": 1e-11, "float32": 2e-4}[case.dtype]
     fast, exact = (learn_and_retrain(replace(case, precision=precision))[1] for precision in ("fast", "exact"))
-    for t in fast.places:
+    for t in fast.checkpoint_names:
         torch.testing.assert_close(fast.at(t), exact.at(t), rtol=tolerance, atol=tolerance)
 
 
@@ -100,7 +100,7 @@ def test_fast_agrees_with_exact(case: Network) -> None:
 @settings(max_examples=15, deadline=None)
 def test_exact_repeats_to_the_bit(case: Network) -> None:
     one, other = (learn_and_retrain(case)[1] for _ in range(2))
-    assert all(torch.equal(one.at(t), other.at(t)) for t in one.places)
+    assert all(torch.equal(one.at(t), other.at(t)) for t in one.checkpoint_names)
 
 
 @pytest.mark.parametrize("family", ["ring", "star", "complete", "erdos-renyi"])
@@ -140,7 +140,7 @@ def test_placements_put_the_noise_where_they_say() -> None:
     for placement, site in (("output", 10), ("rewind", 6)):
         release = Release("r2d", 6, 4, placement, sigma)  # type: ignore[arg-type]
         outcome = simulation.execute(*as_planned(release), learned, 0)
-        assert release.site == site
+        assert release.noise_round == site
         if placement == "rewind":
             assert torch.equal(outcome.centre, learned.at(6))
         quiet = simulation.execute(*as_planned(replace(release, sigma=0 * sigma)), learned, 0)
@@ -153,7 +153,7 @@ def test_settling_and_averaging() -> None:
     simulation, learned, _, _ = learn_and_retrain(CASE)
     release = Release("r2d", 6, 4, "output", np.full(5, 0.3))
     noised = simulation.execute(*as_planned(release), learned, 0).released
-    settled = simulation.execute(*as_planned(replace(release, settle=3)), learned, 0).released
+    settled = simulation.execute(*as_planned(replace(release, gossip_rounds=3)), learned, 0).released
     W = torch.from_numpy(simulation.foreseen.mixing.matrix(0).toarray())
     torch.testing.assert_close(settled, W @ W @ W @ noised, rtol=1e-12, atol=1e-13)
     averaged = simulation.execute(*as_planned(replace(release, averaged=True)), learned, 0)

@@ -66,7 +66,7 @@ def test_the_seed_matters_to_random_families_only(kind):
         ("exponential", 16, {}, nx.circulant_graph(16, [1, 2, 4, 8])),
         ("random-regular", 9, {"degree": 8}, nx.complete_graph(9)),
         ("erdos-renyi", 9, {"p": 1.0}, nx.complete_graph(9)),
-        ("watts-strogatz", 12, {"rewiring": 0.0}, nx.circulant_graph(12, [1, 2, 3])),
+        ("watts-strogatz", 12, {"p": 0.0}, nx.circulant_graph(12, [1, 2, 3])),
     ],
 )
 def test_a_family_is_the_textbook_one(kind, nodes, parameters, oracle):
@@ -97,7 +97,7 @@ def test_random_regular_links_are_equally_likely():
 
 
 def test_barabasi_albert_has_the_links_of_its_attachments():
-    assert build("barabasi-albert", 30, 3, attachments=3).number_of_edges() == 3 + 3 * 26
+    assert build("barabasi-albert", 30, 3, m=3).number_of_edges() == 3 + 3 * 26
 
 
 def test_erdos_renyi_is_redrawn_until_connected():
@@ -130,20 +130,20 @@ def test_erdos_renyi_is_redrawn_until_connected():
         ("erdos-renyi", 50, {"p": 0.01}, "p = 0.01 is too small; the connectivity threshold is ln(N)/N = 0.0782"),
         ("watts-strogatz", 1, {}, "at least 3 nodes"),
         ("watts-strogatz", 6, {}, "below the node count 6, not 6"),
-        ("watts-strogatz", 9, {"neighbours": 3}, "an even number of neighbours"),
-        ("watts-strogatz", 9, {"neighbours": 0}, "at least 2"),
-        ("watts-strogatz", 9, {"rewiring": -0.1}, "a rewiring between 0 and 1, not -0.1"),
+        ("watts-strogatz", 9, {"k": 3}, "takes an even k"),
+        ("watts-strogatz", 9, {"k": 0}, "at least 2"),
+        ("watts-strogatz", 9, {"p": -0.1}, "a p between 0 and 1, not -0.1"),
         ("barabasi-albert", 1, {}, "at least 2 nodes"),
-        ("barabasi-albert", 5, {"attachments": 0}, "at least 1 attachment"),
-        ("barabasi-albert", 5, {"attachments": 5}, "fewer than the node count 5, not 5"),
+        ("barabasi-albert", 5, {"m": 0}, "an m of at least 1"),
+        ("barabasi-albert", 5, {"m": 5}, "below the node count 5, not 5"),
         ("random-regular", 1, {}, "at least 2 nodes"),
         ("random-regular", 8, {}, "a degree of at least 2 and below the node count 8, not 8"),
         ("random-regular", 8, {"degree": 1}, "a degree of at least 2"),
         ("random-regular", 9, {"degree": 3}, "9 × 3 is odd, choose degree 2 or 10 nodes"),
-        ("rng", 9, {}, "there is no topology 'rng'; choose one of ring, path, star"),
-        ("ring", 9, {"p": 0.1}, "the topology 'ring' has no parameter 'p'; it takes none"),
-        ("grid", 9, {"row": 3}, "has no parameter 'row'; it takes rows"),
-        ("file", 9, {}, "the topology 'file' needs the parameter 'path'"),
+        ("rng", 9, {}, "unknown topology 'rng' (did you mean 'ring'?); there are: ring, path, star"),
+        ("ring", 9, {"p": 0.1}, "the topology 'ring' has no setting 'p'; it takes: none"),
+        ("grid", 9, {"row": 3}, "has no setting 'row' (did you mean 'rows'?); it takes: rows"),
+        ("file", 9, {}, "the topology 'file' needs the setting 'path'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_with_a_sentence(kind, nodes, parameters, sentence):
@@ -155,7 +155,7 @@ def test_what_cannot_be_is_refused_with_a_sentence(kind, nodes, parameters, sent
 @pytest.mark.parametrize(
     ("kind", "parameters", "advice"),
     [
-        ("watts-strogatz", {"neighbours": 2, "rewiring": 1.0}, "choose more than 2 neighbours or a rewiring below 1.0"),
+        ("watts-strogatz", {"k": 2, "p": 1.0}, "choose a k above 2 or a p below 1.0"),
         ("random-regular", {"degree": 2}, "choose a degree above 2"),
     ],
 )  # fmt: skip
@@ -166,8 +166,8 @@ def test_a_family_that_stays_disconnected_gives_up(monkeypatch, kind, parameters
 
 
 def test_build_checks_what_a_family_returns(monkeypatch):
-    monkeypatch.setitem(FAMILIES, "apart", lambda nodes, seed: nx.empty_graph(nodes))
-    monkeypatch.setitem(FAMILIES, "short", lambda nodes, seed: nx.path_graph(nodes - 1))
+    monkeypatch.setitem(FAMILIES.entries, "apart", lambda nodes, seed: nx.empty_graph(nodes))
+    monkeypatch.setitem(FAMILIES.entries, "short", lambda nodes, seed: nx.path_graph(nodes - 1))
     with pytest.raises(TopologyError, match="'apart' of 4 nodes is not connected"):
         build("apart", 4, 0)
     with pytest.raises(TopologyError, match="'short' has 3 nodes, but 4 are asked for"):

@@ -139,7 +139,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     },
     "depth-follows": {
         "partition": {"clients": 6},
-        "topology": {"kind": "watts-strogatz", "neighbours": 2},
+        "topology": {"kind": "watts-strogatz", "k": 2},
         "learning": {"rounds": 20},
         "deletion": {"samples": 1},
         "unlearning": [
@@ -659,7 +659,7 @@ def all_there_is(simulation: Simulation) -> list[torch.Tensor]:
     found = [learned.at(3), learned.at(6), oracle.at(6), oracle.at(8)]
     found = [*(state.clone() for state in found), torch.from_numpy(learning.ledger.disturbance)]
     releases = [
-        Release("r2d", 3, 3, "output", np.full(4, 0.3), settle=2),
+        Release("r2d", 3, 3, "output", np.full(4, 0.3), gossip_rounds=2),
         Release("r2d", 3, 3, "output", np.full(4, 0.3), averaged=True),
         Release("warm-start", 6, 2, "rewind", np.full(4, 0.3)),
     ]

@@ -171,11 +171,11 @@ def recertify(folder: Path) -> None:
     for index, (claimed, found) in enumerate(run.certified):
         release = Release(
             claimed.method,
-            claimed.restored,
-            claimed.descended,
+            claimed.checkpoint_round,
+            claimed.descent_rounds,
             claimed.placement,  # type: ignore[arg-type]
             np.array(claimed.sigma),
-            claimed.settle,
+            claimed.gossip_rounds,
             claimed.averaged,
             claimed.noise_source,  # type: ignore[arg-type]
         )
@@ -248,7 +248,7 @@ def rewind_further(folder: Path) -> None:
     scenario = yaml.safe_load((folder / "scenario.yaml").read_text())
     scenario["unlearning"][0]["rewind"] = 0.75
     (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario))
-    edit(folder / CERTIFICATES.format("0-r2d"), lambda c: c.update(restored=3, descended=9))
+    edit(folder / CERTIFICATES.format("0-r2d"), lambda c: c.update(checkpoint_round=3, descent_rounds=9))
 
 
 def more_noise_than_there_was(folder: Path) -> None:
@@ -271,7 +271,7 @@ def ask_for_more(folder: Path) -> None:
         (change_certificate("0-r2d", "epsilon", 0.5), "0 r2d, certificate", "epsilon is recorded as 0.5"),
         (change_certificate("8-do-nothing", "epsilon", 1.0), "8 do-nothing, certificate", "epsilon"),
         (change_certificate("0-r2d", "view", "joint"), "0 r2d, certificate", "view was asked to be node"),
-        (change_certificate("0-r2d", "restored", 3), "0 r2d, certificate", "asked to restore"),
+        (change_certificate("0-r2d", "checkpoint_round", 3), "0 r2d, certificate", "asked to restore"),
         (change_certificate("0-r2d", "delta", 1e-3), "0 r2d, certificate", "delta"),
         (change_certificate("6-warm-start", "mu", 0.0), "6 warm-start, certificate", "mu is recorded"),
         (change_certificate("0-r2d", "mixing_sha256", "0" * 64), "0 r2d, certificate", "mixing_sha256"),

@@ -76,4 +76,4 @@ def test_another_mechanism_is_no_way_out(done, tmp_path):
     run = forged(done, 3, lambda release: replace(release, mechanism=none), tmp_path / "none")
     assert "3 r2d, certificate" in failed(run)
     run = forged(done, 0, lambda release: replace(release, mechanism=GaussianOutput()), tmp_path / "once")
-    assert "the mechanism of langevin is langevin, not once" in " ".join(failed(run).values())
+    assert "the mechanism of langevin is langevin, not gaussian-output" in " ".join(failed(run).values())

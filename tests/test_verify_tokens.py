@@ -13,7 +13,8 @@ from runs import run_through
 
 from rewindnet.certificates import TrainingRun, certify
 from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
-from rewindnet.clients.methods import RRDU, WalkDP
+from rewindnet.clients.methods.rr_du import RRDU
+from rewindnet.clients.methods.walk_dp import WalkDP
 from rewindnet.experiments.verify.records import MismatchError
 from rewindnet.experiments.verify.tokens import check_token
 from rewindnet.experiments.verify.verify import verify_folder

@@ -19,11 +19,11 @@ from rewindnet.certificates import (
     certify,
     derive,
     epsilon_of,
+    gossip_product,
     mu_of,
     mu_of_view,
     propagate,
     scaled_noise,
-    settled,
 )
 from rewindnet.certificates.views.allocation import noise_shape
 from rewindnet.certificates.views.distances import why_not_covered
@@ -54,7 +54,7 @@ def test_the_views_of_a_release_with_noise_on_the_result():
 @pytest.mark.parametrize("view", ["joint", "average", "transcript:all"])
 @pytest.mark.parametrize("settle", [0, 3])
 def test_views_of_the_whole_network_inherit_the_transcript(view, settle):
-    release = release_of(SIGMA, placement="rewind", settle=settle)
+    release = release_of(SIGMA, placement="rewind", gossip_rounds=settle)
     expected = np.linalg.norm(DISTANCE / SIGMA)
     assert mu_of_view(view, DISTANCE, release, MIXING) == pytest.approx(expected)
 
@@ -63,7 +63,9 @@ def test_views_of_the_whole_network_inherit_the_transcript(view, settle):
 def test_one_released_model_is_made_of_the_noised_checkpoints_in_its_light_cone(rounds, settle):
     # It used to be charged for the whole network; but rounds that read retained data only are post-processing of what
     # the node has received.
-    release = release_of(SIGMA, placement="rewind", restored=10 - rounds, descended=rounds, settle=settle)
+    release = release_of(
+        SIGMA, placement="rewind", checkpoint_round=10 - rounds, descent_rounds=rounds, gossip_rounds=settle
+    )
     reach = rounds + settle
     expected = [np.linalg.norm((DISTANCE / SIGMA)[max(0, node - reach) : node + reach + 1]) for node in range(4)]
     for view in ("node", "transcript"):
@@ -81,8 +83,8 @@ def test_a_settled_node_sees_the_gaussian_that_gossip_makes(seed, nodes, settle)
     P = np.linalg.matrix_power(W, settle)
     distance = generator.uniform(0, 1, nodes) * (generator.uniform(0, 1, nodes) < 0.7)
     sigma = generator.uniform(0.1, 2, nodes)
-    release = Release("r2d", 3, 4, "output", sigma, settle=settle)
-    np.testing.assert_allclose(settled(release, mixing).toarray(), P, atol=1e-12)
+    release = Release("r2d", 3, 4, "output", sigma, gossip_rounds=settle)
+    np.testing.assert_allclose(gossip_product(release, mixing).toarray(), P, atol=1e-12)
     covariance = P @ np.diag(sigma**2) @ P.T
     for node in range(nodes):
         # The furthest that node's centre can move where every node moves by at most its distance.
@@ -104,7 +106,7 @@ def test_all_settled_models_together_tell_no_more_than_the_noised_ones(seed, nod
     mixing = network(seed, nodes)
     P = np.linalg.matrix_power(mixing.weights.toarray(), settle)
     distance, sigma = generator.uniform(0, 1, nodes), generator.uniform(0.1, 2, nodes)
-    joint = mu_of_view("joint", distance, Release("r2d", 0, 1, "output", sigma, settle=settle), mixing)
+    joint = mu_of_view("joint", distance, Release("r2d", 0, 1, "output", sigma, gossip_rounds=settle), mixing)
     for signs in generator.choice([-1.0, 1.0], (10, nodes)):
         shift = P @ (signs * distance)
         covariance = P @ np.diag(sigma**2) @ P.T
@@ -113,7 +115,7 @@ def test_all_settled_models_together_tell_no_more_than_the_noised_ones(seed, nod
 
 
 def test_a_large_network_settles_within_the_joint_view(monkeypatch):
-    release = release_of(SIGMA, settle=2)
+    release = release_of(SIGMA, gossip_rounds=2)
     exact = [mu_of_view(f"node:{node}", DISTANCE, release, MIXING) for node in range(4)]
     monkeypatch.setattr("rewindnet.certificates.views.distances._LARGEST_SETTLED", 3)
     bounded = [mu_of_view(f"node:{node}", DISTANCE, release, MIXING) for node in range(4)]
@@ -170,7 +172,10 @@ def test_a_single_nodes_view_takes_noise_in_proportion():
 def test_noise_is_shared_out_however_small_the_sensitivity(view):
     # Without a ledger nothing is charged for rounding, and contraction may leave very little.
     learning = small_learning(rounds=400, step_size=1.0, constants=derive("logistic", Constant(1e-3, "enforced"), 0.9))
-    release, claim = release_of(np.zeros(4), restored=100, descended=300), Claim(view, DELTA, allocation="optimal")
+    release, claim = (
+        release_of(np.zeros(4), checkpoint_round=100, descent_rounds=300),
+        Claim(view, DELTA, allocation="optimal"),
+    )
     e = propagate(learning, disturbed=100, quiet=300).total
     assert 0 < e.max() < 1e-200
     sigma = scaled_noise(learning, release, claim, 0.1)
@@ -183,10 +188,12 @@ def test_messages_from_checkpoints_without_noise_are_not_covered():
     reason = why_not_covered("transcript:all", lambda: start, release_of(np.ones(4)), MIXING)
     assert reason.startswith("the messages of the unlearning rounds start from un-noised checkpoints")
     assert why_not_covered("transcript:all", lambda: start, release_of(np.ones(4), placement="rewind"), MIXING) is None
-    assert why_not_covered("transcript:all", lambda: start, release_of(np.ones(4), descended=0), MIXING) is None
+    assert why_not_covered("transcript:all", lambda: start, release_of(np.ones(4), descent_rounds=0), MIXING) is None
     # Retraining from scratch: there is nothing in the messages.
     assert (
-        why_not_covered("transcript:all", lambda: 0 * start, release_of(np.ones(4), restored=0, descended=10), MIXING)
+        why_not_covered(
+            "transcript:all", lambda: 0 * start, release_of(np.ones(4), checkpoint_round=0, descent_rounds=10), MIXING
+        )
         is None
     )
     assert why_not_covered("joint", lambda: start, release_of(np.ones(4)), MIXING) is None
@@ -229,10 +236,10 @@ def test_the_light_cone_is_whoever_changes_what_the_node_receives(kind, seed, no
 
 
 def test_one_peers_transcript_is_weighed_over_its_light_cone():
-    release = release_of([2.0, 1.0, 0.5, 4.0], placement="rewind", restored=9, descended=1)
+    release = release_of([2.0, 1.0, 0.5, 4.0], placement="rewind", checkpoint_round=9, descent_rounds=1)
     reached = (DISTANCE / release.sigma)[:2]
     assert mu_of_view("transcript:0", DISTANCE, release, MIXING) == pytest.approx(np.hypot(*reached))
-    longer = release_of(release.sigma, placement="rewind", restored=5, descended=5)
+    longer = release_of(release.sigma, placement="rewind", checkpoint_round=5, descent_rounds=5)
     everything = mu_of_view("transcript:all", DISTANCE, longer, MIXING)
     assert mu_of_view("transcript:0", DISTANCE, longer, MIXING) == pytest.approx(everything)
     shape = noise_shape("transcript:0", "optimal", DISTANCE, release, MIXING)
@@ -242,6 +249,6 @@ def test_one_peers_transcript_is_weighed_over_its_light_cone():
 
 def test_one_peers_transcript_gets_no_number_for_un_noised_messages_that_reach_it():
     start = np.array([0.0, 0.0, 0.0, 1.0])
-    near, far = (release_of(np.ones(4), restored=10 - rounds, descended=rounds) for rounds in (3, 2))
+    near, far = (release_of(np.ones(4), checkpoint_round=10 - rounds, descent_rounds=rounds) for rounds in (3, 2))
     assert "un-noised" in (why_not_covered("transcript:0", lambda: start, near, MIXING) or "")
     assert why_not_covered("transcript:0", lambda: start, far, MIXING) is None

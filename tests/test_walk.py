@@ -204,7 +204,9 @@ def test_the_sensitivity_of_the_token_is_a_scalar_recursion(rule, K):
 def test_rewinding_hops_replays_the_same_walk(K):
     simulation, learned, oracle, learning = learn_and_retrain(CASE)
     T, token = CASE.rounds, learning.mixing.holder(CASE.rounds)
-    unlearned = further(simulation, learned.places[T - K], Descend("adapt-then-combine", range(T - K, T)), T - K)
+    unlearned = further(
+        simulation, learned.checkpoint_names[T - K], Descend("adapt-then-combine", range(T - K, T)), T - K
+    )
     measured = float((unlearned - oracle.at(T))[token].norm())
     assert measured <= propagate(learning, disturbed=T - K, quiet=K).total[token]
     assert (measured == 0) == (K == T)

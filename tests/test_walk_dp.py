@@ -23,8 +23,8 @@ from rewindnet.certificates import CertificateError, DivergenceBounds, audit, ce
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
 from rewindnet.certificates.mechanisms import from_record, to_record
 from rewindnet.certificates.mechanisms.walk_dp import absorbed, walk_shifts
-from rewindnet.clients.methods import MethodError, WalkDP
-from rewindnet.clients.methods.walk_dp import communicability
+from rewindnet.clients.methods import MethodError
+from rewindnet.clients.methods.walk_dp import WalkDP, communicability
 from rewindnet.simulator.outcome import divergence
 from rewindnet.topologies.routing import mixing_walk
 
@@ -301,7 +301,7 @@ def test_what_is_not_hidden_or_not_claimed_has_a_reason():
     assert "without noise" in certificate.reason
     gone = small_learning(deleted=np.array([20, 0, 0, 0]))
     with pytest.raises(CertificateError, match="another walk"):
-        WalkDP().plan(replace(gone, left=(0,), before=gone.mixing))
+        WalkDP().plan(replace(gone, departed=(0,), mixing_before=gone.mixing))
     W = known.mixing.weights.copy()
     W.data = np.random.default_rng(0).random(len(W.data)) + 0.1
     W.data /= np.repeat(np.asarray(W.sum(axis=1)).ravel(), np.diff(W.indptr))

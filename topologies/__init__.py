@@ -13,19 +13,18 @@ function `rule(graph, *, parameters)` and a line in `MIXING`. Keyword-only param
 sets.
 """
 
-from collections.abc import Callable, Collection, Mapping
-from inspect import Parameter, signature
+from collections.abc import Callable, Collection
 from typing import Any
 
 import networkx as nx
 import numpy as np
 from scipy import sparse
 
+from rewindnet.registry import Registry
 from rewindnet.topologies import mixing
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.files import graph_from_file
-from rewindnet.topologies.graphs import deterministic as graphs
-from rewindnet.topologies.graphs import random as random_graphs
+from rewindnet.topologies.graphs import deterministic, random
 from rewindnet.topologies.graphs.edges import EdgeGraph, Graph, adjacency, from_edges, is_connected
 from rewindnet.topologies.mixing import validate
 from rewindnet.topologies.records import from_record, record
@@ -36,30 +35,40 @@ from rewindnet.topologies.schedules.walk import Walk
 from rewindnet.topologies.spectral import spectral_gap
 from rewindnet.topologies.weight_files import weights_from_file
 
-FAMILIES: dict[str, Callable[..., Graph]] = {
-    "ring": graphs.ring,
-    "path": graphs.path,
-    "star": graphs.star,
-    "complete": graphs.complete,
-    "grid": graphs.grid,
-    "torus": graphs.torus,
-    "hypercube": graphs.hypercube,
-    "exponential": graphs.exponential,
-    "erdos-renyi": random_graphs.erdos_renyi,
-    "watts-strogatz": random_graphs.watts_strogatz,
-    "barabasi-albert": random_graphs.barabasi_albert,
-    "random-regular": random_graphs.random_regular,
-    "file": graph_from_file,
-}
+#: Called as `family(nodes, seed, *, settings)`: a networkx graph, or its edges alone as an `EdgeGraph`.
+FAMILIES: Registry[Callable[..., Graph]] = Registry(
+    "topology",
+    {
+        "ring": deterministic.ring,
+        "path": deterministic.path,
+        "star": deterministic.star,
+        "complete": deterministic.complete,
+        "grid": deterministic.grid,
+        "torus": deterministic.torus,
+        "hypercube": deterministic.hypercube,
+        "exponential": deterministic.exponential,
+        "erdos-renyi": random.erdos_renyi,
+        "watts-strogatz": random.watts_strogatz,
+        "barabasi-albert": random.barabasi_albert,
+        "random-regular": random.random_regular,
+        "file": graph_from_file,
+    },
+    TopologyError,
+)
 
-MIXING: dict[str, Callable[..., sparse.csr_array]] = {
-    "metropolis-hastings": mixing.metropolis_hastings,
-    "max-degree": mixing.max_degree,
-    "lazy-metropolis-hastings": mixing.lazy_metropolis_hastings,
-    "lazy-max-degree": mixing.lazy_max_degree,
-    "uniform": mixing.uniform,
-    "file": weights_from_file,
-}
+#: Called as `rule(graph, *, settings)`: the mixing matrix [N, N] of the graph.
+MIXING: Registry[Callable[..., sparse.csr_array]] = Registry(
+    "mixing rule",
+    {
+        "metropolis-hastings": mixing.metropolis_hastings,
+        "max-degree": mixing.max_degree,
+        "lazy-metropolis-hastings": mixing.lazy_metropolis_hastings,
+        "lazy-max-degree": mixing.lazy_max_degree,
+        "uniform": mixing.uniform,
+        "file": weights_from_file,
+    },
+    TopologyError,
+)
 
 __all__ = [
     "FAMILIES",
@@ -104,7 +113,7 @@ def build_light(kind: str, nodes: int, seed: int, **parameters: Any) -> Graph:
         TopologyError: if there is no such family, it has no such node count or parameters, or the graph is
             not connected.
     """
-    graph = _entry("topology", FAMILIES, kind, parameters)(nodes, seed, **parameters)
+    graph = FAMILIES.build(kind, nodes, seed, **parameters)
     if len(graph) != nodes:
         raise TopologyError(f"the topology '{kind}' has {len(graph)} nodes, but {nodes} are asked for")
     if not is_connected(graph):
@@ -121,12 +130,12 @@ def mix(rule: str, graph: Graph, **parameters: Any) -> sparse.csr_array:
     Raises:
         TopologyError: if there is no such rule or parameter, or the rule does not suit the graph.
     """
-    weights: sparse.csr_array = _entry("mixing rule", MIXING, rule, parameters)(graph, **parameters)
+    weights: sparse.csr_array = MIXING.build(rule, graph, **parameters)
     validate(weights, graph, symmetric=parameters.get("symmetric", True))
     return weights
 
 
-def mix_without(rule: str, graph: nx.Graph, left: Collection[int], **parameters: Any) -> sparse.csr_array:
+def mix_without(rule: str, graph: nx.Graph, departed: Collection[int], **parameters: Any) -> sparse.csr_array:
     """The mixing matrix [N, N] of what remains of a graph once some nodes have left, who are then on their own.
 
     What remains need not be connected.
@@ -134,30 +143,10 @@ def mix_without(rule: str, graph: nx.Graph, left: Collection[int], **parameters:
     Raises:
         TopologyError: as `mix`.
     """
-    stay = [node for node in graph if node not in set(left)]
+    stay = [node for node in graph if node not in set(departed)]
     rest = nx.convert_node_labels_to_integers(graph.subgraph(stay), ordering="sorted")
     inner = mix(rule, rest, **parameters).tocoo()
     places = np.array(stay)
-    row, column = (np.concatenate([places[at], list(left)]).astype(np.int64) for at in (inner.row, inner.col))
-    entries = np.concatenate([inner.data, np.ones(len(left))])
+    row, column = (np.concatenate([places[at], list(departed)]).astype(np.int64) for at in (inner.row, inner.col))
+    entries = np.concatenate([inner.data, np.ones(len(departed))])
     return mixing.canonical(sparse.coo_array((entries, (row, column)), shape=(len(graph), len(graph))))
-
-
-def _entry(
-    what: str, registry: Mapping[str, Callable[..., Any]], key: str, parameters: Mapping[str, Any]
-) -> Callable[..., Any]:
-    """The registered function, once its keyword-only parameters have been seen to fit."""
-    if key not in registry:
-        raise TopologyError(f"there is no {what} '{key}'; choose one of {', '.join(registry)}")
-    known = {
-        name: parameter.default
-        for name, parameter in signature(registry[key]).parameters.items()
-        if parameter.kind is Parameter.KEYWORD_ONLY
-    }
-    for name in parameters:
-        if name not in known:
-            raise TopologyError(f"the {what} '{key}' has no parameter '{name}'; it takes {', '.join(known) or 'none'}")
-    for name, default in known.items():
-        if default is Parameter.empty and name not in parameters:
-            raise TopologyError(f"the {what} '{key}' needs the parameter '{name}'")
-    return registry[key]

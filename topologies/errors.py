@@ -1,5 +1,7 @@
 """The one error of this room."""
 
+from rewindnet.errors import UserError
 
-class TopologyError(ValueError):
+
+class TopologyError(UserError):
     """A topology, mixing matrix or record that cannot be; the message says what is allowed."""

@@ -20,7 +20,7 @@ class Stream(IntEnum):
     FORGET_SET = 6
     NOISE = 7
     EVALUATION = 8
-    NETWORK_MODELS = 9
+    NETWORK_MODEL = 9
     STRAGGLERS = 10
     LINK_FAILURES = 11
     MATCHING = 12

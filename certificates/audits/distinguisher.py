@@ -66,8 +66,8 @@ def distinguisher(
 def _settling(node: int, release: Release, mixing: Mixing) -> Vector:
     """[N], the weight of every noised vector in what the node has after the settling rounds."""
     row: Vector = np.eye(1, mixing.nodes, node)[0]
-    first = release.restored + release.descended
-    for t in reversed(range(first, first + release.settle)):
+    first = release.checkpoint_round + release.descent_rounds
+    for t in reversed(range(first, first + release.gossip_rounds)):
         row = np.asarray(mixing.matrix(t).T @ row)
     return row
 

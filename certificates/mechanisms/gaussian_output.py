@@ -20,7 +20,7 @@ from rewindnet.certificates.views.distances import mu_of_view, why_not_covered
 class GaussianOutput:
     """The Gaussian mechanism at the site of the release; what comes after it is post-processing."""
 
-    kind: ClassVar[str] = "once"
+    kind: ClassVar[str] = "gaussian-output"
     single: ClassVar[bool] = True
 
     @property
@@ -34,11 +34,13 @@ class GaussianOutput:
         Where only the average is released the noise is added to the average, which differs by at most the mean of the
         nodes' sensitivities, and by what rounding its sum may add.
         """
-        quiet = release.site - release.restored
-        nodes = propagate(learning, disturbed=release.restored, quiet=quiet, bound=claim.bound, regime=claim.regime)
+        quiet = release.noise_round - release.checkpoint_round
+        nodes = propagate(
+            learning, disturbed=release.checkpoint_round, quiet=quiet, bound=claim.bound, regime=claim.regime
+        )
         if not release.averaged or not np.any(nodes.total > 0):
             return DivergenceBounds(nodes.total, nodes.rounding)
-        summing = rounding_of_average(learning, release.site)
+        summing = rounding_of_average(learning, release.noise_round)
         return DivergenceBounds(
             nodes=np.full_like(nodes.total, nodes.total.mean() + summing),
             rounding=np.full_like(nodes.rounding, nodes.rounding.mean() + summing),
@@ -53,7 +55,7 @@ class GaussianOutput:
 
         def start() -> Vector:
             return propagate(
-                learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime
+                learning, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime
             ).total
 
         return why_not_covered(claim.view, start, release, learning.mixing)

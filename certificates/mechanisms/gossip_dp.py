@@ -55,7 +55,7 @@ class GossipDP:
     rounding: float
     level: float
 
-    kind: ClassVar[str] = "every-round"
+    kind: ClassVar[str] = "gossip-dp"
     single: ClassVar[bool] = False
 
     @classmethod
@@ -94,7 +94,11 @@ class GossipDP:
         slower = self.growth < again.growth * (1 - 1e-12)
         if not alike or slower or self.rounding < again.rounding * (1 - 1e-9):
             raise CertificateError(f"the noise of every round is described as {self}, and it is {again}")
-        if np.any(release.sigma != sigma) or (release.restored, release.descended, release.settle) != (0, 0, 0):
+        if np.any(release.sigma != sigma) or (
+            release.checkpoint_round,
+            release.descent_rounds,
+            release.gossip_rounds,
+        ) != (0, 0, 0):
             raise CertificateError("noise of every round is the same at all nodes and begins with learning")
         most = shift_bounds(learning, self.clip)[list(self.nodes)] + _at_one_point(learning, self.clip, sigma)
         shifts = [most * participating_or_all(learning.mixing, t)[list(self.nodes)] for t in range(self.rounds)]
@@ -103,21 +107,21 @@ class GossipDP:
 
     def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Where the noise of a view's messages, and of those before them, absorbs the shifts at the least cost."""
-        felt = np.zeros((self.rounds, mixing.nodes))
-        felt[:, list(self.nodes)] = found.shifts.reshape(self.rounds, len(self.nodes))
-        if not felt.any():
+        shift = np.zeros((self.rounds, mixing.nodes))
+        shift[:, list(self.nodes)] = found.shifts.reshape(self.rounds, len(self.nodes))
+        if not shift.any():
             return 0.0
         travel = Travel(self.rounds, self.growth, self.rounding, release.sigma, mixing)
         kind, node = parse_view(view, mixing.nodes)
         if kind == "transcript:all":
-            return _composed(felt, release.sigma)
+            return _composed(shift, release.sigma)
         if kind == "transcript" and node is None:
-            return _worst_cone(felt, release.sigma, mixing)
+            return _worst_cone(shift, release.sigma, mixing)
         if node is not None:
             shown = final(travel, [node]) if kind == "node" else received(travel, node)
-            return least_mu(felt, shown, travel, self.level)
-        every = least_mu(felt, final(travel, range(mixing.nodes)), travel, self.level)
-        return min(every, _worst_cone(felt, release.sigma, mixing)) if kind == "node" else every
+            return least_mu(shift, shown, travel, self.level)
+        every = least_mu(shift, final(travel, range(mixing.nodes)), travel, self.level)
+        return min(every, _worst_cone(shift, release.sigma, mixing)) if kind == "node" else every
 
     def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Noise that is none, or is lost in the arithmetic."""
@@ -173,11 +177,11 @@ def _check(learning: TrainingRun) -> None:
         )
     if learning.batches is not None:
         raise CertificateError("noise in every round of learning takes full gradients: set learning.sampling to full")
-    if learning.left:
+    if learning.departed:
         raise CertificateError(
             "noise in every round of learning covers clients that stay as a relay: set deletion.departure to relay"
         )
-    if learning.gone:
+    if learning.earlier_deletions:
         raise CertificateError(
             "noise in every round of learning answers one request, at the end: what an earlier one took out of "
             "learning is not followed"
@@ -199,24 +203,24 @@ def participating_or_all(mixing: Mixing, round: int) -> NDArray[np.bool_]:
     return np.ones(mixing.nodes, dtype=bool) if participating is None else participating
 
 
-def _composed(felt: NDArray[np.float64], sigma: Vector) -> float:
+def _composed(shift: NDArray[np.float64], sigma: Vector) -> float:
     """√(Σ_t Σ_u (Δ_u/σ_u)²)."""
-    return sqrt(float(_ratios(felt, sigma).sum()))
+    return sqrt(float(_ratios(shift, sigma).sum()))
 
 
-def _ratios(felt: NDArray[np.float64], sigma: Vector) -> NDArray[np.float64]:
+def _ratios(shift: NDArray[np.float64], sigma: Vector) -> NDArray[np.float64]:
     """(Δ/σ)² [T, N]."""
-    return np.where(felt > 0, (felt / np.where(sigma > 0, sigma, 1.0)) ** 2 + np.where(sigma > 0, 0.0, inf), 0.0)
+    return np.where(shift > 0, (shift / np.where(sigma > 0, sigma, 1.0)) ** 2 + np.where(sigma > 0, 0.0, inf), 0.0)
 
 
-def _worst_cone(felt: NDArray[np.float64], sigma: Vector, mixing: Mixing) -> float:
+def _worst_cone(shift: NDArray[np.float64], sigma: Vector, mixing: Mixing) -> float:
     """The same over the events that can have reached one node, for the worst of them."""
-    ratios, reached = _ratios(felt, sigma), np.zeros(mixing.nodes)
+    ratios, reached = _ratios(shift, sigma), np.zeros(mixing.nodes)
     if not np.isfinite(ratios).all():
         return inf
-    for t, cones in cones_back(0, len(felt), mixing):
+    for t, cones in cones_back(0, len(shift), mixing):
         if cones is None:
-            return _composed(felt, sigma)
+            return _composed(shift, sigma)
         where = np.flatnonzero(ratios[t])
         reached += ratios[t, where] @ cones.within(where)
     return sqrt(float(reached.max()))

@@ -95,19 +95,20 @@ class Langevin:
             CertificateError: if these are not rounds from the learned models, nodes have different noise, or a
                 contraction is stated that the constants do not prove.
         """
-        if release.site != learning.rounds or release.averaged or release.settle:
+        if release.noise_round != learning.rounds or release.averaged or release.gossip_rounds:
             raise CertificateError("noisy rounds begin at the learned models, and nothing follows them")
-        if len(self.contraction) != max(release.descended - 1, 0):
+        if len(self.contraction) != max(release.descent_rounds - 1, 0):
             raise CertificateError(
-                f"{release.descended} noisy rounds have a contraction each but the last, not {len(self.contraction)}"
+                f"{release.descent_rounds} noisy rounds have a contraction each but the last; "
+                f"{len(self.contraction)} are given"
             )
         if np.unique(release.sigma[learning.present]).size != 1:
             raise CertificateError("the noise of noisy rounds is the same at every node")
-        proven = contractions(learning, claim.regime, release.descended)
+        proven = contractions(learning, claim.regime, release.descent_rounds)
         for t, (stated, found) in enumerate(zip(self.contraction, proven, strict=True)):
             if not stated >= found * (1 - _ROUNDING):
                 raise CertificateError(f"noisy round {t} may expand distances by {found:.6g}, not {stated:.6g}")
-        nodes = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime)
+        nodes = propagate(learning, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
         return DivergenceBounds(nodes.total, nodes.rounding)
 
     def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
@@ -164,7 +165,7 @@ def claimed_epsilon(learning: TrainingRun, release: Release, claim: Claim) -> fl
     papers have this for strongly convex losses.
     """
     c, sigma = max(contractions(learning, claim.regime, 2)), float(release.sigma.max())
-    K = release.descended
+    K = release.descent_rounds
     if not 0 < c < 1 or not K or not sigma > 0:
         return inf
     b = np.linalg.norm(worst_case_disturbance(learning, learning.rounds - 1).sum(axis=0))

@@ -87,7 +87,7 @@ class Newton:
     residual: tuple[float, ...] = ()
     moved: tuple[float, ...] = ()
 
-    kind: ClassVar[str] = "residual"
+    kind: ClassVar[str] = "newton"
     single: ClassVar[bool] = True
 
     @property
@@ -137,7 +137,7 @@ class Newton:
         return np.asarray((np.diff(W.indptr) + 6) * u * norm + own, dtype=np.float64)
 
     def _check(self, learning: TrainingRun, release: Release, claim: Claim) -> None:
-        if release.placement != "rewind" or release.restored != learning.rounds or release.averaged:
+        if release.placement != "rewind" or release.checkpoint_round != learning.rounds or release.averaged:
             raise CertificateError(
                 "a residual is certified where learned models are corrected and noised, each its own"
             )
@@ -188,7 +188,7 @@ class NewtonSharedNoise(Newton):
     covered.
     """
 
-    kind: ClassVar[str] = "shared-residual"
+    kind: ClassVar[str] = "newton-shared-noise"
     single: ClassVar[bool] = False
 
     def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
@@ -240,7 +240,7 @@ def check_contraction(learning: TrainingRun, further: int) -> float:
             "a Newton correction is for learning with one local step a round, full gradients and no projection: "
             "otherwise rounds are not gradient steps on one objective"
         )
-    if learning.left:
+    if learning.departed:
         raise CertificateError("a Newton correction is for clients that stay as relays; use departure relay")
     if constants.regimes()[-1] != "strongly-convex":
         raise CertificateError(

@@ -117,12 +117,12 @@ class NoisyFinetune:
             CertificateError: if this is not a finetuning of the learned model, a growth is stated that the constants do
                 not prove, or nothing is known of the start.
         """
-        if release.site != learning.rounds or release.descended != self.rounds:
+        if release.noise_round != learning.rounds or release.descent_rounds != self.rounds:
             raise CertificateError("noisy finetuning begins at the learned model, and its rounds are those of descent")
         if (claim.bound == "published") != (self.growth is None):
             raise CertificateError("the published bound assumes nothing of the loss, and the others state a growth")
         if self.growth is None:
-            if learning.left:
+            if learning.departed:
                 raise CertificateError("after a departure nobody knows how far the others' models are from retraining")
             if self.gradient_radius is not None and self.start_radius is None:
                 raise CertificateError("where nothing is assumed of the loss, the start must be clipped: start_radius")
@@ -130,7 +130,7 @@ class NoisyFinetune:
         proven = self.proven_growth(learning, claim.regime or strongest_regime(learning))
         if self.growth < proven * (1 - _ROUNDING):
             raise CertificateError(f"a step may expand distances by {proven:.6g}, not {self.growth:.6g}")
-        nodes = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime)
+        nodes = propagate(learning, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
         return DivergenceBounds(nodes.total, nodes.rounding)
 
     def proven_growth(self, learning: TrainingRun, regime: Regime) -> float:

@@ -86,7 +86,7 @@ class RRDU:
     centre: Centre | None = None
     optimizer: Optimizer = "sgd"
 
-    kind: ClassVar[str] = "visits"
+    kind: ClassVar[str] = "rr-du"
     single: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -162,7 +162,7 @@ class RRDU:
             raise CertificateError(f"the visited node deletes {learning.deleted[self.node]} samples")
         if set(np.flatnonzero(learning.deleted).tolist()) - {self.node}:
             raise CertificateError("others than the visited node delete something, too; a token hides one of them")
-        known = propagate(learning, disturbed=release.restored, quiet=0, bound=claim.bound, regime=claim.regime)
+        known = propagate(learning, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
         shifts = np.full(len(self.rounds), self._read(learning))
         if self.rounds:
             shifts[0] += self._rounding(learning, needed, known.total)

@@ -73,7 +73,7 @@ class WalkDP:
     growth: float
     rounding: float
 
-    kind: ClassVar[str] = "private-walk"
+    kind: ClassVar[str] = "walk-dp"
     single: ClassVar[bool] = False
 
     @classmethod
@@ -119,7 +119,7 @@ class WalkDP:
         again = WalkDP.of(learning, self.holders, self.parents, self.clip, self.step_size, sigma)
         if self.nodes != again.nodes or self.growth < again.growth or self.rounding < again.rounding * (1 - 1e-9):
             raise CertificateError(f"the private walk is described as {self}, and it is {again}")
-        if (release.restored, release.descended, release.settle) != (0, 0, 0):
+        if (release.checkpoint_round, release.descent_rounds, release.gossip_rounds) != (0, 0, 0):
             raise CertificateError("a private walk begins with learning")
         if any(not 0 <= holder < learning.mixing.nodes for holder in self.holders):
             raise CertificateError("a walk is over the nodes of its network")
@@ -211,7 +211,7 @@ def check_holders(learning: TrainingRun) -> None:
     Raises:
         CertificateError: with what is allowed.
     """
-    if learning.left:
+    if learning.departed:
         raise CertificateError("without one of its holders a walk is another walk; use deletion.departure relay")
 
 

@@ -115,7 +115,7 @@ def _forecast(learning: TrainingRun, release: Release, spectrum: Spectrum) -> tu
     if learning.order == "consensus-plus-gradient":
         spectrum = spectrum.thinned(_CURVATURES)
         return spectrum, _mixed(learning, release, 1 - _healed(learning, spectrum, 1))
-    return spectrum, _mixed(learning, release, np.zeros(1)) * _healed(learning, spectrum, release.descended) ** 2
+    return spectrum, _mixed(learning, release, np.zeros(1)) * _healed(learning, spectrum, release.descent_rounds) ** 2
 
 
 def _healed(learning: TrainingRun, spectrum: Spectrum, rounds: int) -> Vector:
@@ -146,8 +146,8 @@ def _mixed(learning: TrainingRun, release: Release, pulled: Vector) -> NDArray[n
 
 def _rounds(learning: TrainingRun, release: Release) -> Iterator[tuple[csr_array, bool]]:
     """The mixing matrices of the rounds after the noise, and whether the round descends as well."""
-    ends = release.restored + release.descended
-    for t in range(release.site, ends + release.settle):
+    ends = release.checkpoint_round + release.descent_rounds
+    for t in range(release.noise_round, ends + release.gossip_rounds):
         yield learning.mixing.matrix(t), t < ends
 
 

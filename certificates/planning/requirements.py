@@ -55,7 +55,7 @@ def sensitivities(
     deleted: NDArray[np.int64],
     *,
     rewound: Collection[int],
-    descended: Collection[int] = (),
+    descent_rounds: Collection[int] = (),
     regime: Regime | None = None,
 ) -> Iterator[Stop]:
     """The worst-case sensitivities of k requests at once, at every depth in question.
@@ -64,7 +64,7 @@ def sensitivities(
         learning: how the network would learn; its own request is left aside.
         deleted: [N, k], the samples that each request deletes at each node.
         rewound: the depths K at which the noise may go on the checkpoint.
-        descended: those at which it may go on the result of the descent; each costs K rounds more.
+        descent_rounds: those at which it may go on the result of the descent; each costs K rounds more.
         regime: which curvature to assume; by default the strongest that the constants prove.
 
     Yields:
@@ -74,19 +74,19 @@ def sensitivities(
         CertificateError: as `propagate_each`, but for numbers that are not finite: they are left in.
     """
     T = learning.rounds
-    if learning.batches is not None or learning.left:
+    if learning.batches is not None or learning.departed:
         raise CertificateError("minibatches and departures cannot be planned: what is read then depends on the request")
     recursion = Recursion(learning, deleted, T, "worst-case", regime or strongest_regime(learning))
     state, done = recursion.start, 0
-    for depth in sorted({*rewound, *descended}, reverse=True):
+    for depth in sorted({*rewound, *descent_rounds}, reverse=True):
         with np.errstate(over="ignore", invalid="ignore"):
             state, done = recursion.go_on(state, range(done, T - depth), disturbed=True), T - depth
             start = end = state.sensitivity.total
-            if depth in descended:
+            if depth in descent_rounds:
                 end = recursion.go_on(state, range(T - depth, T), disturbed=False).sensitivity.total
         if depth in rewound:
             yield Stop("rewind", depth, start, start)
-        if depth in descended:
+        if depth in descent_rounds:
             yield Stop("output", depth, start, end)
 
 
@@ -125,7 +125,7 @@ def prices(
     views: Sequence[str],
     *,
     rewound: Collection[int],
-    descended: Collection[int],
+    descent_rounds: Collection[int],
     regime: Regime | None = None,
 ) -> Prices:
     """What it takes to hide each of these clients' requests, in every view, at every depth.
@@ -136,10 +136,10 @@ def prices(
         counts: [k], how many samples each of them deletes.
         views: whose view, as in a `Claim`.
         rewound: as for `sensitivities`.
-        descended: as for `sensitivities`.
+        descent_rounds: as for `sensitivities`.
         regime: as for `sensitivities`.
     """
-    N, k, depths = learning.mixing.nodes, len(clients), tuple(sorted({*rewound, *descended}))
+    N, k, depths = learning.mixing.nodes, len(clients), tuple(sorted({*rewound, *descent_rounds}))
     shape = (len(PLACEMENTS), len(depths), len(views), len(ALLOCATIONS), k)
     needed, finest, spread = np.full(shape, np.nan), np.full(shape, np.nan), np.full((*shape[:2], k), np.nan)
     kept: dict[tuple[Placement, int], Vector] = {}
@@ -148,11 +148,11 @@ def prices(
         here = slice(first, min(first + chunk, k))
         deleted = np.zeros((N, here.stop - first), dtype=np.int64)
         deleted[clients[here], np.arange(deleted.shape[1])] = counts[here]
-        for stop in sensitivities(learning, deleted, rewound=rewound, descended=descended, regime=regime):
+        for stop in sensitivities(learning, deleted, rewound=rewound, descent_rounds=descent_rounds, regime=regime):
             at = PLACEMENTS.index(stop.placement), depths.index(stop.depth)
             needed[(*at, ..., here)], finest[(*at, ..., here)] = _stop_prices(learning, stop, views)
             spread[(*at, here)] = _spread(stop.sensitivity)
-            if not first and stop.depth in descended:
+            if not first and stop.depth in descent_rounds:
                 kept[stop.placement, stop.depth] = stop.sensitivity[:, 0].copy()
     sites = [
         [learning.rounds - depth if where == "rewind" else learning.rounds for depth in depths] for where in PLACEMENTS
@@ -204,8 +204,10 @@ def _of_peers(learning: TrainingRun, stop: Stop, view: str, node: int | None) ->
     e, mixing, none = stop.sensitivity, learning.mixing, np.zeros(learning.mixing.nodes)
     release = Release("r2d", learning.rounds - stop.depth, stop.depth, stop.placement, none)
     if node is not None:
-        return _together(np.where(light_cone(node, release.site, release.rounds_after_noise, mixing)[:, None], e, 0.0))
-    cones = light_cones(release.site, release.rounds_after_noise, mixing)
+        return _together(
+            np.where(light_cone(node, release.noise_round, release.rounds_after_noise, mixing)[:, None], e, 0.0)
+        )
+    cones = light_cones(release.noise_round, release.rounds_after_noise, mixing)
     if cones is None or cones.sums(np.ones(mixing.nodes)).min() == mixing.nodes or not np.all(np.isfinite(e)):
         return _together(e)
     sigma = np.stack([[_least(view, allocation, one, release, mixing) for one in e.T] for allocation in ALLOCATIONS])

@@ -69,7 +69,7 @@ def worst_case_disturbance(learning: TrainingRun, round: int = 0) -> Matrix:
     eta, G, shape = learning.step_size, learning.constants.G.value, (learning.local_steps, learning.mixing.nodes)
     if learning.batches is not None:
         return np.asarray(eta * G * learning.batches.shares(round)[1])
-    taken = learning.taken(round)
+    taken = learning.already_deleted(round)
     return np.broadcast_to(eta * G * _deleted_share(learning.samples - taken, learning.deleted - taken), shape)
 
 
@@ -138,7 +138,7 @@ class LocalSteps:
         if self._measured is not None:
             measured = self._measured[round]
             return self._round(round, lambda after: (after * measured).sum(axis=0)[:, None], self._read(round))
-        if learning.gone and learning.batches is None:
+        if learning.earlier_deletions and learning.batches is None:
             some = worst_case_disturbance(learning, round)[0][:, None] * self._stay
             return self._round(round, lambda after: after.sum(axis=0)[:, None] * some, some > 0)
         if learning.batches is None:
@@ -153,7 +153,7 @@ class LocalSteps:
         """[N, 1], where a deleted sample is read in that round."""
         batches = self._learning.batches
         if batches is None:
-            return np.asarray((self._deleted > self._learning.taken(round)[:, None]) & self._stay)
+            return np.asarray((self._deleted > self._learning.already_deleted(round)[:, None]) & self._stay)
         read = batches.shares(round)[1].sum(axis=0)[:, None]
         return np.asarray((read > 0) & self._stay)
 
@@ -196,7 +196,7 @@ def held(round: Round, W: csr_array) -> Vector:
     return np.asarray(np.abs(round.centre - (1 - W.diagonal())) + round.spread)
 
 
-def drift(learning: TrainingRun, bound: Bound) -> Callable[[int], Vector]:
+def mixing_drift(learning: TrainingRun, bound: Bound) -> Callable[[int], Vector]:
     """[N], ‖Σ_j (W_t − W'_t)_ij·x_j‖ of a round: what has changed at every node since clients left.
 
     Worst case: the rows of W_t and W'_t both sum to 1, so Σ_j (W − W')_ij·x_j = Σ_j (W − W')_ij·(x_j − c) for any c,
@@ -205,28 +205,32 @@ def drift(learning: TrainingRun, bound: Bound) -> Callable[[int], Vector]:
     Raises:
         CertificateError: without a radius in the worst case, without measurements for an instance bound.
     """
-    N, before = learning.mixing.nodes, learning.before
-    if before is None:
+    N, mixing_before = learning.mixing.nodes, learning.mixing_before
+    if mixing_before is None:
         none = np.zeros(N)
         return lambda t: none
     if bound == "instance":
         ledger = learning.ledger
-        if ledger is None or ledger.drift is None or ledger.drift.shape != (learning.rounds, len(ledger.hearers)):
+        if (
+            ledger is None
+            or ledger.mixing_drift is None
+            or ledger.mixing_drift.shape != (learning.rounds, len(ledger.affected_nodes))
+        ):
             raise CertificateError("an instance bound after a departure needs the drift measured during learning")
-        hearers, measured = list(ledger.hearers), ledger.drift
+        affected_nodes, measured = list(ledger.affected_nodes), ledger.mixing_drift
 
         def instance(t: int) -> Vector:
-            felt = np.zeros(N)
-            felt[hearers] = measured[t]
+            moved = np.zeros(N)
+            moved[affected_nodes] = measured[t]
             weighs_otherwise = changed(learning, t) > 0
-            missed = weighs_otherwise & (felt == 0)
-            missed[hearers] = False
+            missed = weighs_otherwise & (moved == 0)
+            missed[affected_nodes] = False
             if missed.any():
                 raise CertificateError(
                     f"the ledger has no drift of node {int(np.argmax(missed))}, whose weights the departure has changed"
                 )
             # Where nothing was felt, as of messages that are all alike, other sums were taken all the same.
-            return np.where(weighs_otherwise & (felt == 0), np.finfo(float).tiny, felt)
+            return np.where(weighs_otherwise & (moved == 0), np.finfo(float).tiny, moved)
 
         return instance
     if learning.radius is None:
@@ -240,8 +244,8 @@ def drift(learning: TrainingRun, bound: Bound) -> Callable[[int], Vector]:
 
 def changed(learning: TrainingRun, round: int) -> Vector:
     """[N], Σ_j |W_t − W'_t|_ij at the nodes that have not left."""
-    assert learning.before is not None
-    difference = abs(learning.before.matrix(round) - learning.mixing.matrix(round))
+    assert learning.mixing_before is not None
+    difference = abs(learning.mixing_before.matrix(round) - learning.mixing.matrix(round))
     return np.asarray(difference.sum(axis=1)).ravel() * learning.present
 
 

@@ -19,9 +19,9 @@ from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.sensitivity.local_steps import (
     LocalSteps,
     Round,
-    drift,
     held,
     local_growth,
+    mixing_drift,
     strongest_regime,
 )
 from rewindnet.certificates.sensitivity.rounding import charges
@@ -119,7 +119,7 @@ def propagate_each(
     """
     regime = regime or strongest_regime(learning)
     _check_rounds(learning, disturbed, quiet)
-    if learning.batches is not None or learning.left or learning.gone:
+    if learning.batches is not None or learning.departed or learning.earlier_deletions:
         raise CertificateError("with minibatches or departures sensitivities are computed for one request at a time")
     with np.errstate(over="ignore", invalid="ignore"):
         result = _columns(learning, deleted, disturbed, quiet, "worst-case", regime)
@@ -170,16 +170,16 @@ class Recursion:
     def go_on(self, state: "State", rounds: range, disturbed: bool) -> "State":
         """The state after these rounds, in which one side reads what is deleted (`disturbed`) or neither does."""
         learning, k = self._learning, state.reached.shape[1]
-        if disturbed and len(rounds) and learning.before is not None and self._drifted is None:
-            self._drifted = drift(learning, self._bound)
+        if disturbed and len(rounds) and learning.mixing_before is not None and self._drifted is None:
+            self._drifted = mixing_drift(learning, self._bound)
         for t in rounds:
             W = learning.mixing.matrix(t)
             if W is not self._checked:
                 _check_matrix(W, learning.mixing.nodes, t)
                 self._checked = W
             steps = self._steps.disturbed(t) if disturbed else self._steps.quiet(t)
-            felt = self._drifted(t) if disturbed and self._drifted is not None else None
-            state = _advance(learning.order, state, W, steps, felt, self._charges[t])
+            moved = self._drifted(t) if disturbed and self._drifted is not None else None
+            state = _advance(learning.order, state, W, steps, moved, self._charges[t])
             if learning.radius is not None:
                 # Two models in a ball are no further apart than it is wide; that rounding may leave it is charged.
                 np.minimum(state.e[:, :k], self._widest, out=state.e[:, :k])
@@ -285,7 +285,7 @@ def _published(learning: TrainingRun, disturbed: int, quiet: int) -> Sensitivity
     Mu and Klabjan (2025), arXiv 2409.09778. For one machine this is their theorem. On a network it is the bound that
     knows no topology: W has rows that sum to 1, so the largest e_i obeys the one-machine recursion of the worst node.
     """
-    if learning.batches is not None or learning.left or learning.gone:
+    if learning.batches is not None or learning.departed or learning.earlier_deletions:
         raise CertificateError(
             "the published bound is for full gradients, clients that stay and a first request; use worst-case"
         )

@@ -31,7 +31,7 @@ def charges(learning: TrainingRun, regime: Regime, rounds: int) -> Iterator[floa
         return
     eta, E, u = learning.step_size, learning.local_steps, arithmetic.unit_roundoff
     projected = _of_projection(learning)
-    departed = 2 if learning.before is not None else 0
+    departed = 2 if learning.mixing_before is not None else 0
     for M, share, heard in _rounds(learning, rounds):
         step = _of_step(learning, eta, share, M)
         mixing = (heard + 6 + projected) * M
@@ -132,7 +132,7 @@ class _Seen:
     """Of every round, the most messages that a node hears and the least and the largest weight it keeps for itself."""
 
     def __init__(self, learning: TrainingRun) -> None:
-        self._mixings = [mixing for mixing in (learning.mixing, learning.before) if mixing is not None]
+        self._mixings = [mixing for mixing in (learning.mixing, learning.mixing_before) if mixing is not None]
         self._diagonal = learning.order == "consensus-plus-gradient"
         self._known: dict[int, tuple[csr_array, tuple[int, float, float]]] = {}
 

@@ -42,7 +42,7 @@ def noise_shape(view: str, allocation: str, sensitivity: Vector, release: Releas
     if kind == "node" and release.placement == "output":
         return relative
     if kind in ("node", "transcript") and node is not None:
-        seen = light_cone(node, release.site, release.rounds_after_noise, mixing)
+        seen = light_cone(node, release.noise_round, release.rounds_after_noise, mixing)
         if np.any(sensitivity[seen] > 0):
             relative = np.where(seen, sensitivity, 0.0) / sensitivity[seen].max()
     if kind in ("node", "transcript") and node is None:
@@ -59,7 +59,7 @@ def weakest_shape(sensitivity: Vector, release: Release, mixing: Mixing) -> Vect
     joint, reached = np.sqrt(sensitivity), np.flatnonzero(sensitivity > 0)
     if mixing.nodes > _LARGEST:
         return joint
-    cones = light_cones(release.site, release.rounds_after_noise, mixing)
+    cones = light_cones(release.noise_round, release.rounds_after_noise, mixing)
     if cones is None:
         return joint
     holds = cones.within(reached).T

@@ -67,7 +67,7 @@ def seen_by(view: str, distance: Vector, release: Release, mixing: Mixing) -> ND
 
 def _cone(node: int, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
     """[N], whose noised vector can have reached this node."""
-    return light_cone(node, release.site, release.rounds_after_noise, mixing)
+    return light_cone(node, release.noise_round, release.rounds_after_noise, mixing)
 
 
 def _weakest(distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
@@ -76,7 +76,7 @@ def _weakest(distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.b
     largest = float(ratios.max())
     if not 0 < largest < inf:
         return np.ones(mixing.nodes, dtype=bool)
-    cones = light_cones(release.site, release.rounds_after_noise, mixing)
+    cones = light_cones(release.noise_round, release.rounds_after_noise, mixing)
     if cones is None:
         return np.ones(mixing.nodes, dtype=bool)
     return _cone(int(np.argmax(cones.sums((ratios / largest) ** 2))), release, mixing)
@@ -92,10 +92,10 @@ def why_not_covered(view: str, start: Callable[[], Vector], release: Release, mi
         mixing: the network, for what reaches whom.
     """
     kind, node = parse_view(view, mixing.nodes)
-    if kind.startswith("transcript") and release.placement == "output" and release.descended:
+    if kind.startswith("transcript") and release.placement == "output" and release.descent_rounds:
         reached = start() > 0
         if node is not None:
-            reached &= light_cone(node, release.restored, release.descended, mixing)
+            reached &= light_cone(node, release.checkpoint_round, release.descent_rounds, mixing)
         if reached.any():
             return (
                 "the messages of the unlearning rounds start from un-noised checkpoints and are not covered; "
@@ -106,22 +106,22 @@ def why_not_covered(view: str, start: Callable[[], Vector], release: Release, mi
     return None
 
 
-def settled(release: Release, mixing: Mixing) -> csr_array:
+def gossip_product(release: Release, mixing: Mixing) -> csr_array:
     """P [N, N], the product of the mixing matrices of the gossip rounds after the noise (the identity for none)."""
-    first = release.restored + release.descended
+    first = release.checkpoint_round + release.descent_rounds
     P: csr_array = csr_array(eye_array(mixing.nodes))
-    for t in range(first, first + release.settle):
+    for t in range(first, first + release.gossip_rounds):
         P = csr_array(mixing.matrix(t) @ P)
     return P
 
 
 def node_views(distance: Vector, release: Release, mixing: Mixing) -> Vector:
     """[N], μ of every node's released model, for noise on the result."""
-    if release.settle == 0:
+    if release.gossip_rounds == 0:
         return np.array([_ratio(float(e), float(s)) for e, s in zip(distance, release.sigma, strict=True)])
     if mixing.nodes > _LARGEST_SETTLED:
         return np.full(mixing.nodes, _together(distance, release.sigma))
-    P = settled(release, mixing)
+    P = gossip_product(release, mixing)
     largest = float(release.sigma.max()) or 1.0
     spread = largest * np.sqrt(np.asarray(P.power(2) @ (release.sigma / largest) ** 2))
     return np.array([_ratio(float(e), float(s)) for e, s in zip(P @ distance, spread, strict=True)])

@@ -115,9 +115,9 @@ def _full(nodes: int) -> NDArray[np.uint64]:
 
 def _before(W: csr_array, bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The light cones of one round more: who is in a cone brings in whom it hears with matrix W."""
-    hearers = csr_array(W != 0).tocsc()
-    wider, degree = bits.copy(), np.diff(hearers.indptr)
+    affected_nodes = csr_array(W != 0).tocsc()
+    wider, degree = bits.copy(), np.diff(affected_nodes.indptr)
     for k in range(int(degree.max(initial=0))):
         rows = np.flatnonzero(degree > k)
-        wider[rows] |= bits[hearers.indices[hearers.indptr[rows] + k]]
+        wider[rows] |= bits[affected_nodes.indices[affected_nodes.indptr[rows] + k]]
     return wider

@@ -1,25 +1,30 @@
 """Where data come from: a source is a function `(root, seed, *, parameters) -> Dataset`."""
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rewindnet.clients.data import cifar, declared, digits, mnist, npz, synthetic, uci_har
 from rewindnet.clients.data.dataset import DataError, Dataset, Layout
+from rewindnet.registry import Registry
 
 __all__ = ["SOURCES", "DataError", "Dataset", "Layout", "load"]
 
-SOURCES: dict[str, Callable[..., Dataset]] = {
-    "digits": digits.digits,
-    "mnist": mnist.mnist,
-    "fashion-mnist": mnist.fashion_mnist,
-    "cifar-10": cifar.cifar_10,
-    "uci-har": uci_har.uci_har,
-    "npz": npz.npz,
-    "synthetic": synthetic.synthetic,
-    "declared": declared.declared,
-}
+#: Called as `source(root, seed, *, settings)`.
+SOURCES: Registry[Callable[..., Dataset]] = Registry(
+    "data source",
+    {
+        "digits": digits.digits,
+        "mnist": mnist.mnist,
+        "fashion-mnist": mnist.fashion_mnist,
+        "cifar-10": cifar.cifar_10,
+        "uci-har": uci_har.uci_har,
+        "npz": npz.npz,
+        "synthetic": synthetic.synthetic,
+        "declared": declared.declared,
+    },
+    DataError,
+)
 
 
 def load(
@@ -38,12 +43,5 @@ def load(
         DataError: if the source or a parameter is unknown, a file is missing or damaged, the data make no
             sense, or limit < 1.
     """
-    if source not in SOURCES:
-        raise DataError(f"unknown data source {source!r}; there are {', '.join(SOURCES)}")
-    function = SOURCES[source]
-    folder = None if root is None else Path(root)
-    try:
-        inspect.signature(function).bind(folder, seed, **parameters)
-    except TypeError as error:
-        raise DataError(f"data source {source}: {error}") from None
-    return function(folder, seed, **parameters).limited(limit)
+    dataset: Dataset = SOURCES.build(source, None if root is None else Path(root), seed, **parameters)
+    return dataset.limited(limit)

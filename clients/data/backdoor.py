@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from rewindnet.clients.data import Dataset
 from rewindnet.clients.data.dataset import Floats
+from rewindnet.errors import UserError
 from rewindnet.topologies.rng import Stream, rng_at
 
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 Integers = NDArray[np.int64]
 
 
-class BackdoorError(ValueError):
+class BackdoorError(UserError):
     """A backdoor that these data cannot have; the message says why."""
 
 

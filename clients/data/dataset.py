@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.errors import UserError
+
 Layout = Literal["image", "signal", "vector"]
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -14,7 +16,7 @@ Integers = NDArray[np.int64]
 _CHUNK = 4096
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """Data that cannot be used, in a sentence that says what was found and what is allowed."""
 
 

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.errors import UserError
 from rewindnet.topologies.rng import Stream, rng_at
 
 Samples = int | float | Literal["all"] | dict[Literal["class"], int] | dict[Literal["indices"], list[int]]
@@ -14,7 +15,7 @@ Samples = int | float | Literal["all"] | dict[Literal["class"], int] | dict[Lite
 Counts = NDArray[np.int64]
 
 
-class DeletionError(ValueError):
+class DeletionError(UserError):
     """The request cannot be met; the message says why."""
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.clients.data.dataset import Dataset, Floats, chunks
+from rewindnet.errors import UserError
+from rewindnet.registry import Registry
 from rewindnet.topologies.rng import Stream, rng_at
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ _ZERO = 1e-100
 _IMAGES_AT_ONCE = 250
 
 
-class FeatureError(ValueError):
+class FeatureError(UserError):
     """A transform that cannot be applied, in a sentence that says why."""
 
 
@@ -135,11 +137,16 @@ def random_conv(dataset: Dataset, seed: int, *, filters: int = 32, kernel: int =
     return Features(x, test_x, 1.0, "proven", shape)
 
 
-TRANSFORMS: dict[str, Callable[..., Features]] = {
-    "raw": raw,
-    "unit-norm": unit_norm,
-    "random-conv": random_conv,
-}
+#: Called as `transform(dataset, seed, *, settings)`.
+TRANSFORMS: Registry[Callable[..., Features]] = Registry(
+    "features",
+    {
+        "raw": raw,
+        "unit-norm": unit_norm,
+        "random-conv": random_conv,
+    },
+    FeatureError,
+)
 
 
 def _flat(part: Floats) -> Floats:

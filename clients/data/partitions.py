@@ -4,13 +4,15 @@ Kinds and parameter names follow the partitioners of the flwr-datasets library, 
 carried over; the draws are our own, from one generator.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rewindnet.errors import UserError
+from rewindnet.registry import Registry
 
 Integers = NDArray[np.int64]
 Shards = list[Integers]
@@ -19,7 +21,7 @@ DEFAULT_CLIENTS = 10
 DIRICHLET_TRIES = 100
 
 
-class PartitionError(ValueError):
+class PartitionError(UserError):
     """A partition that cannot be made, in a sentence that says what to change."""
 
 
@@ -280,15 +282,20 @@ def declared_sizes(clients: int | None, samples: int | list[int]) -> Integers:
     return sizes
 
 
-PARTITIONS: dict[str, Callable[..., Shards]] = {
-    "iid": iid,
-    "dirichlet": dirichlet,
-    "pathological": pathological,
-    "shard": shard,
-    "size": size,
-    "natural": natural,
-    "declared": declared,
-}
+#: Called as `kind(labels, natural, clients, generator, *, settings)`.
+PARTITIONS: Registry[Callable[..., Shards]] = Registry(
+    "partition",
+    {
+        "iid": iid,
+        "dirichlet": dirichlet,
+        "pathological": pathological,
+        "shard": shard,
+        "size": size,
+        "natural": natural,
+        "declared": declared,
+    },
+    PartitionError,
+)
 
 
 def partition(
@@ -312,14 +319,8 @@ def partition(
     Raises:
         PartitionError: if the kind or a parameter is unknown or out of range, or there are too few rows.
     """
-    if kind not in PARTITIONS:
-        raise PartitionError(f"unknown kind of partition {kind!r}; there are {', '.join(PARTITIONS)}")
-    function = PARTITIONS[kind]
-    try:
-        inspect.signature(function).bind(labels, natural, clients, generator, **parameters)
-    except TypeError as error:
-        raise PartitionError(f"partition {kind}: {error}") from None
-    return function(labels, natural, clients, generator, **parameters)
+    shards: Shards = PARTITIONS.build(kind, labels, natural, clients, generator, **parameters)
+    return shards
 
 
 def _count(clients: int | None, rows: int) -> int:

@@ -1,54 +1,29 @@
-"""The unlearning methods. Adding one is a file here and a line in `METHODS`."""
+"""The unlearning methods."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from rewindnet.clients.methods.base import Method, MethodError, Plan
-from rewindnet.clients.methods.baselines import DoNothing, Retrain
-from rewindnet.clients.methods.federaser import FedEraser
-from rewindnet.clients.methods.gossip_dp import GossipDP
-from rewindnet.clients.methods.gradient_ascent import GradientAscent
-from rewindnet.clients.methods.langevin import Langevin
-from rewindnet.clients.methods.newton import Newton
-from rewindnet.clients.methods.noise_only import NoiseOnly
-from rewindnet.clients.methods.noisy_finetune import NoisyFinetune
-from rewindnet.clients.methods.r2d import R2D
-from rewindnet.clients.methods.rr_du import RRDU
-from rewindnet.clients.methods.walk_dp import WalkDP
-from rewindnet.clients.methods.warm_start import WarmStart
+from rewindnet.registry import Registry
 
-#: Built as `METHODS[name](**settings)`; keyword-only parameters are what a scenario may set.
-METHODS: Mapping[str, Callable[..., Method]] = {
-    "r2d": R2D,
-    "retrain": Retrain,
-    "do-nothing": DoNothing,
-    "warm-start": WarmStart,
-    "noise-only": NoiseOnly,
-    "newton": Newton,
-    "rr-du": RRDU,
-    "noisy-finetune": NoisyFinetune,
-    "langevin": Langevin,
-    "gossip-dp": GossipDP,
-    "walk-dp": WalkDP,
-    "federaser": FedEraser,
-    "gradient-ascent": GradientAscent,
-}
+#: Built as `METHODS[name](**settings)`.
+METHODS: Registry[Callable[..., Method]] = Registry(
+    "method",
+    {
+        "r2d": "rewindnet.clients.methods.r2d:R2D",
+        "retrain": "rewindnet.clients.methods.baselines:Retrain",
+        "do-nothing": "rewindnet.clients.methods.baselines:DoNothing",
+        "warm-start": "rewindnet.clients.methods.warm_start:WarmStart",
+        "noise-only": "rewindnet.clients.methods.noise_only:NoiseOnly",
+        "newton": "rewindnet.clients.methods.newton:Newton",
+        "rr-du": "rewindnet.clients.methods.rr_du:RRDU",
+        "noisy-finetune": "rewindnet.clients.methods.noisy_finetune:NoisyFinetune",
+        "langevin": "rewindnet.clients.methods.langevin:Langevin",
+        "gossip-dp": "rewindnet.clients.methods.gossip_dp:GossipDP",
+        "walk-dp": "rewindnet.clients.methods.walk_dp:WalkDP",
+        "federaser": "rewindnet.clients.methods.federaser:FedEraser",
+        "gradient-ascent": "rewindnet.clients.methods.gradient_ascent:GradientAscent",
+    },
+    MethodError,
+)
 
-__all__ = [
-    "METHODS",
-    "R2D",
-    "RRDU",
-    "DoNothing",
-    "FedEraser",
-    "GossipDP",
-    "GradientAscent",
-    "Langevin",
-    "Method",
-    "MethodError",
-    "Newton",
-    "NoiseOnly",
-    "NoisyFinetune",
-    "Plan",
-    "Retrain",
-    "WalkDP",
-    "WarmStart",
-]
+__all__ = ["METHODS", "Method", "MethodError", "Plan"]

@@ -11,9 +11,10 @@ from rewindnet.certificates import Claim, Release, TrainingRun, check_epsilon
 from rewindnet.certificates.certificate import Bound
 from rewindnet.certificates.training import Vector
 from rewindnet.clients.steps.learning import Program, unlearning_program
+from rewindnet.errors import UserError
 
 
-class MethodError(ValueError):
+class MethodError(UserError):
     """The method's settings make no sense; the message says what is allowed."""
 
 
@@ -63,7 +64,7 @@ class Method(ABC):
         """
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """What the release has every client do, step by step.
 
@@ -72,7 +73,7 @@ class Method(ABC):
             learning: as it was.
             seed: of the simulation.
             index: which release of the run it is; each draws noise of its own.
-            places: the names of the states that the clients have kept, by the number of rounds behind them.
+            checkpoint_names: the names of the states that the clients have kept, by the number of rounds behind them.
         """
         return unlearning_program(release, learning.order, seed, index)
 
@@ -100,12 +101,12 @@ class Method(ABC):
 
 def weakest_bound(learning: TrainingRun) -> Bound:
     """The worst case; where clients have left and nothing bounds the models, there is only what was measured."""
-    return "instance" if learning.left and learning.radius is None else "worst-case"
+    return "instance" if learning.departed and learning.radius is None else "worst-case"
 
 
-def no_noise(learning: TrainingRun, method: str, restored: int, descended: int) -> Release:
+def no_noise(learning: TrainingRun, method: str, checkpoint_round: int, descent_rounds: int) -> Release:
     """A release that adds no noise anywhere."""
-    return Release(method, restored, descended, "output", np.zeros(learning.mixing.nodes))
+    return Release(method, checkpoint_round, descent_rounds, "output", np.zeros(learning.mixing.nodes))
 
 
 def noise_asked(method: str, epsilon: float | None, sigma: float | None) -> float | None:

@@ -91,14 +91,14 @@ class NoisyDescent(Method):
     def _release(self, learning: TrainingRun, depth: int) -> Release:
         """What is done at that depth, as yet without noise."""
 
-    def _described(self, name: str, learning: TrainingRun, restored: int, descended: int) -> Release:
+    def _described(self, name: str, learning: TrainingRun, checkpoint_round: int, descent_rounds: int) -> Release:
         return Release(
             method=name,
-            restored=restored,
-            descended=descended,
+            checkpoint_round=checkpoint_round,
+            descent_rounds=descent_rounds,
             placement=self.placement,
             sigma=np.zeros(learning.mixing.nodes),
-            settle=self.settle,
+            gossip_rounds=self.settle,
             averaged=self._averaged,
             noise_source=self.noise_source,
         )

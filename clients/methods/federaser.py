@@ -87,16 +87,16 @@ class FedEraser(Method):
         )
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """The kept rounds."""
         rounds = range(0, learning.rounds, self.interval)
-        anew = (np.flatnonzero(learning.deleted > learning.taken(t)).tolist() for t in rounds)
+        anew = (np.flatnonzero(learning.deleted > learning.already_deleted(t)).tolist() for t in rounds)
         return Program(
             (
                 FedEraserCalibration(
                     rounds=rounds,
-                    kept=tuple(places[t] for t in rounds),
+                    kept=tuple(checkpoint_names[t] for t in rounds),
                     steps=self._steps(learning),
                     local_steps=learning.local_steps,
                     anew=tuple(tuple(nodes) for nodes in anew),

@@ -27,9 +27,7 @@ from rewindnet.certificates import (
     mu_of,
     parse_view,
 )
-from rewindnet.certificates import (
-    GossipDP as GossipDPMechanism,
-)
+from rewindnet.certificates import GossipDP as GossipDPMechanism
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
 from rewindnet.certificates.mechanisms.linear_view import affordable, linear_mu, received, released
 from rewindnet.certificates.release import NoiseSource
@@ -115,7 +113,7 @@ class GossipDP(Method):
         )
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """The private learning, all of it before any request."""
         own = release.mechanism
@@ -132,8 +130,8 @@ class GossipDP(Method):
     def _release(self, learning: TrainingRun, sigma: float) -> Release:
         return Release(
             method="gossip-dp",
-            restored=0,
-            descended=0,
+            checkpoint_round=0,
+            descent_rounds=0,
             placement="rewind",
             sigma=np.full(learning.mixing.nodes, sigma),
             noise_source=self.noise_source,

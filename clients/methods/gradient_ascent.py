@@ -70,7 +70,7 @@ class GradientAscent(Method):
         Raises:
             MethodError: if who deletes has left.
         """
-        if learning.left:
+        if learning.departed:
             raise MethodError(
                 "gradient-ascent is done by the client that deletes, so it must stay: use deletion.departure=relay"
             )
@@ -86,11 +86,11 @@ class GradientAscent(Method):
         )
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """The ascent, with the round in which the others' models come in; the spreading; the learning."""
         T = learning.rounds
-        forget = learning.deleted - learning.taken(T)
+        forget = learning.deleted - learning.already_deleted(T)
         ascend = GradientAscentRounds(
             order=learning.order,
             rounds=range(T - 1, T),
@@ -99,8 +99,8 @@ class GradientAscent(Method):
             step_size=learning.step_size if self.step_size is None else self.step_size,
             radius=self.radius,
             clip=self.clip,
-            last=places[T - 1],
-            first=places[0],
+            last=checkpoint_names[T - 1],
+            first=checkpoint_names[0],
         )
         passed = spread(learning.mixing, np.flatnonzero(forget).tolist(), T)
         end = passed.rounds.stop

@@ -75,8 +75,8 @@ class Langevin(Method):
         claim, depth = Claim(self.view, self.delta, self.bound, regime=self.regime), self._depth(learning)
         release = Release(
             method="langevin",
-            restored=learning.rounds,
-            descended=depth,
+            checkpoint_round=learning.rounds,
+            descent_rounds=depth,
             placement="rewind",
             sigma=np.where(learning.present, 1.0 if self.sigma is None else self.sigma, 0.0),
             noise_source=self.noise_source,
@@ -92,11 +92,11 @@ class Langevin(Method):
         return Plan(release, replace(claim, claimed_epsilon=claimed, claimed_by=said))
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """Noise on the start, then rounds with noise between them."""
         sigma, source = tuple(release.sigma.tolist()), release.noise_source
-        rounds = range(release.restored, release.restored + release.descended)
+        rounds = range(release.checkpoint_round, release.checkpoint_round + release.descent_rounds)
         first = AddNoise(sigma, seed, index, source)
         return Program(noise=(first,), finish=(LangevinRounds(learning.order, rounds, sigma, seed, index, source),))
 

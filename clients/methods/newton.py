@@ -126,8 +126,8 @@ class Newton(Method):
         check_contraction(learning, mechanism.rounds + 1 + self.clean)
         release = Release(
             method="newton",
-            restored=learning.rounds,
-            descended=self.clean,
+            checkpoint_round=learning.rounds,
+            descent_rounds=self.clean,
             placement="rewind",
             sigma=np.full(learning.mixing.nodes, self.sigma or 0.0),
             noise_source=self.noise_source,
@@ -159,10 +159,10 @@ class Newton(Method):
         return Plan(release, self._claimed(learning, release, plan.claim))
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """The correction, what it leaves over, noise, clean rounds."""
-        mechanism, start, N = release.mechanism, release.restored, len(release.sigma)
+        mechanism, start, N = release.mechanism, release.checkpoint_round, len(release.sigma)
         assert isinstance(mechanism, NewtonMechanism)
         solved = start + mechanism.rounds
         rounds = range(start, solved)
@@ -183,7 +183,7 @@ class Newton(Method):
         return Program(
             approach=(correct, NewtonResidual(range(solved, solved + 1))),
             noise=(AddNoise(sigma, seed, index, release.noise_source, shared=self.shared_noise),),
-            finish=(Descend(learning.order, range(start, start + release.descended)),),
+            finish=(Descend(learning.order, range(start, start + release.descent_rounds)),),
             watched=tuple(range(N)),
         )
 
@@ -197,7 +197,7 @@ class Newton(Method):
             spectrum = (gamma * low, 1 - lowest_eigenvalue(W) + gamma * high)
             return kind(rounds=1 + self._steps(spectrum), spectrum=spectrum)
         targets = np.flatnonzero(learning.deleted)
-        if len(targets) != 1 or learning.gone:
+        if len(targets) != 1 or learning.earlier_deletions:
             raise CertificateError(
                 "with reach uniform newton answers a first request of one client; for others use reach network"
             )

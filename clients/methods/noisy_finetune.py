@@ -20,9 +20,7 @@ from rewindnet.certificates import (
     parse_view,
     strongest_regime,
 )
-from rewindnet.certificates import (
-    NoisyFinetune as NoisyFinetuneMechanism,
-)
+from rewindnet.certificates import NoisyFinetune as NoisyFinetuneMechanism
 from rewindnet.certificates.certificate import Bound
 from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
 from rewindnet.clients.steps.learning import Program
@@ -120,8 +118,8 @@ class NoisyFinetune(Method):
         mechanism, claim = self._mechanism(learning), Claim(self.view, self.delta, self.bound, regime=self.regime)
         release = Release(
             method="noisy-finetune",
-            restored=learning.rounds,
-            descended=mechanism.rounds,
+            checkpoint_round=learning.rounds,
+            descent_rounds=mechanism.rounds,
             placement="rewind",
             sigma=np.where(learning.present, 1.0 if self.sigma is None else self.sigma, 0.0),
             noise_source=self.noise_source,
@@ -140,13 +138,13 @@ class NoisyFinetune(Method):
         )
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """Clip the start, then finetune."""
         mechanism = release.mechanism
         assert isinstance(mechanism, NoisyFinetuneMechanism)
         steps = NoisyFinetuneRounds(
-            rounds=range(release.restored, release.restored + mechanism.rounds),
+            rounds=range(release.checkpoint_round, release.checkpoint_round + mechanism.rounds),
             step_size=mechanism.step_size,
             decay=mechanism.decay,
             gradient_radius=mechanism.gradient_radius,

@@ -241,7 +241,7 @@ class RRDU(Method):
         return mechanism.grown(learning, claim)
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """The token's way, and then the tree.
 
@@ -290,7 +290,7 @@ def _client(learning: TrainingRun) -> int:
         raise CertificateError(
             f"rr-du unlearns what one client deletes; here clients {', '.join(map(str, deleting))} delete"
         )
-    if learning.left:
+    if learning.departed:
         raise CertificateError(
             f"the token of rr-du comes from client {deleting[0]}, which has left; use deletion.departure relay"
         )

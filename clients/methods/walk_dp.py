@@ -131,7 +131,7 @@ class WalkDP(Method):
         )
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, places: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """The walk, all of it before any request, and then the tree.
 
@@ -159,8 +159,8 @@ class WalkDP(Method):
         step_size = learning.step_size if self.step_size is None else self.step_size
         return Release(
             method="walk-dp",
-            restored=0,
-            descended=0,
+            checkpoint_round=0,
+            descent_rounds=0,
             placement="rewind",
             sigma=np.full(learning.mixing.nodes, sigma),
             noise_source=self.noise_source,

@@ -1,17 +1,19 @@
-"""The models. Adding one is a file here and a line in `MODELS`."""
+"""The models."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from rewindnet.clients.models.base import Model, ModelError
-from rewindnet.clients.models.huber_logistic import HuberLogistic
-from rewindnet.clients.models.logistic import Logistic
-from rewindnet.clients.models.sigmoid import Sigmoid
+from rewindnet.registry import Registry
 
-#: Built as `MODELS[kind](features, classes, **settings)`; keyword-only parameters are what a scenario may set.
-MODELS: Mapping[str, Callable[..., Model]] = {
-    "logistic": Logistic,
-    "huber-logistic": HuberLogistic,
-    "sigmoid": Sigmoid,
-}
+#: Built as `MODELS[kind](features, classes, *, settings)`.
+MODELS: Registry[Callable[..., Model]] = Registry(
+    "model",
+    {
+        "logistic": "rewindnet.clients.models.logistic:Logistic",
+        "huber-logistic": "rewindnet.clients.models.huber_logistic:HuberLogistic",
+        "sigmoid": "rewindnet.clients.models.sigmoid:Sigmoid",
+    },
+    ModelError,
+)
 
-__all__ = ["MODELS", "HuberLogistic", "Logistic", "Model", "ModelError", "Sigmoid"]
+__all__ = ["MODELS", "Model", "ModelError"]

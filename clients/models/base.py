@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.certificates import Constant, Constants, Spectrum
+from rewindnet.errors import UserError
 
 
-class ModelError(ValueError):
+class ModelError(UserError):
     """The model does not fit the data; the message says why."""
 
 

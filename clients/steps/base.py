@@ -38,7 +38,8 @@ class CommunicationStep(Protocol):
     messages are [b, d].
 
     Attributes:
-        remembers: whether a client must not have erased its forget set before this: its block then has an `origin`.
+        needs_forget_set: whether a client must not have erased its forget set before this: its block then has a
+            `before_erasure`.
     """
 
     @property

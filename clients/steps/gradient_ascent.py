@@ -132,6 +132,6 @@ def forget_gradient(whole: ClientBlock, kept: ClientBlock, theta: Tensor) -> Ten
         kept: the same after it.
         theta: [1, d].
     """
-    n, left = int(whole.samples[0]), int(kept.samples[0])
-    both = n * whole.gradient(theta) - left * kept.gradient(theta)
-    return both / (n - left) - whole.model.l2 * theta
+    n, departed = int(whole.samples[0]), int(kept.samples[0])
+    both = n * whole.gradient(theta) - departed * kept.gradient(theta)
+    return both / (n - departed) - whole.model.l2 * theta

@@ -144,10 +144,10 @@ def unlearning_program(release: Release, order: Order, seed: int, index: int) ->
         seed: of the simulation.
         index: which release of this run it is; each draws noise of its own.
     """
-    descent_ends = release.restored + release.descended
-    descend = Descend(order, range(release.restored, descent_ends))
+    descent_ends = release.checkpoint_round + release.descent_rounds
+    descend = Descend(order, range(release.checkpoint_round, descent_ends))
     noise = AddNoise(tuple(release.sigma.tolist()), seed, index, release.noise_source, shared=release.averaged)
-    settle = Gossip(range(descent_ends, descent_ends + release.settle))
+    settle = Gossip(range(descent_ends, descent_ends + release.gossip_rounds))
     if release.placement == "rewind":
         return Program((), (noise,), (descend, settle))
     return Program((descend, *averaging(release)), (noise,), (settle,))
@@ -155,4 +155,4 @@ def unlearning_program(release: Release, order: Order, seed: int, index: int) ->
 
 def averaging(release: Release) -> tuple[CommunicationStep, ...]:
     """The round in which the average is taken, where only the average is released."""
-    return (Average(range(release.site, release.site + 1)),) if release.averaged else ()
+    return (Average(range(release.noise_round, release.noise_round + 1)),) if release.averaged else ()

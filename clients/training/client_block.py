@@ -79,7 +79,7 @@ class Minibatch(NamedTuple):
 
     Attributes:
         weights: of the samples of each bucket, [k, n]; None: all samples that they hold.
-        awake: [b], who steps; None: everyone.
+        participating: [b], who steps; None: everyone.
     """
 
     weights: tuple[Tensor, ...] | None = None
@@ -92,7 +92,7 @@ class LocalTraining:
 
     Attributes:
         sampling: how they draw minibatches; None: they read every sample.
-        awake: [N] for a round, who of the network takes local steps; None: everyone.
+        participating: [N] for a round, who of the network takes local steps; None: everyone.
         radius: of the ball onto which they project their parameters; None: they do not.
     """
 
@@ -114,8 +114,8 @@ class ClientBlock:
         buckets: the data.
         held: [b], how many samples each client held before anything was erased.
         local_training: what their rounds are like.
-        origin: the same clients before they erased what is to be forgotten, for steps that read it.
-        recalled: states [b, d] that the clients have kept, for steps that ask for them.
+        before_erasure: the same clients before they erased what is to be forgotten, for steps that read it.
+        recalled_checkpoints: states [b, d] that the clients have kept, for steps that ask for them.
     """
 
     nodes: tuple[int, ...]

@@ -39,20 +39,24 @@ class DisturbanceMeter:
 
     Args:
         blocks: the clients after 0, 1, … R requests.
-        data: which of these learn.
+        requests_met: which of these learn.
         deleting: for each request, the nodes whose gradients it changes.
         measured: [T, R, E + 1] for each measuring node of the block, with what has been measured already.
     """
 
     def __init__(
-        self, blocks: Sequence[ClientBlock], data: int, deleting: Sequence[Collection[int]], measured: Disturbances
+        self,
+        blocks: Sequence[ClientBlock],
+        requests_met: int,
+        deleting: Sequence[Collection[int]],
+        measured: Disturbances,
     ) -> None:
         self.measured: Disturbances = {node: measured[node].copy() for node in sorted(measured)}
         self._heard = {node: blocks[0].nodes.index(node) for node in self.measured}
         self._gaps = [
-            _Gap(blocks[data], blocks[1 + request], [node for node in self.measured if node in nodes], request)
+            _Gap(blocks[requests_met], blocks[1 + request], [node for node in self.measured if node in nodes], request)
             for request, nodes in enumerate(deleting)
-            if request >= data
+            if request >= requests_met
         ]
 
     def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
@@ -64,7 +68,7 @@ class DisturbanceMeter:
     def shift(self, round: int, node: int, value: float) -> None:
         """Nothing: learning adds no noise."""
 
-    def drift(self, round: int, changed: Tensor) -> None:
+    def mixing_drift(self, round: int, changed: Tensor) -> None:
         """‖Σ_j (W − W')_ij·x_j‖, given those sums [b, d]."""
         for node, row in self._heard.items():
             # Row by row, so that the bits do not depend on who else is in the block.

@@ -12,6 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.errors import UserError
+from rewindnet.registry import Registry
 from rewindnet.topologies.rng import Stream, rng_at
 
 Masks = NDArray[np.bool_]
@@ -20,7 +22,7 @@ Masks = NDArray[np.bool_]
 Forget = Mapping[int, NDArray[np.int64]]
 
 
-class SamplingError(ValueError):
+class SamplingError(UserError):
     """The batches cannot be drawn that way; the message says why."""
 
 
@@ -100,13 +102,17 @@ def reshuffle(seed: int, local_steps: int) -> None:
     )
 
 
-#: A line here is a way to sample.
-SAMPLINGS: Mapping[str, Callable[..., Sampling | None]] = {
-    "full": full,
-    "poisson": Poisson,
-    "keyed": Keyed,
-    "reshuffle": reshuffle,
-}
+#: Called as `kind(seed, local_steps, *, settings)`.
+SAMPLINGS: Registry[Callable[..., Sampling | None]] = Registry(
+    "sampling",
+    {
+        "full": full,
+        "poisson": Poisson,
+        "keyed": Keyed,
+        "reshuffle": reshuffle,
+    },
+    SamplingError,
+)
 
 
 class Realised:

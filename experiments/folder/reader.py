@@ -18,6 +18,7 @@ from scipy.sparse import csr_array
 from rewindnet import topologies
 from rewindnet.certificates import Audit, Certificate, CertificateError, Mixing, TrainingRun
 from rewindnet.clients.training.sampling import SAMPLINGS, Forget, Realised, SamplingError
+from rewindnet.errors import UserError
 
 #: The layouts of a run folder that this version reads; the recorder writes the last of them.
 FORMATS = (4,)
@@ -25,7 +26,7 @@ FORMATS = (4,)
 Json = dict[str, Any]
 
 
-class FolderError(ValueError):
+class FolderError(UserError):
     """A folder that holds no run, no whole run, or a damaged one."""
 
 
@@ -116,11 +117,11 @@ class RunFolder:
         """
         try:
             graph, weights = topologies.from_record(self.topology)
-            mixing, before = recorded_schedules(self.topology, graph, weights)
+            mixing, mixing_before = recorded_schedules(self.topology, graph, weights)
         except topologies.TopologyError as problem:
             raise FolderError(f"{self.path / 'topology.json'} is damaged: {problem}") from None
         try:
-            return graph, recorded_learnings(self.scenario, self.learning, mixing, before)
+            return graph, recorded_learnings(self.scenario, self.learning, mixing, mixing_before)
         except (CertificateError, SamplingError, LookupError, TypeError, AttributeError) as problem:
             raise FolderError(f"{self.path / 'learning.json'} is damaged: {problem}") from None
 
@@ -179,30 +180,30 @@ def recorded_schedules(
     Raises:
         TopologyError: if there is no such schedule.
     """
-    seed, left = topology.get("seed"), topology.get("left")
-    if not isinstance(seed, int) or seed < 0 or not isinstance(left, list):
+    seed, departed = topology.get("seed"), topology.get("departed")
+    if not isinstance(seed, int) or seed < 0 or not isinstance(departed, list):
         raise topologies.TopologyError("it does not say from which seed rounds are drawn, or who has left")
     whole = _schedule(topology, graph, weights, seed, ())
-    if not left:
+    if not departed:
         return whole, None
     row, column, value = (np.array(part) for part in zip(*topology.get("remaining", []), strict=True))
     entries = csr_array((value.astype(float), (row.astype(int), column.astype(int))), shape=weights.shape)
-    return _schedule(topology, graph, entries, seed, tuple(left)), whole
+    return _schedule(topology, graph, entries, seed, tuple(departed)), whole
 
 
 def _schedule(
-    topology: Json, graph: nx.Graph, weights: csr_array, seed: int, left: tuple[int, ...]
+    topology: Json, graph: nx.Graph, weights: csr_array, seed: int, departed: tuple[int, ...]
 ) -> topologies.Schedule:
     told, learns = topology.get("schedule"), topology.get("learning")
     if not isinstance(told, dict) or not isinstance(learns, dict) or learns.get("kind") not in topologies.LEARNING:
         raise topologies.TopologyError("it does not say by which schedule, or how the network learns on it")
     settings = {key: value for key, value in told.items() if key != "kind"}
-    schedule = topologies.schedule(str(told.get("kind")), graph, weights, seed, left, **settings)
+    schedule = topologies.schedule(str(told.get("kind")), graph, weights, seed, departed, **settings)
     how = {key: value for key, value in learns.items() if key != "kind"}
-    return topologies.LEARNING[str(learns["kind"])](schedule, seed, left, **how)
+    return topologies.LEARNING[str(learns["kind"])](schedule, seed, departed, **how)
 
 
-def recorded_learnings(scenario: Json, told: Json, mixing: Mixing, before: Mixing | None) -> list[TrainingRun]:
+def recorded_learnings(scenario: Json, told: Json, mixing: Mixing, mixing_before: Mixing | None) -> list[TrainingRun]:
     """How the network learned up to each request, from `learning.json`, with minibatches drawn again.
 
     Raises:
@@ -214,7 +215,7 @@ def recorded_learnings(scenario: Json, told: Json, mixing: Mixing, before: Mixin
     for record in told["requests"]:
         forget = {int(node): np.array(gone, dtype=np.int64) for node, gone in record["forget"].items()}
         batches = _batches(scenario, record, forget, tuple(earlier))
-        found.append(TrainingRun.from_record(record, mixing, before, batches))
+        found.append(TrainingRun.from_record(record, mixing, mixing_before, batches))
         earlier.append((found[-1].rounds, forget))
     return found
 

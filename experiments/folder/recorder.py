@@ -106,9 +106,9 @@ class Recorder:
             "seed": scenario.seed,
             "schedule": {**scenario.topology.schedule.plain(), **experiment.mixing.recorded},
             "learning": {"kind": scenario.learning.kind, **scenario.learning.settings},
-            "left": list(foreseen.left),
+            "departed": list(foreseen.departed),
         }
-        if foreseen.left:
+        if foreseen.departed:
             entries = experiment.remaining.weights.tocoo()
             triples = zip(entries.row.tolist(), entries.col.tolist(), entries.data.tolist(), strict=True)
             told["remaining"] = [list(triple) for triple in triples]
@@ -190,7 +190,7 @@ class Recorder:
         self._json(f"{place}/audit", audit.to_record())
         self._json(f"{place}/metrics", metrics)
         self._weights(f"{place}/centre", outcome.centre, secret=True)
-        if certificate.release.rounds_after_noise or certificate.mechanism["kind"] != "once":
+        if certificate.release.rounds_after_noise or certificate.mechanism["kind"] != "gaussian-output":
             self._weights(f"{place}/noised", outcome.noised, secret=True)
         self._weights(f"{place}/released", outcome.released, secret=certificate.noise_source != "os")
         self._write_record()

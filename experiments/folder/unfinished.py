@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rewindnet.experiments.folder.files import write
 from rewindnet.experiments.folder.reader import FolderError, read_record, read_scenario, state
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 
 try:

@@ -28,14 +28,14 @@ class Selection:
         clients: [k], the scenario's own first.
         roles: why a client is among them, where not all are.
         rewound: the depths planned for placement rewind, all that are planned.
-        descended: those of them planned for placement output.
+        descent_rounds: those of them planned for placement output.
         sentence: about it, for whoever reads the plan.
     """
 
     clients: NDArray[np.int64]
     roles: dict[int, str]
     rewound: frozenset[int]
-    descended: frozenset[int]
+    descent_rounds: frozenset[int]
     sentence: str
 
 
@@ -77,20 +77,20 @@ def select(
     N, T = prospect.mixing.nodes, prospect.learning.rounds
     able = np.flatnonzero(prospect.counts)
     round_ = 2 * prospect.mixing.matrix(0).nnz * regimes
-    rewound = descended = frozenset(ladder)
-    if round_ * (T + sum(descended)) * min(len(able), clients or _FEW, _FEW) > _WORK:
-        descended = frozenset(asked)
+    rewound = descent_rounds = frozenset(ladder)
+    if round_ * (T + sum(descent_rounds)) * min(len(able), clients or _FEW, _FEW) > _WORK:
+        descent_rounds = frozenset(asked)
         rewound = frozenset(depth for depth in ladder if depth >= min(asked))
-    affordable = int(np.clip(_WORK // (round_ * (T + sum(descended))), 1, _MANY))
+    affordable = int(np.clip(_WORK // (round_ * (T + sum(descent_rounds))), 1, _MANY))
     count = min(len(able), clients or affordable)
     roles = _roles(prospect, able, count)
     if count == len(able):
         own = prospect.scenario.deletion.each[0].client
         everyone = np.concatenate([[own], able[able != own]])
         sentence = "Every client is planned." if count == N else f"Planned are the {count} of {N} with such samples."
-        return Selection(everyone, {own: roles[own]}, rewound, descended, sentence)
+        return Selection(everyone, {own: roles[own]}, rewound, descent_rounds, sentence)
     sentence = f"Planned are {count} of {N} clients, as representatives: {_listed(roles)}."
-    return Selection(np.array(list(roles), dtype=np.int64), roles, rewound, descended, sentence)
+    return Selection(np.array(list(roles), dtype=np.int64), roles, rewound, descent_rounds, sentence)
 
 
 def _roles(prospect: Prospect, able: NDArray[np.int64], count: int) -> dict[int, str]:

@@ -8,7 +8,7 @@ from rewindnet.experiments.plan.plan import make_plan
 from rewindnet.experiments.plan.prospect import survey
 from rewindnet.experiments.plan.table import compare, show
 from rewindnet.experiments.runs.launch import terminal
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.experiments.studies.grid import grid, place
 
@@ -24,7 +24,7 @@ def plan_scenario(path: Path, settings: Sequence[str], out: Path | None, force: 
         clients: how many clients to plan; as many as there is time for by default.
 
     Raises:
-        one of launch.BAD_INPUT: before anything is written.
+        one of UserError: before anything is written.
     """
     if clients is not None and clients < 1:
         raise ScenarioError(f"--clients is the number of clients to plan, at least 1, not {clients}")

@@ -15,7 +15,7 @@ from rewindnet.experiments.plan.picture import comparison_picture, plan_picture
 from rewindnet.experiments.plan.placement import forecasts, verdict
 from rewindnet.experiments.plan.plan import Answer, Plan
 from rewindnet.experiments.plan.words import kindest, name_of, verdicts, wanted
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.topologies import TopologyError, spectral_gap
 from rewindnet.topologies.graphs.edges import edge_array
 
@@ -88,7 +88,7 @@ def record(plan: Plan) -> dict[str, Any]:
             "clients": len(clients),
             "sentence": plan.selection.sentence,
             "depths": list(plan.depths),
-            "depths_output": sorted(plan.selection.descended),
+            "depths_output": sorted(plan.selection.descent_rounds),
         },
         "cost": [{"depth": depth, **plan.cost[depth]} for depth in plan.depths],
         "rows": _rows(plan),
@@ -150,7 +150,7 @@ def _asked(plan: Plan) -> dict[str, Any]:
         {"placement": p, "depth": depth, "view": view, "allocation": a, "sigma": number(sigma[i, j, v, w])}
         for i, p in enumerate(PLACEMENTS)
         for j, depth in enumerate(found.depths)
-        if p == "rewind" or depth in plan.selection.descended
+        if p == "rewind" or depth in plan.selection.descent_rounds
         for v, view in enumerate(found.views)
         for w, a in enumerate(ALLOCATIONS)
     ]

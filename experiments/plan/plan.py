@@ -138,7 +138,7 @@ def make_plan(prospect: Prospect, point: Mapping[str, str], clients: int | None 
             prospect.counts[selection.clients],
             views,
             rewound=selection.rewound,
-            descended=selection.descended,
+            descent_rounds=selection.descent_rounds,
             regime=regime,
         )
         for regime in regimes

@@ -17,7 +17,7 @@ from rewindnet.clients.data.partitions import PartitionError, declared_sizes, pa
 from rewindnet.clients.models import Model
 from rewindnet.experiments.scenario.assemble import planted, samples_of
 from rewindnet.experiments.scenario.devices import DTYPES
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.simulator.training_facts import training_facts
 from rewindnet.topologies import Graph, Schedule, Stream

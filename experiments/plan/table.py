@@ -29,7 +29,7 @@ def show(plan: Plan, console: Console) -> None:
     placed = verdict(plan, forecasts(plan))
     for sentence in (*verdicts(plan), *placed, plan.selection.sentence, promise(plan), *plan.notes, *_legend(plan)):
         console.print(sentence, style="dim", highlight=False, soft_wrap=True)
-    if learning.mixing.nodes > 1 and plan.selection.descended != plan.selection.rewound:
+    if learning.mixing.nodes > 1 and plan.selection.descent_rounds != plan.selection.rewound:
         console.print(
             "Placement output is planned at the depths of the rows only: every other depth would cost K rounds more.",
             style="dim",

@@ -13,7 +13,7 @@ from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.report import table
 from rewindnet.experiments.report.compare_picture import picture
 from rewindnet.experiments.report.table import Row
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 
 #: What goes into a CSV file beside the accuracies and the costs.
 _PLAIN = (
@@ -27,7 +27,7 @@ _PLAIN = (
         "bound",
         "placement",
         "allocation",
-        "settle",
+        "gossip_rounds",
         "rewind",
         "rounds",
         "sigma",

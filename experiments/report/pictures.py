@@ -23,7 +23,7 @@ _DEPTHS = 21
 def _label(index: int, certificate: Certificate) -> str:
     """A method's line in a legend."""
     noise = f"{certificate.placement} {certificate.allocation}"
-    settled = f", settle {certificate.settle}" if certificate.settle else ""
+    settled = f", settle {certificate.gossip_rounds}" if certificate.gossip_rounds else ""
     return f"{index} {certificate.method}: {certificate.bound}, {noise}{settled}, {certificate.view}"
 
 
@@ -67,7 +67,10 @@ def _depths(learning: TrainingRun, lines: int) -> list[int]:
 
 def _epsilon_at(learning: TrainingRun, certificate: Certificate, K: int) -> float | None:
     """The certified ε had the method rewound K rounds, with as much noise, allocated by the same rule."""
-    release, claim = replace(certificate.release, restored=certificate.rounds - K, descended=K), certificate.claim
+    release, claim = (
+        replace(certificate.release, checkpoint_round=certificate.rounds - K, descent_rounds=K),
+        certificate.claim,
+    )
     try:
         if certificate.allocation == "optimal":
             size = float(np.sqrt(np.mean(release.sigma**2)))

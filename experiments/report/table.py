@@ -32,13 +32,13 @@ def _share(row: Row, which: str) -> str:
 
 #: When noise is added by mechanisms that add it otherwise than once, at one place.
 _ADDED = {
-    "every-round": "every round",
-    "private-walk": "every hop",
-    "visits": "every visit",
+    "gossip-dp": "every round",
+    "walk-dp": "every hop",
+    "rr-du": "every visit",
     "noisy-finetune": "every round",
     "langevin": "every round",
-    "residual": "correction",
-    "shared-residual": "correction, shared",
+    "newton": "correction",
+    "newton-shared-noise": "correction, shared",
 }
 
 
@@ -47,7 +47,7 @@ def _noise(row: Row) -> str:
         return "none"
     if row["mechanism"] in _ADDED:
         return _ADDED[row["mechanism"]]
-    settle = f" settle {row['settle']}" if row["settle"] else ""
+    settle = f" settle {row['gossip_rounds']}" if row["gossip_rounds"] else ""
     return f"{row['placement']} {row['allocation']}{settle}"
 
 

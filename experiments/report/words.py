@@ -75,7 +75,7 @@ def _schedule(schedule: Mapping[str, Any]) -> str:
 
 def _taken_back(learning: TrainingRun) -> str:
     """Who deleted how much with a request, beyond what earlier ones had deleted."""
-    fresh = learning.deleted - learning.taken(learning.rounds)
+    fresh = learning.deleted - learning.already_deleted(learning.rounds)
     return " and ".join(
         f"client {node} took back {'all' if m == n else f'{m:,} of'} its {n:,} samples"
         for node, (m, n) in enumerate(zip(fresh.tolist(), learning.samples.tolist(), strict=True))
@@ -89,9 +89,9 @@ def request(run: RunFolder) -> str:
     if len(said) > 1:
         rounds = [f"after round {learning.rounds:,} " for learning in run.history[1]]
         said = [when + what for when, what in zip(rounds, said, strict=True)]
-    left = " and left the network" if run.history[1][-1].left else ""
+    departed = " and left the network" if run.history[1][-1].departed else ""
     return (
-        f"Then {'; '.join(said)}{left}. The network must now release models that nobody can tell from models that "
+        f"Then {'; '.join(said)}{departed}. The network must now release models that nobody can tell from models that "
         "were learned without these samples. A certificate says how nearly that is so: the smaller its ε, the less "
         "can be told, and ε = 0 is retraining from scratch."
     )
@@ -100,21 +100,25 @@ def request(run: RunFolder) -> str:
 #: What mechanisms do that do not add noise once, at one place.
 _DEEDS = {
     "uncertified": "{deed}",
-    "every-round": "had learned with {noise} on every clipped gradient from the start, so that nothing was left to do",
-    "private-walk": (
+    "gossip-dp": "had learned with {noise} on every clipped gradient from the start, so that nothing was left to do",
+    "walk-dp": (
         "had learned by one model that walked from client to client, with {noise} at every hop, so that nothing was "
         "left to do"
     ),
-    "visits": (
+    "rr-du": (
         "sent the model of node {node} round the network for {hops:,} steps, {visits:,} of them its own, with {noise} "
         "in those, and gave the last to everybody"
     ),
-    "noisy-finetune": "ran {descended:,} rounds of clipped descent at every client by itself, with {noise} in each",
-    "langevin": "ran {descended:,} rounds on the retained data with {noise} in each",
-    "residual": "corrected all models by a Newton step of {rounds:,} rounds, added {noise}, and ran {descended:,} more",
-    "shared-residual": (
+    "noisy-finetune": (
+        "ran {descent_rounds:,} rounds of clipped descent at every client by itself, with {noise} in each"
+    ),
+    "langevin": "ran {descent_rounds:,} rounds on the retained data with {noise} in each",
+    "newton": (
+        "corrected all models by a Newton step of {rounds:,} rounds, added {noise}, and ran {descent_rounds:,} more"
+    ),
+    "newton-shared-noise": (
         "corrected all models by a Newton step of {rounds:,} rounds, added one vector of {noise} to all, and ran "
-        "{descended:,} more"
+        "{descent_rounds:,} more"
     ),
 }
 
@@ -125,7 +129,7 @@ def _numbers(certificate: Certificate) -> dict[str, Any]:
     holders, works = record.get("holders", ()), record.get("works", ())
     return {
         "noise": f"noise of σ = {max(sigma):.3g}" if any(sigma) else "no noise",
-        "descended": certificate.descended,
+        "descent_rounds": certificate.descent_rounds,
         "hops": sum(works),
         "visits": sum(acts and holder == record["node"] for holder, acts in zip(holders, works, strict=False)),
     }
@@ -136,14 +140,18 @@ def deed(certificate: Certificate) -> str:
     told = _DEEDS.get(certificate.mechanism["kind"])
     if told is not None:
         return told.format(**{**certificate.mechanism, **_numbers(certificate)})
-    if certificate.restored == certificate.rounds:
+    if certificate.checkpoint_round == certificate.rounds:
         start = "started from the learned model"
-    elif certificate.restored == 0:
+    elif certificate.checkpoint_round == 0:
         start = "went back to the initial model"
     else:
         share = certificate.rewound / certificate.rounds
         start = f"rewound {certificate.rewound:,} of {certificate.rounds:,} rounds ({100 * share:.0f} %)"
-    descent = f"ran {certificate.descended:,} rounds on the retained data" if certificate.descended else "ran no rounds"
+    descent = (
+        f"ran {certificate.descent_rounds:,} rounds on the retained data"
+        if certificate.descent_rounds
+        else "ran no rounds"
+    )
     return f"{start}, {descent}, {_noise(certificate)}"
 
 
@@ -201,7 +209,11 @@ def _noise(certificate: Certificate) -> str:
     where = "the average of all models" if certificate.averaged else "every model that it releases"
     if certificate.placement == "rewind":
         where = "every checkpoint before these rounds"
-    settled = f", then averaged with neighbours for {certificate.settle} more rounds" if certificate.settle else ""
+    settled = (
+        f", then averaged with neighbours for {certificate.gossip_rounds} more rounds"
+        if certificate.gossip_rounds
+        else ""
+    )
     return f"and added noise of {size} to {where}{settled}"
 
 

@@ -19,7 +19,7 @@ from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.runs.run import run
 from rewindnet.experiments.scenario.assemble import Experiment, assemble
 from rewindnet.experiments.scenario.devices import device_of
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import load, resolve
 from rewindnet.simulator.errors import RunError
 from rewindnet.simulator.transports.network import Network

@@ -8,45 +8,17 @@ from typing import Any
 
 from rich.console import Console
 
-from rewindnet.certificates import CertificateError, violation
-from rewindnet.clients.data import DataError
-from rewindnet.clients.data.backdoor import BackdoorError
-from rewindnet.clients.data.deletion import DeletionError
-from rewindnet.clients.data.features import FeatureError
-from rewindnet.clients.data.partitions import PartitionError
-from rewindnet.clients.methods import MethodError
-from rewindnet.clients.models import ModelError
-from rewindnet.clients.training.sampling import SamplingError
-from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
+from rewindnet.certificates import violation
+from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.progress import LiveProgress
 from rewindnet.experiments.scenario.assemble import assemble
-from rewindnet.experiments.scenario.registries import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.simulator.errors import BrokenTransportError, RunError, TransportError
 from rewindnet.simulator.transports.mpi.mpiexec import join, rank, ranks
-from rewindnet.topologies import TopologyError
-
-#: What a user can get wrong: each a sentence.
-BAD_INPUT = (
-    BackdoorError,
-    CertificateError,
-    DataError,
-    DeletionError,
-    FeatureError,
-    FolderError,
-    MethodError,
-    ModelError,
-    PartitionError,
-    SamplingError,
-    ScenarioError,
-    TopologyError,
-    TransportError,
-)
-
 
 #: Characters in a line of output that goes to no terminal.
 _PAGE = 240
@@ -56,7 +28,7 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
     """`rewindnet run`: returns what the audit caught.
 
     Raises:
-        one of BAD_INPUT: before anything is written.
+        UserError: before anything is written.
         RunError: if it began and could not be finished.
     """
     join()
@@ -97,7 +69,7 @@ def run_scenario_in(scenario: Scenario, folder: Path, force: bool, console: Cons
     """Run it, or go on with it; returns what it left.
 
     Raises:
-        one of BAD_INPUT: before anything is written.
+        UserError: before anything is written.
         RunError: if it began and could not be finished.
     """
     resume = check_target(folder, scenario, force)

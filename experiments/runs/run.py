@@ -46,14 +46,14 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
     with watch.phase("learn", arrive[-1]):
         learned, learnings = simulation.learn(set(arrive).union(*_checkpoints(methods, arrive)))
     plans = network.agree([[method.plan(learning) for method in methods] for learning in learnings])
-    restored = {plan.release.restored for planned in plans for plan in planned}
+    restored = {plan.release.checkpoint_round for planned in plans for plan in planned}
     recorder.learned(learnings, experiment.arrivals, learned, {*arrive, *restored})
 
     rows: list[dict[str, Any]] = []
     certified: list[list[Certificate]] = [[] for _ in methods]
     for request, (learning, planned) in enumerate(zip(learnings, plans, strict=True)):
         T, horizon = learning.rounds, max(method.horizon(learning.rounds) for method in methods)
-        sites, mark = {T, *(plan.release.site for plan in planned)}, simulation.mark(request)
+        sites, mark = {T, *(plan.release.noise_round for plan in planned)}, simulation.request_suffix(request)
         with watch.phase(f"retrain{mark}", horizon):
             oracle = simulation.retrain(horizon, sites, request)
         recorder.retrained(oracle, sites, mark)
@@ -82,7 +82,7 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
 
 def _rounds(method: Method, plan: Plan, learning: TrainingRun, index: int, learned: Trajectory) -> int:
     """How many rounds a method takes, as far as is known beforehand."""
-    program = method.program(plan.release, learning, 0, index, learned.places)
+    program = method.program(plan.release, learning, 0, index, learned.checkpoint_names)
     return sum(len(step.rounds) for step in (*program.approach, *program.finish))
 
 

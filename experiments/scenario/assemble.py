@@ -24,8 +24,8 @@ from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.training.sampling import Realised
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.scenario.devices import DTYPES, device_of
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.evaluation import Evaluation, build_evaluation
-from rewindnet.experiments.scenario.registries import ScenarioError
 from rewindnet.experiments.scenario.scenario import Request, Scenario
 from rewindnet.simulator.cost.network_model import NetworkModel
 from rewindnet.simulator.simulation import Simulation
@@ -49,7 +49,7 @@ class Experiment:
     mixing: Schedule
     remaining: Schedule
     local_training: LocalTraining
-    links: NetworkModel
+    network_model: NetworkModel
     model: Model
     features: Features
     labels: NDArray[np.int64]
@@ -85,12 +85,12 @@ class Experiment:
             node_by_node=backend.precision == "exact",
             local_training=self.local_training,
         )
-        return ClientWorker(block, *(arrival.forget for arrival in self.arrivals), left=self.foreseen.left)
+        return ClientWorker(block, *(arrival.forget for arrival in self.arrivals), departed=self.foreseen.departed)
 
     def simulation(self, network: Network) -> Simulation:
         """The network, ready to learn."""
         size = self.model.parameters * DTYPES[self.scenario.backend.dtype].itemsize
-        return Simulation(network, self.requests, size, self.links, self.scenario.seed)
+        return Simulation(network, self.requests, size, self.network_model, self.scenario.seed)
 
 
 def assemble(scenario: Scenario) -> Experiment:
@@ -123,9 +123,9 @@ def assemble(scenario: Scenario) -> Experiment:
     weights = topologies.mix(scenario.topology.mixing.kind, graph, **scenario.topology.mixing.settings)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
     asked = _arrivals(scenario, dataset, shards, poisoned)
-    left = tuple(asked[-1].forget) if scenario.deletion.departure == "leave" else ()
+    departed = tuple(asked[-1].forget) if scenario.deletion.departure == "leave" else ()
     mixing = _schedule(scenario, graph, weights)
-    remaining = _schedule(scenario, graph, _remaining(scenario, graph, left), left) if left else mixing
+    remaining = _schedule(scenario, graph, _remaining(scenario, graph, departed), departed) if departed else mixing
     sampling = scenario.learning.sampling.build(scenario.seed, scenario.learning.local_steps)
     samples = np.array([len(shard) for shard in shards], dtype=np.int64)
     requests = []
@@ -143,11 +143,11 @@ def assemble(scenario: Scenario) -> Experiment:
             samples=samples,
             forget=arrival.forget,
             seed=scenario.seed,
-            gone=tuple((round, counted(forget, len(shards))) for round, forget in earlier),
+            earlier_deletions=tuple((round, counted(forget, len(shards))) for round, forget in earlier),
             batches=None if sampling is None else Realised(sampling, samples, arrival.forget, earlier),
             radius=scenario.learning.radius,
-            left=left,
-            before=mixing if left else None,
+            departed=departed,
+            mixing_before=mixing if departed else None,
         )
         requests.append(foreseen)
     transport: Transport = scenario.backend.build()
@@ -163,7 +163,7 @@ def assemble(scenario: Scenario) -> Experiment:
         mixing=mixing,
         remaining=remaining,
         local_training=LocalTraining(sampling, mixing.participating, scenario.learning.radius),
-        links=scenario.network.build(graph, scenario.seed),
+        network_model=scenario.network.build(graph, scenario.seed),
         model=model,
         features=features,
         labels=dataset.y,
@@ -200,18 +200,18 @@ def samples_of(request: Request, poisoned: NDArray[np.int64] | None) -> Any:
     return request.plainly if request.samples != "poisoned" or poisoned is None else {"indices": poisoned.tolist()}
 
 
-def _schedule(scenario: Scenario, graph: nx.Graph, weights: csr_array, left: tuple[int, ...] = ()) -> Schedule:
+def _schedule(scenario: Scenario, graph: nx.Graph, weights: csr_array, departed: tuple[int, ...] = ()) -> Schedule:
     """Who hears whom in which round, and who is awake."""
-    schedule: Schedule = scenario.topology.schedule.build(graph, weights, scenario.seed, left)
-    learning: Schedule = scenario.learning.build(schedule, scenario.seed, left)
+    schedule: Schedule = scenario.topology.schedule.build(graph, weights, scenario.seed, departed)
+    learning: Schedule = scenario.learning.build(schedule, scenario.seed, departed)
     return learning
 
 
-def _remaining(scenario: Scenario, graph: nx.Graph, left: Collection[int]) -> csr_array:
+def _remaining(scenario: Scenario, graph: nx.Graph, departed: Collection[int]) -> csr_array:
     """The mixing matrix of the graph without those that leave, by the same rule; they are left on their own."""
     rule = scenario.topology.mixing
     try:
-        return topologies.mix_without(rule.kind, graph, left, **rule.settings)
+        return topologies.mix_without(rule.kind, graph, departed, **rule.settings)
     except topologies.TopologyError as problem:
         raise DeletionError(
             f"deletion.departure leave: the mixing rule {rule.kind} has no weights for the network "

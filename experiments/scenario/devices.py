@@ -2,7 +2,7 @@
 
 import torch
 
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 

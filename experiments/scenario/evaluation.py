@@ -14,7 +14,7 @@ from rewindnet.clients.data.features import Features
 from rewindnet.clients.metrics.membership import Suspects, class_weights
 from rewindnet.clients.models import Model
 from rewindnet.experiments.scenario.devices import DTYPES, device_of
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.topologies import Stream
 from rewindnet.topologies.rng import rng_at

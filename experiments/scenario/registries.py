@@ -4,10 +4,13 @@ A registry entry is the function or class itself: what it takes by keyword only 
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
+
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.registry import Registry, did_you_mean
 
 #: What `rewindnet list` can list, and the kind of choice it is.
 LISTS = {
@@ -26,11 +29,7 @@ LISTS = {
 }
 
 
-class ScenarioError(ValueError):
-    """The scenario cannot be understood; the message says what is allowed."""
-
-
-def registry(what: str) -> Mapping[str, Callable[..., Any]]:
+def registry(what: str) -> Registry[Any]:
     """The choices of one kind, one of those that `LISTS` names.
 
     Each is imported only when it is asked for.
@@ -87,36 +86,25 @@ def registry(what: str) -> Mapping[str, Callable[..., Any]]:
     raise KeyError(what)
 
 
-def entry(what: str, name: object) -> Callable[..., Any]:
-    """The entry of that name.
+def settings_model(what: str, name: object) -> type[BaseModel]:
+    """Return the settings of an entry as a pydantic model that knows no other keys.
 
     Raises:
-        ScenarioError: if there is none; the message lists those there are.
+        ScenarioError: if there is no such entry; the message lists those there are.
     """
     choices = registry(what)
     if not isinstance(name, str) or name not in choices:
-        noun = "data source" if what == "data" else what
-        raise ScenarioError(f"unknown {noun} {name!r}; there are: {', '.join(choices)}")
-    return choices[name]
-
-
-def settings_model(what: str, name: object) -> type[BaseModel]:
-    """The settings of an entry as a pydantic model that knows no other keys."""
-    chosen = entry(what, name)
+        known = ", ".join(choices)
+        raise ScenarioError(f"unknown {choices.kind} {name!r}{did_you_mean(name, choices)}; there are: {known}")
+    chosen = choices[name]
     hints = get_type_hints(chosen.__init__ if _plain_class(chosen) else chosen)
     fields: dict[str, Any] = {}
-    for parameter in inspect.signature(chosen).parameters.values():
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-            fields[parameter.name] = (hints[parameter.name], default)
+    for parameter in choices.settings(name).values():
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], default)
     return create_model(f"{what} {name}", __config__=ConfigDict(extra="forbid", frozen=True, strict=True), **fields)
 
 
 def _plain_class(chosen: Callable[..., Any]) -> bool:
-    """A class whose parameters are annotated on its constructor rather than, as a dataclass's, on itself."""
+    """Return whether a class has its parameters annotated on its constructor rather than, as a dataclass, on itself."""
     return inspect.isclass(chosen) and not hasattr(chosen, "__dataclass_fields__")
-
-
-def summary(what: str, name: str) -> str:
-    """The first line of an entry's documentation."""
-    return (inspect.getdoc(entry(what, name)) or "").partition("\n")[0]

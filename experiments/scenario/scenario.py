@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from rewindnet.certificates.audits.montecarlo import check_draws
 from rewindnet.certificates.training import Order
 from rewindnet.clients.data.backdoor import Corner
-from rewindnet.experiments.scenario.registries import ScenarioError, entry, settings_model
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.registries import registry, settings_model
 
 _PEERS = {"view": "transcript:all", "placement": "rewind", "allocation": "optimal"}
 #: What the demo compares; `recipes/demo.yaml` says the same in full.
@@ -60,6 +61,7 @@ class Choice(Section):
         name = own.get(cls.key, cls.model_fields[cls.key].default)
         rest = {key: value for key, value in given.items() if key not in own}
         model = settings_model(cls.what, name)
+        rest = registry(cls.what).current(name, rest)
         unknown = [key for key in rest if key not in model.model_fields]
         if unknown:
             allowed = [field for field in cls.model_fields if field != "settings"] + list(model.model_fields)
@@ -73,7 +75,7 @@ class Choice(Section):
 
     def build(self, *supplied: Any) -> Any:
         """Call the entry with what the house supplies and the settings."""
-        return entry(self.what, self.name)(*supplied, **self.settings)
+        return registry(self.what).build(self.name, *supplied, **self.settings)
 
     def plain(self) -> dict[str, Any]:
         """As it would be written in full."""

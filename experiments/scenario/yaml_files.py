@@ -8,7 +8,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from rewindnet.experiments.scenario.registries import ScenarioError, settings_model
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.registries import settings_model
 from rewindnet.experiments.scenario.scenario import DEFAULT_METHODS, Choice, Scenario, Unlearning
 
 

@@ -19,7 +19,7 @@ from rewindnet.clients.steps.learning import Descend, InitialModel
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.scenario.assemble import Experiment, assemble
 from rewindnet.experiments.scenario.devices import device_of
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.engine import Task, execute

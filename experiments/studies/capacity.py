@@ -20,7 +20,7 @@ from rewindnet.experiments.report.table import epsilon
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.launch import terminal
 from rewindnet.experiments.scenario.assemble import assemble
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load, resolve
 from rewindnet.simulator.errors import RunError
@@ -58,7 +58,7 @@ def capacity_of(path: Path, settings: Sequence[str], gamma: float, method: int, 
     """Find the deletion capacity of one method of a scenario, and print what was tried.
 
     Raises:
-        one of launch.BAD_INPUT: if the scenario makes no sense, or the method refuses a single sample.
+        one of UserError: if the scenario makes no sense, or the method refuses a single sample.
     """
     scenario = load(path, settings)
     if not 0 <= gamma < 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 from yaml import safe_dump
 
-from rewindnet.experiments.scenario.registries import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import parse_yaml
 
 

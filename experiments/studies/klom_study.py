@@ -18,8 +18,8 @@ from rewindnet.experiments.folder.files import write_json
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
 from rewindnet.experiments.runs.launch import terminal
 from rewindnet.experiments.scenario.assemble import Experiment, assemble
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.evaluation import Samples
-from rewindnet.experiments.scenario.registries import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.outcome import Trajectory
@@ -39,7 +39,7 @@ def klom_study(path: Path, draws: int, points: int, only: int | None) -> None:
     """Work out KLoM for a run, write klom.json into its folder, and print a table.
 
     Raises:
-        one of launch.BAD_INPUT: before anything is drawn.
+        one of UserError: before anything is drawn.
     """
     folder = read_folder(path)
     indices = range(len(folder.methods)) if only is None else [only]
@@ -112,11 +112,11 @@ class Study:
         """The names of the states before the noise: of unlearning, and twice of retraining."""
         mark = f"-{request}" if len(self._experiment.requests) > 1 else ""
         centre = self._weights(f"{self._folder.methods[index].place}/centre")
-        retrained = self._weights(f"checkpoints/retrained{mark}-{release.site:06d}")
+        retrained = self._weights(f"checkpoints/retrained{mark}-{release.noise_round:06d}")
         network = self._simulation.network
         network.store("unlearned", centre)
         network.store("retrained", retrained)
-        oracle = Trajectory(network, {release.site: "retrained"}, Cost())
+        oracle = Trajectory(network, {release.noise_round: "retrained"}, Cost())
         network.store("counterpart", self._simulation.oracle_state(release, oracle, request))
         return "unlearned", "counterpart", "counterpart"
 

@@ -20,7 +20,7 @@ def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force:
     A finished run of the very same scenario is not run again; an incomplete one is gone on with.
 
     Raises:
-        one of BAD_INPUT: about any of the scenarios, before the first is run.
+        UserError: about any of the scenarios, before the first is run.
         RunError: if a run began and could not be finished; the others are left as they are.
     """
     keys, points = grid(settings)

@@ -8,13 +8,12 @@ from typing import Any
 
 from rewindnet.certificates import Certificate, TrainingRun
 from rewindnet.certificates.mechanisms import mechanism_of, to_record
-from rewindnet.clients.methods import Method, MethodError
+from rewindnet.clients.methods import METHODS, Method, MethodError
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.scenario.registries import entry
 from rewindnet.experiments.verify.records import MismatchError, demand, same, short
 
 #: Of these what was measured on the way decides.
-_REFINED = ("residual", "shared-residual")
+_REFINED = ("newton", "newton-shared-noise")
 
 
 def check_plan(folder: RunFolder, claimed: Certificate, learning: TrainingRun, index: int) -> None:
@@ -25,7 +24,7 @@ def check_plan(folder: RunFolder, claimed: Certificate, learning: TrainingRun, i
     """
     asked = folder.scenario["unlearning"]
     settings = dict(asked[index % len(asked)])
-    method: Method = entry("method", settings.pop("method"))(**settings).seeded(folder.scenario["seed"])
+    method: Method = METHODS.build(settings.pop("method"), **settings).seeded(folder.scenario["seed"])
     try:
         release = method.plan(learning).release
     except MethodError as problem:

@@ -94,7 +94,7 @@ def recorded_network(folder: RunFolder) -> tuple[Mixing, Mixing | None]:
     demand(topology["learning"] == learns, f"learning by {topology['learning']} is not what the scenario asks for")
     leaves = scenario["deletion"]["departure"] == "leave"
     demand(
-        topology["left"] == sorted(map(int, folder.learning["requests"][-1]["forget"])) * leaves,
+        topology["departed"] == sorted(map(int, folder.learning["requests"][-1]["forget"])) * leaves,
         "others left than were asked to",
     )
     if told["kind"] == "static" and learns["kind"] == "gossip" and not leaves:
@@ -124,7 +124,7 @@ def request_of(folder: RunFolder, index: int) -> int:
     return index // len(folder.scenario["unlearning"])
 
 
-def mark_of(folder: RunFolder, index: int) -> str:
+def request_suffix_of(folder: RunFolder, index: int) -> str:
     """What tells the arrays of one request from those of another."""
     return f"-{request_of(folder, index)}" if len(folder.learning["requests"]) > 1 else ""
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rewindnet.certificates import Audit, MonteCarlo, TrainingRun, monte_carlo
 from rewindnet.certificates.audits.montecarlo import MOST_DRAWS, lower_bound
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.verify.records import certificate_of, demand, mark_of, same
+from rewindnet.experiments.verify.records import certificate_of, demand, request_suffix_of, same
 from rewindnet.experiments.verify.weights import averaged
 
 #: The purpose of audits in the address of a draw, as recorded runs have it.
@@ -27,7 +27,7 @@ def sampling_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> s
     said = "nothing was sampled" if recorded is None else f"ε ≥ {recorded.epsilon_lower:.3g} follows from the counts"
     release = claimed.release
     centre = folder.weights(f"{method.place}/centre")
-    retrained = folder.weights(f"checkpoints/retrained{mark_of(folder, index)}-{release.site:06d}")
+    retrained = folder.weights(f"checkpoints/retrained{request_suffix_of(folder, index)}-{release.noise_round:06d}")
     if release.noise_source != "seed":
         return f"{said}; the noise is a secret, so nothing was drawn again"
     if centre is None or retrained is None:

@@ -142,9 +142,9 @@ def _check_ledger(learning: TrainingRun) -> None:
         excess = np.divide(measured, allowed, out=np.where(measured > 0, np.inf, 0.0), where=allowed > 0)
         worst = float(excess.max(initial=0.0))
         demand(worst <= 1 + 1e-6, f"a measured disturbance is {worst:.4g} times what the constants allow")
-    if ledger.drift is not None and learning.radius is not None:
-        for t, felt in enumerate(ledger.drift):
-            allowed = learning.radius * changed(learning, t)[list(ledger.hearers)]
+    if ledger.mixing_drift is not None and learning.radius is not None:
+        for t, felt in enumerate(ledger.mixing_drift):
+            allowed = learning.radius * changed(learning, t)[list(ledger.affected_nodes)]
             demand(bool(np.all(felt <= allowed * (1 + 1e-6))), "a measured drift is more than the radius allows")
 
 
@@ -178,12 +178,12 @@ def _check_forget(folder: RunFolder, learning: TrainingRun, request: int) -> Non
         _check_count(
             int(learning.samples[node]), positions, [_count(folder, one) for one in asked if one["client"] == node]
         )
-    for at, counts in [(request, learning.deleted), *enumerate(counts for _, counts in learning.gone)]:
+    for at, counts in [(request, learning.deleted), *enumerate(counts for _, counts in learning.earlier_deletions)]:
         counted = {node: int(count) for node, count in enumerate(counts) if count}
         told = {node: len(positions) for node, positions in _forget(folder, at).items()}
         demand(counted == told, "the numbers of deleted samples are not those of the forget set")
     rounds = [one["rounds"] for one in folder.learning["requests"][:request]]
-    demand([start for start, _ in learning.gone] == rounds, "earlier requests arrived in other rounds")
+    demand([start for start, _ in learning.earlier_deletions] == rounds, "earlier requests arrived in other rounds")
 
 
 def _forget(folder: RunFolder, request: int) -> dict[int, list[int]]:
@@ -238,10 +238,8 @@ def _check_settings(claimed: Certificate, asked: Mapping[str, Any]) -> None:
     demand(claimed.method == asked["method"], f"the scenario asked for {asked['method']}")
     for name in ("view", "delta", "bound", "placement", "allocation", "settle", "noise_source"):
         if name in asked:
-            demand(
-                getattr(claimed, name) == asked[name],
-                f"{name} was asked to be {asked[name]}, not {getattr(claimed, name)}",
-            )
+            found = claimed.gossip_rounds if name == "settle" else getattr(claimed, name)
+            demand(found == asked[name], f"{name} was asked to be {asked[name]}, not {found}")
     if asked.get("regime") is not None and claimed.bound != "published":
         demand(claimed.regime == asked["regime"], f"the regime was asked to be {asked['regime']}, not {claimed.regime}")
     T = claimed.rounds
@@ -251,7 +249,10 @@ def _check_settings(claimed: Certificate, asked: Mapping[str, Any]) -> None:
     if claimed.method == "warm-start" and (asked["rounds"] is not None or None in (asked["epsilon"], asked["sigma"])):
         depth = (T, T // 2 if asked["rounds"] is None else asked["rounds"])
     if depth is not None:
-        demand((claimed.restored, claimed.descended) == depth, f"it was asked to restore and descend {depth} rounds")
+        demand(
+            (claimed.checkpoint_round, claimed.descent_rounds) == depth,
+            f"it was asked to restore and descend {depth} rounds",
+        )
     wanted, published = asked.get("epsilon"), claimed.bound == "published"
     if wanted is not None and claimed.claimed_by is not None:
         reached = any(one is not None and one <= wanted * (1 + TOLERANCE) for one in _promised(claimed))
@@ -261,7 +262,7 @@ def _check_settings(claimed: Certificate, asked: Mapping[str, Any]) -> None:
     elif wanted is not None and not published:
         reached = claimed.epsilon is not None and claimed.epsilon <= wanted * (1 + TOLERANCE)
         demand(reached, f"epsilon {wanted} was asked for and {claimed.epsilon} is certified")
-    if asked.get("sigma") is not None and claimed.mechanism["kind"] == "once":
+    if asked.get("sigma") is not None and claimed.mechanism["kind"] == "gaussian-output":
         size = sqrt(float(np.mean(np.square(claimed.sigma))))
         demand(isclose(size, asked["sigma"], rel_tol=1e-6), f"sigma {asked['sigma']} was asked for, not {size:.6g}")
 
@@ -276,16 +277,16 @@ def _check_cost(method: MethodRecords, claimed: Certificate, learning: TrainingR
 
     Of other mechanisms than one noise at one place, the certificate does not tell which rounds were taken.
     """
-    if claimed.mechanism["kind"] != "once":
+    if claimed.mechanism["kind"] != "gaussian-output":
         return
-    N, end = learning.mixing.nodes, claimed.restored + claimed.descended
-    rounds = claimed.descended + claimed.settle
-    matrices = [learning.mixing.matrix(t) for t in range(claimed.restored, claimed.restored + rounds)]
+    N, end = learning.mixing.nodes, claimed.checkpoint_round + claimed.descent_rounds
+    rounds = claimed.descent_rounds + claimed.gossip_rounds
+    matrices = [learning.mixing.matrix(t) for t in range(claimed.checkpoint_round, claimed.checkpoint_round + rounds)]
     messages = sum(int(W.nnz - np.count_nonzero(W.diagonal())) for W in matrices)
     expected = {
         "rounds": rounds + claimed.averaged,
         "messages": messages + claimed.averaged * N * (N - 1),
-        "gradients": sum(int(learning.gradients(t, True).sum()) for t in range(claimed.restored, end)),
+        "gradients": sum(int(learning.gradients(t, True).sum()) for t in range(claimed.checkpoint_round, end)),
     }
     for name, value in expected.items():
         counted = method.metrics["cost"][name]

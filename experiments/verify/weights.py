@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from rewindnet.certificates import Audit, Certificate, Release, TrainingRun, audit
 from rewindnet.certificates.mechanisms import mechanism_of
 from rewindnet.experiments.folder.reader import RunFolder, digest
-from rewindnet.experiments.verify.records import UNIT_ROUNDOFF, certificate_of, demand, mark_of, request_of, same
+from rewindnet.experiments.verify.records import (
+    UNIT_ROUNDOFF,
+    certificate_of,
+    demand,
+    request_of,
+    request_suffix_of,
+    same,
+)
 
 #: The purpose of noise in the address of a draw, as recorded runs have it.
 _NOISE = 7
@@ -41,10 +48,12 @@ def _expected_arrays(folder: RunFolder) -> set[str]:
     if any(certificate.noise_source == "os" for _, certificate in claimed):
         return {f"{place}/released" for place, certificate in claimed if certificate.noise_source == "os"}
     rounds = [int(one["rounds"]) for one in folder.learning["requests"]]
-    arrays = {f"checkpoints/learned-{t:06d}" for t in {*rounds, *(certificate.restored for _, certificate in claimed)}}
+    arrays = {
+        f"checkpoints/learned-{t:06d}" for t in {*rounds, *(certificate.checkpoint_round for _, certificate in claimed)}
+    }
     for index, (_, certificate) in enumerate(claimed):
-        for t in (certificate.release.site, rounds[request_of(folder, index)]):
-            arrays.add(f"checkpoints/retrained{mark_of(folder, index)}-{t:06d}")
+        for t in (certificate.release.noise_round, rounds[request_of(folder, index)]):
+            arrays.add(f"checkpoints/retrained{request_suffix_of(folder, index)}-{t:06d}")
     for place, certificate in claimed:
         arrays |= {f"{place}/centre", f"{place}/released"}
         arrays |= {f"{place}/noised"} if goes_on(certificate) else set()
@@ -58,7 +67,7 @@ def audit_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
     release = claimed.release
     centre, retrained = (
         folder.weights(f"{method.place}/centre"),
-        folder.weights(f"checkpoints/retrained{mark_of(folder, index)}-{release.site:06d}"),
+        folder.weights(f"checkpoints/retrained{request_suffix_of(folder, index)}-{release.noise_round:06d}"),
     )
     divergence = np.array(recorded.divergence)
     how = "weights were not kept, so the recorded divergence was taken as it is"
@@ -86,7 +95,7 @@ def audit_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
 
 def goes_on(certificate: Certificate) -> bool:
     """Whether what is noised at the site is kept because something else is released."""
-    return certificate.release.rounds_after_noise > 0 or certificate.mechanism["kind"] != "once"
+    return certificate.release.rounds_after_noise > 0 or certificate.mechanism["kind"] != "gaussian-output"
 
 
 def averaged(theta: NDArray[Any], release: Release) -> NDArray[np.float64]:
@@ -108,7 +117,7 @@ def noise_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
         return "weights were not kept; not checked"
     if not mechanism_of(claimed.release).single:
         return f"added in the course of {claimed.method}, whose rounds need the data; not checked"
-    _check_centre(folder, claimed, centre, mark_of(folder, index))
+    _check_centre(folder, claimed, centre, request_suffix_of(folder, index))
     if not mechanism_of(claimed.release).single:
         return "added time and again along the way, which needs the data; not checked"
     kept = folder.weights(f"{method.place}/noised")
@@ -123,17 +132,20 @@ def noise_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
             off <= 8 * roundoff * (float(np.abs(expected[node]).max()) + float(np.abs(drawn).max())),
             f"the models of node {node} are not centre + noise: off by up to {off:.3g}",
         )
-    if goes_on(claimed) and claimed.mechanism["kind"] != "once":
+    if goes_on(claimed) and claimed.mechanism["kind"] != "gaussian-output":
         return f"centre + noise of the certificate, drawn again, is what {claimed.method} went on from"
-    end = "descended from" if claimed.placement == "rewind" and claimed.descended else "released"
+    end = "descended from" if claimed.placement == "rewind" and claimed.descent_rounds else "released"
     said = (
         f"centre + noise of the certificate, drawn again, is what was {end}" if any(claimed.sigma) else "none claimed"
     )
-    if claimed.placement == "rewind" and claimed.descended:
+    if claimed.placement == "rewind" and claimed.descent_rounds:
         return f"{said}; the descent itself needs the data and is not checked"
-    for t in range(claimed.restored + claimed.descended, claimed.restored + claimed.descended + claimed.settle):
+    for t in range(
+        claimed.checkpoint_round + claimed.descent_rounds,
+        claimed.checkpoint_round + claimed.descent_rounds + claimed.gossip_rounds,
+    ):
         noised = learning.mixing.matrix(t) @ noised.astype(np.float64)
-    scale = float(np.abs(noised).max()) * learning.mixing.nodes * (claimed.settle + 1)
+    scale = float(np.abs(noised).max()) * learning.mixing.nodes * (claimed.gossip_rounds + 1)
     demand(
         bool(np.abs(noised - released).max() <= 8 * roundoff * scale), "the released models are not the settled ones"
     )
@@ -143,13 +155,18 @@ def noise_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
 def _check_centre(folder: RunFolder, claimed: Certificate, centre: NDArray[Any], mark: str) -> None:
     """Where nothing was computed before the noise, the centre is a checkpoint; retraining releases the oracle."""
     release = claimed.release
-    if claimed.mechanism["kind"] != "once":
+    if claimed.mechanism["kind"] != "gaussian-output":
         return
-    learned = folder.weights(f"checkpoints/learned-{claimed.restored:06d}")
+    learned = folder.weights(f"checkpoints/learned-{claimed.checkpoint_round:06d}")
     if learned is not None:
-        learned[folder.topology["left"]] = 0.0
-    if release.site == claimed.restored and not claimed.averaged and learned is not None:
+        learned[folder.topology["departed"]] = 0.0
+    if release.noise_round == claimed.checkpoint_round and not claimed.averaged and learned is not None:
         demand(bool(np.array_equal(centre, learned)), "the centre is not the checkpoint that the method started from")
-    retrained = folder.weights(f"checkpoints/retrained{mark}-{release.site:06d}")
-    if claimed.restored == 0 and release.site == claimed.descended and retrained is not None and not claimed.averaged:
+    retrained = folder.weights(f"checkpoints/retrained{mark}-{release.noise_round:06d}")
+    if (
+        claimed.checkpoint_round == 0
+        and release.noise_round == claimed.descent_rounds
+        and retrained is not None
+        and not claimed.averaged
+    ):
         demand(bool(np.array_equal(centre, retrained)), "a descent from the start is not what retraining gave")

@@ -38,16 +38,16 @@ class Clock:
     combine, work before they send; nodes that combine, then adapt, work after they have heard.
 
     Args:
-        links: how long messages and gradients take.
+        network_model: how long messages and gradients take.
 
     Attributes:
         now: [N], seconds since the beginning at which each node has finished its latest round.
     """
 
-    def __init__(self, links: NetworkModel) -> None:
-        self.now = np.zeros(links.nodes)
-        self._links = links
-        self._seconds = links.slowness * links.gradient_seconds
+    def __init__(self, network_model: NetworkModel) -> None:
+        self.now = np.zeros(network_model.nodes)
+        self._links = network_model
+        self._seconds = network_model.slowness * network_model.gradient_seconds
         self._roads: _Roads | None = None
 
     @property

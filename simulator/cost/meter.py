@@ -45,7 +45,7 @@ class CostMeter:
         gradients: [N], the per-sample gradients that each node's local steps take in a round of learning.
         samples: [N], how many samples each node holds.
         message_bytes: the size of a message.
-        links: the modelled network; its clock begins at 0 with the task.
+        network_model: the modelled network; its clock begins at 0 with the task.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class CostMeter:
         gradients: Callable[[int], NDArray[np.int64]],
         samples: NDArray[np.int64],
         message_bytes: int,
-        links: NetworkModel,
+        network_model: NetworkModel,
     ) -> None:
         self._gradients, self._samples, self._message_bytes = gradients, samples, message_bytes
-        self._clock = Clock(links)
+        self._clock = Clock(network_model)
         self._cost = Cost()
 
     def after_round(

@@ -9,7 +9,6 @@ long a slow one takes; and `gradient_seconds`, how long a nominal one takes for 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import ndtri
 
+from rewindnet.registry import Registry
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.files import is_number, text_lines
 from rewindnet.topologies.graphs.edges import Edges, edge_array
@@ -244,11 +244,16 @@ def links_from_file(
     return NetworkModel(latency, bandwidth, slowness, gradient_seconds, places[order], *values[order].T)
 
 
-NETWORK_MODELS: dict[str, Callable[..., NetworkModel]] = {
-    "uniform": uniform,
-    "heterogeneous": heterogeneous,
-    "file": links_from_file,
-}
+#: Called as `kind(graph, seed, *, settings)`.
+NETWORK_MODELS: Registry[Callable[..., NetworkModel]] = Registry(
+    "network model",
+    {
+        "uniform": uniform,
+        "heterogeneous": heterogeneous,
+        "file": links_from_file,
+    },
+    TopologyError,
+)
 
 
 def connect(kind: str, graph: nx.Graph, seed: int, **settings: Any) -> NetworkModel:
@@ -257,13 +262,8 @@ def connect(kind: str, graph: nx.Graph, seed: int, **settings: Any) -> NetworkMo
     Raises:
         TopologyError: if there is no such kind or setting, or a setting is out of range.
     """
-    if kind not in NETWORK_MODELS:
-        raise TopologyError(f"there are no links '{kind}'; choose one of {', '.join(NETWORK_MODELS)}")
-    try:
-        signature(NETWORK_MODELS[kind]).bind(graph, seed, **settings)
-    except TypeError as error:
-        raise TopologyError(f"the links '{kind}' cannot be had like this: {error}") from None
-    return NETWORK_MODELS[kind](graph, seed, **settings)
+    built: NetworkModel = NETWORK_MODELS.build(kind, graph, seed, **settings)
+    return built
 
 
 def _require(where: str = "", **values: float) -> None:
@@ -285,7 +285,7 @@ def _slowness(nodes: int, seed: int, stragglers: float, slowdown: float) -> Floa
 
 def _keys(seed: int) -> NDArray[np.uint64]:
     """What the draws of latencies and of bandwidths begin from."""
-    return rng_at(seed, Stream.NETWORK_MODELS).integers(2**64, size=2, dtype=np.uint64)
+    return rng_at(seed, Stream.NETWORK_MODEL).integers(2**64, size=2, dtype=np.uint64)
 
 
 def _normals(key: np.uint64, ends: Edges) -> Floats:

@@ -26,9 +26,9 @@ class Local:
         self.worker, self.wire = worker, wire
         self.root = wire.root
 
-    def begin(self, data: int, name: str | None, measured: Disturbances | None = None) -> None:
+    def begin(self, requests_met: int, name: str | None, measured: Disturbances | None = None) -> None:
         """As `Network` has it."""
-        self.worker.begin(data, name, measured)
+        self.worker.begin(requests_met, name, measured)
 
     def apply(self, step: LocalStep) -> None:
         """As `Network` has it."""
@@ -38,7 +38,7 @@ class Local:
         """As `Network` has it."""
         messages = self.worker.message(step, round)
         if changed is not None:
-            self.worker.feel(round, self.wire.combine(messages, changed, counted=False))
+            self.worker.measure_drift(round, self.wire.combine(messages, changed, counted=False))
         self.worker.combine(step, round, self.wire.combine(messages, W))
 
     def keep(self, name: str) -> None:

@@ -26,11 +26,11 @@ class Network(Protocol):
 
     root: bool
 
-    def begin(self, data: int, name: str | None, measured: Disturbances | None = None) -> None:
+    def begin(self, requests_met: int, name: str | None, measured: Disturbances | None = None) -> None:
         """Every client gets ready to work on this data from a state it keeps (None: from nowhere in particular).
 
         Args:
-            data: what to work on.
+            requests_met: what to work on.
             name: the state to begin from.
             measured: measure the disturbances of the deletion on the way, beginning with these.
         """

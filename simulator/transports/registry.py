@@ -1,11 +1,18 @@
 """The transports there are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from rewindnet.simulator.transports.flower.transport import Flower
-from rewindnet.simulator.transports.in_process import OneProcess
-from rewindnet.simulator.transports.mpi.mpiexec import Mpi
+from rewindnet.registry import Registry
+from rewindnet.simulator.errors import TransportError
 
-#: Adding a transport is a file beside this one and a line in this dictionary.
-TRANSPORTS: Mapping[str, Callable[..., Any]] = {"in-process": OneProcess, "mpi": Mpi, "flower": Flower}
+#: Built as `TRANSPORTS[kind](*, settings)`.
+TRANSPORTS: Registry[Callable[..., Any]] = Registry(
+    "transport",
+    {
+        "in-process": "rewindnet.simulator.transports.in_process:OneProcess",
+        "mpi": "rewindnet.simulator.transports.mpi.mpiexec:Mpi",
+        "flower": "rewindnet.simulator.transports.flower.transport:Flower",
+    },
+    TransportError,
+)

@@ -10,6 +10,7 @@ from typing import TypeVar
 import networkx as nx
 import numpy as np
 
+from rewindnet.registry import former_settings
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.graphs.edges import EdgeGraph, Edges, Graph, among, is_connected, require_nodes
 from rewindnet.topologies.rng import Stream, rng_at
@@ -32,38 +33,35 @@ def erdos_renyi(nodes: int, seed: int, *, p: float = 0.3) -> nx.Graph:
     return _connected("erdos-renyi", nodes, seed, lambda rng: nx.fast_gnp_random_graph(nodes, p, rng), advice)
 
 
-def watts_strogatz(nodes: int, seed: int, *, neighbours: int = 6, rewiring: float = 0.1) -> nx.Graph:
-    """A small world: a ring with links to the nearest `neighbours`, each rewired with probability `rewiring`.
+@former_settings(neighbours="k", rewiring="p")
+def watts_strogatz(nodes: int, seed: int, *, k: int = 6, p: float = 0.1) -> nx.Graph:
+    """A small world: a ring with links to the nearest `k` nodes, each rewired with probability `p`.
 
     Watts and Strogatz, "Collective dynamics of small-world networks", Nature 393 (1998).
     """
     require_nodes("watts-strogatz graph", nodes, 3)
-    if neighbours < 2 or neighbours % 2 or neighbours >= nodes:
-        raise TopologyError(
-            "watts-strogatz takes an even number of neighbours, at least 2 and below the node count "
-            f"{nodes}, not {neighbours}"
-        )
-    if not 0 <= rewiring <= 1:
-        raise TopologyError(f"watts-strogatz takes a rewiring between 0 and 1, not {rewiring}")
+    if k < 2 or k % 2 or k >= nodes:
+        raise TopologyError(f"watts-strogatz takes an even k, at least 2 and below the node count {nodes}, not {k}")
+    if not 0 <= p <= 1:
+        raise TopologyError(f"watts-strogatz takes a p between 0 and 1, not {p}")
 
     def draw(rng: np.random.Generator) -> nx.Graph:
-        return nx.watts_strogatz_graph(nodes, neighbours, rewiring, rng)
+        return nx.watts_strogatz_graph(nodes, k, p, rng)
 
-    advice = f"choose more than {neighbours} neighbours or a rewiring below {rewiring}"
+    advice = f"choose a k above {k} or a p below {p}"
     return _connected("watts-strogatz", nodes, seed, draw, advice)
 
 
-def barabasi_albert(nodes: int, seed: int, *, attachments: int = 2) -> nx.Graph:
-    """Hubs: each new node links to `attachments` earlier ones, the more linked the likelier.
+@former_settings(attachments="m")
+def barabasi_albert(nodes: int, seed: int, *, m: int = 2) -> nx.Graph:
+    """Hubs: each new node links to `m` earlier ones, the more linked the likelier.
 
     Barabási and Albert, "Emergence of scaling in random networks", Science 286 (1999).
     """
     require_nodes("barabasi-albert graph", nodes, 2)
-    if not 1 <= attachments < nodes:
-        raise TopologyError(
-            f"barabasi-albert takes at least 1 attachment and fewer than the node count {nodes}, not {attachments}"
-        )
-    return nx.barabasi_albert_graph(nodes, attachments, rng_at(seed, Stream.GRAPH))
+    if not 1 <= m < nodes:
+        raise TopologyError(f"barabasi-albert takes an m of at least 1 and below the node count {nodes}, not {m}")
+    return nx.barabasi_albert_graph(nodes, m, rng_at(seed, Stream.GRAPH))
 
 
 def random_regular(nodes: int, seed: int, *, degree: int = 8) -> EdgeGraph:

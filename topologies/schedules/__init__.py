@@ -1,12 +1,12 @@
 """Schedules: which mixing matrix is used in which round, and who of the network is awake. The kinds there are."""
 
-from collections.abc import Callable, Mapping
-from inspect import signature
+from collections.abc import Callable
 from typing import Any, Literal
 
 import networkx as nx
 from scipy import sparse
 
+from rewindnet.registry import Registry
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.schedules.base import Schedule, Static
 from rewindnet.topologies.schedules.failures import Asynchronous, LinkFailures, NodeSleep
@@ -14,18 +14,23 @@ from rewindnet.topologies.schedules.matchings import Matchings, OnePeerExponenti
 from rewindnet.topologies.schedules.sequence import Graphs
 from rewindnet.topologies.schedules.walk import Walk
 
-SCHEDULES: Mapping[str, Callable[..., Schedule]] = {
-    "static": Static,
-    "link-failures": LinkFailures,
-    "node-sleep": NodeSleep,
-    "matchings": Matchings,
-    "one-peer-exponential": OnePeerExponential,
-    "asynchronous": Asynchronous,
-    "graphs": Graphs,
-}
+#: Called as `Kind(graph, weights, seed, departed, *, settings)`.
+SCHEDULES: Registry[Callable[..., Schedule]] = Registry(
+    "schedule",
+    {
+        "static": Static,
+        "link-failures": LinkFailures,
+        "node-sleep": NodeSleep,
+        "matchings": Matchings,
+        "one-peer-exponential": OnePeerExponential,
+        "asynchronous": Asynchronous,
+        "graphs": Graphs,
+    },
+    TopologyError,
+)
 
 
-def gossip(schedule: Schedule, seed: int, left: tuple[int, ...] = ()) -> Schedule:
+def gossip(schedule: Schedule, seed: int, departed: tuple[int, ...] = ()) -> Schedule:
     """Every node that is awake steps and mixes in every round."""
     return schedule
 
@@ -33,7 +38,7 @@ def gossip(schedule: Schedule, seed: int, left: tuple[int, ...] = ()) -> Schedul
 def walk(
     schedule: Schedule,
     seed: int,
-    left: tuple[int, ...] = (),
+    departed: tuple[int, ...] = (),
     *,
     rule: Literal["uniform", "metropolis", "mixing"] = "metropolis",
     restart: float = 0.0,
@@ -46,13 +51,13 @@ def walk(
     """
     if type(schedule) is not Static:
         raise TopologyError("a walk goes over a topology that stays as it is; use topology.schedule=static")
-    if left:
+    if departed:
         raise TopologyError("without one of its holders a walk is another walk; use departure relay")
     return Walk(schedule.graph, schedule.weights, seed, rule=rule, restart=restart, start=start)
 
 
-#: How a network learns on its schedule.
-LEARNING: Mapping[str, Callable[..., Schedule]] = {"gossip": gossip, "walk": walk}
+#: How a network learns on its schedule: called as `kind(schedule, seed, departed, *, settings)`.
+LEARNING: Registry[Callable[..., Schedule]] = Registry("learning", {"gossip": gossip, "walk": walk}, TopologyError)
 
 
 def schedule(
@@ -60,7 +65,7 @@ def schedule(
     graph: nx.Graph,
     weights: sparse.csr_array,
     seed: int,
-    left: tuple[int, ...] = (),
+    departed: tuple[int, ...] = (),
     **parameters: Any,
 ) -> Schedule:
     """A schedule of a kind of `SCHEDULES`.
@@ -70,17 +75,11 @@ def schedule(
         graph: on the nodes 0..N-1, with every link that there may be.
         weights: the mixing matrix [N, N] of the whole graph.
         seed: of its coins.
-        left: nodes that have left.
+        departed: nodes that have left.
         parameters: of the kind.
 
     Raises:
         TopologyError: if there is no such kind or parameter, or it does not suit the graph.
     """
-    if kind not in SCHEDULES:
-        raise TopologyError(f"there is no schedule '{kind}'; choose one of {', '.join(SCHEDULES)}")
-    known = [name for name, of in signature(SCHEDULES[kind]).parameters.items() if of.kind is of.KEYWORD_ONLY]
-    for name in parameters:
-        if name not in known:
-            takes = ", ".join(known) or "none"
-            raise TopologyError(f"the schedule '{kind}' has no parameter '{name}'; it takes {takes}")
-    return SCHEDULES[kind](graph, weights, seed, left, **parameters)
+    built: Schedule = SCHEDULES.build(kind, graph, weights, seed, departed, **parameters)
+    return built

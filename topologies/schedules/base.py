@@ -51,7 +51,7 @@ class Static:
         graph: on the nodes 0..N-1.
         weights: its mixing matrix [N, N].
         seed: not needed; as for every schedule.
-        left: nodes that have left: what the others have without them. The coins are those of the whole graph.
+        departed: nodes that have left: what the others have without them. The coins are those of the whole graph.
 
     Raises:
         TopologyError: if the two have not the same number of nodes, or a node that has left still has a weight.
@@ -59,14 +59,14 @@ class Static:
 
     recorded: Mapping[str, Any] = {}
 
-    def __init__(self, graph: Graph, weights: sparse.csr_array, seed: int = 0, left: tuple[int, ...] = ()) -> None:
+    def __init__(self, graph: Graph, weights: sparse.csr_array, seed: int = 0, departed: tuple[int, ...] = ()) -> None:
         if weights.shape != (len(graph), len(graph)):
             shape = " × ".join(map(str, weights.shape))
             raise TopologyError(f"a graph of {len(graph)} nodes has no mixing matrix of {shape}")
         self.graph, self.weights, self._seed = graph, weights, seed
-        self._left = np.zeros(len(graph), dtype=bool)
-        self._left[list(left)] = True
-        if any(weights[[node]].nnz > 1 or weights[node, node] != 1 for node in left):
+        self._departed = np.zeros(len(graph), dtype=bool)
+        self._departed[list(departed)] = True
+        if any(weights[[node]].nnz > 1 or weights[node, node] != 1 for node in departed):
             raise TopologyError("a node that has left neither hears anybody nor is heard")
         self._remembered: Callable[[int], sparse.csr_array] = lru_cache(_REMEMBERED)(self._matrix)
 

@@ -18,8 +18,10 @@ class _Losing(Static):
     Where W is symmetric and links are lost for both of their ends, what remains is symmetric.
     """
 
-    def __init__(self, graph: nx.Graph, weights: sparse.csr_array, seed: int = 0, left: tuple[int, ...] = ()) -> None:
-        super().__init__(graph, weights, seed, left)
+    def __init__(
+        self, graph: nx.Graph, weights: sparse.csr_array, seed: int = 0, departed: tuple[int, ...] = ()
+    ) -> None:
+        super().__init__(graph, weights, seed, departed)
         N = self.nodes
         # With every diagonal entry stored, a round changes the data of the matrix and nothing of its pattern.
         entries = sparse.csr_array(weights + 0.0 * sparse.eye_array(N, format="csr"))
@@ -52,11 +54,11 @@ class LinkFailures(_Losing):
         graph: nx.Graph,
         weights: sparse.csr_array,
         seed: int = 0,
-        left: tuple[int, ...] = (),
+        departed: tuple[int, ...] = (),
         *,
         probability: float = 0.2,
     ) -> None:
-        super().__init__(graph, weights, seed, left)
+        super().__init__(graph, weights, seed, departed)
         self._probability = _probability("a link fails", probability)
         keys = np.minimum(self._row, self._column) * self.nodes + np.maximum(self._row, self._column)
         self._link = np.searchsorted(self._edges[:, 0] * self.nodes + self._edges[:, 1], keys)
@@ -79,11 +81,11 @@ class NodeSleep(_Losing):
         graph: nx.Graph,
         weights: sparse.csr_array,
         seed: int = 0,
-        left: tuple[int, ...] = (),
+        departed: tuple[int, ...] = (),
         *,
         probability: float = 0.2,
     ) -> None:
-        super().__init__(graph, weights, seed, left)
+        super().__init__(graph, weights, seed, departed)
         self._probability = _probability("a node sleeps", probability)
 
     def participating(self, round: int) -> NDArray[np.bool_]:
@@ -108,11 +110,11 @@ class Asynchronous(_Losing):
         graph: nx.Graph,
         weights: sparse.csr_array,
         seed: int = 0,
-        left: tuple[int, ...] = (),
+        departed: tuple[int, ...] = (),
         *,
         activates: Literal["edge", "node"] = "edge",
     ) -> None:
-        super().__init__(graph, weights, seed, left)
+        super().__init__(graph, weights, seed, departed)
         if activates not in ("edge", "node"):
             raise TopologyError(f"asynchronous activates an edge or a node, not {activates!r}")
         if activates == "edge" and not len(self._edges):
@@ -136,7 +138,7 @@ class Asynchronous(_Losing):
         if not self._by_edge:
             return self._without(self._row != active[0])
         home = np.ones(N)
-        if self._left[active].any():
+        if self._departed[active].any():
             return matrix_of(N, np.arange(N), np.arange(N), home)
         home[active] = 0.5
         row, column = np.concatenate([np.arange(N), active]), np.concatenate([np.arange(N), active[::-1]])

@@ -19,7 +19,7 @@ class Matchings(Static):
     def _matrix(self, round: int) -> sparse.csr_array:
         links, N = self._edges, self.nodes
         key = rng_at(self._seed, Stream.MATCHING, round).permutation(len(links))
-        key[self._left[links].any(axis=1)] = len(links)
+        key[self._departed[links].any(axis=1)] = len(links)
         smallest = np.full(N, len(links))
         np.minimum.at(smallest, links.ravel(), np.repeat(key, 2))
         met = (smallest[links[:, 0]] == key) & (smallest[links[:, 1]] == key) & (key < len(links))
@@ -44,9 +44,11 @@ class OnePeerExponential(Static):
         TopologyError: if the graph has not the links that it takes.
     """
 
-    def __init__(self, graph: nx.Graph, weights: sparse.csr_array, seed: int = 0, left: tuple[int, ...] = ()) -> None:
-        super().__init__(graph, weights, seed, left)
-        if left:
+    def __init__(
+        self, graph: nx.Graph, weights: sparse.csr_array, seed: int = 0, departed: tuple[int, ...] = ()
+    ) -> None:
+        super().__init__(graph, weights, seed, departed)
+        if departed:
             raise TopologyError("one-peer-exponential takes every node; nobody can leave it, use departure relay")
         N = self.nodes
         self._hops = [1 << k for k in range(max(1, (N - 1).bit_length()))]

@@ -20,7 +20,7 @@ class Graphs(Static):
         graph: the topology; every link of the list must be one of it.
         weights: its mixing matrix; not used.
         seed: not used.
-        left: nodes that have left, whose links are gone.
+        departed: nodes that have left, whose links are gone.
         graphs: each an edge list in a file (.txt, .edges, .csv, .tsv; names as the topology's, or numbers), or a list
             of pairs of nodes.
         rounds: how many rounds each of them lasts.
@@ -35,13 +35,13 @@ class Graphs(Static):
         graph: nx.Graph,
         weights: sparse.csr_array,
         seed: int = 0,
-        left: tuple[int, ...] = (),
+        departed: tuple[int, ...] = (),
         *,
         graphs: list[str | list[list[int]]],
         rounds: int = 1,
         rule: str = "metropolis-hastings",
     ) -> None:
-        super().__init__(graph, weights, seed, left)
+        super().__init__(graph, weights, seed, departed)
         if not graphs or rounds < 1:
             raise TopologyError("the schedule graphs takes at least one graph, for at least one round each")
         if rule not in _RULES:
@@ -55,7 +55,7 @@ class Graphs(Static):
                 "that never hear of each other"
             )
         self.recorded = {"graphs": [links.tolist() for links in lists]}
-        kept = [links[~self._left[links].any(axis=1)] for links in lists]
+        kept = [links[~self._departed[links].any(axis=1)] for links in lists]
         self._rounds, self._turns = rounds, [_RULES[rule](from_edges(self.nodes, links)) for links in kept]
 
     def _links(self, place: int, given: str | list[list[int]]) -> np.ndarray:

@@ -89,7 +89,7 @@ class _Client:
                 self._answer["message"] = worker.message(_exchange(record), round)
             case ["absorb", record, round, heard, weights, lost, changed]:
                 if lost:
-                    worker.feel(round, self._mix(lost, changed, given))
+                    worker.measure_drift(round, self._mix(lost, changed, given))
                 worker.combine(_exchange(record), round, self._mix(heard, weights, given))
             case ["keep", name]:
                 worker.keep(name)
@@ -119,7 +119,7 @@ class _Client:
         self._state["crew"] = record(kept)
         self._state[ARRAYS] = record(self._answer)
         self._shelf.commit()
-        self._state[TRIP] = ConfigRecord({"number": number, "data": worker.data})
+        self._state[TRIP] = ConfigRecord({"number": number, "data": worker.requests_met})
 
 
 class _Checkpoints(MutableMapping[str, Tensor]):
