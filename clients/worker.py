@@ -1,7 +1,7 @@
-"""A crew: the clients of one block as a running thing, told what to do one step at a time.
+"""A worker executes steps on one block of clients, and holds their checkpoints.
 
 Whatever carries the messages, this is what happens on the clients' own devices. A client keeps earlier states of its
-own on a shelf, under names, and nobody else has them unless they are asked for.
+own as checkpoints, under names; no other process has them unless it asks for them.
 """
 
 from collections.abc import Collection, MutableMapping
@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from rewindnet.clients.steps.base import CommunicationStep, LocalStep, RequiresCheckpoints
+from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.client_block import ClientBlock
-from rewindnet.clients.training.disturbance import DisturbanceMeter, Disturbances, ShiftMeter
+from rewindnet.clients.training.disturbance import DisturbanceMeter, MeasuredDisturbances, Meter, ShiftMeter
+from rewindnet.clients.training.gradient_counter import Counts, GradientCounter
 from rewindnet.clients.training.sampling import Forget
 
 
@@ -26,10 +27,10 @@ class ClientWorker:
             model.
 
     Attributes:
-        blocks: the clients after 0, 1, … requests; they hold no trace of what was erased, and only steps that say that
-            they remember see those of before.
+        blocks: the clients after 0, 1, … requests; they hold no trace of what was erased, and only steps that need the
+            forget set see those of before.
         requests_met: which of these they work on.
-        theta: [b, d], where they are.
+        theta: [b, d], their current parameters.
         checkpoints: states [b, d] that they keep, by name.
     """
 
@@ -37,88 +38,95 @@ class ClientWorker:
         self.full = full
         self.blocks = (full, *(full.without(erased) for erased in forget))
         self._deleting = [frozenset(erased) - frozenset(departed) for erased in forget]
-        self._gone = [row for row, node in enumerate(full.nodes) if node in departed]
+        self._departed_rows = [row for row, node in enumerate(full.nodes) if node in departed]
         self.requests_met: int = 0
         self.theta = full.blank()
         self.checkpoints: MutableMapping[str, Tensor] = {}
-        self._meter: DisturbanceMeter | ShiftMeter | None = None
+        self._meter: Meter | None = None
+        self._counter = GradientCounter(len(full.nodes))
 
     @property
     def nodes(self) -> tuple[int, ...]:
         """The nodes of the block."""
         return self.full.nodes
 
-    def begin(self, requests_met: int, name: str | None, measured: Disturbances | None = None) -> None:
-        """Get ready to work on this data from a state on the shelf (None: from nowhere in particular).
+    def begin(self, requests_met: int, name: str | None, measured: MeasuredDisturbances | None = None) -> None:
+        """Get ready to work on the data after some requests, from a checkpoint (None: from no particular state).
 
         Args:
-            requests_met: what to work on.
-            name: the state to begin from.
+            requests_met: how many requests are met.
+            name: of the checkpoint to begin from.
             measured: measure the disturbances of the deletion on the way, into a copy of these arrays.
         """
         self.theta = self.full.blank() if name is None else self.checkpoints[name]
         self.resume(requests_met, measured or {})
-        self._empty()
+        self._empty_departed()
 
-    def resume(self, requests_met: int, measured: Disturbances) -> None:
-        """Go on on this data from wherever the clients are."""
+    def resume(self, requests_met: int, measured: MeasuredDisturbances) -> None:
+        """Go on on the data after some requests, from the current parameters; count gradients from zero."""
         self.requests_met = requests_met
-        mine = {node: measured[node] for node in self.nodes if node in measured}
-        if not mine:
+        self._counter.drain()
+        own = {node: measured[node] for node in self.nodes if node in measured}
+        if not own:
             self._meter = None
-        elif all(own.ndim == 1 for own in mine.values()):
-            self._meter = ShiftMeter(mine)
+        elif all(shifts.ndim == 1 for shifts in own.values()):
+            self._meter = ShiftMeter(own)
         else:
-            self._meter = DisturbanceMeter(self.blocks, requests_met, self._deleting, mine)
-
-    @property
-    def _block(self) -> ClientBlock:
-        return self.blocks[self.requests_met]
-
-    def _at_work(self, step: CommunicationStep, round: int) -> ClientBlock:
-        """The clients as the step may see them."""
-        block = self._block
-        if step.needs_forget_set:
-            # What earlier requests have asked to be forgotten is gone by now.
-            block = replace(block, before_erasure=self.blocks[max(0, self.requests_met - 1)])
-        if isinstance(step, RequiresCheckpoints):
-            kept = tuple(self._without_the_gone(self.checkpoints[name]) for name in step.required_checkpoints(round))
-            block = replace(block, recalled_checkpoints=kept)
-        return block
+            self._meter = DisturbanceMeter(self.blocks, requests_met, self._deleting, own)
 
     def apply(self, step: LocalStep) -> None:
-        """A step that needs nobody else."""
-        self.theta = step.apply(self._block, self.theta)
-        self._empty()
+        """Carry out a step that every client takes by itself."""
+        self.theta = step.apply(self._counting(self.blocks[self.requests_met]), self.theta)
+        self._empty_departed()
 
     def message(self, step: CommunicationStep, round: int) -> Tensor:
-        """What the clients send in this round: [b, d]."""
-        return step.message(self._at_work(step, round), self.theta, round, self._meter)
+        """Return what the clients send in this round: [b, d]."""
+        return step.message(self._block_for(step, round), self.theta, round, self._meter)
 
     def combine(self, step: CommunicationStep, round: int, mixed: Tensor) -> None:
         """Take in the weighted sums [b, d] of what the clients heard."""
-        self.theta = step.combine(self._at_work(step, round), self.theta, mixed, round, self._meter)
+        self.theta = step.combine(self._block_for(step, round), self.theta, mixed, round, self._meter)
+
+    def gradients_taken(self) -> Counts:
+        """Return [b], the per-sample gradients that steps have taken since the last call, measurements left out."""
+        return self._counter.drain()
 
     def measure_drift(self, round: int, changed: Tensor) -> None:
         """Measure how much of what the clients hear [b, d] has changed since others left."""
-        if isinstance(self._meter, DisturbanceMeter):
+        if self._meter is not None:
             self._meter.mixing_drift(round, changed)
 
     def keep(self, name: str) -> None:
-        """Put the current state on the shelf."""
+        """Keep the current state as a checkpoint."""
         self.checkpoints[name] = self.theta.clone()
 
-    def _empty(self) -> None:
-        self.theta = self._without_the_gone(self.theta)
+    def disturbances(self) -> MeasuredDisturbances:
+        """Return what was measured since `begin`."""
+        return {} if self._meter is None else self._meter.measured
 
-    def _without_the_gone(self, theta: Tensor) -> Tensor:
-        """The same, but for those that have left: they hold nothing."""
-        if not self._gone or self.requests_met == 0:
+    def _block_for(self, step: CommunicationStep, round: int) -> ClientBlock:
+        """The clients as the step may see them in a round."""
+        block = self._counting(self.blocks[self.requests_met])
+        if step.needs_forget_set:
+            # What earlier requests have asked to be forgotten is erased by now.
+            before = self._counting(self.blocks[max(0, self.requests_met - 1)])
+            block = replace(block, before_erasure=before)
+        names = step.required_checkpoints(round)
+        if names:
+            recalled = tuple(self._without_departed(self.checkpoints[name]) for name in names)
+            block = replace(block, recalled_checkpoints=recalled)
+        return block
+
+    def _counting(self, block: ClientBlock) -> ClientBlock:
+        return replace(block, counter=self._counter)
+
+    def _empty_departed(self) -> None:
+        self.theta = self._without_departed(self.theta)
+
+    def _without_departed(self, theta: Tensor) -> Tensor:
+        """Return the same, but for the clients that have left: they hold nothing."""
+        if not self._departed_rows or self.requests_met == 0:
             return theta
         theta = theta.clone()
-        theta[self._gone] = 0.0
+        theta[self._departed_rows] = 0.0
         return theta
-
-    def disturbances(self) -> Disturbances:
-        """What was measured since `begin`."""
-        return {} if self._meter is None else self._meter.measured

@@ -1,4 +1,4 @@
-"""What learning and unlearning leave: trajectories, outcomes, and how far two of them are apart."""
+"""What learning and unlearning leave: trajectories, outcomes, and the distance between two of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +14,20 @@ from rewindnet.simulator.transports.network import Network
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The states that the network kept while it learned, and what the rounds cost."""
+    """The states that the network kept while it learned, and what the rounds cost.
+
+    Attributes:
+        network: keeps them.
+        checkpoint_names: their names, by the number of rounds behind them.
+        cost: of the rounds.
+    """
 
     network: Network
     checkpoint_names: Mapping[int, str]
     cost: Cost
 
     def at(self, rounds: int) -> Tensor:
-        """θ after so many rounds: [N, d] at the root, [0, d] elsewhere. Collective."""
+        """Return θ after so many rounds: [N, d] at the root, [0, d] elsewhere. Collective."""
         return self.network.fetch(self.checkpoint_names[rounds])
 
 
@@ -46,7 +52,7 @@ class Outcome:
     shifts: NDArray[np.float64]
 
 
-def divergence(one: Tensor, other: Tensor) -> NDArray[np.float64]:
-    """‖θ_i − θ'_i‖₂ of every node [N], computed in double precision."""
-    result: NDArray[np.float64] = (one.double() - other.double()).norm(dim=1).cpu().numpy()
+def divergence(first: Tensor, second: Tensor) -> NDArray[np.float64]:
+    """Compute ‖θ_i − θ'_i‖₂ of every node [N], in double precision, from θ and θ' [N, d]."""
+    result: NDArray[np.float64] = (first.double() - second.double()).norm(dim=1).cpu().numpy()
     return result

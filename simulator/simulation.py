@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -13,12 +12,15 @@ from rewindnet.certificates.mechanisms import mechanism_of
 from rewindnet.certificates.sensitivity.local_steps import changed
 from rewindnet.clients.methods import Method, Plan
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
-from rewindnet.clients.steps.learning import Average, Descend, InitialModel, Program, averaging
-from rewindnet.clients.training.disturbance import Disturbances
+from rewindnet.clients.steps.learning import Average, Descend, InitialModel, averaging
+from rewindnet.clients.steps.program import Program
+from rewindnet.clients.training.disturbance import MeasuredDisturbances
 from rewindnet.simulator.cost.meter import Cost, CostMeter
 from rewindnet.simulator.cost.network_model import NetworkModel
-from rewindnet.simulator.engine import Callback, Journal, Task, execute
+from rewindnet.simulator.engine import Callback, execute
+from rewindnet.simulator.journal import Journal
 from rewindnet.simulator.outcome import Outcome, Trajectory
+from rewindnet.simulator.task import Task
 from rewindnet.simulator.transports.network import Network
 
 
@@ -65,7 +67,7 @@ class Simulation:
         known, affected_nodes = self.foreseen, self._affected_nodes()
         nodes = {*np.flatnonzero((known.deleted > 0) & known.present).tolist(), *affected_nodes}
         shape = (known.rounds, len(self.requests), known.local_steps + 1)
-        measured: Disturbances = {node: np.zeros(shape) for node in sorted(nodes)}
+        measured: MeasuredDisturbances = {node: np.zeros(shape) for node in sorted(nodes)}
         remaining = None if known.mixing_before is None else known.mixing
         tasks: list[Task] = []
         cost, start = Cost(), 0
@@ -83,7 +85,7 @@ class Simulation:
         learned = tuple(replace(one, ledger=ledger) for one, ledger in zip(self.requests, ledgers, strict=True))
         return self._trajectory(tasks, cost), learned
 
-    def _ledger(self, request: int, measured: Disturbances, affected_nodes: tuple[int, ...]) -> Ledger:
+    def _ledger(self, request: int, measured: MeasuredDisturbances, affected_nodes: tuple[int, ...]) -> Ledger:
         """What of the measurements belongs to a request."""
         known = self.requests[request]
         T, E = known.rounds, known.local_steps
@@ -197,7 +199,7 @@ class Simulation:
 
     def _approach(
         self, release: Release, program: Program, learned: Trajectory, index: int, request: int
-    ) -> tuple[str, Cost, Disturbances]:
+    ) -> tuple[str, Cost, MeasuredDisturbances]:
         """The name of the state that the noise is added to, what it cost to come there, and what was measured."""
         begin, start, exchanges = (
             learned.checkpoint_names[release.checkpoint_round],
@@ -235,11 +237,11 @@ class Simulation:
         return Trajectory(self.network, {t: task.checkpoint_name(t) for task in tasks for t in sorted(task.keep)}, cost)
 
     def _run_task(self, task: Task) -> Cost:
+        """Carry out a task, and return what it cost."""
         known, retained = self.requests[max(task.requests_met - 1, 0)], task.requests_met > 0
         mixing = known.mixing if retained or known.mixing_before is None else known.mixing_before
-        samples = known.samples - known.deleted * retained
-        meter = CostMeter(partial(known.gradients, retained=retained), samples, self.message_bytes, self.network_model)
-        carried, seconds = execute(self.network, task, mixing, (meter, *self.callbacks), self.journal)
+        meter = CostMeter(self.message_bytes, self.network_model)
+        carried, seconds = execute(self.network, task, mixing, self.callbacks, self.journal, meter)
         self.traffic[task.name] = carried
         self._costs[task.name] = meter.total() + Cost(seconds=seconds)
         return self._costs[task.name]
@@ -252,14 +254,14 @@ def _finish(program: Program, release: Release, site: str, index: int, request: 
         requests_met=request + 1,
         begin=site,
         prepare=program.noise,
-        exchanges=program.finish,
+        steps=program.finish,
         start=release.checkpoint_round + sum(len(step.rounds) for step in program.approach),
         keep=frozenset(),
         measured=_blank(program.watched, program.finish),
     )
 
 
-def _blank(watched: Sequence[int], exchanges: Sequence[CommunicationStep]) -> Disturbances:
+def _blank(watched: Sequence[int], exchanges: Sequence[CommunicationStep]) -> MeasuredDisturbances:
     """Room for the shifts of these nodes, in every round that these exchanges have addresses for."""
     end = max((step.rounds.stop for step in exchanges), default=0)
     return {node: np.zeros(end) for node in watched}

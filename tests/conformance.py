@@ -16,7 +16,8 @@ from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.learning import Average, Gossip
 from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.worker import ClientWorker
-from rewindnet.simulator.engine import Task, execute
+from rewindnet.simulator.engine import execute
+from rewindnet.simulator.task import Task
 from rewindnet.simulator.transports.network import Network
 
 NODES, SIZE = 6, 10
@@ -29,7 +30,7 @@ class Case:
 
     name: str
     matrices: tuple[csr_array, ...]
-    exchanges: tuple[CommunicationStep, ...] = ()
+    steps: tuple[CommunicationStep, ...] = ()
 
     @property
     def rounds(self) -> int:
@@ -126,9 +127,9 @@ def worker(nodes: Sequence[int]) -> ClientWorker:
 def go_through(network: Network, case: Case) -> None:
     """Store, exchange, keep, fetch, count; every state after every round is what numpy says."""
     network.store("initial", torch.from_numpy(initial()))
-    exchanges = case.exchanges or (Gossip(range(case.rounds)),)
+    steps = case.steps or (Gossip(range(case.rounds)),)
     keep = frozenset(range(1, case.rounds + 1))
-    task = Task(case.name, 0, "initial", (), exchanges, 0, keep)
+    task = Task(case.name, 0, "initial", (), steps, 0, keep)
     carried, _ = execute(network, task, case)  # type: ignore[arg-type]
     assert np.array_equal(carried.toarray(), sum(expected(case, t)[1] for t in range(1, case.rounds + 1)))
     for t in sorted(keep):
@@ -142,12 +143,12 @@ def go_through(network: Network, case: Case) -> None:
 
 
 def _main() -> None:
-    from rewindnet.simulator.transports.in_process import Local
+    from rewindnet.simulator.transports.in_process import WorkerNetwork
     from rewindnet.simulator.transports.mpi.wire import Ranks
 
     # The blocks are made for another matrix than any that is used.
     wire = Ranks(csr_array(np.eye(NODES)), "exact")
-    network = Local(worker(wire.nodes), wire)
+    network = WorkerNetwork(worker(wire.nodes), wire)
     for case in CASES:
         go_through(network, case)
     if wire.root:

@@ -18,7 +18,7 @@ def main(how: str, where: Path) -> None:
     wire, rank = Ranks(W, "fast"), MPI.COMM_WORLD.Get_rank()
     own = torch.ones(len(wire.nodes), 8)
     for round in range(1_000_000):
-        own = wire.combine(own, W)
+        own = wire.mix(own, W)
         if rank == 1 and round == 10:
             if how == "raise":
                 raise RuntimeError("rank 1 fails")

@@ -13,7 +13,7 @@ from mpi4py import MPI
 from scipy.sparse import csr_array, eye_array, random_array
 
 from rewindnet.simulator.errors import TransportError
-from rewindnet.simulator.transports.mpi.partition import partition
+from rewindnet.simulator.transports.mpi.division import divide_nodes
 from rewindnet.simulator.transports.mpi.wire import Ranks
 from rewindnet.simulator.transports.wire import InProcess, Precision
 
@@ -67,7 +67,7 @@ def sums(comm: MPI.Comm, nodes: int, length: int, dtype: torch.dtype, precision:
     own = whole[list(wire.nodes)]
     for W in [*Ws * times, Ws[0], Ws[0], Ws[0]]:
         expected, before = one_by_one(W, whole), own.clone()
-        mixed, inside = wire.combine(own, W), reference.combine(whole, W)
+        mixed, inside = wire.mix(own, W), reference.mix(whole, W)
         assert torch.equal(own, before)
         assert mixed.shape == own.shape
         if precision == "exact":
@@ -80,8 +80,8 @@ def sums(comm: MPI.Comm, nodes: int, length: int, dtype: torch.dtype, precision:
         again = float(expected.norm()) > 1.0
         whole = expected if again else start(nodes, length, dtype)
         own = mixed if again and precision == "exact" else whole[list(wire.nodes)]
-    mixed, once = wire.combine(own, Ws[0]), one_by_one(Ws[0], whole)
-    twice = wire.combine(mixed, Ws[0])
+    mixed, once = wire.mix(own, Ws[0]), one_by_one(Ws[0], whole)
+    twice = wire.mix(mixed, Ws[0])
     torch.testing.assert_close(twice, one_by_one(Ws[0], once)[list(wire.nodes)], rtol=tolerance, atol=tolerance)
     torch.testing.assert_close(mixed, once[list(wire.nodes)], rtol=tolerance, atol=tolerance)
 
@@ -89,7 +89,7 @@ def sums(comm: MPI.Comm, nodes: int, length: int, dtype: torch.dtype, precision:
 def counts(comm: MPI.Comm) -> None:
     """What was carried is the sum of the patterns; what was sent is what the cut of the partition asks for."""
     Ws = list(matrices(NODES))
-    owner, rank = partition(Ws[0], comm.Get_size()), comm.Get_rank()
+    owner, rank = divide_nodes(Ws[0], comm.Get_size()), comm.Get_rank()
     own = np.flatnonzero(owner == rank).tolist()
     for dtype, precision in ((torch.float32, "fast"), (torch.float64, "exact")):
         wire, inside = Ranks(Ws[0], precision, comm), InProcess(NODES, precision)
@@ -98,8 +98,8 @@ def counts(comm: MPI.Comm) -> None:
         for used in (Ws, Ws[:3] * 2, []):
             expected, rows, before = np.zeros((NODES, NODES), dtype=np.int64), 0, wire.volume()
             for W in used:
-                wire.combine(whole[own], W)
-                inside.combine(whole, W)
+                wire.mix(whole[own], W)
+                inside.mix(whole, W)
                 stored = np.zeros((NODES, NODES), dtype=np.int64)
                 stored[np.repeat(np.arange(NODES), np.diff(W.indptr)), W.indices] = 1
                 np.fill_diagonal(stored, 0)
@@ -116,7 +116,7 @@ def collectives(comm: MPI.Comm) -> None:
     W = next(matrices(NODES))
     wire, rank = Ranks(W, "exact", comm), comm.Get_rank()
     assert wire.root == (rank == 0)
-    place, together = wire.on_this_machine
+    place, together = wire.rank_on_machine, wire.ranks_on_machine
     assert sorted(wire.collect(place)) == list(range(together)) == list(range(comm.Get_size()))
     try:
         Ranks(csr_array((comm.Get_size() - 1,) * 2), "exact", comm)

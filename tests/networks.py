@@ -21,11 +21,12 @@ from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.sampling import SAMPLINGS, Realised
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.cost.network_model import connect
-from rewindnet.simulator.engine import Task, execute
+from rewindnet.simulator.engine import execute
 from rewindnet.simulator.outcome import Trajectory
 from rewindnet.simulator.simulation import Simulation
+from rewindnet.simulator.task import Task
 from rewindnet.simulator.training_facts import counted, training_facts
-from rewindnet.simulator.transports.in_process import Local
+from rewindnet.simulator.transports.in_process import WorkerNetwork
 from rewindnet.simulator.transports.wire import InProcess
 from rewindnet.topologies import Schedule
 
@@ -167,7 +168,7 @@ class Network:
             )
             requests.append(foreseen)
         worker = ClientWorker(full, *(forget for _, forget in asked), departed=left)
-        network = Local(worker, InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
+        network = WorkerNetwork(worker, InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
         size = model.parameters * getattr(torch, self.dtype).itemsize
         links = connect("uniform", graph, self.seed)
         return Simulation(network, tuple(requests), size, links, self.seed)

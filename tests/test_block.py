@@ -10,6 +10,7 @@ from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.models.sigmoid import Sigmoid
 from rewindnet.clients.training.client_block import ClientBlock, make_block
 from rewindnet.clients.training.parallel import each, split
+from rewindnet.clients.training.probe import Probe
 
 CLASSES = 3
 
@@ -195,13 +196,13 @@ def test_local_steps_are_gradient_steps_and_each_is_witnessed(local_steps):
     block = lay_out(5, [6, 17, 4], local_steps=local_steps)
     seen = []
 
-    class Scribe:
+    class Recording(Probe):
         def local_step(self, round, step, theta, gradient):
             seen.append((round, step, theta.clone(), gradient.clone()))
 
     theta = parameters(block)
     begun = theta.clone()
-    found = block.descend(theta, 8, Scribe())
+    found = block.descend(theta, 8, Recording())
     assert torch.equal(theta, begun)
     assert [(round, step) for round, step, *_ in seen] == [(8, step) for step in range(local_steps)]
     for _, _, point, gradient in seen:

@@ -24,7 +24,7 @@ from rewindnet.certificates.sensitivity.local_steps import local_growth, stronge
 from rewindnet.clients.methods import METHODS, Method, MethodError, Plan
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.gossip_dp import GossipDPRounds
-from rewindnet.clients.steps.learning import Program
+from rewindnet.clients.steps.program import Program
 from rewindnet.clients.steps.walk_dp import WalkDPToken
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.simulator.outcome import Outcome, divergence

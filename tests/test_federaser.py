@@ -106,7 +106,7 @@ def test_only_what_has_been_deleted_since_is_worked_out_anew() -> None:
 
 
 def test_it_goes_over_the_wire_as_it_is() -> None:
-    step = FedEraserCalibration(range(0, 7, 3), ("a", "b", "c"), 1, 2, ((0, 3), (0,), ()))
+    step = FedEraserCalibration(range(0, 7, 3), ("a", "b", "c"), 1, ((0, 3), (0,), ()))
     assert from_record(to_record(step)) == step
     assert step.required_checkpoints(6) == ("c",)
 

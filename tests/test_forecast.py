@@ -16,10 +16,10 @@ from rewindnet.certificates import CertificateError, Spectrum, excess_loss, nois
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.models.sigmoid import Sigmoid
 from rewindnet.clients.training.client_block import make_block
-from rewindnet.clients.training.second_moment import curvature, second_moment
+from rewindnet.clients.training.curvature import initial_spectrum, second_moment
 from rewindnet.experiments.scenario.assemble import assemble
 from rewindnet.experiments.scenario.yaml_files import resolve
-from rewindnet.simulator.transports.in_process import Local
+from rewindnet.simulator.transports.in_process import WorkerNetwork
 from rewindnet.simulator.transports.wire import InProcess
 
 ORDERS = ["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"]
@@ -135,13 +135,13 @@ def test_the_curvature_of_logistic_regression_is_that_of_its_hessian():
         for unit in torch.eye(model.parameters, dtype=torch.float64)
     ]
     hessian = torch.stack(columns, dim=2).mean(dim=0).numpy()
-    found = curvature(block)
+    found = initial_spectrum(block)
     listed = np.sort(np.repeat(found.eigenvalues, found.directions.astype(int)))
     np.testing.assert_allclose(listed, np.linalg.eigvalsh(hessian), atol=1e-7)
     design = model.design(x).numpy()
     moments = [design[rows].T @ design[rows] / len(rows) for rows in shards]
     np.testing.assert_allclose(second_moment(block), np.mean(moments, axis=0), atol=1e-12)
-    assert curvature(make_block(Sigmoid(4, 3), x, y, shards, step_size=1.0)) is None
+    assert initial_spectrum(make_block(Sigmoid(4, 3), x, y, shards, step_size=1.0)) is None
 
 
 @cache
@@ -160,7 +160,7 @@ def learned_digits(kind, step_size, order, local_steps, partition):
         "unlearning": [{"method": "do-nothing"}],
     }
     experiment = assemble(resolve(scenario, ()))
-    clients = Local(experiment.worker(range(20)), InProcess(20))
+    clients = WorkerNetwork(experiment.worker(range(20)), InProcess(20))
     simulation = experiment.simulation(clients)
     learned, (learning,) = simulation.learn({10, 55})
     return simulation, learned, learning, clients.worker.blocks[-1]
@@ -189,7 +189,7 @@ def test_a_run_is_left_with_the_noise_that_was_forecast(run, rounds):
         release = release_of(sigma, checkpoint_round=60 - rounds, descent_rounds=rounds, **settings_)
         noised, clean = with_and_without(simulation, learned, release)
         measured = (noised - clean).square().mean(dim=1).sqrt().numpy()
-        ratio = noise_left(learning, release, curvature(block)) / measured
+        ratio = noise_left(learning, release, initial_spectrum(block)) / measured
         assert np.all((ratio > 1 / 1.15) & (ratio < 1.15))
 
 
@@ -203,7 +203,7 @@ def test_the_loss_rises_by_what_was_forecast(rounds):
         # Noise and its opposite, so that the slope, where learning is not over, cancels as it does in expectation.
         around = [objective(block, theta).mean() for theta in (noised, clean, 2 * clean - noised)]
         risen.append(float(around[0] - 2 * around[1] + around[2]) / 2)
-    forecast = float(excess_loss(learning, release, curvature(block)).mean())
+    forecast = float(excess_loss(learning, release, initial_spectrum(block)).mean())
     assert forecast / 1.25 < np.mean(risen) < forecast * 1.25
 
 
@@ -220,7 +220,7 @@ def objective(block, theta):
 
 def test_noise_before_the_descent_is_forecast_to_cost_less_than_the_same_noise_settled_after_it():
     _, _, learning, block = learned_digits(*RUNS[0])
-    spectrum = curvature(block)
+    spectrum = initial_spectrum(block)
     before = release_of(np.ones(20), checkpoint_round=10, descent_rounds=50, placement="rewind")
     after = replace(before, placement="output", gossip_rounds=50)
     for forecast in (noise_left, excess_loss):

@@ -17,8 +17,8 @@ from scipy.sparse import csr_array, random_array
 
 from rewindnet import topologies
 from rewindnet.simulator.errors import TransportError
-from rewindnet.simulator.transports.mpi.partition import make_route, partition
-from rewindnet.simulator.transports.sums import Tally, Turns, edges, in_node_order
+from rewindnet.simulator.transports.mpi.division import divide_nodes, make_route
+from rewindnet.simulator.transports.sums import AlternatingBuffers, MessageCounter, edges, in_node_order
 from rewindnet.simulator.transports.wire import InProcess
 
 HERE = Path(__file__).parent
@@ -41,13 +41,13 @@ def test_a_partition_is_even_and_repeats(nodes: int, density: float, ranks: int,
     W = csr_array(random_array((nodes, nodes), density=density, rng=np.random.default_rng(seed)))
     if ranks > nodes:
         with pytest.raises(TransportError, match=f"{ranks} ranks cannot share {nodes} nodes"):
-            partition(W, ranks)
+            divide_nodes(W, ranks)
         return
-    owner = partition(W, ranks)
+    owner = divide_nodes(W, ranks)
     sizes = np.bincount(owner, minlength=ranks)
     assert sizes.sum() == nodes
     assert sizes.max() - sizes.min() <= 1
-    np.testing.assert_array_equal(owner, partition(W.copy(), ranks))
+    np.testing.assert_array_equal(owner, divide_nodes(W.copy(), ranks))
     in_order = np.repeat(np.arange(ranks), [len(block) for block in np.array_split(np.arange(nodes), ranks)])
     assert traffic(W, owner) <= traffic(W, in_order)
 
@@ -57,14 +57,14 @@ def test_a_shuffled_ring_is_cut_where_it_is_thin(ranks: int) -> None:
     place = np.random.default_rng(0).permutation(60)
     W = network("ring", 60)[place][:, place]
     # Two rows leave at each cut of a ring; the Cuthill-McKee order lays it out as a strip of width two.
-    assert traffic(W, partition(W, ranks)) <= 4 * (ranks - 1)
+    assert traffic(W, divide_nodes(W, ranks)) <= 4 * (ranks - 1)
 
 
 def test_nodes_are_exchanged_where_that_cuts_fewer_links() -> None:
     # Two cliques in alternating order, joined by one link.
     W = np.zeros((16, 16))
     W[::2, ::2] = W[1::2, 1::2] = W[0, 1] = W[1, 0] = 1
-    owner = partition(csr_array(W), 2)
+    owner = divide_nodes(csr_array(W), 2)
     assert traffic(csr_array(W), owner) == 2
     assert len(set(owner[::2])) == len(set(owner[1::2])) == 1
 
@@ -83,7 +83,7 @@ def test_routes_of_all_ranks_fit_together(
     rng = np.random.default_rng(seed)
     W = csr_array(random_array((nodes, nodes), density=density, rng=rng))
     messages = torch.from_numpy(rng.standard_normal((nodes, 5))).to(dtype)
-    expected = InProcess(nodes, "exact").combine(messages, W)
+    expected = InProcess(nodes, "exact").mix(messages, W)
     owner = rng.integers(0, ranks, nodes)
     routes = [make_route(W, owner, rank) for rank in range(ranks)]
     blocks = [messages[owner == rank] for rank in range(ranks)]
@@ -103,17 +103,17 @@ def test_routes_of_all_ranks_fit_together(
 def test_results_stay_for_one_more_call() -> None:
     W, wire = network("ring", 6), InProcess(6, "exact")
     other = torch.randn(6, 3)
-    first = wire.combine(other, W)
+    first = wire.mix(other, W)
     kept = first.clone()
-    second = wire.combine(2 * other, W)
+    second = wire.mix(2 * other, W)
     assert torch.equal(first, kept)
     # A view of a result is in its memory too.
-    third = wire.combine(second[:], W)
-    assert torch.equal(third, 2 * InProcess(6, "exact").combine(kept, W))
+    third = wire.mix(second[:], W)
+    assert torch.equal(third, 2 * InProcess(6, "exact").mix(kept, W))
 
 
 def test_a_buffer_is_neither_the_latest_nor_where_the_messages_are() -> None:
-    turns, theta = Turns(), torch.zeros(2, 3)
+    turns, theta = AlternatingBuffers(), torch.zeros(2, 3)
     given_out = [turns.next(theta) for _ in range(4)]
     assert given_out[0].data_ptr() != given_out[1].data_ptr()
     assert [buffer.data_ptr() for buffer in given_out[:2]] == [buffer.data_ptr() for buffer in given_out[2:]]
@@ -124,7 +124,7 @@ def test_a_buffer_is_neither_the_latest_nor_where_the_messages_are() -> None:
 def test_messages_are_counted_as_often_as_they_travel() -> None:
     rng = np.random.default_rng(3)
     Ws = [csr_array(random_array((7, 7), density=0.3, rng=rng)) for _ in range(12)]
-    tally, expected = Tally(7), np.zeros((7, 7), dtype=np.int64)
+    tally, expected = MessageCounter(7), np.zeros((7, 7), dtype=np.int64)
     for k in rng.integers(0, 12, 50):
         pattern = edges(Ws[k])
         tally.count(pattern)
@@ -145,9 +145,9 @@ def test_threads_and_products_change_nothing_but_rounding(length: int, density: 
     for i in range(40):
         for at in range(W.indptr[i], W.indptr[i + 1]):
             expected[i].add_(messages[W.indices[at]], alpha=float(W.data[at]))
-    assert torch.equal(InProcess(40, "exact").combine(messages, W), expected)
+    assert torch.equal(InProcess(40, "exact").mix(messages, W), expected)
     tolerance = {torch.float32: 1e-5, torch.float64: 1e-13}[dtype]
-    torch.testing.assert_close(InProcess(40, "fast").combine(messages, W), expected, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(InProcess(40, "fast").mix(messages, W), expected, rtol=tolerance, atol=tolerance)
 
 
 def test_in_process_needs_something_to_scatter() -> None:

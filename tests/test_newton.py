@@ -362,7 +362,7 @@ def test_a_tree_is_breadth_first():
     "step",
     [
         NewtonSweeps(range(40, 47), "fisher", (0.1, 2.0), 3),
-        NewtonBroadcast(range(40, 44), 6, 2, 14, "diagonal", 9, 3),
+        NewtonBroadcast(range(40, 44), 6, 2, "diagonal", 9, 3),
         NewtonResidual(range(4, 5)),
     ],
 )

@@ -146,10 +146,10 @@ def test_a_forged_forget_set_of_an_earlier_request_is_found(tmp_path):
 def test_learning_after_a_request_is_learning_without_what_it_asked_for():
     """From the state at the request on, against a network that never had those samples and starts there."""
     experiment = assemble(resolve(SCENARIO))
-    from rewindnet.simulator.transports.in_process import Local
+    from rewindnet.simulator.transports.in_process import WorkerNetwork
     from rewindnet.simulator.transports.wire import InProcess
 
-    simulation = experiment.simulation(Local(experiment.worker(range(5)), InProcess(5)))
+    simulation = experiment.simulation(WorkerNetwork(experiment.worker(range(5)), InProcess(5)))
     learned, _ = simulation.learn(range(13))
     states = {t: learned.at(t).clone() for t in range(13)}
     block = experiment.worker(range(5)).blocks[1]

@@ -14,14 +14,14 @@ from rewindnet.certificates import Release
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.simulation import Simulation
-from rewindnet.simulator.transports.in_process import Local
+from rewindnet.simulator.transports.in_process import WorkerNetwork
 from rewindnet.simulator.transports.wire import InProcess
 
 Array = NDArray[np.float64]
 
 
 def worker(simulation: Simulation) -> ClientWorker:
-    assert isinstance(simulation.network, Local)
+    assert isinstance(simulation.network, WorkerNetwork)
     return simulation.network.worker
 
 
@@ -110,10 +110,10 @@ def test_the_wire_is_a_product_with_the_mixing_matrix(family: str, nodes: int) -
     messages = torch.randn(nodes, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for precision in ("fast", "exact"):
         wire = InProcess(nodes, precision)  # type: ignore[arg-type]
-        once = wire.combine(messages, W)
+        once = wire.mix(messages, W)
         np.testing.assert_allclose(once.numpy(), W @ messages.numpy(), rtol=1e-12, atol=1e-14)
         # The result may be sent on at once: it is not overwritten while it is read.
-        np.testing.assert_allclose(wire.combine(once, W).numpy(), W @ (W @ messages.numpy()), rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(wire.mix(once, W).numpy(), W @ (W @ messages.numpy()), rtol=1e-12, atol=1e-14)
 
 
 CASE = Network(

@@ -32,7 +32,7 @@ from rewindnet.simulator.simulation import Simulation
 from rewindnet.simulator.transports.flower.client import make_app
 from rewindnet.simulator.transports.flower.network import FlowerNetwork
 from rewindnet.simulator.transports.flower.runtimes import in_process
-from rewindnet.simulator.transports.in_process import Local
+from rewindnet.simulator.transports.in_process import WorkerNetwork
 from rewindnet.simulator.transports.mpi import mpiexec
 from rewindnet.simulator.transports.wire import InProcess
 
@@ -561,7 +561,7 @@ def test_another_number_of_ranks_than_were_started(
 
 
 def test_messages_go_wherever_a_matrix_says_in_one_process() -> None:
-    network = Local(worker(range(NODES)), InProcess(NODES, "exact"))
+    network = WorkerNetwork(worker(range(NODES)), InProcess(NODES, "exact"))
     for case in CASES:
         go_through(network, case)
 
@@ -613,7 +613,7 @@ RING = Network(
 
 
 def whole_crew(simulation: Simulation) -> ClientWorker:
-    assert isinstance(simulation.network, Local)
+    assert isinstance(simulation.network, WorkerNetwork)
     return simulation.network.worker
 
 

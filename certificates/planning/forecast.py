@@ -76,7 +76,7 @@ def noise_left(learning: TrainingRun, release: Release, spectrum: Spectrum) -> V
     the same.
 
     What it leaves out: clients whose curvature differs from the mean, and that the Hessian changes while the network
-    learns. `rewindnet.clients.training.second_moment` makes a spectrum.
+    learns. `rewindnet.clients.training.curvature` makes a spectrum.
 
     Args:
         learning: how the network descends.

@@ -10,7 +10,7 @@ import numpy as np
 from rewindnet.certificates import Claim, Release, TrainingRun, check_epsilon
 from rewindnet.certificates.certificate import Bound
 from rewindnet.certificates.training import Vector
-from rewindnet.clients.steps.learning import Program, unlearning_program
+from rewindnet.clients.steps.program import Program
 from rewindnet.errors import UserError
 
 
@@ -75,6 +75,8 @@ class Method(ABC):
             index: which release of the run it is; each draws noise of its own.
             checkpoint_names: the names of the states that the clients have kept, by the number of rounds behind them.
         """
+        from rewindnet.clients.steps.learning import unlearning_program
+
         return unlearning_program(release, learning.order, seed, index)
 
     def refine(self, plan: Plan, learning: TrainingRun, measured: Mapping[int, Vector]) -> Plan:

@@ -15,7 +15,7 @@ import numpy as np
 from rewindnet.certificates import Claim, Release, TrainingRun, Uncertified
 from rewindnet.clients.methods.base import Method, MethodError, Plan, no_noise, weakest_bound
 from rewindnet.clients.steps.federaser import FedEraserCalibration
-from rewindnet.clients.steps.learning import Program
+from rewindnet.clients.steps.program import Program
 from rewindnet.topologies import Walk
 
 _REASON = (
@@ -98,7 +98,6 @@ class FedEraser(Method):
                     rounds=rounds,
                     kept=tuple(checkpoint_names[t] for t in rounds),
                     steps=self._steps(learning),
-                    local_steps=learning.local_steps,
                     anew=tuple(tuple(nodes) for nodes in anew),
                 ),
             )

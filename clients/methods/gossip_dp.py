@@ -33,7 +33,7 @@ from rewindnet.certificates.mechanisms.linear_view import affordable, linear_mu,
 from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
 from rewindnet.clients.steps.gossip_dp import GossipDPRounds
-from rewindnet.clients.steps.learning import Program
+from rewindnet.clients.steps.program import Program
 
 _LINEAR = "exact linear Gaussian accounting of the view, gradients taken as given"
 _LOCAL = "local composition: sqrt(sum over rounds of (shift/sigma)^2), Gaussian"

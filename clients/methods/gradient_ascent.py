@@ -17,7 +17,8 @@ import numpy as np
 from rewindnet.certificates import Claim, Release, TrainingRun, Uncertified
 from rewindnet.clients.methods.base import Method, MethodError, Plan, no_noise, weakest_bound
 from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds
-from rewindnet.clients.steps.learning import Descend, Program
+from rewindnet.clients.steps.learning import Descend
+from rewindnet.clients.steps.program import Program
 from rewindnet.clients.steps.spreading import spread
 
 _REASON = "no certificate is known: what ascent leaves of the forget set has no bound, and no noise hides it"

@@ -16,7 +16,8 @@ from rewindnet.certificates import Langevin as LangevinMechanism
 from rewindnet.certificates.mechanisms.langevin import claimed_epsilon, contractions
 from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
 from rewindnet.clients.steps.langevin import LangevinRounds
-from rewindnet.clients.steps.learning import AddNoise, Program
+from rewindnet.clients.steps.learning import AddNoise
+from rewindnet.clients.steps.program import Program
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,9 +29,10 @@ from rewindnet.certificates.mechanisms.newton import check_contraction, lowest_e
 from rewindnet.certificates.training import Vector
 from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
 from rewindnet.clients.steps.base import CommunicationStep
-from rewindnet.clients.steps.learning import AddNoise, Descend, Program
+from rewindnet.clients.steps.learning import AddNoise, Descend
 from rewindnet.clients.steps.newton import NewtonBroadcast, NewtonResidual, NewtonSweeps
-from rewindnet.clients.training.curvature import Curvature
+from rewindnet.clients.steps.program import Program
+from rewindnet.clients.training.curvatures import Curvature
 from rewindnet.topologies.routing import links, spreading
 
 _CLAIMED_BY = (
@@ -174,7 +175,6 @@ class Newton(Method):
                 rounds=rounds,
                 clients=N,
                 source=mechanism.source,
-                held=mechanism.held,
                 curvature=self.curvature,
                 iterations=self._steps(mechanism.spectrum),
                 seed=seed,

@@ -23,8 +23,8 @@ from rewindnet.certificates import (
 from rewindnet.certificates import NoisyFinetune as NoisyFinetuneMechanism
 from rewindnet.certificates.certificate import Bound
 from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
-from rewindnet.clients.steps.learning import Program
 from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
+from rewindnet.clients.steps.program import Program
 
 #: How often an interval for the noise of the paper's formula is halved, on a logarithmic scale.
 _HALVINGS = 60

@@ -36,8 +36,8 @@ from rewindnet.certificates import (
 from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
 from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
 from rewindnet.clients.methods.base import Method, MethodError, Plan
-from rewindnet.clients.steps.learning import Program
-from rewindnet.clients.steps.rr_du import RRDUToken, RRDUTokenWithForgetSet
+from rewindnet.clients.steps.program import Program
+from rewindnet.clients.steps.rr_du import RRDUToken
 from rewindnet.clients.steps.spreading import along
 from rewindnet.topologies.routing import Beginning, Routing, Tree, links, spreading, token_path
 
@@ -254,8 +254,7 @@ class RRDU(Method):
         tree, noise = Tree(way.parents), dict(zip(way.rounds, way.noise, strict=True))
         end = way.begin + len(way.holders)
         rounds = range(way.begin, end)
-        token = RRDUTokenWithForgetSet if self.alignment == "lightweight" else RRDUToken
-        travel = token(
+        travel = RRDUToken(
             rounds=rounds,
             home=way.node,
             holders=way.holders,

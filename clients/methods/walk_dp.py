@@ -32,7 +32,7 @@ from rewindnet.certificates.mechanisms.walk_dp import WalkDP as WalkDPMechanism
 from rewindnet.certificates.mechanisms.walk_dp import check_holders, walk_shifts
 from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
-from rewindnet.clients.steps.learning import Program
+from rewindnet.clients.steps.program import Program
 from rewindnet.clients.steps.spreading import along
 from rewindnet.clients.steps.walk_dp import WalkDPToken
 from rewindnet.topologies.routing import Tree, links, mixing_walk, spreading

@@ -1,78 +1,123 @@
-"""The steps that learning and unlearning are made of.
+"""Steps: the instructions that programs of learning and unlearning are made of.
 
-A `LocalStep` is what every client does by itself; an `Exchange` is a run of rounds in which clients send messages and
-take in what their neighbours' messages sum to. Steps are data: they hold no client, know nothing of how messages
-travel, and go over a wire as a record (`clients/step_records.py`). Transports know nothing of what a step computes. Who
-hears whom in a round is a matrix, so a gossip round, a broadcast and a token that travels from one node to the next are
-all exchanges.
+A `LocalStep` is what every client does by itself; a `CommunicationStep` is a run of rounds in which clients send
+messages and combine what their neighbours' messages sum to. Steps are data: they hold no client, know nothing of how
+messages travel, and go over a wire as a record (`records.py`). Transports know nothing of what a step computes. Which
+node hears which in a round is a matrix, so a gossip round, a broadcast and a token that travels from one node to the
+next are all communication steps.
+
+A step is a frozen dataclass, and its class registers itself under its name when it is defined.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from inspect import isabstract
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from torch import Tensor
 
 from rewindnet.certificates import Mixing
-from rewindnet.clients.training.client_block import ClientBlock, Probe
+from rewindnet.errors import UserError
 
-#: Per-sample gradients of each node [N]: those taken before a message is sent, and those taken after one came in.
-Work = tuple[NDArray[np.int64], NDArray[np.int64]]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rewindnet.clients.training.client_block import ClientBlock
+    from rewindnet.clients.training.probe import Probe
+
+_STEPS: "dict[str, type[Step]]" = {}
 
 
-@runtime_checkable
-class LocalStep(Protocol):
+class Step(ABC):
+    """An instruction for the clients of a block.
+
+    A subclass that is not abstract is registered under its class name, by which records refer to it. A subclass that
+    has no abstract method and still is no step of its own names `ABC` among its bases.
+
+    Raises:
+        UserError: when a class is defined under the name of another step.
+    """
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if ABC in cls.__bases__ or isabstract(cls):
+            return
+        known = _STEPS.get(cls.__name__)
+        # A module that is loaded again, and a dataclass with slots, define the same class once more.
+        if known is not None and known.__module__ != cls.__module__:
+            raise UserError(
+                f"there is a step {cls.__name__} already, in {known.__module__}; call the one in {cls.__module__} "
+                "something else"
+            )
+        _STEPS[cls.__name__] = cls
+
+
+class LocalStep(Step):
     """What every client of a block does by itself."""
 
-    def apply(self, block: ClientBlock, theta: Tensor) -> Tensor:
-        """θ [b, d] after the step; the input is left as it is."""
+    @abstractmethod
+    def apply(self, block: "ClientBlock", theta: "Tensor") -> "Tensor":
+        """Return θ [b, d] after the step; the input is left as it is."""
 
 
-@runtime_checkable
-class CommunicationStep(Protocol):
+class CommunicationStep(Step, ABC):
     """A run of rounds in which clients exchange messages along the edges.
 
     What the clients keep between rounds may be wider than a model, [b, k·d], as long as the last round leaves [b, d];
-    messages are [b, d].
+    messages are [b, d]. By default a round is one of gossip: clients send their parameters, and go on from the
+    weighted sum of what they hear.
 
     Attributes:
-        needs_forget_set: whether a client must not have erased its forget set before this: its block then has a
-            `before_erasure`.
+        rounds: the addresses of the rounds: which mixing matrices and which random numbers they use.
     """
 
+    rounds: range
+
     @property
-    def rounds(self) -> range:
-        """The addresses of its rounds: which mixing matrices and which coins they use."""
+    def needs_forget_set(self) -> bool:
+        """Whether clients must not have erased their forget sets yet: their block then has a `before_erasure`."""
+        return False
 
-    needs_forget_set: ClassVar[bool]
+    def required_checkpoints(self, round: int) -> Sequence[str]:
+        """Return the names of the kept states that a round reads: the block then has them as `recalled_checkpoints`."""
+        return ()
 
-    def matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """The weights [N, N] of a round, on a network with these mixing matrices; row i is what node i hears."""
-
-    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
-        """Per-sample gradients of a round.
+    def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """Return the weights [N, N] of a round; row i is what node i hears.
 
         Args:
             round: its address.
-            gradients: [N], what the local steps of a round of learning with this address take.
-            samples: [N], how many samples each node holds.
+            mixing: the mixing matrices of the network's schedule.
         """
+        return mixing.matrix(round)
 
-    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """What the block's clients send: [b, d]."""
+    def message(self, block: "ClientBlock", theta: "Tensor", round: int, probe: "Probe | None") -> "Tensor":
+        """Return what the block's clients send [b, d].
 
-    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """θ⁺ [b, d] from θ and the neighbours' weighted sum."""
+        Args:
+            block: the clients.
+            theta: [b, k·d], what they keep.
+            round: its address.
+            probe: watches, if a study measures something.
+        """
+        return theta
+
+    def combine(
+        self, block: "ClientBlock", theta: "Tensor", mixed: "Tensor", round: int, probe: "Probe | None"
+    ) -> "Tensor":
+        """Return what the clients keep after the round, θ⁺ [b, k·d].
+
+        Args:
+            block: the clients.
+            theta: [b, k·d], what they kept before it.
+            mixed: [b, d], the weighted sums of what they have heard; may be overwritten.
+            round: its address.
+            probe: watches, if a study measures something.
+        """
+        return mixed
 
 
-@runtime_checkable
-class RequiresCheckpoints(Protocol):
-    """A step that reads states that the clients have kept: an exchange whose block then has them as `recalled`."""
-
-    def required_checkpoints(self, round: int) -> Sequence[str]:
-        """The names of the states that it reads in a round."""
-
-
-Step = LocalStep | CommunicationStep
+def registered_steps() -> Mapping[str, type[Step]]:
+    """Return the steps that are defined so far, by their names in a record."""
+    return MappingProxyType(_STEPS)

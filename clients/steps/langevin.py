@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from rewindnet.certificates.release import NoiseSource
-from rewindnet.clients.steps.learning import Descend
-from rewindnet.clients.training.client_block import ClientBlock, Probe
-from rewindnet.clients.training.noise import noised
-from rewindnet.clients.training.orders import LEARNING_ORDERS
+from rewindnet.clients.steps.learning import OrderedRounds
+from rewindnet.clients.steps.noisy import NoisyRounds
+from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.probe import Probe
 
 
 @dataclass(frozen=True)
-class LangevinRounds(Descend):
+class LangevinRounds(OrderedRounds, NoisyRounds):
     """Rounds of learning with noise between them: every node adds it to its model after each round but the last.
 
     Attributes:
@@ -30,8 +30,6 @@ class LangevinRounds(Descend):
     source: NoiseSource
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """As the learning order has it, and noise for the next round."""
-        learned = LEARNING_ORDERS[self.order].combine(block, theta, mixed, round, probe)
-        if round + 1 == self.rounds.stop:
-            return learned
-        return noised(block, learned, self.sigma, self.seed, self.release, round, self.source)
+        """Return θ⁺ [b, d] by the learning order, with noise for the next round."""
+        learned = self.learned(block, theta, mixed, round, probe)
+        return learned if round + 1 == self.rounds.stop else self.noised(block, learned, self.sigma, round)

@@ -1,7 +1,7 @@
-"""The steps of learning and of rewinding: start, descend, gossip, average, add noise; and programs of them."""
+"""The steps of learning and of rewinding: initial model, descent, gossip, averaging and noise."""
 
+from abc import ABC
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,31 +12,45 @@ from torch import Tensor
 from rewindnet.certificates import Mixing, Order, Release
 from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.models import Model
-from rewindnet.clients.steps.base import CommunicationStep, LocalStep, Work
-from rewindnet.clients.training.client_block import ClientBlock, Probe
-from rewindnet.clients.training.noise import draw
+from rewindnet.clients.steps.base import CommunicationStep, LocalStep
+from rewindnet.clients.steps.program import Program
+from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.noise import draw, noised
 from rewindnet.clients.training.orders import LEARNING_ORDERS
+from rewindnet.clients.training.probe import Probe
 from rewindnet.topologies.rng import Stream, rng_at
 
 
 @dataclass(frozen=True)
-class InitialModel:
-    """Every client takes the model's initial parameters."""
+class InitialModel(LocalStep):
+    """Every client takes the model's initial parameters.
+
+    Attributes:
+        seed: of the simulation.
+    """
 
     seed: int
 
     def apply(self, block: ClientBlock, theta: Tensor) -> Tensor:
-        """θ⁰, drawn once for the whole network, in the precision of the buffer given."""
+        """Return θ⁰ for every client, drawn once for the whole network, in the precision of the buffer given."""
         return self.initial(block.model, theta.dtype).to(theta.device).repeat(len(block.nodes), 1)
 
     def initial(self, model: Model, dtype: torch.dtype) -> Tensor:
-        """θ⁰ [d] of every client."""
+        """Return θ⁰ [d] of every client."""
         return torch.from_numpy(model.initial(rng_at(self.seed, Stream.INITIAL_MODEL))).to(dtype)
 
 
 @dataclass(frozen=True)
-class AddNoise:
-    """Every client adds its own Gaussian noise, or all of them the same vector where only the average is released."""
+class AddNoise(LocalStep):
+    """Every client adds its own Gaussian noise, or all of them the same vector where only the average is released.
+
+    Attributes:
+        sigma: [N], the standard deviation of the noise of every node.
+        seed: of the simulation.
+        release: which release of the run it is.
+        source: where noise comes from.
+        shared: whether all add the same vector.
+    """
 
     sigma: tuple[float, ...]
     seed: int
@@ -45,98 +59,66 @@ class AddNoise:
     shared: bool = False
 
     def apply(self, block: ClientBlock, theta: Tensor) -> Tensor:
-        """θ_i + N(0, σ_i²·I)."""
-        noised, size = theta.clone(), theta.shape[1]
-        common = draw(size, self.seed, self.release, 0, self.source) if self.shared and any(self.sigma) else None
-        for row, node in enumerate(block.nodes):
-            if self.sigma[node] > 0:
-                drawn = draw(size, self.seed, self.release, node, self.source) if common is None else common
-                noised[row] += torch.from_numpy(drawn * self.sigma[node]).to(theta)
-        return noised
+        """Return θ_i + N(0, σ_i²·I)."""
+        size = theta.shape[1]
+        shared = draw(size, self.seed, self.release, 0, self.source) if self.shared and any(self.sigma) else None
+
+        def draw_for(node: int) -> NDArray[np.float64]:
+            return draw(size, self.seed, self.release, node, self.source) if shared is None else shared
+
+        return noised(block, theta, self.sigma, draw_for)
 
 
 @dataclass(frozen=True)
-class Descend:
-    """Rounds of learning: the clients descend on whatever data the block holds, and mix."""
+class OrderedRounds(CommunicationStep, ABC):
+    """Rounds of learning by one of the learning orders.
+
+    Attributes:
+        order: of adapting and combining.
+        rounds: their addresses.
+    """
 
     order: Order
     rounds: range
 
-    needs_forget_set: ClassVar[bool] = False
-
-    def matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """W_t."""
-        return mixing.matrix(round)
-
-    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
-        """Those of the local steps."""
-        none = np.zeros_like(gradients)
-        return (gradients, none) if LEARNING_ORDERS[self.order].adapts_first else (none, gradients)
-
     def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """As the learning order has it."""
+        """Return what the learning order has clients send."""
         return LEARNING_ORDERS[self.order].message(block, theta, round, probe)
 
-    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """As the learning order has it."""
+    def learned(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return θ⁺ [b, d] by the learning order."""
         return LEARNING_ORDERS[self.order].combine(block, theta, mixed, round, probe)
 
 
 @dataclass(frozen=True)
-class Gossip:
+class Descend(OrderedRounds):
+    """Rounds of learning: the clients descend on whatever data the block holds, and mix."""
+
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return θ⁺ [b, d] by the learning order."""
+        return self.learned(block, theta, mixed, round, probe)
+
+
+@dataclass(frozen=True)
+class Gossip(CommunicationStep):
     """Rounds of mixing alone: no data is read."""
 
     rounds: range
-    needs_forget_set: ClassVar[bool] = False
-
-    def matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """W_t."""
-        return mixing.matrix(round)
-
-    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
-        """None."""
-        return np.zeros_like(gradients), np.zeros_like(gradients)
-
-    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """θ."""
-        return theta
-
-    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """What came in."""
-        return mixed
 
 
 @dataclass(frozen=True)
-class Average(Gossip):
-    """A round in which everyone hears everyone: the mixing of a server, or of secure aggregation, W = 11ᵀ/N."""
+class Average(CommunicationStep):
+    """Rounds in which every node hears every node: the mixing of a server, or of secure aggregation, W = 11ᵀ/N."""
 
-    def matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """The matrix with 1/N everywhere."""
+    rounds: range
+
+    def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """Return the matrix with 1/N everywhere."""
         return csr_array(np.full((mixing.nodes, mixing.nodes), 1 / mixing.nodes))
 
 
-@dataclass(frozen=True)
-class Program:
-    """What a release has every client do, from a checkpoint on: `approach` the site, add the `noise`, then `finish`.
-
-    Attributes:
-        approach: rounds before the site.
-        noise: what every client does by itself there.
-        finish: rounds after it.
-        watched: the nodes whose shifts are measured: by how much what they add noise to, or work out, would be another
-            had they never had the forget set.
-        beforehand: whether all this was done while the network learned, so that a request costs nothing.
-    """
-
-    approach: tuple[CommunicationStep, ...] = ()
-    noise: tuple[LocalStep, ...] = ()
-    finish: tuple[CommunicationStep, ...] = ()
-    watched: tuple[int, ...] = ()
-    beforehand: bool = False
-
-
 def unlearning_program(release: Release, order: Order, seed: int, index: int) -> Program:
-    """The program that a release describes: from a checkpoint, descend, with noise before or after, settle.
+    """Return the program that a release describes: descent from a checkpoint, noise before or after it, gossip.
 
     Args:
         release: what is to be done.
@@ -147,12 +129,12 @@ def unlearning_program(release: Release, order: Order, seed: int, index: int) ->
     descent_ends = release.checkpoint_round + release.descent_rounds
     descend = Descend(order, range(release.checkpoint_round, descent_ends))
     noise = AddNoise(tuple(release.sigma.tolist()), seed, index, release.noise_source, shared=release.averaged)
-    settle = Gossip(range(descent_ends, descent_ends + release.gossip_rounds))
+    gossip = Gossip(range(descent_ends, descent_ends + release.gossip_rounds))
     if release.placement == "rewind":
-        return Program((), (noise,), (descend, settle))
-    return Program((descend, *averaging(release)), (noise,), (settle,))
+        return Program((), (noise,), (descend, gossip))
+    return Program((descend, *averaging(release)), (noise,), (gossip,))
 
 
 def averaging(release: Release) -> tuple[CommunicationStep, ...]:
-    """The round in which the average is taken, where only the average is released."""
+    """Return the round in which the average is taken, where only the average is released; nothing elsewhere."""
     return (Average(range(release.noise_round, release.noise_round + 1)),) if release.averaged else ()

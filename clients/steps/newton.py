@@ -1,4 +1,4 @@
-"""The rounds of a Newton correction: sweeps of the whole network, or one client's broadcast; and what they leave over.
+"""The rounds of a Newton correction: sweeps of the whole network, or one client's broadcast; and their residual.
 
 With full gradients and one W, consensus-plus-gradient is gradient descent on Φ'(X) = ½⟨X, (I − W)X⟩ + γ·Σ_i F'_i(x_i),
 F' being the objectives on retained data:
@@ -8,24 +8,24 @@ F' being the objectives on retained data:
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Mixing
-from rewindnet.clients.steps.base import Work
+from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.learning import InitialModel
-from rewindnet.clients.training.client_block import ClientBlock, Probe
-from rewindnet.clients.training.curvature import PRODUCT, Curvature, product, solve
+from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.curvature import PRODUCT, product, solve
+from rewindnet.clients.training.curvatures import Curvature
+from rewindnet.clients.training.probe import Probe
 from rewindnet.topologies.routing import links, spreading
 
 
 @dataclass(frozen=True)
-class NewtonSweeps:
+class NewtonSweeps(CommunicationStep):
     """X − J'⁻¹∇Φ'(X), solved by the network: one round for ∇Φ'(X), then a Chebyshev sweep in every round.
 
     A sweep multiplies by J' once, for which neighbours send each other the direction they are searching in; it takes no
@@ -47,43 +47,35 @@ class NewtonSweeps:
     spectrum: tuple[float, float]
     seed: int
 
-    needs_forget_set: ClassVar[bool] = False
-
-    def matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """W."""
-        return mixing.matrix(round)
-
-    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
-        """A gradient of every sample, then a product with it."""
-        return np.zeros_like(samples), samples * (1 if round == self.rounds.start else PRODUCT)
-
     def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """θ, then the direction."""
+        """Return θ in the first round, then the direction of the search [b, d]."""
         return theta if round == self.rounds.start else theta[:, -block.model.parameters :].contiguous()
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """∇Φ' of what came in, then a sweep with it; in the last round θ + Δ."""
+        """Return what the clients keep after computing ∇Φ', or after a sweep; in the last round θ + Δ."""
         middle, half = sum(self.spectrum) / 2, (self.spectrum[1] - self.spectrum[0]) / 2
         sweep = round - self.rounds.start
         if sweep == 0:
             rest = -(theta - mixed + block.step_size * block.gradient(theta))
             return torch.cat([theta, torch.zeros_like(theta), rest, rest / middle], dim=1)
-        start, found, rest, direction = _parts(block, theta)
-        found = found + direction
+        start, correction, rest, direction = _parts(block, theta)
+        correction = correction + direction
         if round == self.rounds[-1]:
-            return _reported(block, start + found, round, self.seed, probe)
+            # All sweeps are charged alike, also the last, whose residual is not worked out.
+            block.count(PRODUCT * block.samples)
+            return _reported(block, start + correction, round, self.seed, probe)
         rest = rest - (direction - mixed + block.step_size * product(block, start, direction, self.curvature))
         before, now = _ratios(middle / half, sweep)
-        return torch.cat([start, found, rest, now * before * direction + 2 * now / half * rest], dim=1)
+        return torch.cat([start, correction, rest, now * before * direction + 2 * now / half * rest], dim=1)
 
 
 def _parts(block: ClientBlock, theta: Tensor) -> tuple[Tensor, ...]:
-    """What the clients keep, [b, d] each."""
+    """Split what the clients keep into tensors [b, d]."""
     return torch.split(theta, block.model.parameters, dim=1)
 
 
 def _ratios(centre: float, sweep: int) -> tuple[float, float]:
-    """ρ_{k−1} and ρ_k, ρ_k = T_k(centre)/T_{k+1}(centre)."""
+    """Return ρ_{k−1} and ρ_k, with ρ_k = T_k(centre)/T_{k+1}(centre)."""
     before, now = 0.0, 1 / centre
     for _ in range(sweep):
         before, now = now, 1 / (2 * centre - now)
@@ -91,13 +83,13 @@ def _ratios(centre: float, sweep: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class NewtonBroadcast:
-    """One client works out a correction alone, from its own data, and everybody adds it.
+class NewtonBroadcast(CommunicationStep):
+    """One client works out a correction alone, from its own data, and every client adds it.
 
     The deletion changes ΣF by that client's F'_u − F_u alone, so it corrects by C_u⁻¹(∇F_u − ∇F'_u)/N, which is
     (m/(N(n − m)))·C_u⁻¹(mean ∇ℓ of the m forgotten − ∇F_u); where it deletes everything, by
     C_u⁻¹(∇F_u − ∇F'_u)/(N − 1). C_u is the curvature on what it retains, or on all it had where it retains nothing. In
-    a first round, in which nobody sends anything, the client computes; then the correction travels along a
+    a first round, in which no message is sent, the client computes; then the correction travels along a
     breadth-first tree. Between rounds a client keeps [θ, correction].
 
     Wu et al. (2026), arXiv 2601.06436, reconstructed: the body of the paper was not available.
@@ -106,24 +98,22 @@ class NewtonBroadcast:
         rounds: one more than the tree has levels below its root.
         clients: N.
         source: the client.
-        held: the samples that it had.
         curvature: C_u.
-        iterations: of the conjugate gradients that solve for the correction, at most.
-        seed: as for `Sweeps`.
+        iterations: of the conjugate gradients that solve for the correction.
+        seed: as for `NewtonSweeps`.
     """
 
     rounds: range
     clients: int
     source: int
-    held: int
     curvature: Curvature
     iterations: int
     seed: int
 
-    needs_forget_set: ClassVar[bool] = True
+    needs_forget_set = True
 
-    def matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """From every level of the tree to the next; nothing in the first round."""
+    def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """Return the matrix by which every level of the tree is heard by the next; 0 in the first round."""
         N = mixing.nodes
         tree = spreading(links(mixing.matrix(round)), self.source)
         parents, levels = np.array(tree.parents), np.array(tree.depths)
@@ -132,20 +122,12 @@ class NewtonBroadcast:
         )
         return csr_array((np.ones(len(children)), (children, parents[children])), shape=(N, N))
 
-    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
-        """The client's own, all in the first round: a gradient on what it had and retains, and the products."""
-        none, own = np.zeros_like(samples), np.zeros_like(samples)
-        if round == self.rounds.start:
-            retained = int(samples[self.source])
-            own[self.source] = self.held + retained + PRODUCT * self.iterations * (retained or self.held)
-        return none, own
-
     def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """The correction, if it has come; at first nothing that anybody hears."""
+        """Return the correction [b, d], if it has come; in the first round no node hears another."""
         return theta if round == self.rounds.start else theta[:, block.model.parameters :].contiguous()
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """The correction as it arrives; in the last round θ with it."""
+        """Return θ and the correction as it arrives; in the last round their sum."""
         if round == self.rounds.start:
             start, correction = theta, torch.zeros_like(theta)
             if self.source in block.nodes:
@@ -159,17 +141,17 @@ class NewtonBroadcast:
         return torch.cat([start, correction], dim=1)
 
     def _correction(self, block: ClientBlock, theta: Tensor) -> Tensor:
-        """Of the client itself, [1, d] from θ [1, d], in double precision."""
+        """Compute the correction [1, d] at the client that deletes, from θ [1, d], in double precision."""
         assert block.before_erasure is not None
-        all_its_own, retained = (one.only((self.source,), torch.float64) for one in (block.before_erasure, block))
-        changed = all_its_own.gradient(theta) - retained.gradient(theta)
+        full, retained = (clients.only((self.source,), torch.float64) for clients in (block.before_erasure, block))
+        changed = full.gradient(theta) - retained.gradient(theta)
         if retained.samples[0]:
             return solve(retained, theta, changed / self.clients, self.curvature, self.iterations)
-        return solve(all_its_own, theta, changed / max(self.clients - 1, 1), self.curvature, self.iterations)
+        return solve(full, theta, changed / max(self.clients - 1, 1), self.curvature, self.iterations)
 
 
 @dataclass(frozen=True)
-class NewtonResidual:
+class NewtonResidual(CommunicationStep):
     """One round in which every client learns ‖∇Φ'(X)_i‖ of where it is, and reports it.
 
     The certificate rests on this number, so the gradient is computed in double precision; what rounding adds to the
@@ -178,22 +160,8 @@ class NewtonResidual:
 
     rounds: range
 
-    needs_forget_set: ClassVar[bool] = False
-
-    def matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """W."""
-        return mixing.matrix(round)
-
-    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
-        """A gradient of every sample."""
-        return np.zeros_like(samples), samples
-
-    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """θ."""
-        return theta
-
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """θ, unchanged."""
+        """Return θ, unchanged, once the residual is reported."""
         point = theta.double()
         pull = block.only(block.nodes, torch.float64).gradient(point).mul_(block.step_size)
         _report(block, pull.add_(point).sub_(mixed.double()), round, probe)
@@ -201,7 +169,7 @@ class NewtonResidual:
 
 
 def _reported(block: ClientBlock, theta: Tensor, round: int, seed: int, probe: Probe | None) -> Tensor:
-    """θ, once its distance from where learning started is reported."""
+    """Return θ, once its distance from where learning started is reported."""
     _report(
         block, theta.double() - InitialModel(seed).initial(block.model, theta.dtype).to(theta).double(), round, probe
     )
@@ -209,7 +177,7 @@ def _reported(block: ClientBlock, theta: Tensor, round: int, seed: int, probe: P
 
 
 def _report(block: ClientBlock, vectors: Tensor, round: int, probe: Probe | None) -> None:
-    """The norms of what every client has, row by row, so that its bits do not depend on who else is in the block."""
+    """Report the norm of every client's row; row by row, so that it does not depend on the others in the block."""
     for node, row in zip(block.nodes, vectors, strict=True):
         if probe is not None:
             probe.shift(round, node, float(row.norm()))

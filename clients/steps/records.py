@@ -1,66 +1,58 @@
-"""Steps as they go over a wire: plain JSON."""
+"""Steps as they go over a wire: plain JSON, with the name of the step's class."""
 
+import pkgutil
 from collections.abc import Mapping
 from dataclasses import fields
+from importlib import import_module
 from typing import Any
 
-from rewindnet.clients.steps.base import Step
-from rewindnet.clients.steps.federaser import FedEraserCalibration
-from rewindnet.clients.steps.gossip_dp import GossipDPRounds
-from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds
-from rewindnet.clients.steps.langevin import LangevinRounds
-from rewindnet.clients.steps.learning import AddNoise, Average, Descend, Gossip, InitialModel
-from rewindnet.clients.steps.newton import NewtonBroadcast, NewtonResidual, NewtonSweeps
-from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
-from rewindnet.clients.steps.rr_du import RRDUToken, RRDUTokenWithForgetSet
-from rewindnet.clients.steps.spreading import Spread
-from rewindnet.clients.steps.walk_dp import WalkDPToken
-
-#: The steps there are, by the name they have in a record. Adding one is a class here and a line in this dictionary.
-STEPS: Mapping[str, type[Step]] = {
-    step.__name__: step
-    for step in (
-        InitialModel,
-        AddNoise,
-        Descend,
-        Gossip,
-        Average,
-        GradientAscentRounds,
-        FedEraserCalibration,
-        NewtonSweeps,
-        NewtonBroadcast,
-        NewtonResidual,
-        LangevinRounds,
-        ClipModel,
-        NoisyFinetuneRounds,
-        GossipDPRounds,
-        Spread,
-        RRDUToken,
-        RRDUTokenWithForgetSet,
-        WalkDPToken,
-    )
-}
+from rewindnet.clients import steps
+from rewindnet.clients.steps.base import Step, registered_steps
 
 
 def to_record(step: Step) -> dict[str, Any]:
-    """A step as plain JSON."""
+    """Return a step as plain JSON."""
     values = {field.name: getattr(step, field.name) for field in fields(step)}  # type: ignore[arg-type]
     plain = {name: _plain(value) for name, value in values.items()}
     return {"step": type(step).__name__, **plain}
 
 
 def from_record(record: Mapping[str, Any]) -> Step:
-    """The inverse of `to_record`.
+    """Return the step of a record, the inverse of `to_record`.
+
+    It knows the steps of this package, and those that are defined in a module of a registered method.
 
     Raises:
         ValueError: if it is the record of no step.
     """
     values = {name: value for name, value in record.items() if name != "step"}
-    if record.get("step") not in STEPS:
-        raise ValueError(f"unknown step {record.get('step')!r}; there are: {', '.join(STEPS)}")
-    return STEPS[record["step"]](
+    return _class_of(record.get("step"))(
         **{name: range(*value) if name == "rounds" else _frozen(value) for name, value in values.items()}
     )
+
+
+def _class_of(name: Any) -> type[Step]:
+    """Return the class of that name, importing whatever may define it."""
+    for import_more in (_import_steps, _import_methods):
+        if name not in registered_steps():
+            import_more()
+    if name in registered_steps():
+        return registered_steps()[name]
+    raise ValueError(f"unknown step {name!r}; there are: {', '.join(sorted(registered_steps()))}")
+
+
+def _import_steps() -> None:
+    """Import every module of steps, each of which registers those that it defines."""
+    for module in pkgutil.iter_modules(steps.__path__, f"{steps.__name__}."):
+        import_module(module.name)
+
+
+def _import_methods() -> None:
+    """Import the module of every registered method."""
+    from rewindnet.clients.methods import METHODS
+
+    for method in METHODS:
+        METHODS[method]
 
 
 def _plain(value: Any) -> Any:
@@ -68,5 +60,5 @@ def _plain(value: Any) -> Any:
 
 
 def _frozen(value: Any) -> Any:
-    """Lists, which JSON has, as tuples, which steps have."""
-    return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
+    """Return lists, which JSON has, as tuples, which steps have."""
+    return tuple(_frozen(part) for part in value) if isinstance(value, list | tuple) else value

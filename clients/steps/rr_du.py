@@ -1,22 +1,18 @@
-"""The steps of a token: one model travels along a path that was drawn beforehand, and then becomes everybody's."""
+"""The rounds of RR-DU: a token travels along a path, and its holders take steps, with noise at the deleting client."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.certificates import Mixing
 from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
 from rewindnet.certificates.release import NoiseSource
-from rewindnet.clients.steps.base import Work
-from rewindnet.clients.steps.token import one_hop, only_row
-from rewindnet.clients.training.client_block import ClientBlock, Minibatch, Probe
-from rewindnet.clients.training.noise import draw_in_round
+from rewindnet.clients.steps.token import TokenRounds, only_row
+from rewindnet.clients.training.client_block import ClientBlock, Minibatch
+from rewindnet.clients.training.clipping import clipped_vector
+from rewindnet.clients.training.probe import Probe
 from rewindnet.topologies.rng import Stream, rng_at
 
 #: Kingma and Ba (2015), "Adam: a method for stochastic optimization", their own settings.
@@ -24,17 +20,17 @@ _FIRST, _SECOND, _TINY = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True)
-class RRDUToken:
+class RRDUToken(TokenRounds):
     """In each round the token comes to its next holder, which takes a step, or is to pass it on.
 
-    Everybody else keeps the model that it held last. Where holders keep more than a model (the centre of the trust
-    region, the moments of Adam), what they keep is θ followed by that: [b, k·d].
+    Where holders keep more than a model (the centre of the trust region, the moments of Adam), what they keep is θ
+    followed by that: [b, k·d].
 
     Attributes:
         rounds: the addresses, one for each holder.
-        home: u, who deletes, and where the token is before the first round.
+        home: u, the node that deletes, and where the token is before the first round.
         holders: [R], as `rewindnet.topologies.routing.Path`.
-        works: [R].
+        works: [R], whether the holder takes a step.
         noise: [R], the standard deviation of what u adds to its direction in that round, times `step_size`.
         alignment: of the direction that u takes: `exact`, −∇f'_u; `lightweight`, (m/n_u)·∇f_forget, an ascent on what
             is to be forgotten; `lightweight+descent`, −∇f_u + (m/n_u)·∇f_forget.
@@ -44,11 +40,11 @@ class RRDUToken:
         batch: samples in each of them; 0: all of a holder's.
         ball: radius of the trust region, onto which u projects; None: it does not.
         centre: of that: the model that u began with (`reference`), or as u first sent it, with noise (`noised`).
-        optimizer: of everybody; Adam's moments stay with each holder.
+        optimizer: of every holder; Adam's moments stay with each holder.
         forgotten: m, how many samples u deletes.
         seed: of batches and noise.
         release: which release of the run it is.
-        source: of the noise.
+        source: where noise comes from.
     """
 
     rounds: range
@@ -69,142 +65,131 @@ class RRDUToken:
     release: int
     source: NoiseSource
 
-    needs_forget_set: ClassVar[bool] = False
+    @property
+    def needs_forget_set(self) -> bool:
+        """Whether u reads what is to be forgotten: only for the ascent on it."""
+        return self.alignment == "lightweight"
 
-    def matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """The identity but for the holder, which hears the holder before."""
-        at = round - self.rounds.start
-        return one_hop(mixing.nodes, self.holders[at - 1] if at else self.home, self.holders[at])
-
-    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
-        """Of the holder alone, once the token is there."""
-        none, taken = np.zeros_like(samples), np.zeros_like(samples)
-        at = round - self.rounds.start
-        holder = self.holders[at]
-        if self.works[at] and holder == self.home:
-            taken[holder] = self.forgotten if self.alignment == "lightweight" else samples[holder]
-        elif self.works[at]:
-            taken[holder] = self.minibatches * min(self.batch, samples[holder]) if self.batch else samples[holder]
-        return none, taken
+    @property
+    def first_holder(self) -> int:
+        """The node that has the token before the first round: u."""
+        return self.home
 
     def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """The models."""
+        """Return the models [b, d]."""
         return theta[:, : block.model.parameters].contiguous()
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """The holder steps; the last round leaves the models alone."""
-        d, at = block.model.parameters, round - self.rounds.start
+        """Return the models after the holder's step, and what is kept beside them in all rounds but the last."""
+        d, holder = block.model.parameters, self.holder(round)
         if theta.shape[1] == d:
-            theta = torch.cat([theta, *self._begun(theta)], dim=1)
+            theta = torch.cat([theta, *self._initial_extras(theta)], dim=1)
         state = torch.cat([mixed, theta[:, d:]], dim=1)
-        holder = self.holders[at]
-        if self.works[at] and holder in block.nodes:
+        if self.works[round - self.rounds.start] and holder in block.nodes:
             row = block.nodes.index(holder)
             if holder == self.home:
                 self._visit(block, state, row, round, probe)
             else:
-                point = state[row, :d]
-                gradient = self._gradient(block, state[:, :d], row, round).to(torch.float64)
-                state[row, :d] = (point.to(torch.float64) - self._step(state, row, at, gradient)).to(point)
-                block.project(state[row : row + 1, :d])
+                self._step_elsewhere(block, state, row, round)
         return state[:, :d].contiguous() if round == self.rounds[-1] else state
 
-    def _begun(self, theta: Tensor) -> list[Tensor]:
-        """What is kept besides the models, at first: the centre, and Adam's moments."""
+    def _initial_extras(self, theta: Tensor) -> list[Tensor]:
+        """What is kept beside the models, at first: the centre, and Adam's moments."""
         centre = [] if self.ball is None else [theta]
         return [*centre, *[torch.zeros_like(theta)] * (2 * (self.optimizer == "adam"))]
 
     @cached_property
     def _visits(self) -> list[int]:
-        places = enumerate(zip(self.holders, self.works, strict=True))
-        return [at for at, (holder, works) in places if works and holder == self.home]
+        """The rounds in which u takes a step."""
+        both = zip(self.rounds, self.holders, self.works, strict=True)
+        return [round for round, holder, works in both if works and holder == self.home]
+
+    def _step_elsewhere(self, block: ClientBlock, state: Tensor, row: int, round: int) -> None:
+        """Have a holder other than u descend, in place."""
+        d = block.model.parameters
+        point = state[row, :d]
+        gradient = self._minibatch_gradient(block, state[:, :d], row, round).to(torch.float64)
+        state[row, :d] = (point.to(torch.float64) - self._update(state, row, round, gradient)).to(point)
+        block.project(state[row : row + 1, :d])
 
     def _visit(self, block: ClientBlock, state: Tensor, row: int, round: int, probe: Probe | None) -> None:
-        """u's step, in double precision: θ + η·(g + Z), into the trust region."""
-        d, at = block.model.parameters, round - self.rounds.start
+        """Have u step, in place and in double precision: θ + η·(g + Z), into the trust region."""
+        d, noise = block.model.parameters, self.noise[round - self.rounds.start]
         point = state[row, :d]
-        direction, other = self._directions(block, state[:, :d], row)
+        direction, without = self._directions(block, state[:, :d], row)
         if probe is not None:
-            probe.shift(round, self.home, self.step_size * float((direction - other).norm()))
-        if self.noise[at] > 0:
-            drawn = draw_in_round(d, self.seed, self.release, round, self.home, self.source)
-            direction = direction + torch.from_numpy(drawn * (self.noise[at] / self.step_size)).to(direction)
-        moved = point.to(torch.float64) - self._step(state, row, at, -direction)
-        first = at == self._visits[0]
-        if self.ball is not None and not (first and self.centre == "noised"):
+            probe.shift(round, self.home, self.step_size * float((direction - without).norm()))
+        if noise > 0:
+            drawn = self.draw(d, round, self.home)
+            direction = direction + torch.from_numpy(drawn * (noise / self.step_size)).to(direction)
+        moved = point.to(torch.float64) - self._update(state, row, round, -direction)
+        sets_centre = self.centre == "noised" and round == self._visits[0]
+        if self.ball is not None and not sets_centre:
             centre = state[row, d : 2 * d].to(torch.float64)
-            far = float((moved - centre).norm())
-            if far > self.ball:
-                moved = centre + (moved - centre) * (self.ball / far)
+            distance = float((moved - centre).norm())
+            if distance > self.ball:
+                moved = centre + (moved - centre) * (self.ball / distance)
         state[row, :d] = moved.to(point)
-        if self.ball is not None and first and self.centre == "noised":
+        if self.ball is not None and sets_centre:
             state[row, d : 2 * d] = state[row, :d]
 
     def _directions(self, block: ClientBlock, theta: Tensor, row: int) -> tuple[Tensor, Tensor]:
-        """[d] each: the direction that u takes, and the one that it would take had it never had the forget set.
+        """Compute the direction [d] that u takes, and the one that it would take had it never had the forget set.
 
         With n_u samples, m of them forgotten, and the regulariser a part of every objective, −∇f_u + (m/n_u)·∇f_forget
         is −((n_u − m)/n_u)·∇f'_u. So it is computed: a shorter step of the same kind as `exact`.
         """
-        if self.alignment == "lightweight":
-            ascent = self.forgotten / (self.forgotten + int(block.samples[row])) * self._forgotten(block, theta, row)
-            return self._clipped(ascent), torch.zeros_like(ascent)
-        alone = Minibatch(participating=only_row(block, row))
-        descent = -block.gradient(theta, alone)[row].to(torch.float64)
         retained = int(block.samples[row])
+        if self.alignment == "lightweight":
+            ascent = self.forgotten / (self.forgotten + retained) * self._forget_gradient(block, theta, row)
+            return clipped_vector(ascent, self.clip), torch.zeros_like(ascent)
+        descent = -block.gradient(theta, Minibatch(participating=only_row(block, row)))[row].to(torch.float64)
         share = 1.0 if self.alignment == "exact" else retained / (retained + self.forgotten)
-        return self._clipped(share * descent), self._clipped(descent)
+        return clipped_vector(share * descent, self.clip), clipped_vector(descent, self.clip)
 
-    def _forgotten(self, block: ClientBlock, theta: Tensor, row: int) -> Tensor:
-        """∇f_forget [d] of u, which has not erased yet."""
+    def _forget_gradient(self, block: ClientBlock, theta: Tensor, row: int) -> Tensor:
+        """Compute ∇f_forget [d] of u, which has not erased yet."""
         assert block.before_erasure is not None
         weights = [
-            torch.zeros_like(there.weight).masked_fill_((there.weight > 0) & (kept.weight == 0), 1.0 / self.forgotten)
-            for there, kept in zip(block.before_erasure.buckets, block.buckets, strict=True)
+            torch.zeros_like(full.weight).masked_fill_((full.weight > 0) & (retained.weight == 0), 1.0 / self.forgotten)
+            for full, retained in zip(block.before_erasure.buckets, block.buckets, strict=True)
         ]
-        minibatch = Minibatch(tuple(weights), only_row(block, row))
+        counted = np.full(len(block.nodes), self.forgotten)
+        minibatch = Minibatch(tuple(weights), only_row(block, row), counted)
         return block.before_erasure.gradient(theta, minibatch)[row].to(torch.float64)
 
-    def _clipped(self, direction: Tensor) -> Tensor:
-        norm = float(direction.norm())
-        return direction * (self.clip / norm) if norm > self.clip else direction
-
-    def _gradient(self, block: ClientBlock, theta: Tensor, row: int, round: int) -> Tensor:
-        """[d], the mean gradient of the holder's minibatches, or its full gradient."""
-        held, participating = int(block.held[row]), only_row(block, row)
+    def _minibatch_gradient(self, block: ClientBlock, theta: Tensor, row: int, round: int) -> Tensor:
+        """Compute [d], the mean gradient of the holder's minibatches, or its full gradient."""
+        held, participating = int(block.samples_held[row]), only_row(block, row)
         if not self.batch or not held:
             return block.gradient(theta, Minibatch(participating=participating))[row]
         size = min(self.batch, held)
-        drawn = rng_at(self.seed, Stream.TOKEN, round, 1 + block.nodes[row])
+        rng = rng_at(self.seed, Stream.TOKEN, round, 1 + block.nodes[row])
         counts = np.zeros(held)
         for _ in range(self.minibatches):
-            counts[drawn.choice(held, size, replace=False)] += 1
+            counts[rng.choice(held, size, replace=False)] += 1
         weights = []
         for bucket in block.buckets:
             weight = torch.zeros_like(bucket.weight)
             for k, of in enumerate(bucket.rows.tolist()):
                 if of == row:
-                    weight[k, :held] = torch.from_numpy(counts / (self.minibatches * size)).to(weight)
+                    weight[k, :held] = torch.from_numpy(counts / (self.minibatches * size))
             weights.append(weight)
-        return block.gradient(theta, Minibatch(tuple(weights), participating))[row]
+        # A sample that several minibatches have drawn counts as often.
+        counted = np.full(len(block.nodes), self.minibatches * size)
+        return block.gradient(theta, Minibatch(tuple(weights), participating, counted))[row]
 
-    def _step(self, state: Tensor, row: int, at: int, gradient: Tensor) -> Tensor:
-        """What to subtract [d] for this gradient."""
+    def _update(self, state: Tensor, row: int, round: int, gradient: Tensor) -> Tensor:
+        """Return what the optimizer subtracts [d] for this gradient; its moments change in place."""
         if self.optimizer == "sgd":
             return self.step_size * gradient
         d = len(gradient)
-        first, second = state[row, -2 * d : -d], state[row, -d:]
-        one = _FIRST * first.to(torch.float64) + (1 - _FIRST) * gradient
-        two = _SECOND * second.to(torch.float64) + (1 - _SECOND) * gradient**2
-        state[row, -2 * d : -d], state[row, -d:] = one.to(first), two.to(second)
-        holder, before = self.holders[at], zip(self.holders[: at + 1], self.works[: at + 1], strict=True)
-        taken = sum(works and other == holder for other, works in before)
-        scale = torch.sqrt(two / (1 - _SECOND**taken)) + _TINY
-        return self.step_size * (one / (1 - _FIRST**taken)) / scale
-
-
-@dataclass(frozen=True)
-class RRDUTokenWithForgetSet(RRDUToken):
-    """The same for a u that reads what is to be forgotten, which it must not have erased."""
-
-    needs_forget_set: ClassVar[bool] = True
+        stored_first, stored_second = state[row, -2 * d : -d], state[row, -d:]
+        first = _FIRST * stored_first.to(torch.float64) + (1 - _FIRST) * gradient
+        second = _SECOND * stored_second.to(torch.float64) + (1 - _SECOND) * gradient**2
+        state[row, -2 * d : -d], state[row, -d:] = first.to(stored_first), second.to(stored_second)
+        at = round - self.rounds.start
+        up_to_now = zip(self.holders[: at + 1], self.works[: at + 1], strict=True)
+        steps = sum(works and holder == self.holders[at] for holder, works in up_to_now)
+        scale = torch.sqrt(second / (1 - _SECOND**steps)) + _TINY
+        return self.step_size * (first / (1 - _FIRST**steps)) / scale

@@ -1,15 +1,45 @@
-"""What steps of a token share."""
+"""What steps of a token share: one model that travels from node to node along a path that was drawn beforehand."""
+
+from abc import ABC
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from rewindnet.certificates import Mixing
+from rewindnet.clients.steps.noisy import NoisyRounds
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.topologies.schedules.base import matrix_of
 
 
+class TokenRounds(NoisyRounds, ABC):
+    """Rounds in each of which a token comes to its next holder; every other node keeps the model that it held last.
+
+    Attributes:
+        rounds: the addresses, one for each holder.
+        holders: [R], the node that has the token after each round.
+    """
+
+    rounds: range
+    holders: tuple[int, ...]
+
+    @property
+    def first_holder(self) -> int:
+        """The node that has the token before the first round."""
+        return self.holders[0]
+
+    def holder(self, round: int) -> int:
+        """Return the node that the token has come to in a round."""
+        return self.holders[round - self.rounds.start]
+
+    def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """Return the identity but for the holder, which hears the holder before."""
+        giver = self.first_holder if round == self.rounds.start else self.holder(round - 1)
+        return one_hop(mixing.nodes, giver, self.holder(round))
+
+
 def one_hop(nodes: int, giver: int, taker: int) -> csr_array:
-    """The identity but for one node, which hears another."""
+    """Return the identity [N, N] but for one node, which hears another."""
     own = np.arange(nodes)
     return matrix_of(nodes, own, np.where(own == taker, giver, own), np.ones(nodes))
 

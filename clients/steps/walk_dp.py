@@ -1,24 +1,19 @@
 """A token that learns in private, with noise at every hop."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.certificates import Mixing
 from rewindnet.certificates.release import NoiseSource
-from rewindnet.clients.steps.base import Work
-from rewindnet.clients.steps.token import one_hop
-from rewindnet.clients.training.client_block import ClientBlock, Probe
-from rewindnet.clients.training.noise import draw_in_round
+from rewindnet.clients.steps.token import TokenRounds
+from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.clipping import clipped_vector
+from rewindnet.clients.training.probe import Probe
 
 
 @dataclass(frozen=True)
-class WalkDPToken:
+class WalkDPToken(TokenRounds):
     """A token that learns in private: θ ← Proj_Θ(θ − η(clip(∇f(θ); C) + Z)) at every holder, Z ~ N(0, σ²·I).
 
     It is the learning of a network that was private from the start, so that it reads what others would have to forget.
@@ -29,9 +24,9 @@ class WalkDPToken:
         clip: C; None: gradients are as they are.
         sigma: σ, in the units of a gradient.
         step_size: η.
-        seed: of the noise.
+        seed: of the simulation.
         release: which release of the run it is.
-        source: of the noise.
+        source: where noise comes from.
     """
 
     rounds: range
@@ -43,46 +38,29 @@ class WalkDPToken:
     release: int
     source: NoiseSource
 
-    needs_forget_set: ClassVar[bool] = True
-
-    def matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """The identity but for the holder, which hears the holder before."""
-        at = round - self.rounds.start
-        return one_hop(mixing.nodes, self.holders[max(at - 1, 0)], self.holders[at])
-
-    def work(self, round: int, gradients: NDArray[np.int64], samples: NDArray[np.int64]) -> Work:
-        """Of the holder alone, once the token is there."""
-        none, taken = np.zeros_like(samples), np.zeros_like(samples)
-        holder = self.holders[round - self.rounds.start]
-        taken[holder] = samples[holder]
-        return none, taken
-
-    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """The models."""
-        return theta
+    needs_forget_set = True
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """The holder steps, in double precision, on all data, erased or not."""
-        holder = self.holders[round - self.rounds.start]
+        """Return the models [b, d] after the holder's step, in double precision, on all its data, erased or not."""
+        holder = self.holder(round)
         if holder not in block.nodes:
             return mixed
         assert block.before_erasure is not None
         state, row = mixed.clone(), block.nodes.index(holder)
-        gradient = self._clipped(block.before_erasure, state, row)
+        gradient = self._clipped_gradient(block.before_erasure, state, row)
         if probe is not None and block.samples[row] != block.before_erasure.samples[row]:
-            alike = self._clipped(block, state, row)
-            probe.shift(round, holder, float((gradient - alike).norm()))
+            retained = self._clipped_gradient(block.uncounted(), state, row)
+            probe.shift(round, holder, float((gradient - retained).norm()))
         if self.sigma > 0:
-            drawn = draw_in_round(len(gradient), self.seed, self.release, round, holder, self.source)
+            drawn = self.draw(len(gradient), round, holder)
             gradient = gradient + torch.from_numpy(drawn * self.sigma).to(gradient)
         state[row] = (state[row].to(torch.float64) - self.step_size * gradient).to(state)
         block.project(state[row : row + 1])
         return state
 
-    def _clipped(self, block: ClientBlock, theta: Tensor, row: int) -> Tensor:
-        """clip(∇f; C) [d] of one client, in double precision."""
+    def _clipped_gradient(self, block: ClientBlock, theta: Tensor, row: int) -> Tensor:
+        """Compute clip(∇f; C) [d] of one client, in double precision."""
         # Of the shift of one sample among many nothing must be lost in rounding.
         alone = block.only([block.nodes[row]], torch.float64)
         gradient = alone.gradient(theta[row : row + 1].to(torch.float64))[0]
-        norm = float(gradient.norm())
-        return gradient if self.clip is None or norm <= self.clip else gradient * (self.clip / norm)
+        return gradient if self.clip is None else clipped_vector(gradient, self.clip)

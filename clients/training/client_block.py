@@ -1,12 +1,12 @@
-"""A block of clients: the data of some nodes, and the local computations on it.
+"""Blocks of clients: the data of some nodes, and the local computations on it.
 
-One process that simulates a whole network has one block with all N nodes; other transports give each process a block
-of its own. Parameters of a block are one flat buffer [b, d], nodes in the order of `Block.nodes`.
+A process that simulates a whole network has one block with all N nodes; other transports give each process a block of
+its own. Parameters of a block are one flat buffer [b, d], nodes in the order of `ClientBlock.nodes`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,76 +14,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.clients.models import Model
+from rewindnet.clients.training.bucket import Bucket, Part, make_buckets
 from rewindnet.clients.training.clipping import clipped
-from rewindnet.clients.training.parallel import each, split
+from rewindnet.clients.training.gradient_counter import GradientCounter
+from rewindnet.clients.training.parallel import each
+from rewindnet.clients.training.probe import Probe
 from rewindnet.clients.training.sampling import Sampling
-
-#: Entries of x that are computed at once on a CPU.
-_CACHED = 1 << 20
 
 #: Entries of x in a part from which on threads share the parts.
 _SHARED = 1 << 15
-
-#: Nodes share a padded bucket while the smallest has at least this share of the largest's samples.
-_FULLNESS = 0.8
-
-
-#: Some clients of a bucket.
-Part = slice | Tensor
-
-
-class Probe(Protocol):
-    """Sees every local step, at the very point where its gradient is taken."""
-
-    def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
-        """θ [b, d] before local step `step` of `round`, and the gradients [b, d] taken there."""
-
-    def shift(self, round: int, node: int, value: float) -> None:
-        """What node `node` adds noise to, or works out, in `round` is this far from what it would have been."""
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """Clients of similar size, padded to the largest.
-
-    Attributes:
-        rows: [k], their rows in the block's buffers.
-        x: [k, n, q], designs; padding and erased samples are zero.
-        y: [k, n], targets.
-        weight: [k, n], 1/n_i for the samples client i holds, 0 for padding and erased samples.
-    """
-
-    rows: Tensor
-    x: Tensor
-    y: Tensor
-    weight: Tensor
-
-    def drawn(self, masks: Sequence[NDArray[np.bool_]], sizes: Sequence[float]) -> Tensor:
-        """[k, n], 1/B_i for the samples of client i's batch that it holds; masks and sizes are those of its rows."""
-        weight = torch.zeros_like(self.weight)
-        for k, (mask, size) in enumerate(zip(masks, sizes, strict=True)):
-            if mask.any():
-                weight[k, : len(mask)] = torch.from_numpy(mask / size).to(weight)
-        return weight.mul_(self.weight > 0)
-
-    @property
-    def parts(self) -> list[slice]:
-        """Clients that are computed at once: as many as keep their samples in cache; on a GPU all of them."""
-        clients, samples, inputs = self.x.shape
-        together = max(1, _CACHED // (samples * inputs)) if self.x.device.type == "cpu" else clients
-        return split(clients, together)
 
 
 class Minibatch(NamedTuple):
     """What the clients of a block read in one local step.
 
     Attributes:
-        weights: of the samples of each bucket, [k, n]; None: all samples that they hold.
-        participating: [b], who steps; None: everyone.
+        weights: of the samples of each bucket, [k, n]; None: those of all samples that the clients hold.
+        participating: [b], which clients take the step; None: all of them.
+        gradients: [b], how many per-sample gradients the step is counted as, of clients that take it; None: one for
+            every sample that has a weight.
     """
 
     weights: tuple[Tensor, ...] | None = None
     participating: NDArray[np.bool_] | None = None
+    gradients: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +46,7 @@ class LocalTraining:
 
     Attributes:
         sampling: how they draw minibatches; None: they read every sample.
-        participating: [N] for a round, who of the network takes local steps; None: everyone.
+        participating: [N] for a round, which nodes of the network take local steps; None: all of them.
         radius: of the ball onto which they project their parameters; None: they do not.
     """
 
@@ -112,10 +66,11 @@ class ClientBlock:
         local_steps: E.
         samples: [b], how many samples each client holds.
         buckets: the data.
-        held: [b], how many samples each client held before anything was erased.
+        samples_held: [b], how many samples each client held before anything was erased.
         local_training: what their rounds are like.
         before_erasure: the same clients before they erased what is to be forgotten, for steps that read it.
         recalled_checkpoints: states [b, d] that the clients have kept, for steps that ask for them.
+        counter: counts the per-sample gradients that the clients take; None where only a study takes them.
     """
 
     nodes: tuple[int, ...]
@@ -124,23 +79,31 @@ class ClientBlock:
     local_steps: int
     samples: NDArray[np.int64]
     buckets: tuple[Bucket, ...]
-    held: NDArray[np.int64]
+    samples_held: NDArray[np.int64]
     local_training: LocalTraining
     before_erasure: "ClientBlock | None" = None
     recalled_checkpoints: tuple[Tensor, ...] = ()
+    counter: GradientCounter | None = None
 
     def blank(self) -> Tensor:
-        """An uninitialised buffer [b, d] in the precision and on the device of the data."""
+        """Return an uninitialised buffer [b, d] in the precision and on the device of the data."""
         return self.buckets[0].x.new_empty(len(self.nodes), self.model.parameters)
 
     def gradient(self, theta: Tensor, minibatch: Minibatch | None = None) -> Tensor:
-        """∇f_i(θ_i) of every client of the block that is awake, 0 of the others: [b, d] → [b, d]."""
+        """Compute ∇f_i(θ_i) of every client that takes the step, 0 of the others: [b, d] → [b, d].
+
+        Args:
+            theta: [b, d].
+            minibatch: what the clients read; by default all that they hold.
+        """
         minibatch = minibatch or Minibatch()
+        if self.counter is not None:
+            self.counter.add(self._gradients_taken(minibatch))
         weights = minibatch.weights or [bucket.weight for bucket in self.buckets]
         parts = [
             (bucket, weight, k)
             for bucket, weight in zip(self.buckets, weights, strict=True)
-            for k in _participating_parts(bucket, minibatch.participating)
+            for k in bucket.participating_parts(minibatch.participating)
         ]
         out = torch.empty_like(theta) if minibatch.participating is None else torch.zeros_like(theta)
 
@@ -153,30 +116,57 @@ class ClientBlock:
         each(compute, parts, alone=entries < _SHARED * len(parts))
         return out
 
+    def _gradients_taken(self, minibatch: Minibatch) -> NDArray[np.int64]:
+        """[b], the per-sample gradients that a step on this minibatch takes."""
+        taken = minibatch.gradients
+        if taken is None and minibatch.weights is None:
+            taken = self.samples
+        elif taken is None and minibatch.weights is not None:
+            taken = np.zeros(len(self.nodes), dtype=np.int64)
+            for bucket, weight in zip(self.buckets, minibatch.weights, strict=True):
+                taken[bucket.row_numbers] = weight.count_nonzero(dim=1).cpu().numpy()
+        assert taken is not None
+        return taken if minibatch.participating is None else np.where(minibatch.participating, taken, 0)
+
+    def count(self, gradients: NDArray[np.int64]) -> None:
+        """Count per-sample gradients [b] that are taken otherwise than by `gradient`."""
+        if self.counter is not None:
+            self.counter.add(gradients)
+
+    def counted_at(self, rows: Sequence[int]) -> "ClientBlock":
+        """Return the same block, whose gradients count at some of its rows only."""
+        return replace(self, counter=None if self.counter is None else self.counter.at(rows))
+
+    def uncounted(self) -> "ClientBlock":
+        """Return the same block for measurements, whose gradients do not count."""
+        before = self.before_erasure
+        return replace(self, counter=None, before_erasure=None if before is None else replace(before, counter=None))
+
     def minibatches(self, round: int) -> list[Minibatch]:
-        """What each of the E local steps of a round reads."""
-        everyone, sampling = self.local_training.participating(round), self.local_training.sampling
-        participating = None if everyone is None else everyone[list(self.nodes)]
+        """Return what each of the E local steps of a round reads."""
+        network, sampling = self.local_training.participating(round), self.local_training.sampling
+        participating = None if network is None else network[list(self.nodes)]
         if sampling is None:
             return [Minibatch(None, participating)] * self.local_steps
-        masks = [sampling.masks(round, node, int(n)) for node, n in zip(self.nodes, self.held, strict=True)]
-        sizes = [sampling.size(int(n)) for n in self.held]
+        masks = [sampling.masks(round, node, int(n)) for node, n in zip(self.nodes, self.samples_held, strict=True)]
+        sizes = [sampling.size(int(n)) for n in self.samples_held]
         minibatches = []
         for step in range(self.local_steps):
-            weights = []
+            weights, read = [], np.zeros(len(self.nodes), dtype=np.int64)
             for bucket in self.buckets:
-                rows = bucket.rows.tolist()
-                weights.append(bucket.drawn([masks[row][step] for row in rows], [sizes[row] for row in rows]))
-            minibatches.append(Minibatch(tuple(weights), participating))
+                rows = bucket.row_numbers
+                weight, read[rows] = bucket.drawn([masks[row][step] for row in rows], [sizes[row] for row in rows])
+                weights.append(weight)
+            minibatches.append(Minibatch(tuple(weights), participating, read))
         return minibatches
 
     def project(self, theta: Tensor) -> Tensor:
-        """θ [b, d] with every client's parameters in the ball, in place; as it is where there is none."""
+        """Project every client's parameters [b, d] onto the ball, in place; leave them as they are without a ball."""
         radius = self.local_training.radius
         return theta if radius is None else clipped(theta, radius)
 
     def descend(self, theta: Tensor, round: int, probe: Probe | None = None) -> Tensor:
-        """E local steps θ ← θ − η∇f(θ) from θ [b, d], which is left as it is."""
+        """Take the E local steps θ ← θ − η∇f(θ) of a round from θ [b, d], which is left as it is."""
         for step, minibatch in enumerate(self.minibatches(round)):
             gradient = self.gradient(theta, minibatch)
             if probe is not None:
@@ -185,7 +175,7 @@ class ClientBlock:
         return theta
 
     def without(self, forget: Mapping[int, NDArray[np.int64]]) -> "ClientBlock":
-        """The same block after the clients have erased their forget sets.
+        """Return the same block after the clients have erased their forget sets.
 
         Erased samples leave holes of zeros with weight zero, so that clients that erase nothing compute, bit for bit,
         what they computed before.
@@ -198,53 +188,21 @@ class ClientBlock:
         for node, row in rows.items():
             samples[row] -= len(forget[node])
         erased = {row: torch.from_numpy(forget[node]) for node, row in rows.items()}
-        return replace(self, samples=samples, buckets=tuple(_erase(bucket, erased) for bucket in self.buckets))
+        return replace(self, samples=samples, buckets=tuple(bucket.without(erased) for bucket in self.buckets))
 
     def only(self, nodes: Sequence[int], dtype: torch.dtype) -> "ClientBlock":
-        """A block of these clients alone, in the given precision."""
+        """Return a block of some of these clients alone, in the given precision; its gradients count as here."""
         rows = [self.nodes.index(node) for node in nodes]
-        place = {row: at for at, row in enumerate(rows)}
-        kept = []
-        for bucket in self.buckets:
-            inside = [k for k, row in enumerate(bucket.rows.tolist()) if row in place]
-            if inside:
-                kept.append(
-                    Bucket(
-                        rows=torch.tensor([place[int(bucket.rows[k])] for k in inside], device=bucket.rows.device),
-                        x=bucket.x[inside].to(dtype),
-                        y=bucket.y[inside],
-                        weight=bucket.weight[inside].to(dtype),
-                    )
-                )
-        samples, held = self.samples[rows], self.held[rows]
-        return replace(self, nodes=tuple(nodes), samples=samples, held=held, buckets=tuple(kept))
-
-
-def _participating_parts(bucket: Bucket, participating: NDArray[np.bool_] | None) -> list[Part]:
-    """The parts of a bucket, with those left out who are not awake."""
-    if participating is None:
-        return list(bucket.parts)
-    acts = participating[bucket.rows.cpu().numpy()]
-    parts: list[Part] = []
-    for k in bucket.parts:
-        if acts[k].all():
-            parts.append(k)
-        elif acts[k].any():
-            parts.append(torch.from_numpy(np.flatnonzero(acts[k]) + k.start).to(bucket.rows.device))
-    return parts
-
-
-def _erase(bucket: Bucket, erased: Mapping[int, Tensor]) -> Bucket:
-    """The bucket without the erased samples of its rows; itself if it holds none of them."""
-    touched = [(k, erased[row]) for k, row in enumerate(bucket.rows.tolist()) if row in erased]
-    if not touched:
-        return bucket
-    x, y, weight = bucket.x.clone(), bucket.y.clone(), bucket.weight.clone()
-    for k, gone in touched:
-        x[k, gone], y[k, gone], weight[k, gone] = 0.0, 0, 0.0
-        held = weight[k] > 0
-        weight[k, held] = 1.0 / max(int(held.sum()), 1)
-    return replace(bucket, x=x, y=y, weight=weight)
+        row_of = {row: at for at, row in enumerate(rows)}
+        buckets = tuple(part for bucket in self.buckets if (part := bucket.only(row_of, dtype)) is not None)
+        return replace(
+            self,
+            nodes=tuple(nodes),
+            samples=self.samples[rows],
+            samples_held=self.samples_held[rows],
+            buckets=buckets,
+            counter=None if self.counter is None else self.counter.of(rows),
+        )
 
 
 def make_block(
@@ -275,36 +233,5 @@ def make_block(
     nodes = tuple(range(len(shards))) if nodes is None else tuple(nodes)
     sizes = np.array([len(shard) for shard in shards], dtype=np.int64)
     design, targets = model.design(x), torch.from_numpy(model.targets(y)).to(x.device)
-    buckets = []
-    for group in _groups(sizes, alone=node_by_node):
-        rows = [np.asarray(shards[row]) for row in group]
-        buckets.append(_bucket(design, targets, group, rows))
-    return ClientBlock(
-        nodes, model, step_size, local_steps, sizes, tuple(buckets), sizes, local_training or LocalTraining()
-    )
-
-
-def _groups(sizes: NDArray[np.int64], alone: bool) -> list[list[int]]:
-    """Rows of similar size together, each group in increasing order of row."""
-    if alone:
-        return [[row] for row in range(len(sizes))]
-    groups: list[list[int]] = []
-    largest = -1
-    for row in np.argsort(-sizes, kind="stable").tolist():
-        if not groups or sizes[row] < _FULLNESS * largest:
-            groups.append([])
-            largest = int(sizes[row])
-        groups[-1].append(row)
-    return [sorted(group) for group in groups]
-
-
-def _bucket(design: Tensor, targets: Tensor, group: list[int], rows: list[NDArray[np.int64]]) -> Bucket:
-    longest = max(1, max(len(own) for own in rows))
-    x = design.new_zeros(len(group), longest, design.shape[1])
-    y = targets.new_zeros(len(group), longest)
-    weight = design.new_zeros(len(group), longest)
-    for k, own in enumerate(rows):
-        where = torch.from_numpy(own).to(design.device)
-        x[k, : len(own)], y[k, : len(own)] = design[where], targets[where]
-        weight[k, : len(own)] = 1.0 / max(len(own), 1)
-    return Bucket(torch.tensor(group, device=design.device), x, y, weight)
+    buckets = make_buckets(design, targets, shards, node_by_node=node_by_node)
+    return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training or LocalTraining())

@@ -1,4 +1,4 @@
-"""Products of every client's curvature with a vector, without the matrix: the Hessian, or what stands in for it.
+"""Matrix-free products of every client's curvature with a vector: the Hessian, or what stands in for it.
 
     hessian     ∇²f(θ)·v, by differentiating the gradient once more along v
     fisher      Σ_k weight_k·g_k·⟨g_k, v⟩ + l2·v, the empirical Fisher information of the samples' loss gradients g_k
@@ -11,15 +11,17 @@ learning".
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from rewindnet.certificates import Spectrum
+from rewindnet.clients.data.dataset import chunks
 from rewindnet.clients.models import Model
 from rewindnet.clients.training.client_block import ClientBlock
-
-Curvature = Literal["hessian", "fisher", "diagonal"]
+from rewindnet.clients.training.curvatures import Curvature
 
 #: Numbers of per-sample gradients that are held at a time.
 _AT_ONCE = 1 << 22
@@ -29,7 +31,20 @@ PRODUCT = 2
 
 
 def product(block: ClientBlock, theta: Tensor, vectors: Tensor, curvature: Curvature) -> Tensor:
-    """C_i(θ_i)·v_i for every client of the block, on the data that it holds: [b, d] from θ [b, d] and v [b, d]."""
+    """Multiply C_i(θ_i)·v_i for every client of the block, on the data that it holds.
+
+    A product counts as `PRODUCT` gradients of every sample.
+
+    Args:
+        block: the clients.
+        theta: [b, d].
+        vectors: [b, d], the v_i.
+        curvature: what C is.
+
+    Returns:
+        [b, d].
+    """
+    block.count(PRODUCT * block.samples)
     out, multiply = torch.empty_like(vectors), _PRODUCTS[curvature]
     for bucket in block.buckets:
         for k in bucket.parts:
@@ -47,8 +62,8 @@ def _hessian(model: Model, theta: Tensor, vectors: Tensor, x: Tensor, y: Tensor,
         # Clients do not interact, so the gradients of the sum are every client's own.
         loss = (weight * model.losses(point, x, y)).sum()
         (gradient,) = torch.autograd.grad(loss, point, create_graph=True)
-        (found,) = torch.autograd.grad(gradient, point, grad_outputs=vectors)
-    return found
+        (result,) = torch.autograd.grad(gradient, point, grad_outputs=vectors)
+    return result
 
 
 def _fisher(model: Model, theta: Tensor, vectors: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
@@ -59,12 +74,12 @@ def _fisher(model: Model, theta: Tensor, vectors: Tensor, x: Tensor, y: Tensor, 
         u = torch.ones_like(losses).requires_grad_(True)
         (pulled,) = torch.autograd.grad(losses, point, grad_outputs=u, create_graph=True)
         (along,) = torch.autograd.grad(pulled, u, grad_outputs=vectors, retain_graph=True)
-        (found,) = torch.autograd.grad(losses, point, grad_outputs=weight * along)
-    return found
+        (result,) = torch.autograd.grad(losses, point, grad_outputs=weight * along)
+    return result
 
 
 def _diagonal(model: Model, theta: Tensor, vectors: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    found, together = torch.zeros_like(vectors), max(1, _AT_ONCE // theta.shape[1])
+    result, together = torch.zeros_like(vectors), max(1, _AT_ONCE // theta.shape[1])
     for client, own in enumerate(theta):
         for first in range(0, x.shape[1], together):
             some = slice(first, first + together)
@@ -72,29 +87,86 @@ def _diagonal(model: Model, theta: Tensor, vectors: Tensor, x: Tensor, y: Tensor
             alone, share = x[client, some].unsqueeze(1), weight[client, some]
             ones, points = torch.ones_like(share).unsqueeze(1), own.expand(len(alone), -1)
             each = model.gradient(points, alone, y[client, some].unsqueeze(1), ones).sub_(own, alpha=model.l2)
-            found[client] += share @ each.square_()
-    return found.mul_(vectors)
+            result[client] += share @ each.square_()
+    return result.mul_(vectors)
 
 
 _PRODUCTS: Mapping[Curvature, _Product] = {"hessian": _hessian, "fisher": _fisher, "diagonal": _diagonal}
 
 
 def solve(block: ClientBlock, theta: Tensor, right: Tensor, curvature: Curvature, iterations: int) -> Tensor:
-    """C(θ)⁻¹·right [1, d] for the one client of a block, by so many conjugate gradients.
+    """Solve C(θ)·x = right for the one client of a block, by a number of conjugate gradients.
 
-    Hestenes and Stiefel (1952), "Methods of conjugate gradients for solving linear systems".
+    Hestenes and Stiefel (1952), "Methods of conjugate gradients for solving linear systems". All iterations count,
+    also those that are left out because nothing but rounding is left to gain: what a release costs is then known from
+    its settings, whatever the data.
+
+    Args:
+        block: of one client.
+        theta: [1, d].
+        right: [1, d].
+        curvature: what C is.
+        iterations: how many.
+
+    Returns:
+        x [1, d].
     """
-    found, rest = torch.zeros_like(right), right.clone()
-    direction, size = rest.clone(), float(rest.square().sum())
+    solution, residual = torch.zeros_like(right), right.clone()
+    direction, size = residual.clone(), float(residual.square().sum())
     # Beyond rounding there is nothing to gain, and something to divide by zero.
     enough = size * torch.finfo(right.dtype).eps ** 2
-    for _ in range(iterations):
+    for iteration in range(iterations):
         if size <= enough:
+            block.count(PRODUCT * block.samples * (iterations - iteration))
             break
-        bent = product(block, theta, direction, curvature)
-        step = size / float((direction * bent).sum())
-        found.add_(direction, alpha=step)
-        rest.sub_(bent, alpha=step)
-        before, size = size, float(rest.square().sum())
-        direction = torch.add(rest, direction, alpha=size / before)
-    return found
+        image = product(block, theta, direction, curvature)
+        step = size / float((direction * image).sum())
+        solution.add_(direction, alpha=step)
+        residual.sub_(image, alpha=step)
+        before, size = size, float(residual.square().sum())
+        direction = torch.add(residual, direction, alpha=size / before)
+    return solution
+
+
+def initial_spectrum(block: ClientBlock) -> Spectrum | None:
+    """Return the spectrum of the clients' mean objective where learning starts; None if the model does not know it."""
+    return block.model.curvature(second_moment(block))
+
+
+def second_moment(block: ClientBlock) -> NDArray[np.float64]:
+    """Compute Σ_k weight_k·x_k·x_kᵀ [q, q], averaged over the clients of a block, each counting the same.
+
+    This is a study's tool, for a forecast of noise: it reads every client's features at once.
+    """
+    size = block.buckets[0].x.shape[2]
+    total = np.zeros((size, size))
+    for bucket in block.buckets:
+        for k in bucket.parts:
+            x, weight = bucket.x[k].double().flatten(0, 1), bucket.weight[k].double().flatten()
+            total += _moment(x * weight[:, None], x)
+    return total / len(block.nodes)
+
+
+def pooled_spectrum(model: Model, features: NDArray[np.float32]) -> Spectrum | None:
+    """Return the spectrum of the mean objective of all samples together, where learning starts.
+
+    Args:
+        model: of every client.
+        features: [n, p], of all samples.
+
+    Returns:
+        None if there are no samples, or the model does not know its spectrum.
+    """
+    if not len(features):
+        return None
+    total = np.zeros((model.inputs, model.inputs))
+    for rows in chunks(len(features)):
+        design = model.design(torch.from_numpy(features[rows]).double())
+        total += _moment(design, design)
+    return model.curvature(total / len(features))
+
+
+def _moment(left: Tensor, right: Tensor) -> NDArray[np.float64]:
+    """Compute Σ_k left_k·right_kᵀ [q, q] of rows [n, q]."""
+    moment: NDArray[np.float64] = (left.T @ right).cpu().numpy()
+    return moment

@@ -1,5 +1,6 @@
 """What deletions change at the clients, measured while they learn and unlearn."""
 
+from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -8,37 +9,55 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.probe import Probe
 
 #: For every node that measures something while it learns, [T, R, E + 1] for R requests: the disturbances of its local
 #: steps where it deletes, and last the drift, how much of what it hears has changed since others left. While it
 #: unlearns, [rounds]: the shift of every round.
-Disturbances = Mapping[int, NDArray[np.float64]]
+MeasuredDisturbances = Mapping[int, NDArray[np.float64]]
 
 
-class ShiftMeter:
-    """Writes down what steps measure while the network unlearns.
+class Meter(Probe):
+    """Measures what a deletion changes at some nodes.
+
+    Args:
+        measured: for each measuring node of the block, with what has been measured already.
+
+    Attributes:
+        measured: what has been measured by now, in arrays of its own.
+    """
+
+    def __init__(self, measured: MeasuredDisturbances) -> None:
+        self.measured: MeasuredDisturbances = {node: measured[node].copy() for node in sorted(measured)}
+
+    @abstractmethod
+    def mixing_drift(self, round: int, changed: Tensor) -> None:
+        """Measure ‖Σ_j (W − W')_ij·x_j‖, given these sums [b, d] of what the clients hear."""
+
+
+class ShiftMeter(Meter):
+    """Records the shifts that steps report while the network unlearns.
+
+    Local steps are not measured: a descent on retained data is the same on both sides.
 
     Args:
         measured: [rounds] for each measuring node of the block, with what has been measured already.
     """
 
-    def __init__(self, measured: Disturbances) -> None:
-        self.measured: Disturbances = {node: measured[node].copy() for node in sorted(measured)}
-
-    def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
-        """Nothing: a descent on retained data is the same on both sides."""
-
     def shift(self, round: int, node: int, value: float) -> None:
-        """By how much what the node works with in this round would be another."""
+        """Record by how much what the node works with in this round would be another."""
         if node in self.measured:
             self.measured[node][round] = value
 
+    def mixing_drift(self, round: int, changed: Tensor) -> None:
+        """Measure nothing: unlearning takes place on the network that remains."""
 
-class DisturbanceMeter:
+
+class DisturbanceMeter(Meter):
     """Measures what deletions change while the clients learn.
 
     Args:
-        blocks: the clients after 0, 1, … R requests.
+        blocks: the clients after 0, 1, … R requests; blocks that do not count gradients.
         requests_met: which of these learn.
         deleting: for each request, the nodes whose gradients it changes.
         measured: [T, R, E + 1] for each measuring node of the block, with what has been measured already.
@@ -49,46 +68,45 @@ class DisturbanceMeter:
         blocks: Sequence[ClientBlock],
         requests_met: int,
         deleting: Sequence[Collection[int]],
-        measured: Disturbances,
+        measured: MeasuredDisturbances,
     ) -> None:
-        self.measured: Disturbances = {node: measured[node].copy() for node in sorted(measured)}
-        self._heard = {node: blocks[0].nodes.index(node) for node in self.measured}
-        self._gaps = [
-            _Gap(blocks[requests_met], blocks[1 + request], [node for node in self.measured if node in nodes], request)
+        super().__init__(measured)
+        self._rows = {node: blocks[0].nodes.index(node) for node in self.measured}
+        self._gradient_gaps = [
+            _GradientGap(
+                blocks[requests_met], blocks[1 + request], [node for node in self.measured if node in nodes], request
+            )
             for request, nodes in enumerate(deleting)
             if request >= requests_met
         ]
 
     def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
-        """η‖∇f_u(θ_u) − ∇f'_u(θ_u)‖ at the very point, for every request that is yet to be met."""
-        for gap in self._gaps:
+        """Measure η‖∇f_u(θ_u) − ∇f'_u(θ_u)‖ at the very point, for every request that is yet to be met."""
+        for gap in self._gradient_gaps:
             for node, value in gap.disturbances(round, step, theta).items():
                 self.measured[node][round, gap.request, step] = value
 
-    def shift(self, round: int, node: int, value: float) -> None:
-        """Nothing: learning adds no noise."""
-
     def mixing_drift(self, round: int, changed: Tensor) -> None:
-        """‖Σ_j (W − W')_ij·x_j‖, given those sums [b, d]."""
-        for node, row in self._heard.items():
-            # Row by row, so that the bits do not depend on who else is in the block.
+        """Measure ‖Σ_j (W − W')_ij·x_j‖, given these sums [b, d]."""
+        for node, row in self._rows.items():
+            # Row by row, so that the bits do not depend on which other nodes are in the block.
             self.measured[node][round, :, -1] = float(changed[row].double().norm())
 
 
-class _Gap:
-    """What a request changes at some nodes."""
+class _GradientGap:
+    """The difference that a request makes to the gradients of some nodes."""
 
     def __init__(self, learns: ClientBlock, retains: ClientBlock, nodes: Sequence[int], request: int) -> None:
         self.request, self._nodes = request, nodes
         self._rows = [learns.nodes.index(node) for node in nodes]
         # Double precision, so that the disturbance of one sample among many is not lost in rounding.
-        self._both = tuple(block.only(nodes, torch.float64) for block in (learns, retains)) if nodes else ()
+        self._pair = tuple(block.only(nodes, torch.float64) for block in (learns, retains)) if nodes else ()
 
     def disturbances(self, round: int, step: int, theta: Tensor) -> dict[int, float]:
-        """η‖∇f_u − ∇f'_u‖ of each of these nodes, where θ [b, d] is the whole block's."""
-        if not self._both:
+        """Return η‖∇f_u − ∇f'_u‖ of each of these nodes, where θ [b, d] is the whole block's."""
+        if not self._pair:
             return {}
         point = theta[self._rows].double()
-        one, other = (block.gradient(point, block.minibatches(round)[step]) for block in self._both)
-        found = self._both[0].step_size * (one - other).norm(dim=1).cpu().numpy()
-        return dict(zip(self._nodes, found.tolist(), strict=True))
+        full, retained = (block.gradient(point, block.minibatches(round)[step]) for block in self._pair)
+        norms = self._pair[0].step_size * (full - retained).norm(dim=1).cpu().numpy()
+        return dict(zip(self._nodes, norms.tolist(), strict=True))

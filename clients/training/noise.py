@@ -6,6 +6,7 @@ privacy systems". Neither source here defends against an adversary who reads the
 """
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -24,11 +25,16 @@ _ROUNDS = 10_000_000
 def draw(
     size: int, seed: int, release: int, node: int, source: NoiseSource, stream: Stream = Stream.NOISE
 ) -> NDArray[np.float64]:
-    """Standard Gaussian noise [size] of one node for one release.
+    """Draw standard Gaussian noise [size] of one node for one release.
 
-    `seed` draws it at an address, so that a simulation repeats and a verifier can draw it again; `os` takes 52 fresh
-    bits from the operating system for every entry, and nobody can. Audits of this sampler draw for a purpose of their
-    own.
+    Args:
+        size: how many entries.
+        seed: of the simulation.
+        release: which release of the run it is.
+        node: the node.
+        source: `seed` draws at an address, so that a simulation repeats and a verifier can draw again; `os` takes 52
+            fresh bits from the operating system for every entry, which cannot be drawn again.
+        stream: what the noise is for; audits of this sampler draw from a stream of their own.
     """
     if source == "seed":
         return rng_at(seed, stream, round=release, node=node).standard_normal(size)
@@ -38,7 +44,7 @@ def draw(
 def draw_in_round(
     size: int, seed: int, release: int, round: int, node: int, source: NoiseSource
 ) -> NDArray[np.float64]:
-    """Standard Gaussian noise [size] of one node in one round, for releases that add noise time and again.
+    """Draw standard Gaussian noise [size] of one node in one round, for releases that add noise time and again.
 
     Raises:
         ValueError: if the round is too late to have an address.
@@ -59,16 +65,19 @@ def _secret(size: int) -> NDArray[np.float64]:
 def noised(
     block: ClientBlock,
     theta: Tensor,
-    sigma: tuple[float, ...],
-    seed: int,
-    release: int,
-    round: int,
-    source: NoiseSource,
+    sigma: Sequence[float] | Mapping[int, float],
+    draw_for: Callable[[int], NDArray[np.float64]],
 ) -> Tensor:
-    """θ_i + N(0, σ_i²·I) of a round, for θ [b, d]."""
-    result, size = theta.clone(), theta.shape[1]
+    """Return θ_i + σ_i·Z_i for every client of a block.
+
+    Args:
+        block: the clients.
+        theta: [b, d], left as it is.
+        sigma: of every node; nothing is drawn where it is 0.
+        draw_for: draws Z_i [d] for a node.
+    """
+    result = theta.clone()
     for row, node in enumerate(block.nodes):
         if sigma[node] > 0:
-            drawn = draw_in_round(size, seed, release, round, node, source)
-            result[row] += torch.from_numpy(drawn * sigma[node]).to(theta)
+            result[row] += torch.from_numpy(draw_for(node) * sigma[node]).to(theta)
     return result

@@ -11,69 +11,57 @@ Diffusion: Sayed (2014), "Adaptation, learning, and optimization over networks",
 decentralized algorithms outperform centralized algorithms?", Algorithm 1.
 """
 
+from abc import ABC
 from collections.abc import Mapping
-from typing import Protocol
+from typing import ClassVar
 
 from torch import Tensor
 
-from rewindnet.clients.training.client_block import ClientBlock, Probe
+from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.probe import Probe
 
 
-class LearningOrder(Protocol):
-    """One round: `message` is sent to the neighbours, `absorb` takes in their weighted sum (one's own included).
+class LearningOrder(ABC):
+    """What a client sends in a round of learning, and how it combines the weighted sum of what it hears with its own.
 
     Attributes:
         adapts_first: whether the local steps are taken before the message is sent.
     """
 
-    adapts_first: bool
+    adapts_first: ClassVar[bool] = False
 
     def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """What the clients send: [b, d]."""
+        """Return what the clients send [b, d]: by default their parameters θ."""
+        return theta
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """θ⁺ [b, d] from θ and the mixed messages [b, d], which may be overwritten."""
+        """Return θ⁺ [b, d] from θ and the mixed messages [b, d], which may be overwritten; by default the latter."""
+        return mixed
 
 
-class AdaptThenCombine:
-    """Step, then average."""
+class AdaptThenCombine(LearningOrder):
+    """Take local steps, send the result, and go on from the average."""
 
     adapts_first = True
 
     def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """D(θ)."""
+        """Return D(θ), in the ball."""
         return block.project(block.descend(theta, round, probe))
 
-    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """What came in."""
-        return mixed
 
-
-class CombineThenAdapt:
-    """Average, then step."""
-
-    adapts_first = False
-
-    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """θ."""
-        return theta
+class CombineThenAdapt(LearningOrder):
+    """Average, then take local steps from the average."""
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """D of what came in."""
+        """Return D of the average, in the ball."""
         return block.project(block.descend(mixed, round, probe))
 
 
-class ConsensusPlusGradient:
-    """Average, and add the step taken from where one was."""
-
-    adapts_first = False
-
-    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """θ."""
-        return theta
+class ConsensusPlusGradient(LearningOrder):
+    """Average, and add the local steps taken from the parameters before."""
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """What came in, plus D(θ) − θ."""
+        """Return the average plus D(θ) − θ, in the ball."""
         return block.project(mixed.add_(block.descend(theta, round, probe).sub_(theta)))
 
 

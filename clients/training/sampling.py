@@ -1,13 +1,13 @@
 """Minibatches: which of its samples a client reads in a local step.
 
 What is drawn belongs to a sample's own place in its client's data, so that a sample that is deleted leaves a hole and
-changes nobody else's draw: learning with and without it are coupled. A batch is averaged over its expected size, which
-stays what it was before the deletion.
+changes no other sample's draw: learning with and without it are coupled. A batch is averaged over its expected size,
+which stays what it was before the deletion.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,21 +26,23 @@ class SamplingError(UserError):
     """The batches cannot be drawn that way; the message says why."""
 
 
-class Sampling(Protocol):
+class Sampling(ABC):
     """How a client draws its batches; built as `Kind(seed, local_steps, *, settings)`."""
 
+    @abstractmethod
     def masks(self, round: int, node: int, samples: int) -> Masks:
-        """[E, n], which of its n samples a node reads in each local step of the round."""
+        """Return [E, n], which of its n samples a node reads in each local step of the round."""
 
+    @abstractmethod
     def size(self, samples: int) -> float:
-        """B, the expected number of samples in a batch of a node with n of them; the batch's sum is divided by it."""
+        """Return B, the expected number of samples in a batch of a node with n; the batch's sum is divided by it."""
 
 
 def full(seed: int, local_steps: int) -> None:
-    """Every sample in every step: no batches."""
+    """Every sample is read in every step: no batches."""
 
 
-class Poisson:
+class Poisson(Sampling):
     """Every sample is in every batch with the same probability, independently: `batch` samples on average.
 
     Raises:
@@ -53,16 +55,16 @@ class Poisson:
         self._seed, self._local_steps, self._batch = seed, local_steps, batch
 
     def masks(self, round: int, node: int, samples: int) -> Masks:
-        """Drawn anew at the address of the round and the node."""
+        """Draw anew at the address of the round and the node."""
         drawn = rng_at(self._seed, Stream.BATCH, round, node).random((self._local_steps, samples))
         return drawn * samples < self.size(samples)
 
     def size(self, samples: int) -> float:
-        """The batch asked for, or all samples where there are fewer."""
+        """Return the size of the batch that is set, or all samples where there are fewer."""
         return float(min(self._batch, samples))
 
 
-class Keyed:
+class Keyed(Sampling):
     """Every sample's own key puts it into one of `batches` batches, which take turns; new keys when all had theirs.
 
     Raises:
@@ -75,7 +77,7 @@ class Keyed:
         self._seed, self._local_steps, self._batches = seed, local_steps, batches
 
     def masks(self, round: int, node: int, samples: int) -> Masks:
-        """The turns of the round's steps, each in its epoch."""
+        """Return the batches whose turn it is in the round's steps, each of its epoch."""
         turns = range(round * self._local_steps, (round + 1) * self._local_steps)
         return np.stack(
             [self._batch_of(turn // self._batches, node, samples) == turn % self._batches for turn in turns]
@@ -86,7 +88,7 @@ class Keyed:
         return (keys * self._batches).astype(np.int64)
 
     def size(self, samples: int) -> float:
-        """n over the number of batches."""
+        """Return n over the number of batches."""
         return samples / self._batches
 
 
@@ -133,28 +135,29 @@ class Realised:
         earlier: Sequence[tuple[int, Forget]] = (),
     ) -> None:
         self._sampling, self._samples, self._forget, self._earlier = sampling, samples.tolist(), forget, earlier
-        self._remembered = lru_cache(None)(self._counts)
+        self._counted = lru_cache(None)(self._counts)
 
     def shares(self, round: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """[E, N] each: (retained, deleted) samples in each batch, over its expected size."""
+        """Return [E, N] each: (retained, deleted) samples in each batch, over its expected size."""
         sizes = np.array([self._sampling.size(n) if n else 1.0 for n in self._samples])
-        retained, deleted = self._remembered(round)
+        retained, deleted = self._counted(round)
         return retained / sizes, deleted / sizes
 
     def read(self, round: int, retained: bool) -> NDArray[np.int64]:
-        """[N], how many per-sample gradients the round's local steps take, on all data or on what is retained."""
-        kept, gone = self._remembered(round)
-        return np.asarray((kept if retained else kept + gone).sum(axis=0))
+        """Return [N], the per-sample gradients of the round's local steps, on all data or on what is retained."""
+        of_retained, of_deleted = self._counted(round)
+        return np.asarray((of_retained if retained else of_retained + of_deleted).sum(axis=0))
 
     def _counts(self, round: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        kept, gone = [], []
-        taken: Forget = next((forget for start, forget in reversed(self._earlier) if start <= round), {})
+        """[E, N] each: the retained samples in each batch, and those that are deleted later than this round."""
+        retained, deleted = [], []
+        taken_out: Forget = next((forget for start, forget in reversed(self._earlier) if start <= round), {})
         for node, n in enumerate(self._samples):
             masks = self._sampling.masks(round, node, n)
-            lost, before = (
+            in_all, already = (
                 masks[:, forget[node]].sum(axis=1) if node in forget else np.zeros(len(masks), np.int64)
-                for forget in (self._forget, taken)
+                for forget in (self._forget, taken_out)
             )
-            kept.append(masks.sum(axis=1) - lost)
-            gone.append(lost - before)
-        return np.stack(kept, axis=1), np.stack(gone, axis=1)
+            retained.append(masks.sum(axis=1) - in_all)
+            deleted.append(in_all - already)
+        return np.stack(retained, axis=1), np.stack(deleted, axis=1)

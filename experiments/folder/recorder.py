@@ -31,7 +31,7 @@ from rewindnet.experiments.folder.unfinished import (
     versions,
 )
 from rewindnet.experiments.scenario.assemble import Experiment
-from rewindnet.simulator.engine import Journal, NoJournal
+from rewindnet.simulator.journal import Journal, NoJournal
 from rewindnet.simulator.outcome import Outcome, Trajectory
 
 

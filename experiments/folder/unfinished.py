@@ -16,6 +16,7 @@ from rewindnet.experiments.folder.files import write
 from rewindnet.experiments.folder.reader import FolderError, read_record, read_scenario, state
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.simulator.journal import STATE_TENSORS, Journal
 
 try:
     import fcntl
@@ -122,7 +123,7 @@ def _differs(folder: Path, scenario: Scenario) -> str | None:
     return f"of other versions of {', '.join(changed)}" if changed else None
 
 
-class FolderJournal:
+class FolderJournal(Journal):
     """States of unfinished tasks, a file each: a `Journal`.
 
     Args:
@@ -151,9 +152,11 @@ class FolderJournal:
         nodes, parameters = self._shape
         theta = tuple(tensors["theta"].shape) if "theta" in tensors else ()
         whole = len(theta) == 2 and theta[0] == nodes and theta[1] % parameters == 0 < theta[1]
-        measured = [tensor for key, tensor in tensors.items() if key not in ("theta", "seconds")]
+        measured = [tensor for key, tensor in tensors.items() if key not in STATE_TENSORS]
         if not (
-            whole and "seconds" in tensors and all(one.ndim == 1 or tuple(one.shape) == self._steps for one in measured)
+            whole
+            and tensors.keys() >= STATE_TENSORS
+            and all(one.ndim == 1 or tuple(one.shape) == self._steps for one in measured)
         ):
             raise FolderError(f"{self._file(name)} is damaged (it holds no state of this run); begin anew with --force")
         return tensors

@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from rewindnet import topologies
 from rewindnet.certificates import Constant, Spectrum, TrainingRun
 from rewindnet.clients.data import Dataset, load
-from rewindnet.clients.data.dataset import chunks
 from rewindnet.clients.data.deletion import DeletionError, deletable, forget_set
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.data.partitions import PartitionError, declared_sizes, partition
 from rewindnet.clients.models import Model
+from rewindnet.clients.training.curvature import pooled_spectrum
 from rewindnet.experiments.scenario.assemble import planted, samples_of
 from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.errors import ScenarioError
@@ -96,19 +95,7 @@ def survey(scenario: Scenario) -> Prospect:
         radius=learning.radius,
     )
     size = model.parameters * dtype.itemsize
-    return Prospect(scenario, graph, mixing, foreseen, counts, size, _spectrum(model, features))
-
-
-def _spectrum(model: Model, features: Features) -> Spectrum | None:
-    """From the second moment of all samples together."""
-    samples = len(features.x)
-    if not samples:
-        return None
-    moment = np.zeros((model.inputs, model.inputs))
-    for rows in chunks(samples):
-        design = model.design(torch.from_numpy(features.x[rows]).double())
-        moment += (design.T @ design).numpy()
-    return model.curvature(moment / samples)
+    return Prospect(scenario, graph, mixing, foreseen, counts, size, pooled_spectrum(model, features.x))
 
 
 def _clients(scenario: Scenario, dataset: Dataset) -> tuple[Counts, list[NDArray[np.int64]] | None]:

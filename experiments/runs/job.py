@@ -22,11 +22,12 @@ from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import load, resolve
 from rewindnet.simulator.errors import RunError
+from rewindnet.simulator.transports.base import Job
 from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.wire import Precision
 
 
-class RunJob:
+class RunJob(Job):
     """A run: a `Job` for a transport.
 
     Args:
@@ -51,9 +52,9 @@ class RunJob:
         self._progress = progress or Progress()
         self._follower = _Follower(self.folder / "metrics.jsonl", self._progress)
 
-    def worker(self, nodes: Sequence[int], place: int = 0) -> ClientWorker:
-        """The clients at these nodes; `place` is the number of this process among those on its machine."""
-        return self.experiment.worker(nodes, device_of(self.experiment.scenario.backend.device, place))
+    def worker(self, nodes: Sequence[int], rank_on_machine: int = 0) -> ClientWorker:
+        """Return the clients at these nodes, on the device for this process of those on its machine."""
+        return self.experiment.worker(nodes, device_of(self.experiment.scenario.backend.device, rank_on_machine))
 
     def run(self, network: Network) -> None:
         """Run it on this network, in this process.

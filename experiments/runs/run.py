@@ -19,8 +19,9 @@ from rewindnet.experiments.runs.composed import composed
 from rewindnet.experiments.runs.measures import measure, row
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.scenario.assemble import Experiment
-from rewindnet.simulator.engine import Task
+from rewindnet.simulator.engine import Callback
 from rewindnet.simulator.outcome import Trajectory
+from rewindnet.simulator.task import Task
 from rewindnet.simulator.transports.network import Network
 
 
@@ -90,7 +91,7 @@ def _checkpoints(methods: Sequence[Method], arrive: Sequence[int]) -> list[set[i
     return [set(method.checkpoints(T)) for method in methods for T in arrive]
 
 
-class _Watch:
+class _Watch(Callback):
     """Tells the progress display and the recorder of every round."""
 
     def __init__(self, recorder: Recorder, progress: Progress, experiment: Experiment) -> None:

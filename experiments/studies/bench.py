@@ -22,8 +22,9 @@ from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import resolve
-from rewindnet.simulator.engine import Task, execute
-from rewindnet.simulator.transports.base import Transport
+from rewindnet.simulator.engine import Callback, execute
+from rewindnet.simulator.task import Task
+from rewindnet.simulator.transports.base import Job, Transport
 from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.wire import Precision
 
@@ -94,7 +95,7 @@ CONTESTS: Mapping[str, Contest] = {
 }
 
 
-class BenchJob:
+class BenchJob(Job):
     """Rounds of learning, timed: a `Job` for a transport."""
 
     opener = "rewindnet.experiments.studies.bench:open_job"
@@ -117,9 +118,9 @@ class BenchJob:
     def _result(self) -> Path:
         return self.scratch / "seconds.json"
 
-    def worker(self, nodes: Sequence[int], place: int = 0) -> ClientWorker:
+    def worker(self, nodes: Sequence[int], rank_on_machine: int = 0) -> ClientWorker:
         """The clients at these nodes."""
-        return self._experiment.worker(nodes, device_of(self._experiment.scenario.backend.device, place))
+        return self._experiment.worker(nodes, device_of(self._experiment.scenario.backend.device, rank_on_machine))
 
     def run(self, network: Network) -> None:
         """Learn, and write down how long every round took."""
@@ -130,9 +131,6 @@ class BenchJob:
         execute(network, task, self._experiment.mixing, (watch,))
         if network.root:
             self._result.write_text(json.dumps(watch.seconds[_WARM:]), "utf-8")
-
-    def wait(self) -> None:
-        """There is nothing to tell."""
 
     def seconds(self) -> float:
         """The median over the timed rounds."""
@@ -146,7 +144,7 @@ def open_job(description: str) -> BenchJob:
     return BenchJob(resolve(told["scenario"]), told["rounds"], Path(told["scratch"]))
 
 
-class _StopWatch:
+class _StopWatch(Callback):
     def __init__(self) -> None:
         self.seconds: list[float] = []
         self._last = perf_counter()

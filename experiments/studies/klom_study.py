@@ -24,7 +24,7 @@ from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.outcome import Trajectory
 from rewindnet.simulator.simulation import Simulation
-from rewindnet.simulator.transports.in_process import Local
+from rewindnet.simulator.transports.in_process import WorkerNetwork
 from rewindnet.simulator.transports.wire import InProcess
 from rewindnet.topologies import Stream
 from rewindnet.topologies.rng import rng_at
@@ -79,7 +79,9 @@ class Study:
         self._experiment: Experiment = assemble(resolve(folder.scenario, ["backend.kind=in-process"]))
         nodes = range(self._experiment.mixing.nodes)
         wire = InProcess(len(nodes), self._experiment.scenario.backend.precision)
-        self._simulation: Simulation = self._experiment.simulation(Local(self._experiment.worker(list(nodes)), wire))
+        self._simulation: Simulation = self._experiment.simulation(
+            WorkerNetwork(self._experiment.worker(list(nodes)), wire)
+        )
 
     def row(self, index: int) -> dict[str, Any]:
         """KLoM of one release over the points of each kind: mean, median, 95th percentile, and what chance makes.

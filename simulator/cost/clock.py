@@ -1,4 +1,4 @@
-"""The clock: how long rounds take on a modelled network, where nobody waits for anybody but those it hears from."""
+"""The clock: how long rounds take on a modelled network, where a node waits only for the nodes that it hears."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ Gradients = NDArray[np.int64] | None
 
 
 @dataclass(frozen=True)
-class _Roads:
-    """What a round needs to know of W: the delay of each entry, the rows that have any, and where these begin."""
+class _Delays:
+    """What the clock needs to know of W: the delay of each entry, the rows that have any, and where these begin."""
 
     W: csr_array
     size: int
-    delays: NDArray[np.float64]
+    seconds: NDArray[np.float64]
     rows: NDArray[np.int64]
     starts: NDArray[np.int64]
 
@@ -46,9 +46,9 @@ class Clock:
 
     def __init__(self, network_model: NetworkModel) -> None:
         self.now = np.zeros(network_model.nodes)
-        self._links = network_model
+        self._network_model = network_model
         self._seconds = network_model.slowness * network_model.gradient_seconds
-        self._roads: _Roads | None = None
+        self._kept: _Delays | None = None
 
     @property
     def elapsed(self) -> float:
@@ -67,22 +67,26 @@ class Clock:
         Raises:
             TopologyError: if W is not of this network's size.
         """
-        roads = self._roads_of(W, size)
+        delays = self._delays_of(W, size)
         sent = self._after(self.now, work_before)
         heard = sent.copy()
-        if roads.rows.size:
-            last = np.maximum.reduceat(np.take(sent, W.indices) + roads.delays, roads.starts)
-            heard[roads.rows] = np.maximum(heard[roads.rows], last)
+        if delays.rows.size:
+            last = np.maximum.reduceat(np.take(sent, W.indices) + delays.seconds, delays.starts)
+            heard[delays.rows] = np.maximum(heard[delays.rows], last)
         self.now = self._after(heard, work_after)
+
+    def compute(self, work: Gradients) -> None:
+        """Let every node take so many gradients by itself."""
+        self.now = self._after(self.now, work)
 
     def _after(self, then: NDArray[np.float64], work: Gradients) -> NDArray[np.float64]:
         return then if work is None else then + self._seconds * work
 
-    def _roads_of(self, W: csr_array, size: int) -> _Roads:
-        """Kept from one round to the next: a network that stays as it is gives the same W every time."""
-        if self._roads is None or self._roads.W is not W or self._roads.size != size:
-            delays = self._links.delays(W, size)
+    def _delays_of(self, W: csr_array, size: int) -> _Delays:
+        """Return the delays of W, kept from one round to the next: a static network gives the same W every time."""
+        if self._kept is None or self._kept.W is not W or self._kept.size != size:
+            delays = self._network_model.delays(W, size)
             # A row without entries has no segment of its own: reduceat would give it the first entry of the next.
             rows = np.flatnonzero(np.diff(W.indptr))
-            self._roads = _Roads(W, size, delays, rows, W.indptr[rows])
-        return self._roads
+            self._kept = _Delays(W, size, delays, rows, W.indptr[rows])
+        return self._kept

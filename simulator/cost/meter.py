@@ -1,17 +1,19 @@
-"""What a task cost the network: counted in rounds, gradients, messages and bytes, and as time on a modelled network."""
+"""What a task costs the network: rounds, gradients, messages and bytes, and time on a modelled network."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.clients.steps.base import CommunicationStep
+from rewindnet.clients.training.gradient_counter import RoundGradients
 from rewindnet.simulator.cost.clock import Clock
 from rewindnet.simulator.cost.network_model import NetworkModel
-from rewindnet.simulator.engine import Task
+
+#: What of a cost the meter counts; the seconds are measured elsewhere.
+_COUNTED = ("gradients", "rounds", "messages", "bytes")
 
 
 @dataclass(frozen=True)
@@ -39,35 +41,43 @@ class Cost:
 
 
 class CostMeter:
-    """Counts what every round of a task costs.
+    """Counts what a task costs, round by round.
 
     Args:
-        gradients: [N], the per-sample gradients that each node's local steps take in a round of learning.
-        samples: [N], how many samples each node holds.
         message_bytes: the size of a message.
         network_model: the modelled network; its clock begins at 0 with the task.
     """
 
-    def __init__(
-        self,
-        gradients: Callable[[int], NDArray[np.int64]],
-        samples: NDArray[np.int64],
-        message_bytes: int,
-        network_model: NetworkModel,
-    ) -> None:
-        self._gradients, self._samples, self._message_bytes = gradients, samples, message_bytes
+    def __init__(self, message_bytes: int, network_model: NetworkModel) -> None:
+        self._message_bytes = message_bytes
         self._clock = Clock(network_model)
         self._cost = Cost()
 
-    def after_round(
-        self, task: Task, step: CommunicationStep, round: int, W: csr_array, theta: Tensor | None, repeated: bool
-    ) -> None:
-        """Count one round."""
-        before, after = step.work(round, self._gradients(round), self._samples)
+    def count(self, W: csr_array | None, gradients: RoundGradients) -> None:
+        """Count one round, or what the clients did by themselves between rounds.
+
+        Args:
+            W: [N, N], the weights of the round; every entry off the diagonal is a message. None: there was no round.
+            gradients: that were taken, [N] before and after the messages.
+        """
+        if W is None:
+            self._clock.compute(gradients.before)
+            self._cost += Cost(gradients.total)
+            return
         messages = int(W.nnz - np.count_nonzero(W.diagonal()))
-        self._clock.advance(W, self._message_bytes, before, after)
-        self._cost += Cost(int(before.sum() + after.sum()), 1, messages, messages * self._message_bytes)
+        self._clock.advance(W, self._message_bytes, gradients.before, gradients.after)
+        self._cost += Cost(gradients.total, 1, messages, messages * self._message_bytes)
 
     def total(self) -> Cost:
-        """Everything so far."""
+        """Return the cost of everything so far."""
         return self._cost + Cost(simulated_seconds=self._clock.elapsed)
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return what `restore` needs to go on counting from here."""
+        counts = torch.tensor([getattr(self._cost, name) for name in _COUNTED], dtype=torch.int64)
+        return {"counts": counts, "clock": torch.from_numpy(self._clock.now.copy())}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on counting from a state of a meter of the same network."""
+        self._cost = replace(Cost(), **dict(zip(_COUNTED, state["counts"].tolist(), strict=True)))
+        self._clock.now = state["clock"].numpy().copy()

@@ -1,9 +1,10 @@
 """What a transport is: it runs the clients of a job and carries their messages."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import ClassVar, cast
 
 from scipy.sparse import csr_array
 
@@ -12,7 +13,7 @@ from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.wire import Precision
 
 
-class Job(Protocol):
+class Job(ABC):
     """A run, as a transport sees it.
 
     Attributes:
@@ -33,24 +34,36 @@ class Job(Protocol):
     opener: str
 
     @property
+    @abstractmethod
     def description(self) -> str:
-        """From which the opener makes this very job, in another process."""
+        """The text from which the opener makes this very job, in another process."""
 
-    def worker(self, nodes: Sequence[int], place: int = 0) -> ClientWorker:
-        """The clients at these nodes; `place` is the number of this process among those on its machine."""
+    @abstractmethod
+    def worker(self, nodes: Sequence[int], rank_on_machine: int = 0) -> ClientWorker:
+        """Return the clients at these nodes.
 
+        Args:
+            nodes: the nodes, increasing.
+            rank_on_machine: the number of this process among those of the job on its machine.
+        """
+
+    @abstractmethod
     def run(self, network: Network) -> None:
-        """Run it on this network, in this process."""
+        """Run the job on this network, in this process."""
 
     def wait(self) -> None:
-        """Called every now and then while other processes run it."""
+        """Do what is to be done every now and then while other processes run the job; by default nothing."""
 
 
-class Transport(Protocol):
-    """Runs jobs. Its settings are the keyword-only parameters of its constructor."""
+class Transport(ABC):
+    """Runs jobs. Its settings are the keyword-only parameters of its constructor.
 
-    #: Whether all clients are in one process, so that what one of them draws from the operating system all can have.
-    one_process: bool
+    Attributes:
+        one_process: whether all clients are in one process, so that what one of them draws from the operating system
+            all can have.
+    """
+
+    one_process: ClassVar[bool] = False
 
     def check(self, nodes: int) -> None:
         """Refuse, before anything is begun, a network of so many nodes that it cannot run here.
@@ -59,6 +72,7 @@ class Transport(Protocol):
             TransportError: saying what it can run.
         """
 
+    @abstractmethod
     def execute(self, job: Job) -> None:
         """Run the job to its end.
 
@@ -69,6 +83,11 @@ class Transport(Protocol):
 
 
 def open_job(opener: str, description: str) -> Job:
-    """The job of that description, in a process that was started to work on it."""
+    """Return the job of a description, in a process that was started to work on it.
+
+    Args:
+        opener: the function that makes it, as `module:name`.
+        description: of the job.
+    """
     module, _, name = opener.partition(":")
     return cast(Callable[[str], Job], getattr(import_module(module), name))(description)

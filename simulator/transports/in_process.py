@@ -2,83 +2,103 @@
 
 from typing import TypeVar
 
+import numpy as np
+import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
-from rewindnet.clients.training.disturbance import Disturbances
+from rewindnet.clients.training.disturbance import MeasuredDisturbances
+from rewindnet.clients.training.gradient_counter import RoundGradients
 from rewindnet.clients.worker import ClientWorker
-from rewindnet.simulator.transports.base import Job
+from rewindnet.simulator.transports.base import Job, Transport
+from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.wire import InProcess, Wire
 
 T = TypeVar("T")
 
+#: Rounds whose gradient counts are gathered at a time.
+_TOGETHER = 16
 
-class Local:
-    """A crew and the wire that joins it to the others: a `Network`.
+
+class WorkerNetwork(Network):
+    """A network made of a worker in each process, and the wire that joins them.
 
     Args:
-        crew: the clients of this process.
+        worker: the clients of this process.
         wire: carries their messages.
     """
 
     def __init__(self, worker: ClientWorker, wire: Wire) -> None:
         self.worker, self.wire = worker, wire
         self.root = wire.root
+        self._ungathered: list[RoundGradients] = []
 
-    def begin(self, requests_met: int, name: str | None, measured: Disturbances | None = None) -> None:
-        """As `Network` has it."""
+    def begin(self, requests_met: int, name: str | None, measured: MeasuredDisturbances | None = None) -> None:
+        """Have the clients of this process get ready, and forget counts that were not asked for."""
         self.worker.begin(requests_met, name, measured)
+        self._ungathered.clear()
 
     def apply(self, step: LocalStep) -> None:
-        """As `Network` has it."""
+        """Have every client of this process carry out a step by itself."""
         self.worker.apply(step)
+        taken = self.worker.gradients_taken()
+        self._ungathered.append(RoundGradients(taken, np.zeros_like(taken)))
 
-    def exchange(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
-        """As `Network` has it."""
+    def run_round(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
+        """Run one round, with the sums that the wire brings."""
         messages = self.worker.message(step, round)
+        before = self.worker.gradients_taken()
         if changed is not None:
-            self.worker.measure_drift(round, self.wire.combine(messages, changed, counted=False))
-        self.worker.combine(step, round, self.wire.combine(messages, W))
+            self.worker.measure_drift(round, self.wire.mix(messages, changed, counted=False))
+        self.worker.combine(step, round, self.wire.mix(messages, W))
+        self._ungathered.append(RoundGradients(before, self.worker.gradients_taken()))
+
+    def gradients(self, everything: bool = False) -> list[RoundGradients]:
+        """Return the gradient counts of several rounds at a time, from all processes."""
+        rounds = len(self._ungathered)
+        if not rounds or (rounds < _TOGETHER and not everything):
+            return []
+        own = np.stack([counts for both in self._ungathered for counts in both], axis=1)
+        self._ungathered.clear()
+        counts = self.wire.gather(torch.from_numpy(own)).numpy()
+        return [RoundGradients(counts[:, 2 * k], counts[:, 2 * k + 1]) for k in range(rounds)] if self.root else []
 
     def keep(self, name: str) -> None:
-        """As `Network` has it."""
+        """Have every client of this process keep its current state."""
         self.worker.keep(name)
 
     def drop(self, name: str) -> None:
-        """As `Network` has it."""
+        """Have every client of this process forget a state."""
         del self.worker.checkpoints[name]
 
     def fetch(self, name: str | None = None) -> Tensor:
-        """As `Network` has it."""
+        """Gather a state from all processes."""
         return self.wire.gather(self.worker.theta if name is None else self.worker.checkpoints[name])
 
     def store(self, name: str, theta: Tensor) -> None:
-        """As `Network` has it."""
+        """Scatter a state to all processes."""
         self.worker.checkpoints[name] = self.wire.scatter(theta, self.worker.full.blank())
 
-    def disturbances(self) -> Disturbances:
-        """As `Network` has it."""
-        return {node: own for some in self.wire.collect(self.worker.disturbances()) for node, own in some.items()}
+    def disturbances(self) -> MeasuredDisturbances:
+        """Return the measurements of all processes."""
+        return {node: own for part in self.wire.collect(self.worker.disturbances()) for node, own in part.items()}
 
     def carried(self) -> csr_array:
-        """As `Network` has it."""
+        """Return the messages that the wire has counted."""
         return self.wire.carried()
 
     def agree(self, value: T) -> T:
-        """As `Network` has it."""
+        """Return the root's value."""
         return self.wire.agree(value)
 
 
-class OneProcess:
+class OneProcess(Transport):
     """All clients in this process."""
 
     one_process = True
 
-    def check(self, nodes: int) -> None:
-        """As `Transport` has it: any number."""
-
     def execute(self, job: Job) -> None:
-        """As `Transport` has it."""
+        """Run the job in this process."""
         wire = InProcess(job.nodes, job.precision)
-        job.run(Local(job.worker(wire.nodes), wire))
+        job.run(WorkerNetwork(job.worker(wire.nodes), wire))

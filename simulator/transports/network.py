@@ -3,18 +3,20 @@
 The clients keep their states to themselves, under names; `fetch` and `store` are for whoever studies the network.
 """
 
-from typing import Protocol, TypeVar
+from abc import ABC, abstractmethod
+from typing import TypeVar
 
 from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
-from rewindnet.clients.training.disturbance import Disturbances
+from rewindnet.clients.training.disturbance import MeasuredDisturbances
+from rewindnet.clients.training.gradient_counter import RoundGradients
 
 T = TypeVar("T")
 
 
-class Network(Protocol):
+class Network(ABC):
     """All clients of a network.
 
     A network may be spread over several processes which all do the same; one of them is the root and speaks for it.
@@ -26,49 +28,74 @@ class Network(Protocol):
 
     root: bool
 
-    def begin(self, requests_met: int, name: str | None, measured: Disturbances | None = None) -> None:
-        """Every client gets ready to work on this data from a state it keeps (None: from nowhere in particular).
+    @abstractmethod
+    def begin(self, requests_met: int, name: str | None, measured: MeasuredDisturbances | None = None) -> None:
+        """Have every client get ready to work on the data after some requests, from a checkpoint.
 
         Args:
-            requests_met: what to work on.
-            name: the state to begin from.
+            requests_met: how many requests are met.
+            name: of the checkpoint; None: the state is made by the first step.
             measured: measure the disturbances of the deletion on the way, beginning with these.
         """
 
+    @abstractmethod
     def apply(self, step: LocalStep) -> None:
-        """Every client does this by itself."""
+        """Have every client carry out a step by itself."""
 
-    def exchange(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
-        """One round: every client sends its message and takes in the sum of what it hears, weighted by W [N, N].
+    @abstractmethod
+    def run_round(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
+        """Run one round: every client sends its message, and combines the weighted sum of those that it hears.
 
         Args:
             step: what the round is part of.
             round: its address.
-            W: who hears whom.
+            W: [N, N], the weights; row i is what node i hears.
             changed: W − W' [N, N], if clients are to measure how much of what they hear will have changed once others
                 have left. It is a study's doing and counts as no message.
         """
 
+    @abstractmethod
+    def gradients(self, everything: bool = False) -> list[RoundGradients]:
+        """Return the per-sample gradients that the clients took, for each `apply` and each round, in order.
+
+        Each is returned once. Those of the latest rounds may be left for a later call, so that processes need not
+        speak to each other in every round. Collective.
+
+        Args:
+            everything: leave none for later.
+
+        Returns:
+            [N] before and after the messages of each round, and before alone for each `apply`; nothing where this
+            process is not the root.
+        """
+
+    @abstractmethod
     def keep(self, name: str) -> None:
-        """Every client keeps its current state under this name."""
+        """Have every client keep its current state under this name."""
 
+    @abstractmethod
     def drop(self, name: str) -> None:
-        """Every client forgets the state of this name."""
+        """Have every client forget the state of this name."""
 
+    @abstractmethod
     def fetch(self, name: str | None = None) -> Tensor:
-        """The state of this name, or the current one: [N, d] at the root, [0, d] elsewhere. Collective."""
+        """Return the state of this name, or the current one: [N, d] at the root, [0, d] elsewhere. Collective."""
 
+    @abstractmethod
     def store(self, name: str, theta: Tensor) -> None:
         """Have every client keep its row of θ, given as [N, d] at the root, under this name. Collective."""
 
-    def disturbances(self) -> Disturbances:
-        """What was measured since `begin`, by every deleting node. Collective."""
+    @abstractmethod
+    def disturbances(self) -> MeasuredDisturbances:
+        """Return what every deleting node has measured since `begin`. Collective."""
 
+    @abstractmethod
     def carried(self) -> csr_array:
-        """How many messages have gone from j to i, as counted by what carried them: [N, N], entry [i, j], i ≠ j.
+        """Return how many messages have gone from j to i since the last call, as counted by what carried them.
 
-        Since the last call. Collective.
+        [N, N], entry [i, j], i ≠ j. Collective.
         """
 
+    @abstractmethod
     def agree(self, value: T) -> T:
-        """The root's value, everywhere. Collective."""
+        """Return the root's value, everywhere. Collective."""

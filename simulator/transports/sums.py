@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Weights:
-    """The weights of some sums of messages.
+    """The weights of some sums of messages, sparse and dense.
 
     Args:
         A: [k, s], one row for each sum, one column for each message.
@@ -32,45 +32,48 @@ class Weights:
         self._dense: Tensor | None = None
 
     def dense(self, like: Tensor) -> Tensor:
-        """A as a tensor of the type and on the device of `like`."""
+        """Return A as a tensor of the type and on the device of `like`."""
         if self._dense is None or self._dense.dtype != like.dtype or self._dense.device != like.device:
             self._dense = torch.from_numpy(self.sparse.toarray()).to(like)
         return self._dense
 
     def suit_a_product(self, messages: Tensor) -> bool:
-        """Whether a dense product is faster than sums in order, for messages [·, d] of this length."""
+        """Return whether a dense product is faster than sums in order, for messages [·, d] of this length."""
         (sums, sources), length = self.sparse.shape, messages.shape[1]
         in_order = self.sparse.nnz * (length + self._START)
         return messages.device.type != "cpu" or in_order > self._PRODUCT * sums * sources * length
 
 
-class Turns:
+class AlternatingBuffers:
     """Buffers for results that take turns, so that a result may be sent on while the next is being computed."""
 
     def __init__(self) -> None:
         self._buffers: list[Tensor] = []
 
     def next(self, messages: Tensor) -> Tensor:
-        """A buffer like the messages that is neither where they live nor the one given out last."""
-        like = [buffer for buffer in self._buffers if _alike(buffer, messages)]
-        free = [buffer for buffer in like[:-1] if _home(buffer) != _home(messages)]
-        buffer = free[0] if free else torch.empty_like(messages, memory_format=torch.contiguous_format)
-        self._buffers = [other for other in like if other is not buffer] + [buffer]
-        return buffer
+        """Return a buffer like the messages that is neither where they are nor the one given out last."""
+        alike = [buffer for buffer in self._buffers if _alike(buffer, messages)]
+        free = [buffer for buffer in alike[:-1] if _address(buffer) != _address(messages)]
+        chosen = free[0] if free else torch.empty_like(messages, memory_format=torch.contiguous_format)
+        self._buffers = [buffer for buffer in alike if buffer is not chosen] + [chosen]
+        return chosen
 
 
-def _alike(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and one.dtype == other.dtype and one.device == other.device
+def _alike(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and first.dtype == second.dtype and first.device == second.device
 
 
-def _home(tensor: Tensor) -> int:
+def _address(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-class Lately(Generic[T]):
-    """What was made from the latest few matrices, so that it need not be made in every round.
+class RecentCache(Generic[T]):
+    """Keeps what was made from the latest few matrices, so that it need not be made in every round.
 
     The matrices are told apart by identity. They are kept along, so that none of another takes on its identity.
+
+    Args:
+        make: makes it from a matrix.
     """
 
     _FEW = 8
@@ -80,7 +83,7 @@ class Lately(Generic[T]):
         self._made: dict[int, tuple[csr_array, T]] = {}
 
     def __call__(self, W: csr_array) -> T:
-        """What is made from W."""
+        """Return what is made from W."""
         made = self._made.pop(id(W), None) or (W, self._make(W))
         self._made[id(W)] = made
         if len(self._made) > self._FEW:
@@ -88,8 +91,12 @@ class Lately(Generic[T]):
         return made[1]
 
 
-class Tally:
-    """Counts the messages that travel over each edge of a network of N nodes."""
+class MessageCounter:
+    """Counts the messages that travel over each edge of a network.
+
+    Args:
+        nodes: N.
+    """
 
     _PENDING = 8
 
@@ -99,26 +106,26 @@ class Tally:
         self._pending: dict[int, tuple[csr_array, int]] = {}
 
     def count(self, pattern: csr_array) -> None:
-        """A round has sent a message over each edge of the pattern, as `edges` gives it."""
+        """Count a message over each edge of the pattern, as `edges` gives it."""
         times = self._pending.get(id(pattern), (pattern, 0))[1]
         self._pending[id(pattern)] = (pattern, times + 1)
         if len(self._pending) > self._PENDING:
-            self._settle()
+            self._add_pending()
 
     def take(self) -> csr_array:
-        """The count [N, N]; the next begins at zero."""
-        self._settle()
+        """Return the counts [N, N], and begin again at zero."""
+        self._add_pending()
         total, self._total = self._total, self._nothing
         return total
 
-    def _settle(self) -> None:
+    def _add_pending(self) -> None:
         for pattern, times in self._pending.values():
             self._total = self._total + times * pattern
         self._pending = {}
 
 
 def canonical(W: csr_array) -> csr_array:
-    """W in double precision, with the entries of each row in increasing order of column."""
+    """Return W in double precision, with the entries of each row in increasing order of column."""
     W = W.astype(np.float64, copy=False)
     if not W.has_canonical_format:
         W = W.copy()
@@ -127,17 +134,17 @@ def canonical(W: csr_array) -> csr_array:
 
 
 def edges(W: csr_array, nodes: NDArray[np.int64] | None = None) -> csr_array:
-    """1 for every message that a round with these weights brings to the nodes [b], or to all: int64 [N, N]."""
+    """Return a 1 for every message that a round with these weights brings to the nodes [b], or to all: int64 [N, N]."""
     W = canonical(W)
     heard = W if nodes is None else W[nodes]
     to = np.repeat(np.arange(W.shape[0]) if nodes is None else nodes, np.diff(heard.indptr))
     travels = to != heard.indices
-    one = np.ones(int(travels.sum()), dtype=np.int64)
-    return csr_array((one, (to[travels], heard.indices[travels])), shape=W.shape)
+    ones = np.ones(int(travels.sum()), dtype=np.int64)
+    return csr_array((ones, (to[travels], heard.indices[travels])), shape=W.shape)
 
 
 def in_node_order(A: csr_array, sources: Sequence[Tensor], out: Tensor, rows: Sequence[int] | None = None) -> Tensor:
-    """A @ sources into the rows of `out`: each sum in the order of A's entries, one at a time.
+    """Compute A @ sources into the rows of `out`: each sum in the order of A's entries, one at a time.
 
     Args:
         A: [k, s], the weights.
@@ -153,10 +160,10 @@ def in_node_order(A: csr_array, sources: Sequence[Tensor], out: Tensor, rows: Se
 
     def add_up(part: Sequence[int]) -> None:
         for row in part:
-            own = into[row]
-            own.zero_()
+            total = into[row]
+            total.zero_()
             for at in range(bounds[row], bounds[row + 1]):
-                own.add_(sources[columns[at]], alpha=weights[at])
+                total.add_(sources[columns[at]], alpha=weights[at])
 
     # One part for each thread: they hinder each other between the additions, so these must be worth it.
     each(add_up, [rows[k] for k in _parts(len(rows), alone=not _is_long(out))])
@@ -164,7 +171,7 @@ def in_node_order(A: csr_array, sources: Sequence[Tensor], out: Tensor, rows: Se
 
 
 def product(A: Tensor, messages: Tensor, out: Tensor, more: bool = False) -> Tensor:
-    """A @ messages into `out`, or on top of what is there: [k, s], [s, d] → [k, d]."""
+    """Compute A @ messages into `out`, or on top of what is there: [k, s], [s, d] → [k, d]."""
 
     def multiply(part: slice) -> None:
         into = out[:, part]

@@ -1,18 +1,27 @@
 """The wire: how messages become neighbour-weighted sums. A transport knows no algorithm."""
 
-from typing import Literal, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from typing import Literal, TypeVar
 
 from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.simulator.errors import TransportError
-from rewindnet.simulator.transports.sums import Lately, Tally, Turns, Weights, edges, in_node_order, product
+from rewindnet.simulator.transports.sums import (
+    AlternatingBuffers,
+    MessageCounter,
+    RecentCache,
+    Weights,
+    edges,
+    in_node_order,
+    product,
+)
 
 Precision = Literal["fast", "exact"]
 T = TypeVar("T")
 
 
-class Wire(Protocol):
+class Wire(ABC):
     """Carries the messages of a block of nodes to their neighbours, and brings theirs.
 
     A network may be spread over several processes which all make the same calls; what is marked collective must be
@@ -26,40 +35,55 @@ class Wire(Protocol):
     nodes: tuple[int, ...]
     root: bool
 
-    def combine(self, messages: Tensor, W: csr_array, counted: bool = True) -> Tensor:
-        """Σ_j W_ij·message_j for every node i of the block: [b, d] → [b, d], valid until the next but one call.
+    @abstractmethod
+    def mix(self, messages: Tensor, W: csr_array, counted: bool = True) -> Tensor:
+        """Return Σ_j W_ij·message_j for every node i of the block, valid until the next but one call. Collective.
 
-        W is the matrix [N, N] of the whole network, of any pattern; it must not be changed afterwards. Every entry it
-        stores off its diagonal is a message, and counted as one unless it is a study's own doing. Collective.
+        Args:
+            messages: [b, d], those of the block.
+            W: the matrix [N, N] of the whole network, of any pattern; it must not be changed afterwards. Every entry
+                that it stores off its diagonal is a message.
+            counted: whether messages are counted; those that only a study sends are not.
+
+        Returns:
+            [b, d].
         """
 
+    @abstractmethod
     def gather(self, theta: Tensor) -> Tensor:
-        """θ [b, d] of every process → [N, d] in order of node at the root, [0, d] elsewhere. Collective."""
+        """Return the rows [b, ·] of all processes by node: [N, ·] at the root, [0, ·] elsewhere. Collective."""
 
+    @abstractmethod
     def scatter(self, theta: Tensor | None, like: Tensor) -> Tensor:
-        """The inverse: θ [N, ·] at the root → the block's rows [b, ·], of the type and on the device of `like` [b, d].
+        """Return the block's rows [b, ·] of θ [N, ·], the inverse of `gather`. Collective.
 
-        What processes other than the root give is ignored. Neither the input nor the result may be written to
-        afterwards: they may be one. Collective.
+        Neither the input nor the result may be written to afterwards: they may be one.
+
+        Args:
+            theta: at the root; what other processes give is ignored.
+            like: [b, d], of the type and on the device that the result is to have.
 
         Raises:
             TransportError: if the root has nothing to give.
         """
 
+    @abstractmethod
     def agree(self, value: T) -> T:
-        """The root's value, everywhere. Collective."""
+        """Return the root's value, everywhere. Collective."""
 
+    @abstractmethod
     def collect(self, value: T) -> list[T]:
-        """Everybody's values, everywhere, in order of process. Collective."""
+        """Return the values of all processes, everywhere, in order of process. Collective."""
 
+    @abstractmethod
     def carried(self) -> csr_array:
-        """How many messages have travelled from j to i since the last call: int64 [N, N], entry [i, j], i ≠ j.
+        """Return how many messages have travelled from j to i since the last call: int64 [N, N], entry [i, j], i ≠ j.
 
         Of the whole network, everywhere. Collective.
         """
 
 
-class InProcess:
+class InProcess(Wire):
     """All nodes in this process: a round is W @ messages.
 
     Args:
@@ -73,36 +97,36 @@ class InProcess:
     def __init__(self, nodes: int, precision: Precision = "fast") -> None:
         self.nodes = tuple(range(nodes))
         self._precision = precision
-        self._weights, self._edges = Lately(Weights), Lately(edges)
-        self._turns, self._tally = Turns(), Tally(nodes)
+        self._weights, self._edges = RecentCache(Weights), RecentCache(edges)
+        self._buffers, self._messages = AlternatingBuffers(), MessageCounter(nodes)
 
-    def combine(self, messages: Tensor, W: csr_array, counted: bool = True) -> Tensor:
-        """Σ_j W_ij·message_j, into one of the buffers that take turns."""
-        weights, out = self._weights(W), self._turns.next(messages)
+    def mix(self, messages: Tensor, W: csr_array, counted: bool = True) -> Tensor:
+        """Return Σ_j W_ij·message_j, in one of the buffers that take turns."""
+        weights, out = self._weights(W), self._buffers.next(messages)
         if counted:
-            self._tally.count(self._edges(W))
+            self._messages.count(self._edges(W))
         if self._precision == "fast" and weights.suit_a_product(messages):
             return product(weights.dense(messages), messages, out)
         return in_node_order(weights.sparse, messages.unbind(), out)
 
     def gather(self, theta: Tensor) -> Tensor:
-        """θ itself."""
+        """Return θ itself."""
         return theta
 
     def scatter(self, theta: Tensor | None, like: Tensor) -> Tensor:
-        """θ itself, if it is like `like`."""
+        """Return θ itself, if it is like `like`."""
         if theta is None:
             raise TransportError("the root has no parameters to scatter; it must give those of all nodes")
         return theta.to(like)
 
     def agree(self, value: T) -> T:
-        """The value."""
+        """Return the value."""
         return value
 
     def collect(self, value: T) -> list[T]:
-        """The value, alone."""
+        """Return the value, alone."""
         return [value]
 
     def carried(self) -> csr_array:
-        """What was combined since the last call."""
-        return self._tally.take()
+        """Return the messages of all sums since the last call."""
+        return self._messages.take()

@@ -16,12 +16,12 @@ from rewindnet.simulator.transports.flower.network import FlowerNetwork
 
 
 def app_for(opener: str, description: str) -> ClientApp:
-    """The ClientApp of a job that other processes open for themselves."""
+    """Return the ClientApp of a job that other processes open for themselves."""
 
-    def own(context: Context) -> ClientWorker:
-        return _crew(opener, description, int(context.node_config["partition-id"]))
+    def own_worker(context: Context) -> ClientWorker:
+        return _worker(opener, description, int(context.node_config["partition-id"]))
 
-    return make_app(own)
+    return make_app(own_worker)
 
 
 @lru_cache
@@ -30,7 +30,7 @@ def _opened(opener: str, description: str) -> Job:
 
 
 @cache
-def _crew(opener: str, description: str, node: int) -> ClientWorker:
+def _worker(opener: str, description: str, node: int) -> ClientWorker:
     return _opened(opener, description).worker((node,))
 
 
@@ -38,11 +38,11 @@ def _configured(context: Context) -> tuple[str, str]:
     return str(context.run_config["opener"]), str(context.run_config["description"])
 
 
-def _own_crew(context: Context) -> ClientWorker:
-    return _crew(*_configured(context), int(context.node_config["partition-id"]))
+def _own_worker(context: Context) -> ClientWorker:
+    return _worker(*_configured(context), int(context.node_config["partition-id"]))
 
 
-client = make_app(_own_crew)
+client = make_app(_own_worker)
 server = ServerApp()
 
 

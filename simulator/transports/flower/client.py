@@ -1,7 +1,8 @@
 """The client's half: what a node does when the server's half tells it to, its state kept in `context.state`.
 
 A message holds a list of instructions and the arrays that go with them; the answer holds the arrays that were asked
-for. A trip that comes again, because its answer was lost, is answered again and not done again.
+for, and the per-sample gradients that each instruction took. A trip that comes again, because its answer was lost, is
+answered again and not done again.
 """
 
 import json
@@ -23,80 +24,95 @@ from rewindnet.simulator.transports.sums import in_node_order
 
 #: The records of a message and of an answer.
 TRIP, ARRAYS = "trip", "arrays"
-#: Where a state's name begins, among the records that a client keeps.
-_SHELF = "shelf "
+#: The record of a client's parameters and measurements, among those that it keeps.
+_CLIENT = "client"
+#: How the name of a checkpoint's record begins, among those that a client keeps.
+_CHECKPOINT = "checkpoint "
 
 Arrays = dict[str, Tensor]
 
 
-def make_app(crew_of: Callable[[Context], ClientWorker]) -> ClientApp:
-    """The ClientApp of a network whose node a context belongs to is a crew of one."""
+def make_app(worker_of: Callable[[Context], ClientWorker]) -> ClientApp:
+    """Return the ClientApp of a network.
+
+    Args:
+        worker_of: returns the worker of the one node that a context belongs to.
+    """
     app = ClientApp()
 
     @app.query()
     def serve(message: Message, context: Context) -> Message:
-        return Message(_serve(message.content, context, crew_of), reply_to=message)
+        return Message(_serve(message.content, context, worker_of), reply_to=message)
 
     return app
 
 
-def _serve(content: RecordDict, context: Context, crew_of: Callable[[Context], ClientWorker]) -> RecordDict:
-    asked = content.config_records[TRIP]
-    number, state = int(str(asked["number"])), context.state
+def _serve(content: RecordDict, context: Context, worker_of: Callable[[Context], ClientWorker]) -> RecordDict:
+    trip = content.config_records[TRIP]
+    number, state = int(str(trip["number"])), context.state
     before = int(str(state.config_records[TRIP]["number"])) if TRIP in state else 0
-    if number == before:
-        return RecordDict({ARRAYS: state.array_records[ARRAYS], TRIP: _partition(context)})
-    if number != before + 1:
-        raise FlowerError(f"this client has lost its state: it is asked for trip {number} and remembers {before}")
-    given = content.array_records.get(ARRAYS, ArrayRecord())
-    clients = _Client(crew_of(context), state)
-    for instruction in json.loads(str(asked["instructions"])):
-        clients.do(instruction, given)
-    clients.save(number)
-    return RecordDict({ARRAYS: state.array_records[ARRAYS], TRIP: _partition(context)})
-
-
-def _partition(context: Context) -> ConfigRecord:
-    return ConfigRecord({"partition": int(context.node_config["partition-id"])})
+    if number != before:
+        if number != before + 1:
+            raise FlowerError(f"this client has lost its state: it is asked for trip {number} and remembers {before}")
+        arrays = content.array_records.get(ARRAYS, ArrayRecord())
+        client = _Client(worker_of(context), state)
+        for instruction in json.loads(str(trip["instructions"])):
+            client.do(instruction, arrays)
+        client.save(number)
+    partition, gradients = int(context.node_config["partition-id"]), state.config_records[TRIP]["gradients"]
+    return RecordDict(
+        {ARRAYS: state.array_records[ARRAYS], TRIP: ConfigRecord({"partition": partition, "gradients": gradients})}
+    )
 
 
 class _Client:
-    """A crew of one that has just woken up, and goes back to sleep when its instructions are done."""
+    """A client for one trip: it takes up its state, follows instructions, and saves its state.
+
+    Args:
+        worker: of the one node.
+        state: of the node, as Flower keeps it.
+    """
 
     def __init__(self, worker: ClientWorker, state: RecordDict) -> None:
-        self._crew, self._state, self._answer = worker, state, Arrays()
-        self._shelf = worker.checkpoints = _Checkpoints(state)
+        self._worker, self._state, self._answer = worker, state, Arrays()
+        self._gradients: list[int] = []
+        self._checkpoints = worker.checkpoints = _Checkpoints(state)
         if TRIP in state:
-            kept = {name: tensor(array) for name, array in state.array_records["crew"].items()}
+            kept = {name: tensor(array) for name, array in state.array_records[_CLIENT].items()}
             worker.theta = kept.pop("theta")
             worker.resume(
-                int(str(state.config_records[TRIP]["data"])),
+                int(str(state.config_records[TRIP]["requests_met"])),
                 {int(node): measured.numpy() for node, measured in kept.items()},
             )
             self._sent = state.array_records[ARRAYS].get("message")
 
-    def do(self, instruction: list[Any], given: ArrayRecord) -> None:
-        """One instruction: what to do, and with what."""
-        worker = self._crew
+    def do(self, instruction: list[Any], arrays: ArrayRecord) -> None:
+        """Follow one instruction, with the arrays that go with it."""
+        worker = self._worker
         match instruction:
-            case ["begin", data, name, *measured]:
-                worker.begin(data, name, {node: tensor(given[f"measured-{node}"]).numpy() for node in measured})
+            case ["begin", requests_met, name, *measured]:
+                worker.begin(
+                    requests_met, name, {node: tensor(arrays[f"measured-{node}"]).numpy() for node in measured}
+                )
             case ["apply", record]:
                 step = from_record(record)
                 assert isinstance(step, LocalStep)
                 worker.apply(step)
+                self._count()
             case ["message", record, round]:
-                self._answer["message"] = worker.message(_exchange(record), round)
-            case ["absorb", record, round, heard, weights, lost, changed]:
+                self._answer["message"] = worker.message(_communication_step(record), round)
+                self._count()
+            case ["combine", record, round, heard, weights, lost, changed]:
                 if lost:
-                    worker.measure_drift(round, self._mix(lost, changed, given))
-                worker.combine(_exchange(record), round, self._mix(heard, weights, given))
+                    worker.measure_drift(round, self._mix(lost, changed, arrays))
+                worker.combine(_communication_step(record), round, self._mix(heard, weights, arrays))
+                self._count()
             case ["keep", name]:
                 worker.keep(name)
             case ["drop", name]:
                 del worker.checkpoints[name]
             case ["store", name]:
-                worker.checkpoints[name] = tensor(given["stored"]).to(worker.full.blank())
+                worker.checkpoints[name] = tensor(arrays["stored"]).to(worker.full.blank())
             case ["tell", name]:
                 self._answer["told"] = worker.theta if name is None else worker.checkpoints[name]
             case ["disturbances"]:
@@ -104,22 +120,28 @@ class _Client:
             case _:
                 raise FlowerError(f"this client does not know how to {instruction[:1]}")
 
-    def _mix(self, heard: list[int], weights: list[float], given: ArrayRecord) -> Tensor:
-        """The weighted sum of what came in, in order of node; one's own message never left."""
-        (own,) = self._crew.nodes
-        sources = [self._sent if node == own else given[f"from-{node}"] for node in heard]
+    def _count(self) -> None:
+        """Add to the answer how many gradients the instruction took."""
+        self._gradients.append(int(self._worker.gradients_taken()[0]))
+
+    def _mix(self, heard: list[int], weights: list[float], arrays: ArrayRecord) -> Tensor:
+        """Return the weighted sum of what came in, in order of node; the client's own message never left."""
+        (own,) = self._worker.nodes
+        sources = [self._sent if node == own else arrays[f"from-{node}"] for node in heard]
         messages = [tensor(array).flatten() for array in sources if array is not None]
         row = csr_array((weights, range(len(weights)), [0, len(weights)]), shape=(1, len(weights)))
-        return in_node_order(row, messages, self._crew.full.blank())
+        return in_node_order(row, messages, self._worker.full.blank())
 
     def save(self, number: int) -> None:
-        """Put everything that must be known the next time into the node's state."""
-        worker, measured = self._crew, self._crew.disturbances()
+        """Put everything that must be known in the next trip into the node's state."""
+        worker, measured = self._worker, self._worker.disturbances()
         kept = {"theta": worker.theta, **{str(node): torch.from_numpy(own) for node, own in measured.items()}}
-        self._state["crew"] = record(kept)
+        self._state[_CLIENT] = record(kept)
         self._state[ARRAYS] = record(self._answer)
-        self._shelf.commit()
-        self._state[TRIP] = ConfigRecord({"number": number, "data": worker.requests_met})
+        self._checkpoints.commit()
+        self._state[TRIP] = ConfigRecord(
+            {"number": number, "requests_met": worker.requests_met, "gradients": json.dumps(self._gradients)}
+        )
 
 
 class _Checkpoints(MutableMapping[str, Tensor]):
@@ -139,7 +161,7 @@ class _Checkpoints(MutableMapping[str, Tensor]):
             if changed is None:
                 raise KeyError(name)
             return changed
-        return tensor(self._state.array_records[_SHELF + name]["theta"])
+        return tensor(self._state.array_records[_CHECKPOINT + name]["theta"])
 
     def __setitem__(self, name: str, theta: Tensor) -> None:
         self._changed[name] = theta
@@ -148,9 +170,9 @@ class _Checkpoints(MutableMapping[str, Tensor]):
         self._changed[name] = None
 
     def __iter__(self) -> Iterator[str]:
-        kept = {name.removeprefix(_SHELF) for name in self._state if name.startswith(_SHELF)}
-        there = {name for name, theta in self._changed.items() if theta is not None}
-        return iter((kept - self._changed.keys()) | there)
+        saved = {name.removeprefix(_CHECKPOINT) for name in self._state if name.startswith(_CHECKPOINT)}
+        present = {name for name, theta in self._changed.items() if theta is not None}
+        return iter((saved - self._changed.keys()) | present)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -159,22 +181,22 @@ class _Checkpoints(MutableMapping[str, Tensor]):
         """Put what has changed into the node's state."""
         for name, theta in self._changed.items():
             if theta is not None:
-                self._state[_SHELF + name] = record({"theta": theta})
-            elif _SHELF + name in self._state:
-                del self._state[_SHELF + name]
+                self._state[_CHECKPOINT + name] = record({"theta": theta})
+            elif _CHECKPOINT + name in self._state:
+                del self._state[_CHECKPOINT + name]
 
 
-def _exchange(given: dict[str, Any]) -> CommunicationStep:
-    step = from_record(given)
+def _communication_step(record: dict[str, Any]) -> CommunicationStep:
+    step = from_record(record)
     assert isinstance(step, CommunicationStep)
     return step
 
 
 def record(tensors: Arrays) -> ArrayRecord:
-    """Tensors as Flower carries them."""
+    """Return tensors as Flower carries them."""
     return ArrayRecord({name: pack(value.cpu().contiguous().numpy()) for name, value in tensors.items()})
 
 
 def tensor(array: Any) -> Tensor:
-    """A tensor that Flower carried, in memory of its own."""
+    """Return a tensor that Flower carried, in memory of its own."""
     return torch.from_numpy(unpack(array).copy())

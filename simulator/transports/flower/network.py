@@ -1,11 +1,12 @@
 """The server's half: a network of Flower clients that are told what to do. It carries messages and averages nothing.
 
 Instructions gather in a queue and go out with the next trip that needs an answer, so that a round is one trip: every
-client absorbs what its neighbours sent in the last round, computes, and answers with its next message.
+client combines what its neighbours sent in the last round, computes, and answers with its next message. How many
+gradients an instruction took comes with the answer to its trip.
 """
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -18,12 +19,14 @@ from torch import Tensor
 
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.records import to_record
-from rewindnet.clients.training.disturbance import Disturbances
+from rewindnet.clients.training.disturbance import MeasuredDisturbances
+from rewindnet.clients.training.gradient_counter import Counts, RoundGradients
 from rewindnet.simulator.errors import BrokenTransportError
 from rewindnet.simulator.transports.flower.arrays import pack
 from rewindnet.simulator.transports.flower.client import ARRAYS, TRIP, tensor
 from rewindnet.simulator.transports.flower.errors import FlowerError
 from rewindnet.simulator.transports.flower.exchange import exchange, node_ids
+from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.sums import canonical
 
 T = TypeVar("T")
@@ -35,14 +38,8 @@ _ATTEMPTS = 3
 Told = tuple[list[Any], Mapping[str, Array]]
 
 
-def _row(A: csr_array, node: int) -> tuple[list[int], list[float]]:
-    """The columns and the values of a row."""
-    row = slice(A.indptr[node], A.indptr[node + 1])
-    return A.indices[row].tolist(), A.data[row].tolist()
-
-
-class FlowerNetwork:
-    """Flower clients, each a node: a `Network`.
+class FlowerNetwork(Network):
+    """Flower clients, each a node.
 
     Args:
         grid: any of Flower's.
@@ -58,6 +55,7 @@ class FlowerNetwork:
         self._grid, self._nodes = grid, nodes
         self._queue: list[Callable[[int], Told]] = []
         self._carried: Counter[tuple[int, int]] = Counter()
+        self._gradients = _GradientStream()
         self._number = 0
         try:
             self._ids = node_ids(grid, nodes)
@@ -65,79 +63,88 @@ class FlowerNetwork:
             raise BrokenTransportError(str(problem)) from None
         self._ids = self._in_order()
 
-    def begin(self, data: int, name: str | None, measured: Disturbances | None = None) -> None:
-        """As `Network` has it."""
+    def begin(self, requests_met: int, name: str | None, measured: MeasuredDisturbances | None = None) -> None:
+        """Queue the beginning of a task, with the measurements to go on from; forget counts that were not asked for."""
         measured = measured or {}
+        self._gradients.discard()
 
         def told(node: int) -> Told:
             own = {f"measured-{node}": pack(measured[node])} if node in measured else {}
-            return ["begin", data, name, *([node] if own else [])], own
+            return ["begin", requests_met, name, *([node] if own else [])], own
 
         self._queue.append(told)
 
     def apply(self, step: LocalStep) -> None:
-        """As `Network` has it."""
+        """Queue a step that every client takes by itself."""
         self._tell_all("apply", to_record(step))
+        self._gradients.expect(1)
 
-    def exchange(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
-        """As `Network` has it."""
+    def run_round(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
+        """Ask every client for its message; queue what each is to combine."""
         record, weights = to_record(step), canonical(W)
         without = None if changed is None else canonical(changed)
         self._tell_all("message", record, round)
+        self._gradients.expect(2)
         messages = [answer["message"] for answer in self._trip()]
 
         def told(node: int) -> Told:
             heard, share = _row(weights, node)
             lost = ([], []) if without is None else _row(without, node)
-            forwarded = {f"from-{other}": messages[other] for other in {*heard, *lost[0]} if other != node}
-            self._carried.update((node, other) for other in heard if other != node)
-            return ["absorb", record, round, heard, share, *lost], forwarded
+            forwarded = {f"from-{sender}": messages[sender] for sender in {*heard, *lost[0]} if sender != node}
+            self._carried.update((node, sender) for sender in heard if sender != node)
+            return ["combine", record, round, heard, share, *lost], forwarded
 
-        # What goes to whom is settled, and counted, now; the clients hear of it with their next instruction.
+        # What goes to which client is settled, and counted, now; the clients hear of it with their next instruction.
         each = [told(node) for node in range(self._nodes)]
         self._queue.append(each.__getitem__)
 
+    def gradients(self, everything: bool = False) -> list[RoundGradients]:
+        """Return the gradient counts that have come with answers; make a trip for those that have not, if asked to."""
+        if everything and self._gradients.awaited:
+            self._trip()
+        return self._gradients.take()
+
     def keep(self, name: str) -> None:
-        """As `Network` has it."""
+        """Queue that every client keeps its state under this name."""
         self._tell_all("keep", name)
 
     def drop(self, name: str) -> None:
-        """As `Network` has it."""
+        """Queue that every client forgets the state of this name."""
         self._tell_all("drop", name)
 
     def fetch(self, name: str | None = None) -> Tensor:
-        """As `Network` has it."""
+        """Ask every client for a state."""
         self._tell_all("tell", name)
         return torch.cat([tensor(answer["told"]) for answer in self._trip()])
 
     def store(self, name: str, theta: Tensor) -> None:
-        """As `Network` has it."""
+        """Send every client its row of θ."""
         rows = theta.cpu().numpy()
         self._queue.append(lambda node: (["store", name], {"stored": pack(rows[node : node + 1])}))
         # Two states stored in one trip would get into each other's way.
         self._trip()
 
-    def disturbances(self) -> Disturbances:
-        """As `Network` has it."""
+    def disturbances(self) -> MeasuredDisturbances:
+        """Ask every client for its measurements."""
         self._tell_all("disturbances")
         return {int(node): tensor(own).numpy() for answer in self._trip() for node, own in answer.items()}
 
     def carried(self) -> csr_array:
-        """As `Network` has it."""
+        """Return how many messages were forwarded since the last call."""
         ends = np.array(list(self._carried), dtype=np.int64).reshape(-1, 2)
         counts = np.array(list(self._carried.values()), dtype=np.int64)
         self._carried.clear()
         return csr_array((counts, (ends[:, 0], ends[:, 1])), shape=(self._nodes, self._nodes))
 
     def agree(self, value: T) -> T:
-        """The value: the server is alone."""
+        """Return the value: the server is alone."""
         return value
 
     def _tell_all(self, *instruction: Any) -> None:
         self._queue.append(lambda node: (list(instruction), {}))
 
     def _in_order(self) -> list[int]:
-        """The ids of the nodes, in the order of their partitions."""
+        """Return the ids of the nodes, in the order of their partitions."""
         partitions = [int(str(answer.config_records[TRIP]["partition"])) for answer in self._answers()]
         if sorted(partitions) != list(range(self._nodes)):
             raise BrokenTransportError(
@@ -146,8 +153,11 @@ class FlowerNetwork:
         return [self._ids[partitions.index(node)] for node in range(self._nodes)]
 
     def _trip(self) -> list[ArrayRecord]:
-        """Send what is in the queue; the arrays that the nodes answer with, in order of node."""
-        return [answer.array_records[ARRAYS] for answer in self._answers()]
+        """Send what is in the queue; return the arrays that the nodes answer with, in order of node."""
+        answers = self._answers()
+        counts = [json.loads(str(answer.config_records[TRIP]["gradients"])) for answer in answers]
+        self._gradients.add(np.array(counts, dtype=np.int64))
+        return [answer.array_records[ARRAYS] for answer in answers]
 
     def _answers(self) -> list[RecordDict]:
         self._number += 1
@@ -167,3 +177,46 @@ class FlowerNetwork:
         arrays = {name: array for _, own in told for name, array in own.items()}
         trip = ConfigRecord({"number": self._number, "instructions": json.dumps([what for what, _ in told])})
         return RecordDict({TRIP: trip, ARRAYS: ArrayRecord(arrays)})
+
+
+class _GradientStream:
+    """The gradient counts of instructions, in the order in which they were given: one for an `apply`, two a round."""
+
+    def __init__(self) -> None:
+        # How many counts belong together, and whether they are wanted.
+        self._expected: deque[tuple[int, bool]] = deque()
+        self._counts: deque[Counts] = deque()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether some of the expected counts have not come yet."""
+        return sum(number for number, _ in self._expected) > len(self._counts)
+
+    def expect(self, instructions: int) -> None:
+        """Await the counts of so many instructions, which belong together."""
+        self._expected.append((instructions, True))
+
+    def discard(self) -> None:
+        """Return none of the counts that are expected up to now."""
+        self._expected = deque((number, False) for number, _ in self._expected)
+
+    def add(self, counts: Counts) -> None:
+        """Take in the counts [N, instructions] of a trip."""
+        self._counts.extend(counts.T)
+
+    def take(self) -> list[RoundGradients]:
+        """Return the counts that are complete."""
+        complete = []
+        while self._expected and self._expected[0][0] <= len(self._counts):
+            number, wanted = self._expected.popleft()
+            before = self._counts.popleft()
+            after = self._counts.popleft() if number == 2 else np.zeros_like(before)
+            if wanted:
+                complete.append(RoundGradients(before, after))
+        return complete
+
+
+def _row(A: csr_array, node: int) -> tuple[list[int], list[float]]:
+    """Return the columns and the values of a row."""
+    row = slice(A.indptr[node], A.indptr[node + 1])
+    return A.indices[row].tolist(), A.data[row].tolist()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.errors import BrokenTransportError, TransportError
-from rewindnet.simulator.transports.base import Job
+from rewindnet.simulator.transports.base import Job, Transport
 from rewindnet.simulator.transports.flower.errors import FlowerError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _APP = "rewindnet.simulator.transports.flower.app"
 _CLIENT_BYTES = 500 * 10**6
 
 
-class Flower:
+class Flower(Transport):
     """Flower clients, one a node, which keep their own state; the server carries messages along the edges.
 
     Args:
@@ -29,25 +29,25 @@ class Flower:
             a SuperLink and SuperNodes on this machine, with TLS and a key for every node.
     """
 
-    # Even where they are called in this process, every client is on its own.
+    # Even where the clients are called in this process, each is on its own.
     one_process = False
 
     def __init__(self, *, runtime: Literal["in-process", "ray", "deployment"] = "in-process") -> None:
         self._runtime = runtime
 
     def check(self, nodes: int) -> None:
-        """As `Transport` has it: a deployment needs memory."""
-        room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _CLIENT_BYTES
-        if self._runtime == "deployment" and nodes > room:
+        """Refuse a deployment that this machine has no memory for, and Ray where it is not installed."""
+        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _CLIENT_BYTES
+        if self._runtime == "deployment" and nodes > most:
             raise TransportError(
                 f"a deployment starts a SuperNode and a client for each of {nodes} nodes, and this machine has memory "
-                f"for {room} of them; use backend.runtime=in-process"
+                f"for {most} of them; use backend.runtime=in-process"
             )
         if self._runtime == "ray" and find_spec("ray") is None:
             raise TransportError("backend.runtime ray takes Ray; install it with: pip install 'rewindnet[ray]'")
 
     def execute(self, job: Job) -> None:
-        """As `Transport` has it."""
+        """Run the job on the chosen runtime."""
         try:
             {"in-process": _in_process, "ray": _over_ray, "deployment": _deployed}[self._runtime](job)
         except FlowerError as problem:
@@ -55,7 +55,7 @@ class Flower:
 
 
 def _sentence(told: str) -> str:
-    """What was wrong in one line: where a log is told, the last line of it."""
+    """Return what was wrong in one line: where a log is told, the last line of it."""
     first, *log = [line.strip() for line in told.splitlines() if line.strip()]
     return f"{first} {log[-1]}" if log else first
 
@@ -67,12 +67,12 @@ def _in_process(job: Job) -> None:
     from rewindnet.simulator.transports.flower.client import make_app
     from rewindnet.simulator.transports.flower.runtimes import in_process
 
-    one = cache(lambda node: job.worker((node,)))
+    worker_of = cache(lambda node: job.worker((node,)))
 
-    def own(context: "Context") -> ClientWorker:
-        return one(int(context.node_config["partition-id"]))
+    def own_worker(context: "Context") -> ClientWorker:
+        return worker_of(int(context.node_config["partition-id"]))
 
-    in_process(_server(job), make_app(own), job.nodes)
+    in_process(_server(job), make_app(own_worker), job.nodes)
 
 
 def _over_ray(job: Job) -> None:

@@ -13,8 +13,8 @@ from typing import IO
 from rewindnet.clients.training.parallel import processors, use_threads
 from rewindnet.simulator.errors import BrokenTransportError, RunError, TransportError
 from rewindnet.simulator.signals import terminable
-from rewindnet.simulator.transports.base import Job, open_job
-from rewindnet.simulator.transports.in_process import Local
+from rewindnet.simulator.transports.base import Job, Transport, open_job
+from rewindnet.simulator.transports.in_process import WorkerNetwork
 
 #: What launchers tell the processes that they start: number and count.
 _LAUNCHERS = (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMIX_RANK", "PMIX_SIZE"))
@@ -27,12 +27,12 @@ _PATIENCE = 0.1
 
 
 def rank() -> int:
-    """The number of this process among those that mpiexec started; 0 where it started none."""
+    """Return the number of this process among those that mpiexec started; 0 where it started none."""
     return _told()[0]
 
 
 def ranks() -> int | None:
-    """How many processes mpiexec started; None where it started none, 0 where it does not say how many."""
+    """Return how many processes mpiexec started; None where it started none, 0 where it does not say how many."""
     return _told()[1]
 
 
@@ -43,7 +43,7 @@ def _told() -> tuple[int, int | None]:
     return 0, None
 
 
-class Mpi:
+class Mpi(Transport):
     """Processes that mpiexec starts, each with a block of the nodes; only what crosses a block's edge is sent.
 
     Args:
@@ -59,10 +59,8 @@ class Mpi:
             raise TransportError(f"backend.ranks is a number of processes, not {ranks}")
         self._ranks, self._gpu_direct = ranks, gpu_direct
 
-    one_process = False
-
     def check(self, nodes: int) -> None:
-        """As `Transport` has it: at least as many nodes as ranks."""
+        """Refuse fewer nodes than ranks, and another number of ranks than mpiexec has started."""
         started, wanted = ranks(), self._wanted(nodes)
         if started and wanted != started:
             raise TransportError(f"mpiexec started {started} processes, but backend.ranks is {wanted}")
@@ -72,7 +70,7 @@ class Mpi:
             _mpiexec()
 
     def execute(self, job: Job) -> None:
-        """As `Transport` has it: in this process if mpiexec started it, or else by starting some."""
+        """Run the job in this process if mpiexec started it, or else in processes that mpiexec starts now."""
         self.check(job.nodes)
         if ranks() is None:
             _launch(job, self._wanted(job.nodes), self._gpu_direct)
@@ -94,10 +92,9 @@ def _take_part(job: Job, gpu_direct: bool) -> None:
     from rewindnet.simulator.transports.mpi.wire import Ranks
 
     wire = Ranks(job.weights, job.precision, gpu_direct=gpu_direct)
-    place, neighbours = wire.on_this_machine
     if job.threads is None:
-        use_threads(max(1, processors() // neighbours))
-    job.run(Local(job.worker(wire.nodes, place), wire))
+        use_threads(max(1, processors() // wire.ranks_on_machine))
+    job.run(WorkerNetwork(job.worker(wire.nodes, wire.rank_on_machine), wire))
 
 
 def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
@@ -138,16 +135,16 @@ def _running(process: subprocess.Popen[bytes]) -> bool:
 
 
 def _mpiexec() -> str:
-    """The launcher: the one beside this interpreter, or else on the path."""
+    """Return the launcher: the one beside this interpreter, or else on the path."""
     beside = Path(sys.executable).with_name("mpiexec")
-    found = str(beside) if beside.is_file() else shutil.which("mpiexec")
-    if found is None:
+    launcher = str(beside) if beside.is_file() else shutil.which("mpiexec")
+    if launcher is None:
         raise TransportError("there is no mpiexec; install an MPI, for example with: pip install 'rewindnet[mpi]'")
-    return found
+    return launcher
 
 
 def _complaint(said: IO[str], code: int) -> Exception:
-    """What was wrong: the program's own sentence, or the last line of a traceback, or that a process was killed."""
+    """Return what was wrong: the program's own sentence, the last line of a traceback, or that a process was killed."""
     said.seek(0)
     lines = [line.strip() for line in said.read().splitlines() if line.strip()]
     own = [line.removeprefix(_OWN) for line in lines if line.startswith(_OWN)]
@@ -171,7 +168,7 @@ def main(opener: str, description: str, gpu_direct: str) -> None:
 
 
 def _end_with_parent() -> None:
-    """End the job when whoever started mpiexec is gone: mpiexec passes its standard input on to rank 0."""
+    """End the job when the process that started mpiexec is gone: mpiexec passes its standard input on to rank 0."""
     if not os.read(0, 1):
         from mpi4py import MPI
 

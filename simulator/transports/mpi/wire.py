@@ -8,9 +8,17 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.simulator.errors import TransportError
-from rewindnet.simulator.transports.mpi.partition import Route, check_ranks, make_route, partition
-from rewindnet.simulator.transports.sums import Lately, Tally, Turns, Weights, edges, in_node_order, product
-from rewindnet.simulator.transports.wire import Precision
+from rewindnet.simulator.transports.mpi.division import Route, check_ranks, divide_nodes, make_route
+from rewindnet.simulator.transports.sums import (
+    AlternatingBuffers,
+    MessageCounter,
+    RecentCache,
+    Weights,
+    edges,
+    in_node_order,
+    product,
+)
+from rewindnet.simulator.transports.wire import Precision, Wire
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -18,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Ranks:
+class Ranks(Wire):
     """A network spread over the ranks of an MPI job; the calls of all of them are collective.
 
     Args:
@@ -29,7 +37,8 @@ class Ranks:
         gpu_direct: hand memory of a GPU to MPI, which must be built for it; messages go through the host otherwise.
 
     Attributes:
-        on_this_machine: which of the ranks on its machine this one is, and how many they are.
+        rank_on_machine: the number of this rank among those on its machine.
+        ranks_on_machine: how many there are on its machine.
 
     Raises:
         TransportError: if there are more ranks than nodes, or no MPI library.
@@ -43,25 +52,25 @@ class Ranks:
         nodes, rank = W.shape[0], self._comm.Get_rank()
         check_ranks(nodes, self._comm.Get_size())
         self.root = rank == 0
-        self.on_this_machine = self._place_on_machine()
-        owner = self.agree(partition(W, self._comm.Get_size()) if self.root else np.empty(0, dtype=np.int64))
+        self.rank_on_machine, self.ranks_on_machine = self._place_on_machine()
+        owner = self.agree(divide_nodes(W, self._comm.Get_size()) if self.root else np.empty(0, dtype=np.int64))
         own = np.flatnonzero(owner == rank)
         self.nodes = tuple(own.tolist())
         self._by_rank, self._sizes = np.argsort(owner, kind="stable"), np.bincount(owner)
         self._precision, self._gpu_direct = precision, gpu_direct
-        self._plans = Lately(lambda W: _Plan(make_route(W, owner, rank), edges(W, own)))
-        self._turns, self._tally = Turns(), Tally(nodes)
+        self._plans = RecentCache(lambda W: _RoundPlan(make_route(W, owner, rank), edges(W, own)))
+        self._buffers, self._messages = AlternatingBuffers(), MessageCounter(nodes)
         self._leaving, self._arriving = torch.empty(0, 0), torch.empty(0, 0)
         self._row_types: dict[int, MPI.Datatype] = {}
         self._sent = 0
 
-    def combine(self, messages: Tensor, W: csr_array, counted: bool = True) -> Tensor:
-        """Σ_j W_ij·message_j: sums within the block are taken while the messages of others travel."""
-        plan, out = self._plans(W), self._turns.next(messages)
+    def mix(self, messages: Tensor, W: csr_array, counted: bool = True) -> Tensor:
+        """Return Σ_j W_ij·message_j: sums within the block are taken while the messages of others travel."""
+        plan, out = self._plans(W), self._buffers.next(messages)
         route = plan.route
         travelling = self._exchange(route, messages)
         if counted:
-            self._tally.count(plan.edges)
+            self._messages.count(plan.edges)
         if self._precision == "fast" and plan.all.suit_a_product(messages):
             product(plan.own.dense(messages), messages, out)
             halo = self._arrived(travelling, messages, route.halo)
@@ -71,48 +80,48 @@ class Ranks:
         return in_node_order(route.weights, (*messages.unbind(), *halo.unbind()), out, route.outer)
 
     def gather(self, theta: Tensor) -> Tensor:
-        """θ [N, d] at the root, in memory of its own; on the host unless MPI handles memory of the GPU."""
+        """Return θ [N, ·] at the root, in memory of its own; on the host unless MPI handles memory of the GPU."""
         theta = self._for_mpi(theta)
         row = self._row(theta)
-        everyone = theta.new_empty(len(self._by_rank) if self.root else 0, theta.shape[1])
-        self._comm.Gatherv([theta, len(theta), row], [everyone, self._sizes, row] if self.root else None)
-        return everyone[np.argsort(self._by_rank)] if self.root else everyone
+        gathered = theta.new_empty(len(self._by_rank) if self.root else 0, theta.shape[1])
+        self._comm.Gatherv([theta, len(theta), row], [gathered, self._sizes, row] if self.root else None)
+        return gathered[np.argsort(self._by_rank)] if self.root else gathered
 
     def scatter(self, theta: Tensor | None, like: Tensor) -> Tensor:
-        """The block's rows, in memory of its own."""
+        """Return the block's rows, in memory of its own."""
         if self.root and theta is None:
             raise TransportError("the root has no parameters to scatter; it must give those of all nodes")
         width = self.agree(None if theta is None else theta.shape[1]) or like.shape[1]
         own = self._for_mpi(like.new_empty(len(like), width))
-        row, everyone = self._row(own), None
+        row, gathered = self._row(own), None
         if self.root and theta is not None:
-            everyone = [self._for_mpi(theta.to(own)[self._by_rank]), self._sizes, row]
-        self._comm.Scatterv(everyone, [own, len(own), row])
+            gathered = [self._for_mpi(theta.to(own)[self._by_rank]), self._sizes, row]
+        self._comm.Scatterv(gathered, [own, len(own), row])
         return own.to(like.device)
 
     def agree(self, value: T) -> T:
-        """The root's value."""
+        """Return the root's value."""
         result: T = self._comm.bcast(value)
         return result
 
     def collect(self, value: T) -> list[T]:
-        """Everybody's values, in order of rank."""
+        """Return the values of all ranks, in order of rank."""
         return self._comm.allgather(value)
 
     def carried(self) -> csr_array:
-        """What every rank has summed since the last call, together."""
-        first, *others = self.collect(self._tally.take())
+        """Return the messages of all ranks' sums since the last call."""
+        first, *others = self.collect(self._messages.take())
         return sum(others, start=first)
 
     def volume(self) -> int:
-        """The bytes that this rank has sent in rounds since the beginning."""
+        """Return the bytes that this rank has sent in rounds since the beginning."""
         return self._sent
 
     def _place_on_machine(self) -> tuple[int, int]:
         machine = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
-        place = machine.Get_rank(), machine.Get_size()
+        number, count = machine.Get_rank(), machine.Get_size()
         machine.Free()
-        return place
+        return number, count
 
     def _exchange(self, route: Route, messages: Tensor) -> "list[MPI.Request]":
         """Begin to send the rows that others need, and to receive theirs."""
@@ -136,12 +145,12 @@ class Ranks:
         return requests
 
     def _arrived(self, requests: "list[MPI.Request]", messages: Tensor, halo: int) -> Tensor:
-        """The halo [h, d], once all has come in and gone out."""
+        """Return the halo [h, d], once all has come in and gone out."""
         self._mpi.Request.Waitall(requests)
         return self._arriving[:halo].to(messages.device)
 
     def _buffer(self, buffer: Tensor, rows: int, messages: Tensor) -> Tensor:
-        """The buffer, or a new one if it does not have that many rows like the messages."""
+        """Return the buffer, or a new one if it does not have that many rows like the messages."""
         device = messages.device if self._gpu_direct else torch.device("cpu")
         fits = len(buffer) >= rows and buffer.shape[1] == messages.shape[1] and buffer.dtype == messages.dtype
         if fits and buffer.device == device:
@@ -150,18 +159,18 @@ class Ranks:
         return torch.empty(rows, messages.shape[1], dtype=messages.dtype, device=device, pin_memory=pinned)
 
     def _for_mpi(self, theta: Tensor) -> Tensor:
-        """θ where MPI may read and write it."""
+        """Return θ where MPI may read and write it."""
         return _finish((theta if self._gpu_direct else theta.cpu()).contiguous())
 
     def _row(self, like: Tensor) -> "MPI.Datatype":
-        """One row, as MPI counts: whole buffers may have more bytes than it has numbers for."""
+        """Return the MPI type of one row: whole buffers may have more bytes than MPI has numbers for."""
         size = like.shape[1] * like.element_size()
         if size not in self._row_types:
             self._row_types[size] = self._mpi.BYTE.Create_contiguous(size).Commit()
         return self._row_types[size]
 
 
-class _Plan:
+class _RoundPlan:
     """What a rank has to do in a round with one matrix."""
 
     def __init__(self, route: Route, edges: csr_array) -> None:
@@ -172,14 +181,14 @@ class _Plan:
 
 
 def _finish(buffer: Tensor) -> Tensor:
-    """The buffer, once a GPU has written it: MPI does not wait for that."""
+    """Return the buffer, once a GPU has written it: MPI does not wait for that."""
     if buffer.is_cuda:
         torch.cuda.current_stream(buffer.device).synchronize()
     return buffer
 
 
 def _mpi() -> Any:
-    """mpi4py's MPI; it begins to look for an MPI library when it is imported."""
+    """Return mpi4py's MPI, which begins to look for an MPI library when it is imported."""
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:

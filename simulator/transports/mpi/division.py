@@ -1,7 +1,6 @@
 """How nodes are divided among ranks, and what each rank then sends and receives."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +9,6 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from rewindnet.simulator.errors import TransportError
 from rewindnet.simulator.transports.sums import canonical, edges
-
-if TYPE_CHECKING:
-    pass
-
 
 #: Which part of a buffer goes to, or comes from, which rank.
 Parts = tuple[tuple[int, slice], ...]
@@ -45,14 +40,14 @@ class Route:
         return int(self.weights.shape[1] - self.weights.shape[0])
 
 
-def partition(W: csr_array, ranks: int) -> NDArray[np.int64]:
+def divide_nodes(W: csr_array, ranks: int) -> NDArray[np.int64]:
     """Divide the nodes among ranks, in blocks that differ by at most one node, so that few messages travel.
 
     Nodes are laid out in their own order and in the reverse Cuthill-McKee order, either is cut into blocks, and pairs
     of nodes are exchanged (Kernighan and Lin, 1970). Of the two, the one with less to send is taken.
 
     Args:
-        W: [N, N], who hears whom.
+        W: [N, N], the weights; row i is what node i hears.
         ranks: how many there are.
 
     Returns:

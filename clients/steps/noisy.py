@@ -1,0 +1,44 @@
+"""What steps share that add noise in the course of their rounds."""
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rewindnet.certificates.release import NoiseSource
+from rewindnet.clients.steps.base import CommunicationStep
+from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.noise import draw_in_round, noised
+
+
+class NoisyRounds(CommunicationStep, ABC):
+    """Rounds in which clients add fresh Gaussian noise.
+
+    Attributes:
+        seed: of the simulation.
+        release: which release of the run it is.
+        source: where noise comes from.
+    """
+
+    seed: int
+    release: int
+    source: NoiseSource
+
+    def draw(self, size: int, round: int, node: int) -> NDArray[np.float64]:
+        """Draw standard Gaussian noise [size] of a node in a round."""
+        return draw_in_round(size, self.seed, self.release, round, node, self.source)
+
+    def noised(
+        self, block: ClientBlock, theta: Tensor, sigma: Sequence[float] | Mapping[int, float], round: int
+    ) -> Tensor:
+        """Return θ_i + N(0, σ_i²·I) [b, d], with the noise of a round.
+
+        Args:
+            block: the clients.
+            theta: [b, d], left as it is.
+            sigma: of every node.
+            round: the round.
+        """
+        return noised(block, theta, sigma, lambda node: self.draw(theta.shape[1], round, node))

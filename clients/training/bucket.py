@@ -1,0 +1,164 @@
+"""Buckets: clients of similar size, their samples padded to one shape so that they are computed together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rewindnet.clients.training.parallel import split
+
+#: Entries of x that are computed at once on a CPU.
+_CACHED = 1 << 20
+
+#: Nodes share a padded bucket while the smallest has at least this share of the largest's samples.
+_FULLNESS = 0.8
+
+#: Some clients of a bucket.
+Part = slice | Tensor
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Clients of similar size, padded to the largest.
+
+    Attributes:
+        rows: [k], their rows in the block's buffers.
+        x: [k, n, q], designs; padding and erased samples are zero.
+        y: [k, n], targets.
+        weight: [k, n], 1/n_i for the samples client i holds, 0 for padding and erased samples.
+    """
+
+    rows: Tensor
+    x: Tensor
+    y: Tensor
+    weight: Tensor
+
+    @cached_property
+    def row_numbers(self) -> NDArray[np.int64]:
+        """[k], the rows as numpy has them."""
+        numbers: NDArray[np.int64] = self.rows.cpu().numpy()
+        return numbers
+
+    @cached_property
+    def holds(self) -> NDArray[np.bool_]:
+        """[k, n], which places hold a sample: neither padding nor erased."""
+        places: NDArray[np.bool_] = (self.weight > 0).cpu().numpy()
+        return places
+
+    def drawn(self, masks: Sequence[NDArray[np.bool_]], sizes: Sequence[float]) -> tuple[Tensor, NDArray[np.int64]]:
+        """Return the weights of a batch, and how many samples each client reads in it.
+
+        Args:
+            masks: of each client, which of its samples are drawn.
+            sizes: of each client, B_i, the expected number of samples in a batch.
+
+        Returns:
+            [k, n], 1/B_i for the samples of client i's batch that it holds; [k], their numbers.
+        """
+        weight, read = torch.zeros_like(self.weight), np.zeros(len(masks), dtype=np.int64)
+        for k, (mask, size) in enumerate(zip(masks, sizes, strict=True)):
+            if mask.any():
+                weight[k, : len(mask)] = torch.from_numpy(mask / size).to(weight)
+                read[k] = np.count_nonzero(mask & self.holds[k, : len(mask)])
+        return weight.mul_(self.weight > 0), read
+
+    @property
+    def parts(self) -> list[slice]:
+        """Clients that are computed at once: as many as keep their samples in cache; on a GPU all of them."""
+        clients, samples, inputs = self.x.shape
+        together = max(1, _CACHED // (samples * inputs)) if self.x.device.type == "cpu" else clients
+        return split(clients, together)
+
+    def participating_parts(self, participating: NDArray[np.bool_] | None) -> list[Part]:
+        """Return the parts, without the clients that take no step.
+
+        Args:
+            participating: [b], which clients of the block take a step; None: all of them.
+        """
+        if participating is None:
+            return list(self.parts)
+        acts = participating[self.row_numbers]
+        parts: list[Part] = []
+        for k in self.parts:
+            if acts[k].all():
+                parts.append(k)
+            elif acts[k].any():
+                parts.append(torch.from_numpy(np.flatnonzero(acts[k]) + k.start).to(self.rows.device))
+        return parts
+
+    def without(self, erased: Mapping[int, Tensor]) -> "Bucket":
+        """Return the bucket without some samples; itself if it holds none of them.
+
+        Args:
+            erased: for rows of the block, the places of the erased samples.
+        """
+        touched = [(k, erased[row]) for k, row in enumerate(self.rows.tolist()) if row in erased]
+        if not touched:
+            return self
+        x, y, weight = self.x.clone(), self.y.clone(), self.weight.clone()
+        for k, places in touched:
+            x[k, places], y[k, places], weight[k, places] = 0.0, 0, 0.0
+            retained = weight[k] > 0
+            weight[k, retained] = 1.0 / max(int(retained.sum()), 1)
+        return replace(self, x=x, y=y, weight=weight)
+
+    def only(self, row_of: Mapping[int, int], dtype: torch.dtype) -> "Bucket | None":
+        """Return a bucket of some of the clients, in another precision; None if it has none of them.
+
+        Args:
+            row_of: for each row of the block that stays, its row in the new block.
+            dtype: the precision.
+        """
+        inside = [k for k, row in enumerate(self.rows.tolist()) if row in row_of]
+        if not inside:
+            return None
+        return Bucket(
+            rows=torch.tensor([row_of[int(self.rows[k])] for k in inside], device=self.rows.device),
+            x=self.x[inside].to(dtype),
+            y=self.y[inside],
+            weight=self.weight[inside].to(dtype),
+        )
+
+
+def make_buckets(
+    design: Tensor, targets: Tensor, shards: Sequence[NDArray[np.int64]], *, node_by_node: bool
+) -> tuple[Bucket, ...]:
+    """Put clients of similar size together.
+
+    Args:
+        design: [n, q], of all clients together.
+        targets: [n].
+        shards: one array of row numbers for each client.
+        node_by_node: give every client a bucket of its own, without padding.
+    """
+    sizes = np.array([len(shard) for shard in shards], dtype=np.int64)
+    groups = [[row] for row in range(len(sizes))] if node_by_node else _groups(sizes)
+    return tuple(_bucket(design, targets, group, [np.asarray(shards[row]) for row in group]) for group in groups)
+
+
+def _groups(sizes: NDArray[np.int64]) -> list[list[int]]:
+    """Group rows of similar size, each group in increasing order of row."""
+    groups: list[list[int]] = []
+    largest = -1
+    for row in np.argsort(-sizes, kind="stable").tolist():
+        if not groups or sizes[row] < _FULLNESS * largest:
+            groups.append([])
+            largest = int(sizes[row])
+        groups[-1].append(row)
+    return [sorted(group) for group in groups]
+
+
+def _bucket(design: Tensor, targets: Tensor, group: list[int], rows: list[NDArray[np.int64]]) -> Bucket:
+    longest = max(1, max(len(own) for own in rows))
+    x = design.new_zeros(len(group), longest, design.shape[1])
+    y = targets.new_zeros(len(group), longest)
+    weight = design.new_zeros(len(group), longest)
+    for k, own in enumerate(rows):
+        where = torch.from_numpy(own).to(design.device)
+        x[k, : len(own)], y[k, : len(own)] = design[where], targets[where]
+        weight[k, : len(own)] = 1.0 / max(len(own), 1)
+    return Bucket(torch.tensor(group, device=design.device), x, y, weight)

@@ -1,0 +1,61 @@
+"""Tasks: the parts of a run that a network carries out one after another."""
+
+from dataclasses import dataclass, field
+
+from scipy.sparse import csr_array
+
+from rewindnet.certificates import Mixing
+from rewindnet.clients.steps.base import CommunicationStep, LocalStep
+from rewindnet.clients.training.disturbance import MeasuredDisturbances
+
+#: How often, in a task, the network's state is looked at and written down.
+LOOKS = 20
+
+
+@dataclass(frozen=True)
+class Task:
+    """A part of a run: what the clients do from one state they keep to another.
+
+    Attributes:
+        name: of the task; the states it leaves are kept under names that begin with it.
+        requests_met: how many requests are met in the data that the clients work on.
+        begin: the name of the state to begin from; None where `prepare` makes one.
+        prepare: what every client does by itself, before the first round.
+        steps: the rounds.
+        start: the number of rounds that the network has behind it at the beginning.
+        keep: the numbers of rounds after which the state is kept.
+        measured: the disturbances to measure on the way begin with these.
+        remaining: the network without the nodes that are going to leave, if what they change is to be measured as well.
+    """
+
+    name: str
+    requests_met: int
+    begin: str | None
+    prepare: tuple[LocalStep, ...]
+    steps: tuple[CommunicationStep, ...]
+    start: int
+    keep: frozenset[int]
+    measured: MeasuredDisturbances = field(default_factory=dict)
+    remaining: Mixing | None = None
+
+    @property
+    def end(self) -> int:
+        """The number of rounds that the network has behind it at the end."""
+        return self.start + sum(len(step.rounds) for step in self.steps)
+
+    def changed(self, round: int, W: csr_array) -> csr_array | None:
+        """Return W − W' of a round, without its zeros; None where no node is going to leave."""
+        if self.remaining is None:
+            return None
+        changed = csr_array(W - self.remaining.matrix(round))
+        changed.eliminate_zeros()
+        return changed
+
+    def checkpoint_name(self, rounds: int) -> str:
+        """Return the name of the state after so many rounds."""
+        return f"{self.name}-{rounds:06d}"
+
+    def looked_at(self, rounds: int) -> bool:
+        """Return whether the state after so many rounds is looked at and written down."""
+        done, total = rounds - self.start, self.end - self.start
+        return rounds in self.keep or rounds == self.end or done % max(1, total // LOOKS) == 0
