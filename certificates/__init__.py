@@ -15,25 +15,18 @@ from rewindnet.certificates.accounting.gaussian import (
 )
 from rewindnet.certificates.audits.audit import Audit, audit, violation
 from rewindnet.certificates.audits.montecarlo import MonteCarlo, monte_carlo
-from rewindnet.certificates.calibrate import least_scale
-from rewindnet.certificates.certificate import Certificate, Claim
-from rewindnet.certificates.certify import calibrate, certify, claimed_epsilon, least_depth, scaled_noise
+from rewindnet.certificates.calibrate import calibrate, claimed_epsilon, least_depth, least_scale, scaled_noise
+from rewindnet.certificates.certificate import Certificate, TrainingFacts
+from rewindnet.certificates.certify import certify
+from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.compose import Together, compose, covers, together
 from rewindnet.certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms import (
-    DivergenceBounds,
-    GaussianOutput,
-    GossipDP,
-    Langevin,
-    Mechanism,
-    NoisyFinetune,
-    Uncertified,
-)
+from rewindnet.certificates.mechanisms import GaussianOutput, GossipDP, Langevin, NoisyFinetune, Uncertified
 from rewindnet.certificates.planning.forecast import Spectrum, excess_loss, noise_left
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime, worst_case_disturbance
-from rewindnet.certificates.sensitivity.recursion import Sensitivity, propagate, propagate_each
+from rewindnet.certificates.sensitivity.recursion import Sensitivity, propagate
 from rewindnet.certificates.training import (
     ORDERS,
     Arithmetic,
@@ -44,7 +37,7 @@ from rewindnet.certificates.training import (
     TrainingRun,
     forget_digest,
 )
-from rewindnet.certificates.view import VIEWS, parse_view
+from rewindnet.certificates.view import VIEWS, View
 from rewindnet.certificates.views.distances import gossip_product, mu_of_view
 
 __all__ = [
@@ -74,8 +67,10 @@ __all__ = [
     "Sensitivity",
     "Spectrum",
     "Together",
+    "TrainingFacts",
     "TrainingRun",
     "Uncertified",
+    "View",
     "audit",
     "calibrate",
     "certify",
@@ -97,9 +92,7 @@ __all__ = [
     "mu_of",
     "mu_of_view",
     "noise_left",
-    "parse_view",
     "propagate",
-    "propagate_each",
     "scaled_noise",
     "settings_of",
     "strongest_regime",

@@ -1,140 +1,198 @@
-"""What a certificate is made from, and what it is: frozen records, plain data in and out.
-
-A `Learning` says how a network learned and what was deleted; a `Release` says what an unlearning method did; a
-`Claim` says what is asked of it. Nothing here has seen a model or a sample.
-"""
+"""Certificates: what may be claimed of a release, as frozen records that are plain JSON outside."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from rewindnet.certificates.accounting.gaussian import check_delta
-from rewindnet.certificates.constants import Constants, Regime
+from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.release import NoiseSource, Placement, Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.training import Order
-from rewindnet.certificates.view import parse_view
-
-if TYPE_CHECKING:
-    pass
-
-Bound = Literal["published", "worst-case", "instance"]
-Allocation = Literal["uniform", "optimal"]
+from rewindnet.certificates.view import View
 
 
 @dataclass(frozen=True)
-class Claim:
-    """What is asked of a certificate: for whom (`view`), at which δ, by which bound, under which regime.
+class TrainingFacts:
+    """What a certificate says of the training: enough to compare it with another, not enough to derive it again.
 
-    `claimed_epsilon` is what the method's own paper would print, by the formula that `claimed_by` names.
+    Attributes:
+        constants: of every local objective.
+        rounds: T.
+        step_size: η.
+        local_steps: E, local steps in a round.
+        order: how a round orders adapting and combining.
+        mixing_sha256: of every mixing matrix that the release ran through.
+        forget_sha256: of the forget set.
     """
 
-    view: str
-    delta: float
-    bound: Bound = "worst-case"
-    allocation: Allocation = "uniform"
-    regime: Regime | None = None
-    claimed_epsilon: float | None = None
-    claimed_by: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown bound, allocation or view, and a δ without a meaning."""
-        for what, value, allowed in (
-            ("bound", self.bound, get_args(Bound)),
-            ("allocation", self.allocation, get_args(Allocation)),
-        ):
-            if value not in allowed:
-                raise CertificateError(f"unknown {what} {value!r}; it is one of: {', '.join(allowed)}")
-        parse_view(self.view)
-        check_delta(self.delta)
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What may be claimed. `certificate.json` is exactly these fields.
-
-    `epsilon` is None where nothing can be claimed, and then `reason` says why. `sensitivity` is [N], at the place
-    where the noise is added (empty where nothing is known of it); `rounding` is the part of it charged for finite
-    precision. `shifts` bounds what the noise of each further event of the `mechanism` is added to.
-    """
-
-    method: str
-    epsilon: float | None
-    delta: float
-    claimed_epsilon: float | None
-    claimed_by: str | None
-    view: str
-    placement: Placement
-    bound: Bound
-    allocation: Allocation
-    regime: Regime
-    sensitivity: tuple[float, ...]
-    rounding: tuple[float, ...]
-    shifts: tuple[float, ...]
-    sigma: tuple[float, ...]
-    mechanism: Mapping[str, Any]
-    mu: float | None
     constants: Constants
     rounds: int
-    rewound: int
-    checkpoint_round: int
-    descent_rounds: int
-    gossip_rounds: int
-    averaged: bool
     step_size: float
     local_steps: int
     order: Order
-    noise_source: NoiseSource
     mixing_sha256: str
     forget_sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What may be claimed of a release.
+
+    Attributes:
+        release: what was done.
+        claim: what was asked, with the regime that was assumed.
+        training: how the network had learned.
+        sensitivity: [N], a bound on the divergence of every node's model where the noise is added; empty where nothing
+            is known of it.
+        rounding: [N], the part of it that is charged for finite precision.
+        shifts: [events], bounds on what the noise of each further event of the mechanism is added to.
+        mu: telling unlearning from retraining is no easier than telling N(0, 1) from N(μ, 1); None where no number can
+            be claimed.
+        epsilon: ε at the claim's δ; None where no number can be claimed.
+        conditional: whether it holds only if a constant is right that was estimated or declared.
+        assumptions: sentences about what is covered, and what is taken for granted.
+        reason: why no number can be claimed; None where one is.
+    """
+
+    release: Release
+    claim: Claim
+    training: TrainingFacts
+    sensitivity: tuple[float, ...]
+    rounding: tuple[float, ...]
+    shifts: tuple[float, ...]
+    mu: float | None
+    epsilon: float | None
     conditional: bool
     assumptions: tuple[str, ...]
     reason: str | None = None
 
     @property
-    def release(self) -> Release:
-        """What was done, as the certificate has it."""
-        # Mechanisms are made of these records.
-        from rewindnet.certificates.mechanisms import from_record
-
-        return Release(
-            method=self.method,
-            checkpoint_round=self.checkpoint_round,
-            descent_rounds=self.descent_rounds,
-            placement=self.placement,
-            sigma=np.array(self.sigma),
-            gossip_rounds=self.gossip_rounds,
-            averaged=self.averaged,
-            noise_source=self.noise_source,
-            mechanism=from_record(self.mechanism),
-        )
+    def method(self) -> str:
+        """The name of the method that made the release."""
+        return self.release.method
 
     @property
-    def claim(self) -> Claim:
-        """What was asked of it."""
-        return Claim(
-            self.view, self.delta, self.bound, self.allocation, self.regime, self.claimed_epsilon, self.claimed_by
-        )
+    def view(self) -> View:
+        """For whom the certificate holds."""
+        return self.claim.view
+
+    @property
+    def delta(self) -> float:
+        """δ."""
+        return self.claim.delta
+
+    @property
+    def rewound_rounds(self) -> int:
+        """How many rounds of learning the release took back."""
+        return self.training.rounds - self.release.checkpoint_round
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Certificate) and self.to_record() == other.to_record()
+
+    def __hash__(self) -> int:
+        return hash((self.method, str(self.view), self.training.forget_sha256))
 
     def to_record(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return asdict(self)
+        """Return plain JSON: all fields side by side."""
+        release, claim, training = self.release, self.claim, self.training
+        return {
+            "method": release.method,
+            "epsilon": self.epsilon,
+            "delta": claim.delta,
+            "claimed_epsilon": claim.claimed_epsilon,
+            "claimed_by": claim.claimed_by,
+            "view": str(claim.view),
+            "placement": release.placement,
+            "bound": claim.bound,
+            "allocation": claim.allocation,
+            "regime": claim.regime,
+            "sensitivity": list(self.sensitivity),
+            "rounding": list(self.rounding),
+            "shifts": list(self.shifts),
+            "sigma": release.sigma.tolist(),
+            "mechanism": release.mechanism.to_record(),
+            "mu": self.mu,
+            "constants": training.constants.to_record(),
+            "rounds": training.rounds,
+            "rewound_rounds": self.rewound_rounds,
+            "checkpoint_round": release.checkpoint_round,
+            "descent_rounds": release.descent_rounds,
+            "gossip_rounds": release.gossip_rounds,
+            "averaged": release.averaged,
+            "step_size": training.step_size,
+            "local_steps": training.local_steps,
+            "order": training.order,
+            "noise_source": release.noise_source,
+            "mixing_sha256": training.mixing_sha256,
+            "forget_sha256": training.forget_sha256,
+            "conditional": self.conditional,
+            "assumptions": list(self.assumptions),
+            "reason": self.reason,
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Certificate":
-        """The inverse of `to_record`.
+        """Return the certificate of a record: the inverse of `to_record`.
 
         Raises:
-            CertificateError: if a field is missing or a field is there that no certificate has.
+            CertificateError: if a field is missing, or one is there that no certificate has, or makes no sense.
         """
-        names = {field.name for field in fields(cls)}
-        if names != set(record):
-            odd = ", ".join(sorted(names ^ set(record)))
-            raise CertificateError(f"the record of the certificate is damaged; fields missing or unknown: {odd}")
-        plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
-        }
-        plain["constants"] = Constants.from_record(record["constants"])
-        return cls(**plain)
+        try:
+            certificate = cls._read(record)
+        except KeyError as problem:
+            raise CertificateError(f"the record of the certificate is damaged; a field is missing: {problem}") from None
+        except (TypeError, ValueError, AttributeError) as problem:
+            raise CertificateError(f"the record of the certificate is damaged: {problem}") from None
+        unknown = sorted(set(record) - set(certificate.to_record()))
+        if unknown:
+            raise CertificateError(
+                f"the record of the certificate is damaged; no certificate has the fields {', '.join(unknown)}"
+            )
+        if record["rewound_rounds"] != certificate.rewound_rounds:
+            raise CertificateError("the record of the certificate is damaged: rounds and rewound rounds do not fit")
+        return certificate
+
+    @classmethod
+    def _read(cls, record: Mapping[str, Any]) -> "Certificate":
+        return cls(
+            release=Release(
+                method=record["method"],
+                checkpoint_round=record["checkpoint_round"],
+                descent_rounds=record["descent_rounds"],
+                placement=record["placement"],
+                sigma=np.array(record["sigma"], dtype=np.float64),
+                gossip_rounds=record["gossip_rounds"],
+                averaged=record["averaged"],
+                noise_source=record["noise_source"],
+                mechanism=Mechanism.from_record(record["mechanism"]),
+            ),
+            claim=Claim(
+                view=View.of(record["view"]),
+                delta=record["delta"],
+                bound=record["bound"],
+                allocation=record["allocation"],
+                regime=record["regime"],
+                claimed_epsilon=record["claimed_epsilon"],
+                claimed_by=record["claimed_by"],
+            ),
+            training=TrainingFacts(
+                constants=Constants.from_record(record["constants"]),
+                rounds=record["rounds"],
+                step_size=record["step_size"],
+                local_steps=record["local_steps"],
+                order=record["order"],
+                mixing_sha256=record["mixing_sha256"],
+                forget_sha256=record["forget_sha256"],
+            ),
+            sensitivity=tuple(record["sensitivity"]),
+            rounding=tuple(record["rounding"]),
+            shifts=tuple(record["shifts"]),
+            mu=record["mu"],
+            epsilon=record["epsilon"],
+            conditional=record["conditional"],
+            assumptions=tuple(record["assumptions"]),
+            reason=record["reason"],
+        )

@@ -1,84 +1,67 @@
-"""From what was done to what may be claimed, and from what is wanted to the noise it takes."""
+"""Compute the ε that a release guarantees."""
 
 import hashlib
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import inf, isfinite, sqrt
+from math import inf, isfinite
 
 import numpy as np
 
-from rewindnet.certificates.accounting.gaussian import (
-    check_epsilon,
-    epsilon_of,
-    mu_of,
-    textbook_epsilon,
-    textbook_sigma,
-)
-from rewindnet.certificates.certificate import Certificate, Claim
+from rewindnet.certificates.certificate import Certificate, TrainingFacts
+from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms import GaussianOutput, epsilon_seen, mechanism_of, to_record
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import strongest_regime
 from rewindnet.certificates.sensitivity.rounding import least_noise
 from rewindnet.certificates.training import TrainingRun, Vector
-from rewindnet.certificates.views.allocation import noise_shape
-from rewindnet.certificates.views.distances import mu_of_view
 
 #: How far a column of a mixing matrix may be from summing to 1.
 _BALANCE = 1e-9
 
 
-def certify(learning: TrainingRun, release: Release, claim: Claim) -> Certificate:
-    """What may be claimed for this view of this release.
+def certify(training: TrainingRun, release: Release, claim: Claim) -> Certificate:
+    """Compute the ε that a release guarantees for the claim's view.
+
+    Args:
+        training: how the network learned, and what was deleted.
+        release: what was done about it.
+        claim: for whom ε is asked, at which δ, by which bound.
 
     Raises:
-        CertificateError: if the release, claim or learning is not understood.
+        CertificateError: if the training, the release or the claim is not understood.
     """
-    _check(learning, release, claim)
-    mechanism = mechanism_of(release)
-    noised = mechanism.bounds(learning, release, claim)
-    reason = mechanism.why_not_covered(learning, release, claim)
-    mu = mechanism.mu(claim.view, noised, release, learning.mixing) if reason is None else inf
-    epsilon = inf
+    check_request(training, release, claim)
+    mechanism, view, mixing = release.mechanism, claim.view, training.mixing
+    bounds = mechanism.bounds(training, release, claim)
+    reason = mechanism.why_not_covered(training, release, claim)
+    mu = epsilon = inf
     if reason is None:
-        epsilon = epsilon_seen(mechanism, mu, claim.view, noised, release, learning.mixing, claim.delta)
+        mu = mechanism.mu(view, bounds, release, mixing)
+        epsilon = mechanism.epsilon(view, bounds, release, mixing, claim.delta)
     if reason is None and not isfinite(epsilon):
-        reason = _unhidden(noised.nodes, release.sigma)
+        reason = _unhidden(bounds.nodes, release.sigma)
     if reason is None:
-        reason = _unresolved(learning, release, noised.nodes)
+        reason = _unresolved(training, release, bounds.nodes)
+    regime = "nonconvex" if claim.bound == "published" else claim.regime or strongest_regime(training)
     return Certificate(
-        method=release.method,
-        epsilon=epsilon if reason is None else None,
-        delta=claim.delta,
-        claimed_epsilon=claim.claimed_epsilon,
-        claimed_by=claim.claimed_by,
-        view=claim.view,
-        placement=release.placement,
-        bound=claim.bound,
-        allocation=claim.allocation,
-        regime="nonconvex" if claim.bound == "published" else claim.regime or strongest_regime(learning),
-        sensitivity=tuple(noised.nodes.tolist()),
-        rounding=tuple(noised.rounding.tolist()),
-        shifts=tuple(noised.shifts.tolist()),
-        sigma=tuple(release.sigma.tolist()),
-        mechanism=to_record(mechanism),
+        release=release,
+        claim=replace(claim, regime=regime),
+        training=TrainingFacts(
+            constants=training.constants,
+            rounds=training.rounds,
+            step_size=training.step_size,
+            local_steps=training.local_steps,
+            order=training.order,
+            mixing_sha256=fingerprint(training, release),
+            forget_sha256=training.forget_sha256,
+        ),
+        sensitivity=tuple(bounds.nodes.tolist()),
+        rounding=tuple(bounds.rounding.tolist()),
+        shifts=tuple(bounds.shifts.tolist()),
         mu=mu if reason is None else None,
-        constants=learning.constants,
-        rounds=learning.rounds,
-        rewound=learning.rounds - release.checkpoint_round,
-        checkpoint_round=release.checkpoint_round,
-        descent_rounds=release.descent_rounds,
-        gossip_rounds=release.gossip_rounds,
-        averaged=release.averaged,
-        step_size=learning.step_size,
-        local_steps=learning.local_steps,
-        order=learning.order,
-        noise_source=release.noise_source,
-        mixing_sha256=fingerprint(learning, release),
-        forget_sha256=learning.forget_sha256,
-        # Where nothing can differ, no constant is leaned on.
-        conditional=learning.constants.conditional and bool(np.any(noised.nodes > 0) or np.any(noised.shifts > 0)),
-        assumptions=_assumptions(learning, release, claim),
+        epsilon=epsilon if reason is None else None,
+        # Where nothing can differ, no constant matters.
+        conditional=training.constants.conditional and bool(np.any(bounds.nodes > 0) or np.any(bounds.shifts > 0)),
+        assumptions=assumptions(training, release, claim),
         reason=reason,
     )
 
@@ -103,11 +86,11 @@ def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
     )
 
 
-def _unresolved(learning: TrainingRun, release: Release, sensitivity: Vector) -> str | None:
+def _unresolved(training: TrainingRun, release: Release, sensitivity: Vector) -> str | None:
     """Why noise so small that the arithmetic rounds it away earns no number."""
     if not sensitivity.size:
         return None
-    smallest = least_noise(learning, release.noise_round)
+    smallest = least_noise(training, release.noise_round)
     drowned = (sensitivity > 0) & (release.sigma > 0) & (release.sigma < smallest)
     if not drowned.any():
         return None
@@ -118,100 +101,23 @@ def _unresolved(learning: TrainingRun, release: Release, sensitivity: Vector) ->
     )
 
 
-def _check(learning: TrainingRun, release: Release, claim: Claim) -> None:
-    if learning.departed and release.averaged:
+def check_request(training: TrainingRun, release: Release, claim: Claim) -> None:
+    """Refuse a release or a claim that does not fit the network.
+
+    Raises:
+        CertificateError: saying what does not fit.
+    """
+    if training.departed and release.averaged:
         raise CertificateError("the view average is that of a network that stays whole; with departure leave use joint")
-    if np.shape(release.sigma) != (learning.mixing.nodes,):
-        raise CertificateError(f"sigma must have one entry for each of {learning.mixing.nodes} nodes")
-    learning.check_view(claim.view)
+    if np.shape(release.sigma) != (training.mixing.nodes,):
+        raise CertificateError(f"sigma must have one entry for each of {training.mixing.nodes} nodes")
+    training.check_view(claim.view)
 
 
-def calibrate(learning: TrainingRun, release: Release, claim: Claim, epsilon: float) -> Vector:
-    """The noise σ [N] that reaches (ε, δ) for the claim's view; `release.sigma` is ignored.
-
-    The bound `published` takes the noise as its paper does (`textbook_sigma` of the sensitivity).
-
-    Raises:
-        CertificateError: if ε is out of range or no noise can reach it for this view.
-    """
-    check_epsilon(epsilon)
-    _check(learning, release, claim)
-    mechanism = GaussianOutput()
-    noised = mechanism.bounds(learning, release, claim).nodes
-    if not np.any(noised > 0):
-        return np.zeros_like(noised)
-    reason = mechanism.why_not_covered(learning, release, claim)
-    if reason is not None:
-        raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
-    unit = noise_shape(claim.view, claim.allocation, noised, release, learning.mixing) * learning.present
-    reach = mu_of_view(claim.view, noised, replace(release, sigma=unit), learning.mixing)
-    if claim.bound == "published":
-        return unit * reach * textbook_sigma(epsilon, claim.delta)
-    # A hair more noise than the boundary asks for, so that the certificate of the rounded σ still reads ε.
-    return unit * (reach / mu_of(epsilon, claim.delta)) * (1 + 1e-12)
-
-
-def scaled_noise(learning: TrainingRun, release: Release, claim: Claim, sigma: float) -> Vector:
-    """The noise σ [N] of a given size (root mean square over nodes), allocated as the claim asks.
-
-    Raises:
-        CertificateError: if sigma is negative or not finite, or the claim is not understood.
-    """
-    _check(learning, release, claim)
-    if not (isfinite(sigma) and sigma >= 0):
-        raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
-    noised = GaussianOutput().bounds(learning, release, claim).nodes
-    shape = noise_shape(claim.view, claim.allocation, noised, release, learning.mixing) * learning.present
-    return shape * (sigma / sqrt(float(np.mean(shape**2))))
-
-
-def claimed_epsilon(learning: TrainingRun, release: Release, claim: Claim) -> float | None:
-    """The ε that the bound's own paper would print for this release; None if that is no number."""
-    noised = GaussianOutput().bounds(learning, release, claim).nodes
-    mu = mu_of_view(claim.view, noised, release, learning.mixing)
-    if claim.bound == "published" and 0 < mu < inf:
-        claimed = textbook_epsilon(1 / mu, claim.delta)
-    else:
-        claimed = epsilon_of(mu, claim.delta)
-    return claimed if isfinite(claimed) else None
-
-
-def least_depth(
-    learning: TrainingRun,
-    candidates: Sequence[int],
-    release_of: Callable[[int], Release],
-    claim: Claim,
-    epsilon: float,
-) -> int:
-    """The smallest candidate depth whose release, with the noise it carries, is certified at ε or better.
-
-    Args:
-        learning: how the network learned.
-        candidates: numbers of rounds to rewind (or to descend), increasing.
-        release_of: what would be done for a candidate.
-        claim: for whom.
-        epsilon: the ε to reach.
-
-    Raises:
-        CertificateError: if no candidate reaches ε.
-    """
-    best: float | None = None
-    for rounds in candidates:
-        reached = certify(learning, release_of(rounds), claim).epsilon
-        if reached is not None and reached <= epsilon:
-            return rounds
-        best = reached if best is None or (reached is not None and reached < best) else best
-    closest = "none gets a number" if best is None else f"the best reaches epsilon {best:.4g}"
-    raise CertificateError(
-        f"no depth from {candidates[0]} to {candidates[-1]} rounds reaches epsilon {epsilon:g} "
-        f"with this sigma; {closest}"
-    )
-
-
-def _departure(learning: TrainingRun) -> str:
-    if not learning.departed:
+def _departure(training: TrainingRun) -> str:
+    if not training.departed:
         return "The deleting client stays in the network as a relay that holds no deleted data."
-    nodes = ", ".join(map(str, learning.departed))
+    nodes = ", ".join(map(str, training.departed))
     return (
         f"Node {nodes} leaves the network with its data and its model; retraining runs on the network that remains, "
         "with that network's own mixing matrices."
@@ -220,32 +126,32 @@ def _departure(learning: TrainingRun) -> str:
 
 def _rounds(release: Release) -> int:
     """How many rounds of the network a release has run through, with those of learning that it took part in."""
-    noised = max((round + 1 for round, _ in mechanism_of(release).events), default=0)
+    noised = max((round + 1 for round, _ in release.mechanism.events), default=0)
     return max(release.checkpoint_round + release.descent_rounds + release.gossip_rounds, noised)
 
 
-def _balanced(learning: TrainingRun, release: Release) -> bool:
+def _balanced(training: TrainingRun, release: Release) -> bool:
     """Whether every mixing matrix on the way has columns that sum to 1."""
     previous = None
     for t in range(_rounds(release)):
-        W = learning.mixing.matrix(t)
+        W = training.mixing.matrix(t)
         if W is not previous and np.abs(np.asarray(W.sum(axis=0)) - 1).max() > _BALANCE:
             return False
         previous = W
     return True
 
 
-def fingerprint(learning: TrainingRun, release: Release) -> str:
+def fingerprint(training: TrainingRun, release: Release) -> str:
     """sha256 of every mixing matrix that the certificate ran through."""
     digest = hashlib.sha256()
     previous = None
     for t in range(_rounds(release)):
-        W = learning.mixing.matrix(t)
+        W = training.mixing.matrix(t)
         if W is not previous:
             previous, block = W, _bytes(W)
         digest.update(block)
-        if learning.mixing_before is not None:
-            digest.update(_bytes(learning.mixing_before.matrix(t)))
+        if training.mixing_before is not None:
+            digest.update(_bytes(training.mixing_before.matrix(t)))
     return digest.hexdigest()
 
 
@@ -256,36 +162,37 @@ def _bytes(W: object) -> bytes:
     return hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest()
 
 
-def _assumptions(learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-    constants = learning.constants
+def assumptions(training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
+    """Return sentences about what a certificate covers, and what it takes for granted."""
+    constants = training.constants
     said = [
         f"Every sample's loss gradient has norm at most G = {constants.G.value:.6g} and every local objective is "
         f"{constants.L.value:.6g}-smooth: {constants.G.provenance}, for features of norm at most "
         f"{constants.radius.value:g}.",
         "Retraining starts from the same initial model with the same mixing matrices and coins, none drawn from data.",
-        _departure(learning),
+        _departure(training),
         "Every node erases its checkpoints and its noise; what peers recorded during learning is not covered.",
     ]
-    said += mechanism_of(release).assumptions(learning, release, claim)
+    said += release.mechanism.assumptions(training, release, claim)
     if claim.bound == "instance":
         said.append(
             "The noise level was measured on the data; what it, or a depth chosen by it, reveals is not covered."
         )
     if claim.bound == "published":
         said.append("The published sensitivity knows no topology; claimed epsilon is by the paper's own formula.")
-    if learning.batches is not None:
+    if training.batches is not None:
         said.append(
             "Minibatches are drawn by each sample's own coins, and the certificate is conditional on the coins drawn."
         )
-    if not _balanced(learning, release):
+    if not _balanced(training, release):
         said.append(
             "Mixing matrices are not doubly stochastic: the network average is no longer what the clients' objectives "
             "pull equally at, and nothing here says that it is; the certificate holds for such matrices as well."
         )
-    if learning.arithmetic is None:
+    if training.arithmetic is None:
         said.append("The arithmetic is exact; nothing is charged for rounding.")
     else:
-        u = learning.arithmetic.unit_roundoff
+        u = training.arithmetic.unit_roundoff
         said.append(f"Rounding with unit roundoff {u:.3g} is charged by worst-case bounds on the sums that are taken.")
     said.append("This release is the only one of this deletion; several releases together tell more than each alone.")
     if release.noise_source == "seed":

@@ -12,8 +12,7 @@ from math import hypot
 from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms import Newton, mechanism_of
-from rewindnet.certificates.view import parse_view
+from rewindnet.certificates.view import View
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Together:
     epsilon: float | None
     delta: float
     mu: float | None
-    view: str
+    view: View
     conditional: bool
     reason: str | None = None
 
@@ -45,7 +44,7 @@ def compose(mus: Iterable[float], delta: float) -> float:
     return epsilon_of(hypot(*mus), delta)
 
 
-def together(certificates: Sequence[Certificate], view: str) -> Together:
+def together(certificates: Sequence[Certificate], view: View) -> Together:
     """What may be claimed of these releases, each with noise of its own, to a reader who has this view of all of them.
 
     Each release is compared with its own retraining, and a certificate may be for a view that shows more
@@ -58,7 +57,7 @@ def together(certificates: Sequence[Certificate], view: str) -> Together:
     if len(deltas) != 1:
         found = f"they are for δ = {', '.join(f'{delta:g}' for delta in deltas)}" if deltas else "there are none"
         raise CertificateError(f"certificates of one δ can be taken together; {found}")
-    parse_view(view, min(len(certificate.sigma) for certificate in certificates))
+    view.within(min(certificate.release.sigma.size for certificate in certificates))
     conditional, mus, reason = any(certificate.conditional for certificate in certificates), [], None
     for number, certificate in enumerate(certificates):
         who = f"release {number} ({certificate.method}, view {certificate.view})"
@@ -73,33 +72,6 @@ def together(certificates: Sequence[Certificate], view: str) -> Together:
     return Together(compose(mus, deltas[0]), deltas[0], hypot(*mus), view, conditional)
 
 
-def covers(certificate: Certificate, view: str) -> bool:
-    """Whether the certificate's μ holds for this view, too, because its own view shows at least as much.
-
-    What follows a noised checkpoint is post-processing of it, so that with placement rewind every view of all nodes
-    stands for the whole transcript, and what node v releases shows as much as what it received (`transcript:v`). Where
-    only the average carries noise, nothing else is covered, and neither is it where noise is added time and again;
-    where a correction was worked out before the noise, its messages never are. A descent from the start has not seen
-    the forget set, whoever looks.
-    """
-    own, asked = certificate.view, parse_view(view)[0]
-    if own == view:
-        return True
-    mechanism = mechanism_of(certificate.release)
-    if not mechanism.single or (isinstance(mechanism, Newton) and asked.startswith("transcript")):
-        return False
-    if certificate.checkpoint_round == 0:
-        return True
-    if certificate.averaged:
-        return False
-    kind, node = parse_view(own)
-    if kind == "transcript" or (kind == "node" and certificate.placement == "rewind"):
-        # Of one peer, or of any single one.
-        received = asked == "node" or (asked == "transcript" and certificate.placement == "rewind")
-        return received and node in (None, parse_view(view)[1])
-    if certificate.placement == "rewind" or kind == "transcript:all":
-        return True
-    if kind == "node":
-        return node is None and asked == "node"
-    # Of noise on the result, all models or their noised sum: the same bound.
-    return asked in ("node", "joint", "average")
+def covers(certificate: Certificate, view: View) -> bool:
+    """Return whether the certificate's μ holds for this view as well, because its own view shows at least as much."""
+    return certificate.release.mechanism.covers(certificate.release, certificate.view, view)

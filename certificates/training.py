@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.view import parse_view
+from rewindnet.certificates.view import View
 
 if TYPE_CHECKING:
     pass
@@ -197,13 +197,13 @@ class TrainingRun:
                 found = counts
         return found
 
-    def check_view(self, view: str) -> None:
+    def check_view(self, view: View) -> None:
         """Refuse what is no view of this network.
 
         Raises:
             CertificateError: if there is no such view or node, or the node has left.
         """
-        _, node = parse_view(view, self.mixing.nodes)
+        node = view.within(self.mixing.nodes).node
         if node in self.departed:
             raise CertificateError(f"the view {view} shows nothing: node {node} has left; choose one that stays")
 

@@ -1,28 +1,84 @@
 """Views: what an observer of the unlearning sees."""
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from rewindnet.certificates.errors import CertificateError
 
-if TYPE_CHECKING:
-    pass
+Kind = Literal["node", "joint", "average", "transcript", "transcript:all"]
 
-
+#: How views are written; v stands for the number of a node.
 VIEWS = ("node", "node:v", "joint", "average", "transcript", "transcript:v", "transcript:all")
 
 
-def parse_view(view: str, nodes: int | None = None) -> tuple[str, int | None]:
-    """Split a view into its kind and, for `node:v` and `transcript:v`, the node.
+@dataclass(frozen=True)
+class View:
+    """What an observer of the unlearning sees.
 
-    Raises:
-        CertificateError: for a view that does not exist, or a node outside the network.
+    Attributes:
+        kind: `node`, the released model of one node; `joint`, all released models; `average`, their average alone;
+            `transcript`, the messages that one node receives and what it releases; `transcript:all`, all messages.
+        node: the node that `node` and `transcript` speak of; None for the one for which the certificate is weakest.
     """
-    kind, _, which = view.partition(":")
-    if view in ("node", "joint", "average", "transcript", "transcript:all"):
-        return view, None
-    one = kind in ("node", "transcript") and which.isascii() and which.isdigit()
-    if one and (nodes is None or int(which) < nodes):
-        return kind, int(which)
-    if one:
-        raise CertificateError(f"view {view!r} names a node that does not exist; nodes are 0 to {(nodes or 0) - 1}")
-    raise CertificateError(f"unknown view {view!r}; it is one of: {', '.join(VIEWS)}")
+
+    kind: Kind
+    node: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a view that does not exist."""
+        if self.kind not in get_args(Kind):
+            raise CertificateError(f"unknown view {self.kind!r}; it is one of: {', '.join(VIEWS)}")
+        if self.node is not None and (not self.of_one_node or self.node < 0):
+            raise CertificateError(f"the view {self.kind} is not that of a node {self.node}")
+
+    @classmethod
+    def of(cls, view: "str | View") -> "View":
+        """Return the view that is written as one of `VIEWS`.
+
+        Raises:
+            CertificateError: if there is no such view.
+        """
+        if isinstance(view, View):
+            return view
+        kind, _, which = view.partition(":")
+        if view in get_args(Kind):
+            return cls(view)  # type: ignore[arg-type]
+        if kind in ("node", "transcript") and which.isascii() and which.isdigit():
+            return cls(kind, int(which))  # type: ignore[arg-type]
+        raise CertificateError(f"unknown view {view!r}; it is one of: {', '.join(VIEWS)}")
+
+    def __str__(self) -> str:
+        return self.kind if self.node is None else f"{self.kind}:{self.node}"
+
+    @property
+    def of_one_node(self) -> bool:
+        """Whether one node is looked at, or looks on, alone."""
+        return self.kind in ("node", "transcript")
+
+    @property
+    def shows_messages(self) -> bool:
+        """Whether messages of the unlearning are seen, and not only what is released."""
+        return self.kind.startswith("transcript")
+
+    @property
+    def observer(self) -> str:
+        """Who sees it, in words for a reader who is no expert."""
+        received = "with every message received during the unlearning"
+        return {
+            "node": "an observer of "
+            + ("any one released model" if self.node is None else f"the released model of node {self.node}"),
+            "joint": "an observer of all released models together",
+            "average": "an observer of the released network average",
+            "transcript": f"{'any one peer' if self.node is None else f'node {self.node}'}, {received}",
+            "transcript:all": "all peers together, with every message of the unlearning",
+        }[self.kind]
+
+    def within(self, nodes: int) -> "View":
+        """Return the view itself if it fits a network of so many nodes.
+
+        Raises:
+            CertificateError: if it names a node outside the network.
+        """
+        if self.node is not None and self.node >= nodes:
+            raise CertificateError(f"view '{self}' names a node that does not exist; nodes are 0 to {nodes - 1}")
+        return self

@@ -8,7 +8,6 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Ledger, Release, TrainingRun
-from rewindnet.certificates.mechanisms import mechanism_of
 from rewindnet.certificates.sensitivity.local_steps import changed
 from rewindnet.clients.methods import Method, Plan
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
@@ -153,7 +152,7 @@ class Simulation:
             released=self.network.fetch(finish.checkpoint_name(finish.end)),
             cost=Cost() if program.beforehand else cost,
             plan=plan,
-            shifts=np.array([shifts[node][round] for round, node in mechanism_of(release).events]),
+            shifts=np.array([shifts[node][round] for round, node in release.mechanism.events]),
         )
         for rounds in finish.keep:
             self.network.drop(finish.checkpoint_name(rounds))

@@ -64,7 +64,7 @@ def test_a_trial_is_what_a_run_says(tmp_path: Path) -> None:
     assert rows[0]["accuracy"]["test"] != rows[1]["accuracy"]["test"]
     assert trial.retrained == pytest.approx(test[2])
     assert trial.gap == pytest.approx(test[2] - (test[0] + test[1]) / 2)
-    assert (trial.epsilon, trial.sigma) == (rows[0]["epsilon_sound"], rows[0]["sigma"])
+    assert (trial.epsilon, trial.sigma) == (rows[0]["epsilon_certified"], rows[0]["sigma"])
 
 
 def test_retraining_can_delete_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

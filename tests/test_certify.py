@@ -26,7 +26,6 @@ from rewindnet.certificates import (
     least_depth,
     mu_of,
     mu_of_view,
-    parse_view,
     propagate,
     scaled_noise,
     textbook_epsilon,
@@ -53,7 +52,7 @@ def test_noise_for_an_epsilon_is_certified_at_that_epsilon(request_, epsilon):
         assert certificate.epsilon == 0.0
         return
     # One node's view may hold nothing that the deletion has reached.
-    blind = parse_view(claim.view)[1] is not None
+    blind = claim.view.node is not None
     assert certificate.reason is None
     assert certificate.epsilon <= epsilon
     if not (blind and mu_of_view(claim.view, seen, replace(release, sigma=np.ones(len(seen))), learning.mixing) == 0):
@@ -90,7 +89,7 @@ def test_a_certificate_survives_its_record_and_holds_no_nan(request_, seed, bare
     assert Certificate.from_record(json.loads(written)) == certificate
     assert (certificate.epsilon is None) == (certificate.reason is not None) == (certificate.mu is None)
     assert certificate.epsilon is None or certificate.epsilon >= 0
-    assert certificate.rewound + certificate.checkpoint_round == certificate.rounds
+    assert certificate.rewound_rounds + certificate.release.checkpoint_round == certificate.training.rounds
 
 
 @pytest.mark.parametrize("bound", ["worst-case", "published"])
@@ -122,7 +121,7 @@ def test_the_published_bound_claims_by_its_papers_formula():
     assert claimed_epsilon(learning, noised, claim) == pytest.approx(0.5)
     assert certify(learning, noised, claim).epsilon == pytest.approx(epsilon_of(e / sigma[0], DELTA))
     assert certify(learning, noised, claim).epsilon < textbook_epsilon(sigma[0] / e, DELTA)
-    assert certify(learning, noised, claim).regime == "nonconvex"
+    assert certify(learning, noised, claim).claim.regime == "nonconvex"
 
 
 def test_the_shallowest_rewind_that_reaches_epsilon_is_found():

@@ -72,8 +72,8 @@ def test_numbers_go_into_a_csv_and_rows_into_markdown(runs, tmp_path):
     assert [(line["run"], line["method"]) for line in lines] == [
         (run, method) for run in ("ring", "star") for method in ("r2d", "r2d", "retrain", "do-nothing")
     ]
-    assert [float(line["epsilon_sound"]) for line in lines if line["method"] == "r2d"] == pytest.approx([1.0] * 4)
-    assert {line["epsilon_sound"] for line in lines if line["method"] == "do-nothing"} == {""}
+    assert [float(line["epsilon_certified"]) for line in lines if line["method"] == "r2d"] == pytest.approx([1.0] * 4)
+    assert {line["epsilon_certified"] for line in lines if line["method"] == "do-nothing"} == {""}
     assert all(0 <= float(line["accuracy_test_lowest"]) <= float(line["accuracy_test_mean"]) <= 1 for line in lines)
     assert {float(line["cost_share_gradients"]) for line in lines if line["method"] == "retrain"} == {1.0}
     table = (tmp_path / "all.md").read_text("utf-8").splitlines()

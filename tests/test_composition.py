@@ -21,6 +21,7 @@ from rewindnet.certificates import (
     together,
 )
 from rewindnet.certificates.compose import covers
+from rewindnet.certificates.view import View
 from rewindnet.certificates.views.distances import why_not_covered
 from rewindnet.certificates.views.light_cones import light_cone
 
@@ -53,11 +54,11 @@ def judged(multipliers, delta, interval):
 
 def multipliers_of(certificate, mixing):
     """σ/e of every Gaussian that the view shows, from the certificate's own vectors alone."""
-    e, sigma = np.array(certificate.sensitivity), np.array(certificate.sigma)
-    release, (kind, _, which) = certificate.release, certificate.view.partition(":")
-    if certificate.averaged:
+    e, sigma = np.array(certificate.sensitivity), np.array(certificate.release.sigma)
+    release, (kind, _, which) = certificate.release, str(certificate.view).partition(":")
+    if certificate.release.averaged:
         return [sigma[0] / e[0]]
-    if certificate.placement == "output" and kind == "node":
+    if certificate.release.placement == "output" and kind == "node":
         P = gossip_product(release, mixing).toarray()
         nodes = [int(which)] if which else range(len(e))
         return [min(np.sqrt(P[v] ** 2 @ sigma**2) / (P[v] @ e) for v in nodes if P[v] @ e > 0)]
@@ -124,29 +125,30 @@ def certified(view, sigma=3.0, learning=LEARNING, delta=DELTA, **changes):
 
 def test_what_is_released_twice_is_known_better():
     once, again = certified("node"), certified("node", checkpoint_round=3, descent_rounds=7)
-    both = together([once, again], "node")
+    both = together([once, again], View.of("node"))
     assert both.mu == pytest.approx(hypot(once.mu, again.mu))
     assert both.epsilon == compose([once.mu, again.mu], DELTA) > max(once.epsilon, again.epsilon)
     assert both.epsilon < once.epsilon + again.epsilon
-    assert (both.delta, both.view, both.conditional, both.reason) == (DELTA, "node", False, None)
-    assert together([once], "node").epsilon == once.epsilon
+    assert (both.delta, str(both.view), both.conditional, both.reason) == (DELTA, "node", False, None)
+    assert together([once], View.of("node")).epsilon == once.epsilon
     assert (
-        together([once, certified("joint", 0.0, checkpoint_round=0, descent_rounds=10)], "node").epsilon == once.epsilon
+        together([once, certified("joint", 0.0, checkpoint_round=0, descent_rounds=10)], View.of("node")).epsilon
+        == once.epsilon
     )
-    assert together([replace(once, conditional=True), again], "node").conditional
+    assert together([replace(once, conditional=True), again], View.of("node")).conditional
 
 
 def test_one_release_without_a_number_leaves_none():
     bare = certified("node", 0.0)
-    found = together([certified("node"), bare], "node")
+    found = together([certified("node"), bare], View.of("node"))
     assert (found.epsilon, found.mu) == (None, None)
     assert found.reason == f"release 1 (r2d, view node) has no number: {bare.reason}"
 
 
 def test_a_certificate_for_another_view_leaves_none():
-    found = together([certified("joint"), certified("node")], "joint")
+    found = together([certified("joint"), certified("node")], View.of("joint"))
     assert (found.epsilon, found.reason) == (None, "release 1 (r2d, view node) says nothing about the view joint")
-    assert together([certified("joint"), certified("node")], "node").reason is None
+    assert together([certified("joint"), certified("node")], View.of("node")).reason is None
 
 
 @settings(deadline=None, max_examples=80)
@@ -155,12 +157,12 @@ def test_a_view_covers_another_only_if_it_never_tells_less(own, other, placement
     generator = np.random.default_rng(seed)
     changes = {"placement": placement, "gossip_rounds": settle, "checkpoint_round": 8, "descent_rounds": 2}
     certificate = certified(own, **changes)
-    if not covers(certificate, other):
+    if not covers(certificate, View.of(other)):
         return
     for _ in range(5):
         distance = generator.exponential(1, 4) * (generator.uniform(0, 1, 4) < 0.7)
         release = replace(certificate.release, sigma=generator.uniform(0.1, 2, 4))
-        less, more = (mu_of_view(view, distance, release, LEARNING.mixing) for view in (other, own))
+        less, more = (mu_of_view(View.of(view), distance, release, LEARNING.mixing) for view in (other, own))
         assert less <= more * (1 + 1e-12)
 
 
@@ -184,20 +186,20 @@ def test_a_view_covers_another_only_if_it_never_tells_less(own, other, placement
 )
 def test_what_covers_what(own, placement, covered, not_covered):
     certificate = certified(own, placement=placement)
-    assert [view for view in covered if not covers(certificate, view)] == []
-    assert [view for view in not_covered if covers(certificate, view)] == []
+    assert [view for view in covered if not covers(certificate, View.of(view))] == []
+    assert [view for view in not_covered if covers(certificate, View.of(view))] == []
 
 
 def test_retraining_adds_nothing_whoever_looks():
     retrained = certified("node", 0.0, checkpoint_round=0, descent_rounds=10)
     noised = certified("transcript:all", placement="rewind")
-    assert together([noised, retrained], "transcript:all").epsilon == noised.epsilon
+    assert together([noised, retrained], View.of("transcript:all")).epsilon == noised.epsilon
 
 
 def test_an_average_covers_nothing_else():
     averaged = certified("average", averaged=True)
-    assert covers(averaged, "average")
-    assert not covers(averaged, "node:0")
+    assert covers(averaged, View.of("average"))
+    assert not covers(averaged, View.of("node:0"))
 
 
 @pytest.mark.parametrize("mus", [[-1.0], [0.1, nan]])
@@ -210,8 +212,8 @@ def test_the_ends_of_composition():
     assert compose([], DELTA) == 0.0
     assert compose([0.5, inf], DELTA) == inf
     with pytest.raises(CertificateError, match="certificates of one δ can be taken together; there are none"):
-        together([], "node")
+        together([], View.of("node"))
     with pytest.raises(CertificateError, match=r"they are for δ = 1e-05, 0\.01"):
-        together([certified("node"), certified("node", delta=0.01)], "node")
+        together([certified("node"), certified("node", delta=0.01)], View.of("node"))
     with pytest.raises(CertificateError, match="names a node that does not exist; nodes are 0 to 3"):
-        together([certified("node")], "node:4")
+        together([certified("node")], View.of("node:4"))

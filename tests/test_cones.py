@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 
 from rewindnet import topologies
 from rewindnet.certificates import Release, mu_of_view
+from rewindnet.certificates.view import View
 from rewindnet.certificates.views.allocation import noise_shape
 from rewindnet.certificates.views.light_cones import light_cone, light_cones
 
@@ -41,7 +42,7 @@ def holds(mixing, release):
 
 def in_all(shape, view, e, release, mixing):
     """Σσ² once the view has μ = 1."""
-    return (shape**2).sum() * mu_of_view(view, e, replace(release, sigma=shape), mixing) ** 2
+    return (shape**2).sum() * mu_of_view(View.of(view), e, replace(release, sigma=shape), mixing) ** 2
 
 
 @pytest.mark.parametrize("kind", ["static", "link-failures", "matchings"])
@@ -68,27 +69,27 @@ def test_the_weakest_peer_is_the_worst_of_all_peers(seed, nodes, rounds, settle)
     ratios = (e / release.sigma) ** 2
     expected = np.sqrt((holds(mixing, release) @ ratios).max())
     for view in ("node", "transcript"):
-        assert mu_of_view(view, e, release, mixing) == pytest.approx(expected, rel=1e-12)
-    assert expected <= mu_of_view("transcript:all", e, release, mixing) * (1 + 1e-12)
+        assert mu_of_view(View.of(view), e, release, mixing) == pytest.approx(expected, rel=1e-12)
+    assert expected <= mu_of_view(View.of("transcript:all"), e, release, mixing) * (1 + 1e-12)
 
 
 def test_a_network_too_large_to_follow_is_charged_for_all_of_it(monkeypatch):
     mixing = tree(1, 30)
     release = rewound(mixing, 2, sigma=np.linspace(1, 2, 30))
     e = np.linspace(0, 1, 30)
-    followed = mu_of_view("transcript", e, release, mixing)
-    everything = mu_of_view("transcript:all", e, release, mixing)
+    followed = mu_of_view(View.of("transcript"), e, release, mixing)
+    everything = mu_of_view(View.of("transcript:all"), e, release, mixing)
     assert followed < everything
     for limit in ("_LARGEST", "_MOST_WORDS"):
         with monkeypatch.context() as patched:
             patched.setattr(f"rewindnet.certificates.views.light_cones.{limit}", 20)
             assert light_cones(release.noise_round, 2, mixing) is None
-            assert mu_of_view("transcript", e, release, mixing) == everything
-            shape = noise_shape("transcript", "optimal", e, release, mixing)
+            assert mu_of_view(View.of("transcript"), e, release, mixing) == everything
+            shape = noise_shape(View.of("transcript"), "optimal", e, release, mixing)
             np.testing.assert_allclose(shape, np.sqrt(e))
     with monkeypatch.context() as patched:
         patched.setattr("rewindnet.certificates.views.allocation._LARGEST", 20)
-        np.testing.assert_allclose(noise_shape("node", "optimal", e, release, mixing), np.sqrt(e))
+        np.testing.assert_allclose(noise_shape(View.of("node"), "optimal", e, release, mixing), np.sqrt(e))
 
 
 @settings(deadline=None, max_examples=80)
@@ -98,11 +99,11 @@ def test_no_other_noise_meets_the_weakest_peers_view_with_less_in_all(seed, node
     e = 10 ** generator.uniform(-6, 0, nodes) * (generator.uniform(0, 1, nodes) < 0.8)
     e[0] = 1.0
     release = rewound(mixing, rounds)
-    shape = noise_shape(view, "optimal", e, release, mixing)
+    shape = noise_shape(View.of(view), "optimal", e, release, mixing)
     assert (shape[e == 0] == 0).all()
     assert (shape[e > 0] > 0).all()
     least = in_all(shape, view, e, release, mixing)
-    joint = noise_shape("joint", "optimal", e, release, mixing)
+    joint = noise_shape(View.of("joint"), "optimal", e, release, mixing)
     assert least <= in_all(joint, view, e, release, mixing) * (1 + 1e-12)
     for spread in (0.01, 0.1, 1.0):
         other = shape * np.exp(spread * generator.standard_normal(nodes))
@@ -133,16 +134,16 @@ def test_another_solver_finds_no_less_noise(seed):
         options={"ftol": 1e-10, "maxiter": 500},
     )
     assert found.success
-    shape = noise_shape("transcript", "optimal", e, release, mixing)
+    shape = noise_shape(View.of("transcript"), "optimal", e, release, mixing)
     assert in_all(shape, "transcript", e, release, mixing) == pytest.approx(found.fun, rel=2e-3)
 
 
 def test_where_one_peer_hears_of_everybody_the_noise_is_that_for_all_together():
     mixing, e = tree(3, 12), np.linspace(0.1, 1, 12)
     far = rewound(mixing, 11)
-    np.testing.assert_array_equal(noise_shape("transcript", "optimal", e, far, mixing), np.sqrt(e))
+    np.testing.assert_array_equal(noise_shape(View.of("transcript"), "optimal", e, far, mixing), np.sqrt(e))
     # Peers that hear of nobody need each what it would need alone: σ ∝ e.
-    alone = noise_shape("node", "optimal", e, rewound(mixing, 0), mixing)
+    alone = noise_shape(View.of("node"), "optimal", e, rewound(mixing, 0), mixing)
     np.testing.assert_allclose(alone / alone[-1], e, rtol=2e-3)
 
 
@@ -150,10 +151,12 @@ def test_where_one_peer_hears_of_everybody_the_noise_is_that_for_all_together():
 def test_noise_for_the_weakest_peer_whatever_the_size_of_the_numbers(scale):
     mixing = tree(5, 9)
     release, e = rewound(mixing, 1), scale * 10.0 ** -np.arange(0.0, 18.0, 2)
-    shape = noise_shape("transcript", "optimal", e, release, mixing)
+    shape = noise_shape(View.of("transcript"), "optimal", e, release, mixing)
     assert np.all(np.isfinite(shape))
     assert np.all(shape > 0)
-    np.testing.assert_allclose(shape, noise_shape("transcript", "optimal", e / scale, release, mixing), rtol=1e-6)
+    np.testing.assert_allclose(
+        shape, noise_shape(View.of("transcript"), "optimal", e / scale, release, mixing), rtol=1e-6
+    )
 
 
 def test_the_noise_for_one_peer_stays_in_its_light_cone():
@@ -161,6 +164,6 @@ def test_the_noise_for_one_peer_stays_in_its_light_cone():
     release, e = rewound(mixing, 1), np.linspace(0.1, 1, 20)
     reach = holds(mixing, release)
     for node in (0, 13):
-        shape = noise_shape(f"node:{node}", "optimal", e, release, mixing)
+        shape = noise_shape(View.of(f"node:{node}"), "optimal", e, release, mixing)
         np.testing.assert_array_equal(shape > 0, reach[node])
         np.testing.assert_allclose(shape[reach[node]] ** 2 / e[reach[node]], 1 / e[reach[node]].max())

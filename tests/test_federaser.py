@@ -116,7 +116,7 @@ def test_it_gets_no_number_and_says_why() -> None:
     _, (known,) = simulation.learn(method.checkpoints(6))
     plan = method.plan(known)
     certificate = certify(known, plan.release, plan.claim)
-    assert (certificate.epsilon, certificate.claimed_epsilon, certificate.sensitivity) == (None, None, ())
+    assert (certificate.epsilon, certificate.claim.claimed_epsilon, certificate.sensitivity) == (None, None, ())
     assert certificate.reason is not None
     assert certificate.reason.startswith("no certificate is known")
 
@@ -163,7 +163,7 @@ def test_what_only_one_client_knew_is_forgotten_and_the_rest_is_not(tmp_path: Pa
     assert retain[0] > retain[2] - 0.02
     assert eraser["distance_to_retrained"] < nothing["distance_to_retrained"]
     assert 0.2 < eraser["cost_share"]["gradients"] < 0.3
-    assert (eraser["epsilon_sound"], eraser["epsilon_audited"], eraser["holds"]) == (None, None, True)
+    assert (eraser["epsilon_certified"], eraser["epsilon_empirical"], eraser["holds"]) == (None, None, True)
     assert all(found.holds for found in verify_folder(out))
     assert "went through one in 2 of 40 rounds again" in write_report(out).read_text(encoding="utf-8")
 

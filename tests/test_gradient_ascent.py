@@ -14,7 +14,9 @@ from networks import Network
 
 from rewindnet import topologies
 from rewindnet.certificates import Certificate, certify, epsilon_of
-from rewindnet.certificates.mechanisms import Uncertified, from_record, mechanism_of, to_record
+from rewindnet.certificates.mechanisms import Uncertified
+from rewindnet.certificates.release import Mechanism
+from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.gradient_ascent import GradientAscent
 from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds
@@ -162,16 +164,16 @@ def test_it_gets_no_number_and_says_why() -> None:
     _, (known,) = simulation.learn(method.checkpoints(6))
     plan = method.plan(known)
     certificate = certify(known, plan.release, plan.claim)
-    assert (certificate.epsilon, certificate.mu, certificate.claimed_epsilon) == (None, None, None)
+    assert (certificate.epsilon, certificate.mu, certificate.claim.claimed_epsilon) == (None, None, None)
     assert (certificate.sensitivity, certificate.conditional) == ((), False)
     assert certificate.reason is not None
     assert certificate.reason.startswith("no certificate is known")
     assert Certificate.from_record(certificate.to_record()) == certificate
-    mechanism = mechanism_of(plan.release)
+    mechanism = plan.release.mechanism
     assert isinstance(mechanism, Uncertified)
-    assert from_record(to_record(mechanism)) == mechanism
+    assert Mechanism.from_record(mechanism.to_record()) == mechanism
     found = mechanism.bounds(known, plan.release, plan.claim)
-    assert epsilon_of(mechanism.mu("joint", found, plan.release, known.mixing), 1e-5) == float("inf")
+    assert epsilon_of(mechanism.mu(View.of("joint"), found, plan.release, known.mixing), 1e-5) == float("inf")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +207,7 @@ def test_what_only_one_client_knew_is_forgotten_and_the_rest_is_not(tmp_path: Pa
     assert forget[1] > 0.5 > 0.1 > max(forget[0], forget[2])
     assert retain[0] > retain[2] - 0.02
     assert ascent["distance_to_retrained"] < nothing["distance_to_retrained"]
-    assert (ascent["epsilon_claimed"], ascent["epsilon_sound"], ascent["epsilon_audited"]) == (None, None, None)
+    assert (ascent["epsilon_claimed"], ascent["epsilon_certified"], ascent["epsilon_empirical"]) == (None, None, None)
     assert (ascent["sensitivity"], ascent["holds"]) == (None, True)
     assert all(found.holds for found in verify_folder(out))
     page = write_report(out).read_text(encoding="utf-8")

@@ -15,8 +15,9 @@ from rewindnet import topologies
 from rewindnet.certificates import CertificateError, Constant, Constants, TrainingRun, audit, certify, derive, propagate
 from rewindnet.certificates import Langevin as LangevinMechanism
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
-from rewindnet.certificates.mechanisms import DivergenceBounds, from_record, to_record
 from rewindnet.certificates.mechanisms.langevin import _norm, _smallest, claimed_epsilon, contractions
+from rewindnet.certificates.release import DivergenceBounds, Mechanism
+from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.langevin import Langevin
 from rewindnet.clients.steps.langevin import LangevinRounds
@@ -138,7 +139,7 @@ def test_the_exact_distance_of_quadratic_rounds_is_never_larger(low, order, step
     distances = np.linalg.norm(start.reshape(4, 3), axis=1)
 
     def mu(view):
-        return mechanism.mu(view, DivergenceBounds(distances), plan.release, known.mixing)
+        return mechanism.mu(View.of(view), DivergenceBounds(distances), plan.release, known.mixing)
 
     if not rounds:
         assert mu("joint") == pytest.approx(np.linalg.norm(start) / sigma)
@@ -354,7 +355,7 @@ def test_the_rounds_are_the_networks_own_with_noise_before_each(order):
 def test_steps_and_mechanisms_go_over_a_wire():
     step = LangevinRounds("combine-then-adapt", range(3, 5), (0.1, 0.2), 7, 1, "os")
     assert step_from_record(step_to_record(step)) == step
-    assert from_record(to_record(LangevinMechanism((0.5, 1.5)))) == LangevinMechanism((0.5, 1.5))
+    assert Mechanism.from_record(LangevinMechanism((0.5, 1.5)).to_record()) == LangevinMechanism((0.5, 1.5))
 
 
 @given(

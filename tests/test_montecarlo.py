@@ -32,6 +32,7 @@ from rewindnet.certificates import (
 from rewindnet.certificates.audits import montecarlo as module
 from rewindnet.certificates.audits.distinguisher import distinguisher
 from rewindnet.certificates.audits.montecarlo import DRAWS, default_draws, lower_bound
+from rewindnet.certificates.view import View
 from rewindnet.certificates.views.light_cones import light_cone
 from rewindnet.clients.training.noise import draw
 from rewindnet.experiments.report.page import write_report
@@ -77,7 +78,9 @@ def one_node(mu):
 def test_the_bound_is_below_the_truth_as_often_as_it_says(mu, confidence):
     certificate, centre, retrained = one_node(mu)
     found = [
-        monte_carlo(certificate, LEARNING.mixing, centre, retrained, sampler(seed, 1), 300, confidence).epsilon_lower
+        monte_carlo(
+            certificate, LEARNING.mixing, centre, retrained, sampler(seed, 1), 300, confidence
+        ).epsilon_lower_bound
         for seed in range(150)
     ]
     over = sum(epsilon > certificate.epsilon for epsilon in found)
@@ -92,7 +95,7 @@ def test_half_the_noise_is_caught_and_all_of_it_is_not():
     caught, alarms = 0, 0
     for placement, view in (("output", "node"), ("output", "joint"), ("rewind", "transcript:all")):
         unit = replace(release, sigma=np.ones(4), placement=placement)
-        mu = mu_of_view(view, np.array(certified(unit, view).sensitivity), unit, LEARNING.mixing)
+        mu = mu_of_view(View.of(view), np.array(certified(unit, view).sensitivity), unit, LEARNING.mixing)
         certificate = certified(replace(unit, sigma=np.full(4, mu / mu_of(1.0, DELTA))), view)
         assert certificate.epsilon == pytest.approx(1.0)
         centre, retrained = at_the_limit(certificate)
@@ -107,7 +110,7 @@ def test_half_the_noise_is_caught_and_all_of_it_is_not():
             alarms += not audit(certificate, LEARNING.mixing, divergence, right).holds
             # Nobody sees it without drawing: the distances are as they should be.
             assert audit(certificate, LEARNING.mixing, divergence).holds
-            assert wrong.epsilon_lower < epsilon_of(2 * mu_of(1.0, DELTA), DELTA)
+            assert wrong.epsilon_lower_bound < epsilon_of(2 * mu_of(1.0, DELTA), DELTA)
     assert (caught, alarms) == (60, 0)
 
 
@@ -115,7 +118,7 @@ def test_a_sampler_that_gives_no_noise_or_ever_the_same_is_caught():
     certificate, centre, retrained = one_node(mu_of(1.0, DELTA))
     for broken in (lambda node, first, rows: np.zeros((rows, 1)), lambda node, first, rows: np.full((rows, 1), 0.3)):
         found = monte_carlo(certificate, LEARNING.mixing, centre, retrained, broken)
-        assert found.epsilon_lower > 1
+        assert found.epsilon_lower_bound > 1
         assert found.true_positives == (1800, 1800)
         assert found.false_positives == (0, 0)
 
@@ -127,7 +130,7 @@ def test_noise_that_is_too_coarse_is_caught():
     def coarse(node, first, rows):
         return np.round(sampler(0, 1)(node, first, rows))
 
-    assert monte_carlo(certificate, LEARNING.mixing, centre, retrained, coarse).epsilon_lower > 1
+    assert monte_carlo(certificate, LEARNING.mixing, centre, retrained, coarse).epsilon_lower_bound > 1
 
 
 @settings(deadline=None, max_examples=100)
@@ -201,7 +204,7 @@ def test_the_distinguisher_of_every_view_is_the_best_there_is(seed, nodes, settl
     assert projected == pytest.approx(expected, rel=1e-8, abs=1e-9)
     # What the exact audit says is at least as much: it knows distances, not directions.
     distance = np.linalg.norm(shift, axis=1)
-    assert found.mu <= mu_of_view(view, distance, release, mixing) * (1 + 1e-9)
+    assert found.mu <= mu_of_view(View.of(view), distance, release, mixing) * (1 + 1e-9)
 
 
 def brute_force_view(view, release, mixing, shift):
@@ -320,7 +323,7 @@ def test_no_size_of_centres_or_noise_ends_in_no_number(far, sigma):
     certificate = certified(release_of(np.full(4, sigma)), "joint")
     centre = np.full((4, 2), far)
     found = monte_carlo(certificate, LEARNING.mixing, centre, 0 * centre, sampler(0, 2), 100)
-    assert found is None or np.isfinite(found.epsilon_lower)
+    assert found is None or np.isfinite(found.epsilon_lower_bound)
 
 
 # -- in a run ----------------------------------------------------------------------------------------------------------
@@ -339,8 +342,8 @@ def test_a_run_says_what_samples_of_its_noise_prove(tmp_path):
     run = run_through(SCENARIO, tmp_path / "run", "audit.draws=5000", "audit.confidence=0.8")
     (_, found), (_, none), _ = run.certified
     assert (found.monte_carlo.draws, found.monte_carlo.confidence, none.monte_carlo) == (5000, 0.8, None)
-    assert 0 < found.monte_carlo.epsilon_lower < found.exact_epsilon < 1
-    assert [row["epsilon_lower"] for row in run.summary] == [found.monte_carlo.epsilon_lower, None, None]
+    assert 0 < found.monte_carlo.epsilon_lower_bound < found.epsilon_empirical < 1
+    assert [row["epsilon_lower_bound"] for row in run.summary] == [found.monte_carlo.epsilon_lower_bound, None, None]
     page = write_report(tmp_path / "run").read_text("utf-8")
     assert "samples of the noise alone prove at least" in page
     assert "5,000 draws, 4,500 of them counted in each world; above " in page
@@ -354,7 +357,9 @@ def test_a_run_whose_noise_is_not_what_it_says_is_caught(tmp_path, monkeypatch):
     monkeypatch.setattr("rewindnet.experiments.runs.auditing.draw", lambda size, *address: 0.1 * draw(size, *address))
     (certificate, found), *_ = run_through(SCENARIO, tmp_path / "run").certified
     assert not found.holds
-    assert found.exact_epsilon < 1 < found.monte_carlo.epsilon_lower
-    assert f"by samples of the noise at least {found.monte_carlo.epsilon_lower:.6g}" in violation(certificate, found)
+    assert found.epsilon_empirical < 1 < found.monte_carlo.epsilon_lower_bound
+    assert f"by samples of the noise at least {found.monte_carlo.epsilon_lower_bound:.6g}" in violation(
+        certificate, found
+    )
     failed = {finding.what for finding in verify_folder(tmp_path / "run") if not finding.holds}
     assert {"0 r2d, audit", "0 r2d, Monte-Carlo audit"} <= failed

@@ -28,8 +28,9 @@ from rewindnet.certificates import (
 )
 from rewindnet.certificates import NoisyFinetune as NoisyFinetuneMechanism
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
-from rewindnet.certificates.mechanisms import DivergenceBounds, Profiled, from_record, to_record
 from rewindnet.certificates.mechanisms.contraction import apart, last_states
+from rewindnet.certificates.release import DivergenceBounds, Mechanism
+from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.noisy_finetune import NoisyFinetune
 from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
@@ -211,14 +212,14 @@ def test_what_is_certified_holds_whatever_the_loss(name, clipping, apart_by, lip
         release = Release("noisy-finetune", 1, rounds, "rewind", np.array([sigma]), mechanism=mechanism)
         found, one = DivergenceBounds(np.array([x - y])), Alone()
         p, q = after(x, rounds, sigma, phi), after(y, rounds, sigma, phi)
-        mu = mechanism.mu("node", found, release, one)
+        mu = mechanism.mu(View.of("node"), found, release, one)
         for epsilon in (0.0, 0.1, 0.5, 1.0, 2.0):
             told = max(divergence_of(p, q, epsilon), divergence_of(q, p, epsilon))
             # Where a bound is attained, integrating may put the truth above it, by a fraction of the step squared.
             assert told <= delta_of(mu, epsilon) + STEP**2 / 4
             if told > 1e-2:
                 # The ε certified at the δ that is the truth is at least the truth.
-                assert mechanism.epsilon("node", found, release, one, told) >= epsilon - 0.01
+                assert mechanism.epsilon(View.of("node"), found, release, one, told) >= epsilon - 0.01
 
 
 def test_the_contraction_of_clipped_models_is_attained_by_the_worst_of_kernels():
@@ -227,14 +228,14 @@ def test_the_contraction_of_clipped_models_is_attained_by_the_worst_of_kernels()
     mechanism = NoisyFinetuneMechanism(3, 1.0, 0.0, None, None, C, None)
     release = Release("noisy-finetune", 1, 3, "rewind", np.array([sigma]), mechanism=mechanism)
     found = DivergenceBounds(np.array([9.0]))
-    assert mechanism.mu("node", found, release, Alone()) == pytest.approx(2 * C / sigma)
+    assert mechanism.mu(View.of("node"), found, release, Alone()) == pytest.approx(2 * C / sigma)
     told = epsilon_of(2 * C / sigma, 1e-3)
-    profiled = mechanism.epsilon("node", found, release, Alone(), 1e-3)
+    profiled = mechanism.epsilon(View.of("node"), found, release, Alone(), 1e-3)
     assert profiled < told / 2
     # At ε = 0 total variation contracts by θ_0 in every step.
     kept = delta_of(2 * C / sigma, 0.0) ** 3
-    assert mechanism.epsilon("node", found, release, Alone(), kept * (1 + 1e-9)) == 0.0
-    assert mechanism.epsilon("node", found, release, Alone(), kept * (1 - 1e-3)) > 0.0
+    assert mechanism.epsilon(View.of("node"), found, release, Alone(), kept * (1 + 1e-9)) == 0.0
+    assert mechanism.epsilon(View.of("node"), found, release, Alone(), kept * (1 - 1e-3)) > 0.0
 
 
 class Alone:
@@ -266,11 +267,11 @@ def test_the_closed_form_of_the_paper_without_decay(delta, share, C0, C1, rounds
     assert rho + 2 * sqrt(rho * log(1 / delta)) == pytest.approx(
         epsilon * (2 * sqrt(2) + share * (3 - 2 * sqrt(2))) / 3
     )
-    claimed = mechanism.claimed("node", np.array([sigma]), Alone(), delta)
+    claimed = mechanism.claimed(View.of("node"), np.array([sigma]), Alone(), delta)
     assert claimed == pytest.approx(epsilon_of_rho(rho, delta), rel=1e-9)
     assert claimed <= epsilon
     release = Release("noisy-finetune", 1, rounds, "rewind", np.array([sigma]), mechanism=mechanism)
-    assert mechanism.epsilon("node", DivergenceBounds(np.zeros(0)), release, Alone(), delta) <= claimed
+    assert mechanism.epsilon(View.of("node"), DivergenceBounds(np.zeros(0)), release, Alone(), delta) <= claimed
 
 
 def test_the_paper_with_decay_is_its_sum():
@@ -279,13 +280,15 @@ def test_the_paper_with_decay_is_its_sum():
     kept = [c ** (rounds - 1 - t) for t in range(rounds)]
     rho = (c**rounds * 2 * C0 + sum(kept) * s) ** 2 / (2 * sigma**2 * sum(k * k for k in kept))
     mechanism = NoisyFinetuneMechanism(rounds, eta, decay, C0, C1, None, None)
-    assert mechanism.claimed("node", np.array([sigma]), Alone(), 1e-5) == pytest.approx(epsilon_of_rho(rho, 1e-5))
+    assert mechanism.claimed(View.of("node"), np.array([sigma]), Alone(), 1e-5) == pytest.approx(
+        epsilon_of_rho(rho, 1e-5)
+    )
 
 
 def test_the_paper_with_clipped_models_is_its_recursion():
     sigma, C, rounds, delta = 0.9, 0.5, 5, 1e-4
     mechanism = NoisyFinetuneMechanism(rounds, 0.1, 0.0, None, None, C, None)
-    epsilon = mechanism.claimed("node", np.array([sigma]), Alone(), delta)
+    epsilon = mechanism.claimed(View.of("node"), np.array([sigma]), Alone(), delta)
 
     def profile(at):
         found = 1.0
@@ -492,8 +495,8 @@ def test_steps_and_mechanisms_go_over_a_wire():
     assert step_from_record(step_to_record(step)) == step
     assert step_from_record(step_to_record(ClipModel(0.5))) == ClipModel(0.5)
     mechanism = NoisyFinetuneMechanism(3, 0.1, 0.2, 1.0, 0.5, None, 1.2)
-    assert from_record(to_record(mechanism)) == mechanism
-    assert isinstance(mechanism, Profiled)
+    assert Mechanism.from_record(mechanism.to_record()) == mechanism
+    assert mechanism.has_profile
 
 
 @st.composite

@@ -10,6 +10,7 @@ from learnings import DELTA, learnings, views_of
 
 from rewindnet.certificates import CertificateError, Claim, Release, calibrate, certify, mu_of, propagate
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, prices, sensitivities
+from rewindnet.certificates.view import View
 
 VIEWS = ("node", "joint", "average", "transcript:all", "node:1", "transcript:1")
 
@@ -48,7 +49,9 @@ def test_the_noise_is_what_calibrate_finds(learning, data, epsilon):
     client = data.draw(st.integers(0, learning.mixing.nodes - 1))
     count = data.draw(st.integers(1, int(learning.samples[client])))
     depth, view = data.draw(st.integers(0, learning.rounds)), data.draw(views_of(learning.mixing.nodes))
-    found = prices(learning, np.array([client]), np.array([count]), [view], rewound=[depth], descent_rounds=[depth])
+    found = prices(
+        learning, np.array([client]), np.array([count]), [View.of(view)], rewound=[depth], descent_rounds=[depth]
+    )
     own, mu = request_of(learning, client, count), mu_of(epsilon, DELTA)
     for p, placement in enumerate(PLACEMENTS):
         for a, allocation in enumerate(ALLOCATIONS):

@@ -43,7 +43,7 @@ def test_a_scenario_may_ask_for_every_regime_that_its_model_proves(
     _, learning = finished.network
     largest = []
     for regime, (certificate, audit) in zip(regimes, finished.certified[: len(regimes)], strict=True):
-        assert (certificate.regime, certificate.epsilon) == (regime, pytest.approx(1.0))
+        assert (certificate.claim.regime, certificate.epsilon) == (regime, pytest.approx(1.0))
         assert audit.holds
         assert not certificate.conditional
         e = propagate(learning, disturbed=10, quiet=0, regime=regime).total  # type: ignore[arg-type]

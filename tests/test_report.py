@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from runs import run_through
 
+from rewindnet.certificates.view import View
 from rewindnet.experiments.folder.reader import FolderError, read_folder, state
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.report.svg import plain
 from rewindnet.experiments.report.table import COLUMNS
-from rewindnet.experiments.report.words import against
 
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
 _SECTIONS = [
@@ -153,14 +153,14 @@ def test_there_is_a_panel_for_every_method_that_bounds_something(finished: Path,
 def test_the_reason_for_no_epsilon_is_given(finished: Path, text: str) -> None:
     page = _Page(text)
     reason = read_folder(finished).methods[4].certificate["reason"]
-    assert f"Nothing can be claimed against whoever sees any one released model: {reason}." in page.text
+    assert f"Nothing can be claimed against an observer of any one released model: {reason}." in page.text
 
 
 def test_every_transcript_has_words_of_its_own() -> None:
-    received = "with every message that it received during the unlearning"
-    assert against("transcript") == f"any one peer, {received}"
-    assert against("transcript:7") == f"node 7, {received}"
-    assert against("transcript:all") == "all peers together, with every message of the unlearning"
+    received = "with every message received during the unlearning"
+    assert View.of("transcript").observer == f"any one peer, {received}"
+    assert View.of("transcript:7").observer == f"node 7, {received}"
+    assert View.of("transcript:all").observer == "all peers together, with every message of the unlearning"
 
 
 def test_the_colours_follow_the_theme(text: str) -> None:

@@ -116,7 +116,7 @@ def test_a_run_certifies_each_request_and_all_of_them_together(tmp_path):
     assert all(found.holds for found in findings), [found for found in findings if not found.holds]
     assert [(row["request"], row["method"]) for row in folder.summary][5] == (1, "r2d")
     certified = [Certificate.from_record(method.certificate) for method in folder.methods]
-    assert [one.rounds for one in certified] == [6] * 5 + [12] * 5
+    assert [certificate.training.rounds for certificate in certified] == [6] * 5 + [12] * 5
     assert all(row["holds"] for row in folder.summary)
     for at, told in enumerate(folder.together):
         both = certified[at], certified[at + 5]

@@ -24,6 +24,7 @@ from rewindnet.certificates import (
     epsilon_of,
 )
 from rewindnet.certificates.mechanisms.newton import dominated, lowest_eigenvalue, retrained
+from rewindnet.certificates.view import View
 from rewindnet.clients.methods.newton import Newton
 from rewindnet.simulator.outcome import divergence
 
@@ -63,7 +64,7 @@ def test_on_a_large_ring_the_network_is_within_its_bound_where_a_broadcast_is_fa
     for index, reach in enumerate(("network", "uniform")):
         outcome, certificate, apart = held(simulation, learned, oracle, learning, Newton(reach=reach), index)
         assert np.all(apart <= certificate.sensitivity)
-        assert float(np.linalg.norm(apart)) <= certificate.mu * certificate.sigma[0]
+        assert float(np.linalg.norm(apart)) <= certificate.mu * certificate.release.sigma[0]
         found[reach] = apart, max(certificate.sensitivity), of_the_average(outcome.centre)
     left_alone = divergence(learned.at(250), oracle.at(250))
     assert found["network"][0].max() < 0.01 * left_alone.max()
@@ -127,7 +128,7 @@ def stays_within(case):
     assert certificate.epsilon == pytest.approx(1.0, rel=1e-6)
     found = audit(certificate, learning.mixing, apart)
     assert found.holds
-    assert found.exact_epsilon <= certificate.epsilon
+    assert found.epsilon_empirical <= certificate.epsilon
 
 
 def test_the_bound_is_no_idle_one():
@@ -211,7 +212,11 @@ def test_an_epsilon_decides_the_noise_once_the_residual_is_known(view, clean):
     certificate = certify(learning, plan.release, plan.claim)
     assert certificate.epsilon == pytest.approx(0.7)
     assert certificate.epsilon <= 0.7
-    assert (certificate.checkpoint_round, certificate.descent_rounds, certificate.rewound) == (30, clean, 0)
+    assert (certificate.release.checkpoint_round, certificate.release.descent_rounds, certificate.rewound_rounds) == (
+        30,
+        clean,
+        0,
+    )
     assert Certificate.from_record(certificate.to_record()) == certificate
     again = certify(learning, certificate.release, certificate.claim)
     assert again == certificate
@@ -272,7 +277,7 @@ def test_messages_are_never_covered(view):
     certificate = certify(learning, plan.release, plan.claim)
     assert (certificate.epsilon, certificate.mu) == (None, None)
     assert "carry no noise" in certificate.reason
-    assert audit(certificate, learning.mixing, np.full(4, 1e-9)).exact_epsilon is None
+    assert audit(certificate, learning.mixing, np.full(4, 1e-9)).epsilon_empirical is None
 
 
 def test_several_releases_together_cover_no_messages_either():
@@ -280,10 +285,12 @@ def test_several_releases_together_cover_no_messages_either():
     for view, models in (("joint", True), ("node", True), ("node:1", False)):
         plan = measured(learning, Newton(view=view))
         certificate = certify(learning, plan.release, plan.claim)
-        assert covers(certificate, "node:1")
-        assert covers(certificate, "joint") == covers(certificate, "average") == (view == "joint")
-        assert covers(certificate, "node:2") == models
-        assert not any(covers(certificate, other) for other in ("transcript", "transcript:1", "transcript:all"))
+        assert covers(certificate, View.of("node:1"))
+        assert covers(certificate, View.of("joint")) == covers(certificate, View.of("average")) == (view == "joint")
+        assert covers(certificate, View.of("node:2")) == models
+        assert not any(
+            covers(certificate, View.of(other)) for other in ("transcript", "transcript:1", "transcript:all")
+        )
 
 
 def test_one_vector_for_all_hides_a_single_model_and_nothing_more():
@@ -291,14 +298,14 @@ def test_one_vector_for_all_hides_a_single_model_and_nothing_more():
     alone = measured(learning, Newton(shared_noise=True, view="node:1", clean=0))
     certificate = certify(learning, alone.release, alone.claim)
     assert certificate.epsilon == pytest.approx(1.0)
-    assert certificate.mu == pytest.approx(certificate.sensitivity[1] / certificate.sigma[1])
+    assert certificate.mu == pytest.approx(certificate.sensitivity[1] / certificate.release.sigma[1])
     for given_settings in ({"view": "node"}, {"view": "joint", "clean": 0}, {"view": "average", "clean": 0}):
         method = Newton(shared_noise=True, sigma=9.0, **given_settings)
         plan = measured(learning, method)
         certificate = certify(learning, plan.release, plan.claim)
         assert certificate.epsilon is None
         assert "all nodes carry one and the same noise vector" in certificate.reason
-        assert audit(certificate, learning.mixing, np.full(4, 1e-9)).exact_epsilon is None
+        assert audit(certificate, learning.mixing, np.full(4, 1e-9)).epsilon_empirical is None
         with pytest.raises(CertificateError, match="no noise reaches epsilon 1"):
             replace(method, sigma=None, epsilon=1.0).check(learning)
     assert Newton(shared_noise=True, noise_source="os").shares_secret_noise

@@ -13,7 +13,7 @@ from learnings import small_learning
 from networks import Network, learn_and_retrain, networks
 
 from rewindnet.certificates import CertificateError, audit, certify, epsilon_of, propagate
-from rewindnet.certificates.mechanisms import from_record, to_record
+from rewindnet.certificates.release import Mechanism
 from rewindnet.clients.methods import METHODS, MethodError
 from rewindnet.clients.methods.rr_du import RRDU
 from rewindnet.clients.steps.rr_du import RRDUToken
@@ -251,7 +251,7 @@ def test_what_the_paper_claims_is_not_what_can_be_proved():
     known = small_learning()
     plan = RRDU(hops=100, alignment="lightweight").plan(known)
     certificate = certify(known, plan.release, plan.claim)
-    assert certificate.claimed_epsilon == 1.0
+    assert certificate.claim.claimed_epsilon == 1.0
     assert certificate.epsilon > 3
 
 
@@ -289,7 +289,7 @@ def test_what_no_noise_touches_gets_a_reason_and_no_number(given, reason):
         with pytest.raises(CertificateError, match=reason):
             RRDU(seed=1, noise="sound", **given).plan(known)
     found = audit(certificate, known.mixing, np.full(4, 1e-3), None, np.zeros(len(certificate.shifts)))
-    assert found.exact_epsilon is None
+    assert found.epsilon_empirical is None
 
 
 def test_what_comes_before_the_first_visit_grows_and_is_charged():
@@ -322,7 +322,7 @@ def test_a_visit_that_is_said_to_grow_less_is_refused():
 def test_the_mechanism_goes_into_the_record_and_back():
     known = small_learning()
     way = RRDU(hops=7, trust_radius=1.0).plan(known).release.mechanism
-    assert from_record(json.loads(json.dumps(to_record(way)))) == way
+    assert Mechanism.from_record(json.loads(json.dumps(way.to_record()))) == way
 
 
 @st.composite

@@ -24,8 +24,9 @@ from rewindnet.certificates import (
     derive,
     local_growth,
     propagate,
-    propagate_each,
 )
+from rewindnet.certificates.sensitivity.local_steps import strongest_regime
+from rewindnet.certificates.sensitivity.recursion import Recursion, Sensitivity
 from rewindnet.certificates.sensitivity.rounding import _rounds
 from rewindnet.clients.steps.learning import Descend, unlearning_program
 from rewindnet.simulator.outcome import divergence
@@ -105,6 +106,13 @@ def test_no_node_diverges_beyond_its_sensitivity(case: Network, share: float) ->
             assert np.all(e <= w * (1 + 1e-9)), (regime, e, w)
 
 
+def at_once(learning: TrainingRun, deleted: NDArray[np.int64], disturbed: int, quiet: int) -> Sensitivity:
+    """The sensitivities of several requests [N, k] by one recursion."""
+    recursion = Recursion(learning, deleted, disturbed + quiet, "worst-case", strongest_regime(learning))
+    state = recursion.go_on(recursion.start, range(disturbed), disturbed=True)
+    return recursion.go_on(state, range(disturbed, disturbed + quiet), disturbed=False).sensitivity
+
+
 @given(learning=learnings(measured=False), data=st.data())
 def test_many_requests_at_once_are_each_of_them_alone(learning: TrainingRun, data: st.DataObject) -> None:
     N, s = learning.mixing.nodes, data.draw(st.integers(0, learning.rounds))
@@ -112,7 +120,7 @@ def test_many_requests_at_once_are_each_of_them_alone(learning: TrainingRun, dat
     for request in range(3):
         node = data.draw(st.integers(0, N - 1))
         requests[node, request] = data.draw(st.integers(0, int(learning.samples[node])))
-    together = propagate_each(learning, requests, disturbed=s, quiet=2)
+    together = at_once(learning, requests, s, 2)
     for request in range(3):
         alone = propagate(replace(learning, deleted=requests[:, request]), disturbed=s, quiet=2)
         np.testing.assert_array_equal(together.column(request).total, alone.total)
@@ -371,7 +379,7 @@ def test_a_client_that_keeps_nothing_has_only_the_curvature_of_the_regulariser()
         bound = propagate(learning, disturbed=T // 2, quiet=quiet)
         # Retraining stays at 0.
         assert apart[T // 2 - 1 + quiet] <= bound.total[0]
-        several = propagate_each(replace(learning, deleted=[0]), np.array([[5, 1]]), disturbed=T // 2, quiet=quiet)  # type: ignore[arg-type]
+        several = at_once(replace(learning, deleted=np.array([0])), np.array([[5, 1]]), T // 2, quiet)
         assert several.total[0, 0] == bound.total[0]
     assert local_growth(learning, "strongly-convex") == pytest.approx(1 - eta * l2)
     assert local_growth(replace(learning, deleted=np.array([4])), "strongly-convex") == pytest.approx(

@@ -81,6 +81,10 @@ def change_certificate(which: str, key: str, value: Any) -> Callable[[Path], Non
     return lambda folder: edit(folder / CERTIFICATES.format(which), lambda c: c.update({key: value}))
 
 
+def start_later(folder: Path) -> None:
+    edit(folder / CERTIFICATES.format("0-r2d"), lambda c: c.update(checkpoint_round=3, rewound_rounds=9))
+
+
 def halve_sigma(folder: Path) -> None:
     for which in ("0-r2d", "1-r2d"):
         edit(folder / CERTIFICATES.format(which), lambda c: c.update(sigma=[s / 2 for s in c["sigma"]]))
@@ -135,13 +139,13 @@ def invent_counts(folder: Path) -> None:
     """With the bound that follows from them."""
     counts = {"true_positives": (900, 900), "false_positives": (899, 899)}
     bound = lower_bound((900, 900), (899, 899), 1800, 0.95, 1e-5)
-    sample("1-r2d", epsilon_lower=bound, **counts)(folder)
-    edit(folder / "summary.json", lambda s: s["rows"][1].update(epsilon_lower=bound))
+    sample("1-r2d", epsilon_lower_bound=bound, **counts)(folder)
+    edit(folder / "summary.json", lambda s: s["rows"][1].update(epsilon_lower_bound=bound))
 
 
 def deny_samples(folder: Path) -> None:
     edit(folder / "methods/1-r2d/audit.json", lambda a: a.update(monte_carlo=None))
-    edit(folder / "summary.json", lambda s: s["rows"][1].update(epsilon_lower=None))
+    edit(folder / "summary.json", lambda s: s["rows"][1].update(epsilon_lower_bound=None))
 
 
 def fewer_draws(folder: Path) -> None:
@@ -171,15 +175,22 @@ def recertify(folder: Path) -> None:
     for index, (claimed, found) in enumerate(run.certified):
         release = Release(
             claimed.method,
-            claimed.checkpoint_round,
-            claimed.descent_rounds,
-            claimed.placement,  # type: ignore[arg-type]
-            np.array(claimed.sigma),
-            claimed.gossip_rounds,
-            claimed.averaged,
-            claimed.noise_source,  # type: ignore[arg-type]
+            claimed.release.checkpoint_round,
+            claimed.release.descent_rounds,
+            claimed.release.placement,  # type: ignore[arg-type]
+            np.array(claimed.release.sigma),
+            claimed.release.gossip_rounds,
+            claimed.release.averaged,
+            claimed.release.noise_source,  # type: ignore[arg-type]
         )
-        claim = Claim(claimed.view, claimed.delta, claimed.bound, claimed.allocation, None, claimed.claimed_epsilon)  # type: ignore[arg-type]
+        claim = Claim(
+            claimed.view,
+            claimed.delta,
+            claimed.claim.bound,
+            claimed.claim.allocation,
+            None,
+            claimed.claim.claimed_epsilon,
+        )  # type: ignore[arg-type]
         again = certify(learning, release, claim)
         lower = np.minimum(found.divergence, again.sensitivity)
         audited = audit(again, learning.mixing, lower)
@@ -189,8 +200,8 @@ def recertify(folder: Path) -> None:
         edit(
             folder / "summary.json",
             lambda s, i=index, c=again, a=audited: s["rows"][i].update(
-                epsilon_sound=c.epsilon,
-                epsilon_audited=a.exact_epsilon,
+                epsilon_certified=c.epsilon,
+                epsilon_empirical=a.epsilon_empirical,
                 holds=a.holds,
                 sensitivity=max(c.sensitivity),
                 divergence=max(a.divergence),
@@ -248,7 +259,10 @@ def rewind_further(folder: Path) -> None:
     scenario = yaml.safe_load((folder / "scenario.yaml").read_text())
     scenario["unlearning"][0]["rewind"] = 0.75
     (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario))
-    edit(folder / CERTIFICATES.format("0-r2d"), lambda c: c.update(checkpoint_round=3, descent_rounds=9))
+    edit(
+        folder / CERTIFICATES.format("0-r2d"),
+        lambda c: c.update(checkpoint_round=3, rewound_rounds=9, descent_rounds=9),
+    )
 
 
 def more_noise_than_there_was(folder: Path) -> None:
@@ -271,7 +285,7 @@ def ask_for_more(folder: Path) -> None:
         (change_certificate("0-r2d", "epsilon", 0.5), "0 r2d, certificate", "epsilon is recorded as 0.5"),
         (change_certificate("8-do-nothing", "epsilon", 1.0), "8 do-nothing, certificate", "epsilon"),
         (change_certificate("0-r2d", "view", "joint"), "0 r2d, certificate", "view was asked to be node"),
-        (change_certificate("0-r2d", "checkpoint_round", 3), "0 r2d, certificate", "asked to restore"),
+        (start_later, "0 r2d, certificate", "asked to restore"),
         (change_certificate("0-r2d", "delta", 1e-3), "0 r2d, certificate", "delta"),
         (change_certificate("6-warm-start", "mu", 0.0), "6 warm-start, certificate", "mu is recorded"),
         (change_certificate("0-r2d", "mixing_sha256", "0" * 64), "0 r2d, certificate", "mixing_sha256"),
@@ -290,7 +304,7 @@ def ask_for_more(folder: Path) -> None:
         (forget_an_edge, "network", "without an edge"),
         (forget_less, "learning", "not the one that was certified"),
         (deny_divergence, "0 r2d, audit", "and measures"),
-        (sample("1-r2d", epsilon_lower=0.01), "1 r2d, Monte-Carlo audit", "recorded as 0.01 and follows as"),
+        (sample("1-r2d", epsilon_lower_bound=0.01), "1 r2d, Monte-Carlo audit", "recorded as 0.01 and follows as"),
         (sample("1-r2d", counted=9), "1 r2d, Monte-Carlo audit", "of 2000 draws 1800 are counted, not 9"),
         (sample("1-r2d", true_positives=[1801, 0]), "1 r2d, Monte-Carlo audit", "are no counts of two tests"),
         (sample("1-r2d", thresholds=[0.1, 0.2]), "1 r2d, Monte-Carlo audit", "thresholds are recorded as (0.1, 0.2)"),

@@ -21,8 +21,9 @@ from test_rr_du import Oracle
 from rewindnet import topologies
 from rewindnet.certificates import CertificateError, DivergenceBounds, audit, certify, epsilon_of
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
-from rewindnet.certificates.mechanisms import from_record, to_record
 from rewindnet.certificates.mechanisms.walk_dp import absorbed, walk_shifts
+from rewindnet.certificates.release import Mechanism
+from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.walk_dp import WalkDP, communicability
 from rewindnet.simulator.outcome import divergence
@@ -248,7 +249,7 @@ def test_views_are_those_of_the_walk_that_was_drawn():
     felt = np.array([1.0] * len(way.events))
     found = DivergenceBounds(np.zeros(4), np.zeros(4), felt)
     visits = [hop for hop, holder in enumerate(way.holders) if holder == 0]
-    assert convex.mu("transcript:all", found, release, known.mixing) == pytest.approx(sqrt(len(visits)) / 2)
+    assert convex.mu(View.of("transcript:all"), found, release, known.mixing) == pytest.approx(sqrt(len(visits)) / 2)
     for v in (1, 2, 3):
         sightings = [hop for hop, holder in enumerate(way.holders) if holder == v]
         # Every visit is hidden by the hops until the next visit or sighting: one way to absorb, and not the best.
@@ -257,13 +258,13 @@ def test_views_are_those_of_the_walk_that_was_drawn():
             for visit in visits
         ]
         simple = sqrt(sum(1 / window for window in windows)) / 2
-        found_mu = convex.mu(f"transcript:{v}", found, release, known.mixing)
+        found_mu = convex.mu(View.of(f"transcript:{v}"), found, release, known.mixing)
         assert 0 < found_mu <= simple * (1 + 1e-12)
-    worst = convex.mu("transcript", found, release, known.mixing)
-    every = [convex.mu(f"transcript:{v}", found, release, known.mixing) for v in (1, 2, 3)]
+    worst = convex.mu(View.of("transcript"), found, release, known.mixing)
+    every = [convex.mu(View.of(f"transcript:{v}"), found, release, known.mixing) for v in (1, 2, 3)]
     assert worst == pytest.approx(max(every))
-    assert convex.mu("node", found, release, known.mixing) <= min(every)
-    assert every[2] < every[0] <= convex.mu("transcript:all", found, release, known.mixing)
+    assert convex.mu(View.of("node"), found, release, known.mixing) <= min(every)
+    assert every[2] < every[0] <= convex.mu(View.of("transcript:all"), found, release, known.mixing)
 
 
 def test_who_deletes_is_a_peer_of_others_who_do():
@@ -274,13 +275,13 @@ def test_who_deletes_is_a_peer_of_others_who_do():
     shifts = np.array([1.0, 0.01, 0.01])
     found = DivergenceBounds(np.zeros(4), shifts=shifts)
     assert mechanism.nodes == (0, 1)
-    assert mechanism.mu("transcript", found, way, learning.mixing) == pytest.approx(0.5)
+    assert mechanism.mu(View.of("transcript"), found, way, learning.mixing) == pytest.approx(0.5)
     # On its own it tells the same, and what it takes for its own on top.
-    assert mechanism.mu("transcript:1", found, way, learning.mixing) >= 0.5
+    assert mechanism.mu(View.of("transcript:1"), found, way, learning.mixing) >= 0.5
     alone = small_learning(deleted=np.array([20, 0, 0, 0]))
     single = replace(mechanism, nodes=(0,))
     once = DivergenceBounds(np.zeros(4), shifts=np.array([1.0]))
-    assert single.mu("transcript", once, way, alone.mixing) == pytest.approx(0.5)
+    assert single.mu(View.of("transcript"), once, way, alone.mixing) == pytest.approx(0.5)
 
 
 def test_clipping_gives_up_what_convexity_gives():
@@ -297,7 +298,7 @@ def test_what_is_not_hidden_or_not_claimed_has_a_reason():
     known = small_learning()
     plan = WalkDP(sigma=0.0, start=0).plan(known)
     certificate = certify(known, plan.release, plan.claim)
-    assert (certificate.epsilon, certificate.claimed_epsilon) == (None, None)
+    assert (certificate.epsilon, certificate.claim.claimed_epsilon) == (None, None)
     assert "without noise" in certificate.reason
     gone = small_learning(deleted=np.array([20, 0, 0, 0]))
     with pytest.raises(CertificateError, match="another walk"):
@@ -333,7 +334,7 @@ def test_a_walk_that_never_comes_by_has_nothing_to_hide():
 
 def test_the_mechanism_goes_into_the_record_and_back():
     way = WalkDP(hops=7).plan(small_learning()).release.mechanism
-    assert from_record(json.loads(json.dumps(to_record(way)))) == way
+    assert Mechanism.from_record(json.loads(json.dumps(way.to_record()))) == way
 
 
 @st.composite
@@ -364,7 +365,9 @@ def test_nothing_measured_is_more_than_certified(drawn):
     assert found.holds, found
     way, release = outcome.plan.release.mechanism, outcome.plan.release
     bounds = way.bounds(learning, release, outcome.plan.claim)
-    assert way.mu(given["view"], bounds, release, learning.mixing) <= np.linalg.norm(bounds.shifts) * (1 + 1e-12)
+    assert way.mu(View.of(given["view"]), bounds, release, learning.mixing) <= np.linalg.norm(bounds.shifts) * (
+        1 + 1e-12
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 from rewindnet.certificates.audits.montecarlo import MonteCarlo
 from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms import DivergenceBounds, epsilon_seen, mechanism_of
+from rewindnet.certificates.release import DivergenceBounds
 from rewindnet.certificates.training import Mixing, Vector
 
 #: How far, relatively, an ε that is solved for may be off.
@@ -26,7 +26,7 @@ class Audit:
         holds: whether no node diverged further than its sensitivity, no shift was larger than bounded, and neither the
             exact ε nor the lower bound from samples exceeds the certified one.
         worst_node: the node with the largest divergence relative to its sensitivity.
-        exact_epsilon: the true privacy loss of this very pair at δ for joint views, for the average, and for single
+        epsilon_empirical: the true privacy loss of this very pair at δ for joint views, for the average, and for single
             nodes without settling; an upper bound on it where the view post-processes what was noised. None where it
             is infinite, and then `reason` says why.
         monte_carlo: the lower bound from samples of the noise; None where nothing was sampled.
@@ -37,7 +37,7 @@ class Audit:
     divergence: tuple[float, ...]
     holds: bool
     worst_node: int
-    exact_epsilon: float | None
+    epsilon_empirical: float | None
     reason: str | None = None
     monte_carlo: MonteCarlo | None = None
     shifts: tuple[float, ...] = ()
@@ -87,26 +87,26 @@ def audit(
     """
     sensitivity, bounds = np.array(certificate.sensitivity), np.array(certificate.shifts)
     shifts = np.zeros(0) if shifts is None else shifts
-    if np.shape(divergence) != (len(certificate.sigma),):
+    if np.shape(divergence) != (len(certificate.release.sigma),):
         raise CertificateError(
-            f"the divergence of {len(certificate.sigma)} nodes is needed, not of {np.shape(divergence)}"
+            f"the divergence of {len(certificate.release.sigma)} nodes is needed, not of {np.shape(divergence)}"
         )
     if np.shape(shifts) != bounds.shape:
         raise CertificateError(f"the shifts of {len(bounds)} events are needed, not of {np.shape(shifts)}")
     release = certificate.release
-    mechanism, measured = mechanism_of(release), DivergenceBounds(divergence, shifts=shifts)
+    mechanism, measured = release.mechanism, DivergenceBounds(divergence, shifts=shifts)
     mu = mechanism.mu(certificate.view, measured, release, mixing)
-    exact = epsilon_seen(mechanism, mu, certificate.view, measured, release, mixing, certificate.delta)
+    exact = mechanism.epsilon(certificate.view, measured, release, mixing, certificate.delta)
     exact = _to_the_digits(exact, mu, certificate)
     over = _relative(divergence, sensitivity) if sensitivity.size else divergence
     within = bool(np.all(divergence <= sensitivity)) if sensitivity.size else True
-    shown = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower)
+    shown = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower_bound)
     claimed = certificate.epsilon
     return Audit(
         divergence=tuple(divergence.tolist()),
         holds=within and bool(np.all(shifts <= bounds)) and (claimed is None or shown <= claimed),
         worst_node=int(np.argmax(over)),
-        exact_epsilon=exact if isfinite(exact) else None,
+        epsilon_empirical=exact if isfinite(exact) else None,
         reason=None
         if isfinite(exact)
         else "a node that differs from the retrained one carries no noise, or far too little",
@@ -140,7 +140,7 @@ def violation(certificate: Certificate, found: Audit) -> str:
     relation = "its sensitivity is" if measured > bound else "within its sensitivity of"
     assumed = " ".join(certificate.assumptions)
     sampled = found.monte_carlo
-    sample = "" if sampled is None else f", by samples of the noise at least {sampled.epsilon_lower:.6g}"
+    sample = "" if sampled is None else f", by samples of the noise at least {sampled.epsilon_lower_bound:.6g}"
     shifted = [at for at, (one, most) in enumerate(zip(found.shifts, certificate.shifts, strict=True)) if one > most]
     shift = "".join(
         f"what noise {at} was added to had shifted by {found.shifts[at]:.6g}, at most {certificate.shifts[at]:.6g}; "
@@ -149,5 +149,5 @@ def violation(certificate: Certificate, found: Audit) -> str:
     return (
         f"the certificate of {certificate.method} is violated: node {node} diverged by {measured:.6g}, "
         f"{relation} {bound:.6g}; {shift}"
-        f"exact epsilon {found.exact_epsilon}{sample}, certified {certificate.epsilon}. It assumed: {assumed}"
+        f"exact epsilon {found.epsilon_empirical}{sample}, certified {certificate.epsilon}. It assumed: {assumed}"
     )

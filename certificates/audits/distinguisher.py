@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates.certificate import Certificate
-from rewindnet.certificates.mechanisms import mechanism_of
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.training import Mixing, Vector
-from rewindnet.certificates.view import parse_view
 from rewindnet.certificates.views.distances import node_views, seen_by
 
 Parameters = NDArray[np.floating[Any]]
@@ -45,9 +43,10 @@ def distinguisher(
         node, added at one place.
     """
     release = certificate.release
-    if not mechanism_of(release).single:
+    if not release.mechanism.one_vector:
         return None
-    kind, node = parse_view(certificate.view, mixing.nodes)
+    view = certificate.view.within(mixing.nodes)
+    kind, node = view.kind, view.node
 
     def apart(i: int) -> Vector:
         return np.asarray(centre[i], dtype=np.float64) - np.asarray(retrained[i], dtype=np.float64)

@@ -63,9 +63,9 @@ class MonteCarlo:
     """What samples of the noise say of a release.
 
     Attributes:
-        epsilon_lower: the true ε at the certificate's δ is at least this with probability `confidence`. Where the bound
-            through μ is the largest, that is if the noise is Gaussian; a certificate of less is wrong in any case, for
-            it claims its μ too.
+        epsilon_lower_bound: the true ε at the certificate's δ is at least this with probability `confidence`. Where the
+            bound through μ is the largest, that is if the noise is Gaussian; a certificate of less is wrong in any
+            case, for it claims its μ too.
         confidence: of the bound.
         draws: of every node's noise that the view shows; the first tenth chose the thresholds.
         counted: how many of them were counted, in each of the two worlds.
@@ -74,7 +74,7 @@ class MonteCarlo:
         false_positives: how often of what was retrained.
     """
 
-    epsilon_lower: float
+    epsilon_lower_bound: float
     confidence: float
     draws: int
     counted: int
@@ -146,7 +146,7 @@ def monte_carlo(
     true = tuple(int(np.count_nonzero(best.mu + counted > t)) for t in thresholds)
     false = tuple(int(np.count_nonzero(counted > t)) for t in thresholds)
     return MonteCarlo(
-        epsilon_lower=lower_bound(true, false, len(counted), confidence, certificate.delta),
+        epsilon_lower_bound=lower_bound(true, false, len(counted), confidence, certificate.delta),
         confidence=confidence,
         draws=draws,
         counted=len(counted),

@@ -1,34 +1,29 @@
 """One Gaussian vector a node, added at one place: on the result of a descent or on the checkpoint before it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from rewindnet.certificates.certificate import Claim
-from rewindnet.certificates.mechanisms.base import DivergenceBounds
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
 from rewindnet.certificates.sensitivity.recursion import propagate
 from rewindnet.certificates.sensitivity.rounding import rounding_of_average
 from rewindnet.certificates.training import Mixing, TrainingRun, Vector
-from rewindnet.certificates.view import parse_view
+from rewindnet.certificates.view import View
 from rewindnet.certificates.views.distances import mu_of_view, why_not_covered
 
 
 @dataclass(frozen=True)
-class GaussianOutput:
-    """The Gaussian mechanism at the site of the release; what comes after it is post-processing."""
+class GaussianOutput(Mechanism):
+    """The Gaussian mechanism, once, in the round of the noise; what comes after it is post-processing."""
 
     kind: ClassVar[str] = "gaussian-output"
-    single: ClassVar[bool] = True
+    one_vector: ClassVar[bool] = True
+    plain_descent: ClassVar[bool] = True
+    noise_label: ClassVar[str] = "once"
 
-    @property
-    def events(self) -> Sequence[tuple[int, int]]:
-        """None: there is no other noise."""
-        return ()
-
-    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
+    def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Sensitivity where the noise is added: before the descent for placement rewind, after it for output.
 
         Where only the average is released the noise is added to the average, which differs by at most the mean of the
@@ -36,34 +31,100 @@ class GaussianOutput:
         """
         quiet = release.noise_round - release.checkpoint_round
         nodes = propagate(
-            learning, disturbed=release.checkpoint_round, quiet=quiet, bound=claim.bound, regime=claim.regime
+            training, disturbed=release.checkpoint_round, quiet=quiet, bound=claim.bound, regime=claim.regime
         )
         if not release.averaged or not np.any(nodes.total > 0):
             return DivergenceBounds(nodes.total, nodes.rounding)
-        summing = rounding_of_average(learning, release.noise_round)
+        summing = rounding_of_average(training, release.noise_round)
         return DivergenceBounds(
             nodes=np.full_like(nodes.total, nodes.total.mean() + summing),
             rounding=np.full_like(nodes.rounding, nodes.rounding.mean() + summing),
         )
 
-    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """As the view has it (`mu_of_view`)."""
-        return mu_of_view(view, found.nodes, release, mixing)
+        return mu_of_view(view, bounds.nodes, release, mixing)
 
-    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Messages that carry no noise."""
 
         def start() -> Vector:
             return propagate(
-                learning, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime
+                training, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime
             ).total
 
-        return why_not_covered(claim.view, start, release, learning.mixing)
+        return why_not_covered(claim.view, start, release, training.mixing)
 
-    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What the place of the noise covers."""
         if release.placement == "output":
             return ("What is released is covered; the messages of the unlearning rounds are not.",)
-        if parse_view(claim.view)[0] in ("node", "transcript"):
+        if claim.view.of_one_node:
             return ("What a single peer receives and releases after the rewind is covered; what peers pool is not.",)
         return ("Every message and every model after the rewind is covered, colluding peers included.",)
+
+    def covers(self, release: Release, own: View, other: View) -> bool:
+        """Return whether the μ of one view bounds that of another, because it shows at least as much.
+
+        What follows a noised checkpoint is post-processing of it: with placement rewind every view of all nodes stands
+        for all messages, and what one node releases shows as much as what it received. Where only the average carries
+        noise, nothing else is covered. A descent from the initial model has never seen the forget set.
+        """
+        if own == other or release.checkpoint_round == 0:
+            return True
+        if release.averaged:
+            return False
+        rewound = release.placement == "rewind"
+        if own.kind == "transcript" or (own.kind == "node" and rewound):
+            # Of one peer, or of any single one.
+            received = other.kind == "node" or (other.kind == "transcript" and rewound)
+            return received and own.node in (None, other.node)
+        if rewound or own.kind == "transcript:all":
+            return True
+        if own.kind == "node":
+            return own.node is None and other.kind == "node"
+        # Noise on the result: the same bound for all models and for their noised sum.
+        return other.kind in ("node", "joint", "average")
+
+    def noise_summary(self, release: Release, claim: Claim) -> str:
+        """Return where the noise goes, and how it is divided among the nodes."""
+        if not release.sigma.any():
+            return "none"
+        gossip = f" settle {release.gossip_rounds}" if release.gossip_rounds else ""
+        return f"{release.placement} {claim.allocation}{gossip}"
+
+    def shows_noised(self, release: Release) -> bool:
+        """Return whether no round follows the noise."""
+        return not release.rounds_after_noise
+
+    def account(self, release: Release, rounds: int) -> str:
+        """Return where the descent started, how long it was, and where the noise went."""
+        rewound = rounds - release.checkpoint_round
+        if rewound == 0:
+            start = "started from the learned model"
+        elif release.checkpoint_round == 0:
+            start = "went back to the initial model"
+        else:
+            start = f"rewound {rewound:,} of {rounds:,} rounds ({100 * rewound / rounds:.0f} %)"
+        descent = "ran no rounds"
+        if release.descent_rounds:
+            descent = f"ran {release.descent_rounds:,} rounds on the retained data"
+        return f"{start}, {descent}, {_noise(release)}"
+
+
+def _noise(release: Release) -> str:
+    """Return how much noise was added, and to what."""
+    sigma = release.sigma.tolist()
+    if not any(sigma):
+        return "and added no noise"
+    size = f"σ = {max(sigma):.3g}" if min(sigma) == max(sigma) else f"σ from {min(sigma):.3g} to {max(sigma):.3g}"
+    where = "the average of all models" if release.averaged else "every model that it releases"
+    if release.placement == "rewind":
+        where = "every checkpoint before these rounds"
+    gossip = f", then averaged with neighbours for {release.gossip_rounds} more rounds" if release.gossip_rounds else ""
+    return f"and added noise of {size} to {where}{gossip}"
+
+
+def noise_size(release: Release) -> str:
+    """Return the largest standard deviation of a release's noise in words."""
+    return f"noise of σ = {float(release.sigma.max()):.3g}" if release.sigma.any() else "no noise"

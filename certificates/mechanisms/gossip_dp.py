@@ -18,14 +18,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates.certificate import Claim
+from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.absorption import Travel, final, least_mu, received
-from rewindnet.certificates.mechanisms.base import DivergenceBounds
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.certificates.training import Mixing, TrainingRun, Vector
-from rewindnet.certificates.view import parse_view
+from rewindnet.certificates.view import View
 from rewindnet.certificates.views.light_cones import cones_back
 
 #: Noise larger than rounding is charged for has at most this probability.
@@ -36,7 +36,7 @@ _LEAST_DELTA = 1e-20
 
 
 @dataclass(frozen=True)
-class GossipDP:
+class GossipDP(Mechanism):
     """Clipped gradients under fresh noise, at every node that is awake, in every round from the start.
 
     Attributes:
@@ -56,25 +56,25 @@ class GossipDP:
     level: float
 
     kind: ClassVar[str] = "gossip-dp"
-    single: ClassVar[bool] = False
+    noise_label: ClassVar[str] = "every round"
 
     @classmethod
-    def of(cls, learning: TrainingRun, clip: float, sigma: float) -> "GossipDP":
+    def of(cls, training: TrainingRun, clip: float, sigma: float) -> "GossipDP":
         """That of a network that learns in this way.
 
         Raises:
             CertificateError: if it cannot learn in this way.
         """
-        _check(learning)
+        _check(training)
         if not 0 < clip < inf:
             raise CertificateError(f"clip must be a positive number, not {clip}")
         return cls(
-            rounds=learning.rounds,
-            nodes=tuple(np.flatnonzero(learning.deleted).tolist()),
+            rounds=training.rounds,
+            nodes=tuple(np.flatnonzero(training.deleted).tolist()),
             clip=clip,
-            growth=_growth(learning, clip),
-            rounding=_between_points(learning, clip, sigma),
-            level=float(shift_bounds(learning, clip).max()) + _at_one_point(learning, clip, sigma),
+            growth=_growth(training, clip),
+            rounding=_between_points(training, clip, sigma),
+            level=float(shift_bounds(training, clip).max()) + _at_one_point(training, clip, sigma),
         )
 
     @property
@@ -82,14 +82,14 @@ class GossipDP:
         """Every round of every deleting node."""
         return tuple((t, node) for t in range(self.rounds) for node in self.nodes)
 
-    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
+    def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Nothing at the start, and in every round what clipping and the constants allow, and rounding.
 
         Raises:
             CertificateError: if the mechanism is not that of a network that learns in this way.
         """
         sigma = float(release.sigma.max())
-        again = GossipDP.of(learning, self.clip, sigma)
+        again = GossipDP.of(training, self.clip, sigma)
         alike = (self.rounds, self.nodes) == (again.rounds, again.nodes)
         slower = self.growth < again.growth * (1 - 1e-12)
         if not alike or slower or self.rounding < again.rounding * (1 - 1e-9):
@@ -100,19 +100,19 @@ class GossipDP:
             release.gossip_rounds,
         ) != (0, 0, 0):
             raise CertificateError("noise of every round is the same at all nodes and begins with learning")
-        most = shift_bounds(learning, self.clip)[list(self.nodes)] + _at_one_point(learning, self.clip, sigma)
-        shifts = [most * participating_or_all(learning.mixing, t)[list(self.nodes)] for t in range(self.rounds)]
-        nothing = np.zeros(learning.mixing.nodes)
+        most = shift_bounds(training, self.clip)[list(self.nodes)] + _at_one_point(training, self.clip, sigma)
+        shifts = [most * participating_or_all(training.mixing, t)[list(self.nodes)] for t in range(self.rounds)]
+        nothing = np.zeros(training.mixing.nodes)
         return DivergenceBounds(nothing, nothing, np.concatenate(shifts))
 
-    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Where the noise of a view's messages, and of those before them, absorbs the shifts at the least cost."""
         shift = np.zeros((self.rounds, mixing.nodes))
-        shift[:, list(self.nodes)] = found.shifts.reshape(self.rounds, len(self.nodes))
+        shift[:, list(self.nodes)] = bounds.shifts.reshape(self.rounds, len(self.nodes))
         if not shift.any():
             return 0.0
         travel = Travel(self.rounds, self.growth, self.rounding, release.sigma, mixing)
-        kind, node = parse_view(view, mixing.nodes)
+        kind, node = view.kind, view.within(mixing.nodes).node
         if kind == "transcript:all":
             return _composed(shift, release.sigma)
         if kind == "transcript" and node is None:
@@ -123,26 +123,26 @@ class GossipDP:
         every = least_mu(shift, final(travel, range(mixing.nodes)), travel, self.level)
         return min(every, _worst_cone(shift, release.sigma, mixing)) if kind == "node" else every
 
-    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Noise that is none, or is lost in the arithmetic."""
         sigma = float(release.sigma.max())
         if sigma == 0:
             return "learning added no noise to its gradients"
-        if learning.arithmetic is None:
+        if training.arithmetic is None:
             return None
         if claim.delta < _LEAST_DELTA:
             return (
                 f"rounding is charged up to a probability of {_UNLIKELY:g}, and delta must be {_LEAST_DELTA:g} or more"
             )
-        smallest = 1024 * learning.arithmetic.unit_roundoff * _largest_norm(learning, self.clip, sigma)
-        if learning.step_size * sigma < smallest:
+        smallest = 1024 * training.arithmetic.unit_roundoff * _largest_norm(training, self.clip, sigma)
+        if training.step_size * sigma < smallest:
             return (
-                f"the noise of a round (step_size·sigma {learning.step_size * sigma:.4g}) is too small for the "
+                f"the noise of a round (step_size·sigma {training.step_size * sigma:.4g}) is too small for the "
                 f"arithmetic to carry; it takes at least {smallest:.4g} here"
             )
         return None
 
-    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What is covered, and what is taken for granted."""
         said = [
             "Learning itself added the noise, so that messages of learning are covered as far as the view has them, "
@@ -150,51 +150,58 @@ class GossipDP:
             f"Every node that is awake clips its gradient to norm {self.clip:.6g}; a local step is "
             f"{self.growth:.6g}-Lipschitz.",
         ]
-        if learning.arithmetic is not None:
+        if training.arithmetic is not None:
             said.append(
                 "A client that has erased samples computes those that it keeps in the same way as before, and rounding "
                 f"is charged but for noise so large that its probability is below {_UNLIKELY:g}."
             )
         return tuple(said)
 
+    def account(self, release: Release, rounds: int) -> str:
+        """Return that learning itself added the noise."""
+        return (
+            f"had learned with {noise_size(release)} on every clipped gradient from the start, so that nothing was "
+            "left to do"
+        )
 
-def shift_bounds(learning: TrainingRun, clip: float) -> Vector:
+
+def shift_bounds(training: TrainingRun, clip: float) -> Vector:
     """Δ [N], by how much every node's clipped gradient may change in exact arithmetic."""
-    n, m, G = learning.samples, learning.deleted.astype(float), learning.constants.G.value
-    whole = (learning.samples == learning.deleted) & (m > 0)
+    n, m, G = training.samples, training.deleted.astype(float), training.constants.G.value
+    whole = (training.samples == training.deleted) & (m > 0)
     changed = np.where(whole, G, np.divide(2 * m * G, n, out=np.zeros_like(m), where=n > 0))
     # Without data and regularisation there is no gradient at all on one side.
-    widest = np.where(whole & (learning.constants.l2.value == 0), clip, 2 * clip)
+    widest = np.where(whole & (training.constants.l2.value == 0), clip, 2 * clip)
     return np.asarray(np.minimum(changed, widest))
 
 
-def _check(learning: TrainingRun) -> None:
+def _check(training: TrainingRun) -> None:
     """What can be learned in this way."""
-    if learning.local_steps != 1:
+    if training.local_steps != 1:
         raise CertificateError(
-            f"noise in every round of learning takes one local step a round, not {learning.local_steps}: set "
+            f"noise in every round of learning takes one local step a round, not {training.local_steps}: set "
             "learning.local_steps to 1"
         )
-    if learning.batches is not None:
+    if training.batches is not None:
         raise CertificateError("noise in every round of learning takes full gradients: set learning.sampling to full")
-    if learning.departed:
+    if training.departed:
         raise CertificateError(
             "noise in every round of learning covers clients that stay as a relay: set deletion.departure to relay"
         )
-    if learning.earlier_deletions:
+    if training.earlier_deletions:
         raise CertificateError(
             "noise in every round of learning answers one request, at the end: what an earlier one took out of "
             "learning is not followed"
         )
 
 
-def _growth(learning: TrainingRun, clip: float) -> float:
+def _growth(training: TrainingRun, clip: float) -> float:
     """γ: that of the regime where nothing is ever clipped; else 1 + ηL, for clipping keeps only the smoothness."""
-    constants = learning.constants
-    pull = constants.l2.value * (learning.radius or inf) if constants.l2.value > 0 else 0.0
+    constants = training.constants
+    pull = constants.l2.value * (training.radius or inf) if constants.l2.value > 0 else 0.0
     if clip >= constants.G.value + pull:
-        return local_growth(learning, strongest_regime(learning))
-    return 1 + learning.step_size * constants.L.value
+        return local_growth(training, strongest_regime(training))
+    return 1 + training.step_size * constants.L.value
 
 
 def participating_or_all(mixing: Mixing, round: int) -> NDArray[np.bool_]:
@@ -226,48 +233,48 @@ def _worst_cone(shift: NDArray[np.float64], sigma: Vector, mixing: Mixing) -> fl
     return sqrt(float(reached.max()))
 
 
-def _largest_norm(learning: TrainingRun, clip: float, sigma: float) -> float:
+def _largest_norm(training: TrainingRun, clip: float, sigma: float) -> float:
     """A bound on every ‖θ_i‖ that occurs, but for noise of probability at most 1e-30.
 
     Unrolled, θ^t = P_0 θ⁰ − η Σ_s P_s (g^s + Z^s) with P_s of rows that sum to 1, so that the noise in an entry of a
     model is Gaussian of variance at most η²σ²t; a standard Gaussian in d dimensions is longer than √d + √(2 ln(1/p))
     with probability at most p.
     """
-    arithmetic = learning.arithmetic
+    arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    T, N, eta = learning.rounds, learning.mixing.nodes, learning.step_size
+    T, N, eta = training.rounds, training.mixing.nodes, training.step_size
     long = sqrt(arithmetic.inputs * arithmetic.outputs) + sqrt(2 * log(2 * N * T / _UNLIKELY))
-    if learning.radius is not None:
-        return (learning.radius + eta * (clip + sigma * long)) * (1 + 1e-3)
+    if training.radius is not None:
+        return (training.radius + eta * (clip + sigma * long)) * (1 + 1e-3)
     return (arithmetic.initial_norm + eta * (clip * T + sigma * sqrt(T) * long)) * (1 + 1e-3)
 
 
-def _at_one_point(learning: TrainingRun, clip: float, sigma: float) -> float:
+def _at_one_point(training: TrainingRun, clip: float, sigma: float) -> float:
     """What rounding adds to the difference of what two runs noise at one and the same θ, over η.
 
     The terms of the samples that both have are computed alike, whatever their own rounding; what differs is how they
     are weighted and summed (n + C terms), clipped (d terms) and subtracted from θ. Where the l2 term is so large that
     its rounding would count, clipping shrinks it as it shrinks the gradient.
     """
-    arithmetic = learning.arithmetic
+    arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    G, d = learning.constants.G.value, arithmetic.inputs * arithmetic.outputs
-    summed = (int(learning.samples.max(initial=0)) + arithmetic.outputs + 12) * G + (d + 16) * clip + 8 * (G + clip)
-    moved = 4 * _largest_norm(learning, clip, sigma) / learning.step_size + 4 * clip
+    G, d = training.constants.G.value, arithmetic.inputs * arithmetic.outputs
+    summed = (int(training.samples.max(initial=0)) + arithmetic.outputs + 12) * G + (d + 16) * clip + 8 * (G + clip)
+    moved = 4 * _largest_norm(training, clip, sigma) / training.step_size + 4 * clip
     return 2 * arithmetic.unit_roundoff * (summed + moved)
 
 
-def _between_points(learning: TrainingRun, clip: float, sigma: float) -> float:
+def _between_points(training: TrainingRun, clip: float, sigma: float) -> float:
     """What rounding adds to the difference of two runs at different θ in a round, over η, as `rounding.charges`."""
-    arithmetic = learning.arithmetic
+    arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    constants, eta, d = learning.constants, learning.step_size, arithmetic.inputs * arithmetic.outputs
-    G, L, l2, M = constants.G.value, constants.L.value, constants.l2.value, _largest_norm(learning, clip, sigma)
-    heard = max(int(np.diff(learning.mixing.matrix(t).indptr).max()) for t in range(learning.rounds))
-    terms = (int(learning.samples.max(initial=0)) + arithmetic.outputs + 10) * G
+    constants, eta, d = training.constants, training.step_size, arithmetic.inputs * arithmetic.outputs
+    G, L, l2, M = constants.G.value, constants.L.value, constants.l2.value, _largest_norm(training, clip, sigma)
+    heard = max(int(np.diff(training.mixing.matrix(t).indptr).max()) for t in range(training.rounds))
+    terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G
     step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + (d + 16) * clip
     carried = (8 + d + heard + 6 + d + 8) * M / eta
     return 2 * arithmetic.unit_roundoff * (step + carried)

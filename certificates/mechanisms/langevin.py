@@ -35,7 +35,6 @@ whatever c_t, above 1 as well (c = 1: Z/(σ√K)). The papers' noise after each 
 two bounds the smaller holds.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot, inf, sqrt
 from typing import ClassVar
@@ -44,12 +43,12 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array
 
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
-from rewindnet.certificates.certificate import Claim
+from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.base import DivergenceBounds
 from rewindnet.certificates.mechanisms.contraction import apart
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
 from rewindnet.certificates.sensitivity.local_steps import (
     LocalSteps,
     Round,
@@ -60,7 +59,7 @@ from rewindnet.certificates.sensitivity.local_steps import (
 )
 from rewindnet.certificates.sensitivity.recursion import propagate
 from rewindnet.certificates.training import Mixing, TrainingRun
-from rewindnet.certificates.view import parse_view
+from rewindnet.certificates.view import View
 from rewindnet.certificates.views.distances import mu_of_view
 
 #: Networks of at most so many nodes have their norms and eigenvalues computed, others have them bounded.
@@ -71,7 +70,7 @@ _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Langevin:
+class Langevin(Mechanism):
     """Noise on every model before every round on retained data.
 
     Attributes:
@@ -81,55 +80,46 @@ class Langevin:
     contraction: tuple[float, ...]
 
     kind: ClassVar[str] = "langevin"
-    single: ClassVar[bool] = False
+    noise_label: ClassVar[str] = "every round"
 
-    @property
-    def events(self) -> Sequence[tuple[int, int]]:
-        """None: both sides take the same rounds, and what differs is where they begin."""
-        return ()
-
-    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
+    def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """The nodes' sensitivities when learning ends.
 
         Raises:
             CertificateError: if these are not rounds from the learned models, nodes have different noise, or a
                 contraction is stated that the constants do not prove.
         """
-        if release.noise_round != learning.rounds or release.averaged or release.gossip_rounds:
+        if release.noise_round != training.rounds or release.averaged or release.gossip_rounds:
             raise CertificateError("noisy rounds begin at the learned models, and nothing follows them")
         if len(self.contraction) != max(release.descent_rounds - 1, 0):
             raise CertificateError(
                 f"{release.descent_rounds} noisy rounds have a contraction each but the last; "
                 f"{len(self.contraction)} are given"
             )
-        if np.unique(release.sigma[learning.present]).size != 1:
+        if np.unique(release.sigma[training.present]).size != 1:
             raise CertificateError("the noise of noisy rounds is the same at every node")
-        proven = contractions(learning, claim.regime, release.descent_rounds)
+        proven = contractions(training, claim.regime, release.descent_rounds)
         for t, (stated, found) in enumerate(zip(self.contraction, proven, strict=True)):
             if not stated >= found * (1 - _ROUNDING):
                 raise CertificateError(f"noisy round {t} may expand distances by {found:.6g}, not {stated:.6g}")
-        nodes = propagate(learning, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
+        nodes = propagate(training, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
         return DivergenceBounds(nodes.total, nodes.rounding)
 
-    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """By the noise on the start alone, or, where only the last models are seen, by all of it."""
-        first = mu_of_view(view, found.nodes, release, mixing)
-        if parse_view(view)[0].startswith("transcript"):
+        first = mu_of_view(view, bounds.nodes, release, mixing)
+        if view.shows_messages:
             return first
-        sigma, Z = float(release.sigma.max()), hypot(*found.nodes.tolist())
+        sigma, Z = float(release.sigma.max()), hypot(*bounds.nodes.tolist())
         return min(first, apart(Z, (1.0, *self.contraction)) / sigma) if sigma > 0 else first
 
-    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """Nothing: every message is made of noised models."""
-        return None
-
-    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What is compared with what, and what of it is seen."""
-        kind = parse_view(claim.view)[0]
-        seen = {
-            "transcript": "Every message is covered by the noise on the start, whatever follows.",
-            "node": "What single nodes release at the end is covered; what they receive on the way is not.",
-        }.get(kind.partition(":")[0], "All that is released at the end is covered; messages on the way are not.")
+        seen = "All that is released at the end is covered; messages on the way are not."
+        if claim.view.shows_messages:
+            seen = "Every message is covered by the noise on the start, whatever follows."
+        elif claim.view.kind == "node":
+            seen = "What single nodes release at the end is covered; what they receive on the way is not."
         return (
             "The network that is compared with has learned on the retained data alone and then takes the same noisy "
             "rounds from what it has learned.",
@@ -137,55 +127,59 @@ class Langevin:
             "The arithmetic of the noisy rounds is taken to be exact.",
         )
 
+    def account(self, release: Release, rounds: int) -> str:
+        """Return how many noisy rounds were run."""
+        return f"ran {release.descent_rounds:,} rounds on the retained data with {noise_size(release)} in each"
 
-def contractions(learning: TrainingRun, regime: Regime | None, rounds: int) -> tuple[float, ...]:
+
+def contractions(training: TrainingRun, regime: Regime | None, rounds: int) -> tuple[float, ...]:
     """c_t of the rounds T, T + 1, … between the noises of so many noisy rounds: all but the last.
 
     Raises:
         CertificateError: if the constants do not prove the regime.
     """
-    regime = regime or strongest_regime(learning)
-    steps = LocalSteps(learning, regime, "worst-case", learning.deleted[:, None])
+    regime = regime or strongest_regime(training)
+    steps = LocalSteps(training, regime, "worst-case", training.deleted[:, None])
     found: list[float] = []
     before: tuple[csr_array, Round] | None = None
-    for t in range(learning.rounds, learning.rounds + rounds - 1):
-        W, quiet = learning.mixing.matrix(t), steps.quiet(t)
+    for t in range(training.rounds, training.rounds + rounds - 1):
+        W, quiet = training.mixing.matrix(t), steps.quiet(t)
         # A network that stays as it is contracts as it did.
         if before is None or before[0] is not W or not _alike(before[1], quiet):
-            before, c = (W, quiet), _contraction(learning, regime, W, quiet, t)
+            before, c = (W, quiet), _contraction(training, regime, W, quiet, t)
         found.append(c)
     return tuple(found)
 
 
-def claimed_epsilon(learning: TrainingRun, release: Release, claim: Claim) -> float:
+def claimed_epsilon(training: TrainingRun, release: Release, claim: Claim) -> float:
     """The ε of the papers' ρ = (Z²/(2σ²))·(1 − c²)·c^{2K}/(1 − c^{2K}), Z ≤ W_∞, converted; infinite if there is none.
 
     W_∞ ≤ b/(1 − c) in the stationary state, b the disturbance of a round by the deletion (for one full local step
     G/μ, or 2mG/(nμ) where m of n samples are deleted), and at most the diameter of the ball, if there is one. The
     papers have this for strongly convex losses.
     """
-    c, sigma = max(contractions(learning, claim.regime, 2)), float(release.sigma.max())
+    c, sigma = max(contractions(training, claim.regime, 2)), float(release.sigma.max())
     K = release.descent_rounds
     if not 0 < c < 1 or not K or not sigma > 0:
         return inf
-    b = np.linalg.norm(worst_case_disturbance(learning, learning.rounds - 1).sum(axis=0))
+    b = np.linalg.norm(worst_case_disturbance(training, training.rounds - 1).sum(axis=0))
     Z = float(b) / (1 - c)
-    if learning.radius is not None:
-        Z = min(Z, 2 * learning.radius * sqrt(int(learning.present.sum())))
+    if training.radius is not None:
+        Z = min(Z, 2 * training.radius * sqrt(int(training.present.sum())))
     return epsilon_of_rho((Z / sigma) ** 2 / 2 * (1 - c**2) * c ** (2 * K) / (1 - c ** (2 * K)), claim.delta)
 
 
-def _contraction(learning: TrainingRun, regime: Regime, W: csr_array, steps: Round, round: int) -> float:
-    growth, N = np.broadcast_to(steps.growth, learning.mixing.nodes), learning.mixing.nodes
-    if learning.order == "adapt-then-combine":
+def _contraction(training: TrainingRun, regime: Regime, W: csr_array, steps: Round, round: int) -> float:
+    growth, N = np.broadcast_to(steps.growth, training.mixing.nodes), training.mixing.nodes
+    if training.order == "adapt-then-combine":
         c = _norm(csr_array(W @ diags_array(growth)))
-    elif learning.order == "combine-then-adapt":
+    elif training.order == "combine-then-adapt":
         c = _norm(csr_array(diags_array(growth) @ W))
     else:
         c = _norm(csr_array(W + diags_array(held(steps, W) - W.diagonal())))
-        full = learning.local_steps == 1 and learning.batches is None and learning.mixing.participating(round) is None
+        full = training.local_steps == 1 and training.batches is None and training.mixing.participating(round) is None
         if full and N and abs(W - W.T).max() == 0:
-            low, high = (learning.step_size * float(end[0]) for end in curvatures(learning, regime, np.ones(1)))
+            low, high = (training.step_size * float(end[0]) for end in curvatures(training, regime, np.ones(1)))
             c = min(c, max(abs(1 - low), abs(_smallest(W) - high)))
     return c * (1 + _ROUNDING)
 

@@ -31,7 +31,6 @@ charged as ever (`rewindnet.certificates.sensitivity.rounding`).
 The residual is a number that depends on what was deleted: a bound of this kind is `instance`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import ClassVar
@@ -41,14 +40,14 @@ from scipy import linalg
 from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse import linalg as iterative
 
-from rewindnet.certificates.certificate import Claim
+from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.base import DivergenceBounds
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.mechanisms.gaussian_output import GaussianOutput, noise_size
+from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
 from rewindnet.certificates.sensitivity.local_steps import curvatures, strongest_regime
 from rewindnet.certificates.sensitivity.rounding import charges
 from rewindnet.certificates.training import Mixing, TrainingRun, Vector
-from rewindnet.certificates.view import parse_view
+from rewindnet.certificates.view import View
 from rewindnet.certificates.views.distances import mu_of_view
 
 #: Up to so many nodes λ_min comes from all eigenvalues, above from Gershgorin's discs.
@@ -68,7 +67,7 @@ class Stacked(DivergenceBounds):
 
 
 @dataclass(frozen=True)
-class Newton:
+class Newton(Mechanism):
     """The Gaussian mechanism at the models after a correction, calibrated to what the nodes have measured.
 
     Attributes:
@@ -88,24 +87,21 @@ class Newton:
     moved: tuple[float, ...] = ()
 
     kind: ClassVar[str] = "newton"
-    single: ClassVar[bool] = True
+    measured: ClassVar[bool] = True
+    noise_label: ClassVar[str] = "correction"
+    one_vector: ClassVar[bool] = True
 
-    @property
-    def events(self) -> Sequence[tuple[int, int]]:
-        """None: there is no other noise."""
-        return ()
-
-    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
+    def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """The distance to the retrained models, from the residual and from how far retraining has come."""
-        check_contraction(learning, release.rounds_after_noise + self.rounds + 1)
-        self._check(learning, release, claim)
+        check_contraction(training, release.rounds_after_noise + self.rounds + 1)
+        self._check(training, release, claim)
         if not self.residual:
             return DivergenceBounds(np.zeros(0))
-        W, pull = learning.mixing.matrix(0), learning.step_size * _ends(learning)[0]
-        charged = self._charged(learning, W)
+        W, pull = training.mixing.matrix(0), training.step_size * _ends(training)[0]
+        charged = self._charged(training, W)
         near = dominated(W, pull, np.array(self.residual) * (1 + _NORM))
         misread = dominated(W, pull, charged)
-        far, rounded = retrained(learning, self._start(learning, near + misread))
+        far, rounded = retrained(training, self._start(training, near + misread))
         bound = Stacked(
             nodes=near + misread + far.nodes + rounded.nodes,
             rounding=misread + rounded.nodes,
@@ -115,29 +111,29 @@ class Newton:
             raise CertificateError("the residual allows no finite certificate")
         return bound
 
-    def _start(self, learning: TrainingRun, near: Vector) -> Vector:
+    def _start(self, training: TrainingRun, near: Vector) -> Vector:
         """[N], how far retraining starts from where it would end."""
-        constants, start = learning.constants, np.array(self.moved) * (1 + _NORM) + near
-        if learning.arithmetic is None:
+        constants, start = training.constants, np.array(self.moved) * (1 + _NORM) + near
+        if training.arithmetic is None:
             return start
-        steepest = constants.G.value + constants.l2.value * learning.arithmetic.initial_norm
-        return np.minimum(start, steepest / _ends(learning)[0])
+        steepest = constants.G.value + constants.l2.value * training.arithmetic.initial_norm
+        return np.minimum(start, steepest / _ends(training)[0])
 
-    def _charged(self, learning: TrainingRun, W: csr_array) -> Vector:
+    def _charged(self, training: TrainingRun, W: csr_array) -> Vector:
         """[N], by how much rounding may have falsified the residual."""
-        arithmetic = learning.arithmetic
+        arithmetic = training.arithmetic
         if arithmetic is None:
-            return np.zeros(learning.mixing.nodes)
-        u, gamma = arithmetic.unit_roundoff, learning.step_size
-        G, L, l2 = learning.constants.G.value, learning.constants.L.value, learning.constants.l2.value
+            return np.zeros(training.mixing.nodes)
+        u, gamma = arithmetic.unit_roundoff, training.step_size
+        G, L, l2 = training.constants.G.value, training.constants.L.value, training.constants.l2.value
         norm = (max(self.moved) + arithmetic.initial_norm) * (1 + _NORM)
-        terms = (int(learning.samples.max(initial=0)) + arithmetic.outputs + 10) * G
+        terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G
         gradient = u * G + _DOUBLE * (terms + ((arithmetic.inputs + 4) * L + 4 * l2) * norm)
         own = gamma * gradient + 4 * _DOUBLE * (2 * norm + gamma * (G + l2 * norm))
         return np.asarray((np.diff(W.indptr) + 6) * u * norm + own, dtype=np.float64)
 
-    def _check(self, learning: TrainingRun, release: Release, claim: Claim) -> None:
-        if release.placement != "rewind" or release.checkpoint_round != learning.rounds or release.averaged:
+    def _check(self, training: TrainingRun, release: Release, claim: Claim) -> None:
+        if release.placement != "rewind" or release.checkpoint_round != training.rounds or release.averaged:
             raise CertificateError(
                 "a residual is certified where learned models are corrected and noised, each its own"
             )
@@ -145,32 +141,32 @@ class Newton:
             raise CertificateError(
                 f"a residual is measured: the bound of its certificate is instance, not {claim.bound}"
             )
-        if (claim.regime or strongest_regime(learning)) != "strongly-convex":
+        if (claim.regime or strongest_regime(training)) != "strongly-convex":
             raise CertificateError(f"a residual says nothing in the regime {claim.regime}; only in strongly-convex")
         sizes = {len(self.residual), len(self.moved)}
-        if sizes not in ({0}, {learning.mixing.nodes}):
+        if sizes not in ({0}, {training.mixing.nodes}):
             raise CertificateError(
-                f"the residuals of {learning.mixing.nodes} nodes are needed, and all their distances"
+                f"the residuals of {training.mixing.nodes} nodes are needed, and all their distances"
             )
         if any(not 0 <= one < inf for one in (*self.residual, *self.moved)):
             raise CertificateError("a residual is a non-negative number, and so is a distance")
 
-    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """As after noise on a checkpoint: over all nodes whose noised models what is seen is made of."""
-        if not found.nodes.size or (_reads_messages(view) and found.nodes.any()):
+        if not bounds.nodes.size or (view.shows_messages and bounds.nodes.any()):
             return inf
-        apart = mu_of_view(view, found.nodes, release, mixing)
-        if isinstance(found, Stacked) and np.all(release.sigma > 0):
-            return min(apart, found.together / float(release.sigma.min()))
+        apart = mu_of_view(view, bounds.nodes, release, mixing)
+        if isinstance(bounds, Stacked) and np.all(release.sigma > 0):
+            return min(apart, bounds.together / float(release.sigma.min()))
         return apart
 
-    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """The messages by which the correction is worked out."""
-        if _reads_messages(claim.view):
+        if claim.view.shows_messages:
             return "the messages that work out and spread the correction carry no noise and are not covered"
         return None
 
-    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What is covered, and whose word it rests on."""
         return (
             "What is released is covered, also what peers pool of it; the messages that work out and spread the "
@@ -178,6 +174,17 @@ class Newton:
             "Retraining is that of as many rounds as learning had; the residual of every node and its distance from "
             "the start are as the nodes have measured them on retained data.",
         )
+
+    def account(self, release: Release, rounds: int) -> str:
+        """Return how long the correction took, and how many rounds followed."""
+        return (
+            f"corrected all models by a Newton step of {self.rounds:,} rounds, added {noise_size(release)}, and ran "
+            f"{release.descent_rounds:,} more"
+        )
+
+    def covers(self, release: Release, own: View, other: View) -> bool:
+        """Return as for one Gaussian vector; messages of the correction are never covered."""
+        return own == other or (not other.shows_messages and GaussianOutput().covers(release, own, other))
 
 
 @dataclass(frozen=True)
@@ -189,93 +196,101 @@ class NewtonSharedNoise(Newton):
     """
 
     kind: ClassVar[str] = "newton-shared-noise"
-    single: ClassVar[bool] = False
+    one_vector: ClassVar[bool] = False
+    noise_label: ClassVar[str] = "correction, shared"
 
-    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Of one noised model; infinite for what is made of several."""
-        if not found.nodes.size:
+        if not bounds.nodes.size:
             return inf
         if not _alone(view, release, mixing):
-            return 0.0 if not found.nodes.any() else inf
-        return mu_of_view(view, found.nodes, release, mixing)
+            return 0.0 if not bounds.nodes.any() else inf
+        return mu_of_view(view, bounds.nodes, release, mixing)
 
-    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """As well whatever is made of several models."""
-        if not _alone(claim.view, release, learning.mixing):
+        if not _alone(claim.view, release, training.mixing):
             return (
                 "all nodes carry one and the same noise vector, so the differences of their models carry none; only a "
                 "single model without clean rounds is covered"
             )
-        return super().why_not_covered(learning, release, claim)
+        return super().why_not_covered(training, release, claim)
+
+    def account(self, release: Release, rounds: int) -> str:
+        """Return how long the correction took, and that all nodes carry the same noise."""
+        return (
+            f"corrected all models by a Newton step of {self.rounds:,} rounds, added one vector of "
+            f"{noise_size(release)} to all, and ran {release.descent_rounds:,} more"
+        )
+
+    def covers(self, release: Release, own: View, other: View) -> bool:
+        """Return whether the two views are the same."""
+        return own == other
 
 
-def _reads_messages(view: str) -> bool:
-    return parse_view(view)[0].startswith("transcript")
-
-
-def _alone(view: str, release: Release, mixing: Mixing) -> bool:
+def _alone(view: View, release: Release, mixing: Mixing) -> bool:
     """Whether a view shows no more than one noised model."""
-    single = parse_view(view, mixing.nodes)[0] == "node" and release.rounds_after_noise == 0
-    return single or mixing.nodes == 1
+    one_model = view.kind == "node" and release.rounds_after_noise == 0
+    return one_model or mixing.nodes == 1
 
 
-def check_contraction(learning: TrainingRun, further: int) -> float:
+def check_contraction(training: TrainingRun, further: int) -> float:
     """Refuse a network whose rounds are not one and the same contraction; its factor c for the stacked models.
 
     Args:
-        learning: of the network.
+        training: of the network.
         further: rounds after learning that must be alike as well.
 
     Raises:
         CertificateError: with the reason.
     """
-    constants, mixing = learning.constants, learning.mixing
-    if learning.order != "consensus-plus-gradient":
+    constants, mixing = training.constants, training.mixing
+    if training.order != "consensus-plus-gradient":
         raise CertificateError(
             "a Newton correction is for networks that learn in the order consensus-plus-gradient, of which the fixed "
-            f"point is that of one objective; this one learns in the order {learning.order}"
+            f"point is that of one objective; this one learns in the order {training.order}"
         )
-    if learning.local_steps != 1 or learning.batches is not None or learning.radius is not None:
+    if training.local_steps != 1 or training.batches is not None or training.radius is not None:
         raise CertificateError(
             "a Newton correction is for learning with one local step a round, full gradients and no projection: "
             "otherwise rounds are not gradient steps on one objective"
         )
-    if learning.departed:
+    if training.departed:
         raise CertificateError("a Newton correction is for clients that stay as relays; use departure relay")
     if constants.regimes()[-1] != "strongly-convex":
         raise CertificateError(
             f"a Newton correction needs a strongly convex objective; {constants.model} with l2 {constants.l2.value:g} "
             "is not, l2 > 0 makes convex ones so"
         )
-    if not _ends(learning)[0] > 0:
+    if not _ends(training)[0] > 0:
         raise CertificateError(
             "a Newton correction needs a strongly convex objective, and that of a client that retains nothing is flat "
             "where l2 is 0: set l2"
         )
     W = mixing.matrix(0)
-    if any(mixing.matrix(t) is not W or mixing.participating(t) is not None for t in range(learning.rounds + further)):
+    if any(mixing.matrix(t) is not W or mixing.participating(t) is not None for t in range(training.rounds + further)):
         raise CertificateError("a Newton correction is for a network that is the same in every round: schedule static")
     if abs(W - W.T).max() > 0 or (W.nnz and W.data.min() < 0):
         raise CertificateError("a Newton correction needs a symmetric mixing matrix of non-negative weights")
-    c = _factor(learning, W)
+    c = _factor(training, W)
     if not c < 1:
         limit = (1 + lowest_eigenvalue(W)) / constants.L.value
         raise CertificateError(
-            f"step_size {learning.step_size:g} does not let this network converge (it may move apart by {c:.4g} in a "
+            f"step_size {training.step_size:g} does not let this network converge (it may move apart by {c:.4g} in a "
             f"round); it takes one below (1 + λ_min(W))/L = {limit:.6g}"
         )
     return c
 
 
-def _ends(learning: TrainingRun) -> tuple[float, float]:
+def _ends(training: TrainingRun) -> tuple[float, float]:
     """μ and L of every F'_i, also of a client that retains nothing."""
-    low, high = curvatures(learning, "strongly-convex", np.ones(1))
+    low, high = curvatures(training, "strongly-convex", np.ones(1))
     return float(low[0]), float(high[0])
 
 
-def _factor(learning: TrainingRun, W: csr_array) -> float:
+def _factor(training: TrainingRun, W: csr_array) -> float:
     """c = max(|1 − γμ|, |λ_min(W) − γL|)."""
-    gamma, (low, high) = learning.step_size, _ends(learning)
+    gamma, (low, high) = training.step_size, _ends(training)
     top, bottom = 1 - gamma * low, lowest_eigenvalue(W) - gamma * high
     return max(abs(top), abs(bottom))
 
@@ -308,17 +323,17 @@ def dominated(W: csr_array, pull: float, right: Vector) -> Vector:
     return np.asarray(scale * (found + short / float((A @ np.ones_like(right)).min())))
 
 
-def retrained(learning: TrainingRun, start: Vector) -> tuple[Stacked, Stacked]:
+def retrained(training: TrainingRun, start: Vector) -> tuple[Stacked, Stacked]:
     """How far T rounds of retraining may end from their fixed point: what is left of `start` [N], and of rounding."""
-    W, gamma = learning.mixing.matrix(0), learning.step_size
-    low, high = _ends(learning)
+    W, gamma = training.mixing.matrix(0), training.step_size
+    low, high = _ends(training)
     own = W.diagonal()
     kept = np.maximum(np.abs(own - gamma * low), np.abs(gamma * high - own))
-    moves, c = csr_array(W + diags_array(kept - own)), _factor(learning, W)
+    moves, c = csr_array(W + diags_array(kept - own)), _factor(training, W)
     both = np.stack([start, np.zeros_like(start)], axis=1)
     norms, N = np.array([np.linalg.norm(start), 0.0]), len(start)
     with np.errstate(over="ignore", invalid="ignore"):
-        for charge in charges(learning, "strongly-convex", learning.rounds):
+        for charge in charges(training, "strongly-convex", training.rounds):
             both, norms = moves @ both, c * norms
             both[:, 1] += charge
             norms[1] += charge * N**0.5

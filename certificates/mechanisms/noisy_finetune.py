@@ -33,7 +33,6 @@ centres at most min(growth·e_i, 2C2) apart, and later ones are also bounded by 
 smaller goes on. All models together are one run in a ball of radius √Σ_i (C2/σ_i)², in units of their noise.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, expm1, hypot, inf, isfinite, log, log1p
 from typing import ClassVar
@@ -42,16 +41,16 @@ import numpy as np
 
 from rewindnet.certificates.accounting.gaussian import delta_of, epsilon_of
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
-from rewindnet.certificates.certificate import Claim
+from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.base import DivergenceBounds
 from rewindnet.certificates.mechanisms.contraction import last_states
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
 from rewindnet.certificates.sensitivity.local_steps import curvatures, strongest_regime
 from rewindnet.certificates.sensitivity.recursion import propagate
 from rewindnet.certificates.training import Mixing, TrainingRun, Vector
-from rewindnet.certificates.view import parse_view
+from rewindnet.certificates.view import View
 
 #: How far below the true one a stated growth may lie, relatively, for rounding.
 _ROUNDING = 1e-12
@@ -61,7 +60,7 @@ _HALVINGS = 60
 
 
 @dataclass(frozen=True)
-class NoisyFinetune:
+class NoisyFinetune(Mechanism):
     """K noisy steps of every node by itself, on what is retained, from its learned model.
 
     Attributes:
@@ -84,7 +83,8 @@ class NoisyFinetune:
     growth: float | None
 
     kind: ClassVar[str] = "noisy-finetune"
-    single: ClassVar[bool] = False
+    has_profile: ClassVar[bool] = True
+    noise_label: ClassVar[str] = "every round"
 
     def __post_init__(self) -> None:
         """Refuse what is no finetuning."""
@@ -105,47 +105,42 @@ class NoisyFinetune:
         if self.growth is not None and not 0 <= self.growth < inf:
             raise CertificateError(f"growth is a non-negative number, not {self.growth}")
 
-    @property
-    def events(self) -> Sequence[tuple[int, int]]:
-        """None: both sides take the same steps, and what differs is where they begin."""
-        return ()
-
-    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
+    def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """The nodes' sensitivities when learning ends; nothing, where nothing is assumed of the loss.
 
         Raises:
             CertificateError: if this is not a finetuning of the learned model, a growth is stated that the constants do
                 not prove, or nothing is known of the start.
         """
-        if release.noise_round != learning.rounds or release.descent_rounds != self.rounds:
+        if release.noise_round != training.rounds or release.descent_rounds != self.rounds:
             raise CertificateError("noisy finetuning begins at the learned model, and its rounds are those of descent")
         if (claim.bound == "published") != (self.growth is None):
             raise CertificateError("the published bound assumes nothing of the loss, and the others state a growth")
         if self.growth is None:
-            if learning.departed:
+            if training.departed:
                 raise CertificateError("after a departure nobody knows how far the others' models are from retraining")
             if self.gradient_radius is not None and self.start_radius is None:
                 raise CertificateError("where nothing is assumed of the loss, the start must be clipped: start_radius")
             return DivergenceBounds(np.zeros(0))
-        proven = self.proven_growth(learning, claim.regime or strongest_regime(learning))
+        proven = self.proven_growth(training, claim.regime or strongest_regime(training))
         if self.growth < proven * (1 - _ROUNDING):
             raise CertificateError(f"a step may expand distances by {proven:.6g}, not {self.growth:.6g}")
-        nodes = propagate(learning, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
+        nodes = propagate(training, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
         return DivergenceBounds(nodes.total, nodes.rounding)
 
-    def proven_growth(self, learning: TrainingRun, regime: Regime) -> float:
+    def proven_growth(self, training: TrainingRun, regime: Regime) -> float:
         """How much a step may expand distances, by the constants and under that regime."""
-        l2, eta = learning.constants.l2.value, self.step_size
-        low, high = (float(end[0]) - l2 for end in curvatures(learning, regime, np.ones(1)))
+        l2, eta = training.constants.l2.value, self.step_size
+        low, high = (float(end[0]) - l2 for end in curvatures(training, regime, np.ones(1)))
         kept = 1 - eta * self.decay
-        if self.gradient_radius is not None and self.gradient_radius < learning.constants.G.value:
+        if self.gradient_radius is not None and self.gradient_radius < training.constants.G.value:
             return abs(kept) + eta * max(-low, high)
         # A client that holds no data has a data loss of curvature 0.
         return max(abs(kept - eta * min(low, 0.0)), abs(kept - eta * high))
 
-    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Of one model, or of all of them together: no node hears of another."""
-        start = self._start(found, mixing)
+        start = self._start(bounds, mixing)
         if self.model_radius is None:
             shift = 2 * self.step_size * (self.gradient_radius or 0.0)
             unit = last_states(start, self.rounds, abs(1 - self.step_size * self.decay), shift, self.growth)
@@ -153,17 +148,17 @@ class NoisyFinetune:
             unit = self._stepped(start) / self._noises**0.5 if self.rounds else np.where(start > 0, inf, 0.0)
         return _seen(view, _ratios(unit, release.sigma), mixing)
 
-    def epsilon(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing, delta: float) -> float:
+    def epsilon(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing, delta: float) -> float:
         """The ε at δ: of μ, or, with model clipping, of its profile where that says more."""
-        most = epsilon_of(self.mu(view, found, release, mixing), delta)
+        most = epsilon_of(self.mu(view, bounds, release, mixing), delta)
         if self.model_radius is None or not isfinite(most):
             return most
-        start = self._start(found, mixing)
+        start = self._start(bounds, mixing)
         stepped = _seen(view, _ratios(self._stepped(start), release.sigma), mixing)
         wide = _seen(view, _ratios(np.where(start > 0, 2 * self.model_radius, 0.0), release.sigma), mixing)
         return self._least(most, stepped, wide, self.growth, delta)
 
-    def claimed(self, view: str, sigma: Vector, mixing: Mixing, delta: float) -> float:
+    def claimed(self, view: View, sigma: Vector, mixing: Mixing, delta: float) -> float:
         """The ε that the paper prints: Rényi divergences converted, or the profile from δ_0 = 1; infinite if none is.
 
         For several models at once, which the paper has not, Rényi divergences are added, and the balls are one.
@@ -180,16 +175,16 @@ class NoisyFinetune:
         unit = last_states(start, self.rounds, kept, 2 * self.step_size * self.gradient_radius, None)
         return epsilon_of_rho(_seen(view, _ratios(unit, sigma), mixing) ** 2 / 2, delta)
 
-    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """A model to which no noise was added."""
         if self.rounds:
             return None
-        nodes = self.bounds(learning, release, claim).nodes
+        nodes = self.bounds(training, release, claim).nodes
         return (
             "no round of finetuning, so no noise, hides the learned models" if nodes.any() or not nodes.size else None
         )
 
-    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What is compared with what, and what of it is seen."""
         said = [
             "The network that is compared with has learned on the retained data alone and then takes the same noisy "
@@ -202,10 +197,10 @@ class NoisyFinetune:
             said.append("Nothing is assumed of the loss, of the clients' data or of how the models were learned.")
         return tuple(said)
 
-    def _start(self, found: DivergenceBounds, mixing: Mixing) -> Vector:
+    def _start(self, bounds: DivergenceBounds, mixing: Mixing) -> Vector:
         """[N], how far apart two runs can begin."""
         most = 2 * (self.start_radius if self.start_radius is not None else inf)
-        return np.minimum(found.nodes, most) if found.nodes.size else np.full(mixing.nodes, most)
+        return np.minimum(bounds.nodes, most) if bounds.nodes.size else np.full(mixing.nodes, most)
 
     @property
     def _noises(self) -> float:
@@ -243,6 +238,13 @@ class NoisyFinetune:
                 found = min(found, delta_of(stepped / spread**0.5, epsilon))
         return found <= delta
 
+    def account(self, release: Release, rounds: int) -> str:
+        """Return how many noisy steps were taken."""
+        return (
+            f"ran {release.descent_rounds:,} rounds of clipped descent at every client by itself, with "
+            f"{noise_size(release)} in each"
+        )
+
 
 def _tilted(epsilon: float, delta: float) -> float:
     """ln(1 + (e^ε − 1)/δ), for any ε."""
@@ -257,9 +259,9 @@ def _ratios(distance: Vector, sigma: Vector) -> Vector:
     return np.where(distance > 0, noised, 0.0)
 
 
-def _seen(view: str, mus: Vector, mixing: Mixing) -> float:
+def _seen(view: View, mus: Vector, mixing: Mixing) -> float:
     """One node's, the largest of them, or all together."""
-    kind, node = parse_view(view, mixing.nodes)
+    node = view.within(mixing.nodes).node
     if node is not None:
         return float(mus[node])
-    return float(mus.max()) if kind == "node" or view == "transcript" else hypot(*mus.tolist())
+    return float(mus.max()) if view.of_one_node else hypot(*mus.tolist())

@@ -35,14 +35,15 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from rewindnet.certificates.accounting.gaussian import mu_of
-from rewindnet.certificates.certificate import Claim
+from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.base import DivergenceBounds
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.certificates.sensitivity.recursion import propagate
 from rewindnet.certificates.sensitivity.rounding import charges_of_hops
 from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.view import View
 
 Alignment = Literal["exact", "lightweight", "lightweight+descent"]
 Centre = Literal["reference", "noised"]
@@ -50,7 +51,7 @@ Optimizer = Literal["sgd", "adam"]
 
 
 @dataclass(frozen=True)
-class RRDU:
+class RRDU(Mechanism):
     """Gaussian noise at every visit of a token to the deleting client.
 
     Attributes:
@@ -87,7 +88,7 @@ class RRDU:
     optimizer: Optimizer = "sgd"
 
     kind: ClassVar[str] = "rr-du"
-    single: ClassVar[bool] = False
+    noise_label: ClassVar[str] = "every visit"
 
     def __post_init__(self) -> None:
         """Refuse what nobody can have done."""
@@ -134,18 +135,18 @@ class RRDU:
         """The visits."""
         return [(round, self.node) for round in self.rounds]
 
-    def grown(self, learning: TrainingRun, claim: Claim) -> "RRDU":
+    def grown(self, training: TrainingRun, claim: Claim) -> "RRDU":
         """The same with `growth` and `slope` as they follow from the constants."""
-        known = replace(learning, step_size=self.step_size)
-        gamma = local_growth(known, claim.regime or strongest_regime(learning))
+        known = replace(training, step_size=self.step_size)
+        gamma = local_growth(known, claim.regime or strongest_regime(training))
         with np.errstate(over="ignore"):
             growth = float(np.float64(gamma) ** self.before)
         if not growth < inf:
             raise CertificateError(f"{self.before} steps that may each grow by {gamma:.4g} allow no finite certificate")
-        slope = 0.0 if self._ascends else self.step_size * learning.constants.L.value
+        slope = 0.0 if self._ascends else self.step_size * training.constants.L.value
         return replace(self, growth=growth, slope=slope)
 
-    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
+    def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """The sensitivity of the learned models, and η·Δ at every visit; rounding is charged to the first.
 
         Raises:
@@ -153,63 +154,63 @@ class RRDU:
         """
         if claim.bound == "published":
             raise CertificateError("the published bound is that of R2D and knows no token; use worst-case or instance")
-        needed = self.grown(learning, claim)
+        needed = self.grown(training, claim)
         if self.growth < needed.growth * (1 - 1e-12) or self.slope < needed.slope * (1 - 1e-12):
             raise CertificateError("a visit is said to grow differences by less than the constants allow")
-        if not 0 <= self.node < learning.mixing.nodes or not learning.present[self.node]:
+        if not 0 <= self.node < training.mixing.nodes or not training.present[self.node]:
             raise CertificateError(f"node {self.node} is not there to be visited")
-        if self.forgotten != learning.deleted[self.node]:
-            raise CertificateError(f"the visited node deletes {learning.deleted[self.node]} samples")
-        if set(np.flatnonzero(learning.deleted).tolist()) - {self.node}:
+        if self.forgotten != training.deleted[self.node]:
+            raise CertificateError(f"the visited node deletes {training.deleted[self.node]} samples")
+        if set(np.flatnonzero(training.deleted).tolist()) - {self.node}:
             raise CertificateError("others than the visited node delete something, too; a token hides one of them")
-        known = propagate(learning, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
-        shifts = np.full(len(self.rounds), self._read(learning))
+        known = propagate(training, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
+        shifts = np.full(len(self.rounds), self._read(training))
         if self.rounds:
-            shifts[0] += self._rounding(learning, needed, known.total)
+            shifts[0] += self._rounding(training, needed, known.total)
         return DivergenceBounds(known.total, known.rounding, shifts)
 
-    def _read(self, learning: TrainingRun) -> float:
+    def _read(self, training: TrainingRun) -> float:
         """η·Δ."""
         if self.alignment == "exact":
             return 0.0
-        n, m = int(learning.samples[self.node]), self.forgotten
+        n, m = int(training.samples[self.node]), self.forgotten
         share = 1.0 if self._ascends else m / n if n else 0.0
         # u computes in double precision, whatever the network does.
-        known = learning.arithmetic
+        known = training.arithmetic
         slack = 0.0 if known is None else (known.inputs * known.outputs + 16) * 2.0**-50
         return self.step_size * self.clip * (share + slack * (m > 0))
 
-    def _rounding(self, learning: TrainingRun, needed: "RRDU", differs: Vector) -> float:
+    def _rounding(self, training: TrainingRun, needed: "RRDU", differs: Vector) -> float:
         """Of the steps before the first visit and of that itself; nothing where both runs are the same to the bit."""
         if not differs[self.node] > 0:
             return 0.0
         gamma = needed.growth ** (1 / self.before) if self.before else 1.0
-        charged, total = charges_of_hops(learning, self.step_size, self.before + 1), 0.0
+        charged, total = charges_of_hops(training, self.step_size, self.before + 1), 0.0
         for charge in charged[:-1]:
             total = gamma * total + charge
         return total + min(needed.slope * total, 2 * self.step_size * self.clip) + charged[-1]
 
-    def shifts(self, found: DivergenceBounds) -> Vector:
+    def shifts(self, bounds: DivergenceBounds) -> Vector:
         """[visits], by how much what each noise is added to differs."""
-        total = found.shifts.astype(np.float64)
+        total = bounds.shifts.astype(np.float64)
         if len(total):
-            arrived = self.growth * float(found.nodes[self.node])
+            arrived = self.growth * float(bounds.nodes[self.node])
             total[0] += arrived + min(self.slope * arrived, 2 * self.step_size * self.clip)
         return total
 
-    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """√Σ_k (difference_k/noise_k)²: every view shows no more than all tokens since the first visit."""
-        if self._bare(view, found) is not None:
+        if self._bare(view, bounds) is not None:
             return inf
-        return hypot(*(_ratio(far, noise) for far, noise in zip(self.shifts(found), self.noise, strict=True)))
+        return hypot(*(_ratio(far, noise) for far, noise in zip(self.shifts(bounds), self.noise, strict=True)))
 
-    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Where something is shown, or kept, that no noise has touched."""
-        return self._bare(claim.view, self.bounds(learning, release, claim))
+        return self._bare(claim.view, self.bounds(training, release, claim))
 
-    def _bare(self, view: str, found: DivergenceBounds) -> str | None:
+    def _bare(self, view: View, bounds: DivergenceBounds) -> str | None:
         """Why noise hides nothing where the two runs differ so, or None."""
-        differs, arrived = self.shifts(found), float(found.nodes[self.node]) > 0
+        differs, arrived = self.shifts(bounds), float(bounds.nodes[self.node]) > 0
         if not self.rounds and arrived:
             return "the token never comes to the deleting client, so that no noise is added"
         if not differs.any():
@@ -224,7 +225,7 @@ class RRDU:
                 "the trust region is centred at the model that the deleting client began with, without noise: what is "
                 "projected onto it shows where it is; trust_centre noised, or no trust_radius, covers it"
             )
-        if self.leaves and arrived and view.startswith("transcript"):
+        if self.leaves and arrived and view.shows_messages:
             return "the token is with other nodes before the deleting client first adds noise; start u covers them"
         bare = [at for at, (far, noise) in enumerate(zip(differs, self.noise, strict=True)) if far > 0 and noise == 0]
         if bare:
@@ -234,7 +235,7 @@ class RRDU:
             )
         return None
 
-    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What stands for the network, and what the path is worth."""
         covered = "Every token" if not self.leaves else "No token before the first visit, and every one"
         kept = ("The deleting client keeps what it deletes until its last visit.",) if self._ascends else ()
@@ -247,7 +248,7 @@ class RRDU:
             *kept,
         )
 
-    def hiding(self, learning: TrainingRun, release: Release, claim: Claim, epsilon: float) -> "RRDU":
+    def hiding(self, training: TrainingRun, release: Release, claim: Claim, epsilon: float) -> "RRDU":
         """The same with just the noise that reaches (ε, δ) against retraining, with the least Σ_k noise_k².
 
         Under Σ_k (difference_k/noise_k)² = μ² that is noise_k² ∝ difference_k; a visit at which nothing can differ
@@ -257,8 +258,8 @@ class RRDU:
             CertificateError: if no noise can reach it for the claim's view.
         """
         some = replace(self, noise=(1.0,) * len(self.rounds))
-        found = some.bounds(learning, release, claim)
-        reason = some.why_not_covered(learning, release, claim)
+        found = some.bounds(training, release, claim)
+        reason = some.why_not_covered(training, release, claim)
         if reason is not None:
             raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
         differs = some.shifts(found)
@@ -266,14 +267,21 @@ class RRDU:
         noise = np.sqrt(differs * differs.sum()) / mu_of(epsilon, claim.delta) * (1 + 1e-12)
         return replace(self, noise=tuple(noise.tolist()))
 
-    def given_reference(self, learning: TrainingRun) -> float:
+    def given_reference(self, training: TrainingRun) -> float:
         """μ of all visits if what u begins with is taken to be known and the same in both runs: Σ_k (η·Δ/noise_k)².
 
         The reading under which the paper's sensitivity is that of a clipped direction. It says nothing of unlearning:
         with `exact` alignment it is 0 without any noise, as it would be if nothing were done at all.
         """
-        read = self._read(learning)
+        read = self._read(training)
         return hypot(*(_ratio(read, noise) for noise in self.noise)) if self.noise else 0.0
+
+    def account(self, release: Release, rounds: int) -> str:
+        """Return how far the token went, and how often it visited the deleting client."""
+        return (
+            f"sent the model of node {self.node} round the network for {sum(self.works):,} steps, {len(self.rounds):,} "
+            f"of them its own, with {noise_size(release)} in those, and gave the last to everybody"
+        )
 
 
 def _ratio(far: float, noise: float) -> float:

@@ -3,21 +3,20 @@
 What they leave is measured against retraining like everything else. Nothing is derived: no sensitivity, no μ, no ε.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import ClassVar
 
 import numpy as np
 
-from rewindnet.certificates.certificate import Claim
-from rewindnet.certificates.mechanisms.base import DivergenceBounds
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
 from rewindnet.certificates.training import Mixing, TrainingRun
+from rewindnet.certificates.view import View
 
 
 @dataclass(frozen=True)
-class Uncertified:
+class Uncertified(Mechanism):
     """Nothing hides the deletion, as far as is known.
 
     Attributes:
@@ -29,25 +28,24 @@ class Uncertified:
     deed: str
 
     kind: ClassVar[str] = "uncertified"
-    single: ClassVar[bool] = False
+    noise_label: ClassVar[str] = "none"
 
-    @property
-    def events(self) -> Sequence[tuple[int, int]]:
-        """None: there is no noise."""
-        return ()
-
-    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
+    def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Nothing is known of any node."""
         return DivergenceBounds(np.zeros(0))
 
-    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Infinite: no noise hides anything."""
         return inf
 
-    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """The reason, whatever the view."""
         return self.reason
 
-    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What was done, of which nothing is claimed."""
         return (f"Nothing is claimed of what was done: it {self.deed}.",)
+
+    def account(self, release: Release, rounds: int) -> str:
+        """Return what was done."""
+        return self.deed

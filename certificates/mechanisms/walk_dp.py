@@ -36,13 +36,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from rewindnet.certificates.certificate import Claim
+from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.base import DivergenceBounds
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.certificates.training import Mixing, TrainingRun, Vector
-from rewindnet.certificates.view import parse_view
+from rewindnet.certificates.view import View
 
 #: Noise larger than rounding is charged for has at most this probability.
 _UNLIKELY = 1e-30
@@ -52,7 +52,7 @@ _LEAST_DELTA = 1e-20
 
 
 @dataclass(frozen=True)
-class WalkDP:
+class WalkDP(Mechanism):
     """Clipped gradients under fresh noise at every hop of a token.
 
     Attributes:
@@ -74,12 +74,12 @@ class WalkDP:
     rounding: float
 
     kind: ClassVar[str] = "walk-dp"
-    single: ClassVar[bool] = False
+    noise_label: ClassVar[str] = "every hop"
 
     @classmethod
     def of(
         cls,
-        learning: TrainingRun,
+        training: TrainingRun,
         holders: tuple[int, ...],
         parents: tuple[int, ...],
         clip: float | None,
@@ -93,15 +93,15 @@ class WalkDP:
         """
         if not (0 < step_size < inf and (clip is None or 0 < clip < inf)):
             raise CertificateError(f"clip and step size are positive numbers, not {clip} and {step_size}")
-        check_holders(learning)
+        check_holders(training)
         return cls(
             holders=holders,
             parents=parents,
-            nodes=tuple(np.flatnonzero(learning.deleted).tolist()),
+            nodes=tuple(np.flatnonzero(training.deleted).tolist()),
             clip=clip,
             step_size=step_size,
-            growth=_growth(learning, clip, step_size),
-            rounding=_rounding(learning, len(holders), clip, step_size, sigma),
+            growth=_growth(training, clip, step_size),
+            rounding=_rounding(training, len(holders), clip, step_size, sigma),
         )
 
     @property
@@ -109,42 +109,42 @@ class WalkDP:
         """The hops of every deleting node."""
         return tuple((hop, holder) for hop, holder in enumerate(self.holders) if holder in self.nodes)
 
-    def bounds(self, learning: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
+    def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Nothing at the start, and at every hop of a deleting node what clipping and the constants allow.
 
         Raises:
             CertificateError: if the mechanism is not that of a token that learns in this way.
         """
         sigma = _sigma(release)
-        again = WalkDP.of(learning, self.holders, self.parents, self.clip, self.step_size, sigma)
+        again = WalkDP.of(training, self.holders, self.parents, self.clip, self.step_size, sigma)
         if self.nodes != again.nodes or self.growth < again.growth or self.rounding < again.rounding * (1 - 1e-9):
             raise CertificateError(f"the private walk is described as {self}, and it is {again}")
         if (release.checkpoint_round, release.descent_rounds, release.gossip_rounds) != (0, 0, 0):
             raise CertificateError("a private walk begins with learning")
-        if any(not 0 <= holder < learning.mixing.nodes for holder in self.holders):
+        if any(not 0 <= holder < training.mixing.nodes for holder in self.holders):
             raise CertificateError("a walk is over the nodes of its network")
-        most = walk_shifts(learning, self.clip)
-        slack = 0.0 if learning.arithmetic is None else self._at_one_point(learning, sigma)
-        nothing = np.zeros(learning.mixing.nodes)
+        most = walk_shifts(training, self.clip)
+        slack = 0.0 if training.arithmetic is None else self._at_one_point(training, sigma)
+        nothing = np.zeros(training.mixing.nodes)
         return DivergenceBounds(nothing, nothing, np.array([most[node] + slack for _, node in self.events]))
 
-    def _at_one_point(self, learning: TrainingRun, sigma: float) -> float:
+    def _at_one_point(self, training: TrainingRun, sigma: float) -> float:
         """What rounding adds to the difference of two gradients at the same θ, which are taken in double precision."""
-        assert learning.arithmetic is not None
-        norm = _largest_norm(learning, len(self.holders), self.clip, self.step_size, sigma)
-        constants, d = learning.constants, learning.arithmetic.inputs * learning.arithmetic.outputs
-        terms = (int(learning.samples.max(initial=0)) + d + 32) * (constants.G.value + _longest(learning, self.clip))
+        assert training.arithmetic is not None
+        norm = _largest_norm(training, len(self.holders), self.clip, self.step_size, sigma)
+        constants, d = training.constants, training.arithmetic.inputs * training.arithmetic.outputs
+        terms = (int(training.samples.max(initial=0)) + d + 32) * (constants.G.value + _longest(training, self.clip))
         return 2.0**-50 * (terms + constants.l2.value * norm)
 
-    def mu(self, view: str, found: DivergenceBounds, release: Release, mixing: Mixing) -> float:
+    def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Of every token for transcript:all; otherwise by how the hops until the token is seen absorb what was read."""
         sigma, felt = _sigma(release), np.zeros(len(self.holders))
-        felt[[hop for hop, _ in self.events]] = found.shifts
+        felt[[hop for hop, _ in self.events]] = bounds.shifts
         if not felt.any():
             return 0.0
         if sigma == 0:
             return inf
-        kind, node = parse_view(view, mixing.nodes)
+        kind, node = view.kind, view.within(mixing.nodes).node
         local = hypot(*(felt / sigma))
         if kind == "transcript:all":
             return local
@@ -170,21 +170,21 @@ class WalkDP:
         parts = (felt[start:end] for start, end in zip(starts, ends, strict=True))
         return hypot(*(absorbed(part, self.growth, self.rounding) for part in parts)) / sigma
 
-    def why_not_covered(self, learning: TrainingRun, release: Release, claim: Claim) -> str | None:
+    def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Noise that is none, or is lost in the arithmetic."""
         sigma = _sigma(release)
         if not self.events:
             return None
         if sigma == 0:
             return "the token learned without noise"
-        if learning.arithmetic is None:
+        if training.arithmetic is None:
             return None
         if claim.delta < _LEAST_DELTA:
             return (
                 f"rounding is charged up to a probability of {_UNLIKELY:g}, and delta must be {_LEAST_DELTA:g} or more"
             )
-        norm = _largest_norm(learning, len(self.holders), self.clip, self.step_size, sigma)
-        smallest = 1024 * learning.arithmetic.unit_roundoff * norm
+        norm = _largest_norm(training, len(self.holders), self.clip, self.step_size, sigma)
+        smallest = 1024 * training.arithmetic.unit_roundoff * norm
         if self.step_size * sigma < smallest:
             return (
                 f"the noise of a hop (step_size·sigma {self.step_size * sigma:.4g}) is too small for the arithmetic to "
@@ -192,7 +192,7 @@ class WalkDP:
             )
         return None
 
-    def assumptions(self, learning: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
+    def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What is covered, and what is taken for granted."""
         clipped = "Gradients are as they are" if self.clip is None else f"Gradients are clipped to norm {self.clip:.6g}"
         visits = ", ".join(f"node {node}: {self.holders.count(node)}" for node in self.nodes)
@@ -204,14 +204,21 @@ class WalkDP:
             "whom is known to all.",
         )
 
+    def account(self, release: Release, rounds: int) -> str:
+        """Return that learning itself added the noise."""
+        return (
+            f"had learned by one model that walked from client to client, with {noise_size(release)} at every hop, so "
+            "that nothing was left to do"
+        )
 
-def check_holders(learning: TrainingRun) -> None:
+
+def check_holders(training: TrainingRun) -> None:
     """Refuse a network that a client has left: what remains need not even be connected.
 
     Raises:
         CertificateError: with what is allowed.
     """
-    if learning.departed:
+    if training.departed:
         raise CertificateError("without one of its holders a walk is another walk; use deletion.departure relay")
 
 
@@ -255,11 +262,11 @@ def _pooled(one: tuple[int, float, float], next: tuple[int, float, float], growt
     return hops, one[1] * scale**2 + next[1], one[2] * scale + next[2]
 
 
-def walk_shifts(learning: TrainingRun, clip: float | None) -> Vector:
+def walk_shifts(training: TrainingRun, clip: float | None) -> Vector:
     """Δ [N], by how much every node's clipped gradient may change in exact arithmetic: min(2C, 2mG/n or G)."""
-    n, m, G = learning.samples, learning.deleted.astype(float), learning.constants.G.value
+    n, m, G = training.samples, training.deleted.astype(float), training.constants.G.value
     widest = inf if clip is None else 2 * clip
-    whole = (learning.samples == learning.deleted) & (m > 0)
+    whole = (training.samples == training.deleted) & (m > 0)
     changed = np.where(whole, G, np.divide(2 * m * G, n, out=np.zeros_like(m), where=n > 0))
     return np.asarray(np.minimum(changed, widest))
 
@@ -271,46 +278,46 @@ def _sigma(release: Release) -> float:
     return sigma
 
 
-def _growth(learning: TrainingRun, clip: float | None, step_size: float) -> float:
+def _growth(training: TrainingRun, clip: float | None, step_size: float) -> float:
     """γ: that of the regime where nothing is ever clipped; else 1 + ηL, for clipping keeps only the smoothness."""
-    constants = learning.constants
-    pull = constants.l2.value * (learning.radius or inf) if constants.l2.value > 0 else 0.0
+    constants = training.constants
+    pull = constants.l2.value * (training.radius or inf) if constants.l2.value > 0 else 0.0
     if clip is None or clip >= constants.G.value + pull:
-        known = replace(learning, step_size=step_size)
-        return local_growth(known, strongest_regime(learning))
+        known = replace(training, step_size=step_size)
+        return local_growth(known, strongest_regime(training))
     return 1 + step_size * constants.L.value
 
 
-def _largest_norm(learning: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
+def _largest_norm(training: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
     """A bound on every ‖x‖ that occurs, but for noise of probability at most 1e-30."""
-    arithmetic = learning.arithmetic
+    arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
     long = sqrt(arithmetic.inputs * arithmetic.outputs) + sqrt(2 * log(2 * hops / _UNLIKELY))
     once, summed = step_size * sigma * long, step_size * sigma * sqrt(hops) * long
-    if step_size * learning.constants.l2.value > 2:
+    if step_size * training.constants.l2.value > 2:
         raise CertificateError(f"step_size {step_size:g} is so large that regularisation alone lets a token explode")
-    start, moved = arithmetic.initial_norm, step_size * _longest(learning, clip)
-    if learning.radius is not None:
+    start, moved = arithmetic.initial_norm, step_size * _longest(training, clip)
+    if training.radius is not None:
         # A step that is not clipped adds the pull of the regulariser, which does not make a token longer.
-        return (learning.radius + moved + once) * (1 + 1e-3)
+        return (training.radius + moved + once) * (1 + 1e-3)
     return (start + moved * hops + summed + once) * (1 + 1e-3)
 
 
-def _longest(learning: TrainingRun, clip: float | None) -> float:
+def _longest(training: TrainingRun, clip: float | None) -> float:
     """What a gradient moves a token by, at most, over η: without a clip that of the loss alone."""
-    return learning.constants.G.value if clip is None else clip
+    return training.constants.G.value if clip is None else clip
 
 
-def _rounding(learning: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
+def _rounding(training: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
     """What rounding adds to the difference of two runs at different x in a hop, over η: gradients are double."""
-    arithmetic = learning.arithmetic
+    arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    constants, d = learning.constants, arithmetic.inputs * arithmetic.outputs
+    constants, d = training.constants, arithmetic.inputs * arithmetic.outputs
     G, L, l2 = constants.G.value, constants.L.value, constants.l2.value
-    M = _largest_norm(learning, hops, clip, step_size, sigma)
-    terms = (int(learning.samples.max(initial=0)) + arithmetic.outputs + 10) * G
-    step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + (d + 16) * _longest(learning, clip)
+    M = _largest_norm(training, hops, clip, step_size, sigma)
+    terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G
+    step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + (d + 16) * _longest(training, clip)
     # The features, and the token as it is kept, are in the precision of the network.
     return 2 * arithmetic.unit_roundoff * (step + (16 + d) * M / step_size)

@@ -60,7 +60,7 @@ class Spectrum:
         return Spectrum(np.bincount(group, self.directions * self.eigenvalues) / directions, directions)
 
 
-def noise_left(learning: TrainingRun, release: Release, spectrum: Spectrum) -> Vector:
+def noise_left(training: TrainingRun, release: Release, spectrum: Spectrum) -> Vector:
     """[N], the size of what the noise of a release has become in every released model, to be compared with σ.
 
     That is the root of E‖what the noise changes‖²/d, for every node. Linearise: with one Hessian H for all nodes, what
@@ -79,18 +79,18 @@ def noise_left(learning: TrainingRun, release: Release, spectrum: Spectrum) -> V
     learns. `rewindnet.clients.training.curvature` makes a spectrum.
 
     Args:
-        learning: how the network descends.
+        training: how the network descends.
         release: where the noise is and how large; `sigma` [N].
         spectrum: of the network's mean objective.
 
     Raises:
         CertificateError: if sigma has not one entry a node.
     """
-    spectrum, variance = _forecast(learning, release, spectrum)
+    spectrum, variance = _forecast(training, release, spectrum)
     return np.asarray(np.sqrt(variance @ (spectrum.directions / spectrum.directions.sum())))
 
 
-def excess_loss(learning: TrainingRun, release: Release, spectrum: Spectrum) -> Vector:
+def excess_loss(training: TrainingRun, release: Release, spectrum: Spectrum) -> Vector:
     """[N], by how much the noise of a release raises every released model's loss on the network's data, on average.
 
     ½·Σ over directions of λ·E ξ_i², to second order, with ξ as in `noise_left`: noise hurts where the loss curves, and
@@ -99,41 +99,41 @@ def excess_loss(learning: TrainingRun, release: Release, spectrum: Spectrum) -> 
     Raises:
         CertificateError: if sigma has not one entry a node.
     """
-    spectrum, variance = _forecast(learning, release, spectrum)
+    spectrum, variance = _forecast(training, release, spectrum)
     return np.asarray(variance @ (spectrum.directions * spectrum.eigenvalues) / 2)
 
 
-def _forecast(learning: TrainingRun, release: Release, spectrum: Spectrum) -> tuple[Spectrum, Vector]:
+def _forecast(training: TrainingRun, release: Release, spectrum: Spectrum) -> tuple[Spectrum, Vector]:
     """A spectrum of k eigenvalues, perhaps fewer than given, and E ξ_i² [N, k] in a direction of each."""
-    N = learning.mixing.nodes
+    N = training.mixing.nodes
     if np.shape(release.sigma) != (N,):
         raise CertificateError(f"sigma must have one entry for each of {N} nodes")
     if release.averaged:
         return spectrum, np.tile(release.sigma[:, None] ** 2, spectrum.eigenvalues.size)
     if release.placement == "output":
-        return spectrum, np.tile(_mixed(learning, release, np.zeros(1)), spectrum.eigenvalues.size)
-    if learning.order == "consensus-plus-gradient":
+        return spectrum, np.tile(_mixed(training, release, np.zeros(1)), spectrum.eigenvalues.size)
+    if training.order == "consensus-plus-gradient":
         spectrum = spectrum.thinned(_CURVATURES)
-        return spectrum, _mixed(learning, release, 1 - _healed(learning, spectrum, 1))
-    return spectrum, _mixed(learning, release, np.zeros(1)) * _healed(learning, spectrum, release.descent_rounds) ** 2
+        return spectrum, _mixed(training, release, 1 - _healed(training, spectrum, 1))
+    return spectrum, _mixed(training, release, np.zeros(1)) * _healed(training, spectrum, release.descent_rounds) ** 2
 
 
-def _healed(learning: TrainingRun, spectrum: Spectrum, rounds: int) -> Vector:
+def _healed(training: TrainingRun, spectrum: Spectrum, rounds: int) -> Vector:
     """[k], what rounds of descent leave of a disturbance in a direction of each curvature: (1 − ηλ)^(E·rounds)."""
     with np.errstate(over="ignore", under="ignore"):
-        return np.asarray((1 - learning.step_size * spectrum.eigenvalues) ** (learning.local_steps * rounds))
+        return np.asarray((1 - training.step_size * spectrum.eigenvalues) ** (training.local_steps * rounds))
 
 
-def _mixed(learning: TrainingRun, release: Release, pulled: Vector) -> NDArray[np.float64]:
+def _mixed(training: TrainingRun, release: Release, pulled: Vector) -> NDArray[np.float64]:
     """[N, k], Σ_j (P_ij·σ_j)² with P the product of W_t − a·I over the descent after the noise, and of W_t settling.
 
     Args:
-        learning: the network.
+        training: the network.
         release: which rounds follow the noise.
         pulled: [k], the a: one product for each.
     """
-    N, k = learning.mixing.nodes, pulled.size
-    rounds = list(_rounds(learning, release))
+    N, k = training.mixing.nodes, pulled.size
+    rounds = list(_rounds(training, release))
     total = np.zeros((N, k))
     products, width = k * sum(W.nnz + N for W, _ in rounds), max(1, _AT_ONCE // k)
     for start, weight in _starts(release.sigma, products, width):
@@ -144,11 +144,11 @@ def _mixed(learning: TrainingRun, release: Release, pulled: Vector) -> NDArray[n
     return total
 
 
-def _rounds(learning: TrainingRun, release: Release) -> Iterator[tuple[csr_array, bool]]:
+def _rounds(training: TrainingRun, release: Release) -> Iterator[tuple[csr_array, bool]]:
     """The mixing matrices of the rounds after the noise, and whether the round descends as well."""
     ends = release.checkpoint_round + release.descent_rounds
     for t in range(release.noise_round, ends + release.gossip_rounds):
-        yield learning.mixing.matrix(t), t < ends
+        yield training.mixing.matrix(t), t < ends
 
 
 def _starts(sigma: Vector, products: int, width: int) -> Iterator[tuple[NDArray[np.float64], float]]:

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates.certificate import Allocation
+from rewindnet.certificates.claim import Allocation
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.release import Placement, Release
@@ -19,7 +19,7 @@ from rewindnet.certificates.sensitivity.local_steps import strongest_regime
 from rewindnet.certificates.sensitivity.recursion import Recursion
 from rewindnet.certificates.sensitivity.rounding import least_noise, rounding_of_average
 from rewindnet.certificates.training import Mixing, TrainingRun, Vector
-from rewindnet.certificates.view import parse_view
+from rewindnet.certificates.view import View
 from rewindnet.certificates.views.allocation import noise_shape
 from rewindnet.certificates.views.distances import mu_of_view
 from rewindnet.certificates.views.light_cones import light_cone, light_cones
@@ -51,7 +51,7 @@ class Stop:
 
 
 def sensitivities(
-    learning: TrainingRun,
+    training: TrainingRun,
     deleted: NDArray[np.int64],
     *,
     rewound: Collection[int],
@@ -61,7 +61,7 @@ def sensitivities(
     """The worst-case sensitivities of k requests at once, at every depth in question.
 
     Args:
-        learning: how the network would learn; its own request is left aside.
+        training: how the network would learn; its own request is left aside.
         deleted: [N, k], the samples that each request deletes at each node.
         rewound: the depths K at which the noise may go on the checkpoint.
         descent_rounds: those at which it may go on the result of the descent; each costs K rounds more.
@@ -71,12 +71,12 @@ def sensitivities(
         A stop for every depth of `rewound` and `descended`, the deepest first.
 
     Raises:
-        CertificateError: as `propagate_each`, but for numbers that are not finite: they are left in.
+        CertificateError: as `propagate`; but numbers that are not finite are left in.
     """
-    T = learning.rounds
-    if learning.batches is not None or learning.departed:
+    T = training.rounds
+    if training.batches is not None or training.departed:
         raise CertificateError("minibatches and departures cannot be planned: what is read then depends on the request")
-    recursion = Recursion(learning, deleted, T, "worst-case", regime or strongest_regime(learning))
+    recursion = Recursion(training, deleted, T, "worst-case", regime or strongest_regime(training))
     state, done = recursion.start, 0
     for depth in sorted({*rewound, *descent_rounds}, reverse=True):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -110,7 +110,7 @@ class Prices:
 
     clients: NDArray[np.int64]
     depths: tuple[int, ...]
-    views: tuple[str, ...]
+    views: tuple[View, ...]
     needed: NDArray[np.float64]
     finest: NDArray[np.float64]
     least: NDArray[np.float64]
@@ -119,10 +119,10 @@ class Prices:
 
 
 def prices(
-    learning: TrainingRun,
+    training: TrainingRun,
     clients: NDArray[np.int64],
     counts: NDArray[np.int64],
-    views: Sequence[str],
+    views: Sequence[View],
     *,
     rewound: Collection[int],
     descent_rounds: Collection[int],
@@ -131,7 +131,7 @@ def prices(
     """What it takes to hide each of these clients' requests, in every view, at every depth.
 
     Args:
-        learning: how the network would learn; its own request is left aside.
+        training: how the network would learn; its own request is left aside.
         clients: [k], who asks: one at a time.
         counts: [k], how many samples each of them deletes.
         views: whose view, as in a `Claim`.
@@ -139,7 +139,7 @@ def prices(
         descent_rounds: as for `sensitivities`.
         regime: as for `sensitivities`.
     """
-    N, k, depths = learning.mixing.nodes, len(clients), tuple(sorted({*rewound, *descent_rounds}))
+    N, k, depths = training.mixing.nodes, len(clients), tuple(sorted({*rewound, *descent_rounds}))
     shape = (len(PLACEMENTS), len(depths), len(views), len(ALLOCATIONS), k)
     needed, finest, spread = np.full(shape, np.nan), np.full(shape, np.nan), np.full((*shape[:2], k), np.nan)
     kept: dict[tuple[Placement, int], Vector] = {}
@@ -148,16 +148,16 @@ def prices(
         here = slice(first, min(first + chunk, k))
         deleted = np.zeros((N, here.stop - first), dtype=np.int64)
         deleted[clients[here], np.arange(deleted.shape[1])] = counts[here]
-        for stop in sensitivities(learning, deleted, rewound=rewound, descent_rounds=descent_rounds, regime=regime):
+        for stop in sensitivities(training, deleted, rewound=rewound, descent_rounds=descent_rounds, regime=regime):
             at = PLACEMENTS.index(stop.placement), depths.index(stop.depth)
-            needed[(*at, ..., here)], finest[(*at, ..., here)] = _stop_prices(learning, stop, views)
+            needed[(*at, ..., here)], finest[(*at, ..., here)] = _stop_prices(training, stop, views)
             spread[(*at, here)] = _spread(stop.sensitivity)
             if not first and stop.depth in descent_rounds:
                 kept[stop.placement, stop.depth] = stop.sensitivity[:, 0].copy()
     sites = [
-        [learning.rounds - depth if where == "rewind" else learning.rounds for depth in depths] for where in PLACEMENTS
+        [training.rounds - depth if where == "rewind" else training.rounds for depth in depths] for where in PLACEMENTS
     ]
-    resolved = {site: least_noise(learning, site) for site in {site for row in sites for site in row}}
+    resolved = {site: least_noise(training, site) for site in {site for row in sites for site in row}}
     least = np.array([[resolved[site] for site in row] for row in sites])
     return Prices(clients, depths, tuple(views), needed, finest, least, spread, kept)
 
@@ -168,41 +168,41 @@ def _spread(e: Matrix) -> Vector:
         return np.where(square > 0, total**2 / (square * len(e)), np.nan)
 
 
-def _stop_prices(learning: TrainingRun, stop: Stop, views: Sequence[str]) -> tuple[Matrix, Matrix]:
+def _stop_prices(training: TrainingRun, stop: Stop, views: Sequence[View]) -> tuple[Matrix, Matrix]:
     """(needed, finest) [V, 2, k] at one stop."""
-    found = [_view_prices(learning, stop, view) for view in views]
+    found = [_view_prices(training, stop, view) for view in views]
     needed, finest = (np.stack(part) for part in zip(*found, strict=True))
     return needed, finest
 
 
-def _view_prices(learning: TrainingRun, stop: Stop, view: str) -> tuple[Matrix, Matrix]:
+def _view_prices(training: TrainingRun, stop: Stop, view: View) -> tuple[Matrix, Matrix]:
     """(needed, finest) [2, k] of one view, uniform and optimal: what `calibrate` finds for a release at ε with μ = 1.
 
     Alone, a node's model takes σ_v = e_v: the same everywhere is the largest, optimal is σ_i = e_i. Together, uniform
     takes ‖e‖₂ and optimal σ_i = √(e_i·Σe).
     """
-    e, mixing = stop.sensitivity, learning.mixing
-    kind, node = parse_view(view, mixing.nodes)
+    e, mixing = stop.sensitivity, training.mixing
+    kind, node = view.kind, view.within(mixing.nodes).node
     with np.errstate(invalid="ignore", over="ignore"):
         if stop.placement == "output" and kind == "average":
-            summed = e.mean(axis=0) + rounding_of_average(learning, learning.rounds) * (e.max(axis=0) > 0)
+            summed = e.mean(axis=0) + rounding_of_average(training, training.rounds) * (e.max(axis=0) > 0)
             return np.stack([summed, summed]), np.stack([summed, summed])
         if stop.placement == "output" and kind == "node":
             return _alone(e, node)
         if kind in ("node", "transcript"):
-            needed, finest = _of_peers(learning, stop, view, node)
+            needed, finest = _of_peers(training, stop, view, node)
         else:
             needed, finest = _together(e)
     if stop.placement == "output" and kind.startswith("transcript"):
-        bare = _unnoised(learning, stop, node)
+        bare = _unnoised(training, stop, node)
         needed[:, bare], finest[:, bare] = np.nan, np.nan
     return needed, finest
 
 
-def _of_peers(learning: TrainingRun, stop: Stop, view: str, node: int | None) -> tuple[Matrix, Matrix]:
+def _of_peers(training: TrainingRun, stop: Stop, view: View, node: int | None) -> tuple[Matrix, Matrix]:
     """What one peer sees of noised vectors, or the peer that sees the most: those in its light cone."""
-    e, mixing, none = stop.sensitivity, learning.mixing, np.zeros(learning.mixing.nodes)
-    release = Release("r2d", learning.rounds - stop.depth, stop.depth, stop.placement, none)
+    e, mixing, none = stop.sensitivity, training.mixing, np.zeros(training.mixing.nodes)
+    release = Release("r2d", training.rounds - stop.depth, stop.depth, stop.placement, none)
     if node is not None:
         return _together(
             np.where(light_cone(node, release.noise_round, release.rounds_after_noise, mixing)[:, None], e, 0.0)
@@ -214,7 +214,7 @@ def _of_peers(learning: TrainingRun, stop: Stop, view: str, node: int | None) ->
     return np.sqrt(np.mean(sigma**2, axis=2)), np.stack([_smallest(part.T) for part in sigma])
 
 
-def _least(view: str, allocation: Allocation, e: Vector, release: Release, mixing: Mixing) -> Vector:
+def _least(view: View, allocation: Allocation, e: Vector, release: Release, mixing: Mixing) -> Vector:
     """σ [N] at which the view's μ is 1."""
     unit = noise_shape(view, allocation, e, release, mixing)
     return unit * mu_of_view(view, e, replace(release, sigma=unit), mixing)
@@ -233,13 +233,13 @@ def _together(e: Matrix) -> tuple[Matrix, Matrix]:
     return np.stack([uniform, total / np.sqrt(len(e))]), np.stack([uniform, np.sqrt(_smallest(e) * total)])
 
 
-def _unnoised(learning: TrainingRun, stop: Stop, node: int | None) -> NDArray[np.bool_]:
+def _unnoised(training: TrainingRun, stop: Stop, node: int | None) -> NDArray[np.bool_]:
     """[k], whether a transcript holds un-noised messages that the deletion can have reached (see `uncovered`)."""
     if not stop.depth:
         return np.zeros(stop.start.shape[1], dtype=bool)
     reached = stop.start > 0
     if node is not None:
-        reached &= light_cone(node, learning.rounds - stop.depth, stop.depth, learning.mixing)[:, None]
+        reached &= light_cone(node, training.rounds - stop.depth, stop.depth, training.mixing)[:, None]
     return np.asarray(reached.any(axis=0))
 
 

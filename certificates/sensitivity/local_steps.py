@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from rewindnet.certificates.certificate import Bound
+from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.training import TrainingRun, Vector
@@ -19,33 +19,33 @@ from rewindnet.certificates.training import TrainingRun, Vector
 Matrix = NDArray[np.float64]
 
 
-def strongest_regime(learning: TrainingRun) -> Regime:
+def strongest_regime(training: TrainingRun) -> Regime:
     """The regime with the smallest growth that the constants prove."""
-    return learning.constants.regimes()[-1]
+    return training.constants.regimes()[-1]
 
 
-def local_growth(learning: TrainingRun, regime: Regime) -> float:
+def local_growth(training: TrainingRun, regime: Regime) -> float:
     """γ, the Lipschitz constant of a local step θ ↦ θ − η∇f'(θ) with Hessians between the regime's curvature and L."""
-    low, high = curvatures(learning, regime, np.ones(1))
-    return float(np.maximum(1 - learning.step_size * low, learning.step_size * high - 1)[0])
+    low, high = curvatures(training, regime, np.ones(1))
+    return float(np.maximum(1 - training.step_size * low, training.step_size * high - 1)[0])
 
 
-def curvatures(learning: TrainingRun, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
+def curvatures(training: TrainingRun, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
     """The ends of the Hessian's spectrum where samples of total weight `share`, of any shape, are read.
 
     What the constants say of an objective must hold for every sample's own loss where share is not 1. Of a client that
     retains nothing they say nothing: its objective is the l2 term alone, whatever curvature the data of others lend to
     theirs. Constants that are derived never have more curvature than that; declared ones may.
     """
-    low, high = _with_samples(learning, regime, share)
-    if not _bare(learning, learning.deleted):
+    low, high = _with_samples(training, regime, share)
+    if not _bare(training, training.deleted):
         return low, high
-    l2 = learning.constants.l2.value
+    l2 = training.constants.l2.value
     return np.minimum(low, l2), np.maximum(high, l2)
 
 
-def _with_samples(learning: TrainingRun, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
-    constants = learning.constants
+def _with_samples(training: TrainingRun, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
+    constants = training.constants
     l2, smooth = constants.l2.value, constants.L.value - constants.l2.value
     lowest, high = constants.lowest_curvature(regime), share * smooth + l2
     if regime == "nonconvex":
@@ -55,22 +55,22 @@ def _with_samples(learning: TrainingRun, regime: Regime, share: Vector) -> tuple
     return (np.minimum(low, lowest) if regime == "convex" else low), high
 
 
-def _bare(learning: TrainingRun, deleted: NDArray[np.int64]) -> bool:
+def _bare(training: TrainingRun, deleted: NDArray[np.int64]) -> bool:
     """Whether someone who is there retains nothing, of any of the requests `deleted` [N] or [N, k]."""
-    nothing = learning.samples == deleted.T
-    return bool(np.any(nothing & learning.present))
+    nothing = training.samples == deleted.T
+    return bool(np.any(nothing & training.present))
 
 
-def worst_case_disturbance(learning: TrainingRun, round: int = 0) -> Matrix:
+def worst_case_disturbance(training: TrainingRun, round: int = 0) -> Matrix:
     """b [E, N] of each local step of a round: 2ηmG/n where m of n samples are deleted, ηG where all are, 0 elsewhere.
 
     Of a minibatch with m deleted samples, which is averaged over its expected size B whatever is deleted, ηmG/B.
     """
-    eta, G, shape = learning.step_size, learning.constants.G.value, (learning.local_steps, learning.mixing.nodes)
-    if learning.batches is not None:
-        return np.asarray(eta * G * learning.batches.shares(round)[1])
-    taken = learning.already_deleted(round)
-    return np.broadcast_to(eta * G * _deleted_share(learning.samples - taken, learning.deleted - taken), shape)
+    eta, G, shape = training.step_size, training.constants.G.value, (training.local_steps, training.mixing.nodes)
+    if training.batches is not None:
+        return np.asarray(eta * G * training.batches.shares(round)[1])
+    taken = training.already_deleted(round)
+    return np.broadcast_to(eta * G * _deleted_share(training.samples - taken, training.deleted - taken), shape)
 
 
 def _deleted_share(samples: NDArray[np.int64], deleted: NDArray[np.int64]) -> Vector:
@@ -108,7 +108,7 @@ class LocalSteps:
     """The local steps of every round, for k deletion requests at once.
 
     Args:
-        learning: how the network learned; its own request is that of column 0 unless `deleted` says otherwise.
+        training: how the network learned; its own request is that of column 0 unless `deleted` says otherwise.
         regime: which curvature to assume.
         bound: `worst-case`, or `instance` from the ledger.
         deleted: [N, k], the samples that each request deletes at each node.
@@ -117,15 +117,15 @@ class LocalSteps:
         CertificateError: if there is no ledger, or one of another learning.
     """
 
-    def __init__(self, learning: TrainingRun, regime: Regime, bound: Bound, deleted: NDArray[np.int64]) -> None:
-        self._learning, self._regime, self._deleted = learning, regime, deleted
-        self._stay = learning.present[:, None]
+    def __init__(self, training: TrainingRun, regime: Regime, bound: Bound, deleted: NDArray[np.int64]) -> None:
+        self._learning, self._regime, self._deleted = training, regime, deleted
+        self._stay = training.present[:, None]
         # The requests need not be the one that the learning knows of.
-        self._empties = _bare(learning, deleted)
-        self._measured = _measured(learning) if bound == "instance" else None
-        self._whole = self._steps(np.ones((learning.local_steps, 1)))
-        share = _deleted_share(learning.samples, deleted) * self._stay
-        self._constant = learning.step_size * learning.constants.G.value * share
+        self._empties = _bare(training, deleted)
+        self._measured = _measured(training) if bound == "instance" else None
+        self._whole = self._steps(np.ones((training.local_steps, 1)))
+        share = _deleted_share(training.samples, deleted) * self._stay
+        self._constant = training.step_size * training.constants.G.value * share
 
     def quiet(self, round: int) -> Round:
         """A round that reads retained data only, on both sides."""
@@ -134,17 +134,17 @@ class LocalSteps:
 
     def disturbed(self, round: int) -> Round:
         """A round in which one side reads what is deleted."""
-        learning = self._learning
+        training = self._learning
         if self._measured is not None:
             measured = self._measured[round]
             return self._round(round, lambda after: (after * measured).sum(axis=0)[:, None], self._read(round))
-        if learning.earlier_deletions and learning.batches is None:
-            some = worst_case_disturbance(learning, round)[0][:, None] * self._stay
+        if training.earlier_deletions and training.batches is None:
+            some = worst_case_disturbance(training, round)[0][:, None] * self._stay
             return self._round(round, lambda after: after.sum(axis=0)[:, None] * some, some > 0)
-        if learning.batches is None:
+        if training.batches is None:
             return self._round(round, lambda after: after.sum(axis=0)[:, None] * self._constant, self._constant > 0)
-        _, gone = learning.batches.shares(round)
-        step = learning.step_size * learning.constants.G.value
+        _, gone = training.batches.shares(round)
+        step = training.step_size * training.constants.G.value
         return self._round(
             round, lambda after: step * (after * gone).sum(axis=0)[:, None] * self._stay, self._read(round)
         )
@@ -196,7 +196,7 @@ def held(round: Round, W: csr_array) -> Vector:
     return np.asarray(np.abs(round.centre - (1 - W.diagonal())) + round.spread)
 
 
-def mixing_drift(learning: TrainingRun, bound: Bound) -> Callable[[int], Vector]:
+def mixing_drift(training: TrainingRun, bound: Bound) -> Callable[[int], Vector]:
     """[N], ‖Σ_j (W_t − W'_t)_ij·x_j‖ of a round: what has changed at every node since clients left.
 
     Worst case: the rows of W_t and W'_t both sum to 1, so Σ_j (W − W')_ij·x_j = Σ_j (W − W')_ij·(x_j − c) for any c,
@@ -205,16 +205,16 @@ def mixing_drift(learning: TrainingRun, bound: Bound) -> Callable[[int], Vector]
     Raises:
         CertificateError: without a radius in the worst case, without measurements for an instance bound.
     """
-    N, mixing_before = learning.mixing.nodes, learning.mixing_before
+    N, mixing_before = training.mixing.nodes, training.mixing_before
     if mixing_before is None:
         none = np.zeros(N)
         return lambda t: none
     if bound == "instance":
-        ledger = learning.ledger
+        ledger = training.ledger
         if (
             ledger is None
             or ledger.mixing_drift is None
-            or ledger.mixing_drift.shape != (learning.rounds, len(ledger.affected_nodes))
+            or ledger.mixing_drift.shape != (training.rounds, len(ledger.affected_nodes))
         ):
             raise CertificateError("an instance bound after a departure needs the drift measured during learning")
         affected_nodes, measured = list(ledger.affected_nodes), ledger.mixing_drift
@@ -222,7 +222,7 @@ def mixing_drift(learning: TrainingRun, bound: Bound) -> Callable[[int], Vector]
         def instance(t: int) -> Vector:
             moved = np.zeros(N)
             moved[affected_nodes] = measured[t]
-            weighs_otherwise = changed(learning, t) > 0
+            weighs_otherwise = changed(training, t) > 0
             missed = weighs_otherwise & (moved == 0)
             missed[affected_nodes] = False
             if missed.any():
@@ -233,33 +233,33 @@ def mixing_drift(learning: TrainingRun, bound: Bound) -> Callable[[int], Vector]
             return np.where(weighs_otherwise & (moved == 0), np.finfo(float).tiny, moved)
 
         return instance
-    if learning.radius is None:
+    if training.radius is None:
         raise CertificateError(
             "the worst case of a departure `leave` needs a bound on the models: set learning.radius, which projects "
             "them onto a ball, or use the bound instance"
         )
-    radius = learning.radius
-    return lambda t: radius * changed(learning, t)
+    radius = training.radius
+    return lambda t: radius * changed(training, t)
 
 
-def changed(learning: TrainingRun, round: int) -> Vector:
+def changed(training: TrainingRun, round: int) -> Vector:
     """[N], Σ_j |W_t − W'_t|_ij at the nodes that have not left."""
-    assert learning.mixing_before is not None
-    difference = abs(learning.mixing_before.matrix(round) - learning.mixing.matrix(round))
-    return np.asarray(difference.sum(axis=1)).ravel() * learning.present
+    assert training.mixing_before is not None
+    difference = abs(training.mixing_before.matrix(round) - training.mixing.matrix(round))
+    return np.asarray(difference.sum(axis=1)).ravel() * training.present
 
 
-def _measured(learning: TrainingRun) -> Matrix:
+def _measured(training: TrainingRun) -> Matrix:
     """[T, E, N], the measured disturbances."""
-    if learning.ledger is None:
+    if training.ledger is None:
         raise CertificateError("an instance bound needs the ledger of measured disturbances that learning keeps")
-    nodes, measured = list(learning.ledger.nodes), learning.ledger.disturbance
-    if set(nodes) != set(np.flatnonzero((learning.deleted > 0) & learning.present).tolist()):
+    nodes, measured = list(training.ledger.nodes), training.ledger.disturbance
+    if set(nodes) != set(np.flatnonzero((training.deleted > 0) & training.present).tolist()):
         raise CertificateError("the ledger's disturbances are not those of the nodes whose samples are deleted")
-    if measured.shape != (learning.rounds, learning.local_steps, len(nodes)):
+    if measured.shape != (training.rounds, training.local_steps, len(nodes)):
         raise CertificateError(
             f"the ledger's disturbances have the shape {measured.shape}, not [rounds, local steps, nodes]"
         )
-    spread = np.zeros((learning.rounds, learning.local_steps, learning.mixing.nodes))
+    spread = np.zeros((training.rounds, training.local_steps, training.mixing.nodes))
     spread[:, :, nodes] = measured
     return spread

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from rewindnet.certificates.certificate import Bound
+from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.sensitivity.local_steps import (
@@ -52,7 +52,7 @@ class Sensitivity:
 
 
 def propagate(
-    learning: TrainingRun,
+    training: TrainingRun,
     *,
     disturbed: int,
     quiet: int,
@@ -71,7 +71,7 @@ def propagate(
     influence cannot have reached are computed identically on both sides and keep e = 0 exactly.
 
     Args:
-        learning: how the network learned and what was deleted.
+        training: how the network learned and what was deleted.
         disturbed: s, rounds 0 … s−1 see the forget set.
         quiet: q, rounds s … s+q−1 run on retained data.
         bound: `worst-case` from the constants, `instance` from the ledger, `published` for the topology-blind
@@ -81,65 +81,30 @@ def propagate(
     Raises:
         CertificateError: if the rounds lie outside learning, the regime is not proven, or the result is not finite.
     """
-    regime = regime or strongest_regime(learning)
-    _check_rounds(learning, disturbed, quiet)
+    regime = regime or strongest_regime(training)
+    _check_rounds(training, disturbed, quiet)
     with np.errstate(over="ignore", invalid="ignore"):
         if bound == "published":
-            result = _published(learning, disturbed, quiet)
+            result = _published(training, disturbed, quiet)
         else:
-            result = _columns(learning, learning.deleted[:, None], disturbed, quiet, bound, regime).column(0)
+            result = _columns(training, training.deleted[:, None], disturbed, quiet, bound, regime).column(0)
     if not np.all(np.isfinite(result.total)):
-        raise CertificateError(_too_large(learning, regime))
+        raise CertificateError(_too_large(training, regime))
     return result
 
 
-def propagate_each(
-    learning: TrainingRun,
-    deleted: NDArray[np.int64],
-    *,
-    disturbed: int,
-    quiet: int,
-    regime: Regime | None = None,
-) -> Sensitivity:
-    """The worst-case sensitivities of k deletion requests at once, as `propagate` gives them one by one.
-
-    Args:
-        learning: how the network learned; its own request is left aside.
-        deleted: [N, k], the samples that each request deletes at each node.
-        disturbed: as for `propagate`.
-        quiet: as for `propagate`.
-        regime: as for `propagate`.
-
-    Returns:
-        `total` and `rounding` [N, k].
-
-    Raises:
-        CertificateError: as `propagate`, or if learning reads minibatches or clients have left: what is read then
-            depends on the request.
-    """
-    regime = regime or strongest_regime(learning)
-    _check_rounds(learning, disturbed, quiet)
-    if learning.batches is not None or learning.departed or learning.earlier_deletions:
-        raise CertificateError("with minibatches or departures sensitivities are computed for one request at a time")
-    with np.errstate(over="ignore", invalid="ignore"):
-        result = _columns(learning, deleted, disturbed, quiet, "worst-case", regime)
-    if not np.all(np.isfinite(result.total)):
-        raise CertificateError(_too_large(learning, regime))
-    return result
-
-
-def _check_rounds(learning: TrainingRun, disturbed: int, quiet: int) -> None:
-    if not 0 <= disturbed <= learning.rounds or quiet < 0:
+def _check_rounds(training: TrainingRun, disturbed: int, quiet: int) -> None:
+    if not 0 <= disturbed <= training.rounds or quiet < 0:
         raise CertificateError(
-            f"learning has {learning.rounds} rounds; {disturbed} disturbed and {quiet} quiet do not fit"
+            f"learning has {training.rounds} rounds; {disturbed} disturbed and {quiet} quiet do not fit"
         )
 
 
 def _columns(
-    learning: TrainingRun, deleted: NDArray[np.int64], disturbed: int, quiet: int, bound: Bound, regime: Regime
+    training: TrainingRun, deleted: NDArray[np.int64], disturbed: int, quiet: int, bound: Bound, regime: Regime
 ) -> Sensitivity:
     """The recursion, for each of k requests [N, k] a column."""
-    recursion = Recursion(learning, deleted, disturbed + quiet, bound, regime)
+    recursion = Recursion(training, deleted, disturbed + quiet, bound, regime)
     state = recursion.go_on(recursion.start, range(disturbed), disturbed=True)
     return recursion.go_on(state, range(disturbed, disturbed + quiet), disturbed=False).sensitivity
 
@@ -148,7 +113,7 @@ class Recursion:
     """The recursion, for each of k requests a column, that can be gone on with from any of its states.
 
     Args:
-        learning: how the network learned.
+        training: how the network learned.
         deleted: [N, k], the samples that each request deletes at each node.
         rounds: the most that there will be.
         bound: `worst-case`, or `instance` from the ledger.
@@ -156,31 +121,31 @@ class Recursion:
     """
 
     def __init__(
-        self, learning: TrainingRun, deleted: NDArray[np.int64], rounds: int, bound: Bound, regime: Regime
+        self, training: TrainingRun, deleted: NDArray[np.int64], rounds: int, bound: Bound, regime: Regime
     ) -> None:
-        self._learning = learning
-        self._steps = LocalSteps(learning, regime, bound, deleted)
+        self._learning = training
+        self._steps = LocalSteps(training, regime, bound, deleted)
         self._bound: Bound = bound
         self._drifted: Callable[[int], Vector] | None = None
-        self._widest = np.inf if learning.radius is None else 2 * learning.radius
-        self._charges = list(charges(learning, regime, rounds))
+        self._widest = np.inf if training.radius is None else 2 * training.radius
+        self._charges = list(charges(training, regime, rounds))
         self._checked: csr_array | None = None
         self.start = State(np.zeros((2 * deleted.shape[1], len(deleted))).T, np.zeros(deleted.shape, dtype=bool))
 
     def go_on(self, state: "State", rounds: range, disturbed: bool) -> "State":
         """The state after these rounds, in which one side reads what is deleted (`disturbed`) or neither does."""
-        learning, k = self._learning, state.reached.shape[1]
-        if disturbed and len(rounds) and learning.mixing_before is not None and self._drifted is None:
-            self._drifted = mixing_drift(learning, self._bound)
+        training, k = self._learning, state.reached.shape[1]
+        if disturbed and len(rounds) and training.mixing_before is not None and self._drifted is None:
+            self._drifted = mixing_drift(training, self._bound)
         for t in rounds:
-            W = learning.mixing.matrix(t)
+            W = training.mixing.matrix(t)
             if W is not self._checked:
-                _check_matrix(W, learning.mixing.nodes, t)
+                _check_matrix(W, training.mixing.nodes, t)
                 self._checked = W
             steps = self._steps.disturbed(t) if disturbed else self._steps.quiet(t)
             moved = self._drifted(t) if disturbed and self._drifted is not None else None
-            state = _advance(learning.order, state, W, steps, moved, self._charges[t])
-            if learning.radius is not None:
+            state = _advance(training.order, state, W, steps, moved, self._charges[t])
+            if training.radius is not None:
                 # Two models in a ball are no further apart than it is wide; that rounding may leave it is charged.
                 np.minimum(state.e[:, :k], self._widest, out=state.e[:, :k])
         return state
@@ -279,19 +244,19 @@ def _check_matrix(W: csr_array, nodes: int, round: int) -> None:
         raise CertificateError(f"a row of the mixing matrix of round {round} is {worst:.3g} away from summing to 1")
 
 
-def _published(learning: TrainingRun, disturbed: int, quiet: int) -> Sensitivity:
+def _published(training: TrainingRun, disturbed: int, quiet: int) -> Sensitivity:
     """(2mG/(Ln))·((1 + ηLn/(n−m))^s − 1)·(1 + ηL)^q, the same at every node, with E local steps counted as rounds.
 
     Mu and Klabjan (2025), arXiv 2409.09778. For one machine this is their theorem. On a network it is the bound that
     knows no topology: W has rows that sum to 1, so the largest e_i obeys the one-machine recursion of the worst node.
     """
-    if learning.batches is not None or learning.departed or learning.earlier_deletions:
+    if training.batches is not None or training.departed or training.earlier_deletions:
         raise CertificateError(
             "the published bound is for full gradients, clients that stay and a first request; use worst-case"
         )
-    eta, G, L = learning.step_size, learning.constants.G.value, learning.constants.L.value
+    eta, G, L = training.step_size, training.constants.G.value, training.constants.L.value
     worst = 0.0
-    for n, m in zip(learning.samples.tolist(), learning.deleted.tolist(), strict=True):
+    for n, m in zip(training.samples.tolist(), training.deleted.tolist(), strict=True):
         if m == 0 or disturbed == 0:
             continue
         if m == n:
@@ -304,20 +269,20 @@ def _published(learning: TrainingRun, disturbed: int, quiet: int) -> Sensitivity
                 f"step_size {eta:g} is beyond what the published bound allows: "
                 f"at most min(1/L, n/(2(n−m)L)) = {limit:.6g}"
             )
-        s, q = disturbed * learning.local_steps, quiet * learning.local_steps
+        s, q = disturbed * training.local_steps, quiet * training.local_steps
         growth = np.expm1(s * np.log1p(eta * L * n / (n - m))) * np.exp(q * np.log1p(eta * L))
         worst = max(worst, float(2 * m * G / (L * n) * growth))
-    charged = _columns(learning, learning.deleted[:, None], disturbed, quiet, "worst-case", "nonconvex").rounding[:, 0]
+    charged = _columns(training, training.deleted[:, None], disturbed, quiet, "worst-case", "nonconvex").rounding[:, 0]
     rounding = np.full_like(charged, charged.max(initial=0.0))
-    return Sensitivity(total=np.full(learning.mixing.nodes, worst) + rounding, rounding=rounding)
+    return Sensitivity(total=np.full(training.mixing.nodes, worst) + rounding, rounding=rounding)
 
 
-def _too_large(learning: TrainingRun, regime: Regime) -> str:
-    growth = local_growth(learning, regime)
+def _too_large(training: TrainingRun, regime: Regime) -> str:
+    growth = local_growth(training, regime)
     advice = f"in the regime {regime} a local step may expand differences by {growth:.4g}"
     if regime in ("convex", "strongly-convex"):
-        advice += f"; step_size up to 2/L = {2 / learning.constants.L.value:.6g} keeps it at most 1"
+        advice += f"; step_size up to 2/L = {2 / training.constants.L.value:.6g} keeps it at most 1"
     else:
-        limit = 700 / (learning.rounds * learning.local_steps * learning.constants.L.value)
-        advice += f"; with {learning.rounds} rounds keep step_size below about {limit:.3g}"
-    return f"step_size {learning.step_size:g} allows no finite certificate: {advice}"
+        limit = 700 / (training.rounds * training.local_steps * training.constants.L.value)
+        advice += f"; with {training.rounds} rounds keep step_size below about {limit:.3g}"
+    return f"step_size {training.step_size:g} allows no finite certificate: {advice}"

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.training import Mixing, Vector
-from rewindnet.certificates.view import parse_view
+from rewindnet.certificates.view import View
 from rewindnet.certificates.views.light_cones import light_cone, light_cones
 
 #: Above this many nodes the noise for the weakest view is that for the joint one: valid, and not the least.
@@ -27,7 +27,7 @@ _SMALLEST = 1e-140
 _FLOOR = 1e-6
 
 
-def noise_shape(view: str, allocation: str, sensitivity: Vector, release: Release, mixing: Mixing) -> Vector:
+def noise_shape(view: View, allocation: str, sensitivity: Vector, release: Release, mixing: Mixing) -> Vector:
     """[N], the noise of each node up to a common factor.
 
     `uniform`: the same everywhere. `optimal`: for one released model as much as that node needs, σ_i ∝ e_i; for joint
@@ -37,7 +37,7 @@ def noise_shape(view: str, allocation: str, sensitivity: Vector, release: Releas
     """
     if allocation == "uniform" or release.averaged or not np.any(sensitivity > 0):
         return np.ones_like(sensitivity)
-    kind, node = parse_view(view, mixing.nodes)
+    kind, node = view.kind, view.within(mixing.nodes).node
     relative: Vector = sensitivity / sensitivity.max()
     if kind == "node" and release.placement == "output":
         return relative

@@ -9,14 +9,14 @@ from scipy.sparse import csr_array, eye_array
 
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.training import Mixing, Vector
-from rewindnet.certificates.view import parse_view
+from rewindnet.certificates.view import View
 from rewindnet.certificates.views.light_cones import light_cone, light_cones
 
 #: Above this many nodes the settled noise of every node is bounded by the joint view instead of computed exactly.
 _LARGEST_SETTLED = 5_000
 
 
-def mu_of_view(view: str, distance: Vector, release: Release, mixing: Mixing) -> float:
+def mu_of_view(view: View, distance: Vector, release: Release, mixing: Mixing) -> float:
     """μ of a view when the nodes' noised vectors lie at most `distance` [N] apart.
 
     output, node:v          distance_v / σ_v; after `settle` gossip rounds P: Σ_j P_vj·distance_j / √(Σ_j P_vj²·σ_j²)
@@ -40,7 +40,7 @@ def mu_of_view(view: str, distance: Vector, release: Release, mixing: Mixing) ->
     Returns:
         μ ≥ 0; infinite where a node that may differ carries no noise.
     """
-    kind, node = parse_view(view, mixing.nodes)
+    kind, node = view.kind, view.within(mixing.nodes).node
     if release.placement == "output" and kind == "average" and release.averaged:
         return _ratio(float(np.mean(distance)), float(release.sigma[0]))
     if release.placement == "output" and kind == "node":
@@ -50,7 +50,7 @@ def mu_of_view(view: str, distance: Vector, release: Release, mixing: Mixing) ->
     return _together(distance[seen], release.sigma[seen])
 
 
-def seen_by(view: str, distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
+def seen_by(view: View, distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
     """[N], whose noised vectors what a view shows is made of, unless it is one released model under its own noise.
 
     Args:
@@ -59,7 +59,7 @@ def seen_by(view: str, distance: Vector, release: Release, mixing: Mixing) -> ND
         release: what was done.
         mixing: the network.
     """
-    kind, node = parse_view(view, mixing.nodes)
+    kind, node = view.kind, view.within(mixing.nodes).node
     if kind not in ("node", "transcript"):
         return np.ones(mixing.nodes, dtype=bool)
     return _weakest(distance, release, mixing) if node is None else _cone(node, release, mixing)
@@ -82,7 +82,7 @@ def _weakest(distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.b
     return _cone(int(np.argmax(cones.sums((ratios / largest) ** 2))), release, mixing)
 
 
-def why_not_covered(view: str, start: Callable[[], Vector], release: Release, mixing: Mixing) -> str | None:
+def why_not_covered(view: View, start: Callable[[], Vector], release: Release, mixing: Mixing) -> str | None:
     """Why a view gets no number although there is noise, or None.
 
     Args:
@@ -91,8 +91,8 @@ def why_not_covered(view: str, start: Callable[[], Vector], release: Release, mi
         release: what was done.
         mixing: the network, for what reaches whom.
     """
-    kind, node = parse_view(view, mixing.nodes)
-    if kind.startswith("transcript") and release.placement == "output" and release.descent_rounds:
+    kind, node = view.kind, view.within(mixing.nodes).node
+    if view.shows_messages and release.placement == "output" and release.descent_rounds:
         reached = start() > 0
         if node is not None:
             reached &= light_cone(node, release.checkpoint_round, release.descent_rounds, mixing)
@@ -101,7 +101,7 @@ def why_not_covered(view: str, start: Callable[[], Vector], release: Release, mi
                 "the messages of the unlearning rounds start from un-noised checkpoints and are not covered; "
                 "placement rewind covers them"
             )
-    if release.averaged and view != "average":
+    if release.averaged and kind != "average":
         return "only the network average carries noise; no other view of this release is covered"
     return None
 

@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 
 from rewindnet.certificates import Claim, Release, TrainingRun, check_epsilon
-from rewindnet.certificates.certificate import Bound
+from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.training import Vector
 from rewindnet.clients.steps.program import Program
 from rewindnet.errors import UserError

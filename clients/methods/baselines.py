@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rewindnet.certificates import Claim, TrainingRun
+from rewindnet.certificates import Claim, TrainingRun, View
 from rewindnet.clients.methods.base import Method, Plan, no_noise, weakest_bound
 
 
@@ -26,7 +26,8 @@ class Retrain(Method):
     def plan(self, learning: TrainingRun) -> Plan:
         """All rounds again, without noise."""
         return Plan(
-            no_noise(learning, "retrain", 0, learning.rounds), Claim(self.view, self.delta, weakest_bound(learning))
+            no_noise(learning, "retrain", 0, learning.rounds),
+            Claim(View.of(self.view), self.delta, weakest_bound(learning)),
         )
 
 
@@ -49,5 +50,6 @@ class DoNothing(Method):
     def plan(self, learning: TrainingRun) -> Plan:
         """No rounds, no noise."""
         return Plan(
-            no_noise(learning, "do-nothing", learning.rounds, 0), Claim(self.view, self.delta, weakest_bound(learning))
+            no_noise(learning, "do-nothing", learning.rounds, 0),
+            Claim(View.of(self.view), self.delta, weakest_bound(learning)),
         )

@@ -15,12 +15,12 @@ from rewindnet.certificates import (
     Regime,
     Release,
     TrainingRun,
+    View,
     calibrate,
     check_delta,
     check_epsilon,
     claimed_epsilon,
     least_depth,
-    parse_view,
     propagate,
     scaled_noise,
 )
@@ -51,7 +51,7 @@ class NoisyDescent(Method):
     def __post_init__(self) -> None:
         """Refuse settings without a meaning, and fill in what two of the three leave open."""
         check_delta(self.delta)
-        parse_view(self.view)
+        View.of(self.view)
         if self.epsilon is not None:
             check_epsilon(self.epsilon)
         if self.sigma is not None and not 0 <= self.sigma < float("inf"):
@@ -76,7 +76,7 @@ class NoisyDescent(Method):
 
     @property
     def _claim(self) -> Claim:
-        return Claim(self.view, self.delta, self.bound, self.allocation, self.regime)
+        return Claim(View.of(self.view), self.delta, self.bound, self.allocation, self.regime)
 
     @property
     @abstractmethod
@@ -112,12 +112,12 @@ class NoisyDescent(Method):
         elif self._depth_given:
             replace(self, bound="worst-case").plan(learning)
         else:
-            learning.check_view(self.view)
+            learning.check_view(View.of(self.view))
             propagate(learning, disturbed=learning.rounds, quiet=0, regime=self.regime)
 
     def plan(self, learning: TrainingRun) -> Plan:
         """Solve for whichever of (ε, depth, σ) is open."""
-        learning.check_view(self.view)
+        learning.check_view(View.of(self.view))
         claim, depths = self._claim, self._depths(learning.rounds)
 
         def noised(depth: int) -> Release:

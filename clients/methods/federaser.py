@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rewindnet.certificates import Claim, Release, TrainingRun, Uncertified
+from rewindnet.certificates import Claim, Release, TrainingRun, Uncertified, View
 from rewindnet.clients.methods.base import Method, MethodError, Plan, no_noise, weakest_bound
 from rewindnet.clients.steps.federaser import FedEraserCalibration
 from rewindnet.clients.steps.program import Program
@@ -83,7 +83,7 @@ class FedEraser(Method):
         release = no_noise(learning, "federaser", learning.rounds, 0)
         return Plan(
             replace(release, mechanism=Uncertified(_REASON, deed)),
-            Claim(self.view, self.delta, weakest_bound(learning)),
+            Claim(View.of(self.view), self.delta, weakest_bound(learning)),
         )
 
     def program(

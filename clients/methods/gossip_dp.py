@@ -21,11 +21,11 @@ from rewindnet.certificates import (
     Mixing,
     Release,
     TrainingRun,
+    View,
     certify,
     check_delta,
     epsilon_of,
     mu_of,
-    parse_view,
 )
 from rewindnet.certificates import GossipDP as GossipDPMechanism
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
@@ -83,7 +83,7 @@ class GossipDP(Method):
     def __post_init__(self) -> None:
         """One of the two."""
         check_delta(self.delta)
-        parse_view(self.view)
+        View.of(self.view)
         object.__setattr__(self, "epsilon", noise_asked("gossip-dp", self.epsilon, self.sigma))
         if self.clip is not None and not 0 < self.clip < inf:
             raise MethodError(f"clip must be a positive number, not {self.clip}")
@@ -96,10 +96,10 @@ class GossipDP(Method):
 
     def plan(self, learning: TrainingRun) -> Plan:
         """Noise for ε, or ε for noise."""
-        learning.check_view(self.view)
+        learning.check_view(View.of(self.view))
         learning = replace(learning, mixing=_Remembered(learning.mixing))
         unit, how = self._claimed(learning)
-        claim = Claim(self.view, self.delta, claimed_by=how)
+        claim = Claim(View.of(self.view), self.delta, claimed_by=how)
         if self.sigma is not None:
             sigma = self.sigma
         elif self.calibrate == "claimed":
@@ -165,7 +165,8 @@ class GossipDP(Method):
             [np.ones(N) if participating is None else participating.astype(float) for participating in there]
         )
         shifts = noise * most
-        kind, node = parse_view(self.view, N)
+        view = View.of(self.view).within(N)
+        kind, node = view.kind, view.node
         # Who deletes knows what it deletes.
         peers = [int(v) for v in np.flatnonzero(learning.deleted == 0) if node in (None, v)]
         hears_all = kind == "transcript:all" or (kind == "transcript" and not peers)

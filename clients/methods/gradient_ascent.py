@@ -14,7 +14,7 @@ from math import ceil, isfinite
 
 import numpy as np
 
-from rewindnet.certificates import Claim, Release, TrainingRun, Uncertified
+from rewindnet.certificates import Claim, Release, TrainingRun, Uncertified, View
 from rewindnet.clients.methods.base import Method, MethodError, Plan, no_noise, weakest_bound
 from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds
 from rewindnet.clients.steps.learning import Descend
@@ -83,7 +83,7 @@ class GradientAscent(Method):
         release = no_noise(learning, "gradient-ascent", learning.rounds, 0)
         return Plan(
             replace(release, mechanism=Uncertified(_REASON, deed)),
-            Claim(self.view, self.delta, weakest_bound(learning)),
+            Claim(View.of(self.view), self.delta, weakest_bound(learning)),
         )
 
     def program(

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from rewindnet.certificates import Claim, Regime, Release, TrainingRun, check_delta, least_scale, parse_view
+from rewindnet.certificates import Claim, Regime, Release, TrainingRun, View, check_delta, least_scale
 from rewindnet.certificates import Langevin as LangevinMechanism
 from rewindnet.certificates.mechanisms.langevin import claimed_epsilon, contractions
 from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
@@ -54,7 +54,7 @@ class Langevin(Method):
         check_rounds(self.rounds)
         noise_asked("langevin", self.epsilon, self.sigma)
         check_delta(self.delta)
-        parse_view(self.view)
+        View.of(self.view)
         if self.bound not in ("worst-case", "instance"):
             raise MethodError(f"langevin has the bounds worst-case and instance, not {self.bound}")
 
@@ -67,13 +67,13 @@ class Langevin(Method):
         if self.bound != "instance":
             self.plan(learning)
         else:
-            learning.check_view(self.view)
+            learning.check_view(View.of(self.view))
             contractions(learning, self.regime, self._depth(learning))
 
     def plan(self, learning: TrainingRun) -> Plan:
         """K noisy rounds, with noise for ε or as given."""
-        learning.check_view(self.view)
-        claim, depth = Claim(self.view, self.delta, self.bound, regime=self.regime), self._depth(learning)
+        learning.check_view(View.of(self.view))
+        claim, depth = Claim(View.of(self.view), self.delta, self.bound, regime=self.regime), self._depth(learning)
         release = Release(
             method="langevin",
             checkpoint_round=learning.rounds,

@@ -17,9 +17,9 @@ from rewindnet.certificates import (
     Claim,
     Release,
     TrainingRun,
+    View,
     check_delta,
     mu_of,
-    parse_view,
     textbook_epsilon,
     textbook_sigma,
 )
@@ -85,7 +85,7 @@ class Newton(Method):
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""
         check_delta(self.delta)
-        parse_view(self.view)
+        View.of(self.view)
         object.__setattr__(self, "epsilon", noise_asked("newton", self.epsilon, self.sigma))
         if self.noise == "claimed" and self.sigma is not None:
             raise MethodError("noise claimed follows from epsilon; with sigma there is nothing to calibrate")
@@ -121,7 +121,7 @@ class Newton(Method):
 
     def plan(self, learning: TrainingRun) -> Plan:
         """The correction, with the noise as far as it is known before the residual is measured."""
-        learning.check_view(self.view)
+        learning.check_view(View.of(self.view))
         check_contraction(learning, 0)
         mechanism = self._mechanism(learning)
         check_contraction(learning, mechanism.rounds + 1 + self.clean)
@@ -134,7 +134,7 @@ class Newton(Method):
             noise_source=self.noise_source,
             mechanism=mechanism,
         )
-        claim = Claim(self.view, self.delta, "instance", claimed_by=_CLAIMED_BY)
+        claim = Claim(View.of(self.view), self.delta, "instance", claimed_by=_CLAIMED_BY)
         if self.sigma is None and self.noise == "sound":
             reason = mechanism.why_not_covered(learning, release, claim)
             if reason is not None:
@@ -154,7 +154,7 @@ class Newton(Method):
         if self.epsilon is None or self.noise == "claimed":
             return Plan(release, plan.claim)
         unit, bounds = replace(release, sigma=np.ones(len(nodes))), mechanism.bounds(learning, release, plan.claim)
-        reach = mechanism.mu(self.view, bounds, unit, learning.mixing)
+        reach = mechanism.mu(View.of(self.view), bounds, unit, learning.mixing)
         # A hair more noise than the boundary asks for, so that the certificate of the rounded σ still reads ε.
         release = replace(release, sigma=unit.sigma * (reach / mu_of(self.epsilon, self.delta)) * (1 + 1e-12))
         return Plan(release, self._claimed(learning, release, plan.claim))

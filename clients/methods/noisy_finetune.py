@@ -10,18 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from rewindnet.certificates import (
-    Claim,
-    Regime,
-    Release,
-    TrainingRun,
-    check_delta,
-    least_scale,
-    parse_view,
-    strongest_regime,
-)
+from rewindnet.certificates import Claim, Regime, Release, TrainingRun, View, check_delta, least_scale, strongest_regime
 from rewindnet.certificates import NoisyFinetune as NoisyFinetuneMechanism
-from rewindnet.certificates.certificate import Bound
+from rewindnet.certificates.claim import Bound
 from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
 from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
 from rewindnet.clients.steps.program import Program
@@ -77,7 +68,7 @@ class NoisyFinetune(Method):
         check_rounds(self.rounds)
         noise_asked("noisy-finetune", self.epsilon, self.sigma)
         check_delta(self.delta)
-        parse_view(self.view)
+        View.of(self.view)
         for name in ("start_radius", "gradient_radius", "model_radius", "step_size"):
             value = getattr(self, name)
             if value is not None and not 0 < value < inf:
@@ -109,13 +100,16 @@ class NoisyFinetune(Method):
         if self.bound != "instance":
             self.plan(learning)
         else:
-            learning.check_view(self.view)
+            learning.check_view(View.of(self.view))
             self._mechanism(learning)
 
     def plan(self, learning: TrainingRun) -> Plan:
         """K noisy steps, with noise for ε or as given."""
-        learning.check_view(self.view)
-        mechanism, claim = self._mechanism(learning), Claim(self.view, self.delta, self.bound, regime=self.regime)
+        learning.check_view(View.of(self.view))
+        mechanism, claim = (
+            self._mechanism(learning),
+            Claim(View.of(self.view), self.delta, self.bound, regime=self.regime),
+        )
         release = Release(
             method="noisy-finetune",
             checkpoint_round=learning.rounds,
@@ -131,7 +125,7 @@ class NoisyFinetune(Method):
             if self.bound == "published":
                 scale = self._by_the_paper(learning, mechanism, scale, epsilon)
             release = replace(release, sigma=release.sigma * scale)
-        claimed = mechanism.claimed(self.view, release.sigma, learning.mixing, self.delta)
+        claimed = mechanism.claimed(View.of(self.view), release.sigma, learning.mixing, self.delta)
         return Plan(
             release,
             replace(claim, claimed_epsilon=claimed if isfinite(claimed) else None, claimed_by=_formula(mechanism)),
@@ -182,7 +176,9 @@ class NoisyFinetune(Method):
         """The noise for which the paper prints this ε; what can be proved of the same steps takes no more (`least`)."""
 
         def claims(sigma: float) -> float:
-            return mechanism.claimed(self.view, np.where(learning.present, sigma, 0.0), learning.mixing, self.delta)
+            return mechanism.claimed(
+                View.of(self.view), np.where(learning.present, sigma, 0.0), learning.mixing, self.delta
+            )
 
         low, high = least, least
         while claims(high) > epsilon:

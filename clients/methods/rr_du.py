@@ -28,10 +28,10 @@ from rewindnet.certificates import (
     Regime,
     Release,
     TrainingRun,
+    View,
     check_delta,
     check_epsilon,
     epsilon_of,
-    parse_view,
 )
 from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
 from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
@@ -108,7 +108,7 @@ class RRDU(Method):
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""
         check_delta(self.delta)
-        parse_view(self.view)
+        View.of(self.view)
         for name in ("hops", "minibatches"):
             if getattr(self, name) < 1:
                 raise MethodError(f"{name} of rr-du is at least 1, not {getattr(self, name)}")
@@ -161,12 +161,12 @@ class RRDU(Method):
         Raises:
             CertificateError: if others delete, too, the client has left, or no noise reaches ε.
         """
-        learning.check_view(self.view)
+        learning.check_view(View.of(self.view))
         client = _client(learning)
         release = Release(
             "rr-du", learning.rounds, 0, "output", np.zeros(learning.mixing.nodes), noise_source=self.noise_source
         )
-        claim = Claim(self.view, self.delta, self.bound, regime=self.regime)
+        claim = Claim(View.of(self.view), self.delta, self.bound, regime=self.regime)
         visits = self._mechanism(learning, claim, client)
         spread = self._spread(learning, len(visits.rounds))
         if self.noise == "sound":

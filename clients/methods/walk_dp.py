@@ -22,10 +22,10 @@ from rewindnet.certificates import (
     Claim,
     Release,
     TrainingRun,
+    View,
     certify,
     check_delta,
     mu_of,
-    parse_view,
 )
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
 from rewindnet.certificates.mechanisms.walk_dp import WalkDP as WalkDPMechanism
@@ -85,7 +85,7 @@ class WalkDP(Method):
     def __post_init__(self) -> None:
         """One of the two."""
         check_delta(self.delta)
-        parse_view(self.view)
+        View.of(self.view)
         object.__setattr__(self, "epsilon", noise_asked("walk-dp", self.epsilon, self.sigma))
         if self.hops is not None and self.hops < 1:
             raise MethodError(f"hops of walk-dp is at least 1, not {self.hops}")
@@ -108,13 +108,13 @@ class WalkDP(Method):
         Raises:
             CertificateError: if no noise reaches ε, or a client has left.
         """
-        learning.check_view(self.view)
+        learning.check_view(View.of(self.view))
         check_holders(learning)
         weights = _weights(learning)
         holders = mixing_walk(weights, learning.rounds if self.hops is None else self.hops, self.seed, self.start)
         walk = _Walk(learning, weights, holders, spreading(links(weights), holders[-1]).parents)
         unit = self._claimed_rho(walk)
-        claim = Claim(self.view, self.delta, claimed_by=_FORMULA)
+        claim = Claim(View.of(self.view), self.delta, claimed_by=_FORMULA)
         if self.sigma is not None:
             sigma = self.sigma
         elif self.noise == "sound":
@@ -191,7 +191,8 @@ class WalkDP(Method):
         """
         learning, T = walk.learning, len(walk.holders)
         N, shifts = learning.mixing.nodes, walk_shifts(learning, self.clip)
-        kind, node = parse_view(self.view, N)
+        view = View.of(self.view).within(N)
+        kind, node = view.kind, view.node
         deleting = np.flatnonzero(learning.deleted)
         visits = np.array([walk.holders.count(int(u)) for u in deleting])
         local = visits * shifts[deleting] ** 2 / 2

@@ -279,7 +279,7 @@ def _certified(folder: Path, method: MethodRecords) -> tuple[Certificate, Audit]
         certificate, found = Certificate.from_record(method.certificate), Audit.from_record(method.audit)
     except (CertificateError, TypeError) as problem:
         raise FolderError(f"{folder} is damaged: {problem}") from None
-    nodes = len(certificate.sigma)
+    nodes = len(certificate.release.sigma)
     if len(certificate.sensitivity) not in (0, nodes) or len(found.divergence) != nodes:
         raise FolderError(f"{folder} is damaged: its certificate and its audit are of networks of different size")
     return certificate, found

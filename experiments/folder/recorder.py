@@ -190,9 +190,9 @@ class Recorder:
         self._json(f"{place}/audit", audit.to_record())
         self._json(f"{place}/metrics", metrics)
         self._weights(f"{place}/centre", outcome.centre, secret=True)
-        if certificate.release.rounds_after_noise or certificate.mechanism["kind"] != "gaussian-output":
+        if not certificate.release.mechanism.shows_noised(certificate.release):
             self._weights(f"{place}/noised", outcome.noised, secret=True)
-        self._weights(f"{place}/released", outcome.released, secret=certificate.noise_source != "os")
+        self._weights(f"{place}/released", outcome.released, secret=certificate.release.noise_source != "os")
         self._write_record()
 
     def finish(self, rows: list[dict[str, Any]], together: list[dict[str, Any]], message_bytes: int) -> None:

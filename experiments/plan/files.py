@@ -122,7 +122,7 @@ def _gap(plan: Plan) -> float | None:
 
 
 def _rows(plan: Plan) -> list[dict[str, Any]]:
-    return [{**vars(answer.row), **_ends(plan, answer)} for answer in plan.answers]
+    return [{**vars(answer.row), "view": str(answer.row.view), **_ends(plan, answer)} for answer in plan.answers]
 
 
 def _ends(plan: Plan, answer: Answer) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _asked(plan: Plan) -> dict[str, Any]:
     regime = plan.answers[0].row.regime
     found, sigma = plan.prices[regime], plan.sigma(regime, 0, epsilon, delta)
     prices = [
-        {"placement": p, "depth": depth, "view": view, "allocation": a, "sigma": number(sigma[i, j, v, w])}
+        {"placement": p, "depth": depth, "view": str(view), "allocation": a, "sigma": number(sigma[i, j, v, w])}
         for i, p in enumerate(PLACEMENTS)
         for j, depth in enumerate(found.depths)
         if p == "rewind" or depth in plan.selection.descent_rounds
@@ -186,7 +186,7 @@ def arrays(plan: Plan) -> bytes:
     content |= {"placements": np.array(PLACEMENTS), "allocations": np.array(ALLOCATIONS)}
     for regime, found in plan.prices.items():
         content |= {f"{regime}/{name}": getattr(found, name) for name in ("needed", "finest", "least", "spread")}
-        content[f"{regime}/views"] = np.array(found.views)
+        content[f"{regime}/views"] = np.array([str(view) for view in found.views])
         for (placement, depth), e in found.kept.items():
             content[f"{regime}/sensitivity/{placement}/{depth}"] = e
     buffer = io.BytesIO()

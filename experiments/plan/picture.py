@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, PercentFormatter
 
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
+from rewindnet.certificates.view import View
 from rewindnet.experiments.plan.plan import Answer, Plan
 from rewindnet.experiments.plan.words import name_of, wanted
 from rewindnet.experiments.report.svg import INK, MUTED, PAGE, SERIES, line_look, log_axis, style
@@ -44,7 +45,7 @@ def _depth(axes: Axes, plan: Plan) -> None:
         for which, allocation in enumerate(ALLOCATIONS):
             if view == "average" and which:
                 continue
-            found = sigma[PLACEMENTS.index(placement), :, views.index(view), which]
+            found = sigma[PLACEMENTS.index(placement), :, views.index(View.of(view)), which]
             shown = np.isfinite(found) & (found > 0)
             name = label if view == "average" else f"{label}, {allocation}"
             look: dict[str, Any] = {"color": SERIES[at], "linestyle": (0, (4, 2)) if which else "solid", "marker": "o"}

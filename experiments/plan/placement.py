@@ -18,6 +18,7 @@ from rewindnet.certificates import (
     noise_left,
 )
 from rewindnet.certificates.release import Placement
+from rewindnet.certificates.view import View
 from rewindnet.experiments.plan.plan import Plan
 from rewindnet.experiments.plan.words import wanted
 
@@ -73,7 +74,7 @@ def _forecast(learning: TrainingRun, spectrum: Spectrum, depth: int, epsilon: fl
         release = Release("r2d", T - depth, depth, placement, np.zeros(learning.mixing.nodes))
         try:
             release = replace(
-                release, sigma=calibrate(learning, release, Claim(_VIEW, delta, allocation="optimal"), epsilon)
+                release, sigma=calibrate(learning, release, Claim(View.of(_VIEW), delta, allocation="optimal"), epsilon)
             )
         except CertificateError:
             return []

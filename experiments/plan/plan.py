@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Regime, epsilon_of, mu_of, parse_view, strongest_regime
+from rewindnet.certificates import Regime, View, epsilon_of, mu_of, strongest_regime
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, Prices, prices
 from rewindnet.clients.methods import METHODS
 from rewindnet.experiments.plan.clients import Facts, Selection, facts, select
@@ -16,7 +16,7 @@ from rewindnet.experiments.plan.prospect import Prospect
 Floats = NDArray[np.float64]
 
 #: The views that every plan answers for, whatever the scenario asks.
-VIEWS = ("node", "joint", "average", "transcript", "transcript:all")
+VIEWS = tuple(View.of(view) for view in ("node", "joint", "average", "transcript", "transcript:all"))
 
 _LADDER = 11
 
@@ -30,7 +30,7 @@ class Row:
     epsilon: float | None
     sigma: float | None
     delta: float
-    view: str
+    view: View
     placement: str
     allocation: str
     regime: Regime
@@ -167,10 +167,10 @@ def _rows(prospect: Prospect) -> tuple[list[Row], list[str]]:
     for index, of in chosen:
         depth = None if of["rewind"] is None else round(of["rewind"] * T)
         regime = of["regime"] or strongest
-        told = {key: of[key] for key in ("epsilon", "sigma", "delta", "view", "placement", "allocation")}
-        parse_view(of["view"], prospect.mixing.nodes)
+        told = {key: of[key] for key in ("epsilon", "sigma", "delta", "placement", "allocation")}
+        view = View.of(of["view"]).within(prospect.mixing.nodes)
         prospect.learning.constants.lowest_curvature(regime)
-        rows.append(Row(index=index, depth=depth, regime=regime, **told))
+        rows.append(Row(index=index, depth=depth, regime=regime, view=view, **told))
         if of["bound"] != "worst-case":
             notes.append(
                 f"Row {index} asks for the bound {of['bound']}; planned is the worst case, which needs no training: "

@@ -75,7 +75,7 @@ def _answer(plan: Plan, answer: Answer) -> list[str]:
     cost = None if np.isnan(answer.depth[0]) else plan.cost[int(answer.depth[0])]
     return [
         str(row.index),
-        row.view,
+        str(row.view),
         f"{row.placement} {row.allocation}",
         "?" if row.depth is None else _percent(row.depth / T),
         "?" if row.epsilon is None else f"{row.epsilon:g}",
@@ -169,9 +169,7 @@ def _legend(plan: Plan) -> list[str]:
         "σ: root mean square over nodes. Distance and farthest: links to the other clients. Mixed in: rounds until "
         "what the client says is shared about evenly. Gradients and bytes: as a share of retraining.",
     ]
-    unseen = any(
-        row.view.startswith("transcript") and row.placement == "output" for row in (a.row for a in plan.answers)
-    )
+    unseen = any(row.view.shows_messages and row.placement == "output" for row in (a.row for a in plan.answers))
     if unseen:
         lines.append("— transcripts with placement output: the messages of the unlearning rounds carry no noise.")
     if any(np.isnan(answer.sigma).any() or np.isnan(answer.epsilon).any() for answer in plan.answers):

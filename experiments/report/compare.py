@@ -32,7 +32,15 @@ _PLAIN = (
         "rounds",
         "sigma",
     ),
-    *("delta", "epsilon_claimed", "epsilon_sound", "epsilon_audited", "epsilon_lower", "conditional", "holds"),
+    *(
+        "delta",
+        "epsilon_claimed",
+        "epsilon_certified",
+        "epsilon_empirical",
+        "epsilon_lower_bound",
+        "conditional",
+        "holds",
+    ),
     *("sensitivity", "divergence", "distance_to_retrained", "simulated_seconds", "reason"),
 )
 

@@ -20,8 +20,8 @@ _MARKS: Sequence[tuple[str, str, dict[str, Any]]] = (
         "claimed by the method's own formula",
         {"marker": "o", "mfc": "none", "mec": SERIES[1], "markersize": 12},
     ),
-    ("epsilon_sound", "proved", {"marker": "s", "mfc": SERIES[0], "mec": SERIES[0], "markersize": 6}),
-    ("epsilon_audited", "true for this very pair of runs", {"marker": "x", "mec": ALARM, "markersize": 7}),
+    ("epsilon_certified", "proved", {"marker": "s", "mfc": SERIES[0], "mec": SERIES[0], "markersize": 6}),
+    ("epsilon_empirical", "true for this very pair of runs", {"marker": "x", "mec": ALARM, "markersize": 7}),
 )
 #: The ε of which nothing more can be told on a picture.
 _SMALLEST, _LARGEST = 1e-3, 1e6

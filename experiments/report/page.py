@@ -72,7 +72,7 @@ def _verdict(run: RunFolder) -> str:
 
 def _scenario(run: RunFolder) -> str:
     deeds = "".join(
-        f"<li><strong>{index} {escape(certificate.method)}</strong> {escape(words.deed(certificate))}.</li>"
+        f"<li><strong>{index} {escape(certificate.method)}</strong> {escape(words.account(certificate))}.</li>"
         for index, (certificate, _) in enumerate(run.certified)
     )
     told = _paragraphs([words.setting(run), words.request(run)])
@@ -177,20 +177,20 @@ def _certificates(run: RunFolder) -> str:
 def _certificate(index: int, certificate: Certificate, found: Audit, metrics: dict[str, Any]) -> str:
     epsilon = "no ε" if certificate.epsilon is None else f"ε = {certificate.epsilon:.3g}"
     short = f"{epsilon}, view {certificate.view}" + ("" if found.holds else ", VIOLATED")
-    share, cost = metrics["cost_share"], metrics["cost"]
+    share, cost, release = metrics["cost_share"], metrics["cost"], certificate.release
     facts = [
         ("ε claimed by its own formula", _claimed(certificate)),
         ("δ", f"{certificate.delta:g}"),
-        ("view", f"{certificate.view}: {words.against(certificate.view)}"),
-        ("bound, regime", f"{certificate.bound}, {certificate.regime}"),
-        ("noise", f"{certificate.placement}, {certificate.allocation}: {_range(certificate.sigma)}"),
+        ("view", f"{certificate.view}: {certificate.view.observer}"),
+        ("bound, regime", f"{certificate.claim.bound}, {certificate.claim.regime}"),
+        ("noise", f"{release.placement}, {certificate.claim.allocation}: {_range(release.sigma.tolist())}"),
         ("sensitivity", _range(certificate.sensitivity)),
         ("measured divergence", _range(found.divergence)),
         ("samples of the noise", words.sampled(found)),
         *words.constants(certificate),
         ("cost", ", ".join(f"{cost[what]:,.4g} {what} ({100 * share[what]:.0f} % of retraining)" for what in share)),
-        ("mixing schedule, sha256", certificate.mixing_sha256),
-        ("forget set, sha256", certificate.forget_sha256),
+        ("mixing schedule, sha256", certificate.training.mixing_sha256),
+        ("forget set, sha256", certificate.training.forget_sha256),
     ]
     assumed = "".join(f"<li>{escape(sentence)}</li>" for sentence in certificate.assumptions)
     return (
@@ -202,8 +202,8 @@ def _certificate(index: int, certificate: Certificate, found: Audit, metrics: di
 
 
 def _claimed(certificate: Certificate) -> str:
-    by = f": {certificate.claimed_by}" if certificate.claimed_by else ""
-    return table.epsilon(certificate.claimed_epsilon) + by
+    by = f": {certificate.claim.claimed_by}" if certificate.claim.claimed_by else ""
+    return table.epsilon(certificate.claim.claimed_epsilon) + by
 
 
 def _provenance(run: RunFolder) -> str:
@@ -218,7 +218,10 @@ def _provenance(run: RunFolder) -> str:
         ("platform", ", ".join(f"{name} {value}" for name, value in record["platform"].items())),
         ("started, gone on, finished", ", ".join([record["started"], *record["resumed"], record["finished"]])),
         ("time", took),
-        ("mixing schedule, sha256", ", ".join(sorted({held.mixing_sha256 for held, _ in run.certified}))),
+        (
+            "mixing schedule, sha256",
+            ", ".join(sorted({certificate.training.mixing_sha256 for certificate, _ in run.certified})),
+        ),
     ]
     return f'<footer id="provenance"><h2>Provenance</h2>{_facts(facts)}</footer>'
 

@@ -22,9 +22,9 @@ _DEPTHS = 21
 
 def _label(index: int, certificate: Certificate) -> str:
     """A method's line in a legend."""
-    noise = f"{certificate.placement} {certificate.allocation}"
-    settled = f", settle {certificate.gossip_rounds}" if certificate.gossip_rounds else ""
-    return f"{index} {certificate.method}: {certificate.bound}, {noise}{settled}, {certificate.view}"
+    noise = f"{certificate.release.placement} {certificate.claim.allocation}"
+    settled = f", settle {certificate.release.gossip_rounds}" if certificate.release.gossip_rounds else ""
+    return f"{index} {certificate.method}: {certificate.claim.bound}, {noise}{settled}, {certificate.view}"
 
 
 def depth(run: RunFolder) -> str:
@@ -32,7 +32,7 @@ def depth(run: RunFolder) -> str:
     lines = [
         (index, certificate, certificate.epsilon)
         for index, (certificate, _) in enumerate(run.certified)
-        if certificate.method == "r2d" and certificate.epsilon and any(certificate.sigma)
+        if certificate.method == "r2d" and certificate.epsilon and any(certificate.release.sigma)
     ]
     if not lines:
         return ""
@@ -41,13 +41,13 @@ def depth(run: RunFolder) -> str:
         for at, (index, certificate, epsilon) in enumerate(lines):
             # Every line passes through the run's own depth, whatever the steps in between.
             learning = run.learning_of(index)
-            own = sorted({*_depths(learning, len(lines)), certificate.rewound})
+            own = sorted({*_depths(learning, len(lines)), certificate.rewound_rounds})
             epsilons = [_epsilon_at(learning, certificate, K) for K in own]
             look = line_look(at)
-            shares = [K / certificate.rounds for K in own]
+            shares = [K / certificate.training.rounds for K in own]
             axes.plot(shares, [e or np.nan for e in epsilons], **look, label=_label(index, certificate))
             axes.axhline(epsilon, color=look["color"], linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
-            share = certificate.rewound / certificate.rounds
+            share = certificate.rewound_rounds / certificate.training.rounds
             axes.plot([share], [epsilon], "o", color=look["color"], markeredgecolor=PAGE, markersize=7)
         log_axis(axes)
         axes.set_xlim(-0.02, 1.02)
@@ -68,11 +68,11 @@ def _depths(learning: TrainingRun, lines: int) -> list[int]:
 def _epsilon_at(learning: TrainingRun, certificate: Certificate, K: int) -> float | None:
     """The certified ε had the method rewound K rounds, with as much noise, allocated by the same rule."""
     release, claim = (
-        replace(certificate.release, checkpoint_round=certificate.rounds - K, descent_rounds=K),
+        replace(certificate.release, checkpoint_round=certificate.training.rounds - K, descent_rounds=K),
         certificate.claim,
     )
     try:
-        if certificate.allocation == "optimal":
+        if certificate.claim.allocation == "optimal":
             size = float(np.sqrt(np.mean(release.sigma**2)))
             release = replace(release, sigma=scaled_noise(learning, release, claim, size))
         return certify(learning, release, claim).epsilon
@@ -109,7 +109,7 @@ def _audit(index: int, certificate: Certificate, found: Audit, hops: NDArray[np.
         log_axis(axes)
         axes.set_ylim(floor / 1.6, 1.8 * max(bound.max(), measured.max()))
         _hop_ticks(axes, hops[order])
-        title = f"{index} {certificate.method}: {certificate.bound}, {certificate.placement}"
+        title = f"{index} {certificate.method}: {certificate.claim.bound}, {certificate.release.placement}"
         axes.set_title(title if found.holds else f"{title}: VIOLATED", color=INK if found.holds else ALARM)
         return inline(drawn, f"audit{index}", f"{title}: divergence of every node below its sensitivity: {found.holds}")
 

@@ -22,33 +22,12 @@ def percent(row: Row, which: str) -> str:
 
 
 def _audited(row: Row) -> str:
-    shown = "∞" if row["epsilon_audited"] is None else epsilon(row["epsilon_audited"])
+    shown = "∞" if row["epsilon_empirical"] is None else epsilon(row["epsilon_empirical"])
     return shown if row["holds"] else f"{shown} VIOLATED"
 
 
 def _share(row: Row, which: str) -> str:
     return f"{100 * row['cost_share'][which]:.0f} %"
-
-
-#: When noise is added by mechanisms that add it otherwise than once, at one place.
-_ADDED = {
-    "gossip-dp": "every round",
-    "walk-dp": "every hop",
-    "rr-du": "every visit",
-    "noisy-finetune": "every round",
-    "langevin": "every round",
-    "newton": "correction",
-    "newton-shared-noise": "correction, shared",
-}
-
-
-def _noise(row: Row) -> str:
-    if not row["sigma"]:
-        return "none"
-    if row["mechanism"] in _ADDED:
-        return _ADDED[row["mechanism"]]
-    settle = f" settle {row['gossip_rounds']}" if row["gossip_rounds"] else ""
-    return f"{row['placement']} {row['allocation']}{settle}"
 
 
 def what(row: Row) -> str:
@@ -71,17 +50,18 @@ Column = tuple[str, Callable[[Row], str]]
 COLUMNS: Sequence[Column] = (
     ("method", what),
     ("bound", lambda row: row["bound"] if row["sigma"] or row["epsilon_claimed"] is not None else ""),
-    ("noise", _noise),
+    ("noise", lambda row: str(row["noise"])),
     ("view", lambda row: row["view"]),
     ("ε claimed", lambda row: epsilon(row["epsilon_claimed"])),
     (
         "ε sound",
         lambda row: (
-            epsilon(row["epsilon_sound"]) + ("*" if row["conditional"] and row["epsilon_sound"] is not None else "")
+            epsilon(row["epsilon_certified"])
+            + ("*" if row["conditional"] and row["epsilon_certified"] is not None else "")
         ),
     ),
     ("ε audited", _audited),
-    ("ε lower", lambda row: "" if row["epsilon_lower"] is None else epsilon(row["epsilon_lower"])),
+    ("ε lower", lambda row: "" if row["epsilon_lower_bound"] is None else epsilon(row["epsilon_lower_bound"])),
     ("test %", lambda row: percent(row, "test")),
     ("retain %", lambda row: percent(row, "retain")),
     ("forget %", lambda row: percent(row, "forget")),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rewindnet.certificates import Audit, Certificate, Constant, TrainingRun, violation
+from rewindnet.certificates.view import View
 from rewindnet.experiments.folder.reader import RunFolder
 
 _ORDERS = {
@@ -17,20 +18,6 @@ _PROVENANCE = {
     "estimated": "estimated from data",
     "declared": "declared by the user",
 }
-
-
-def against(view: str) -> str:
-    """Who is kept from telling, in the words of someone who is not of the field."""
-    kind, _, node = view.partition(":")
-    return {
-        "node": f"whoever sees the released model of node {node}" if node else "whoever sees any one released model",
-        "joint": "whoever sees all released models together",
-        "average": "whoever sees the released network average",
-        "transcript": {
-            "": "any one peer, with every message that it received during the unlearning",
-            "all": "all peers together, with every message of the unlearning",
-        }.get(node, f"node {node}, with every message that it received during the unlearning"),
-    }.get(kind, f"the view {view}")
 
 
 def setting(run: RunFolder) -> str:
@@ -97,62 +84,9 @@ def request(run: RunFolder) -> str:
     )
 
 
-#: What mechanisms do that do not add noise once, at one place.
-_DEEDS = {
-    "uncertified": "{deed}",
-    "gossip-dp": "had learned with {noise} on every clipped gradient from the start, so that nothing was left to do",
-    "walk-dp": (
-        "had learned by one model that walked from client to client, with {noise} at every hop, so that nothing was "
-        "left to do"
-    ),
-    "rr-du": (
-        "sent the model of node {node} round the network for {hops:,} steps, {visits:,} of them its own, with {noise} "
-        "in those, and gave the last to everybody"
-    ),
-    "noisy-finetune": (
-        "ran {descent_rounds:,} rounds of clipped descent at every client by itself, with {noise} in each"
-    ),
-    "langevin": "ran {descent_rounds:,} rounds on the retained data with {noise} in each",
-    "newton": (
-        "corrected all models by a Newton step of {rounds:,} rounds, added {noise}, and ran {descent_rounds:,} more"
-    ),
-    "newton-shared-noise": (
-        "corrected all models by a Newton step of {rounds:,} rounds, added one vector of {noise} to all, and ran "
-        "{descent_rounds:,} more"
-    ),
-}
-
-
-def _numbers(certificate: Certificate) -> dict[str, Any]:
-    """What the words about a mechanism may need beside its own record."""
-    sigma, record = certificate.sigma, certificate.mechanism
-    holders, works = record.get("holders", ()), record.get("works", ())
-    return {
-        "noise": f"noise of σ = {max(sigma):.3g}" if any(sigma) else "no noise",
-        "descent_rounds": certificate.descent_rounds,
-        "hops": sum(works),
-        "visits": sum(acts and holder == record["node"] for holder, acts in zip(holders, works, strict=False)),
-    }
-
-
-def deed(certificate: Certificate) -> str:
-    """What a method did."""
-    told = _DEEDS.get(certificate.mechanism["kind"])
-    if told is not None:
-        return told.format(**{**certificate.mechanism, **_numbers(certificate)})
-    if certificate.checkpoint_round == certificate.rounds:
-        start = "started from the learned model"
-    elif certificate.checkpoint_round == 0:
-        start = "went back to the initial model"
-    else:
-        share = certificate.rewound / certificate.rounds
-        start = f"rewound {certificate.rewound:,} of {certificate.rounds:,} rounds ({100 * share:.0f} %)"
-    descent = (
-        f"ran {certificate.descent_rounds:,} rounds on the retained data"
-        if certificate.descent_rounds
-        else "ran no rounds"
-    )
-    return f"{start}, {descent}, {_noise(certificate)}"
+def account(certificate: Certificate) -> str:
+    """Return what a method did."""
+    return certificate.release.mechanism.account(certificate.release, certificate.training.rounds)
 
 
 def verdict(run: RunFolder) -> list[str]:
@@ -179,17 +113,17 @@ def _best(run: RunFolder) -> str:
     if not able:
         return f"No method but retraining reaches ε = {wanted:g}."
     best = max(able, key=_accuracy)
-    said = f"At ε ≤ {wanted:g} the most accurate is {_who(best)}, certified against {against(best['view'])}"
+    said = f"At ε ≤ {wanted:g} the most accurate is {_who(best)}, certified against {View.of(best['view']).observer}"
     hidden = [row for row in able if row["view"].startswith("transcript")]
     if hidden and best not in hidden:
         strongest = max(hidden, key=_accuracy)
-        said += f"; against {against(strongest['view'])} it is {_who(strongest)}"
+        said += f"; against {View.of(strongest['view']).observer} it is {_who(strongest)}"
     exact = [row for row in run.summary if row["method"] == "retrain"]
     return said + (f". Retraining reaches {100 * _accuracy(exact[0]):.1f} %." if exact else ".")
 
 
 def _reaches(row: Mapping[str, Any], wanted: float) -> bool:
-    return row["epsilon_sound"] is not None and row["epsilon_sound"] <= wanted * (1 + 1e-9)
+    return row["epsilon_certified"] is not None and row["epsilon_certified"] <= wanted * (1 + 1e-9)
 
 
 def _accuracy(row: Mapping[str, Any]) -> float:
@@ -201,22 +135,6 @@ def _who(row: Mapping[str, Any]) -> str:
     return f"method {row['index']} ({row['method']}{depth}, {row['bound']} bound) with {100 * _accuracy(row):.1f} %"
 
 
-def _noise(certificate: Certificate) -> str:
-    sigma = certificate.sigma
-    if not any(sigma):
-        return "and added no noise"
-    size = f"σ = {max(sigma):.3g}" if min(sigma) == max(sigma) else f"σ from {min(sigma):.3g} to {max(sigma):.3g}"
-    where = "the average of all models" if certificate.averaged else "every model that it releases"
-    if certificate.placement == "rewind":
-        where = "every checkpoint before these rounds"
-    settled = (
-        f", then averaged with neighbours for {certificate.gossip_rounds} more rounds"
-        if certificate.gossip_rounds
-        else ""
-    )
-    return f"and added noise of {size} to {where}{settled}"
-
-
 def _settings(section: Mapping[str, Any], *without: str) -> str:
     said = [f"{key} {value}" for key, value in section.items() if key not in without and value is not None]
     return f" ({', '.join(said)})" if said else ""
@@ -224,7 +142,7 @@ def _settings(section: Mapping[str, Any], *without: str) -> str:
 
 def constants(certificate: Certificate) -> Sequence[tuple[str, str]]:
     """Every constant: its name, and its value with where it comes from."""
-    held = certificate.constants
+    held = certificate.training.constants
     named: tuple[tuple[str, Constant], ...] = (
         ("R, largest feature norm", held.radius),
         ("G, largest gradient of a sample", held.G),
@@ -237,7 +155,7 @@ def constants(certificate: Certificate) -> Sequence[tuple[str, str]]:
 
 def outcome(certificate: Certificate, found: Audit) -> str:
     """The certificate and its audit in a sentence or two."""
-    whom = against(certificate.view)
+    whom = certificate.view.observer
     if certificate.epsilon is None:
         said = f"Nothing can be claimed against {whom}: {certificate.reason}."
     elif certificate.epsilon == 0:
@@ -245,9 +163,13 @@ def outcome(certificate: Certificate, found: Audit) -> str:
     else:
         said = f"ε = {certificate.epsilon:.4g} at δ = {certificate.delta:g} against {whom}."
         said += " Conditional on its estimated or declared constants." if certificate.conditional else ""
-    measured = "infinite" if found.exact_epsilon is None else f"{found.exact_epsilon:.4g}"
+    measured = "infinite" if found.epsilon_empirical is None else f"{found.epsilon_empirical:.4g}"
     sample = found.monte_carlo
-    more = "" if sample is None else f", and samples of the noise alone prove at least {sample.epsilon_lower:.3g} of it"
+    more = (
+        ""
+        if sample is None
+        else f", and samples of the noise alone prove at least {sample.epsilon_lower_bound:.3g} of it"
+    )
     state = "The audit confirms it" if found.holds else "The audit finds it VIOLATED"
     return f"{said} {state}: the exact ε of this pair of runs is {measured}{more}."
 
@@ -263,5 +185,5 @@ def sampled(found: Audit) -> str:
     )
     return (
         f"{sample.draws:,} draws, {sample.counted:,} of them counted in each world; {caught}; "
-        f"ε at least {sample.epsilon_lower:.4g} at confidence {sample.confidence:g}"
+        f"ε at least {sample.epsilon_lower_bound:.4g} at confidence {sample.confidence:g}"
     )

@@ -30,7 +30,7 @@ def audited(experiment: Experiment, certificate: Certificate, outcome: Outcome, 
 
     def noise(node: int, first: int, rows: int) -> NDArray[np.float64]:
         number = index * MOST_DRAWS + first
-        flat = draw(rows * parameters, seed, number, node, certificate.noise_source, Stream.AUDIT)
+        flat = draw(rows * parameters, seed, number, node, certificate.release.noise_source, Stream.AUDIT)
         return flat.reshape(rows, parameters)
 
     sampled = monte_carlo(

@@ -11,7 +11,7 @@ def composed(certified: Sequence[Sequence[Certificate]]) -> list[dict[str, Any]]
     """What may be claimed, for each method, to a reader of all that it has released, request by request."""
     found = []
     for certificates in certified:
-        view = certificates[0].view if certificates else ""
         if certificates:
-            found.append({"method": certificates[0].method, **asdict(together(certificates, view))})
+            composed = asdict(together(certificates, certificates[0].view))
+            found.append({"method": certificates[0].method, **composed, "view": str(certificates[0].view)})
     return found

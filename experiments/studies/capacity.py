@@ -149,9 +149,9 @@ def tried(scenario: Scenario, deleted: int, draws: int) -> Trial:
         gap=retrained - unlearned,
         unlearned=unlearned,
         retrained=retrained,
-        epsilon=first["epsilon_sound"],
+        epsilon=first["epsilon_certified"],
         sigma=first["sigma"],
-        reason=None if first["epsilon_sound"] is not None else first["reason"],
+        reason=None if first["epsilon_certified"] is not None else first["reason"],
     )
 
 

@@ -12,7 +12,6 @@ from rich.table import Table
 from torch import Tensor
 
 from rewindnet.certificates import Release
-from rewindnet.certificates.mechanisms import mechanism_of
 from rewindnet.clients.metrics.klom import klom, margins
 from rewindnet.experiments.folder.files import write_json
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
@@ -91,8 +90,8 @@ class Study:
         """
         certificate = self._folder.certified[index][0]
         release, request = certificate.release, index // len(self._experiment.methods)
-        said = {"index": index, "request": request, "method": certificate.method, "view": certificate.view}
-        if mechanism_of(release).single and not release.sigma.any():
+        said = {"index": index, "request": request, "method": certificate.method, "view": str(certificate.view)}
+        if release.mechanism.one_vector and not release.sigma.any():
             return {**said, "sets": None, "reason": "it adds no noise, so there is one network on either side"}
         begins = self._begins(index, release, request)
         present = np.flatnonzero(self._experiment.foreseen.present)

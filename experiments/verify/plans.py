@@ -4,16 +4,10 @@ Here it shares the methods with the path that produced the records: what they pl
 followed shows in the weights and the audit.
 """
 
-from typing import Any
-
 from rewindnet.certificates import Certificate, TrainingRun
-from rewindnet.certificates.mechanisms import mechanism_of, to_record
 from rewindnet.clients.methods import METHODS, Method, MethodError
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import MismatchError, demand, same, short
-
-#: Of these what was measured on the way decides.
-_REFINED = ("newton", "newton-shared-noise")
 
 
 def check_plan(folder: RunFolder, claimed: Certificate, learning: TrainingRun, index: int) -> None:
@@ -29,14 +23,14 @@ def check_plan(folder: RunFolder, claimed: Certificate, learning: TrainingRun, i
         release = method.plan(learning).release
     except MethodError as problem:
         raise MismatchError(f"by these records the method would have refused: {problem}") from None
-    planned: dict[str, Any] = to_record(mechanism_of(release))
-    kind = claimed.mechanism["kind"]
+    planned, recorded = release.mechanism.to_record(), claimed.release.mechanism.to_record()
+    kind = claimed.release.mechanism.kind
     demand(planned["kind"] == kind, f"the mechanism of {claimed.method} is {planned['kind']}, not {kind}")
-    if kind in _REFINED:
+    if claimed.release.mechanism.measured:
         return
-    demand(same(planned, dict(claimed.mechanism)), f"{claimed.method} would be planned as {short(planned)}")
+    demand(same(planned, recorded), f"{claimed.method} would be planned as {short(planned)}")
     sigma = release.sigma.tolist()
     demand(
-        same(sigma, list(claimed.sigma)),
-        f"{claimed.method} would add noise of σ up to {short(max(sigma))}, not {short(max(claimed.sigma))}",
+        same(sigma, list(claimed.release.sigma)),
+        f"{claimed.method} would add noise of σ up to {short(max(sigma))}, not {short(max(claimed.release.sigma))}",
     )

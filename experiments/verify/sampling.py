@@ -24,7 +24,9 @@ def sampling_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> s
         _check_bound(recorded, claimed.delta)
         met = recorded.confidence == asked[0] and asked[1] in (None, recorded.draws)
         demand(met, f"{recorded.draws} draws at confidence {recorded.confidence} are not what the scenario asked for")
-    said = "nothing was sampled" if recorded is None else f"ε ≥ {recorded.epsilon_lower:.3g} follows from the counts"
+    said = (
+        "nothing was sampled" if recorded is None else f"ε ≥ {recorded.epsilon_lower_bound:.3g} follows from the counts"
+    )
     release = claimed.release
     centre = folder.weights(f"{method.place}/centre")
     retrained = folder.weights(f"checkpoints/retrained{request_suffix_of(folder, index)}-{release.noise_round:06d}")
@@ -62,8 +64,8 @@ def _check_bound(recorded: MonteCarlo, delta: float) -> None:
     demand(possible, f"{counts} are no counts of two tests on {counted} draws")
     follows = lower_bound(recorded.true_positives, recorded.false_positives, counted, recorded.confidence, delta)
     demand(
-        same(recorded.epsilon_lower, follows),
-        f"the lower bound on epsilon is recorded as {recorded.epsilon_lower:.6g} and follows as {follows:.6g}",
+        same(recorded.epsilon_lower_bound, follows),
+        f"the lower bound on epsilon is recorded as {recorded.epsilon_lower_bound:.6g} and follows as {follows:.6g}",
     )
 
 

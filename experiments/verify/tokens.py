@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from rewindnet.certificates import Certificate, TrainingRun
-from rewindnet.certificates.mechanisms import mechanism_of
 from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
 from rewindnet.certificates.mechanisms.walk_dp import WalkDP as WalkDPMechanism
 from rewindnet.experiments.folder.reader import MethodRecords
@@ -22,7 +21,7 @@ def check_token(
     Raises:
         MismatchError: if they are not what the scenario asks for.
     """
-    way = mechanism_of(claimed.release)
+    way = claimed.release.mechanism
     if isinstance(way, RRDUMechanism):
         _check_visits(way, asked, learning, seed)
         _check_cost(way, asked, learning, method)

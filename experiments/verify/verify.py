@@ -236,13 +236,25 @@ def _certificate_sentence(folder: RunFolder, learning: TrainingRun, index: int) 
 def _check_settings(claimed: Certificate, asked: Mapping[str, Any]) -> None:
     """The certificate against what the scenario asked of the method."""
     demand(claimed.method == asked["method"], f"the scenario asked for {asked['method']}")
-    for name in ("view", "delta", "bound", "placement", "allocation", "settle", "noise_source"):
+    release, claim = claimed.release, claimed.claim
+    certified = {
+        "view": str(claim.view),
+        "delta": claim.delta,
+        "bound": claim.bound,
+        "placement": release.placement,
+        "allocation": claim.allocation,
+        "settle": release.gossip_rounds,
+        "noise_source": release.noise_source,
+    }
+    for name, found in certified.items():
         if name in asked:
-            found = claimed.gossip_rounds if name == "settle" else getattr(claimed, name)
             demand(found == asked[name], f"{name} was asked to be {asked[name]}, not {found}")
-    if asked.get("regime") is not None and claimed.bound != "published":
-        demand(claimed.regime == asked["regime"], f"the regime was asked to be {asked['regime']}, not {claimed.regime}")
-    T = claimed.rounds
+    if asked.get("regime") is not None and claimed.claim.bound != "published":
+        demand(
+            claimed.claim.regime == asked["regime"],
+            f"the regime was asked to be {asked['regime']}, not {claimed.claim.regime}",
+        )
+    T = claimed.training.rounds
     depth = {"retrain": (0, T), "do-nothing": (T, 0), "noise-only": (T, 0), "gossip-dp": (0, 0)}.get(claimed.method)
     if claimed.method == "r2d" and asked["rewind"] is not None:
         depth = (T - round(asked["rewind"] * T), round(asked["rewind"] * T))
@@ -250,26 +262,27 @@ def _check_settings(claimed: Certificate, asked: Mapping[str, Any]) -> None:
         depth = (T, T // 2 if asked["rounds"] is None else asked["rounds"])
     if depth is not None:
         demand(
-            (claimed.checkpoint_round, claimed.descent_rounds) == depth,
+            (claimed.release.checkpoint_round, claimed.release.descent_rounds) == depth,
             f"it was asked to restore and descend {depth} rounds",
         )
-    wanted, published = asked.get("epsilon"), claimed.bound == "published"
-    if wanted is not None and claimed.claimed_by is not None:
+    wanted, published = asked.get("epsilon"), claimed.claim.bound == "published"
+    if wanted is not None and claimed.claim.claimed_by is not None:
         reached = any(one is not None and one <= wanted * (1 + TOLERANCE) for one in _promised(claimed))
         demand(
-            reached, f"epsilon {wanted} was asked for, {claimed.claimed_epsilon} claimed, {claimed.epsilon} certified"
+            reached,
+            f"epsilon {wanted} was asked for, {claimed.claim.claimed_epsilon} claimed, {claimed.epsilon} certified",
         )
     elif wanted is not None and not published:
         reached = claimed.epsilon is not None and claimed.epsilon <= wanted * (1 + TOLERANCE)
         demand(reached, f"epsilon {wanted} was asked for and {claimed.epsilon} is certified")
-    if asked.get("sigma") is not None and claimed.mechanism["kind"] == "gaussian-output":
-        size = sqrt(float(np.mean(np.square(claimed.sigma))))
+    if asked.get("sigma") is not None and claimed.release.mechanism.plain_descent:
+        size = sqrt(float(np.mean(np.square(claimed.release.sigma))))
         demand(isclose(size, asked["sigma"], rel_tol=1e-6), f"sigma {asked['sigma']} was asked for, not {size:.6g}")
 
 
 def _promised(claimed: Certificate) -> tuple[float | None, float | None]:
     """By the method's own formula, and by what is proved."""
-    return claimed.claimed_epsilon, claimed.epsilon
+    return claimed.claim.claimed_epsilon, claimed.epsilon
 
 
 def _check_cost(method: MethodRecords, claimed: Certificate, learning: TrainingRun) -> None:
@@ -277,16 +290,19 @@ def _check_cost(method: MethodRecords, claimed: Certificate, learning: TrainingR
 
     Of other mechanisms than one noise at one place, the certificate does not tell which rounds were taken.
     """
-    if claimed.mechanism["kind"] != "gaussian-output":
+    if not claimed.release.mechanism.plain_descent:
         return
-    N, end = learning.mixing.nodes, claimed.checkpoint_round + claimed.descent_rounds
-    rounds = claimed.descent_rounds + claimed.gossip_rounds
-    matrices = [learning.mixing.matrix(t) for t in range(claimed.checkpoint_round, claimed.checkpoint_round + rounds)]
+    N, end = learning.mixing.nodes, claimed.release.checkpoint_round + claimed.release.descent_rounds
+    rounds = claimed.release.descent_rounds + claimed.release.gossip_rounds
+    matrices = [
+        learning.mixing.matrix(t)
+        for t in range(claimed.release.checkpoint_round, claimed.release.checkpoint_round + rounds)
+    ]
     messages = sum(int(W.nnz - np.count_nonzero(W.diagonal())) for W in matrices)
     expected = {
-        "rounds": rounds + claimed.averaged,
-        "messages": messages + claimed.averaged * N * (N - 1),
-        "gradients": sum(int(learning.gradients(t, True).sum()) for t in range(claimed.checkpoint_round, end)),
+        "rounds": rounds + claimed.release.averaged,
+        "messages": messages + claimed.release.averaged * N * (N - 1),
+        "gradients": sum(int(learning.gradients(t, True).sum()) for t in range(claimed.release.checkpoint_round, end)),
     }
     for name, value in expected.items():
         counted = method.metrics["cost"][name]
@@ -309,13 +325,14 @@ def _table_sentence(folder: RunFolder) -> str:
             "index": index,
             "request": request_of(folder, index),
             "method": claimed.method,
-            "view": claimed.view,
-            "epsilon_sound": claimed.epsilon,
-            "epsilon_claimed": claimed.claimed_epsilon,
-            "claimed_by": claimed.claimed_by,
-            "mechanism": claimed.mechanism["kind"],
-            "epsilon_audited": found.exact_epsilon,
-            "epsilon_lower": found.monte_carlo and found.monte_carlo.epsilon_lower,
+            "view": str(claimed.view),
+            "noise": claimed.release.mechanism.noise_summary(claimed.release, claimed.claim),
+            "epsilon_certified": claimed.epsilon,
+            "epsilon_claimed": claimed.claim.claimed_epsilon,
+            "claimed_by": claimed.claim.claimed_by,
+            "mechanism": claimed.release.mechanism.kind,
+            "epsilon_empirical": found.epsilon_empirical,
+            "epsilon_lower_bound": found.monte_carlo and found.monte_carlo.epsilon_lower_bound,
             "holds": found.holds,
             "conditional": claimed.conditional,
             "sensitivity": max(claimed.sensitivity, default=None),

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Audit, Certificate, Release, TrainingRun, audit
-from rewindnet.certificates.mechanisms import mechanism_of
 from rewindnet.experiments.folder.reader import RunFolder, digest
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
@@ -45,18 +44,19 @@ def weights_sentence(folder: RunFolder) -> str:
 def _expected_arrays(folder: RunFolder) -> set[str]:
     """What a run of this scenario records: all of it, or of secret noise only what was released under it."""
     claimed = [(method.place, certificate_of(method)) for method in folder.methods]
-    if any(certificate.noise_source == "os" for _, certificate in claimed):
-        return {f"{place}/released" for place, certificate in claimed if certificate.noise_source == "os"}
+    if any(certificate.release.noise_source == "os" for _, certificate in claimed):
+        return {f"{place}/released" for place, certificate in claimed if certificate.release.noise_source == "os"}
     rounds = [int(one["rounds"]) for one in folder.learning["requests"]]
     arrays = {
-        f"checkpoints/learned-{t:06d}" for t in {*rounds, *(certificate.checkpoint_round for _, certificate in claimed)}
+        f"checkpoints/learned-{t:06d}"
+        for t in {*rounds, *(certificate.release.checkpoint_round for _, certificate in claimed)}
     }
     for index, (_, certificate) in enumerate(claimed):
         for t in (certificate.release.noise_round, rounds[request_of(folder, index)]):
             arrays.add(f"checkpoints/retrained{request_suffix_of(folder, index)}-{t:06d}")
     for place, certificate in claimed:
         arrays |= {f"{place}/centre", f"{place}/released"}
-        arrays |= {f"{place}/noised"} if goes_on(certificate) else set()
+        arrays |= {f"{place}/noised"} if not certificate.release.mechanism.shows_noised(certificate.release) else set()
     return arrays
 
 
@@ -93,11 +93,6 @@ def audit_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
     )
 
 
-def goes_on(certificate: Certificate) -> bool:
-    """Whether what is noised at the site is kept because something else is released."""
-    return certificate.release.rounds_after_noise > 0 or certificate.mechanism["kind"] != "gaussian-output"
-
-
 def averaged(theta: NDArray[Any], release: Release) -> NDArray[np.float64]:
     """What the nodes would have released without noise, as far as averaging goes."""
     plain = theta.astype(np.float64)
@@ -108,44 +103,42 @@ def noise_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
     """Draw the noise again, and follow it from the centre as far as the records go."""
     method = folder.methods[index]
     claimed = certificate_of(method)
-    if claimed.noise_source != "seed":
+    if claimed.release.noise_source != "seed":
         return "from the operating system, so nobody can draw it again; not checked"
-    if not mechanism_of(claimed.release).single:
+    if not claimed.release.mechanism.one_vector:
         return "added on the way, which takes the data to follow; not checked"
     centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
     if centre is None or released is None:
         return "weights were not kept; not checked"
-    if not mechanism_of(claimed.release).single:
-        return f"added in the course of {claimed.method}, whose rounds need the data; not checked"
     _check_centre(folder, claimed, centre, request_suffix_of(folder, index))
-    if not mechanism_of(claimed.release).single:
-        return "added time and again along the way, which needs the data; not checked"
     kept = folder.weights(f"{method.place}/noised")
     noised = released if kept is None else kept
     expected = centre.astype(np.float64)
     seed, roundoff = int(folder.scenario["seed"]), UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
-    for node, sigma in enumerate(claimed.sigma):
-        address = np.random.SeedSequence([seed, _NOISE, index, 0 if claimed.averaged else node])
+    for node, sigma in enumerate(claimed.release.sigma):
+        address = np.random.SeedSequence([seed, _NOISE, index, 0 if claimed.release.averaged else node])
         drawn = sigma * np.random.default_rng(address).standard_normal(expected.shape[1])
         off = float(np.abs(expected[node] + drawn - noised[node]).max())
         demand(
             off <= 8 * roundoff * (float(np.abs(expected[node]).max()) + float(np.abs(drawn).max())),
             f"the models of node {node} are not centre + noise: off by up to {off:.3g}",
         )
-    if goes_on(claimed) and claimed.mechanism["kind"] != "gaussian-output":
+    if not claimed.release.mechanism.plain_descent:
         return f"centre + noise of the certificate, drawn again, is what {claimed.method} went on from"
-    end = "descended from" if claimed.placement == "rewind" and claimed.descent_rounds else "released"
+    end = "descended from" if claimed.release.placement == "rewind" and claimed.release.descent_rounds else "released"
     said = (
-        f"centre + noise of the certificate, drawn again, is what was {end}" if any(claimed.sigma) else "none claimed"
+        f"centre + noise of the certificate, drawn again, is what was {end}"
+        if any(claimed.release.sigma)
+        else "none claimed"
     )
-    if claimed.placement == "rewind" and claimed.descent_rounds:
+    if claimed.release.placement == "rewind" and claimed.release.descent_rounds:
         return f"{said}; the descent itself needs the data and is not checked"
     for t in range(
-        claimed.checkpoint_round + claimed.descent_rounds,
-        claimed.checkpoint_round + claimed.descent_rounds + claimed.gossip_rounds,
+        claimed.release.checkpoint_round + claimed.release.descent_rounds,
+        claimed.release.checkpoint_round + claimed.release.descent_rounds + claimed.release.gossip_rounds,
     ):
         noised = learning.mixing.matrix(t) @ noised.astype(np.float64)
-    scale = float(np.abs(noised).max()) * learning.mixing.nodes * (claimed.gossip_rounds + 1)
+    scale = float(np.abs(noised).max()) * learning.mixing.nodes * (claimed.release.gossip_rounds + 1)
     demand(
         bool(np.abs(noised - released).max() <= 8 * roundoff * scale), "the released models are not the settled ones"
     )
@@ -155,18 +148,18 @@ def noise_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
 def _check_centre(folder: RunFolder, claimed: Certificate, centre: NDArray[Any], mark: str) -> None:
     """Where nothing was computed before the noise, the centre is a checkpoint; retraining releases the oracle."""
     release = claimed.release
-    if claimed.mechanism["kind"] != "gaussian-output":
+    if not claimed.release.mechanism.plain_descent:
         return
-    learned = folder.weights(f"checkpoints/learned-{claimed.checkpoint_round:06d}")
+    learned = folder.weights(f"checkpoints/learned-{claimed.release.checkpoint_round:06d}")
     if learned is not None:
         learned[folder.topology["departed"]] = 0.0
-    if release.noise_round == claimed.checkpoint_round and not claimed.averaged and learned is not None:
+    if release.noise_round == claimed.release.checkpoint_round and not claimed.release.averaged and learned is not None:
         demand(bool(np.array_equal(centre, learned)), "the centre is not the checkpoint that the method started from")
     retrained = folder.weights(f"checkpoints/retrained{mark}-{release.noise_round:06d}")
     if (
-        claimed.checkpoint_round == 0
-        and release.noise_round == claimed.descent_rounds
+        claimed.release.checkpoint_round == 0
+        and release.noise_round == claimed.release.descent_rounds
         and retrained is not None
-        and not claimed.averaged
+        and not claimed.release.averaged
     ):
         demand(bool(np.array_equal(centre, retrained)), "a descent from the start is not what retraining gave")
