@@ -1,10 +1,9 @@
 """The verifier draws the way of a token again, and catches another."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +12,9 @@ from runs import run_through
 
 from rewindnet.certificates import TrainingRun, certify
 from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
+from rewindnet.clients.methods.base import MismatchError
 from rewindnet.clients.methods.rr_du import RRDU
 from rewindnet.clients.methods.walk_dp import WalkDP
-from rewindnet.experiments.verify.records import MismatchError
-from rewindnet.experiments.verify.tokens import check_token
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.topologies.routing import Tree
 
@@ -51,16 +49,15 @@ def test_tokens_hold_as_they_were_written(made: Path) -> None:
     assert sum("rr-du, certificate" in finding.what for finding in findings) == 3
 
 
-def counted(way: RRDUMechanism, learning: TrainingRun) -> Any:
-    """What `SETTINGS` cost."""
+def counted(way: RRDUMechanism, learning: TrainingRun) -> dict[str, int]:
+    """What the path costs."""
     moves = sum(one != other for one, other in pairwise((way.node, *way.holders)))
     steps = sum(way.works)
-    cost = {
+    return {
         "rounds": len(way.holders) + max(Tree(way.parents).depths),
         "messages": moves + 3,
         "gradients": steps * 15 + 5 * (steps - len(way.rounds)),
     }
-    return SimpleNamespace(metrics={"cost": cost})
 
 
 @pytest.mark.parametrize(
@@ -82,15 +79,14 @@ def test_another_way_or_step_is_found_out_however_well_it_is_certified(changed: 
     plan = done.plan(known)
     way = plan.release.mechanism
     assert isinstance(way, RRDUMechanism)
-    record = counted(way, known)
+    cost = counted(way, known)
     claimed = certify(known, plan.release, plan.claim)
-    settings = {field.name: getattr(asked, field.name) for field in fields(asked)}
     if said is None:
-        check_token(claimed, settings, known, 4, record)
-        record.metrics["cost"]["messages"] += 1
+        asked.seeded(4).check_certificate(claimed, known, cost)
+        cost["messages"] += 1
         said = "were counted"
     with pytest.raises(MismatchError, match=said):
-        check_token(claimed, settings, known, 4, record)
+        asked.seeded(4).check_certificate(claimed, known, cost)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +102,8 @@ def test_another_walk_is_found_out(changed: dict[str, Any], said: str | None) ->
     known, asked = small_learning(), WalkDP()
     plan = replace(asked, **{"seed": 4, **changed}).plan(known)
     claimed = certify(known, plan.release, plan.claim)
-    settings = {field.name: getattr(asked, field.name) for field in fields(asked)}
     if said is None:
-        check_token(claimed, settings, known, 4, SimpleNamespace())  # type: ignore[arg-type]
+        asked.seeded(4).check_certificate(claimed, known, {})
         return
     with pytest.raises(MismatchError, match=said):
-        check_token(claimed, settings, known, 4, SimpleNamespace())  # type: ignore[arg-type]
+        asked.seeded(4).check_certificate(claimed, known, {})

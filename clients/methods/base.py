@@ -1,13 +1,13 @@
-"""What an unlearning method is: a plan, as data, that the simulator carries out and the certificates read."""
+"""What an unlearning method is: it plans what to do, as data, and the steps by which clients do it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from rewindnet.certificates import Claim, Release, TrainingRun, check_epsilon
+from rewindnet.certificates import Certificate, Claim, Release, TrainingRun, Uncertified, View
 from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.training import Vector
 from rewindnet.clients.steps.program import Program
@@ -16,6 +16,24 @@ from rewindnet.errors import UserError
 
 class MethodError(UserError):
     """The method's settings make no sense; the message says what is allowed."""
+
+
+class MismatchError(Exception):
+    """A record does not say what follows from the other records and the settings; the message says what."""
+
+
+def demand(holds: bool, otherwise: str) -> None:
+    """Go on if a check holds.
+
+    Args:
+        holds: whether it does.
+        otherwise: what is the case if it does not.
+
+    Raises:
+        MismatchError: with that sentence, if it does not.
+    """
+    if not holds:
+        raise MismatchError(otherwise)
 
 
 @dataclass(frozen=True)
@@ -30,16 +48,17 @@ class Method(ABC):
     """An unlearning method with its settings.
 
     It says which checkpoints it needs and, once learning is over, what it will do. It computes no ε: it describes, and
-    `certificates` certifies.
+    `certificates` certifies. Everything that is particular to a method is one of its attributes or methods; importing
+    it takes no torch, so steps are imported where a program is made.
     """
 
     @property
     def shares_secret_noise(self) -> bool:
-        """Whether all clients must add one and the same vector that nobody can draw again."""
+        """Whether all clients must add one and the same vector that cannot be drawn again."""
         return False
 
     def seeded(self, seed: int) -> "Method":
-        """The method on a run with this seed, for plans that are drawn; itself where nothing is."""
+        """Return the method on a run with this seed, for plans that are drawn; itself where nothing is."""
         return self
 
     @property
@@ -49,15 +68,15 @@ class Method(ABC):
 
     @abstractmethod
     def checkpoints(self, rounds: int) -> Sequence[int]:
-        """The rounds of learning whose checkpoints the method may need, of `rounds` in all."""
+        """Return the rounds of learning whose checkpoints the method may need, of `rounds` in all."""
 
     def horizon(self, rounds: int) -> int:
-        """The number of rounds of the retraining that the method is compared with: as many as learning took."""
+        """Return the rounds of the retraining that the method is compared with: by default as many as learning took."""
         return rounds
 
     @abstractmethod
     def plan(self, learning: TrainingRun) -> Plan:
-        """What to do about this deletion.
+        """Return what to do about this deletion.
 
         Raises:
             CertificateError: if no noise, depth or ε meets the settings.
@@ -66,7 +85,9 @@ class Method(ABC):
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
-        """What the release has every client do, step by step.
+        """Return what the release has every client do, step by step.
+
+        By default it is what the release says: a descent from the checkpoint, with noise before or after it.
 
         Args:
             release: as planned or refined.
@@ -80,12 +101,12 @@ class Method(ABC):
         return unlearning_program(release, learning.order, seed, index)
 
     def refine(self, plan: Plan, learning: TrainingRun, measured: Mapping[int, Vector]) -> Plan:
-        """The plan, given what the nodes that its program watches have measured on the way to the site.
+        """Return the plan, given what the nodes that its program watches have measured before the noise.
 
         Args:
             plan: what was to be done.
             learning: as it was.
-            measured: [rounds] for each watched node; none where the approach is none.
+            measured: [rounds] for each watched node; none where no round comes before the noise.
         """
         return plan
 
@@ -100,36 +121,51 @@ class Method(ABC):
         """
         learning.check_view(self.plan(learning).claim.view)
 
+    def requested_depth(self, rounds: int) -> tuple[int, int] | None:
+        """Return the checkpoint round and the rounds of descent that the settings ask for.
+
+        Args:
+            rounds: T, of learning.
+
+        Returns:
+            None where they follow from ε and σ.
+        """
+        return None
+
+    def check_certificate(self, certificate: Certificate, training: TrainingRun, cost: Mapping[str, Any]) -> None:
+        """Derive again, from the settings and the seed, what a certificate of this method says was done.
+
+        Verifiers call it for what is particular to the method; by default there is nothing.
+
+        Args:
+            certificate: as recorded; it may come from anywhere.
+            training: as recorded.
+            cost: what the release is recorded to have cost: `rounds`, `messages`, `gradients`.
+
+        Raises:
+            MismatchError: if it says anything else; with what.
+        """
+
 
 def weakest_bound(learning: TrainingRun) -> Bound:
-    """The worst case; where clients have left and nothing bounds the models, there is only what was measured."""
+    """Return the worst case; where clients have left and nothing bounds the models, there is only what was measured."""
     return "instance" if learning.departed and learning.radius is None else "worst-case"
 
 
-def no_noise(learning: TrainingRun, method: str, checkpoint_round: int, descent_rounds: int) -> Release:
-    """A release that adds no noise anywhere."""
-    return Release(method, checkpoint_round, descent_rounds, "output", np.zeros(learning.mixing.nodes))
+def quiet_plan(
+    learning: TrainingRun, method: str, depth: tuple[int, int], view: str, delta: float, deed: Uncertified | None = None
+) -> Plan:
+    """Return a plan that adds no noise anywhere.
 
-
-def noise_asked(method: str, epsilon: float | None, sigma: float | None) -> float | None:
-    """The ε to calibrate to, for methods that take ε or σ: 1 where neither is given, None where σ is.
-
-    Raises:
-        MethodError: if both are given, or σ is no size of noise.
-        CertificateError: if ε is out of range.
+    Args:
+        learning: as it was.
+        method: the name of the method.
+        depth: the checkpoint round and the rounds of descent.
+        view: for whom the certificate is written.
+        delta: δ of it.
+        deed: what is done, where it is more than a descent, and why nothing of it is certified.
     """
-    if epsilon is not None and sigma is not None:
-        raise MethodError(f"{method} takes epsilon or sigma, and the other follows; both are given")
-    if sigma is not None and not 0 <= sigma < inf:
-        raise MethodError(f"sigma must be a non-negative number, not {sigma}")
-    return None if sigma is not None else check_epsilon(1.0 if epsilon is None else epsilon)
-
-
-def check_rounds(rounds: int | None) -> None:
-    """Refuse a number of noisy rounds that is none.
-
-    Raises:
-        MethodError: if it is negative.
-    """
-    if rounds is not None and rounds < 0:
-        raise MethodError(f"rounds is a number of noisy rounds, not {rounds}")
+    release = Release(method, *depth, "output", np.zeros(learning.mixing.nodes))
+    if deed is not None:
+        release = replace(release, mechanism=deed)
+    return Plan(release, Claim(View.of(view), delta, weakest_bound(learning)))

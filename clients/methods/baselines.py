@@ -1,14 +1,37 @@
-"""The two ends that everything is held against: retraining, the oracle, and doing nothing, the control."""
+"""The two ends that every method is compared with: retraining, the oracle, and doing nothing, the control."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from rewindnet.certificates import Claim, TrainingRun, View
-from rewindnet.clients.methods.base import Method, Plan, no_noise, weakest_bound
+from rewindnet.certificates import TrainingRun
+from rewindnet.clients.methods.base import Method, Plan, quiet_plan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retrain(Method):
+class Baseline(Method):
+    """A method that descends on retained data from one end of learning, without noise."""
+
+    name: ClassVar[str]
+    view: str = "node"
+    delta: float = 1e-5
+
+    @abstractmethod
+    def requested_depth(self, rounds: int) -> tuple[int, int]:
+        """Return the checkpoint round and the rounds of descent."""
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        """Return the one end."""
+        return (self.requested_depth(rounds)[0],)
+
+    def plan(self, learning: TrainingRun) -> Plan:
+        """Return the descent, without noise."""
+        return quiet_plan(learning, self.name, self.requested_depth(learning.rounds), self.view, self.delta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrain(Baseline):
     """Learn again from scratch on the retained data with the same coins: the oracle, and 100 % of the cost.
 
     Args:
@@ -16,23 +39,16 @@ class Retrain(Method):
         delta: δ of the certificate.
     """
 
+    name = "retrain"
     view: str = "joint"
-    delta: float = 1e-5
 
-    def checkpoints(self, rounds: int) -> Sequence[int]:
-        """The start."""
-        return (0,)
-
-    def plan(self, learning: TrainingRun) -> Plan:
-        """All rounds again, without noise."""
-        return Plan(
-            no_noise(learning, "retrain", 0, learning.rounds),
-            Claim(View.of(self.view), self.delta, weakest_bound(learning)),
-        )
+    def requested_depth(self, rounds: int) -> tuple[int, int]:
+        """Return the start, and all rounds."""
+        return 0, rounds
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoNothing(Method):
+class DoNothing(Baseline):
     """Hand back the learned model unchanged: the control that gets no ε wherever the deletion has reached.
 
     Args:
@@ -40,16 +56,8 @@ class DoNothing(Method):
         delta: δ of the certificate.
     """
 
-    view: str = "node"
-    delta: float = 1e-5
+    name = "do-nothing"
 
-    def checkpoints(self, rounds: int) -> Sequence[int]:
-        """The end."""
-        return (rounds,)
-
-    def plan(self, learning: TrainingRun) -> Plan:
-        """No rounds, no noise."""
-        return Plan(
-            no_noise(learning, "do-nothing", learning.rounds, 0),
-            Claim(View.of(self.view), self.delta, weakest_bound(learning)),
-        )
+    def requested_depth(self, rounds: int) -> tuple[int, int]:
+        """Return the end, and no rounds."""
+        return rounds, 0

@@ -6,7 +6,7 @@ Of the three numbers (ε, depth, σ) two are given and the third follows.
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -35,8 +35,15 @@ _LADDER = 50
 
 @dataclass(frozen=True, kw_only=True)
 class NoisyDescent(Method):
-    """Descent on retained data from a checkpoint, made indistinguishable from retraining by Gaussian noise."""
+    """Descent on retained data from a checkpoint, made indistinguishable from retraining by Gaussian noise.
 
+    The settings are documented at `R2D`.
+
+    Attributes:
+        name: of the method.
+    """
+
+    name: ClassVar[str]
     epsilon: float | None = None
     sigma: float | None = None
     delta: float = 1e-5
@@ -67,7 +74,7 @@ class NoisyDescent(Method):
 
     @property
     def shares_secret_noise(self) -> bool:
-        """One vector for the average, from the operating system."""
+        """Whether one vector from the operating system is added to the average."""
         return self._averaged and self.noise_source == "os"
 
     @property
@@ -85,17 +92,29 @@ class NoisyDescent(Method):
 
     @abstractmethod
     def _depths(self, rounds: int) -> Sequence[int]:
-        """The depths, in rounds, that come into question, increasing."""
+        """Return the depths, in rounds, that come into question, increasing."""
 
-    @abstractmethod
+    def _checkpoint_round(self, rounds: int, depth: int) -> int:
+        """Return the round of learning from which a descent of that depth begins: by default the last."""
+        return rounds
+
+    def checkpoints(self, rounds: int) -> Sequence[int]:
+        """Return where the descents begin whose depths come into question."""
+        return sorted({self._checkpoint_round(rounds, depth) for depth in self._depths(rounds)}, reverse=True)
+
+    def requested_depth(self, rounds: int) -> tuple[int, int] | None:
+        """Return the checkpoint round and the depth where the depth is a setting."""
+        if not self._depth_given:
+            return None
+        depth = self._depths(rounds)[0]
+        return self._checkpoint_round(rounds, depth), depth
+
     def _release(self, learning: TrainingRun, depth: int) -> Release:
-        """What is done at that depth, as yet without noise."""
-
-    def _described(self, name: str, learning: TrainingRun, checkpoint_round: int, descent_rounds: int) -> Release:
+        """Return what is done at that depth, as yet without noise."""
         return Release(
-            method=name,
-            checkpoint_round=checkpoint_round,
-            descent_rounds=descent_rounds,
+            method=self.name,
+            checkpoint_round=self._checkpoint_round(learning.rounds, depth),
+            descent_rounds=depth,
             placement=self.placement,
             sigma=np.zeros(learning.mixing.nodes),
             gossip_rounds=self.settle,
@@ -104,7 +123,7 @@ class NoisyDescent(Method):
         )
 
     def check(self, learning: TrainingRun) -> None:
-        """An instance bound is known only after learning; it exists wherever some worst case does."""
+        """Refuse what cannot be met; an instance bound, known only after learning, exists where a worst case does."""
         if self.bound == "instance" and weakest_bound(learning) == "instance":
             learning = replace(learning, radius=_SOME_RADIUS)
         if self.bound != "instance":
@@ -116,7 +135,7 @@ class NoisyDescent(Method):
             propagate(learning, disturbed=learning.rounds, quiet=0, regime=self.regime)
 
     def plan(self, learning: TrainingRun) -> Plan:
-        """Solve for whichever of (ε, depth, σ) is open."""
+        """Return the descent, solved for the one of (ε, depth, σ) that is open."""
         learning.check_view(View.of(self.view))
         claim, depths = self._claim, self._depths(learning.rounds)
 
@@ -139,5 +158,5 @@ class NoisyDescent(Method):
 
 
 def ladder(largest: int) -> list[int]:
-    """Depths from 0 to `largest`, evenly spaced."""
+    """Return depths from 0 to `largest`, evenly spaced."""
     return sorted({round(depth) for depth in np.linspace(0, largest, _LADDER + 1).tolist()})

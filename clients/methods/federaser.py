@@ -8,13 +8,12 @@ graph; and a client that deletes some of its samples calibrates on the others. N
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from rewindnet.certificates import Claim, Release, TrainingRun, Uncertified, View
-from rewindnet.clients.methods.base import Method, MethodError, Plan, no_noise, weakest_bound
-from rewindnet.clients.steps.federaser import FedEraserCalibration
+from rewindnet.certificates import Release, TrainingRun, Uncertified
+from rewindnet.clients.methods.base import Method, MethodError, Plan, quiet_plan
 from rewindnet.clients.steps.program import Program
 from rewindnet.topologies import Walk
 
@@ -53,11 +52,15 @@ class FedEraser(Method):
             raise MethodError(f"ratio is the share of the local steps of a round, in (0, 1], not {self.ratio}")
 
     def checkpoints(self, rounds: int) -> Sequence[int]:
-        """The states before the kept rounds, and the end."""
+        """Return the rounds before the kept ones, and the end."""
         return [*range(0, rounds, self.interval), rounds]
 
+    def requested_depth(self, rounds: int) -> tuple[int, int]:
+        """Return the end of learning, and no rounds of descent."""
+        return rounds, 0
+
     def plan(self, learning: TrainingRun) -> Plan:
-        """Some rounds again; nothing of it is certified.
+        """Return some rounds again; nothing of it is certified.
 
         Raises:
             MethodError: if updates are not what clients send, or not what can be repeated.
@@ -80,16 +83,15 @@ class FedEraser(Method):
             f"went through one in {self.interval} of {learning.rounds} rounds again from the initial model, with "
             f"updates worked out in {steps} local steps on the retained data and made as long as those of learning"
         )
-        release = no_noise(learning, "federaser", learning.rounds, 0)
-        return Plan(
-            replace(release, mechanism=Uncertified(_REASON, deed)),
-            Claim(View.of(self.view), self.delta, weakest_bound(learning)),
-        )
+        depth = self.requested_depth(learning.rounds)
+        return quiet_plan(learning, "federaser", depth, self.view, self.delta, Uncertified(_REASON, deed))
 
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
-        """The kept rounds."""
+        """Return the kept rounds."""
+        from rewindnet.clients.steps.federaser import FedEraserCalibration
+
         rounds = range(0, learning.rounds, self.interval)
         anew = (np.flatnonzero(learning.deleted > learning.already_deleted(t)).tolist() for t in rounds)
         return Program(

@@ -6,7 +6,7 @@ DP-SGD: Abadi et al. (2016), "Deep learning with differential privacy". Their ac
 as if messages did not share noise, which bounds nothing; here every ε is derived anew.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from math import hypot, inf, isfinite, sqrt
@@ -15,34 +15,24 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_array
 
-from rewindnet.certificates import (
-    CertificateError,
-    Claim,
-    Mixing,
-    Release,
-    TrainingRun,
-    View,
-    certify,
-    check_delta,
-    epsilon_of,
-    mu_of,
-)
+from rewindnet.certificates import Claim, Mixing, Release, TrainingRun, View, epsilon_of, mu_of
 from rewindnet.certificates import GossipDP as GossipDPMechanism
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
 from rewindnet.certificates.mechanisms.linear_view import affordable, linear_mu, received, released
 from rewindnet.certificates.release import NoiseSource
-from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
-from rewindnet.clients.steps.gossip_dp import GossipDPRounds
+from rewindnet.clients.methods.base import MethodError, Plan
+from rewindnet.clients.methods.private_learning import PrivateLearning
 from rewindnet.clients.steps.program import Program
 
 _LINEAR = "exact linear Gaussian accounting of the view, gradients taken as given"
 _LOCAL = "local composition: sqrt(sum over rounds of (shift/sigma)^2), Gaussian"
+_REMEDY = (
+    "the more noise, the larger the models and what their rounding is charged; set learning.radius, or "
+    "backend.dtype to float64"
+)
 
-#: The noise changes what rounding is charged, which changes the noise; a few steps settle it.
-_STEPS = 12
 
-
-class _Remembered:
+class _CachedMixing:
     """A network whose matrices, which are asked for again and again, are drawn once."""
 
     def __init__(self, mixing: Mixing) -> None:
@@ -51,12 +41,11 @@ class _Remembered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GossipDP(Method):
+class GossipDP(PrivateLearning):
     """Learn with noise on every clipped gradient, so that a deletion takes nothing more: private gossip descent.
 
     Its own learning runs from the start for as many rounds, on all data, and is what it releases; it adapts, then
-    combines, whatever the order of the network's. Give `epsilon` or
-    `sigma`; with neither, `epsilon` is 1.
+    combines, whatever the order of the network's. Give `epsilon` or `sigma`; with neither, `epsilon` is 1.
 
     Args:
         epsilon: the ε to reach.
@@ -72,6 +61,7 @@ class GossipDP(Method):
         MethodError: if epsilon and sigma are both given, or a setting is out of range.
     """
 
+    name = "gossip-dp"
     epsilon: float | None = None
     sigma: float | None = None
     delta: float = 1e-5
@@ -81,23 +71,17 @@ class GossipDP(Method):
     noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
-        """One of the two."""
-        check_delta(self.delta)
-        View.of(self.view)
-        object.__setattr__(self, "epsilon", noise_asked("gossip-dp", self.epsilon, self.sigma))
+        """Refuse settings without a meaning, and fill in ε where neither ε nor σ is given."""
+        self._check_noise()
         if self.clip is not None and not 0 < self.clip < inf:
             raise MethodError(f"clip must be a positive number, not {self.clip}")
         if self.calibrate not in ("sound", "claimed"):
             raise MethodError(f"calibrate is sound or claimed, not {self.calibrate!r}")
 
-    def checkpoints(self, rounds: int) -> Sequence[int]:
-        """The start."""
-        return (0,)
-
     def plan(self, learning: TrainingRun) -> Plan:
-        """Noise for ε, or ε for noise."""
+        """Return the private learning, with noise for ε, or ε for noise."""
         learning.check_view(View.of(self.view))
-        learning = replace(learning, mixing=_Remembered(learning.mixing))
+        learning = replace(learning, mixing=_CachedMixing(learning.mixing))
         unit, how = self._claimed(learning)
         claim = Claim(View.of(self.view), self.delta, claimed_by=how)
         if self.sigma is not None:
@@ -106,7 +90,8 @@ class GossipDP(Method):
             assert self.epsilon is not None
             sigma = unit / mu_of(self.epsilon, self.delta)
         else:
-            sigma = self._sound_noise(learning, claim)
+            shift = float(shift_bounds(learning, self._clip(learning)).max()) * sqrt(learning.rounds)
+            sigma = self._certified_noise(learning, claim, lambda s: self._release(learning, s), shift, _REMEDY)
         claimed = epsilon_of(unit / sigma, self.delta) if sigma > 0 else inf
         return Plan(
             self._release(learning, sigma), replace(claim, claimed_epsilon=claimed if isfinite(claimed) else None)
@@ -115,7 +100,9 @@ class GossipDP(Method):
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
-        """The private learning, all of it before any request."""
+        """Return the private learning, all of it before any request."""
+        from rewindnet.clients.steps.gossip_dp import GossipDPRounds
+
         own = release.mechanism
         assert isinstance(own, GossipDPMechanism)
         sigma = float(release.sigma.max())
@@ -128,46 +115,19 @@ class GossipDP(Method):
         return learning.constants.G.value + learning.constants.l2.value * (learning.radius or 0.0)
 
     def _release(self, learning: TrainingRun, sigma: float) -> Release:
-        return Release(
-            method="gossip-dp",
-            checkpoint_round=0,
-            descent_rounds=0,
-            placement="rewind",
-            sigma=np.full(learning.mixing.nodes, sigma),
-            noise_source=self.noise_source,
-            mechanism=GossipDPMechanism.of(learning, self._clip(learning), sigma),
-        )
-
-    def _sound_noise(self, learning: TrainingRun, claim: Claim) -> float:
-        """The noise at which the certificate reads ε."""
-        assert self.epsilon is not None
-        wanted = mu_of(self.epsilon, self.delta)
-        sigma = float(shift_bounds(learning, self._clip(learning)).max()) * sqrt(learning.rounds) / wanted
-        reason: str | None = (
-            "the more noise, the larger the models and what their rounding is charged; set learning.radius, or "
-            "backend.dtype to float64"
-        )
-        for _ in range(_STEPS):
-            certificate = certify(learning, self._release(learning, sigma), claim)
-            if certificate.mu is None:
-                reason = certificate.reason
-                break
-            if certificate.mu <= wanted <= certificate.mu * (1 + 1e-9) or certificate.mu == 0:
-                return sigma
-            sigma *= certificate.mu / wanted * (1 + 1e-12)
-        raise CertificateError(f"no noise reaches epsilon {self.epsilon:g} for the view {self.view}: {reason}")
+        return self._release_with(learning, sigma, GossipDPMechanism.of(learning, self._clip(learning), sigma))
 
     def _claimed(self, learning: TrainingRun) -> tuple[float, str]:
-        """μ for a σ of 1 by the accounting that is claimed, and its name."""
+        """Return μ for a σ of 1 by the accounting that is claimed, and the name of that accounting."""
         T, N, most = learning.rounds, learning.mixing.nodes, shift_bounds(learning, self._clip(learning))
-        there = [learning.mixing.participating(t) for t in range(T)]
+        participation = [learning.mixing.participating(t) for t in range(T)]
         noise = np.array(
-            [np.ones(N) if participating is None else participating.astype(float) for participating in there]
+            [np.ones(N) if participating is None else participating.astype(float) for participating in participation]
         )
         shifts = noise * most
         view = View.of(self.view).within(N)
         kind, node = view.kind, view.node
-        # Who deletes knows what it deletes.
+        # A node that deletes knows what it deletes.
         peers = [int(v) for v in np.flatnonzero(learning.deleted == 0) if node in (None, v)]
         hears_all = kind == "transcript:all" or (kind == "transcript" and not peers)
         if hears_all or not affordable(kind, node, T, learning.mixing):

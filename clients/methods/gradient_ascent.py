@@ -1,4 +1,4 @@
-"""Projected gradient ascent: who deletes unlearns by itself, and the others' learning heals what that has hurt.
+"""Projected gradient ascent: a client that deletes unlearns alone, and the others' learning heals what that has hurt.
 
 Halimi, Kadhe, Rawat and Baracaldo (2022), "Federated unlearning: how to erase a client in FL?", arXiv 2207.05521. The
 paper is for a server that averages, here topology complete with W = 11ᵀ/N. On another graph the reference is what the
@@ -9,17 +9,14 @@ others. The authors' code also has momentum, minibatches, and stops early at a d
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, isfinite
 
 import numpy as np
 
-from rewindnet.certificates import Claim, Release, TrainingRun, Uncertified, View
-from rewindnet.clients.methods.base import Method, MethodError, Plan, no_noise, weakest_bound
-from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds
-from rewindnet.clients.steps.learning import Descend
+from rewindnet.certificates import Release, TrainingRun, Uncertified
+from rewindnet.clients.methods.base import Method, MethodError, Plan, quiet_plan
 from rewindnet.clients.steps.program import Program
-from rewindnet.clients.steps.spreading import spread
 
 _REASON = "no certificate is known: what ascent leaves of the forget set has no bound, and no noise hides it"
 
@@ -62,14 +59,18 @@ class GradientAscent(Method):
                 raise MethodError(f"{name} of gradient-ascent must be a positive number, not {value}")
 
     def checkpoints(self, rounds: int) -> Sequence[int]:
-        """The start, the state before the last round, and the end."""
+        """Return the start, the round before the last, and the end."""
         return sorted({0, rounds - 1, rounds})
 
+    def requested_depth(self, rounds: int) -> tuple[int, int]:
+        """Return the end of learning, and no rounds of plain descent."""
+        return rounds, 0
+
     def plan(self, learning: TrainingRun) -> Plan:
-        """Ascent, and learning again; nothing of it is certified.
+        """Return ascent, and learning again; nothing of it is certified.
 
         Raises:
-            MethodError: if who deletes has left.
+            MethodError: if a client that deletes has left.
         """
         if learning.departed:
             raise MethodError(
@@ -80,16 +81,17 @@ class GradientAscent(Method):
             f"delete nothing, passed the model on, and learned for {self._recovery(learning)} rounds on the retained "
             "data"
         )
-        release = no_noise(learning, "gradient-ascent", learning.rounds, 0)
-        return Plan(
-            replace(release, mechanism=Uncertified(_REASON, deed)),
-            Claim(View.of(self.view), self.delta, weakest_bound(learning)),
-        )
+        depth = self.requested_depth(learning.rounds)
+        return quiet_plan(learning, "gradient-ascent", depth, self.view, self.delta, Uncertified(_REASON, deed))
 
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
-        """The ascent, with the round in which the others' models come in; the spreading; the learning."""
+        """Return the ascent, with the round in which the others' models come in; the spreading; the learning."""
+        from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds
+        from rewindnet.clients.steps.learning import Descend
+        from rewindnet.clients.steps.spreading import spread
+
         T = learning.rounds
         forget = learning.deleted - learning.already_deleted(T)
         ascend = GradientAscentRounds(

@@ -4,24 +4,24 @@ Chien, Wang, Chen and Li (2024), "Langevin unlearning: a new perspective of nois
 unlearning", on one machine; here on the vector of all nodes' models (`rewindnet.certificates.mechanisms.langevin`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal
 
-import numpy as np
-
-from rewindnet.certificates import Claim, Regime, Release, TrainingRun, View, check_delta, least_scale
 from rewindnet.certificates import Langevin as LangevinMechanism
+from rewindnet.certificates import Regime, Release, TrainingRun, View
 from rewindnet.certificates.mechanisms.langevin import claimed_epsilon, contractions
-from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
-from rewindnet.clients.steps.langevin import LangevinRounds
-from rewindnet.clients.steps.learning import AddNoise
+from rewindnet.certificates.release import NoiseSource
+from rewindnet.clients.methods.base import MethodError, Plan
+from rewindnet.clients.methods.noisy_rounds import NoisyRoundsMethod
 from rewindnet.clients.steps.program import Program
+
+_FORMULA = "Rényi divergence of Langevin unlearning, converted with its order in place, with W_∞ ≤ b/(1 − c)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Langevin(Method):
+class Langevin(NoisyRoundsMethod):
     """Descend on retained data from the learned model with noise before every round: Langevin unlearning.
 
     Give `epsilon` (1 by default) or `sigma`; the other follows. A ball onto which clients project is that of learning.
@@ -40,6 +40,7 @@ class Langevin(Method):
         MethodError: if a setting is out of range.
     """
 
+    name = "langevin"
     rounds: int | None = None
     epsilon: float | None = None
     sigma: float | None = None
@@ -47,59 +48,36 @@ class Langevin(Method):
     bound: Literal["worst-case", "instance"] = "worst-case"
     regime: Regime | None = None
     view: str = "joint"
-    noise_source: Literal["seed", "os"] = "seed"
+    noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""
-        check_rounds(self.rounds)
-        noise_asked("langevin", self.epsilon, self.sigma)
-        check_delta(self.delta)
-        View.of(self.view)
+        self._check_settings()
         if self.bound not in ("worst-case", "instance"):
             raise MethodError(f"langevin has the bounds worst-case and instance, not {self.bound}")
 
-    def checkpoints(self, rounds: int) -> Sequence[int]:
-        """The learned model."""
-        return (rounds,)
-
-    def check(self, learning: TrainingRun) -> None:
-        """An instance bound is known only after learning."""
-        if self.bound != "instance":
-            self.plan(learning)
-        else:
-            learning.check_view(View.of(self.view))
-            contractions(learning, self.regime, self._depth(learning))
-
     def plan(self, learning: TrainingRun) -> Plan:
-        """K noisy rounds, with noise for ε or as given."""
+        """Return K noisy rounds, with noise for ε or as given."""
         learning.check_view(View.of(self.view))
-        claim, depth = Claim(View.of(self.view), self.delta, self.bound, regime=self.regime), self._depth(learning)
-        release = Release(
-            method="langevin",
-            checkpoint_round=learning.rounds,
-            descent_rounds=depth,
-            placement="rewind",
-            sigma=np.where(learning.present, 1.0 if self.sigma is None else self.sigma, 0.0),
-            noise_source=self.noise_source,
-            mechanism=LangevinMechanism(contractions(learning, self.regime, depth)),
-        )
+        claim, release = self._claim, self._release(learning, self._mechanism(learning))
         if self.sigma is None:
-            scale = least_scale(learning, release, claim, 1.0 if self.epsilon is None else self.epsilon)
-            release = replace(release, sigma=release.sigma * scale)
+            release = replace(release, sigma=release.sigma * self._least_scale(learning, release))
         claimed = claimed_epsilon(learning, release, claim)
         if not isfinite(claimed):
             return Plan(release, claim)
-        said = "Rényi divergence of Langevin unlearning, converted with its order in place, with W_∞ ≤ b/(1 − c)"
-        return Plan(release, replace(claim, claimed_epsilon=claimed, claimed_by=said))
+        return Plan(release, replace(claim, claimed_epsilon=claimed, claimed_by=_FORMULA))
 
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
-        """Noise on the start, then rounds with noise between them."""
+        """Return noise on the start, then rounds with noise between them."""
+        from rewindnet.clients.steps.langevin import LangevinRounds
+        from rewindnet.clients.steps.learning import AddNoise
+
         sigma, source = tuple(release.sigma.tolist()), release.noise_source
         rounds = range(release.checkpoint_round, release.checkpoint_round + release.descent_rounds)
         first = AddNoise(sigma, seed, index, source)
         return Program(noise=(first,), finish=(LangevinRounds(learning.order, rounds, sigma, seed, index, source),))
 
-    def _depth(self, learning: TrainingRun) -> int:
-        return learning.rounds // 2 if self.rounds is None else self.rounds
+    def _mechanism(self, learning: TrainingRun) -> LangevinMechanism:
+        return LangevinMechanism(contractions(learning, self.regime, self._noisy_rounds(learning.rounds)))

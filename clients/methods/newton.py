@@ -18,7 +18,6 @@ from rewindnet.certificates import (
     Release,
     TrainingRun,
     View,
-    check_delta,
     mu_of,
     textbook_epsilon,
     textbook_sigma,
@@ -27,10 +26,9 @@ from rewindnet.certificates.mechanisms import Newton as NewtonMechanism
 from rewindnet.certificates.mechanisms import NewtonSharedNoise
 from rewindnet.certificates.mechanisms.newton import check_contraction, lowest_eigenvalue
 from rewindnet.certificates.training import Vector
-from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
+from rewindnet.clients.methods.base import Method, MethodError, Plan
+from rewindnet.clients.methods.settings import check_noise_settings, requested_epsilon
 from rewindnet.clients.steps.base import CommunicationStep
-from rewindnet.clients.steps.learning import AddNoise, Descend
-from rewindnet.clients.steps.newton import NewtonBroadcast, NewtonResidual, NewtonSweeps
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.curvatures import Curvature
 from rewindnet.topologies.routing import links, spreading
@@ -84,9 +82,8 @@ class Newton(Method):
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""
-        check_delta(self.delta)
-        View.of(self.view)
-        object.__setattr__(self, "epsilon", noise_asked("newton", self.epsilon, self.sigma))
+        check_noise_settings("newton", self.epsilon, self.sigma, self.delta, self.view)
+        object.__setattr__(self, "epsilon", requested_epsilon("newton", self.epsilon, self.sigma))
         if self.noise == "claimed" and self.sigma is not None:
             raise MethodError("noise claimed follows from epsilon; with sigma there is nothing to calibrate")
         for name, value, known in (
@@ -107,20 +104,24 @@ class Newton(Method):
 
     @property
     def shares_secret_noise(self) -> bool:
-        """One vector for all, from the operating system."""
+        """Whether one vector from the operating system is added at all nodes."""
         return self.shared_noise and self.noise_source == "os"
 
     @property
     def variant(self) -> str:
-        """Whose correction it is, by which curvature."""
+        """Which nodes work out the correction, and by which curvature."""
         return f"{self.reach}, {self.curvature}"
 
     def checkpoints(self, rounds: int) -> Sequence[int]:
-        """The learned model."""
+        """Return the end of learning."""
         return (rounds,)
 
+    def requested_depth(self, rounds: int) -> tuple[int, int]:
+        """Return the end of learning, and the clean rounds."""
+        return rounds, self.clean
+
     def plan(self, learning: TrainingRun) -> Plan:
-        """The correction, with the noise as far as it is known before the residual is measured."""
+        """Return the correction, with the noise as far as it is known before the residual is measured."""
         learning.check_view(View.of(self.view))
         check_contraction(learning, 0)
         mechanism = self._mechanism(learning)
@@ -145,7 +146,7 @@ class Newton(Method):
         return Plan(release, self._claimed(learning, release, claim))
 
     def refine(self, plan: Plan, learning: TrainingRun, measured: Mapping[int, Vector]) -> Plan:
-        """The plan with the residual that the nodes have measured, and the noise that it takes."""
+        """Return the plan with the residual that the nodes have measured, and the noise that it takes."""
         nodes, mechanism = range(learning.mixing.nodes), plan.release.mechanism
         assert isinstance(mechanism, NewtonMechanism)
         moved, residual = (tuple(float(measured[node][at]) for node in nodes) for at in (-2, -1))
@@ -162,7 +163,10 @@ class Newton(Method):
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
-        """The correction, what it leaves over, noise, clean rounds."""
+        """Return the correction, the measurement of its residual, noise, clean rounds."""
+        from rewindnet.clients.steps.learning import AddNoise, Descend
+        from rewindnet.clients.steps.newton import NewtonBroadcast, NewtonResidual, NewtonSweeps
+
         mechanism, start, N = release.mechanism, release.checkpoint_round, len(release.sigma)
         assert isinstance(mechanism, NewtonMechanism)
         solved = start + mechanism.rounds
@@ -188,7 +192,7 @@ class Newton(Method):
         )
 
     def _mechanism(self, learning: TrainingRun) -> NewtonMechanism:
-        """How the correction is going to be worked out."""
+        """Return how the correction is going to be worked out."""
         low, high = _curvatures(learning, self.curvature)
         kind = NewtonSharedNoise if self.shared_noise else NewtonMechanism
         W = learning.mixing.matrix(0)
@@ -206,7 +210,7 @@ class Newton(Method):
         return kind(rounds=1 + depth, spectrum=(low, high), source=target, held=int(learning.samples[target]))
 
     def _steps(self, spectrum: tuple[float, float]) -> int:
-        """Sweeps or conjugate gradients that reach the tolerance where the eigenvalues lie in there."""
+        """Return the sweeps or conjugate gradients that reach the tolerance where the eigenvalues lie in there."""
         if self.iterations is not None:
             return self.iterations
         low, high = spectrum
@@ -220,14 +224,14 @@ class Newton(Method):
         return _claimed_bound(learning) * textbook_sigma(self.epsilon, self.delta)
 
     def _claimed(self, learning: TrainingRun, release: Release, claim: Claim) -> Claim:
-        """The claim with what the paper might print for this noise."""
+        """Return the claim with what the paper might print for this noise."""
         bound = _claimed_bound(learning)
         claimed = textbook_epsilon(float(release.sigma.min()) / bound, self.delta) if bound > 0 else 0.0
         return replace(claim, claimed_epsilon=claimed if isfinite(claimed) else None)
 
 
 def _curvatures(learning: TrainingRun, curvature: Curvature) -> tuple[float, float]:
-    """Between which the eigenvalues of a client's curvature lie: `rewindnet.clients.training.curvature`."""
+    """Return the numbers between which the eigenvalues of a client's curvature lie (`clients.training.curvature`)."""
     constants = learning.constants
     if curvature == "hessian":
         return constants.strong_convexity.value, constants.L.value
@@ -237,7 +241,7 @@ def _curvatures(learning: TrainingRun, curvature: Curvature) -> tuple[float, flo
 
 
 def _claimed_bound(learning: TrainingRun) -> float:
-    """B, by which the paper's correction might be said to miss the optimum: see `_CLAIMED_BY`."""
+    """Return B, by which the paper's correction might be said to miss the optimum: see `_CLAIMED_BY`."""
     mu, G, N = learning.constants.strong_convexity.value, learning.constants.G.value, learning.mixing.nodes
     length = 0.0
     for n, m in zip(learning.samples.tolist(), learning.deleted.tolist(), strict=True):

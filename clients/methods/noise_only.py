@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rewindnet.certificates import Release, TrainingRun
 from rewindnet.clients.methods.base import MethodError
 from rewindnet.clients.methods.descent import NoisyDescent
 
@@ -23,11 +22,12 @@ class NoiseOnly(NoisyDescent):
         MethodError: if both are given, or a setting is out of range.
     """
 
+    name = "noise-only"
     #: There is no checkpoint to go back to.
     placement: Literal["output", "rewind"] = field(default="output", init=False)
 
     def __post_init__(self) -> None:
-        """One of the two."""
+        """Refuse settings without a meaning, and fill in what is left open of the two."""
         if None not in (self.epsilon, self.sigma):
             raise MethodError("noise-only takes epsilon or sigma, and solves for the other; both are given")
         if self.epsilon is None and self.sigma is None:
@@ -40,10 +40,3 @@ class NoiseOnly(NoisyDescent):
 
     def _depths(self, rounds: int) -> Sequence[int]:
         return (0,)
-
-    def _release(self, learning: TrainingRun, depth: int) -> Release:
-        return self._described("noise-only", learning, learning.rounds, depth)
-
-    def checkpoints(self, rounds: int) -> Sequence[int]:
-        """The learned model."""
-        return (rounds,)

@@ -3,18 +3,19 @@
 Koloskova, Allouah, Jha, Guerraoui and Koyejo (2025), "Certified unlearning for neural networks", arXiv 2506.06985.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf, isfinite
 from typing import Literal
 
 import numpy as np
 
-from rewindnet.certificates import Claim, Regime, Release, TrainingRun, View, check_delta, least_scale, strongest_regime
 from rewindnet.certificates import NoisyFinetune as NoisyFinetuneMechanism
+from rewindnet.certificates import Regime, Release, TrainingRun, View, strongest_regime
 from rewindnet.certificates.claim import Bound
-from rewindnet.clients.methods.base import Method, MethodError, Plan, check_rounds, noise_asked
-from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
+from rewindnet.certificates.release import NoiseSource
+from rewindnet.clients.methods.base import MethodError, Plan
+from rewindnet.clients.methods.noisy_rounds import NoisyRoundsMethod
 from rewindnet.clients.steps.program import Program
 
 #: How often an interval for the noise of the paper's formula is halved, on a logarithmic scale.
@@ -22,7 +23,7 @@ _HALVINGS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoisyFinetune(Method):
+class NoisyFinetune(NoisyRoundsMethod):
     """Finetune every node alone on retained data, with clipped gradients or models and noise in every step.
 
     Give `epsilon` (1 by default) or `sigma`; the other follows. Nothing is sent. Steps read all retained samples.
@@ -48,6 +49,7 @@ class NoisyFinetune(Method):
         MethodError: if a setting is out of range.
     """
 
+    name = "noisy-finetune"
     rounds: int | None = None
     epsilon: float | None = None
     sigma: float | None = None
@@ -61,14 +63,11 @@ class NoisyFinetune(Method):
     bound: Bound = "worst-case"
     regime: Regime | None = None
     view: str = "node"
-    noise_source: Literal["seed", "os"] = "seed"
+    noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""
-        check_rounds(self.rounds)
-        noise_asked("noisy-finetune", self.epsilon, self.sigma)
-        check_delta(self.delta)
-        View.of(self.view)
+        self._check_settings()
         for name in ("start_radius", "gradient_radius", "model_radius", "step_size"):
             value = getattr(self, name)
             if value is not None and not 0 < value < inf:
@@ -91,50 +90,30 @@ class NoisyFinetune(Method):
         """What is clipped."""
         return self.clipping
 
-    def checkpoints(self, rounds: int) -> Sequence[int]:
-        """The learned model."""
-        return (rounds,)
-
-    def check(self, learning: TrainingRun) -> None:
-        """An instance bound is known only after learning."""
-        if self.bound != "instance":
-            self.plan(learning)
-        else:
-            learning.check_view(View.of(self.view))
-            self._mechanism(learning)
-
     def plan(self, learning: TrainingRun) -> Plan:
-        """K noisy steps, with noise for ε or as given."""
+        """Return K noisy steps, with noise for ε or as given."""
         learning.check_view(View.of(self.view))
-        mechanism, claim = (
-            self._mechanism(learning),
-            Claim(View.of(self.view), self.delta, self.bound, regime=self.regime),
-        )
-        release = Release(
-            method="noisy-finetune",
-            checkpoint_round=learning.rounds,
-            descent_rounds=mechanism.rounds,
-            placement="rewind",
-            sigma=np.where(learning.present, 1.0 if self.sigma is None else self.sigma, 0.0),
-            noise_source=self.noise_source,
-            mechanism=mechanism,
-        )
+        mechanism = self._mechanism(learning)
+        release = self._release(learning, mechanism)
         if self.sigma is None:
-            epsilon = 1.0 if self.epsilon is None else self.epsilon
-            scale = least_scale(learning, release, claim, epsilon)
+            scale = self._least_scale(learning, release)
             if self.bound == "published":
-                scale = self._by_the_paper(learning, mechanism, scale, epsilon)
+                scale = self._by_the_paper(learning, mechanism, scale)
             release = replace(release, sigma=release.sigma * scale)
         claimed = mechanism.claimed(View.of(self.view), release.sigma, learning.mixing, self.delta)
         return Plan(
             release,
-            replace(claim, claimed_epsilon=claimed if isfinite(claimed) else None, claimed_by=_formula(mechanism)),
+            replace(
+                self._claim, claimed_epsilon=claimed if isfinite(claimed) else None, claimed_by=_formula(mechanism)
+            ),
         )
 
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
-        """Clip the start, then finetune."""
+        """Return the clipping of the start, then the finetuning."""
+        from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
+
         mechanism = release.mechanism
         assert isinstance(mechanism, NoisyFinetuneMechanism)
         steps = NoisyFinetuneRounds(
@@ -152,13 +131,13 @@ class NoisyFinetune(Method):
         return Program(noise=clip, finish=(steps,))
 
     def _mechanism(self, learning: TrainingRun) -> NoisyFinetuneMechanism:
-        """The finetuning on this network."""
+        """Return the mechanism of the finetuning on this network."""
         constants, models = learning.constants, self.clipping == "model"
         ball = learning.radius if self.model_radius is None else self.model_radius
         if models and ball is None:
             raise MethodError("clipping models takes a ball: set model_radius, or learn with learning.radius")
         mechanism = NoisyFinetuneMechanism(
-            rounds=learning.rounds // 2 if self.rounds is None else self.rounds,
+            rounds=self._noisy_rounds(learning.rounds),
             step_size=learning.step_size if self.step_size is None else self.step_size,
             decay=constants.l2.value if self.decay is None else self.decay,
             start_radius=self.start_radius,
@@ -170,10 +149,8 @@ class NoisyFinetune(Method):
             return mechanism
         return replace(mechanism, growth=mechanism.proven_growth(learning, self.regime or strongest_regime(learning)))
 
-    def _by_the_paper(
-        self, learning: TrainingRun, mechanism: NoisyFinetuneMechanism, least: float, epsilon: float
-    ) -> float:
-        """The noise for which the paper prints this ε; what can be proved of the same steps takes no more (`least`)."""
+    def _by_the_paper(self, learning: TrainingRun, mechanism: NoisyFinetuneMechanism, least: float) -> float:
+        """Return the noise for which the paper prints ε, at least that which can be proved to suffice."""
 
         def claims(sigma: float) -> float:
             return mechanism.claimed(
@@ -181,16 +158,16 @@ class NoisyFinetune(Method):
             )
 
         low, high = least, least
-        while claims(high) > epsilon:
+        while claims(high) > self._epsilon:
             high *= 2
         for _ in range(_HALVINGS):
             middle = (low * high) ** 0.5
-            low, high = (low, middle) if claims(middle) <= epsilon else (middle, high)
+            low, high = (low, middle) if claims(middle) <= self._epsilon else (middle, high)
         return high
 
 
 def _formula(mechanism: NoisyFinetuneMechanism) -> str | None:
-    """What the paper claims, by name; None where it claims nothing."""
+    """Return what the paper claims, by name; None where it claims nothing."""
     if mechanism.model_radius is not None:
         return f"model clipping of arXiv 2506.06985, from delta 1, C2 = {mechanism.model_radius:g}"
     if mechanism.start_radius is None:

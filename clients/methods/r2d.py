@@ -7,7 +7,6 @@ Algorithms 1 and 2, is the case of one node with `bound: published` and `placeme
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rewindnet.certificates import Release, TrainingRun
 from rewindnet.clients.methods.base import MethodError
 from rewindnet.clients.methods.descent import NoisyDescent, ladder
 
@@ -36,10 +35,11 @@ class R2D(NoisyDescent):
         MethodError: if all three are given, or a setting is out of range.
     """
 
+    name = "r2d"
     rewind: float | None = None
 
     def __post_init__(self) -> None:
-        """Two of the three."""
+        """Refuse settings without a meaning, and fill in what is left open of the three."""
         given = (self.epsilon, self.rewind, self.sigma)
         if None not in given:
             raise MethodError(
@@ -60,9 +60,5 @@ class R2D(NoisyDescent):
     def _depths(self, rounds: int) -> Sequence[int]:
         return ladder(rounds) if self.rewind is None else [round(self.rewind * rounds)]
 
-    def _release(self, learning: TrainingRun, depth: int) -> Release:
-        return self._described("r2d", learning, learning.rounds - depth, depth)
-
-    def checkpoints(self, rounds: int) -> Sequence[int]:
-        """T − K for every K in question."""
-        return [rounds - depth for depth in self._depths(rounds)]
+    def _checkpoint_round(self, rounds: int, depth: int) -> int:
+        return rounds - depth

@@ -8,44 +8,34 @@ of what node v can learn of node u, on average over walks with transition matrix
 is what is claimed. What is certified holds for the walk that was drawn: `rewindnet.certificates.mechanisms.walk_dp`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from math import isfinite, sqrt
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from rewindnet.certificates import (
-    CertificateError,
-    Claim,
-    Release,
-    TrainingRun,
-    View,
-    certify,
-    check_delta,
-    mu_of,
-)
+from rewindnet.certificates import Certificate, CertificateError, Claim, Release, TrainingRun, View
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
 from rewindnet.certificates.mechanisms.walk_dp import WalkDP as WalkDPMechanism
 from rewindnet.certificates.mechanisms.walk_dp import check_holders, walk_shifts
 from rewindnet.certificates.release import NoiseSource
-from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_asked
+from rewindnet.clients.methods.base import MethodError, Plan, demand
+from rewindnet.clients.methods.private_learning import PrivateLearning
+from rewindnet.clients.methods.token_paths import graph_weights, parents_from
 from rewindnet.clients.steps.program import Program
-from rewindnet.clients.steps.spreading import along
-from rewindnet.clients.steps.walk_dp import WalkDPToken
-from rewindnet.topologies.routing import Tree, links, mixing_walk, spreading
+from rewindnet.topologies.routing import Tree, mixing_walk
 
-#: The noise changes what rounding is charged, which changes the noise; a few steps settle it.
-_STEPS = 12
+_REMEDY = "the more noise, the more its rounding is charged; set learning.radius, or use float64"
 
 #: Of larger networks the logarithm of a matrix is not taken.
 _LARGEST = 3_000
 
 
 @dataclass(frozen=True)
-class WalkDP(Method):
+class WalkDP(PrivateLearning):
     """A token that learns with noise on every gradient, so that a deletion takes nothing more: private random walk.
 
     Its own learning goes by the rows of the mixing matrix, from the start, by one full gradient a hop on all data; its
@@ -69,6 +59,7 @@ class WalkDP(Method):
         MethodError: if epsilon and sigma are both given, or a setting is out of range.
     """
 
+    name = "walk-dp"
     seed: int = 0
     _: KW_ONLY
     hops: int | None = None
@@ -83,10 +74,8 @@ class WalkDP(Method):
     noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
-        """One of the two."""
-        check_delta(self.delta)
-        View.of(self.view)
-        object.__setattr__(self, "epsilon", noise_asked("walk-dp", self.epsilon, self.sigma))
+        """Refuse settings without a meaning, and fill in ε where neither ε nor σ is given."""
+        self._check_noise()
         if self.hops is not None and self.hops < 1:
             raise MethodError(f"hops of walk-dp is at least 1, not {self.hops}")
         for name in ("clip", "step_size"):
@@ -95,30 +84,25 @@ class WalkDP(Method):
                 raise MethodError(f"{name} of walk-dp is a positive number, not {value}")
 
     def seeded(self, seed: int) -> "WalkDP":
-        """With the walk that this seed draws."""
+        """Return the method with the walk that this seed draws."""
         return replace(self, seed=seed)
 
-    def checkpoints(self, rounds: int) -> Sequence[int]:
-        """The start."""
-        return (0,)
-
     def plan(self, learning: TrainingRun) -> Plan:
-        """Draw the walk; noise for ε, or ε for noise.
+        """Draw the walk; return it with noise for ε, or ε for noise.
 
         Raises:
             CertificateError: if no noise reaches ε, or a client has left.
         """
         learning.check_view(View.of(self.view))
         check_holders(learning)
-        weights = _weights(learning)
-        holders = mixing_walk(weights, learning.rounds if self.hops is None else self.hops, self.seed, self.start)
-        walk = _Walk(learning, weights, holders, spreading(links(weights), holders[-1]).parents)
+        walk = self._walk(learning)
         unit = self._claimed_rho(walk)
         claim = Claim(View.of(self.view), self.delta, claimed_by=_FORMULA)
         if self.sigma is not None:
             sigma = self.sigma
         elif self.noise == "sound":
-            sigma = self._sound_noise(walk, claim)
+            shift = float(walk_shifts(learning, self.clip).max()) * sqrt(len(walk.holders))
+            sigma = self._certified_noise(learning, claim, lambda s: self._release(walk, s), shift, _REMEDY)
         elif unit is None:
             raise CertificateError(_NO_CLAIM)
         else:
@@ -133,59 +117,59 @@ class WalkDP(Method):
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
-        """The walk, all of it before any request, and then the tree.
+        """Return the walk, all of it before any request, and then the tree.
 
         Raises:
             MethodError: if the release names no walk.
         """
-        way = release.mechanism
-        if not isinstance(way, WalkDPMechanism):
+        from rewindnet.clients.steps.spreading import along
+        from rewindnet.clients.steps.walk_dp import WalkDPToken
+
+        path = release.mechanism
+        if not isinstance(path, WalkDPMechanism):
             raise MethodError("the release of walk-dp names the walk of a token")
-        tree, end = Tree(way.parents), len(way.holders)
+        end = len(path.holders)
         walk = WalkDPToken(
             rounds=range(end),
-            holders=way.holders,
-            clip=way.clip,
+            holders=path.holders,
+            clip=path.clip,
             sigma=float(release.sigma.max()),
-            step_size=way.step_size,
+            step_size=path.step_size,
             seed=seed,
             release=index,
             source=release.noise_source,
         )
-        return Program((), (), (walk, along(tree, end)), watched=way.nodes, beforehand=True)
+        return Program((), (), (walk, along(Tree(path.parents), end)), watched=path.nodes, beforehand=True)
+
+    def check_certificate(self, certificate: Certificate, training: TrainingRun, cost: Mapping[str, Any]) -> None:
+        """Draw the walk again from the seed, and compare it and the settings with the certificate's."""
+        path = certificate.release.mechanism
+        if not isinstance(path, WalkDPMechanism):
+            return
+        walk = self._walk(training)
+        demand(
+            (path.holders, path.parents) == (walk.holders, walk.parents),
+            "the walk of the token is not the one that is drawn",
+        )
+        settings, wanted = (path.clip, path.step_size), (self.clip, self._step_size(training))
+        demand(settings == wanted, f"clip and step size are {settings}, and were asked to be {wanted}")
+
+    def _step_size(self, learning: TrainingRun) -> float:
+        return learning.step_size if self.step_size is None else self.step_size
+
+    def _walk(self, learning: TrainingRun) -> "_Walk":
+        """Draw the walk."""
+        weights = graph_weights(learning)
+        holders = mixing_walk(weights, learning.rounds if self.hops is None else self.hops, self.seed, self.start)
+        return _Walk(learning, weights, holders, parents_from(weights, holders[-1]))
 
     def _release(self, walk: "_Walk", sigma: float) -> Release:
-        learning = walk.learning
-        step_size = learning.step_size if self.step_size is None else self.step_size
-        return Release(
-            method="walk-dp",
-            checkpoint_round=0,
-            descent_rounds=0,
-            placement="rewind",
-            sigma=np.full(learning.mixing.nodes, sigma),
-            noise_source=self.noise_source,
-            mechanism=WalkDPMechanism.of(learning, walk.holders, walk.parents, self.clip, step_size, sigma),
-        )
-
-    def _sound_noise(self, walk: "_Walk", claim: Claim) -> float:
-        """The noise at which the certificate reads ε."""
-        assert self.epsilon is not None
-        wanted = mu_of(self.epsilon, self.delta)
-        shift = float(walk_shifts(walk.learning, self.clip).max())
-        sigma = shift * sqrt(len(walk.holders)) / wanted
-        reason: str | None = "the more noise, the more its rounding is charged; set learning.radius, or use float64"
-        for _ in range(_STEPS):
-            certificate = certify(walk.learning, self._release(walk, sigma), claim)
-            if certificate.mu is None:
-                reason = certificate.reason
-                break
-            if certificate.mu <= wanted <= certificate.mu * (1 + 1e-9) or certificate.mu == 0:
-                return sigma
-            sigma *= certificate.mu / wanted * (1 + 1e-12)
-        raise CertificateError(f"no noise reaches epsilon {self.epsilon:g} for the view {self.view}: {reason}")
+        step_size = self._step_size(walk.learning)
+        mechanism = WalkDPMechanism.of(walk.learning, walk.holders, walk.parents, self.clip, step_size, sigma)
+        return self._release_with(walk.learning, sigma, mechanism)
 
     def _claimed_rho(self, walk: "_Walk") -> float | None:
-        """ρ for a σ of 1, of a Rényi divergence αρ, by the paper and never more than the visits of the walk allow.
+        """Return ρ for a σ of 1, of a Rényi divergence αρ, by the paper and at most what the visits of the walk allow.
 
         The paper's sum goes on for ever, and is negative at far nodes before the walk has mixed: 0 is claimed there.
         """
@@ -201,7 +185,7 @@ class WalkDP(Method):
         spread = communicability(walk.weights)
         if spread is None:
             return None
-        # Who deletes knows what it deletes.
+        # A node that deletes knows what it deletes.
         peers = np.flatnonzero(learning.deleted == 0) if node is None else np.array([node])
         pairs = T / N * (walk_harmonic(T) / N + spread[deleting][:, peers]) * shifts[deleting, None] ** 2
         return float(np.minimum(np.maximum(pairs, 0.0), local[:, None]).sum(axis=0).max(initial=0.0))
@@ -228,12 +212,16 @@ _NO_CLAIM = (
 
 
 def walk_harmonic(T: int) -> float:
-    """H_T = Σ_{t≤T} 1/t."""
+    """Return H_T = Σ_{t≤T} 1/t."""
     return float((1 / np.arange(1, T + 1)).sum())
 
 
 def communicability(weights: csr_array) -> NDArray[np.float64] | None:
-    """[N, N], −log(I − W + 11ᵀ/N) = Σ_t (W^t − 11ᵀ/N)/t; None where W is not symmetric, too large, or not connected."""
+    """Return −log(I − W + 11ᵀ/N) = Σ_t (W^t − 11ᵀ/N)/t [N, N].
+
+    Returns:
+        None where W is not symmetric, too large, or not connected.
+    """
     N = weights.shape[0]
     if N > _LARGEST:
         return None
@@ -243,11 +231,5 @@ def communicability(weights: csr_array) -> NDArray[np.float64] | None:
     gaps, vectors = np.linalg.eigh(np.eye(N) - W + 1 / N)
     if gaps.min() <= 1e-12:
         return None
-    found: NDArray[np.float64] = -(vectors * np.log(gaps)) @ vectors.T
-    return found
-
-
-def _weights(learning: TrainingRun) -> csr_array:
-    """The mixing matrix that a schedule is made from; where there is none, its first."""
-    weights = getattr(learning.mixing, "weights", None)
-    return learning.mixing.matrix(0) if weights is None else weights
+    result: NDArray[np.float64] = -(vectors * np.log(gaps)) @ vectors.T
+    return result

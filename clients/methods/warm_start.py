@@ -7,7 +7,6 @@ methods for machine unlearning". It pays only where local steps contract (γ < 1
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rewindnet.certificates import Release, TrainingRun
 from rewindnet.clients.methods.base import MethodError
 from rewindnet.clients.methods.descent import NoisyDescent, ladder
 
@@ -26,10 +25,11 @@ class WarmStart(NoisyDescent):
         MethodError: if all three are given, or a setting is out of range.
     """
 
+    name = "warm-start"
     rounds: int | None = None
 
     def __post_init__(self) -> None:
-        """Two of the three."""
+        """Refuse settings without a meaning, and fill in what is left open of the three."""
         if None not in (self.epsilon, self.rounds, self.sigma):
             raise MethodError("warm-start takes two of epsilon, rounds and sigma, and solves for the third")
         if self.rounds is not None and self.rounds < 0:
@@ -47,13 +47,6 @@ class WarmStart(NoisyDescent):
             return ladder(rounds)
         return [rounds // 2 if self.rounds is None else self.rounds]
 
-    def _release(self, learning: TrainingRun, depth: int) -> Release:
-        return self._described("warm-start", learning, learning.rounds, depth)
-
-    def checkpoints(self, rounds: int) -> Sequence[int]:
-        """The learned model."""
-        return (rounds,)
-
     def horizon(self, rounds: int) -> int:
-        """T and as many rounds more as it may descend."""
+        """Return T and as many rounds more as the method may descend."""
         return rounds + max(self._depths(rounds))

@@ -10,15 +10,20 @@ from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import MismatchError, demand, same, short
 
 
-def check_plan(folder: RunFolder, claimed: Certificate, learning: TrainingRun, index: int) -> None:
+def method_of(folder: RunFolder, index: int) -> Method:
+    """Return the scenario's method that made a release."""
+    methods = folder.scenario["unlearning"]
+    settings = dict(methods[index % len(methods)])
+    method: Method = METHODS.build(settings.pop("method"), **settings).seeded(folder.scenario["seed"])
+    return method
+
+
+def check_plan(method: Method, claimed: Certificate, learning: TrainingRun) -> None:
     """A certificate against what its method plans by the scenario's settings.
 
     Raises:
         MismatchError: if the noise or the mechanism is another.
     """
-    asked = folder.scenario["unlearning"]
-    settings = dict(asked[index % len(asked)])
-    method: Method = METHODS.build(settings.pop("method"), **settings).seeded(folder.scenario["seed"])
     try:
         release = method.plan(learning).release
     except MethodError as problem:

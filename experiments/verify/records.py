@@ -10,6 +10,8 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from rewindnet.certificates import Certificate, CertificateError, Mixing, TrainingRun
+from rewindnet.clients.methods.base import MismatchError as MismatchError
+from rewindnet.clients.methods.base import demand as demand
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder, recorded_learnings, recorded_schedules
 
 #: Relative difference up to which a recorded number and one derived again are the same.
@@ -24,10 +26,6 @@ class Finding:
     what: str
     holds: bool
     sentence: str
-
-
-class MismatchError(Exception):
-    """Something does not hold; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +55,6 @@ def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
         return Finding(what, False, str(problem))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
         return Finding(what, False, f"the records are damaged: {type(problem).__name__} {problem}")
-
-
-def demand(holds: bool, otherwise: str) -> None:
-    """Go on if it holds.
-
-    Raises:
-        MismatchError: saying what is the case otherwise.
-    """
-    if not holds:
-        raise MismatchError(otherwise)
 
 
 def recorded_weights(folder: RunFolder) -> csr_array:

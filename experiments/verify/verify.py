@@ -23,9 +23,10 @@ from rewindnet.certificates import (
     worst_case_disturbance,
 )
 from rewindnet.certificates.sensitivity.local_steps import changed
+from rewindnet.clients.methods import Method
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder, read_folder
 from rewindnet.experiments.runs.composed import composed
-from rewindnet.experiments.verify.plans import check_plan
+from rewindnet.experiments.verify.plans import check_plan, method_of
 from rewindnet.experiments.verify.records import (
     TOLERANCE,
     UNIT_ROUNDOFF,
@@ -40,7 +41,6 @@ from rewindnet.experiments.verify.records import (
     short,
 )
 from rewindnet.experiments.verify.sampling import sampling_sentence
-from rewindnet.experiments.verify.tokens import check_token
 from rewindnet.experiments.verify.weights import audit_sentence, noise_sentence, weights_sentence
 
 
@@ -219,21 +219,21 @@ def _check_count(n: int, gone: Sequence[int], asked: Sequence[Any]) -> None:
 def _certificate_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
     """Certify what the certificate says was done, and compare every field."""
     claimed = certificate_of(folder.methods[index])
-    asked = folder.scenario["unlearning"]
-    _check_settings(claimed, asked[index % len(asked)])
+    asked, method = folder.scenario["unlearning"], method_of(folder, index)
+    _check_settings(claimed, asked[index % len(asked)], method)
     _check_cost(folder.methods[index], claimed, learning)
-    check_token(claimed, asked[index % len(asked)], learning, folder.scenario["seed"], folder.methods[index])
+    method.check_certificate(claimed, learning, folder.methods[index].metrics["cost"])
     again = certify(learning, claimed.release, claimed.claim)
     for name, one in claimed.to_record().items():
         other = again.to_record()[name]
         demand(same(one, other), f"{name} is recorded as {short(one)} and follows as {short(other)}")
-    check_plan(folder, claimed, learning, index)
+    check_plan(method, claimed, learning)
     if claimed.epsilon is None:
         return f"rightly claims nothing: {claimed.reason}"
     return f"({claimed.epsilon:.6g}, {claimed.delta:g}) for the view {claimed.view} follows from the records"
 
 
-def _check_settings(claimed: Certificate, asked: Mapping[str, Any]) -> None:
+def _check_settings(claimed: Certificate, asked: Mapping[str, Any], method: Method) -> None:
     """The certificate against what the scenario asked of the method."""
     demand(claimed.method == asked["method"], f"the scenario asked for {asked['method']}")
     release, claim = claimed.release, claimed.claim
@@ -254,12 +254,7 @@ def _check_settings(claimed: Certificate, asked: Mapping[str, Any]) -> None:
             claimed.claim.regime == asked["regime"],
             f"the regime was asked to be {asked['regime']}, not {claimed.claim.regime}",
         )
-    T = claimed.training.rounds
-    depth = {"retrain": (0, T), "do-nothing": (T, 0), "noise-only": (T, 0), "gossip-dp": (0, 0)}.get(claimed.method)
-    if claimed.method == "r2d" and asked["rewind"] is not None:
-        depth = (T - round(asked["rewind"] * T), round(asked["rewind"] * T))
-    if claimed.method == "warm-start" and (asked["rounds"] is not None or None in (asked["epsilon"], asked["sigma"])):
-        depth = (T, T // 2 if asked["rounds"] is None else asked["rounds"])
+    depth = method.requested_depth(claimed.training.rounds)
     if depth is not None:
         demand(
             (claimed.release.checkpoint_round, claimed.release.descent_rounds) == depth,

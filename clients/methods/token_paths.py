@@ -1,0 +1,42 @@
+"""What methods share whose token travels over the graph."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from rewindnet.certificates import TrainingRun
+from rewindnet.topologies.routing import Tree, links, spreading
+
+
+def graph_weights(learning: TrainingRun) -> csr_array:
+    """Return the mixing matrix [N, N] that a schedule is made from; where there is none, that of its first round."""
+    weights = getattr(learning.mixing, "weights", None)
+    return learning.mixing.matrix(0) if weights is None else weights
+
+
+def parents_from(weights: csr_array, last_holder: int) -> tuple[int, ...]:
+    """Return the node [N] from which each node takes the token's last model: a breadth-first tree from its holder."""
+    return spreading(links(weights), last_holder).parents
+
+
+def path_cost(
+    home: int, holders: Sequence[int], works: Sequence[bool], parents: Sequence[int], gradients: Sequence[int]
+) -> dict[str, int]:
+    """Return what a path takes, with the tree by which its last model comes to all nodes.
+
+    Args:
+        home: the node that has the token before the first round.
+        holders: [R], the node that has it after each round.
+        works: [R], whether that node takes a step.
+        parents: [N], of the tree.
+        gradients: [N], the per-sample gradients of a step at each node.
+
+    Returns:
+        the numbers of `rounds`, `messages` and `gradients`.
+    """
+    return {
+        "rounds": len(holders) + max(Tree(tuple(parents)).depths),
+        "messages": int(np.count_nonzero(np.diff([home, *holders]))) + len(parents) - 1,
+        "gradients": sum(int(gradients[holder]) for holder, working in zip(holders, works, strict=True) if working),
+    }
