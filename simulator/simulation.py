@@ -1,4 +1,4 @@
-"""A network that learns, is asked to forget, and can be retrained to check."""
+"""The simulation of one network that learns, unlearns at each request, and is retrained to compare."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,8 +27,8 @@ from rewindnet.simulator.transports.network import Network
 class Simulation:
     """One network, with the data before and after each request to forget.
 
-    The network learns; when a request arrives it stops reading what is asked to be forgotten, and goes on. What it
-    releases at a request is carried out beside that, from what it has learned up to then.
+    The network learns; when a request arrives it stops reading what is to be forgotten, and goes on. What it releases
+    at a request is carried out beside that, from what it has learned up to then.
 
     Attributes:
         network: the clients.
@@ -36,8 +36,8 @@ class Simulation:
             known before anything is learned. The last arrives when learning ends.
         message_bytes: the size of a message.
         network_model: how long the modelled network takes to carry one.
-        seed: of every coin.
-        observers: of every task.
+        seed: of all random numbers.
+        callbacks: of every task.
         journal: where states are written down, so that another process can go on from them.
         traffic: [N, N] for each task, the messages carried over every edge.
     """
@@ -58,7 +58,10 @@ class Simulation:
         return self.requests[-1]
 
     def learn(self, keep: Collection[int]) -> tuple[Trajectory, tuple[TrainingRun, ...]]:
-        """Learn for T rounds on what is not yet asked to be forgotten; keep the states after these numbers of rounds.
+        """Learn for T rounds on what is not yet to be forgotten.
+
+        Args:
+            keep: the numbers of rounds after which states are kept.
 
         Returns:
             the states, and for each request what is known of learning up to it.
@@ -80,35 +83,40 @@ class Simulation:
             tasks.append(replace(task, measured=measured, remaining=remaining))
             cost += self._run_task(tasks[-1])
             measured, start = self.network.disturbances(), end
-        ledgers = [self._ledger(request, measured, affected_nodes) for request in range(len(self.requests))]
-        learned = tuple(replace(one, ledger=ledger) for one, ledger in zip(self.requests, ledgers, strict=True))
+        ledgers = [self._ledger(at, measured, affected_nodes) for at in range(len(self.requests))]
+        learned = tuple(replace(request, ledger=ledger) for request, ledger in zip(self.requests, ledgers, strict=True))
         return self._trajectory(tasks, cost), learned
 
     def _ledger(self, request: int, measured: MeasuredDisturbances, affected_nodes: tuple[int, ...]) -> Ledger:
-        """What of the measurements belongs to a request."""
+        """Return the part of the measurements that belongs to a request."""
         known = self.requests[request]
         T, E = known.rounds, known.local_steps
         deleting = tuple(np.flatnonzero((known.deleted > 0) & known.present).tolist())
-        taken, mixing_drift = np.zeros((T, E, len(deleting))), np.zeros((T, len(affected_nodes)))
+        disturbance, mixing_drift = np.zeros((T, E, len(deleting))), np.zeros((T, len(affected_nodes)))
         for at, node in enumerate(deleting):
-            taken[:, :, at] = measured[node][:T, request, :-1]
+            disturbance[:, :, at] = measured[node][:T, request, :-1]
         for at, node in enumerate(affected_nodes):
             mixing_drift[:, at] = measured[node][:T, request, -1]
-        return Ledger(deleting, taken, affected_nodes, None if known.mixing_before is None else mixing_drift)
+        return Ledger(deleting, disturbance, affected_nodes, None if known.mixing_before is None else mixing_drift)
 
     def _affected_nodes(self) -> tuple[int, ...]:
-        """The nodes of whose messages something will have changed in some round, once others have left."""
+        """Return the nodes whose mixing weights will have changed in some round, once others have left."""
         if self.foreseen.mixing_before is None:
             return ()
-        felt = np.zeros(self.foreseen.mixing.nodes)
+        change = np.zeros(self.foreseen.mixing.nodes)
         for round in range(self.foreseen.rounds):
-            felt += changed(self.foreseen, round)
-        return tuple(np.flatnonzero(felt).tolist())
+            change += changed(self.foreseen, round)
+        return tuple(np.flatnonzero(change).tolist())
 
     def retrain(self, horizon: int, keep: Collection[int], request: int = 0) -> Trajectory:
-        """Learn from scratch on the retained data with the same coins, up to round `horizon`: the oracle of a request.
+        """Learn from scratch on the retained data with the same random numbers: the oracle of a request.
 
-        The cost is that of the rounds up to the request, which is what unlearning is measured against.
+        The cost is that of the rounds up to the request, which is what unlearning is compared with.
+
+        Args:
+            horizon: the number of rounds.
+            keep: the numbers of rounds after which states are kept.
+            request: which request it is for.
         """
         T, requests_met = self.requests[request].rounds, request + 1
         name = "retrained" + self.request_suffix(request)
@@ -131,7 +139,7 @@ class Simulation:
 
         Args:
             method: whose program is carried out.
-            plan: what to do; the method may refine it by what was measured on the way to the site.
+            plan: what to do; the method may refine it by what was measured before the noise.
             learned: the network's learning, with the checkpoint that the release begins from.
             index: which release of the run it is.
             request: which request it answers.
@@ -147,7 +155,7 @@ class Simulation:
         cost += self._run_task(finish)
         shifts = self.network.disturbances() if finish.measured else {}
         outcome = Outcome(
-            centre=self._held(self.network.fetch(centre)),
+            centre=self._without_departed(self.network.fetch(centre)),
             noised=self.network.fetch(finish.checkpoint_name(finish.start)),
             released=self.network.fetch(finish.checkpoint_name(finish.end)),
             cost=Cost() if program.beforehand else cost,
@@ -158,25 +166,31 @@ class Simulation:
             self.network.drop(finish.checkpoint_name(rounds))
         return outcome
 
-    def resample_noise(self, method: Method, release: Release, site: str, index: int, request: int = 0) -> Tensor:
-        """[N, d], what a release would have been with other noise, from a state that the clients keep; uncounted.
+    def resample_noise(self, method: Method, release: Release, begin: str, index: int, request: int = 0) -> Tensor:
+        """Return what a release would have been with other noise [N, d], from a state that the clients keep; uncounted.
 
         Args:
             method: whose program it is.
             release: as it was carried out, or refined.
-            site: the name of the state that the noise is added to.
+            begin: the name of the state that the noise is added to.
             index: where the noise is drawn, in place of the number of a release.
             request: which request it answers.
         """
         known = self.requests[request]
         program = method.program(release, known, self.seed, index, {})
-        execute(self.network, _finish(program, release, site, index, request), known.mixing)
+        execute(self.network, _finish(program, release, begin, index, request), known.mixing)
         return self.network.fetch()
 
     def oracle_state(self, release: Release, oracle: Trajectory, request: int = 0) -> Tensor:
-        """[N, d], what the centre of the release would have been, had the network learned without the forget set.
+        """Return what the centre of the release would have been, had the network learned without the forget set.
 
-        [0, d] where this process is not the root. Collective.
+        Args:
+            release: as it was carried out.
+            oracle: the retraining.
+            request: which request the release answers.
+
+        Returns:
+            [N, d] at the root, [0, d] elsewhere. Collective.
         """
         checkpoint_name = oracle.checkpoint_names[release.noise_round]
         if not release.averaged:
@@ -187,8 +201,8 @@ class Simulation:
         execute(self.network, average, self.foreseen.mixing)
         return self.network.fetch()
 
-    def _held(self, theta: Tensor) -> Tensor:
-        """θ without the models of those who have left."""
+    def _without_departed(self, theta: Tensor) -> Tensor:
+        """Return θ without the models of nodes that have left."""
         departed = list(self.foreseen.departed)
         if not departed or not len(theta):
             return theta
@@ -199,35 +213,36 @@ class Simulation:
     def _approach(
         self, release: Release, program: Program, learned: Trajectory, index: int, request: int
     ) -> tuple[str, Cost, MeasuredDisturbances]:
-        """The name of the state that the noise is added to, what it cost to come there, and what was measured."""
-        begin, start, exchanges = (
-            learned.checkpoint_names[release.checkpoint_round],
-            release.checkpoint_round,
-            program.approach,
-        )
-        if not any(len(step.rounds) for step in exchanges):
+        """Carry out the rounds before the noise.
+
+        Returns:
+            the name of the state that the noise is added to; what it cost; what was measured.
+        """
+        start, steps = release.checkpoint_round, program.approach
+        begin = learned.checkpoint_names[start]
+        if not any(len(step.rounds) for step in steps):
             return begin, Cost(), {}
-        request_suffix, T = self.request_suffix(request), self.requests[request].rounds
-        end = start + sum(len(step.rounds) for step in exchanges)
-        measured = _blank(program.watched, exchanges)
-        if measured or not all(type(step) in (Descend, Average) for step in exchanges):
-            task = Task(f"{index}-{release.method}-site", request + 1, begin, (), exchanges, start, frozenset({end}))
+        suffix, T = self.request_suffix(request), self.requests[request].rounds
+        end = start + sum(len(step.rounds) for step in steps)
+        measured = _blank_shifts(program.watched, steps)
+        if measured or not all(type(step) in (Descend, Average) for step in steps):
+            task = Task(f"{index}-{release.method}-site", request + 1, begin, (), steps, start, frozenset({end}))
             cost = self._run_task(replace(task, measured=measured))
             return task.checkpoint_name(end), cost, self.network.disturbances() if measured else {}
-        name = f"descent{request_suffix}-{start}-{release.noise_round}" + ("-averaged" if release.averaged else "")
-        if name == f"descent{request_suffix}-0-{T}" and f"retrained{request_suffix}" in self._costs:
-            return f"retrained{request_suffix}-{T:06d}", self._costs[f"retrained{request_suffix}"], {}
-        task = Task(name, request + 1, begin, (), exchanges, start, frozenset({end}))
+        name = f"descent{suffix}-{start}-{release.noise_round}" + ("-averaged" if release.averaged else "")
+        if name == f"descent{suffix}-0-{T}" and f"retrained{suffix}" in self._costs:
+            return f"retrained{suffix}-{T:06d}", self._costs[f"retrained{suffix}"], {}
+        task = Task(name, request + 1, begin, (), steps, start, frozenset({end}))
         if name not in self._costs:
             self._run_task(task)
         return task.checkpoint_name(end), self._costs[name], {}
 
     def request_suffix(self, request: int) -> str:
-        """What tells the parts of a run for one request from those for another; nothing where there is only one."""
+        """Return what tells the parts of a run for one request from those for another; nothing for a single request."""
         return f"-{request}" if len(self.requests) > 1 else ""
 
     def _descent(self, name: str, begin: str | None, requests_met: int, rounds: range, keep: Collection[int]) -> Task:
-        """Rounds of learning, from a state or from the start."""
+        """Return rounds of learning, from a state or from the start."""
         prepare: tuple[LocalStep, ...] = (InitialModel(self.seed),) if begin is None else ()
         kept = frozenset(t for t in keep if rounds.start <= t <= rounds.stop)
         return Task(name, requests_met, begin, prepare, (Descend(self.foreseen.order, rounds),), rounds.start, kept)
@@ -246,21 +261,21 @@ class Simulation:
         return self._costs[task.name]
 
 
-def _finish(program: Program, release: Release, site: str, index: int, request: int) -> Task:
-    """What is done from the site on."""
+def _finish(program: Program, release: Release, begin: str, index: int, request: int) -> Task:
+    """Return what is done from the noise on."""
     return Task(
         name=f"{index}-{release.method}",
         requests_met=request + 1,
-        begin=site,
+        begin=begin,
         prepare=program.noise,
         steps=program.finish,
         start=release.checkpoint_round + sum(len(step.rounds) for step in program.approach),
         keep=frozenset(),
-        measured=_blank(program.watched, program.finish),
+        measured=_blank_shifts(program.watched, program.finish),
     )
 
 
-def _blank(watched: Sequence[int], exchanges: Sequence[CommunicationStep]) -> MeasuredDisturbances:
-    """Room for the shifts of these nodes, in every round that these exchanges have addresses for."""
-    end = max((step.rounds.stop for step in exchanges), default=0)
+def _blank_shifts(watched: Sequence[int], steps: Sequence[CommunicationStep]) -> MeasuredDisturbances:
+    """Return zeros for the shifts of these nodes, in every round that these steps have addresses for."""
+    end = max((step.rounds.stop for step in steps), default=0)
     return {node: np.zeros(end) for node in watched}

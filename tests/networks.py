@@ -20,7 +20,7 @@ from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.sampling import SAMPLINGS, Realised
 from rewindnet.clients.worker import ClientWorker
-from rewindnet.simulator.cost.network_model import connect
+from rewindnet.simulator.cost.network_model import build_network_model
 from rewindnet.simulator.engine import execute
 from rewindnet.simulator.outcome import Trajectory
 from rewindnet.simulator.simulation import Simulation
@@ -170,7 +170,7 @@ class Network:
         worker = ClientWorker(full, *(forget for _, forget in asked), departed=left)
         network = WorkerNetwork(worker, InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
         size = model.parameters * getattr(torch, self.dtype).itemsize
-        links = connect("uniform", graph, self.seed)
+        links = build_network_model("uniform", graph, self.seed)
         return Simulation(network, tuple(requests), size, links, self.seed)
 
 

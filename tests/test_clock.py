@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from rewindnet.simulator.cost.clock import Clock
-from rewindnet.simulator.cost.network_model import NetworkModel, connect
+from rewindnet.simulator.cost.network_model import NetworkModel, build_network_model
 from rewindnet.topologies import TopologyError, build, mix
 
 SIZE, WORK = 1_000_000, 60
@@ -98,7 +98,9 @@ def test_alike_nodes_keep_in_step(kind, adapts_first):
 
 
 def test_a_server_is_one_message_away_in_any_topology():
-    clock = Clock(connect("heterogeneous", build("path", 2, 0), 0, latency=LATENCY, bandwidth=BANDWIDTH, spread=0.0))
+    clock = Clock(
+        build_network_model("heterogeneous", build("path", 2, 0), 0, latency=LATENCY, bandwidth=BANDWIDTH, spread=0.0)
+    )
     clock.advance(sparse.csr_array(np.full((2, 2), 0.5)), SIZE)
     relayed = Clock(network(50))
     relayed.advance(sparse.csr_array(np.full((50, 50), 1 / 50)), SIZE)

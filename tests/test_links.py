@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse, stats
 
-from rewindnet.simulator.cost.network_model import NETWORK_MODELS, NetworkModel, _splitmix, connect
+from rewindnet.simulator.cost.network_kinds import _splitmix
+from rewindnet.simulator.cost.network_model import NETWORK_MODELS, NetworkModel, build_network_model
 from rewindnet.topologies import Stream, TopologyError, build, mix
 
 SIZE = 1_000_000
@@ -48,7 +49,7 @@ def test_every_kind_takes_the_settings_of_all_by_keyword(kind):
 
 def test_uniform_links_take_latency_plus_size_over_bandwidth():
     W = mix("metropolis-hastings", build("grid", 12, 0))
-    links = connect("uniform", build("grid", 12, 0), 0, latency=0.5, bandwidth=4e6, gradient_seconds=2e-3)
+    links = build_network_model("uniform", build("grid", 12, 0), 0, latency=0.5, bandwidth=4e6, gradient_seconds=2e-3)
     assert links.gradient_seconds == 2e-3
     rows, columns = W.nonzero()
     assert np.array_equal(links.delays(W, SIZE), np.where(rows == columns, 0, 0.75))
@@ -99,7 +100,7 @@ def test_drawn_links_are_the_same_both_ways_and_however_the_edges_are_listed():
     graph = build("watts-strogatz", 60, 3)
     shuffled = nx.empty_graph(60)
     shuffled.add_edges_from((j, i) for i, j in reversed(list(graph.edges())))
-    one, other = (between(connect("heterogeneous", g, 5), graph) for g in (graph, shuffled))
+    one, other = (between(build_network_model("heterogeneous", g, 5), graph) for g in (graph, shuffled))
     assert one == other
     assert all(one[i, j] == one[j, i] for i, j in one)
     assert len(set(one.values())) == graph.number_of_edges()
@@ -107,13 +108,13 @@ def test_drawn_links_are_the_same_both_ways_and_however_the_edges_are_listed():
 
 def test_a_link_keeps_its_draw_in_another_topology():
     ring, complete = build("ring", 9, 0), build("complete", 30, 0)
-    larger = between(connect("heterogeneous", complete, 5), complete)
-    assert between(connect("heterogeneous", ring, 5), ring).items() <= larger.items()
+    larger = between(build_network_model("heterogeneous", complete, 5), complete)
+    assert between(build_network_model("heterogeneous", ring, 5), ring).items() <= larger.items()
 
 
 def test_the_seed_matters_to_what_is_drawn():
     graph = build("ring", 50, 0)
-    drawn = [connect("heterogeneous", graph, seed, stragglers=0.5) for seed in range(4)]
+    drawn = [build_network_model("heterogeneous", graph, seed, stragglers=0.5) for seed in range(4)]
     assert len({links.latency.tobytes() for links in drawn}) == 4
     assert len({links.bandwidth.tobytes() for links in drawn}) == 4
     assert len({links.slowness.tobytes() for links in drawn}) == 4
@@ -121,7 +122,7 @@ def test_the_seed_matters_to_what_is_drawn():
 
 def test_drawn_links_are_log_normal_and_latency_says_nothing_of_bandwidth():
     graph = build("complete", 150, 0)
-    links = connect("heterogeneous", graph, 1, latency=0.1, bandwidth=1e6, spread=0.8)
+    links = build_network_model("heterogeneous", graph, 1, latency=0.1, bandwidth=1e6, spread=0.8)
     receivers, senders = np.divmod(links.places, 150)
     once = receivers < senders
     latency = np.log(links.latency[once] / 0.1) / 0.8
@@ -139,12 +140,12 @@ def test_drawn_links_are_log_normal_and_latency_says_nothing_of_bandwidth():
 def test_without_spread_links_are_uniform():
     graph = build("torus", 16, 0)
     W = mix("metropolis-hastings", graph)
-    even, same = connect("heterogeneous", graph, 0, spread=0.0), connect("uniform", graph, 0)
+    even, same = build_network_model("heterogeneous", graph, 0, spread=0.0), build_network_model("uniform", graph, 0)
     assert np.array_equal(even.delays(W, SIZE), same.delays(W, SIZE))
 
 
 def test_what_two_strangers_send_takes_the_median():
-    links = connect("heterogeneous", build("path", 3, 0), 0, latency=1.0, bandwidth=1e6)
+    links = build_network_model("heterogeneous", build("path", 3, 0), 0, latency=1.0, bandwidth=1e6)
     delays = links.delays(sparse.csr_array(np.full((3, 3), 1 / 3)), SIZE).reshape(3, 3)
     assert delays[0, 2] == delays[2, 0] == 2
     assert delays[0, 1] == delays[1, 0] != 2
@@ -154,7 +155,7 @@ def test_what_two_strangers_send_takes_the_median():
 def test_stragglers_are_a_share_of_the_nodes_and_more_of_them_include_the_fewer(kind):
     graph, slow = build("ring", 40, 0), []
     for stragglers in (0, 0.1, 0.25, 0.5, 1):
-        links = connect(kind, graph, 2, stragglers=stragglers, slowdown=4.0)
+        links = build_network_model(kind, graph, 2, stragglers=stragglers, slowdown=4.0)
         assert set(links.slowness.tolist()) <= {1.0, 4.0}
         slow.append(set(np.flatnonzero(links.slowness == 4).tolist()))
     assert [len(some) for some in slow] == [0, 4, 10, 20, 40]
@@ -163,7 +164,9 @@ def test_stragglers_are_a_share_of_the_nodes_and_more_of_them_include_the_fewer(
 
 def test_every_node_is_a_straggler_as_often_as_any():
     graph, draws = build("ring", 10, 0), 400
-    often = sum(connect("uniform", graph, seed, stragglers=0.3, slowdown=2.0).slowness - 1 for seed in range(draws))
+    often = sum(
+        build_network_model("uniform", graph, seed, stragglers=0.3, slowdown=2.0).slowness - 1 for seed in range(draws)
+    )
     assert np.abs(often / draws - 0.3).max() < 5 * np.sqrt(0.21 / draws)
 
 
@@ -179,7 +182,7 @@ JSON = [
 @pytest.mark.parametrize(("name", "text"), [("a.csv", CSV), ("A.JSON", "\ufeff" + json.dumps(JSON))])
 def test_links_are_read_from_a_file(tmp_path, name, text):
     graph = build("ring", 4, 0)
-    links = connect("file", graph, 0, path=written(tmp_path, name, text), latency=0.125, bandwidth=4e6)
+    links = build_network_model("file", graph, 0, path=written(tmp_path, name, text), latency=0.125, bandwidth=4e6)
     forth = {(0, 1): 1.5, (1, 2): 0.625, (2, 3): 0.5, (3, 0): 0.375}
     back = {(1, 0): 1.5, (2, 1): 0.625, (3, 2): 1.25, (0, 3): 0.375}
     assert between(links, graph) == forth | back
@@ -188,18 +191,18 @@ def test_links_are_read_from_a_file(tmp_path, name, text):
 def test_a_file_uses_the_names_of_the_graph(tmp_path):
     edges = written(tmp_path, "g.csv", "Bonn,Rome\nRome,Oslo\n")
     graph = build("file", 3, 0, path=edges)
-    links = connect("file", graph, 0, path=written(tmp_path, "l.csv", "Oslo,Rome,7,1e6\n"))
+    links = build_network_model("file", graph, 0, path=written(tmp_path, "l.csv", "Oslo,Rome,7,1e6\n"))
     number = {graph.nodes[node]["name"]: node for node in graph}
     assert between(links, graph)[number["Oslo"], number["Rome"]] == 8
     with pytest.raises(TopologyError, match=r"line 1 of .* names the node '0', which the graph does not have"):
-        connect("file", graph, 0, path=written(tmp_path, "n.csv", "0,1,7,1e6\n"))
+        build_network_model("file", graph, 0, path=written(tmp_path, "n.csv", "0,1,7,1e6\n"))
 
 
 def test_a_file_may_list_nothing(tmp_path):
     graph = build("ring", 4, 0)
     for path in (written(tmp_path, "a.csv", "# nothing\n"), written(tmp_path, "a.json", "[]")):
-        links = connect("file", graph, 0, path=path, stragglers=0.5, slowdown=3.0)
-        assert between(links, graph) == between(connect("uniform", graph, 0), graph)
+        links = build_network_model("file", graph, 0, path=path, stragglers=0.5, slowdown=3.0)
+        assert between(links, graph) == between(build_network_model("uniform", graph, 0), graph)
         assert sorted(links.slowness.tolist()) == [1, 1, 3, 3]
 
 
@@ -231,21 +234,21 @@ def test_a_file_may_list_nothing(tmp_path):
 def test_a_malformed_file_is_refused_with_a_sentence(tmp_path, name, text, sentence):
     path = written(tmp_path, name, text)
     with pytest.raises(TopologyError) as refused:
-        connect("file", build("ring", 4, 0), 0, path=path)
+        build_network_model("file", build("ring", 4, 0), 0, path=path)
     assert sentence.format(path=path) in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["none.csv", "none.json"])
 def test_a_missing_file_is_refused_with_a_sentence(tmp_path, name):
     with pytest.raises(TopologyError, match=f"{name}' cannot be read: No such file"):
-        connect("file", build("ring", 4, 0), 0, path=str(tmp_path / name))
+        build_network_model("file", build("ring", 4, 0), 0, path=str(tmp_path / name))
 
 
 @pytest.mark.parametrize(("name", "sentence"), [("a.csv", "is not text in UTF-8"), ("a.json", "is no JSON: ")])
 def test_a_file_that_is_no_text_is_refused(tmp_path, name, sentence):
     (tmp_path / name).write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(TopologyError, match=sentence):
-        connect("file", build("ring", 4, 0), 0, path=str(tmp_path / name))
+        build_network_model("file", build("ring", 4, 0), 0, path=str(tmp_path / name))
 
 
 @pytest.mark.parametrize("kind", NETWORK_MODELS)
@@ -266,7 +269,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path, name, sentence):
 def test_a_setting_that_cannot_be_is_refused_with_a_sentence(tmp_path, kind, setting, sentence):
     path = {"path": written(tmp_path, "a.csv", "")} if kind == "file" else {}
     with pytest.raises(TopologyError) as refused:
-        connect(kind, build("ring", 4, 0), 0, **path, **setting)
+        build_network_model(kind, build("ring", 4, 0), 0, **path, **setting)
     assert sentence.format(kind=kind) in str(refused.value)
 
 
@@ -285,7 +288,7 @@ def test_a_setting_that_cannot_be_is_refused_with_a_sentence(tmp_path, kind, set
 )
 def test_a_kind_that_cannot_be_is_refused_with_a_sentence(kind, setting, sentence):
     with pytest.raises(TopologyError) as refused:
-        connect(kind, build("ring", 4, 0), 0, **setting)
+        build_network_model(kind, build("ring", 4, 0), 0, **setting)
     assert sentence in str(refused.value)
 
 
@@ -321,7 +324,7 @@ def test_links_that_cannot_be_are_refused_with_a_sentence(spoilt, sentence):
 
 
 def test_a_matrix_of_another_size_is_refused():
-    links = connect("uniform", build("ring", 4, 0), 0)
+    links = build_network_model("uniform", build("ring", 4, 0), 0)
     with pytest.raises(TopologyError, match="links on 4 nodes carry no messages of a 5 × 5 matrix"):
         links.delays(sparse.csr_array((5, 5)), 1)
 
@@ -332,6 +335,6 @@ def test_splitmix_is_the_published_one():
 
 
 def test_the_draws_of_a_recorded_run_do_not_change():
-    links = connect("heterogeneous", build("path", 2, 0), 7, stragglers=0.5)
+    links = build_network_model("heterogeneous", build("path", 2, 0), 7, stragglers=0.5)
     drawn = [links.latency[0], links.bandwidth[0], *links.slowness]
     np.testing.assert_allclose(drawn, [0.011130745209159219, 9164549.768889133, 10, 1], rtol=1e-12)
