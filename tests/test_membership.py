@@ -1,4 +1,4 @@
-"""Membership attacks against scikit-learn, counting, and models whose secrets are known."""
+"""Membership attacks against counting, flat objectives, and models whose secrets are known."""
 
 import json
 from dataclasses import asdict
@@ -20,8 +20,8 @@ from rewindnet.clients.metrics.membership import (
     fit,
     observations,
     posterior,
-    roc,
     split_in_folds,
+    success,
 )
 from rewindnet.clients.models import MODELS
 from rewindnet.experiments.folder.reader import RunFolder
@@ -62,25 +62,35 @@ def drawn(seed: int, members: int = 25, others: int = 70, width: int = 3, apart:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("apart", [0.0, 0.7, 50.0])
-def test_the_regression_is_that_of_scikit_learn(seed: int, apart: float) -> None:
+def test_the_regression_is_where_its_objective_is_flat(seed: int, apart: float) -> None:
+    """½‖w‖² + Σ_i weight_i·log(1 + exp(−y_i(w·x_i + b))): no derivative is left, b is free."""
     seen, member, weight, generator = drawn(seed, apart=apart)
-    weights = np.stack([weight, weight * (generator.random(len(weight)) < 0.7)]) * len(weight)
-    for found, of in zip(fit(seen, member, weights), weights, strict=True):
-        oracle = LogisticRegression(C=1.0, tol=1e-12, max_iter=10_000).fit(seen, member, sample_weight=of)
-        assert found[:-1] == pytest.approx(oracle.coef_[0], abs=1e-4)
-        assert found[-1] == pytest.approx(oracle.intercept_[0], abs=1e-3)
+    sign = np.where(member, 1.0, -1.0)
+    for of in np.stack([weight, weight * (generator.random(len(weight)) < 0.7)]) * len(weight):
+        regression = fit(seen, member, of)
+        w, b = regression.coef_[0], regression.intercept_[0]
+        slope = -of * sign / (1 + np.exp(sign * (seen @ w + b)))
+        assert np.abs(seen.T @ slope + w).max() < 1e-6
+        assert abs(slope.sum()) < 1e-6
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("digits", [1, 12])
-def test_the_curve_is_that_of_scikit_learn(seed: int, digits: int) -> None:
+def test_success_is_what_counting_says(seed: int, digits: int) -> None:
     seen, member, weight, _ = drawn(seed)
     scores = np.round(seen[:, 0], digits)
-    false, true = roc(scores, member, weight)
-    assert np.trapezoid(true, false) == pytest.approx(roc_auc_score(member, scores, sample_weight=weight))
-    other_false, other_true, _ = roc_curve(member, scores, sample_weight=weight, drop_intermediate=False)
-    assert false == pytest.approx(other_false)
-    assert true == pytest.approx(other_true)
+    found = success(scores, member, weight)
+    pairs = [(i, j) for i in np.flatnonzero(member) for j in np.flatnonzero(~member)]
+    above = sum(weight[i] * weight[j] * ((scores[i] > scores[j]) + (scores[i] == scores[j]) / 2) for i, j in pairs)
+    assert found.auc == pytest.approx(above)
+    best = 0.0
+    for threshold in [*scores, np.inf]:
+        told = scores >= threshold
+        if weight[told & ~member].sum() <= 0.01 + 1e-12:
+            best = max(best, weight[told & member].sum())
+    assert found.tpr_at_1_fpr == pytest.approx(best)
+    halves = [np.where(scores == 0, 0.5, (scores > 0) == member)[side] @ weight[side] for side in (member, ~member)]
+    assert found.accuracy == pytest.approx(sum(halves) / 2)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -133,8 +143,8 @@ def test_a_class_alone_says_nothing_of_membership() -> None:
     member = np.arange(240) < 40
     for value in range(5):
         scores = np.concatenate([members, others]) == value
-        false, true = roc(scores.astype(float), member, np.concatenate([inside, outside]))
-        assert np.trapezoid(true, false) == pytest.approx(0.5)
+        found = success(scores.astype(float), member, np.concatenate([inside, outside]))
+        assert found.auc == pytest.approx(0.5)
     assert class_weights(np.array([0, 0]), np.array([1]))[0].tolist() == [0.0, 0.0]
 
 

@@ -1,4 +1,4 @@
-"""Membership attacks: was a sample learned from? Told from what a model makes of it, by logistic regression.
+"""Membership attacks: logistic regressions that tell from what a model makes of a sample whether it learned from it.
 
 The classic attack reads a sample's loss or its scores (Shokri et al., 2017, "Membership inference attacks against
 machine learning models"); with `shift`, it reads how far the posterior moved when the network unlearned, which takes an
@@ -7,23 +7,28 @@ that are found at a small share of false alarms says more than the area under th
 "Membership inference attacks from first principles").
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from rewindnet.clients.models import Model
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 Vector = NDArray[np.float64]
 
 #: The share of false alarms at which members are counted.
 FALSE_ALARMS = 0.01
 
-_STEPS, _HALVINGS, _CLOSE = 50, 40, 1e-7
+#: The tolerance of a regression, on the gradient of its objective.
+_TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Suspects:
     Attributes:
         design: [n, q].
         targets: [n].
-        member: [n], who has been learned from.
+        member: [n], which of them have been learned from.
         weight: [n], sums to 1 over the members and to 1 over the others.
     """
 
@@ -59,7 +64,7 @@ class Success:
 
 
 def class_weights(members: NDArray[np.int64], others: NDArray[np.int64]) -> tuple[Vector, Vector]:
-    """Weights of members and of non-members with these labels, so that no class says who is who.
+    """Compute weights of members and of non-members with these labels, so that no class tells them apart.
 
     Members count alike, and non-members of a class together as much as its members. Members of a class that no
     non-member has are left out, with weight 0, and so are non-members of a class without members.
@@ -76,7 +81,7 @@ def class_weights(members: NDArray[np.int64], others: NDArray[np.int64]) -> tupl
 
 
 def observations(model: Model, theta: Tensor, before: Tensor, suspects: Suspects) -> Mapping[str, Vector]:
-    """What each attack reads of every suspect: [b, n, p] for b models.
+    """Return what each attack reads of every suspect: [b, n, p] for b models.
 
     Args:
         model: the model.
@@ -95,7 +100,7 @@ def observations(model: Model, theta: Tensor, before: Tensor, suspects: Suspects
 
 
 def posterior(scores: Tensor) -> Tensor:
-    """The probabilities of the classes for scores [b, n, C]; of a single score, those of its two sides."""
+    """Return the probabilities of the classes for scores [b, n, C]; of a single score, those of its two sides."""
     if scores.shape[2] > 1:
         return torch.softmax(scores, dim=2)
     return torch.cat([torch.sigmoid(-scores), torch.sigmoid(scores)], dim=2)
@@ -107,7 +112,7 @@ def attack(
     weight: Vector,
     folds: Sequence[NDArray[np.int64]],
 ) -> Success:
-    """Logistic regression on what is seen of every suspect, cross-validated.
+    """Attack by logistic regression on what is seen of every suspect, cross-validated.
 
     Suspects are judged by a regression that was fitted, with weights, to the other folds; the judgements of all folds
     make one ROC curve for each repetition. Where there is nothing to tell and members are few, this comes out below
@@ -118,99 +123,76 @@ def attack(
         seen: [n, p].
         member: [n].
         weight: [n], as in `Suspects`.
-        folds: for each repetition [n], the fold of each suspect.
+        folds: for each repetition [n], the fold of each suspect; without any one of them, members and non-members
+            with a weight are left.
     """
     spread = seen.std(axis=0)
     scaled = (seen - seen.mean(axis=0)) / np.where(spread > 1e-12 * np.abs(seen).max(initial=1e-300), spread, np.inf)
-    held = np.stack([of != fold for of in folds for fold in range(int(of.max()) + 1)])
-    fitted = fit(scaled, member, _balanced(held * weight, member))
-    judged, first = [], 0
-    for of in folds:
-        own = fitted[first + of]
-        first += int(of.max()) + 1
-        # Rounded, so that what is equal but for roundoff is a tie.
-        judged.append(np.round((scaled * own[:, :-1]).sum(axis=1) + own[:, -1], 9))
-    found = np.array([_success(scores, member, weight) for scores in judged])
-    return Success(*found.mean(axis=0).tolist())
+    repetitions = [success(_cross_validated(scaled, member, weight, fold_of), member, weight) for fold_of in folds]
+    return Success(*np.mean([astuple(repetition) for repetition in repetitions], axis=0).tolist())
 
 
 def split_in_folds(member: NDArray[np.bool_], folds: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """[n], a fold for each suspect: members and non-members each dealt out evenly at random."""
+    """Return a fold for each suspect [n]: members and non-members each dealt out evenly at random."""
     result = np.empty(len(member), dtype=np.int64)
-    for one in (True, False):
-        where = np.flatnonzero(member == one)
+    for side in (True, False):
+        where = np.flatnonzero(member == side)
         result[generator.permutation(where)] = np.arange(len(where)) % folds
     return result
 
 
-def fit(seen: Vector, member: NDArray[np.bool_], weight: Vector) -> Vector:
-    """Logistic regressions with ½‖w‖² and a free intercept, by Newton's method: [F, p + 1], the intercept last.
+def fit(seen: Vector, member: NDArray[np.bool_], weight: Vector) -> "LogisticRegression":
+    """Fit the logistic regression with ½‖w‖² and a free intercept.
 
     Args:
         seen: [n, p].
         member: [n].
-        weight: [F, n], of every suspect in each regression.
+        weight: [n], of every suspect in the regression; 0: it has no part in it.
     """
-    # By torch, on one thread: products this small are slower shared among the threads that numpy would start.
-    points = torch.from_numpy(np.column_stack([seen, np.ones(len(seen))]))
-    weights, sign = torch.from_numpy(weight), torch.from_numpy(np.where(member, 1.0, -1.0))
-    inputs = points.shape[1]
-    pairs = (points.unsqueeze(2) * points.unsqueeze(1)).flatten(1)
-    # The intercept is all but free: held just enough for the system to have a solution.
-    ridge = torch.tensor([1.0] * (inputs - 1) + [1e-9], dtype=points.dtype)
+    # scikit-learn takes a second to be imported, and most commands attack nothing.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
 
-    def objective(w: Tensor) -> Tensor:
-        misfit = functional.softplus(-sign * (w @ points.T), threshold=40)
-        return (weights * misfit).sum(dim=1) + (ridge * w**2).sum(dim=1) / 2
-
-    w = points.new_zeros(len(weights), inputs)
-    value = objective(w)
-    for _ in range(_STEPS):
-        likely = torch.sigmoid(w @ points.T)
-        gradient = (weights * (likely - (sign > 0).double())) @ points + ridge * w
-        curvature = ((weights * likely * (1 - likely)) @ pairs).view(-1, inputs, inputs) + torch.diag(ridge)
-        step = torch.linalg.solve(curvature, gradient)
-        for _ in range(_HALVINGS):
-            moved = objective(w - step)
-            worse = moved > value + 1e-13 * value.abs()
-            if not worse.any():
-                break
-            step[worse] /= 2
-        w, value = w - step, moved
-        if step.abs().max() < _CLOSE:
-            break
-    result: Vector = w.numpy()
-    return result
+    used = weight > 0
+    regression = LogisticRegression(C=1.0, solver="newton-cholesky", tol=_TOLERANCE)
+    with warnings.catch_warnings():
+        # Where its line search fails it goes on with another solver, and says so.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return regression.fit(seen[used], member[used], sample_weight=weight[used])
 
 
-def roc(scores: Vector, member: NDArray[np.bool_], weight: Vector) -> tuple[Vector, Vector]:
-    """The shares of non-members and of members with a score of at least t, for every t, decreasing; from (0, 0).
+def success(scores: Vector, member: NDArray[np.bool_], weight: Vector) -> Success:
+    """Return how well scores tell members, which they take for members where they are above 0.
 
     Args:
         scores: [n].
         member: [n].
         weight: [n], as in `Suspects`.
     """
-    values, place = np.unique(-scores, return_inverse=True)
-    false, true = (
-        np.bincount(place, weights=weight * (member == one), minlength=len(values)).cumsum() for one in (False, True)
-    )
-    return np.append(0.0, false), np.append(0.0, true)
+    from sklearn.metrics import auc, roc_curve
 
-
-def _success(scores: Vector, member: NDArray[np.bool_], weight: Vector) -> tuple[float, float, float]:
-    false, true = roc(scores, member, weight)
+    false, true, _ = roc_curve(member, scores, sample_weight=weight, drop_intermediate=False)
     right = float((weight * ((scores > 0) == member) * (scores != 0)).sum() + (weight * (scores == 0)).sum() / 2)
-    found = float(true[false <= FALSE_ALARMS + 1e-12].max())
-    return float(np.trapezoid(true, false)), right / 2, found
+    return Success(float(auc(false, true)), right / 2, float(true[false <= FALSE_ALARMS + 1e-12].max()))
+
+
+def _cross_validated(scaled: Vector, member: NDArray[np.bool_], weight: Vector, fold_of: NDArray[np.int64]) -> Vector:
+    """Return the log-odds [n] of membership, each by a regression that was fitted to the other folds."""
+    scores = np.empty(len(scaled))
+    for fold in range(int(fold_of.max()) + 1):
+        held_out = fold_of == fold
+        regression = fit(scaled, member, _balanced(weight * ~held_out, member))
+        scores[held_out] = scaled[held_out] @ regression.coef_[0] + regression.intercept_[0]
+    # Rounded, so that what is equal but for roundoff is a tie.
+    return np.round(scores, 9)
 
 
 def _balanced(weight: Vector, member: NDArray[np.bool_]) -> Vector:
-    """Weights [F, n] that come to half the number of suspects in use for members and for non-members alike."""
-    used = (weight > 0).sum(axis=1, keepdims=True)
-    result = np.zeros_like(weight)
-    for one in (True, False):
-        part = weight * (member == one)
-        total = part.sum(axis=1, keepdims=True)
-        result += np.divide(part * used / 2, total, out=np.zeros_like(part), where=total > 0)
+    """Return weights [n] that come to half the number of suspects in use for members and for non-members alike."""
+    used, result = np.count_nonzero(weight), np.zeros_like(weight)
+    for side in (True, False):
+        part = weight * (member == side)
+        total = part.sum()
+        if total > 0:
+            result += part * used / 2 / total
     return result
