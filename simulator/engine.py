@@ -153,7 +153,7 @@ def _resume(network: Network, task: Task, journal: Journal, meter: CostMeter | N
         return None
     if meter is not None:
         meter.restore(progress.cost)
-    for rounds in progress.kept:
+    for rounds in progress.checkpoints:
         network.store(
             task.checkpoint_name(rounds),
             journal.read(task.checkpoint_name(rounds))["theta"] if network.root else torch.empty(0),

@@ -60,14 +60,14 @@ class Progress:
 
     Attributes:
         rounds: the number of rounds behind it.
-        kept: the numbers of rounds after which states are kept, the latest state among them.
+        checkpoints: the numbers of rounds after which states were written down, the latest among them.
         measured: the disturbances up to now.
         seconds: that it has taken.
         cost: the state of the meter.
     """
 
     rounds: int
-    kept: tuple[int, ...]
+    checkpoints: tuple[int, ...]
     measured: MeasuredDisturbances
     seconds: float
     cost: Mapping[str, Tensor]
@@ -111,7 +111,7 @@ def written_progress(task: Task, journal: Journal) -> Progress | None:
     latest = journal.read(task.checkpoint_name(written[-1]))
     return Progress(
         rounds=written[-1],
-        kept=tuple(rounds for rounds in written if rounds in task.keep or rounds == written[-1]),
+        checkpoints=tuple(rounds for rounds in written if rounds in task.keep or rounds == written[-1]),
         measured={node: latest[f"{_DISTURBANCE}{node}"].numpy() for node in task.measured},
         seconds=float(latest["seconds"]),
         cost={key.removeprefix(_COST): value for key, value in latest.items() if key.startswith(_COST)},

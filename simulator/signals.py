@@ -1,4 +1,4 @@
-"""How a process that has started others is told to end."""
+"""Signals by which a process that has started others is told to end."""
 
 import signal
 from collections.abc import Iterator

@@ -32,8 +32,8 @@ class Simulation:
 
     Attributes:
         network: the clients.
-        requests: for each request, in the order of arrival, how they learn up to it and who deletes what by then, as
-            known before anything is learned. The last arrives when learning ends.
+        requests: for each request, in the order of arrival, how they learn up to it and what each node deletes by
+            then, as known before anything is learned. The last arrives when learning ends.
         message_bytes: the size of a message.
         network_model: how long the modelled network takes to carry one.
         seed: of all random numbers.
@@ -74,12 +74,12 @@ class Simulation:
         tasks: list[Task] = []
         cost, start = Cost(), 0
         for requests_met, end in enumerate(request.rounds for request in self.requests):
-            kept = {end, *(t for t in keep if start < t <= end or t == start == 0)}
+            keep_now = {end, *(t for t in keep if start < t <= end or t == start == 0)}
             name, begin = (
                 "learned" + f"-{requests_met}" * (requests_met > 0),
                 tasks[-1].checkpoint_name(start) if tasks else None,
             )
-            task = self._descent(name, begin, requests_met, range(start, end), kept)
+            task = self._descent(name, begin, requests_met, range(start, end), keep_now)
             tasks.append(replace(task, measured=measured, remaining=remaining))
             cost += self._run_task(tasks[-1])
             measured, start = self.network.disturbances(), end
@@ -244,8 +244,8 @@ class Simulation:
     def _descent(self, name: str, begin: str | None, requests_met: int, rounds: range, keep: Collection[int]) -> Task:
         """Return rounds of learning, from a state or from the start."""
         prepare: tuple[LocalStep, ...] = (InitialModel(self.seed),) if begin is None else ()
-        kept = frozenset(t for t in keep if rounds.start <= t <= rounds.stop)
-        return Task(name, requests_met, begin, prepare, (Descend(self.foreseen.order, rounds),), rounds.start, kept)
+        within = frozenset(t for t in keep if rounds.start <= t <= rounds.stop)
+        return Task(name, requests_met, begin, prepare, (Descend(self.foreseen.order, rounds),), rounds.start, within)
 
     def _trajectory(self, tasks: Sequence[Task], cost: Cost) -> Trajectory:
         return Trajectory(self.network, {t: task.checkpoint_name(t) for task in tasks for t in sorted(task.keep)}, cost)

@@ -1,4 +1,4 @@
-"""Where data come from: a source is a function `(root, seed, *, parameters) -> Dataset`."""
+"""Sources of data: a source is a function `(root, seed, *, parameters) -> Dataset`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,7 @@ SOURCES: Registry[Callable[..., Dataset]] = Registry(
 def load(
     source: str, root: str | Path | None = None, seed: int = 0, limit: int | None = None, **parameters: Any
 ) -> Dataset:
-    """The data of a source, checked.
+    """Return the data of a source, checked.
 
     Args:
         source: a key of `SOURCES`.

@@ -1,7 +1,7 @@
 """Backdoors: a client whose samples carry a trigger and the label that the trigger is to stand for.
 
 Gu, Dolan-Gavitt and Garg (2017), "BadNets: identifying vulnerabilities in the machine learning model supply chain",
-arXiv 1708.06733. Whoever forgets the poisoned samples should forget the backdoor.
+arXiv 1708.06733. A network that forgets the poisoned samples should forget the backdoor.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ class Trigger:
             )
 
     def stamped(self, images: Floats) -> Floats:
-        """A copy of the images [n, h, w] or [n, c, h, w] that carries the patch."""
+        """Return a copy of the images [n, h, w] or [n, c, h, w] that carries the patch."""
         vertical, horizontal = self.corner.split("-")
         rows = slice(0, self.size) if vertical == "top" else slice(-self.size, None)
         columns = slice(0, self.size) if horizontal == "left" else slice(-self.size, None)
@@ -71,7 +71,7 @@ class Trigger:
 
 
 def poisoned(labels: Integers, target: int, client: int, samples: int, seed: int) -> Integers:
-    """The positions, in the client's own data, of the samples that it poisons: sorted, without repetition.
+    """Return the positions, in the client's own data, of the samples that it poisons: sorted, without repetition.
 
     Args:
         labels: [n], the true labels of the client's data.
@@ -94,14 +94,14 @@ def poisoned(labels: Integers, target: int, client: int, samples: int, seed: int
 
 
 def poison(dataset: Dataset, rows: Integers, trigger: Trigger) -> Dataset:
-    """The data with the trigger and its class in these training rows."""
+    """Return the data with the trigger and its class in these training rows."""
     x, y = dataset.x.copy(), dataset.y.copy()
     x[rows], y[rows] = trigger.stamped(dataset.x[rows]), trigger.target
     return replace(dataset, x=x, y=y)
 
 
 def with_triggered(dataset: Dataset, trigger: Trigger) -> Dataset:
-    """The data with every test row a second time, behind the others, carrying the trigger."""
+    """Return the data with every test row a second time, behind the others, carrying the trigger."""
     test_x = np.concatenate([dataset.test_x, trigger.stamped(dataset.test_x)])
     return replace(dataset, test_x=test_x, test_y=np.concatenate([dataset.test_y, dataset.test_y]))
 

@@ -65,7 +65,7 @@ def _batch(path: Path) -> tuple[NDArray[np.uint8], Integers]:
 
 
 def read_pickle(path: Path) -> Any:
-    """The content of a pickle of plain values and numpy arrays; nothing else in it is called or imported.
+    """Read the content of a pickle of plain values and numpy arrays; nothing else in it is called or imported.
 
     Args:
         path: a pickle of any protocol, of Python 2 or 3.

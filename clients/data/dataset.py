@@ -22,7 +22,7 @@ class DataError(UserError):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification task: training and test rows, who they belong to, and what is publicly known of them.
+    """A classification task: training and test rows, the clients they belong to, and what is publicly known of them.
 
     Attributes:
         name: the source's name.
@@ -53,7 +53,7 @@ class Dataset:
         return self.x.shape[1:]
 
     def limited(self, limit: int | None) -> "Dataset":
-        """The same data with its first `limit` training rows only (all if None or if there are fewer).
+        """Return the data with its first `limit` training rows only (all if None or if there are fewer).
 
         Raises:
             DataError: if limit < 1.
@@ -78,7 +78,7 @@ def checked(
     client: NDArray[Any] | None = None,
     mean: NDArray[np.float32] | float | None = None,
 ) -> Dataset:
-    """The arrays as a `Dataset`, if they make sense.
+    """Return the arrays as a `Dataset`, if they make sense.
 
     Args:
         name: the source's name, used in every error.
@@ -108,17 +108,17 @@ def checked(
 
 
 def inferred_layout(shape: tuple[int, ...]) -> Layout:
-    """The layout of an example whose source does not say: 2-d and 3-d are images, all else is a vector."""
+    """Return the layout of an example whose source does not say: 2-d and 3-d are images, all else is a vector."""
     return "image" if len(shape) in (2, 3) else "vector"
 
 
 def every_fifth(n: int) -> NDArray[np.bool_]:
-    """The test rows of data that come without a split: the 5th, the 10th, …; bool [n]."""
+    """Return the test rows of data that come without a split: the 5th, the 10th, …; bool [n]."""
     return np.asarray(np.arange(n) % 5 == 4)
 
 
 def chunks(n: int, size: int = _CHUNK) -> Iterator[slice]:
-    """Slices that cover n rows, so that no whole-array temporary is ever made."""
+    """Return slices that cover n rows, so that no whole-array temporary is ever made."""
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 

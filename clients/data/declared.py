@@ -1,4 +1,4 @@
-"""Data that nobody has here, known by what one sample looks like: enough for a plan, nothing to learn from."""
+"""Data that are not here, known by what one sample looks like: enough for a plan, nothing to learn from."""
 
 from math import prod
 from pathlib import Path
@@ -11,7 +11,7 @@ from rewindnet.clients.data.dataset import DataError, Dataset, inferred_layout
 def declared(root: Path | None, seed: int, *, shape: list[int] | None = None, classes: int = 10) -> Dataset:
     """No data, only what a sample looks like: for `rewindnet plan`; nothing can be learned from them.
 
-    How many samples each client holds is then for the partition `declared` to say.
+    The partition `declared` then says how many samples each client holds.
 
     Args:
         root: not used.

@@ -20,7 +20,7 @@ class DeletionError(UserError):
 
 
 class Asked(NamedTuple):
-    """A client asks for samples of its own to be forgotten, after so many rounds of learning."""
+    """A request of a client to forget samples of its own, after so many rounds of learning."""
 
     client: int
     samples: Samples
@@ -37,11 +37,11 @@ class Arrival(NamedTuple):
     forget: Mapping[int, NDArray[np.int64]]
 
 
-def arrivals(asked: Sequence[Asked], labels: Sequence[NDArray[np.int64]], rounds: int, seed: int) -> list[Arrival]:
-    """What is to be forgotten, request by request; those of one round arrive together.
+def arrivals(requests: Sequence[Asked], labels: Sequence[NDArray[np.int64]], rounds: int, seed: int) -> list[Arrival]:
+    """Return what is to be forgotten, request by request; requests of one round arrive together.
 
     Args:
-        asked: the requests, in the order in which they arrive.
+        requests: in the order in which they arrive.
         labels: the class labels of each client's data.
         rounds: T; the last request arrives when learning ends.
         seed: counts and fractions are drawn at the client's own address.
@@ -51,12 +51,12 @@ def arrivals(asked: Sequence[Asked], labels: Sequence[NDArray[np.int64]], rounds
             a sample twice, or more than it has.
     """
     met: dict[int, NDArray[np.int64]] = {}
-    found: list[Arrival] = []
-    for number, (client, samples, round) in enumerate(asked):
-        if found and round < found[-1].round:
+    arrived: list[Arrival] = []
+    for number, (client, samples, round) in enumerate(requests):
+        if arrived and round < arrived[-1].round:
             raise DeletionError(
                 f"deletion.requests.{number} arrives at round {round}, which has passed when the request before it "
-                f"arrives, at round {found[-1].round}"
+                f"arrives, at round {arrived[-1].round}"
             )
         if round > rounds:
             raise DeletionError(f"a request arrives at round {round}, but learning ends after {rounds}")
@@ -64,25 +64,25 @@ def arrivals(asked: Sequence[Asked], labels: Sequence[NDArray[np.int64]], rounds
             raise DeletionError(f"deletion.client {client} does not exist; clients are 0 to {len(labels) - 1}")
         before = met.get(client, np.empty(0, dtype=np.int64))
         met = {**met, client: np.union1d(before, _again(samples, labels[client], client, seed, before, number))}
-        if found and found[-1].round == round:
-            found.pop()
-        found.append(Arrival(round, dict(sorted(met.items()))))
-    if found[-1].round < rounds:
+        if arrived and arrived[-1].round == round:
+            arrived.pop()
+        arrived.append(Arrival(round, dict(sorted(met.items()))))
+    if arrived[-1].round < rounds:
         raise DeletionError(
-            f"the last request arrives at round {found[-1].round}, and nobody asks for anything in the rounds up to "
-            f"{rounds}; let it arrive when learning ends, or learn for {found[-1].round} rounds"
+            f"the last request arrives at round {arrived[-1].round}, and no client asks for anything in the rounds up "
+            f"to {rounds}; let it arrive when learning ends, or learn for {arrived[-1].round} rounds"
         )
-    return found
+    return arrived
 
 
 def _again(
     samples: Samples, labels: NDArray[np.int64], client: int, seed: int, before: NDArray[np.int64], number: int
 ) -> NDArray[np.int64]:
-    """The forget set of a client that may have deleted samples before."""
+    """Return the forget set of a client that may have deleted samples before."""
     if not len(before):
         return forget_set(samples, labels, client, seed)
-    left = np.setdiff1d(np.arange(len(labels)), before)
-    if not len(left):
+    remaining = np.setdiff1d(np.arange(len(labels)), before)
+    if not len(remaining):
         raise DeletionError(f"client {client} deletes twice: all of its samples are deleted before request {number}")
     if isinstance(samples, dict) and "indices" in samples:
         chosen = forget_set(samples, labels, client, seed)
@@ -92,13 +92,13 @@ def _again(
                 f"client {client} deletes twice: its sample {twice[0]} is deleted before request {number}"
             )
         return chosen
-    return left[forget_set(samples, labels[left], client, seed, number)]
+    return remaining[forget_set(samples, labels[remaining], client, seed, number)]
 
 
 def forget_set(
     samples: Samples, labels: NDArray[np.int64], client: int, seed: int, request: int = 0
 ) -> NDArray[np.int64]:
-    """The positions, in the client's own data, of the samples it deletes: sorted, without repetition.
+    """Return the positions, in the client's own data, of the samples it deletes: sorted, without repetition.
 
     Args:
         samples: a count, a fraction in (0, 1], "all", {"class": c} or {"indices": [...]}.
@@ -123,11 +123,11 @@ def forget_set(
 
 
 def deletable(samples: Samples, shards: Sequence[NDArray[np.int64]] | None, sizes: NDArray[np.int64]) -> Counts:
-    """How many samples each client would delete if the request came from it: [N], at most what it holds.
+    """Return how many samples each client would delete if the request came from it: [N], at most what it holds.
 
     Args:
         samples: as for `forget_set`; indices count, for other clients than the one meant, by their number.
-        shards: the labels of each client's data, or None where nobody knows them.
+        shards: the labels of each client's data, or None where they are not known.
         sizes: [N], how many samples each client holds.
 
     Raises:
@@ -138,7 +138,9 @@ def deletable(samples: Samples, shards: Sequence[NDArray[np.int64]] | None, size
         if isinstance(value, list):
             return np.asarray(np.minimum(len(value), sizes))
         if shards is None:
-            raise DeletionError(f"deletion.samples names a {what}, but without data nobody knows who has samples of it")
+            raise DeletionError(
+                f"deletion.samples names a {what}, but without data it is not known which clients have samples of it"
+            )
         return np.array([np.count_nonzero(labels == value) for labels in shards], dtype=np.int64)
     if isinstance(samples, float):
         return np.asarray(np.maximum(1, np.rint(samples * sizes).astype(np.int64)))

@@ -150,7 +150,7 @@ TRANSFORMS: Registry[Callable[..., Features]] = Registry(
 
 
 def _flat(part: Floats) -> Floats:
-    """[n, p], for no rows too."""
+    """Return the rows as [n, p], for no rows too."""
     return part.reshape(len(part), math.prod(part.shape[1:]))
 
 
@@ -169,7 +169,7 @@ def _clipped(x: Floats, radius: float) -> Floats:
 
 
 def _normalized(x: Floats, center: NDArray[np.float64] | float) -> Floats:
-    """The rows of x, float32 [n, p], minus the centre (a number or [p]) and divided by their norms."""
+    """Return the rows of x, float32 [n, p], minus the centre (a number or [p]) and divided by their norms."""
     out = np.empty(x.shape, dtype=np.float32)
     for rows in chunks(len(x)):
         block = x[rows].astype(np.float64) - center
@@ -203,7 +203,7 @@ def _channels_and_sides(dataset: Dataset) -> tuple[int, tuple[int, ...]]:
 def _convolved(
     x: Floats, mean: NDArray[np.float32], shape: tuple[int, ...], weight: Floats, pool: int, width: int
 ) -> Floats:
-    """Normalized pooled responses, float32 [n, width], of examples seen as `shape` = (channels, *sides)."""
+    """Return normalized pooled responses, float32 [n, width], of examples seen as `shape` = (channels, *sides)."""
     import torch
 
     out = np.empty((len(x), width), dtype=np.float32)

@@ -18,12 +18,12 @@ _DAMAGED = (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFi
 
 
 def data_root(root: Path | None) -> Path:
-    """The folder of official files: `root`, else the environment variable REWINDNET_DATA, else ./data."""
+    """Return the folder of official files: `root`, else the environment variable REWINDNET_DATA, else ./data."""
     return (root or Path(os.environ.get(ROOT_VARIABLE) or "data")).expanduser()
 
 
 def find(candidates: Sequence[Path], wanted: str) -> Path:
-    """The first candidate that is a file.
+    """Return the first candidate that is a file.
 
     Args:
         candidates: the paths to look at, in order.
@@ -43,7 +43,7 @@ def find(candidates: Sequence[Path], wanted: str) -> Path:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file.
+    """Read the bytes of a file.
 
     Raises:
         DataError: if it cannot be read.
@@ -55,7 +55,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
-    """The named arrays of an .npz archive; nothing in it is ever unpickled.
+    """Read the named arrays of an .npz archive; nothing in it is ever unpickled.
 
     Args:
         path: the archive.

@@ -20,7 +20,7 @@ _DTYPES: dict[int, np.dtype[Any]] = {0x08: np.dtype(">u1"), 0x0C: np.dtype(">i4"
 
 
 def read_idx(path: Path, magic: int) -> NDArray[Any]:
-    """The array in an IDX file: big-endian, a magic number, the sizes as uint32, then the values.
+    """Read the array in an IDX file: big-endian, a magic number, the sizes as uint32, then the values.
 
     Args:
         path: the file, plain or gzipped (told by its first two bytes, not by its name).
@@ -35,9 +35,9 @@ def read_idx(path: Path, magic: int) -> NDArray[Any]:
             long.
     """
     raw, whole = _unzipped(path, read_bytes(path))
-    found = int.from_bytes(raw[:4], "big")
-    if len(raw) >= 4 and found != magic:
-        raise DataError(f"{path} has the magic number {found}, {magic} was expected: it is another kind of file")
+    number = int.from_bytes(raw[:4], "big")
+    if len(raw) >= 4 and number != magic:
+        raise DataError(f"{path} has the magic number {number}, {magic} was expected: it is another kind of file")
     start = 4 + 4 * (magic & 0xFF)
     if len(raw) < start:
         raise DataError(f"{path} is truncated: {len(raw)} bytes found, its header alone takes {start}")
@@ -52,7 +52,7 @@ def read_idx(path: Path, magic: int) -> NDArray[Any]:
 
 
 def _unzipped(path: Path, raw: bytes) -> tuple[bytes, bool]:
-    """The content, and whether the gzip stream reached its end (always so for a plain file)."""
+    """Return the content, and whether the gzip stream reached its end (always so for a plain file)."""
     if raw[:2] != b"\x1f\x8b":
         return raw, True
     # zlib rather than gzip: it hands over what a truncated file still holds, so that the error can count it.

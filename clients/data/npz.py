@@ -1,4 +1,4 @@
-"""A person's own arrays, from a numpy archive."""
+"""Arrays of one's own, from a numpy archive."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which client holds which training rows.
+"""Partitions: which client holds which training rows.
 
 Kinds and parameter names follow the partitioners of the flwr-datasets library, so that a setting can be
 carried over; the draws are our own, from one generator.
@@ -265,7 +265,7 @@ def declared(
 
 
 def declared_sizes(clients: int | None, samples: int | list[int]) -> Integers:
-    """[N], how many samples each client of the partition `declared` holds.
+    """Return [N], how many samples each client of the partition `declared` holds.
 
     Raises:
         PartitionError: if they are not positive, or not one a client.
@@ -306,7 +306,7 @@ def partition(
     generator: np.random.Generator,
     **parameters: Any,
 ) -> Shards:
-    """The rows of each client: sorted int64 indices, disjoint, at least one row a client.
+    """Return the rows of each client: sorted int64 indices, disjoint, at least one row a client.
 
     Args:
         kind: a key of `PARTITIONS`.
@@ -342,30 +342,30 @@ def _dirichlet_draw(
     self_balancing: bool,
     generator: np.random.Generator,
 ) -> Shards:
-    """One draw: every class, in random order, cut in Dirichlet proportions; the shards may be too small."""
+    """Draw once: every class, in random order, cut in Dirichlet proportions; the shards may be too small."""
     parts: list[list[Integers]] = [[] for _ in range(count)]
-    held = np.zeros(count, dtype=np.int64)
+    sizes = np.zeros(count, dtype=np.int64)
     for rows in groups:
         shares = generator.dirichlet(np.full(count, alpha))
         if self_balancing:
-            shares = _balanced(shares, held < average)
+            shares = _balanced(shares, sizes < average)
         cuts = (np.cumsum(shares)[:-1] * len(rows)).astype(np.int64)
         for client, piece in enumerate(np.split(generator.permutation(rows), cuts)):
             parts[client].append(piece)
-            held[client] += len(piece)
+            sizes[client] += len(piece)
     return [np.concatenate(pieces) for pieces in parts]
 
 
 def _balanced(shares: NDArray[np.float64], below: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The shares of the clients below the average, scaled to sum to 1; even shares where theirs are all 0."""
-    kept = np.where(below, shares, 0.0)
-    if kept.sum() == 0:
-        kept = below.astype(np.float64)
-    return np.asarray(kept / kept.sum())
+    """Return the shares of the clients below the average, scaled to sum to 1; even shares where theirs are all 0."""
+    scaled = np.where(below, shares, 0.0)
+    if scaled.sum() == 0:
+        scaled = below.astype(np.float64)
+    return np.asarray(scaled / scaled.sum())
 
 
 def _assigned(count: int, classes: int, each: int, mode: str, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Whether a client has a class, bool [count, classes], `each` true in every row."""
+    """Return whether a client has a class, bool [count, classes], `each` true in every row."""
     holds = np.zeros((count, classes), dtype=np.bool_)
     for client in range(count):
         if mode == "deterministic":

@@ -58,7 +58,7 @@ def uci_har(root: Path | None, seed: int) -> Dataset:
 
 
 def _windows(path: Path, planes: NDArray[Any], first: NDArray[Any]) -> Floats:
-    """The windows, float32 [n, channels, 128]."""
+    """Return the windows, float32 [n, channels, 128]."""
     if planes.dtype != np.uint8 or planes.ndim != 4 or planes.shape[0] != 4 or planes.shape[3] != _HALF:
         raise DataError(
             f"{path}: planes must be uint8 [4, channels, halves, {_HALF}], not {planes.dtype} of shape {planes.shape}"

@@ -32,7 +32,7 @@ class Baseline(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class Retrain(Baseline):
-    """Learn again from scratch on the retained data with the same coins: the oracle, and 100 % of the cost.
+    """Learn again from scratch on the retained data with the same random numbers: the oracle, and 100 % of the cost.
 
     Args:
         view: for whom the certificate is written.

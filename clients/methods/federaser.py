@@ -98,7 +98,7 @@ class FedEraser(Method):
             (
                 FedEraserCalibration(
                     rounds=rounds,
-                    kept=tuple(checkpoint_names[t] for t in rounds),
+                    checkpoints=tuple(checkpoint_names[t] for t in rounds),
                     steps=self._steps(learning),
                     anew=tuple(tuple(nodes) for nodes in anew),
                 ),

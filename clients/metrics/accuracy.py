@@ -13,7 +13,7 @@ _CHUNK = 1 << 22
 
 
 def accuracy(model: Model, theta: Tensor, design: Tensor, targets: Tensor) -> NDArray[np.float64]:
-    """The share [b] of m samples that each of b models classifies right.
+    """Return the share [b] of m samples that each of b models classifies right.
 
     Args:
         model: the model.

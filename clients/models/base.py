@@ -1,4 +1,4 @@
-"""What a model must say of itself: how it is computed for a block of nodes, and which constants it proves."""
+"""What a model is: how it is computed for a block of nodes, and which constants it proves."""
 
 from abc import ABC, abstractmethod
 
@@ -40,41 +40,41 @@ class Model(ABC):
 
     @abstractmethod
     def initial(self, generator: np.random.Generator) -> NDArray[np.float64]:
-        """θ⁰ [d], the same at every node."""
+        """Return θ⁰ [d], the same at every node."""
 
     def design(self, x: Tensor) -> Tensor:
-        """What `losses` and `predict` read for features x [n, p]: computed once, not every round."""
+        """Return what `losses` and `predict` read for features x [n, p]; it is computed once, not every round."""
         return x
 
     def targets(self, y: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The labels [n] of the model's own task, for class labels y [n]."""
+        """Return the labels [n] of the model's own task, for class labels y [n]."""
         return y
 
     @abstractmethod
     def losses(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """Loss of every sample [b, n] for θ [b, d], design x [b, n, q], targets y [b, n]; l2 excluded."""
+        """Compute the loss of every sample [b, n] for θ [b, d], design x [b, n, q], targets y [b, n], without l2."""
 
     @abstractmethod
     def scores(self, theta: Tensor, x: Tensor) -> Tensor:
-        """The scores [b, n, C] of θ [b, d] on the shared design x [n, q]: log-odds, up to a constant a sample."""
+        """Compute the scores [b, n, C] of θ [b, d] on a shared design x [n, q]: log-odds up to a constant."""
 
     @abstractmethod
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
-        """Predicted targets [b, n] of θ [b, d] on the shared design x [n, q]."""
+        """Predict the targets [b, n] by θ [b, d] on the shared design x [n, q]."""
 
     @abstractmethod
     def constants(self, radius: Constant) -> Constants:
-        """G, L and curvature of the local objective for features of norm at most `radius`."""
+        """Return G, L and the curvature of the local objective for features of norm at most `radius`."""
 
     def curvature(self, second_moment: NDArray[np.float64]) -> Spectrum | None:
-        """The eigenvalues of the objective's Hessian at θ⁰ for designs with this Σ_k weight_k·x_k·x_kᵀ [q, q].
+        """Return the eigenvalues of the objective's Hessian at θ⁰ for designs with this Σ_k weight_k·x_k·x_kᵀ [q, q].
 
         None where the model does not know them, or where they say nothing of what comes later.
         """
         return None
 
     def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-        """∇f [b, d] at θ [b, d] for designs x [b, n, q], targets y [b, n] and weights [b, n].
+        """Compute ∇f [b, d] at θ [b, d] for designs x [b, n, q], targets y [b, n] and weights [b, n].
 
         Differentiates `losses`; a model with a closed form overrides this with it.
         """

@@ -39,7 +39,10 @@ class HuberLogistic(Logistic):
         self._bend = log(self._steepest / (1 - self._steepest)) if self._steepest < 1 else inf
 
     def losses(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """φ(a) of every sample: a = log Σ_{j≠y} e^{z_j} − z_y, φ the softplus up to the slope t, then its tangent."""
+        """Compute φ(a) of every sample.
+
+        a = log Σ_{j≠y} e^{z_j} − z_y, and φ is the softplus up to the slope t, then its tangent.
+        """
         scores, own = torch.bmm(x, self._matrix(theta).transpose(1, 2)), y.unsqueeze(2)
         odds = scores.scatter(2, own, -inf).logsumexp(dim=2) - scores.gather(2, own).squeeze(2)
         # Not softplus, whose derivative jumps at its threshold.
@@ -47,11 +50,11 @@ class HuberLogistic(Logistic):
         return bent + self._steepest * (odds - self._bend).clamp(min=0)
 
     def constants(self, radius: Constant) -> Constants:
-        """Derived from R and the clip alone."""
+        """Derive the constants from R and the clip alone."""
         return derive("huber-logistic", radius_with_bias(radius, self.bias), self.l2, clip=self.clip)
 
     def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-        """Σ_k weight_k·min(1, t/(1 − p_{k,y}))·(p_k − e_{y_k})·x_kᵀ + l2·θ.
+        """Compute Σ_k weight_k·min(1, t/(1 − p_{k,y}))·(p_k − e_{y_k})·x_kᵀ + l2·θ.
 
         1 − p_y is a sum over the other classes, never a difference, so that rounding is small beside the clip.
         """

@@ -22,7 +22,7 @@ def check_settings(l2: float, bias: float) -> None:
 
 
 def with_bias(x: Tensor, bias: float) -> Tensor:
-    """Features [n, p] as [√(1−β²)·x, β], of norm at most √((1−β²)R² + β²) where ‖x‖ ≤ R: still 1 for R = 1."""
+    """Return features [n, p] as [√(1−β²)·x, β], of norm at most √((1−β²)R² + β²) where ‖x‖ ≤ R: still 1 for R = 1."""
     if bias == 0:
         return x
     # A few units of roundoff inside, so that rounding cannot carry the norm beyond the bound.
@@ -32,5 +32,5 @@ def with_bias(x: Tensor, bias: float) -> Tensor:
 
 
 def radius_with_bias(radius: Constant, bias: float) -> Constant:
-    """The bound on the norm of what `with_bias` returns."""
+    """Return the bound on the norm of what `with_bias` returns."""
     return Constant(sqrt((1 - bias**2) * radius.value**2 + bias**2), radius.provenance) if bias else radius

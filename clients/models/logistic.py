@@ -32,50 +32,51 @@ class Logistic(Model):
 
     @property
     def parameters(self) -> int:
-        """C·q."""
+        """The number of parameters, C·q."""
         return self.outputs * self.inputs
 
     def initial(self, generator: np.random.Generator) -> NDArray[np.float64]:
-        """Zero: the objective is convex."""
+        """Return 0: the objective is convex."""
         return np.zeros(self.parameters)
 
     def design(self, x: Tensor) -> Tensor:
-        """The features and the bias."""
+        """Return the features with the bias."""
         return with_bias(x, self.bias)
 
     def losses(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """Cross-entropy of every sample."""
+        """Compute the cross-entropy of every sample."""
         scores = torch.bmm(x, self._matrix(theta).transpose(1, 2))
         return torch.logsumexp(scores, dim=2) - scores.gather(2, y.unsqueeze(2)).squeeze(2)
 
     def scores(self, theta: Tensor, x: Tensor) -> Tensor:
-        """One for each class."""
+        """Compute a score for each class."""
         return self._by_sample(theta, x).transpose(0, 1)
 
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
-        """The class with the largest score."""
+        """Predict the class with the largest score."""
         return self._by_sample(theta, x).argmax(dim=2).T
 
     def _by_sample(self, theta: Tensor, x: Tensor) -> Tensor:
-        """Scores [n, b, C]."""
+        """Compute the scores [n, b, C]."""
         scores = x @ self._matrix(theta).reshape(-1, self.inputs).T
         return scores.view(len(x), -1, self.outputs)
 
     def constants(self, radius: Constant) -> Constants:
-        """Derived from R alone."""
+        """Derive the constants from R alone."""
         return derive("logistic", radius_with_bias(radius, self.bias), self.l2)
 
     def curvature(self, second_moment: NDArray[np.float64]) -> Spectrum:
-        """Of (I − 11ᵀ/C)/C ⊗ Σ_k weight_k·x_k·x_kᵀ + l2·I, the Hessian at θ = 0, where every class has probability 1/C.
+        """Return the spectrum of (I − 11ᵀ/C)/C ⊗ Σ_k weight_k·x_k·x_kᵀ + l2·I.
 
-        Every eigenvalue of the second moment, over C and plus l2, C − 1 times; and l2, where all classes move alike.
+        It is the Hessian at θ = 0, where every class has probability 1/C: every eigenvalue of the second moment, over C
+        and plus l2, C − 1 times; and l2, where all classes move alike.
         """
         C, q = self.outputs, self.inputs
         spread = np.maximum(np.linalg.eigvalsh(second_moment), 0.0) / C
         return Spectrum(np.append(spread, 0.0) + self.l2, np.append(np.full(q, C - 1.0), q))
 
     def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-        """Σ_k weight_k·(p_k − e_{y_k})·x_kᵀ + l2·θ."""
+        """Compute Σ_k weight_k·(p_k − e_{y_k})·x_kᵀ + l2·θ."""
         matrix = self._matrix(theta)
         residual = torch.softmax(torch.bmm(x, matrix.transpose(1, 2)), dim=2)
         residual.scatter_add_(2, y.unsqueeze(2), residual.new_full((), -1.0).expand(*y.shape, 1))

@@ -40,40 +40,40 @@ class Sigmoid(Model):
 
     @property
     def parameters(self) -> int:
-        """q."""
+        """The number of parameters, q."""
         return self.inputs
 
     def initial(self, generator: np.random.Generator) -> NDArray[np.float64]:
-        """Small and random, of norm about 0.1."""
+        """Return a small random vector, of norm about 0.1."""
         first: NDArray[np.float64] = generator.standard_normal(self.inputs) * (0.1 / np.sqrt(self.inputs))
         return first
 
     def design(self, x: Tensor) -> Tensor:
-        """The features and the bias."""
+        """Return the features with the bias."""
         return with_bias(x, self.bias)
 
     def targets(self, y: NDArray[np.int64]) -> NDArray[np.int64]:
-        """1 for the positive classes, 0 for the others."""
+        """Return 1 for the positive classes, 0 for the others."""
         return np.isin(y, self.positive).astype(np.int64)
 
     def losses(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """s(−margin), between 0 and 1."""
+        """Compute s(−margin), between 0 and 1."""
         return torch.sigmoid(-self._margins(theta, x, y))
 
     def scores(self, theta: Tensor, x: Tensor) -> Tensor:
-        """xᵀθ alone."""
+        """Compute xᵀθ alone."""
         return (theta @ x.T).unsqueeze(2)
 
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
-        """1 where xᵀθ > 0."""
+        """Predict 1 where xᵀθ > 0."""
         return (theta @ x.T > 0).long()
 
     def constants(self, radius: Constant) -> Constants:
-        """Derived from R alone."""
+        """Derive the constants from R alone."""
         return derive("sigmoid", radius_with_bias(radius, self.bias), self.l2)
 
     def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-        """−Σ_k weight_k·s(m_k)·s(−m_k)·y_k·x_k + l2·θ, with m the margins and y = ±1."""
+        """Compute −Σ_k weight_k·s(m_k)·s(−m_k)·y_k·x_k + l2·θ, with m the margins and y = ±1."""
         s = torch.sigmoid(self._margins(theta, x, y))
         slope = weight * s * (1 - s) * (1 - 2 * y)
         return torch.bmm(slope.unsqueeze(1), x).squeeze(1).add_(theta, alpha=self.l2)

@@ -30,19 +30,19 @@ class FedEraserCalibration(CommunicationStep):
 
     Attributes:
         rounds: the addresses of the kept rounds, evenly spaced.
-        kept: the names of the states before them.
+        checkpoints: the names of the states before them.
         steps: local steps of a calibration.
         anew: for each of the rounds, the nodes that have deleted something since.
     """
 
     rounds: range
-    kept: tuple[str, ...]
+    checkpoints: tuple[str, ...]
     steps: int
     anew: tuple[tuple[int, ...], ...]
 
     def required_checkpoints(self, round: int) -> Sequence[str]:
         """Return the name of the state that learning had before the round."""
-        return (self.kept[self.rounds.index(round)],)
+        return (self.checkpoints[self.rounds.index(round)],)
 
     def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """Return θ + Ũ [b, d]."""

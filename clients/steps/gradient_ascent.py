@@ -123,7 +123,7 @@ def forget_gradient(full: ClientBlock, retained: ClientBlock, theta: Tensor) -> 
         retained: the same after it.
         theta: [1, d].
     """
-    n, left = int(full.samples[0]), int(retained.samples[0])
-    whole = full.gradient(theta, Minibatch(gradients=np.array([n - left])))
+    n, remaining = int(full.samples[0]), int(retained.samples[0])
+    whole = full.gradient(theta, Minibatch(gradients=np.array([n - remaining])))
     rest = retained.uncounted().gradient(theta)
-    return (n * whole - left * rest) / (n - left) - full.model.l2 * theta
+    return (n * whole - remaining * rest) / (n - remaining) - full.model.l2 * theta

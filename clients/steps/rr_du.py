@@ -160,20 +160,20 @@ class RRDUToken(TokenRounds):
 
     def _minibatch_gradient(self, block: ClientBlock, theta: Tensor, row: int, round: int) -> Tensor:
         """Compute [d], the mean gradient of the holder's minibatches, or its full gradient."""
-        held, participating = int(block.samples_held[row]), only_row(block, row)
-        if not self.batch or not held:
+        samples, participating = int(block.samples_held[row]), only_row(block, row)
+        if not self.batch or not samples:
             return block.gradient(theta, Minibatch(participating=participating))[row]
-        size = min(self.batch, held)
+        size = min(self.batch, samples)
         rng = rng_at(self.seed, Stream.TOKEN, round, 1 + block.nodes[row])
-        counts = np.zeros(held)
+        counts = np.zeros(samples)
         for _ in range(self.minibatches):
-            counts[rng.choice(held, size, replace=False)] += 1
+            counts[rng.choice(samples, size, replace=False)] += 1
         weights = []
         for bucket in block.buckets:
             weight = torch.zeros_like(bucket.weight)
             for k, of in enumerate(bucket.rows.tolist()):
                 if of == row:
-                    weight[k, :held] = torch.from_numpy(counts / (self.minibatches * size))
+                    weight[k, :samples] = torch.from_numpy(counts / (self.minibatches * size))
             weights.append(weight)
         # A sample that several minibatches have drawn counts as often.
         counted = np.full(len(block.nodes), self.minibatches * size)

@@ -166,7 +166,7 @@ def pooled_spectrum(model: Model, features: NDArray[np.float32]) -> Spectrum | N
     return model.curvature(total / len(features))
 
 
-def _moment(left: Tensor, right: Tensor) -> NDArray[np.float64]:
-    """Compute Σ_k left_k·right_kᵀ [q, q] of rows [n, q]."""
-    moment: NDArray[np.float64] = (left.T @ right).cpu().numpy()
+def _moment(a: Tensor, b: Tensor) -> NDArray[np.float64]:
+    """Compute Σ_k a_k·b_kᵀ [q, q] of rows [n, q]."""
+    moment: NDArray[np.float64] = (a.T @ b).cpu().numpy()
     return moment

@@ -30,12 +30,12 @@ def use_threads(threads: int | None) -> None:
 
 
 def threads() -> int:
-    """The threads that work is shared among."""
+    """Return how many threads share the work."""
     return _wanted or processors()
 
 
 def processors() -> int:
-    """The processors this process may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -68,7 +68,7 @@ def each(work: Callable[[Part], None], parts: Sequence[Part], alone: bool = Fals
 
 
 def split(length: int, size: int) -> list[slice]:
-    """Slices of at most `size` that together cover 0 … length − 1."""
+    """Return slices of at most `size` that together cover 0 … length − 1."""
     return [slice(first, min(first + size, length)) for first in range(0, length, size)]
 
 

@@ -30,7 +30,7 @@ class NetworkModel:
     """What a network can carry and compute, and how fast.
 
     Every directed edge has a latency and a bandwidth: those given for it here, or else the nominal ones. Two nodes that
-    are not linked in the graph can send each other messages all the same, as with a server that averages everybody or a
+    are not linked in the graph can send each other messages all the same, as with a server that averages all nodes or a
     token that is handed to any node: such a message is relayed, and takes as long as over one nominal link. Links do
     not get in each other's way: a node that sends to eight neighbours does so over eight links at once.
 

@@ -1,6 +1,6 @@
 """What a network of clients can be told, whatever carries its messages.
 
-The clients keep their states to themselves, under names; `fetch` and `store` are for whoever studies the network.
+The clients keep their states to themselves, under names; `fetch` and `store` are for studies of the network.
 """
 
 from abc import ABC, abstractmethod

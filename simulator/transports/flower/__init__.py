@@ -2,4 +2,4 @@
 
 from rewindnet.simulator.transports.flower import environment
 
-environment.gossip_rounds()
+environment.quieten()

@@ -1,4 +1,4 @@
-"""The Flower app: what the SuperLink and the SuperNodes of a deployment run.
+"""The Flower app that the SuperLink and the SuperNodes of a deployment run.
 
 Both halves find in the run config which job they work on: how to open it, and its description.
 """

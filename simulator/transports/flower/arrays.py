@@ -15,7 +15,7 @@ _NATIVE = sys.byteorder == "little"
 
 
 def pack(array: NDArray[np.generic]) -> Array:
-    """The array as Flower carries it.
+    """Return the array as Flower carries it.
 
     Args:
         array: booleans or numbers, of any shape and order in memory.
@@ -34,7 +34,7 @@ def pack(array: NDArray[np.generic]) -> Array:
 
 
 def unpack(array: Array) -> NDArray[np.generic]:
-    """The array that was packed.
+    """Return the array that was packed.
 
     Returns:
         A view of the bytes that came, read-only: copy it to write on it or to hand it to `torch.from_numpy`.

@@ -78,11 +78,11 @@ class _Client:
         self._gradients: list[int] = []
         self._checkpoints = worker.checkpoints = _Checkpoints(state)
         if TRIP in state:
-            kept = {name: tensor(array) for name, array in state.array_records[_CLIENT].items()}
-            worker.theta = kept.pop("theta")
+            saved = {name: tensor(array) for name, array in state.array_records[_CLIENT].items()}
+            worker.theta = saved.pop("theta")
             worker.resume(
                 int(str(state.config_records[TRIP]["requests_met"])),
-                {int(node): measured.numpy() for node, measured in kept.items()},
+                {int(node): measured.numpy() for node, measured in saved.items()},
             )
             self._sent = state.array_records[ARRAYS].get("message")
 
@@ -135,8 +135,8 @@ class _Client:
     def save(self, number: int) -> None:
         """Put everything that must be known in the next trip into the node's state."""
         worker, measured = self._worker, self._worker.disturbances()
-        kept = {"theta": worker.theta, **{str(node): torch.from_numpy(own) for node, own in measured.items()}}
-        self._state[_CLIENT] = record(kept)
+        saved = {"theta": worker.theta, **{str(node): torch.from_numpy(own) for node, own in measured.items()}}
+        self._state[_CLIENT] = record(saved)
         self._state[ARRAYS] = record(self._answer)
         self._checkpoints.commit()
         self._state[TRIP] = ConfigRecord(

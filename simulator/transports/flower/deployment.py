@@ -6,7 +6,7 @@
                  └─ client-0, …      the ClientApps, each kept in one process
 
 One message there and back is some 40 requests, and a quarter of a second of one core, most of it the SuperLink's: this
-shows that an app runs for real, and is no way to run a large one. Each record and each array in a message is fetched
+shows that an app runs for real, and is too slow for a large one. Each record and each array in a message is fetched
 by itself; a message of one `ConfigRecord` with the bytes in it takes a third less than one of arrays.
 
 All of them listen on the loopback interface alone and keep what they write in one folder.
@@ -46,7 +46,7 @@ class Deployment:
 
     Attributes:
         folder: where everything is kept: `keys/`, `logs/`, `app/` and Flower's own `home/`.
-        keys: who may join.
+        keys: of the servers and of the nodes that may join.
         address: of the SuperLink.
         processes: what was started.
     """
@@ -178,7 +178,7 @@ def deployed(
 
 
 def answers(deployment: Deployment) -> bool:
-    """Whether the SuperLink answers, over TLS.
+    """Return whether the SuperLink answers, over TLS.
 
     Raises:
         FlowerError: if it, or any other process, has ended.
@@ -208,7 +208,7 @@ def write_app(folder: Path, server: str, client: str, config: Mapping[str, str])
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on now."""
+    """Return ports of the loopback interface that no process listens on now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for listening in sockets:
@@ -251,7 +251,7 @@ def _listening(keys: Keys, port: int) -> Sequence[str]:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """Ours, with Flower's home in the folder, and the modules that we can import to be found by the children."""
+    """Return our environment, with Flower's home in the folder; children find the modules that we can import."""
     paths = [str(Path(path).resolve()) for path in sys.path if path == "" or Path(path).exists()]
     return {
         **QUIET,
@@ -267,5 +267,5 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 def _toml(text: str) -> str:
-    """A string in TOML: as in JSON, but that the character DEL may not stand for itself."""
+    """Return a string in TOML: as in JSON, but that the character DEL may not stand for itself."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

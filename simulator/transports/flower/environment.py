@@ -17,7 +17,7 @@ QUIET: Mapping[str, str] = {
 _TELEMETRY = "flwr.supercore.telemetry"
 
 
-def gossip_rounds() -> None:
+def quieten() -> None:
     """Put the settings into this process's environment, from where child processes inherit them.
 
     Flower reads whether it may send telemetry once, when it is imported; where that came before us, it is told again.

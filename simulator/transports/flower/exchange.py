@@ -42,9 +42,9 @@ def exchange(grid: Grid, messages: Sequence[Message]) -> list[Message]:
 
 
 def node_ids(grid: Grid, clients: int, *, seconds: float = 60.0) -> list[int]:
-    """The ids of the nodes, once they are all there: they join one by one.
+    """Return the ids of the nodes, once all have joined.
 
-    The ids are in increasing order, which says nothing of who is which partition: ask the nodes for the
+    The ids are in increasing order, which says nothing of which node is which partition: ask the nodes for the
     `partition-id` in their `node_config`.
 
     Args:

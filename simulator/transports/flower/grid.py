@@ -68,11 +68,11 @@ class DirectGrid(Grid):
     def create_message(
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
     ) -> Message:
-        """A message to a node: the older form of `Message(...)`."""
+        """Make a message to a node: the older form of `Message(...)`."""
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> list[int]:
-        """The ids of all nodes, in the order of their partitions."""
+        """Return the ids of all nodes, in the order of their partitions."""
         return list(self._contexts)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
@@ -92,12 +92,12 @@ class DirectGrid(Grid):
         return [message.metadata.message_id for message in sent]
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        """The replies to these messages, each given once."""
+        """Return the replies to these messages, each once."""
         replies = (self._replies.pop(message_id, None) for message_id in message_ids)
         return [reply for reply in replies if reply is not None]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """The replies to these messages, in the same order; there is nothing to wait for."""
+        """Return the replies to these messages, in the same order; there is nothing to wait for."""
         return self.pull_messages(self.push_messages(messages))
 
     def _stamp(self, message: Message) -> None:
@@ -142,5 +142,5 @@ def server_identity() -> Iterator[None]:
 
 
 def server_context() -> Context:
-    """The context that a ServerApp is given."""
+    """Return the context that a ServerApp is given."""
     return Context(run_id=_RUN_ID, node_id=SUPERLINK_NODE_ID, node_config={}, state=RecordDict(), run_config={})

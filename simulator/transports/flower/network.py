@@ -173,9 +173,9 @@ class FlowerNetwork(Network):
         raise AssertionError
 
     def _content(self, node: int) -> RecordDict:
-        told = [tell(node) for tell in self._queue]
-        arrays = {name: array for _, own in told for name, array in own.items()}
-        trip = ConfigRecord({"number": self._number, "instructions": json.dumps([what for what, _ in told])})
+        instructions = [tell(node) for tell in self._queue]
+        arrays = {name: array for _, own in instructions for name, array in own.items()}
+        trip = ConfigRecord({"number": self._number, "instructions": json.dumps([what for what, _ in instructions])})
         return RecordDict({TRIP: trip, ARRAYS: ArrayRecord(arrays)})
 
 

@@ -1,4 +1,4 @@
-"""How long to wait before looking again: the longer nothing has come, the longer."""
+"""Pauses before looking again, which grow while nothing comes."""
 
 import time
 
@@ -14,10 +14,10 @@ class Patience:
         self.renew()
 
     def renew(self) -> None:
-        """Something came: look again soon."""
+        """Note that something came, so that the next pause is short."""
         self._since = time.monotonic()
 
     def pause(self) -> None:
-        """Nothing came: wait."""
+        """Wait, because nothing came."""
         waited = time.monotonic() - self._since
         time.sleep(min(max(_SHARE * waited, _SHORTEST), _LONGEST))

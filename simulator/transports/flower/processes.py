@@ -1,4 +1,4 @@
-"""Child processes that end together: each with a log of its own, none left behind."""
+"""Child processes that end together, each with a log of its own."""
 
 import os
 import re
@@ -19,9 +19,9 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 class Processes:
     """Starts child processes, notices when one ends, and stops them all.
 
-    Every child leads a session of its own: a Ctrl-C in the terminal reaches only us, who stop them, and stopping a
-    child stops whatever it has started. They are stopped without a word: what they hold in memory is not needed
-    after a run, and nothing they were doing can hold us up.
+    Every child leads a session of its own: a Ctrl-C in the terminal reaches only this process, which stops them, and
+    stopping a child stops the processes that it has started. They are killed at once: what they hold in memory is not
+    needed after a run.
 
     Args:
         logs: folder for their output, one `<name>.log` each; made if it is not there.
@@ -53,10 +53,10 @@ class Processes:
             )
 
     def ended(self, name: str) -> bool:
-        """Whether this child has done its work, and left well.
+        """Return whether this child has ended, without an error.
 
         Raises:
-            FlowerError: if it failed, or any other child has ended, which none may do unawaited.
+            FlowerError: if it failed, or any other child has ended that was not waited for.
         """
         status = self._running[name].poll()
         if status is None:
@@ -88,8 +88,8 @@ class Processes:
 
     def _last_words(self, name: str) -> str:
         log = (self._logs / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-        said = [line.rstrip() for line in _COLOURS.sub("", log).splitlines() if line.strip()][-_TAIL:]
-        return "; the last it said:\n" + "\n".join(said) if said else ""
+        lines = [line.rstrip() for line in _COLOURS.sub("", log).splitlines() if line.strip()][-_TAIL:]
+        return "; the last it said:\n" + "\n".join(lines) if lines else ""
 
 
 def _words(status: int) -> str:

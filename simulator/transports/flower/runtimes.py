@@ -1,4 +1,4 @@
-"""Three ways of running a Flower app, alike to whoever wrote it."""
+"""Three ways of running a Flower app, which look the same to its author."""
 
 import importlib.util
 import logging
@@ -93,7 +93,7 @@ def _simulate(server: Server, client_app: ClientApp, clients: int) -> None:
 
 
 def _make_stoppable(grid: Grid, stopped: threading.Event) -> None:
-    """Let the server's thread end when the simulation has: nobody would answer it any more."""
+    """Let the server's thread end when the simulation has, for no client would answer it any more."""
     pull = grid.pull_messages
 
     def pull_messages(message_ids: Iterable[str]) -> Iterable[Message]:
@@ -106,7 +106,7 @@ def _make_stoppable(grid: Grid, stopped: threading.Event) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what Flower logs: what matters comes as an exception or an answer."""
+    """Hold back what Flower logs: everything that matters comes as an exception or an answer."""
     logger = logging.getLogger("flwr")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

@@ -1,4 +1,4 @@
-"""The processes of a deployment: a parent process starts them as `python -m THIS_MODULE PARENT ROLE …`.
+"""The processes of a deployment, which a parent process starts as `python -m THIS_MODULE PARENT ROLE …`.
 
 Flower's own commands would do, but for three things. They have no `python -m` form, so that they may be found in
 another environment than ours, or not at all. Their pauses are written for networks of hours and days: a SuperNode
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _PAUSE = 0.02
 #: Seconds that a SuperNode sleeps when there is no message for it; it sleeps less for other reasons.
 _IDLE = 3
-#: Seconds between two looks at whether whoever started us is still there.
+#: Seconds between two looks at whether the process that started this one is still there.
 _WATCH = 0.5
 
 
@@ -79,11 +79,11 @@ def submit(run: str, app: str, *public_keys: str) -> None:
 
     for key in public_keys:
         flwr(["supernode", "register", key], standalone_mode=False)
-    # Asked for JSON, Flower captures what is said on the way, and answers past it.
-    said = io.StringIO()
-    vars(sys)["__stdout__"] = said
+    # Asked for JSON, Flower captures other output, and writes its answer past it.
+    output = io.StringIO()
+    vars(sys)["__stdout__"] = output
     flwr(["run", app, "--format", "json"], standalone_mode=False)
-    answer = json.loads(said.getvalue())
+    answer = json.loads(output.getvalue())
     if not answer["success"]:
         raise SystemExit(f"the app was not taken: {answer['error-message']}")
     partial = Path(f"{run}.partial")
@@ -151,7 +151,7 @@ def client(address: str, authority: str, secret: str, reference: str) -> None:
 
 
 def _answer(work: "RuntimeHttpClient", app: "ClientApp", badge: "_Badge") -> None:
-    """Take the message of a task, call the app, hand in its answer and its context, as `flwr-clientapp` does."""
+    """Take the message of a task, call the app, and hand in its answer and its context, as `flwr-clientapp` does."""
     from flwr.app import Error, Message
     from flwr.common.constant import ErrorCode, SubStatus
     from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
@@ -173,9 +173,9 @@ def _answer(work: "RuntimeHttpClient", app: "ClientApp", badge: "_Badge") -> Non
 
 
 class _Badge:
-    """Shows the token of the task at hand with every request.
+    """Shows the token of the current task with every request.
 
-    Whoever ends the task holds it meanwhile: a sign of life for a task that has ended would end this process.
+    A lock is held while the task is ended: a sign of life for a task that has ended would end this process.
     """
 
     def __init__(self) -> None:
@@ -190,7 +190,7 @@ class _Badge:
 
 
 def _executor(secret: str) -> Any:
-    """Shows the secret of the processes that run apps when it asks for a task."""
+    """Return what shows the secret of the processes that run apps when a task is asked for."""
     from flwr.supercore.interceptors import SuperExecAuthHttpInterceptor
 
     return SuperExecAuthHttpInterceptor(
@@ -212,7 +212,7 @@ def _runtime(address: str, authority: str, interceptors: Sequence[Any]) -> "Runt
 
 
 def _task(client: "RuntimeHttpClient", kind: str) -> tuple[int, str]:
-    """Wait for a task: the run it belongs to, and its token."""
+    """Wait for a task; return the run that it belongs to, and its token."""
     import httpx
     from flwr.proto.runtime_pb2 import AcquireTaskRequest
 
@@ -230,16 +230,16 @@ def _task(client: "RuntimeHttpClient", kind: str) -> tuple[int, str]:
 
 
 def load(reference: str) -> Any:
-    """The object at `module:attribute`."""
+    """Import the object at `module:attribute`."""
     module, _, attributes = reference.partition(":")
-    found = importlib.import_module(module)
+    result: Any = importlib.import_module(module)
     for attribute in attributes.split("."):
-        found = getattr(found, attribute)
-    return found
+        result = getattr(result, attribute)
+    return result
 
 
 def shorten_pulls() -> None:
-    """Look again for a part of a message after hundredths of a second instead of one: the next is always on its way."""
+    """Shorten the pauses before Flower looks again for a part of a message: the next is always on its way."""
     from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree, pull_objects
 
     for pull in (pull_objects, pull_and_inflate_object_from_tree):

@@ -1,4 +1,4 @@
-"""Flower as a transport: every node a Flower client, and the ServerApp the wire between them."""
+"""Flower as a transport: every node is a Flower client, and the ServerApp carries messages between them."""
 
 import os
 from collections.abc import Callable
@@ -54,9 +54,9 @@ class Flower(Transport):
             raise BrokenTransportError(_sentence(str(problem))) from None
 
 
-def _sentence(told: str) -> str:
+def _sentence(text: str) -> str:
     """Return what was wrong in one line: where a log is told, the last line of it."""
-    first, *log = [line.strip() for line in told.splitlines() if line.strip()]
+    first, *log = [line.strip() for line in text.splitlines() if line.strip()]
     return f"{first} {log[-1]}" if log else first
 
 

@@ -91,8 +91,8 @@ def _bisected(graph: nx.Graph, nodes: list[int], ranks: int) -> list[list[int]]:
     first, _ = kernighan_lin_bisection(graph.subgraph(nodes), (set(nodes[:cut]), set(nodes[cut:])), seed=0)
     parts = [[node for node in nodes if (node in first) == inside] for inside in (True, False)]
     # The two halves may come back in either order.
-    left, right = parts if len(parts[0]) == cut else parts[::-1]
-    return [*_bisected(graph, left, half), *_bisected(graph, right, ranks - half)]
+    first_part, second_part = parts if len(parts[0]) == cut else parts[::-1]
+    return [*_bisected(graph, first_part, half), *_bisected(graph, second_part, ranks - half)]
 
 
 def make_route(W: csr_array, owner: NDArray[np.int64], rank: int) -> Route:

@@ -103,12 +103,12 @@ def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
     # -P: what lies in the current folder is not to be imported in place of what was installed.
     module = ["-P", "-m", "mpi4py", "-m", "rewindnet.simulator.transports.mpi.mpiexec"]
     worker = [*module, job.opener, str(description), str(int(gpu_direct))]
-    with TemporaryFile("w+", encoding="utf-8") as said:
+    with TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
             [_mpiexec(), "-n", str(wanted), sys.executable, *worker],
             # Its end tells the ranks of the end of this process, however that comes about.
             stdin=subprocess.PIPE,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
         try:
@@ -123,7 +123,7 @@ def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
             assert process.stdin is not None
             process.stdin.close()
         if process.returncode:
-            raise _complaint(said, process.returncode)
+            raise _complaint(output, process.returncode)
 
 
 def _running(process: subprocess.Popen[bytes]) -> bool:
@@ -143,10 +143,10 @@ def _mpiexec() -> str:
     return launcher
 
 
-def _complaint(said: IO[str], code: int) -> Exception:
+def _complaint(output: IO[str], code: int) -> Exception:
     """Return what was wrong: the program's own sentence, the last line of a traceback, or that a process was killed."""
-    said.seek(0)
-    lines = [line.strip() for line in said.read().splitlines() if line.strip()]
+    output.seek(0)
+    lines = [line.strip() for line in output.read().splitlines() if line.strip()]
     own = [line.removeprefix(_OWN) for line in lines if line.startswith(_OWN)]
     if own:
         return RunError(own[0])
