@@ -1,27 +1,37 @@
 """Gradients are counted where they are taken: against what learning is known to take, and by hand."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from conformance import NODES
 from hypothesis import given, settings
 from networks import Network, learn_and_retrain, networks
 from scipy.sparse import csr_array
 
+from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.learning import Descend, Gossip, InitialModel
-from rewindnet.clients.training.client_block import ClientBlock, Minibatch
+from rewindnet.clients.training.client_block import ClientBlock, Minibatch, make_block
 from rewindnet.clients.training.curvature import PRODUCT, product, solve
 from rewindnet.clients.training.gradient_counter import GradientCounter, RoundGradients
 from rewindnet.clients.training.probe import Probe
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.cost.clock import Clock
 from rewindnet.simulator.cost.meter import Cost, CostMeter
-from rewindnet.simulator.cost.network_model import NetworkModel
+from rewindnet.simulator.cost.network_model import NetworkModel, build_network_model
 from rewindnet.simulator.engine import execute
 from rewindnet.simulator.simulation import Simulation
 from rewindnet.simulator.task import Task
+from rewindnet.simulator.transports.flower.client import make_app
+from rewindnet.simulator.transports.flower.network import FlowerNetwork
+from rewindnet.simulator.transports.flower.runtimes import in_process
 from rewindnet.simulator.transports.in_process import WorkerNetwork
+from rewindnet.simulator.transports.wire import InProcess
+from rewindnet.topologies import Static, build, mix
 
 CASE = Network(
     *("ring", 5, "metropolis-hastings", "adapt-then-combine", "logistic", 1e-2, 1.0, 2, 10, 1, "half"),
@@ -203,3 +213,43 @@ def test_a_meter_goes_on_from_its_state() -> None:
             second.restore({name: value.clone() for name, value in first.state().items()})
     assert second.total() == whole.total()
     assert first.total() != whole.total()
+
+
+# -- other transports -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rounds", [1, 20])
+def test_over_flower_the_counts_come_with_the_answers(rounds: int) -> None:
+    """Clients of 1, 2, … samples: the cost is that of one process, and a round is still a single trip."""
+    model = build_network_model("heterogeneous", build("ring", NODES, 0), 0, stragglers=0.5)
+    mixing, costs, trips = Static(build("ring", NODES, 0), mix("metropolis-hastings", build("ring", NODES, 0))), [], []
+    task = Task("own", 0, None, (InitialModel(0), Prepare()), (Twice(range(rounds)),), 0, frozenset())
+
+    def carry_out(network: FlowerNetwork | WorkerNetwork) -> None:
+        for metered in (False, True):
+            before = getattr(network, "_number", 0)
+            meter = CostMeter(100, model) if metered else None
+            execute(network, task, mixing, meter=meter)
+            network.fetch()
+            trips.append(getattr(network, "_number", 0) - before)
+            costs.extend([] if meter is None else [meter.total()])
+
+    carry_out(WorkerNetwork(samples_of_each(range(NODES)), InProcess(NODES, "exact")))
+    one = cache(lambda node: samples_of_each([node]))
+    app = make_app(lambda context: one(int(context.node_config["partition-id"])))
+    in_process(lambda grid, _: carry_out(FlowerNetwork(grid, NODES)), app, NODES)
+    in_one, over_flower = costs
+    assert over_flower == in_one
+    assert in_one.gradients == (1 + 3 * rounds) * sum(range(1, NODES + 1))
+    # Uncounted, only what is fetched takes a trip more than there are rounds; counted, so do the last round's counts.
+    assert trips[2:] == [rounds + 1, rounds + 2]
+
+
+def samples_of_each(nodes: Sequence[int]) -> ClientWorker:
+    """Clients with one sample more than their number."""
+    rng = np.random.default_rng(0)
+    sizes = [node + 1 for node in nodes]
+    x, y = torch.from_numpy(rng.standard_normal((sum(sizes), 4))), np.zeros(sum(sizes), dtype=np.int64)
+    shards = np.split(np.arange(len(y)), np.cumsum(sizes)[:-1])
+    block = make_block(Logistic(4, 2), x, y, shards, step_size=0.1, nodes=tuple(nodes), node_by_node=True)
+    return ClientWorker(block, {})
