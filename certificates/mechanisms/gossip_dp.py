@@ -244,7 +244,7 @@ def _largest_norm(training: TrainingRun, clip: float, sigma: float) -> float:
     if arithmetic is None:
         return 0.0
     T, N, eta = training.rounds, training.mixing.nodes, training.step_size
-    long = sqrt(arithmetic.inputs * arithmetic.outputs) + sqrt(2 * log(2 * N * T / _UNLIKELY))
+    long = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * N * T / _UNLIKELY))
     if training.radius is not None:
         return (training.radius + eta * (clip + sigma * long)) * (1 + 1e-3)
     return (arithmetic.initial_norm + eta * (clip * T + sigma * sqrt(T) * long)) * (1 + 1e-3)
@@ -260,7 +260,7 @@ def _at_one_point(training: TrainingRun, clip: float, sigma: float) -> float:
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    G, d = training.constants.G.value, arithmetic.inputs * arithmetic.outputs
+    G, d = training.constants.G.value, arithmetic.parameters
     summed = (int(training.samples.max(initial=0)) + arithmetic.outputs + 12) * G + (d + 16) * clip + 8 * (G + clip)
     moved = 4 * _largest_norm(training, clip, sigma) / training.step_size + 4 * clip
     return 2 * arithmetic.unit_roundoff * (summed + moved)
@@ -271,7 +271,7 @@ def _between_points(training: TrainingRun, clip: float, sigma: float) -> float:
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    constants, eta, d = training.constants, training.step_size, arithmetic.inputs * arithmetic.outputs
+    constants, eta, d = training.constants, training.step_size, arithmetic.parameters
     G, L, l2, M = constants.G.value, constants.L.value, constants.l2.value, _largest_norm(training, clip, sigma)
     heard = max(int(np.diff(training.mixing.matrix(t).indptr).max()) for t in range(training.rounds))
     terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G

@@ -132,7 +132,7 @@ class WalkDP(Mechanism):
         """What rounding adds to the difference of two gradients at the same θ, which are taken in double precision."""
         assert training.arithmetic is not None
         norm = _largest_norm(training, len(self.holders), self.clip, self.step_size, sigma)
-        constants, d = training.constants, training.arithmetic.inputs * training.arithmetic.outputs
+        constants, d = training.constants, training.arithmetic.parameters
         terms = (int(training.samples.max(initial=0)) + d + 32) * (constants.G.value + _longest(training, self.clip))
         return 2.0**-50 * (terms + constants.l2.value * norm)
 
@@ -293,7 +293,7 @@ def _largest_norm(training: TrainingRun, hops: int, clip: float | None, step_siz
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    long = sqrt(arithmetic.inputs * arithmetic.outputs) + sqrt(2 * log(2 * hops / _UNLIKELY))
+    long = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * hops / _UNLIKELY))
     once, summed = step_size * sigma * long, step_size * sigma * sqrt(hops) * long
     if step_size * training.constants.l2.value > 2:
         raise CertificateError(f"step_size {step_size:g} is so large that regularisation alone lets a token explode")
@@ -314,7 +314,7 @@ def _rounding(training: TrainingRun, hops: int, clip: float | None, step_size: f
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    constants, d = training.constants, arithmetic.inputs * arithmetic.outputs
+    constants, d = training.constants, arithmetic.parameters
     G, L, l2 = constants.G.value, constants.L.value, constants.l2.value
     M = _largest_norm(training, hops, clip, step_size, sigma)
     terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G
