@@ -4,13 +4,13 @@ A certificate is worth what its constants are worth, so every constant carries i
 follow from an enforced feature norm are derived here, where the verifier can derive them again.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite, sqrt
 from typing import Any, Literal, get_args
 
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.registry import Registry
 
 Provenance = Literal["proven", "enforced", "estimated", "declared"]
 Regime = Literal["nonconvex", "weakly-convex", "convex", "strongly-convex"]
@@ -91,9 +91,8 @@ class Constants:
         return 0.0 if regime == "convex" else self.strong_convexity.value
 
     def to_record(self) -> dict[str, Any]:
-        """Plain JSON; settings only where there are any."""
-        record = asdict(self)
-        return record if self.settings else {name: value for name, value in record.items() if name != "settings"}
+        """Return plain JSON."""
+        return asdict(self)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Constants":
@@ -106,7 +105,7 @@ class Constants:
             names = ("radius", "G", "L", "l2", "strong_convexity")
             numbers = {name: Constant(float(record[name]["value"]), record[name]["provenance"]) for name in names}
             model = str(record["model"])
-            settings = {str(name): float(value) for name, value in record.get("settings", {}).items()}
+            settings = {str(name): float(value) for name, value in record["settings"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as problem:
             raise CertificateError(f"the record of the constants is damaged: {problem!r}") from None
         for name, constant in numbers.items():
@@ -115,7 +114,7 @@ class Constants:
         return cls(model=model, **numbers, settings=settings)
 
 
-def multinomial_logistic(radius: Constant, l2: float) -> Constants:
+def multinomial_logistic(radius: Constant, *, l2: float) -> Constants:
     """Cross-entropy of a linear model: ‖p − e_y‖ ≤ √2 and λ_max(diag p − ppᵀ) ≤ 1/2, hence G = √2·R, L = R²/2 + l2.
 
     The upper bound on the softmax Hessian is Böhning (1992), "Multinomial logistic regression algorithm".
@@ -128,10 +127,11 @@ def multinomial_logistic(radius: Constant, l2: float) -> Constants:
         L=Constant(R**2 / 2 + l2, source),
         l2=Constant(l2, "proven"),
         strong_convexity=Constant(l2, "proven"),
+        settings={"l2": l2},
     )
 
 
-def huber_logistic(radius: Constant, l2: float, *, clip: float) -> Constants:
+def huber_logistic(radius: Constant, *, l2: float, clip: float) -> Constants:
     """Cross-entropy that goes on in a straight line where a sample is more than t = c/√2 wrong: G = c·R, c the clip.
 
     With a = log Σ_{j≠y} e^{z_j} − z_y the cross-entropy is log(1 + e^a), and 1 − p_y its slope in a. The loss is φ(a),
@@ -167,11 +167,11 @@ def huber_logistic(radius: Constant, l2: float, *, clip: float) -> Constants:
         L=Constant(2 * u * (1 - u) * R**2 + l2, source),
         l2=Constant(l2, "proven"),
         strong_convexity=Constant(l2, "proven"),
-        settings={"clip": clip},
+        settings={"l2": l2, "clip": clip},
     )
 
 
-def sigmoid_loss(radius: Constant, l2: float) -> Constants:
+def sigmoid_loss(radius: Constant, *, l2: float) -> Constants:
     """The bounded loss s(−y·xᵀθ), s the logistic sigmoid: |s'| ≤ 1/4 and |s''| ≤ 1/(6√3); nonconvex.
 
     Hence G = R/4, L = R²/(6√3) + l2, and curvature at least l2 − R²/(6√3).
@@ -185,48 +185,43 @@ def sigmoid_loss(radius: Constant, l2: float) -> Constants:
         L=Constant(bend + l2, source),
         l2=Constant(l2, "proven"),
         strong_convexity=Constant(l2 - bend, source),
+        settings={"l2": l2},
     )
 
 
-#: Called as `DERIVATIONS[model](radius, l2, **settings)`; keyword-only parameters are settings of the model.
-DERIVATIONS: dict[str, Callable[..., Constants]] = {
-    "logistic": multinomial_logistic,
-    "huber-logistic": huber_logistic,
-    "sigmoid": sigmoid_loss,
-}
+#: Called as `derivation(radius, *, settings)`: proofs of a model's constants, by the name of the model. A model that is
+#: not among them may declare or estimate its constants, which makes its certificates conditional.
+DERIVATIONS: Registry[Callable[..., Constants]] = Registry(
+    "model with provable constants",
+    {"logistic": multinomial_logistic, "huber-logistic": huber_logistic, "sigmoid": sigmoid_loss},
+    CertificateError,
+)
 
 
 def settings_of(model: str) -> tuple[str, ...]:
-    """The settings, besides l2, that a model's constants follow from.
+    """Return the settings of a model that its constants follow from, besides the norm of its features.
 
     Raises:
         CertificateError: if no derivation is known for the model.
     """
-    parameters = inspect.signature(_derivation(model)).parameters.values()
-    return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
+    return tuple(DERIVATIONS.settings(model))
 
 
-def derive(model: str, radius: Constant, l2: float, **settings: float) -> Constants:
-    """The constants that follow from the feature norm and the model's settings alone.
+def derive(model: str, radius: Constant, **settings: float) -> Constants:
+    """Derive the constants of a model from the norm of its features and its settings.
 
     Args:
         model: its name.
         radius: R, a bound on the Euclidean norm of every feature vector, bias included.
-        l2: the regularisation weight.
-        settings: those of `settings_of(model)`.
+        settings: those of `settings_of(model)`, like l2.
 
     Raises:
         CertificateError: if no derivation is known for the model, or these are not its settings.
     """
-    needed = settings_of(model)
-    if set(settings) != set(needed):
-        takes, given = (", ".join(names) or "none" for names in (needed, settings))
-        raise CertificateError(f"the constants of {model} follow from these settings besides l2: {takes}; not {given}")
-    return _derivation(model)(radius, l2, **settings)
+    constants: Constants = DERIVATIONS.build(model, radius, **settings)
+    return constants
 
 
-def _derivation(model: str) -> Callable[..., Constants]:
-    if model not in DERIVATIONS:
-        known = ", ".join(DERIVATIONS)
-        raise CertificateError(f"no constants are provable for the model {model!r}; they are for: {known}")
-    return DERIVATIONS[model]
+def radius_with_bias(radius: Constant, bias: float) -> Constant:
+    """Return a bound on the norm of [√(1−β²)·x, β] for ‖x‖ ≤ R: √((1−β²)R² + β²), which is 1 for R = 1."""
+    return Constant(sqrt((1 - bias**2) * radius.value**2 + bias**2), radius.provenance) if bias else radius

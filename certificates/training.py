@@ -87,17 +87,19 @@ class Arithmetic:
         unit_roundoff: u, 2⁻⁵³ for float64 and 2⁻²⁴ for float32.
         inputs: q, the number of terms in a score.
         outputs: C, the number of scores of a sample.
+        parameters: d, the number of parameters of a model.
         initial_norm: ‖θ⁰‖.
     """
 
     unit_roundoff: float
     inputs: int
     outputs: int
+    parameters: int
     initial_norm: float
 
     def __post_init__(self) -> None:
         """Refuse what no arithmetic can be."""
-        sound = 0 < self.unit_roundoff < 1 and self.inputs >= 1 and self.outputs >= 1
+        sound = 0 < self.unit_roundoff < 1 and min(self.inputs, self.outputs, self.parameters) >= 1
         if not (sound and 0 <= self.initial_norm < float("inf")):
             raise CertificateError(f"this describes no arithmetic: {self}")
 

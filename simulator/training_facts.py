@@ -66,6 +66,7 @@ def training_facts(
             unit_roundoff=float(torch.finfo(dtype).eps) / 2,
             inputs=model.inputs,
             outputs=model.outputs,
+            parameters=model.parameters,
             initial_norm=float(start.double().norm()),
         ),
         forget_sha256=forget_digest({node: positions.tolist() for node, positions in forget.items()}),

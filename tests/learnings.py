@@ -39,7 +39,7 @@ def learnings(draw, largest=8, measured=True):
     for node in range(draw(st.integers(1, 2))):
         deleted[node] = draw(st.integers(1, int(samples[node])))
     model, l2 = draw(st.sampled_from(list(SETTINGS))), draw(st.sampled_from([0.0, 0.05]))
-    constants = derive(model, Constant(1.0, "enforced"), l2, **SETTINGS[model])
+    constants = derive(model, Constant(1.0, "enforced"), l2=l2, **SETTINGS[model])
     step_size = draw(st.floats(0.01, 1.5))
     kept = None
     if measured:
@@ -54,7 +54,9 @@ def learnings(draw, largest=8, measured=True):
         samples=samples,
         deleted=deleted,
         ledger=kept,
-        arithmetic=draw(st.sampled_from([None, Arithmetic(2.0**-53, 6, 3, 0.1), Arithmetic(2.0**-24, 6, 3, 0.0)])),
+        arithmetic=draw(
+            st.sampled_from([None, Arithmetic(2.0**-53, 6, 3, 18, 0.1), Arithmetic(2.0**-24, 6, 3, 18, 0.0)])
+        ),
     )
 
 
@@ -101,7 +103,7 @@ def small_learning(**changes):
         step_size=0.5,
         local_steps=1,
         order="adapt-then-combine",
-        constants=derive("logistic", Constant(1.0, "enforced"), 0.01),
+        constants=derive("logistic", Constant(1.0, "enforced"), l2=0.01),
         samples=np.array([20, 20, 20, 20]),
         deleted=np.array([5, 0, 0, 0]),
     )

@@ -141,7 +141,7 @@ def test_the_shallowest_rewind_that_reaches_epsilon_is_found():
 
 
 def test_noise_that_the_arithmetic_rounds_away_earns_no_number():
-    learning = small_learning(arithmetic=Arithmetic(2.0**-24, 5, 3, 0.0))
+    learning = small_learning(arithmetic=Arithmetic(2.0**-24, 5, 3, 15, 0.0))
     tiny = certify(learning, release_of(np.full(4, 1e-5)), Claim("node", DELTA))
     assert tiny.epsilon is None
     assert "too small for the arithmetic to carry" in tiny.reason
@@ -186,7 +186,7 @@ def test_what_is_assumed_is_said():
     fresh = certify(learning, release_of(np.ones(4), noise_source="os"), Claim("node", DELTA))
     assert not any(sentence.startswith("Simulation only") for sentence in fresh.assumptions)
     assert not said.conditional
-    declared = small_learning(constants=derive("logistic", Constant(1.0, "declared"), 0.01))
+    declared = small_learning(constants=derive("logistic", Constant(1.0, "declared"), l2=0.01))
     assert certify(declared, release_of(np.ones(4)), Claim("node", DELTA)).conditional
     assert isfinite(said.epsilon)
     assert said.mu == pytest.approx(max(said.sensitivity))

@@ -140,15 +140,15 @@ def test_the_bias_of_features_of_another_norm():
 @pytest.mark.parametrize("provenance", ["proven", "enforced", "estimated", "declared"])
 @pytest.mark.parametrize("model", list(SETTINGS))
 def test_constants_survive_their_record(model, provenance):
-    constants = derive(model, Constant(1.7, provenance), 1e-3, **SETTINGS[model])
+    constants = derive(model, Constant(1.7, provenance), l2=1e-3, **SETTINGS[model])
     assert Constants.from_record(json.loads(json.dumps(constants.to_record()))) == constants
     assert constants.conditional == (provenance in ("estimated", "declared"))
 
 
 def test_constants_are_derived_only_for_models_that_prove_them():
     known = "logistic, huber-logistic, sigmoid"
-    with pytest.raises(CertificateError, match=f"no constants are provable for the model 'mlp'; they are for: {known}"):
-        derive("mlp", Constant(1.0, "enforced"), 0.0)
+    with pytest.raises(CertificateError, match=f"unknown model with provable constants 'mlp'; there are: {known}"):
+        derive("mlp", Constant(1.0, "enforced"), l2=0.0)
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,14 @@ def test_constants_are_derived_only_for_models_that_prove_them():
     ],
 )
 def test_a_damaged_record_is_refused(damage):
-    record = derive("logistic", Constant(1.0, "enforced"), 0.1).to_record()
+    record = derive("logistic", Constant(1.0, "enforced"), l2=0.1).to_record()
     damage(record)
     with pytest.raises(CertificateError, match="the record of the constants is damaged"):
         Constants.from_record(record)
 
 
 def test_an_unknown_provenance_is_refused():
-    record = derive("logistic", Constant(1.0, "enforced"), 0.1).to_record()
+    record = derive("logistic", Constant(1.0, "enforced"), l2=0.1).to_record()
     record["G"]["provenance"] = "hoped"
     with pytest.raises(CertificateError, match="unknown provenance 'hoped' of the constant G"):
         Constants.from_record(record)
@@ -189,7 +189,7 @@ def test_an_unknown_provenance_is_refused():
     ],
 )
 def test_the_regimes_that_the_curvature_proves(model, l2, regimes):
-    constants = derive(model, Constant(1.0, "enforced"), l2, **SETTINGS[model])
+    constants = derive(model, Constant(1.0, "enforced"), l2=l2, **SETTINGS[model])
     assert constants.regimes() == regimes
     lowest = [constants.lowest_curvature(regime) for regime in regimes]
     # The strongest comes last: what may be assumed of the Hessian only grows, and never beyond what is proven.

@@ -122,7 +122,7 @@ def leaving(graph, left, **changes):
         step_size=0.5,
         local_steps=1,
         order="adapt-then-combine",
-        constants=derive("logistic", Constant(1.0, "proven"), 0.0),
+        constants=derive("logistic", Constant(1.0, "proven"), l2=0.0),
         samples=np.full(len(graph), 10),
         deleted=deleted,
         departed=left,

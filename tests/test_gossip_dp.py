@@ -167,7 +167,7 @@ def test_a_view_of_everything_is_the_plain_composition() -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("arithmetic", [None, Arithmetic(2.0**-53, 6, 3, 0.1), Arithmetic(2.0**-24, 6, 3, 0.0)])
+@pytest.mark.parametrize("arithmetic", [None, Arithmetic(2.0**-53, 6, 3, 18, 0.1), Arithmetic(2.0**-24, 6, 3, 18, 0.0)])
 def test_an_epsilon_decides_the_noise(view: str, arithmetic: Arithmetic | None) -> None:
     known = small_learning(arithmetic=arithmetic, radius=20.0)
     plan = GossipDP(epsilon=0.7, view=view).plan(known)
@@ -227,14 +227,14 @@ def test_no_noise_earns_no_number() -> None:
 
 
 def test_noise_that_the_arithmetic_rounds_away_earns_no_number() -> None:
-    known = small_learning(arithmetic=Arithmetic(2.0**-24, 6, 3, 1e4))
+    known = small_learning(arithmetic=Arithmetic(2.0**-24, 6, 3, 18, 1e4))
     plan = GossipDP(sigma=0.01).plan(known)
     assert "too small for the arithmetic" in str(certify(known, plan.release, plan.claim).reason)
 
 
 @pytest.mark.parametrize("wrong", [{"growth": 0.5}, {"rounds": 3}, {"nodes": (1,)}, {"rounding": 0.0}])
 def test_a_mechanism_that_is_not_the_networks_is_refused(wrong: dict[str, object]) -> None:
-    known = small_learning(arithmetic=Arithmetic(2.0**-53, 6, 3, 0.1))
+    known = small_learning(arithmetic=Arithmetic(2.0**-53, 6, 3, 18, 0.1))
     plan = GossipDP(sigma=1.0).plan(known)
     assert isinstance(plan.release.mechanism, GossipDPMechanism)
     forged = replace(plan.release, mechanism=replace(plan.release.mechanism, **wrong))

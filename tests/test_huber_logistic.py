@@ -93,7 +93,7 @@ def test_the_loss_is_convex_along_every_line(place, share):
 @given(places(), st.floats(-4, 1))
 def test_the_gradient_is_monotone_and_lipschitz_across_the_bend(place, size):
     model, _, y, generator, _ = place
-    C, L = len(place[1]), derive("huber-logistic", Constant(1.0, "proven"), 0.0, clip=model.clip).L.value
+    C, L = len(place[1]), derive("huber-logistic", Constant(1.0, "proven"), l2=0.0, clip=model.clip).L.value
     # Around the bend: the other classes' share of the label's log-odds set to it, give or take `size`.
     scores = tensor(generator.standard_normal(C))
     others = torch.cat([scores[:y], scores[y + 1 :]])
@@ -123,13 +123,13 @@ def largest_curvature(model, scores, y, iterations=60):
 @given(places())
 def test_no_curvature_beyond_the_constants_by_power_iteration(place):
     model, scores, y, _, _ = place
-    L = derive("huber-logistic", Constant(1.0, "proven"), 0.0, clip=model.clip).L.value
+    L = derive("huber-logistic", Constant(1.0, "proven"), l2=0.0, clip=model.clip).L.value
     assert largest_curvature(model, scores / 30, y) <= L * (1 + 1e-6) + 1e-8
 
 
 @pytest.mark.parametrize("clip", [0.01, 0.3, ROOT2 / 2, 1.0, ROOT2])
 def test_the_smoothness_is_attained_with_two_classes(clip):
-    constants = derive("huber-logistic", Constant(1.0, "proven"), 0.0, clip=clip)
+    constants = derive("huber-logistic", Constant(1.0, "proven"), l2=0.0, clip=clip)
     slope = min(clip / ROOT2 * (1 - 1e-3), 0.5)
     scores = tensor([log((1 - slope) / slope), 0.0])
     assert largest_curvature(scores_model(2, clip), scores, 0) == pytest.approx(constants.L.value, rel=2e-3)
@@ -161,18 +161,18 @@ def test_small_gradients_are_not_lost_to_cancellation():
 def test_constants_know_their_clip():
     constants = HuberLogistic(5, 3, l2=0.2, bias=0.0, clip=0.3).constants(Constant(2.0, "enforced"))
     t = 0.3 / ROOT2
-    assert (constants.G, constants.settings) == (Constant(0.6, "enforced"), {"clip": 0.3})
+    assert (constants.G, constants.settings) == (Constant(0.6, "enforced"), {"l2": 0.2, "clip": 0.3})
     assert constants.L.value == pytest.approx(2 * t * (1 - t) * 4 + 0.2)
     assert Constants.from_record(json.loads(json.dumps(constants.to_record()))) == constants
-    assert "settings" not in Logistic(5, 3).constants(Constant(1.0, "proven")).to_record()
+    assert Logistic(5, 3, l2=0.1).constants(Constant(1.0, "proven")).to_record()["settings"] == {"l2": 0.1}
 
 
 def test_settings_that_constants_follow_from():
-    assert (settings_of("logistic"), settings_of("huber-logistic")) == ((), ("clip",))
-    with pytest.raises(CertificateError, match="follow from these settings besides l2: clip; not none"):
-        derive("huber-logistic", Constant(1.0, "proven"), 0.0)
-    with pytest.raises(CertificateError, match="follow from these settings besides l2: none; not clip"):
-        derive("logistic", Constant(1.0, "proven"), 0.0, clip=0.3)
+    assert (settings_of("logistic"), settings_of("huber-logistic")) == (("l2",), ("l2", "clip"))
+    with pytest.raises(CertificateError, match="'huber-logistic' needs the setting 'clip'"):
+        derive("huber-logistic", Constant(1.0, "proven"), l2=0.0)
+    with pytest.raises(CertificateError, match="'logistic' has no setting 'clip'; it takes: l2"):
+        derive("logistic", Constant(1.0, "proven"), l2=0.0, clip=0.3)
 
 
 @pytest.mark.parametrize("clip", [0.0, -0.1, 1.4143, float("nan")])
@@ -180,4 +180,4 @@ def test_a_clip_out_of_range_is_refused(clip):
     with pytest.raises(ModelError, match=f"^{re.escape(f'model.clip must lie in (0, √2], not {clip}')}$"):
         HuberLogistic(3, 2, clip=clip)
     with pytest.raises(CertificateError, match=re.escape(f"clip must lie in (0, √2], not {clip}")):
-        derive("huber-logistic", Constant(1.0, "proven"), 0.0, clip=clip)
+        derive("huber-logistic", Constant(1.0, "proven"), l2=0.0, clip=clip)

@@ -42,7 +42,7 @@ def learning(**changes):
         step_size=0.5,
         local_steps=1,
         order="adapt-then-combine",
-        constants=derive("logistic", Constant(1.0, "enforced"), 0.1),
+        constants=derive("logistic", Constant(1.0, "enforced"), l2=0.1),
         samples=np.full(5, 100),
         deleted=np.array([10, 0, 0, 0, 0]),
     )
@@ -178,7 +178,7 @@ def test_the_worst_direction_attains_it(order, rounds):
 
 
 def test_without_strong_convexity_the_noises_still_add_up():
-    known = learning(constants=derive("logistic", Constant(1.0, "enforced"), 0.0))
+    known = learning(constants=derive("logistic", Constant(1.0, "enforced"), l2=0.0))
     plan = Langevin(sigma=0.5, rounds=16).plan(known)
     assert plan.release.mechanism.contraction == pytest.approx((1.0,) * 15)
     certificate = certify(known, plan.release, plan.claim)

@@ -23,7 +23,7 @@ def learning(**changes):
         step_size=0.5,
         local_steps=1,
         order="adapt-then-combine",
-        constants=derive("logistic", Constant(1.0, "enforced"), 0.1),
+        constants=derive("logistic", Constant(1.0, "enforced"), l2=0.1),
         samples=np.full(5, 100),
         deleted=np.array([10, 0, 0, 0, 0]),
     )
@@ -295,7 +295,7 @@ def test_an_instance_bound_passes_the_check_before_learning(kind):
 
 
 def test_an_epsilon_out_of_reach_at_every_depth_is_refused_before_learning():
-    flat = learning(constants=derive("logistic", Constant(1.0, "enforced"), 0.0))
+    flat = learning(constants=derive("logistic", Constant(1.0, "enforced"), l2=0.0))
     sentence = "no depth from 0 to 40 rounds reaches epsilon 0.001 with this sigma; the best reaches epsilon"
     with pytest.raises(CertificateError, match=sentence):
         WarmStart(epsilon=0.001, sigma=0.01).check(flat)

@@ -53,7 +53,7 @@ def learning(**changes):
         step_size=0.5,
         local_steps=1,
         order="adapt-then-combine",
-        constants=derive("logistic", Constant(1.0, "enforced"), 0.1),
+        constants=derive("logistic", Constant(1.0, "enforced"), l2=0.1),
         samples=np.full(5, 100),
         deleted=np.array([10, 0, 0, 0, 0]),
     )

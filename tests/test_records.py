@@ -176,7 +176,7 @@ def test_a_matrix_that_does_not_mix_is_refused(W, sentence):
 
 @pytest.mark.parametrize("changes", [{"G": -1.0}, {"L": nan}, {"radius": 0.0}, {"l2": -0.5}, {"strong_convexity": 9.0}])
 def test_constants_that_no_objective_has_are_refused(changes):
-    constants = derive("logistic", Constant(1.0, "proven"), 0.1)
+    constants = derive("logistic", Constant(1.0, "proven"), l2=0.1)
     with pytest.raises(CertificateError, match="no objective has the constants"):
         replace(constants, **{name: Constant(value, "proven") for name, value in changes.items()})
 

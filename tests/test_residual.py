@@ -181,7 +181,7 @@ def test_the_sensitivity_of_a_plain_case_by_hand():
 
 
 def test_the_start_is_no_further_than_the_constants_say():
-    known = small(arithmetic=Arithmetic(2.0**-53, 6, 3, 0.5))
+    known = small(arithmetic=Arithmetic(2.0**-53, 6, 3, 18, 0.5))
     G, l2 = known.constants.G.value, 0.01
     for moved, start in ((0.1, None), (1e6, (G + l2 * 0.5) / l2)):
         plan = measured(known, Newton(sigma=1.0), residual=1e-9, moved=moved)
@@ -193,7 +193,7 @@ def test_the_start_is_no_further_than_the_constants_say():
 def test_rounding_is_charged_by_the_arithmetic():
     totals = []
     for u in (2.0**-53, 2.0**-24):
-        known = small(arithmetic=Arithmetic(u, 6, 3, 0.0))
+        known = small(arithmetic=Arithmetic(u, 6, 3, 18, 0.0))
         plan = measured(known, Newton(sigma=1.0), residual=0.0, moved=0.5)
         found = plan.release.mechanism.bounds(known, plan.release, plan.claim)
         assert np.all(found.rounding > 0)

@@ -178,7 +178,7 @@ def learning_of(sampling, samples, forget, model="logistic", l2=0.1, eta=0.7, E=
             step_size=eta,
             local_steps=E,
             order="adapt-then-combine",
-            constants=derive(model, Constant(1.0, "proven"), l2),
+            constants=derive(model, Constant(1.0, "proven"), l2=l2),
             samples=np.array(samples),
             deleted=deleted,
             batches=Realised(sampling, np.array(samples), forget),

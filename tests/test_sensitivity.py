@@ -77,7 +77,7 @@ def machine(
         step_size=eta,
         local_steps=E,
         order="adapt-then-combine",
-        constants=derive(model, Constant(1.0, "proven"), l2, **SETTINGS[model]),
+        constants=derive(model, Constant(1.0, "proven"), l2=l2, **SETTINGS[model]),
         samples=np.full(N, n),
         deleted=deleted,
     )
@@ -358,7 +358,7 @@ def test_absurd_step_sizes_are_refused_in_a_sentence(order: str, model: str) -> 
     absurd = replace(
         machine(model, 0.1, n=10, m=1, eta=1e12, T=50, E=60),
         order=order,  # type: ignore[arg-type]
-        arithmetic=Arithmetic(2.0**-53, 5, 3, 0.1),
+        arithmetic=Arithmetic(2.0**-53, 5, 3, 15, 0.1),
     )
     with pytest.raises(CertificateError, match="allows no finite certificate"):
         propagate(absurd, disturbed=50, quiet=0)

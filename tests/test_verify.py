@@ -218,7 +218,7 @@ def forge(change: Callable[[Path], None]) -> Callable[[Path], None]:
 
 
 def smaller_radius(folder: Path) -> None:
-    again = derive("logistic", Constant(0.2, "proven"), 1e-4).to_record()
+    again = derive("logistic", Constant(0.2, "proven"), l2=1e-4).to_record()
     edit(folder / "learning.json", lambda record: record["requests"][0].update(constants=again))
 
 
@@ -340,11 +340,11 @@ def test_the_clip_of_a_huberised_loss_is_that_of_the_scenario(tmp_path: Path) ->
     model = {"kind": "huber-logistic", "clip": 0.4}
     run_through(json.loads(json.dumps(SCENARIO)) | {"model": model, "unlearning": [method]}, folder)
     assert failures(folder) == []
-    smaller = derive("huber-logistic", Constant(1.0, "proven"), 1e-4, clip=0.1).to_record()
+    smaller = derive("huber-logistic", Constant(1.0, "proven"), l2=1e-4, clip=0.1).to_record()
     edit(folder / "learning.json", lambda record: record["requests"][0].update(constants=smaller))
     recertify(folder)
     (found,) = failures(folder)
-    assert "those of the settings {'clip': 0.1}, not of {'clip': 0.4}" in found.sentence
+    assert "those of the settings {'l2': 0.0001, 'clip': 0.1}, not of {'l2': 0.0001, 'clip': 0.4}" in found.sentence
 
 
 def test_a_damaged_or_unfinished_folder_is_refused(folder: Path) -> None:

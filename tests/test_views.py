@@ -172,7 +172,9 @@ def test_a_single_nodes_view_takes_noise_in_proportion():
 @pytest.mark.parametrize("view", ["node", "joint"])
 def test_noise_is_shared_out_however_small_the_sensitivity(view):
     # Without a ledger nothing is charged for rounding, and contraction may leave very little.
-    learning = small_learning(rounds=400, step_size=1.0, constants=derive("logistic", Constant(1e-3, "enforced"), 0.9))
+    learning = small_learning(
+        rounds=400, step_size=1.0, constants=derive("logistic", Constant(1e-3, "enforced"), l2=0.9)
+    )
     release, claim = (
         release_of(np.zeros(4), checkpoint_round=100, descent_rounds=300),
         Claim(view, DELTA, allocation="optimal"),

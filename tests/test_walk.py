@@ -190,7 +190,7 @@ def test_the_sensitivity_of_the_token_is_a_scalar_recursion(rule, K):
         step_size=0.8,
         local_steps=E,
         order="adapt-then-combine",
-        constants=derive("logistic", Constant(1.0, "proven"), 0.05),
+        constants=derive("logistic", Constant(1.0, "proven"), l2=0.05),
         samples=np.arange(5, 12),
         deleted=np.array([0, 0, 3, 0, 1, 0, 0]),
     )

@@ -22,17 +22,17 @@ from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.absorption import Travel, final, least_mu, received
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.mechanisms.private_learning import (
+    UNLIKELY,
+    changed_gradient,
+    clipped_growth,
+    deletes_all,
+    unresolved_noise,
+)
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
-from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.certificates.training import Mixing, TrainingRun, Vector
 from rewindnet.certificates.view import View
 from rewindnet.certificates.views.light_cones import cones_back
-
-#: Noise larger than rounding is charged for has at most this probability.
-_UNLIKELY = 1e-30
-
-#: δ must leave no room for it.
-_LEAST_DELTA = 1e-20
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class GossipDP(Mechanism):
             rounds=training.rounds,
             nodes=tuple(np.flatnonzero(training.deleted).tolist()),
             clip=clip,
-            growth=_growth(training, clip),
+            growth=clipped_growth(training, clip, training.step_size),
             rounding=_between_points(training, clip, sigma),
             level=float(shift_bounds(training, clip).max()) + _at_one_point(training, clip, sigma),
         )
@@ -124,23 +124,12 @@ class GossipDP(Mechanism):
         return min(every, _worst_cone(shift, release.sigma, mixing)) if kind == "node" else every
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """Noise that is none, or is lost in the arithmetic."""
+        """Return that there is no noise, or that the arithmetic does not carry it."""
         sigma = float(release.sigma.max())
         if sigma == 0:
             return "learning added no noise to its gradients"
-        if training.arithmetic is None:
-            return None
-        if claim.delta < _LEAST_DELTA:
-            return (
-                f"rounding is charged up to a probability of {_UNLIKELY:g}, and delta must be {_LEAST_DELTA:g} or more"
-            )
-        smallest = 1024 * training.arithmetic.unit_roundoff * _largest_norm(training, self.clip, sigma)
-        if training.step_size * sigma < smallest:
-            return (
-                f"the noise of a round (step_size·sigma {training.step_size * sigma:.4g}) is too small for the "
-                f"arithmetic to carry; it takes at least {smallest:.4g} here"
-            )
-        return None
+        norm = _largest_norm(training, self.clip, sigma)
+        return unresolved_noise(training, claim.delta, training.step_size * sigma, norm, "a round")
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What is covered, and what is taken for granted."""
@@ -153,7 +142,7 @@ class GossipDP(Mechanism):
         if training.arithmetic is not None:
             said.append(
                 "A client that has erased samples computes those that it keeps in the same way as before, and rounding "
-                f"is charged but for noise so large that its probability is below {_UNLIKELY:g}."
+                f"is charged but for noise so large that its probability is below {UNLIKELY:g}."
             )
         return tuple(said)
 
@@ -167,12 +156,9 @@ class GossipDP(Mechanism):
 
 def shift_bounds(training: TrainingRun, clip: float) -> Vector:
     """Δ [N], by how much every node's clipped gradient may change in exact arithmetic."""
-    n, m, G = training.samples, training.deleted.astype(float), training.constants.G.value
-    whole = (training.samples == training.deleted) & (m > 0)
-    changed = np.where(whole, G, np.divide(2 * m * G, n, out=np.zeros_like(m), where=n > 0))
     # Without data and regularisation there is no gradient at all on one side.
-    widest = np.where(whole & (training.constants.l2.value == 0), clip, 2 * clip)
-    return np.asarray(np.minimum(changed, widest))
+    widest = np.where(deletes_all(training) & (training.constants.l2.value == 0), clip, 2 * clip)
+    return np.asarray(np.minimum(changed_gradient(training), widest))
 
 
 def _check(training: TrainingRun) -> None:
@@ -193,15 +179,6 @@ def _check(training: TrainingRun) -> None:
             "noise in every round of learning answers one request, at the end: what an earlier one took out of "
             "learning is not followed"
         )
-
-
-def _growth(training: TrainingRun, clip: float) -> float:
-    """γ: that of the regime where nothing is ever clipped; else 1 + ηL, for clipping keeps only the smoothness."""
-    constants = training.constants
-    pull = constants.l2.value * (training.radius or inf) if constants.l2.value > 0 else 0.0
-    if clip >= constants.G.value + pull:
-        return local_growth(training, strongest_regime(training))
-    return 1 + training.step_size * constants.L.value
 
 
 def participating_or_all(mixing: Mixing, round: int) -> NDArray[np.bool_]:
@@ -244,7 +221,7 @@ def _largest_norm(training: TrainingRun, clip: float, sigma: float) -> float:
     if arithmetic is None:
         return 0.0
     T, N, eta = training.rounds, training.mixing.nodes, training.step_size
-    long = sqrt(arithmetic.inputs * arithmetic.outputs) + sqrt(2 * log(2 * N * T / _UNLIKELY))
+    long = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * N * T / UNLIKELY))
     if training.radius is not None:
         return (training.radius + eta * (clip + sigma * long)) * (1 + 1e-3)
     return (arithmetic.initial_norm + eta * (clip * T + sigma * sqrt(T) * long)) * (1 + 1e-3)
@@ -260,7 +237,7 @@ def _at_one_point(training: TrainingRun, clip: float, sigma: float) -> float:
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    G, d = training.constants.G.value, arithmetic.inputs * arithmetic.outputs
+    G, d = training.constants.G.value, arithmetic.parameters
     summed = (int(training.samples.max(initial=0)) + arithmetic.outputs + 12) * G + (d + 16) * clip + 8 * (G + clip)
     moved = 4 * _largest_norm(training, clip, sigma) / training.step_size + 4 * clip
     return 2 * arithmetic.unit_roundoff * (summed + moved)
@@ -271,7 +248,7 @@ def _between_points(training: TrainingRun, clip: float, sigma: float) -> float:
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    constants, eta, d = training.constants, training.step_size, arithmetic.inputs * arithmetic.outputs
+    constants, eta, d = training.constants, training.step_size, arithmetic.parameters
     G, L, l2, M = constants.G.value, constants.L.value, constants.l2.value, _largest_norm(training, clip, sigma)
     heard = max(int(np.diff(training.mixing.matrix(t).indptr).max()) for t in range(training.rounds))
     terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G

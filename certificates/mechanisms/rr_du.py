@@ -177,7 +177,7 @@ class RRDU(Mechanism):
         share = 1.0 if self._ascends else m / n if n else 0.0
         # u computes in double precision, whatever the network does.
         known = training.arithmetic
-        slack = 0.0 if known is None else (known.inputs * known.outputs + 16) * 2.0**-50
+        slack = 0.0 if known is None else (known.parameters + 16) * 2.0**-50
         return self.step_size * self.clip * (share + slack * (m > 0))
 
     def _rounding(self, training: TrainingRun, needed: "RRDU", differs: Vector) -> float:

@@ -30,7 +30,7 @@ the local bound, for a = b is one way.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import hypot, inf, log, sqrt
 from typing import ClassVar
 
@@ -39,16 +39,15 @@ import numpy as np
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.mechanisms.private_learning import (
+    UNLIKELY,
+    changed_gradient,
+    clipped_growth,
+    unresolved_noise,
+)
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
-from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.certificates.training import Mixing, TrainingRun, Vector
 from rewindnet.certificates.view import View
-
-#: Noise larger than rounding is charged for has at most this probability.
-_UNLIKELY = 1e-30
-
-#: δ must leave no room for it.
-_LEAST_DELTA = 1e-20
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class WalkDP(Mechanism):
             nodes=tuple(np.flatnonzero(training.deleted).tolist()),
             clip=clip,
             step_size=step_size,
-            growth=_growth(training, clip, step_size),
+            growth=clipped_growth(training, clip, step_size),
             rounding=_rounding(training, len(holders), clip, step_size, sigma),
         )
 
@@ -132,7 +131,7 @@ class WalkDP(Mechanism):
         """What rounding adds to the difference of two gradients at the same θ, which are taken in double precision."""
         assert training.arithmetic is not None
         norm = _largest_norm(training, len(self.holders), self.clip, self.step_size, sigma)
-        constants, d = training.constants, training.arithmetic.inputs * training.arithmetic.outputs
+        constants, d = training.constants, training.arithmetic.parameters
         terms = (int(training.samples.max(initial=0)) + d + 32) * (constants.G.value + _longest(training, self.clip))
         return 2.0**-50 * (terms + constants.l2.value * norm)
 
@@ -171,26 +170,14 @@ class WalkDP(Mechanism):
         return hypot(*(absorbed(part, self.growth, self.rounding) for part in parts)) / sigma
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """Noise that is none, or is lost in the arithmetic."""
+        """Return that there is no noise, or that the arithmetic does not carry it."""
         sigma = _sigma(release)
         if not self.events:
             return None
         if sigma == 0:
             return "the token learned without noise"
-        if training.arithmetic is None:
-            return None
-        if claim.delta < _LEAST_DELTA:
-            return (
-                f"rounding is charged up to a probability of {_UNLIKELY:g}, and delta must be {_LEAST_DELTA:g} or more"
-            )
         norm = _largest_norm(training, len(self.holders), self.clip, self.step_size, sigma)
-        smallest = 1024 * training.arithmetic.unit_roundoff * norm
-        if self.step_size * sigma < smallest:
-            return (
-                f"the noise of a hop (step_size·sigma {self.step_size * sigma:.4g}) is too small for the arithmetic to "
-                f"carry; it takes at least {smallest:.4g} here"
-            )
-        return None
+        return unresolved_noise(training, claim.delta, self.step_size * sigma, norm, "a hop")
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """What is covered, and what is taken for granted."""
@@ -264,11 +251,8 @@ def _pooled(one: tuple[int, float, float], next: tuple[int, float, float], growt
 
 def walk_shifts(training: TrainingRun, clip: float | None) -> Vector:
     """Δ [N], by how much every node's clipped gradient may change in exact arithmetic: min(2C, 2mG/n or G)."""
-    n, m, G = training.samples, training.deleted.astype(float), training.constants.G.value
     widest = inf if clip is None else 2 * clip
-    whole = (training.samples == training.deleted) & (m > 0)
-    changed = np.where(whole, G, np.divide(2 * m * G, n, out=np.zeros_like(m), where=n > 0))
-    return np.asarray(np.minimum(changed, widest))
+    return np.asarray(np.minimum(changed_gradient(training), widest))
 
 
 def _sigma(release: Release) -> float:
@@ -278,22 +262,12 @@ def _sigma(release: Release) -> float:
     return sigma
 
 
-def _growth(training: TrainingRun, clip: float | None, step_size: float) -> float:
-    """γ: that of the regime where nothing is ever clipped; else 1 + ηL, for clipping keeps only the smoothness."""
-    constants = training.constants
-    pull = constants.l2.value * (training.radius or inf) if constants.l2.value > 0 else 0.0
-    if clip is None or clip >= constants.G.value + pull:
-        known = replace(training, step_size=step_size)
-        return local_growth(known, strongest_regime(training))
-    return 1 + step_size * constants.L.value
-
-
 def _largest_norm(training: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
     """A bound on every ‖x‖ that occurs, but for noise of probability at most 1e-30."""
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    long = sqrt(arithmetic.inputs * arithmetic.outputs) + sqrt(2 * log(2 * hops / _UNLIKELY))
+    long = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * hops / UNLIKELY))
     once, summed = step_size * sigma * long, step_size * sigma * sqrt(hops) * long
     if step_size * training.constants.l2.value > 2:
         raise CertificateError(f"step_size {step_size:g} is so large that regularisation alone lets a token explode")
@@ -314,7 +288,7 @@ def _rounding(training: TrainingRun, hops: int, clip: float | None, step_size: f
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    constants, d = training.constants, arithmetic.inputs * arithmetic.outputs
+    constants, d = training.constants, arithmetic.parameters
     G, L, l2 = constants.G.value, constants.L.value, constants.l2.value
     M = _largest_norm(training, hops, clip, step_size, sigma)
     terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G

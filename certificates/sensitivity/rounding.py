@@ -74,7 +74,7 @@ def _of_step(training: TrainingRun, eta: float, share: float, M: float) -> float
 
 def _of_projection(training: TrainingRun) -> int:
     assert training.arithmetic is not None
-    return 0 if training.radius is None else training.arithmetic.inputs * training.arithmetic.outputs + 8
+    return 0 if training.radius is None else training.arithmetic.parameters + 8
 
 
 def rounding_of_average(training: TrainingRun, round: int) -> float:

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from rewindnet.certificates import Constant, Constants, derive
+from rewindnet.certificates.constants import radius_with_bias
 from rewindnet.clients.models.base import ModelError
-from rewindnet.clients.models.linear import radius_with_bias
 from rewindnet.clients.models.logistic import Logistic
 
 
@@ -51,7 +51,7 @@ class HuberLogistic(Logistic):
 
     def constants(self, radius: Constant) -> Constants:
         """Derive the constants from R and the clip alone."""
-        return derive("huber-logistic", radius_with_bias(radius, self.bias), self.l2, clip=self.clip)
+        return derive("huber-logistic", radius_with_bias(radius, self.bias), l2=self.l2, clip=self.clip)
 
     def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Compute Σ_k weight_k·min(1, t/(1 − p_{k,y}))·(p_k − e_{y_k})·x_kᵀ + l2·θ.

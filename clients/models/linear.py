@@ -5,7 +5,6 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from rewindnet.certificates import Constant
 from rewindnet.clients.models.base import ModelError
 
 
@@ -29,8 +28,3 @@ def with_bias(x: Tensor, bias: float) -> Tensor:
     inside = 1 - 8 * torch.finfo(x.dtype).eps
     constant = torch.full((len(x), 1), bias * inside, dtype=x.dtype, device=x.device)
     return torch.cat([x * (sqrt(1 - bias**2) * inside), constant], dim=1)
-
-
-def radius_with_bias(radius: Constant, bias: float) -> Constant:
-    """Return the bound on the norm of what `with_bias` returns."""
-    return Constant(sqrt((1 - bias**2) * radius.value**2 + bias**2), radius.provenance) if bias else radius

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.certificates import Constant, Constants, Spectrum, derive
+from rewindnet.certificates.constants import radius_with_bias
 from rewindnet.clients.models.base import Model
-from rewindnet.clients.models.linear import check_settings, radius_with_bias, with_bias
+from rewindnet.clients.models.linear import check_settings, with_bias
 
 
 class Logistic(Model):
@@ -63,7 +64,7 @@ class Logistic(Model):
 
     def constants(self, radius: Constant) -> Constants:
         """Derive the constants from R alone."""
-        return derive("logistic", radius_with_bias(radius, self.bias), self.l2)
+        return derive("logistic", radius_with_bias(radius, self.bias), l2=self.l2)
 
     def curvature(self, second_moment: NDArray[np.float64]) -> Spectrum:
         """Return the spectrum of (I − 11ᵀ/C)/C ⊗ Σ_k weight_k·x_k·x_kᵀ + l2·I.

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.certificates import Constant, Constants, derive
+from rewindnet.certificates.constants import radius_with_bias
 from rewindnet.clients.models.base import Model, ModelError
-from rewindnet.clients.models.linear import check_settings, radius_with_bias, with_bias
+from rewindnet.clients.models.linear import check_settings, with_bias
 
 
 class Sigmoid(Model):
@@ -70,7 +71,7 @@ class Sigmoid(Model):
 
     def constants(self, radius: Constant) -> Constants:
         """Derive the constants from R alone."""
-        return derive("sigmoid", radius_with_bias(radius, self.bias), self.l2)
+        return derive("sigmoid", radius_with_bias(radius, self.bias), l2=self.l2)
 
     def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Compute −Σ_k weight_k·s(m_k)·s(−m_k)·y_k·x_k + l2·θ, with m the margins and y = ±1."""

@@ -22,6 +22,7 @@ from rewindnet.certificates import (
     settings_of,
     worst_case_disturbance,
 )
+from rewindnet.certificates.constants import DERIVATIONS, Constants
 from rewindnet.certificates.sensitivity.local_steps import changed
 from rewindnet.clients.methods import Method
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder, read_folder
@@ -93,7 +94,8 @@ def _learning_sentence(folder: RunFolder) -> str:
     for request, learning in enumerate(learnings):
         _check_learning(folder, learning, request)
     learning = learnings[-1]
-    return f"{learning.rounds} rounds, constants derived again, disturbances within their bound"
+    derived = "derived again" if learning.constants.model in DERIVATIONS else "on the record's word"
+    return f"{learning.rounds} rounds, constants {derived}, disturbances within their bound"
 
 
 def _check_learning(folder: RunFolder, learning: TrainingRun, request: int) -> None:
@@ -104,9 +106,25 @@ def _check_learning(folder: RunFolder, learning: TrainingRun, request: int) -> N
         demand(asked == recorded, f"learning.{key} is {asked} in the scenario and {recorded} in the record")
     constants = learning.constants
     demand(constants.model == scenario["model"]["kind"], f"the constants are those of another model, {constants.model}")
-    l2 = float(scenario["model"]["l2"])
+    _check_constants(constants, scenario)
+    _check_forget(folder, learning, request)
+    dtype = scenario["backend"]["dtype"]
+    demand(
+        learning.arithmetic is not None and learning.arithmetic.unit_roundoff == UNIT_ROUNDOFF[dtype],
+        f"rounding is not charged as that of {dtype}",
+    )
+    _check_ledger(learning)
+
+
+def _check_constants(constants: Constants, scenario: Mapping[str, Any]) -> None:
+    """Check the constants against their derivation; those that nobody has derived must not be called proven."""
+    if constants.model not in DERIVATIONS:
+        demand(
+            constants.conditional, f"no derivation is known of the constants of {constants.model}, said to be proven"
+        )
+        return
     settings = {name: float(scenario["model"][name]) for name in settings_of(constants.model)}
-    again = derive(constants.model, constants.radius, l2, **settings)
+    again = derive(constants.model, constants.radius, **settings)
     demand(
         constants.settings == again.settings,
         f"the constants are those of the settings {dict(constants.settings)}, not of {settings}",
@@ -123,13 +141,6 @@ def _check_learning(folder: RunFolder, learning: TrainingRun, request: int) -> N
         f"the feature norm is said to be {constants.radius.provenance}, which these features do not support",
     )
     _check_radius(constants.radius.value, scenario)
-    _check_forget(folder, learning, request)
-    dtype = scenario["backend"]["dtype"]
-    demand(
-        learning.arithmetic is not None and learning.arithmetic.unit_roundoff == UNIT_ROUNDOFF[dtype],
-        f"rounding is not charged as that of {dtype}",
-    )
-    _check_ledger(learning)
 
 
 def _check_ledger(learning: TrainingRun) -> None:
@@ -156,7 +167,7 @@ def _radius_provenance(features: Mapping[str, Any]) -> str:
 
 def _check_radius(radius: float, scenario: Mapping[str, Any]) -> None:
     """What enforced features make of the norm, the bias counted in; an estimated norm cannot be derived again."""
-    features, bias = scenario["data"]["features"], float(scenario["model"]["bias"])
+    features, bias = scenario["data"]["features"], float(scenario["model"].get("bias", 0.0))
     enforced = 1.0 if features["kind"] != "raw" else features.get("radius")
     if enforced is not None:
         expected = sqrt((1 - bias**2) * enforced**2 + bias**2) if bias else enforced

@@ -1,0 +1,66 @@
+"""What mechanisms share whose noise is added to clipped gradients while the network learns."""
+
+from dataclasses import replace
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
+from rewindnet.certificates.training import TrainingRun, Vector
+
+#: Rounding is charged for noise of any size that occurs with more than this probability.
+UNLIKELY = 1e-30
+
+#: A δ of at least this much leaves no room for the noise that rounding is not charged for.
+LEAST_DELTA = 1e-20
+
+
+def changed_gradient(training: TrainingRun) -> Vector:
+    """Return by how much the deletion may change the mean gradient of every node [N], without clipping.
+
+    That is 2mG/n where m of n samples are deleted, and G where all are.
+    """
+    n, m, G = training.samples, training.deleted.astype(float), training.constants.G.value
+    return np.where(deletes_all(training), G, np.divide(2 * m * G, n, out=np.zeros_like(m), where=n > 0))
+
+
+def deletes_all(training: TrainingRun) -> NDArray[np.bool_]:
+    """Return the mask [N] of the nodes that delete all of their samples."""
+    return np.asarray((training.samples == training.deleted) & (training.deleted > 0))
+
+
+def clipped_growth(training: TrainingRun, clip: float | None, step_size: float) -> float:
+    """Return γ, the Lipschitz constant of a step by a clipped gradient.
+
+    It is that of the strongest regime where no gradient is ever as long as the clip; otherwise it is 1 + ηL, for
+    clipping preserves smoothness but not convexity.
+    """
+    constants = training.constants
+    pull = constants.l2.value * (training.radius or inf) if constants.l2.value > 0 else 0.0
+    if clip is None or clip >= constants.G.value + pull:
+        return local_growth(replace(training, step_size=step_size), strongest_regime(training))
+    return 1 + step_size * constants.L.value
+
+
+def unresolved_noise(training: TrainingRun, delta: float, noise: float, norm: float, when: str) -> str | None:
+    """Return why noise added while learning gets no number in this arithmetic; None where it gets one.
+
+    Args:
+        training: how the network learned.
+        delta: δ.
+        noise: the standard deviation of what is added to a model at once: η·σ.
+        norm: a bound on the norm of every model.
+        when: how often noise is added, like "a round".
+    """
+    if training.arithmetic is None:
+        return None
+    if delta < LEAST_DELTA:
+        return f"rounding is charged up to a probability of {UNLIKELY:g}, and delta must be {LEAST_DELTA:g} or more"
+    smallest = 1024 * training.arithmetic.unit_roundoff * norm
+    if noise < smallest:
+        return (
+            f"the noise of {when} (step_size·sigma {noise:.4g}) is too small for the arithmetic to carry; it takes at "
+            f"least {smallest:.4g} here"
+        )
+    return None
