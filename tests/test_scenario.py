@@ -280,7 +280,7 @@ def test_every_entry_of_every_list_says_what_it_is(what):
         ("? [a]\n: b", "this is not YAML at line 1: "),
         ("!!python/object:os.system {}", "this is not YAML at line 1: could not determine a constructor"),
         ("a: \0", "this is not YAML: special characters are not allowed"),
-        ("1: 2", "1: Keys should be strings"),
+        ("1: 2", "keys are text, not 1"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_in_a_sentence(text, sentence):

@@ -386,7 +386,7 @@ class Scenario(Section):
         if not isinstance(given, list | tuple) or not given:
             raise ScenarioError(f"must be a list of methods, like [{{method: r2d}}], not {given!r}")
         # The oracle and the control are what everything else is held against.
-        listed = {_method(one) for one in given}
+        listed = [_method(one) for one in given]
         return (*given, *({"method": name} for name in ALWAYS if name not in listed))
 
     @model_validator(mode="after")

@@ -8,7 +8,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from rewindnet.errors import UserError
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.plain_data import one_line, plain_data, quoted
 from rewindnet.experiments.scenario.registries import settings_model
 from rewindnet.experiments.scenario.scenario import DEFAULT_METHODS, Choice, Scenario, Unlearning
 
@@ -41,7 +43,14 @@ def parse_yaml(text: str) -> Any:
         mark = getattr(problem, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         cause = getattr(problem, "problem", None) or getattr(problem, "reason", "it cannot be read")
-        raise ScenarioError(f"this is not YAML{where}: {cause}") from None
+        raise ScenarioError(f"this is not YAML{where}: {' '.join(str(cause).split())}") from None
+    except (ValueError, OverflowError) as problem:
+        if isinstance(problem, ScenarioError):
+            raise
+        # A number, a date or base64 text that is none.
+        raise ScenarioError(f"this is not YAML: {' '.join(str(problem).split())}") from None
+    except RecursionError:
+        raise ScenarioError("this is not YAML that can be read: it is nested too deeply") from None
 
 
 def load(path: Path, overrides: Iterable[str] = ()) -> Scenario:
@@ -68,17 +77,24 @@ def resolve(raw: Any, overrides: Iterable[str] = ()) -> Scenario:
     Raises:
         ScenarioError: with one sentence for the first thing that is wrong.
     """
-    raw = {} if raw is None else raw
+    try:
+        return _resolved(raw, overrides)
+    except ValidationError as problem:
+        sentence = _sentence(problem)
+    except UserError as problem:
+        sentence = str(problem)
+    raise ScenarioError(one_line(sentence))
+
+
+def _resolved(raw: Any, overrides: Iterable[str]) -> Scenario:
+    raw = {} if raw is None else plain_data(raw)
     if not isinstance(raw, dict):
         raise ScenarioError(f"a scenario is a mapping of keys, not {type(raw).__name__}")
     for text in overrides:
         key, value = split_override(text)
-        override(raw, key, value)
-    try:
-        # A section that is left empty is a section with nothing to say.
-        return Scenario.model_validate({key: value for key, value in raw.items() if value is not None})
-    except ValidationError as problem:
-        raise ScenarioError(_sentence(problem)) from None
+        override(raw, key, plain_data(value, tuple(key)))
+    # A section that is left empty is a section with nothing to say.
+    return Scenario.model_validate({key: value for key, value in raw.items() if value is not None})
 
 
 def split_override(text: str) -> tuple[list[str], Any]:
@@ -143,7 +159,7 @@ def _section(section: type[BaseModel] | None, name: str) -> type[BaseModel] | No
 
 
 def _index(name: str, length: int, path: list[str]) -> int:
-    if not name.isdigit() or int(name) >= length:
+    if not (name.isascii() and name.isdigit()) or int(name) >= length:
         raise ScenarioError(f"{'.'.join(path)}: the list has the entries 0 to {length - 1}, not {name}")
     return int(name)
 
@@ -169,10 +185,11 @@ def _said(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return "is required"
     if error["type"] == "string_pattern_mismatch":
-        return f"must be letters, digits, dots, dashes and underscores, a letter or digit first; not {error['input']!r}"
+        form = "letters, digits, dots, dashes and underscores, a letter or digit first"
+        return f"must be {form}; not {quoted(error['input'])}"
     if error["type"] in ("model_type", "dict_type"):
-        return f"must be a mapping of keys, not {error['input']!r}"
-    return f"{error['msg'].replace('Input should be', 'must be')}, not {error['input']!r}"
+        return f"must be a mapping of keys, not {quoted(error['input'])}"
+    return f"{error['msg'].replace('Input should be', 'must be')}, not {quoted(error['input'])}"
 
 
 def _allowed(parents: list[str]) -> list[str]:
