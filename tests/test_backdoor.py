@@ -115,7 +115,7 @@ def test_the_command_line_refuses_it_with_a_sentence(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"data": {"source": "digits"}}, "by data.backdoor nobody has any"),
+        ({"data": {"source": "digits"}}, "by data.backdoor no client has any"),
         ({"deletion": {"client": 2, "samples": "poisoned"}}, "by data.backdoor client 1 has any"),
         ({"deletion": {"requests": [{"client": 0, "samples": "poisoned"}]}}, "client 0 is to delete its poisoned"),
     ],

@@ -200,6 +200,7 @@ def test_an_override_of_any_text_ends_in_a_scenario_or_a_sentence(path, text):
 @given(st.text(max_size=40))
 @example("deletion.requests.0.client=3")
 @example("data.backdoor.client=1")
+@example(f"unlearning.{'9' * 5000}.rewind=1")
 def test_any_text_in_place_of_an_override_ends_in_a_scenario_or_a_sentence(text):
     a_scenario_or_a_sentence(lambda: resolve(None, [text]))
 

@@ -99,7 +99,9 @@ def _title(scenario: Scenario) -> str:
     if len(asked) > 1:
         clients = ", ".join(str(request.client) for request in asked)
         return f"{scenario.name}: {len(asked)} requests to forget in a {topology} network, of the clients {clients}"
-    return f"{scenario.name}: client {asked[0].client} of a {topology} network deletes {_samples(asked[0].plainly)}"
+    return (
+        f"{scenario.name}: client {asked[0].client} of a {topology} network deletes {_samples(asked[0].plain_samples)}"
+    )
 
 
 def _samples(samples: Any) -> str:

@@ -197,7 +197,9 @@ def planted(
 
 def samples_of(request: Request, poisoned: NDArray[np.int64] | None) -> Any:
     """What a request deletes, with poisoned samples named one by one."""
-    return request.plainly if request.samples != "poisoned" or poisoned is None else {"indices": poisoned.tolist()}
+    return (
+        request.plain_samples if request.samples != "poisoned" or poisoned is None else {"indices": poisoned.tolist()}
+    )
 
 
 def _schedule(scenario: Scenario, graph: nx.Graph, weights: csr_array, departed: tuple[int, ...] = ()) -> Schedule:
