@@ -14,7 +14,7 @@ from rewindnet.clients.data.deletion import Asked, DeletionError, arrivals
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.report.page import write_report
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
@@ -145,7 +145,7 @@ def test_a_forged_forget_set_of_an_earlier_request_is_found(tmp_path):
 
 def test_learning_after_a_request_is_learning_without_what_it_asked_for():
     """From the state at the request on, against a network that never had those samples and starts there."""
-    experiment = assemble(resolve(SCENARIO))
+    experiment = build_run(resolve(SCENARIO))
     from rewindnet.simulator.transports.in_process import Local
     from rewindnet.simulator.transports.wire import InProcess
 
@@ -153,7 +153,7 @@ def test_learning_after_a_request_is_learning_without_what_it_asked_for():
     learned, _ = simulation.learn(range(13))
     states = {t: learned.at(t).clone() for t in range(13)}
     block = experiment.worker(range(5)).blocks[1]
-    theta, mixing = states[6], experiment.mixing
+    theta, mixing = states[6], experiment.network.mixing
     for t in range(6, 12):
         theta = np.asarray(mixing.matrix(t) @ block.descend(theta, t).numpy())
         import torch

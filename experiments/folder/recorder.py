@@ -30,7 +30,7 @@ from rewindnet.experiments.folder.unfinished import (
     note_traffic,
     versions,
 )
-from rewindnet.experiments.scenario.assemble import Experiment
+from rewindnet.experiments.scenario.network_setup import NetworkSetup
 from rewindnet.simulator.engine import Journal, NoJournal
 from rewindnet.simulator.outcome import Outcome, Trajectory
 
@@ -40,7 +40,7 @@ class Recorder:
 
     Args:
         folder: the run folder; must have passed `check_target`. None where another process writes it.
-        experiment: what is run.
+        network: that is run.
         resume: go on with the incomplete run in the folder; otherwise what is there is removed.
         command: that the user gave.
 
@@ -53,9 +53,9 @@ class Recorder:
     """
 
     def __init__(
-        self, folder: Path | None, experiment: Experiment, resume: bool = False, command: Sequence[str] = ()
+        self, folder: Path | None, network: NetworkSetup, resume: bool = False, command: Sequence[str] = ()
     ) -> None:
-        scenario = experiment.scenario
+        scenario = network.scenario
         self._folder, self._keep = folder, scenario.record.weights
         self.secret = is_secret(scenario)
         self.journal: Journal | None = None if self.secret else NoJournal()
@@ -65,10 +65,10 @@ class Recorder:
             shutil.rmtree(folder)
         self._lock = lock(folder)
         if not self.secret:
-            shape = (experiment.mixing.nodes, experiment.model.parameters)
+            shape = (network.mixing.nodes, network.model.parameters)
             learning = scenario.learning
             self.journal = FolderJournal(
-                folder, shape, (learning.rounds, len(experiment.requests), learning.local_steps + 1)
+                folder, shape, (learning.rounds, len(network.training_runs), learning.local_steps + 1)
             )
         now = datetime.now(UTC).isoformat(timespec="seconds")
         begun = read_record(folder) if resume else {}
@@ -91,25 +91,25 @@ class Recorder:
         }
         self._write_record()
         write(folder / "scenario.yaml", scenario.to_yaml())
-        topology = topologies.record(experiment.graph, experiment.mixing.weights)
-        write_json(folder / "topology.json", {**topology, **self._rounds(experiment)})
+        topology = topologies.record(network.graph, network.mixing.weights)
+        write_json(folder / "topology.json", {**topology, **self._rounds(network)})
         self._traffic = earlier_traffic(folder)
         self._lines = earlier_lines(folder)
         if self._lines:
             write(folder / UNFINISHED / "metrics.jsonl", "".join(f"{text}\n" for text in self._lines.values()))
         self._metrics = (folder / "metrics.jsonl").open("w", encoding="utf-8")
 
-    def _rounds(self, experiment: Experiment) -> dict[str, Any]:
+    def _rounds(self, network: NetworkSetup) -> dict[str, Any]:
         """What topology.json says of who hears whom in which round."""
-        scenario, foreseen = experiment.scenario, experiment.foreseen
+        scenario, departed = network.scenario, network.training_run.departed
         told: dict[str, Any] = {
             "seed": scenario.seed,
-            "schedule": {**scenario.topology.schedule.plain(), **experiment.mixing.recorded},
+            "schedule": {**scenario.topology.schedule.plain(), **network.mixing.recorded},
             "learning": {"kind": scenario.learning.kind, **scenario.learning.settings},
-            "departed": list(foreseen.departed),
+            "departed": list(departed),
         }
-        if foreseen.departed:
-            entries = experiment.remaining.weights.tocoo()
+        if departed:
+            entries = network.remaining.weights.tocoo()
             triples = zip(entries.row.tolist(), entries.col.tolist(), entries.data.tolist(), strict=True)
             told["remaining"] = [list(triple) for triple in triples]
         return told

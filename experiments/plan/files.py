@@ -48,7 +48,7 @@ def check_target(folder: Path, force: bool) -> None:
 
 def write_plan(plan: Plan, folder: Path) -> None:
     """The plan as data and as a picture; plan.json last, by which a folder is known to hold a whole plan."""
-    write(folder / "scenario.yaml", plan.prospect.scenario.to_yaml())
+    write(folder / "scenario.yaml", plan.network.scenario.to_yaml())
     write(folder / "plan.npz", arrays(plan))
     write(folder / "plan.png", plan_picture(plan))
     write_json(folder / "plan.json", record(plan))
@@ -68,10 +68,10 @@ def write_comparison(plans: Sequence[Plan], keys: Sequence[str], places: Sequenc
 
 def record(plan: Plan) -> dict[str, Any]:
     """`plan.json`."""
-    learning, clients = plan.prospect.learning, plan.selection.clients
+    learning, clients = plan.network.training_run, plan.selection.clients
     return {
         "format": FORMAT,
-        "name": plan.prospect.scenario.name,
+        "name": plan.network.scenario.name,
         "point": dict(plan.point),
         "bound": "worst-case",
         "network": _network(plan),
@@ -82,7 +82,7 @@ def record(plan: Plan) -> dict[str, Any]:
             "order": learning.order,
             "constants": learning.constants.to_record(),
             "conditional": learning.constants.conditional,
-            "message_bytes": plan.prospect.message_bytes,
+            "message_bytes": plan.network.message_bytes,
         },
         "planned": {
             "clients": len(clients),
@@ -101,11 +101,11 @@ def record(plan: Plan) -> dict[str, Any]:
 
 
 def _network(plan: Plan) -> dict[str, Any]:
-    prospect = plan.prospect
-    degree = np.bincount(edge_array(prospect.graph).ravel(), minlength=len(prospect.graph))
+    network = plan.network
+    degree = np.bincount(edge_array(network.graph).ravel(), minlength=len(network.graph))
     return {
-        "topology": prospect.scenario.topology.kind,
-        "nodes": len(prospect.graph),
+        "topology": network.scenario.topology.kind,
+        "nodes": len(network.graph),
         "edges": int(degree.sum()) // 2,
         "degree": {"lowest": int(degree.min()), "mean": float(degree.mean()), "highest": int(degree.max())},
         "spectral_gap": _gap(plan),
@@ -113,10 +113,10 @@ def _network(plan: Plan) -> dict[str, Any]:
 
 
 def _gap(plan: Plan) -> float | None:
-    if len(plan.prospect.graph) > _GAP:
+    if len(plan.network.graph) > _GAP:
         return None
     try:
-        return spectral_gap(plan.prospect.mixing.weights)
+        return spectral_gap(plan.network.mixing.weights)
     except TopologyError:
         return None
 

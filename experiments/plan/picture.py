@@ -37,7 +37,7 @@ def plan_picture(plan: Plan) -> bytes:
 
 def _depth(axes: Axes, plan: Plan) -> None:
     epsilon, delta = wanted(plan)
-    regime, T = plan.answers[0].row.regime, plan.prospect.learning.rounds
+    regime, T = plan.answers[0].row.regime, plan.network.training_run.rounds
     sigma, views = plan.sigma(regime, 0, epsilon, delta), plan.prices[regime].views
     shares = np.array(plan.depths) / T
     for at, (placement, view, label) in enumerate(_LINES):

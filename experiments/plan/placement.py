@@ -18,6 +18,7 @@ from rewindnet.certificates import (
     noise_left,
 )
 from rewindnet.certificates.release import Placement
+from rewindnet.experiments.plan.network import initial_spectrum
 from rewindnet.experiments.plan.plan import Plan
 from rewindnet.experiments.plan.words import wanted
 
@@ -56,8 +57,11 @@ def forecasts(plan: Plan) -> tuple[Forecast, ...]:
 
     The noise is that of a worst-case certificate for all released models together, optimally allocated.
     """
-    learning, spectrum = plan.prospect.learning, plan.prospect.spectrum
-    if spectrum is None or learning.mixing.nodes > _LARGEST:
+    learning = plan.network.training_run
+    if learning.mixing.nodes > _LARGEST:
+        return ()
+    spectrum = initial_spectrum(plan.network)
+    if spectrum is None:
         return ()
     found: list[Forecast] = []
     for depth in plan.depths:
@@ -91,7 +95,7 @@ def verdict(plan: Plan, found: Sequence[Forecast]) -> list[str]:
     """Which place wins, at which depth, in a sentence."""
     if not found:
         return []
-    T, (epsilon, delta) = plan.prospect.learning.rounds, wanted(plan)
+    T, (epsilon, delta) = plan.network.training_run.rounds, wanted(plan)
     won = {place: [one for one in found if one.winner == place] for place in get_args(Placement)}
     said = f"Place of the noise (view {_VIEW}, ε = {epsilon:g}, δ = {delta:g}, forecast): "
     middle = min(found, key=lambda one: abs(one.depth - T / 2))

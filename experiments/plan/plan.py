@@ -11,7 +11,8 @@ from rewindnet.certificates import Regime, epsilon_of, mu_of, parse_view, strong
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, Prices, prices
 from rewindnet.clients.methods import METHODS
 from rewindnet.experiments.plan.clients import Facts, Selection, facts, select
-from rewindnet.experiments.plan.prospect import Prospect
+from rewindnet.experiments.plan.network import deleted_by_each
+from rewindnet.experiments.scenario.network_setup import NetworkSetup
 
 Floats = NDArray[np.float64]
 
@@ -74,7 +75,7 @@ class Plan:
     """Everything that a plan found.
 
     Attributes:
-        prospect: the network as it would learn.
+        network: the network as it would learn.
         point: the settings in which it differs from the other plans of a comparison.
         selection: which clients were planned, and why these.
         facts: of these clients.
@@ -84,7 +85,7 @@ class Plan:
         notes: sentences about what of the scenario a plan cannot take up.
     """
 
-    prospect: Prospect
+    network: NetworkSetup
     point: Mapping[str, str]
     selection: Selection
     facts: Facts
@@ -112,30 +113,31 @@ def resolved(found: Prices, mu: float) -> Floats:
     return np.asarray(np.where(lost | ~np.isfinite(sigma), np.nan, sigma))
 
 
-def make_plan(prospect: Prospect, point: Mapping[str, str], clients: int | None = None) -> Plan:
+def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | None = None) -> Plan:
     """Plan a network.
 
     Args:
-        prospect: from `survey`.
+        network: from `build_planned_network`.
         point: what the plan is of, where several are compared.
         clients: how many of the clients; as many as half a minute allows by default.
 
     Raises:
         CertificateError: if a row's regime is not proven, or no depth of it has a finite certificate.
     """
-    learning = prospect.learning
-    rows, notes = _rows(prospect)
+    learning = network.training_run
+    rows, notes = _rows(network)
     asked = {row.depth for row in rows if row.depth is not None}
     ladder = {round(share * learning.rounds) for share in np.linspace(0, 1, _LADDER).tolist()} | asked
     regimes = list(dict.fromkeys(row.regime for row in rows))
     needed = ladder if any(row.depth is None for row in rows) else asked
-    selection = select(prospect, needed, ladder, len(regimes), clients)
+    deleted = deleted_by_each(network)
+    selection = select(network, deleted, needed, ladder, len(regimes), clients)
     views = list(dict.fromkeys([*VIEWS, *(row.view for row in rows)]))
     found = {
         regime: prices(
             learning,
             selection.clients,
-            prospect.counts[selection.clients],
+            deleted[selection.clients],
             views,
             rewound=selection.rewound,
             descent_rounds=selection.descent_rounds,
@@ -144,22 +146,22 @@ def make_plan(prospect: Prospect, point: Mapping[str, str], clients: int | None 
         for regime in regimes
     }
     return Plan(
-        prospect=prospect,
+        network=network,
         point=point,
         selection=selection,
-        facts=facts(prospect, selection.clients),
+        facts=facts(network, deleted, selection.clients),
         prices=found,
         answers=[_answer(row, found[row.regime]) for row in rows],
-        cost=_cost(prospect, sorted(selection.rewound)),
+        cost=_cost(network, sorted(selection.rewound)),
         notes=notes,
     )
 
 
-def _rows(prospect: Prospect) -> tuple[list[Row], list[str]]:
+def _rows(network: NetworkSetup) -> tuple[list[Row], list[str]]:
     """The r2d rows of the scenario, worst-case, and what of them is not planned."""
-    rows, notes, T = [], [], prospect.learning.rounds
-    strongest = strongest_regime(prospect.learning)
-    methods = list(enumerate(prospect.scenario.unlearning))
+    rows, notes, T = [], [], network.training_run.rounds
+    strongest = strongest_regime(network.training_run)
+    methods = list(enumerate(network.scenario.unlearning))
     chosen = [(index, method.settings) for index, method in methods if method.name == "r2d"]
     if not chosen:
         chosen = [(0, vars(METHODS["r2d"]()))]
@@ -168,8 +170,8 @@ def _rows(prospect: Prospect) -> tuple[list[Row], list[str]]:
         depth = None if of["rewind"] is None else round(of["rewind"] * T)
         regime = of["regime"] or strongest
         told = {key: of[key] for key in ("epsilon", "sigma", "delta", "view", "placement", "allocation")}
-        parse_view(of["view"], prospect.mixing.nodes)
-        prospect.learning.constants.lowest_curvature(regime)
+        parse_view(of["view"], network.mixing.nodes)
+        network.training_run.constants.lowest_curvature(regime)
         rows.append(Row(index=index, depth=depth, regime=regime, **told))
         if of["bound"] != "worst-case":
             notes.append(
@@ -218,23 +220,23 @@ def _epsilon(needed: float, row: Row) -> float:
     return reached if np.isfinite(reached) else np.nan
 
 
-def _cost(prospect: Prospect, depths: Sequence[int]) -> dict[int, dict[str, float]]:
+def _cost(network: NetworkSetup, depths: Sequence[int]) -> dict[int, dict[str, float]]:
     """Of each depth, against retraining: not all rounds cost the same where links fail or nodes sleep."""
-    T, (steps, sent) = prospect.learning.rounds, _spent(prospect)
+    T, (steps, sent) = network.training_run.rounds, _spent(network)
     return {
         K: {
             "rounds": K,
             "gradients": float(steps[T - K :].sum() / (steps.sum() or 1)),
             "bytes": float(sent[T - K :].sum() / (sent.sum() or 1)),
-            "sent": float(sent[T - K :].sum() * prospect.message_bytes),
+            "sent": float(sent[T - K :].sum() * network.message_bytes),
         }
         for K in depths
     }
 
 
-def _spent(prospect: Prospect) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _spent(network: NetworkSetup) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """[T] each, the gradients and the messages of every round."""
-    learning, mixing = prospect.learning, prospect.mixing
+    learning, mixing = network.training_run, network.mixing
     everyone = int(learning.gradients(0, retained=True).sum()) if mixing.participating(0) is None else 0
     known: tuple[Any, int] = (None, 0)
     steps, sent = np.full(learning.rounds, everyone), np.zeros(learning.rounds, dtype=np.int64)

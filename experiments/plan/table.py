@@ -18,7 +18,7 @@ _HARDEST, _KINDEST = 6, 3
 
 def show(plan: Plan, console: Console) -> None:
     """What the scenario's rows take, how the price falls with depth, and which clients are dear."""
-    scenario, learning = plan.prospect.scenario, plan.prospect.learning
+    scenario, learning = plan.network.scenario, plan.network.training_run
     asked = scenario.deletion.each[0].client
     console.print(_answers([plan], [], f"{scenario.name}: what its r2d rows take; client {asked} asks"))
     console.print(_depths(plan, f"client {asked}: σ against depth, uniform | optimal ({_wanted(plan)})"))
@@ -40,7 +40,7 @@ def show(plan: Plan, console: Console) -> None:
 
 def compare(plans: Sequence[Plan], keys: Sequence[str], console: Console) -> None:
     """Several plans side by side."""
-    name = plans[0].prospect.scenario.name
+    name = plans[0].network.scenario.name
     console.print(_answers(plans, keys, f"{name}: {len(plans)} plans"))
     notes = list(dict.fromkeys(note for plan in plans for note in plan.notes))
     for sentence in (*kindest(plans, keys), *_legend(plans[0]), *notes):
@@ -66,7 +66,7 @@ def _answers(plans: Sequence[Plan], keys: Sequence[str], title: str) -> Table:
 def _answer(plan: Plan, answer: Answer) -> list[str]:
     row, clients = answer.row, plan.selection.clients
     found = answer.order
-    T = plan.prospect.learning.rounds
+    T = plan.network.training_run.rounds
     named = ["—", "—", "—"]
     if len(found) and len(clients) > 1:
         texts = [taken(answer, place, T) for place in found.tolist()]
@@ -118,7 +118,11 @@ def _depths(plan: Plan, title: str) -> Table:
         cost = plan.cost[depth]
         cells = [sigma[PLACEMENTS.index("output"), at, VIEWS.index(view)] for view in VIEWS[:3]]
         cells += [sigma[PLACEMENTS.index("rewind"), at, VIEWS.index(view)] for view in VIEWS[3:]]
-        shares = [_percent(depth / plan.prospect.learning.rounds), _percent(cost["gradients"]), _percent(cost["bytes"])]
+        shares = [
+            _percent(depth / plan.network.training_run.rounds),
+            _percent(cost["gradients"]),
+            _percent(cost["bytes"]),
+        ]
         table.add_row(*shares, *map(_pair, cells))
     return table
 
@@ -137,7 +141,7 @@ def _clients(plan: Plan, title: str) -> Table:
 
 
 def _taken(plan: Plan, place: int, rows: Sequence[Answer]) -> list[str]:
-    return [taken(answer, place, plan.prospect.learning.rounds) for answer in rows]
+    return [taken(answer, place, plan.network.training_run.rounds) for answer in rows]
 
 
 def shown_clients(plan: Plan) -> list[int]:
@@ -150,7 +154,7 @@ def shown_clients(plan: Plan) -> list[int]:
 
 def _mixed(plan: Plan, place: int) -> str:
     rounds = plan.facts.mixed[place]
-    return f"> {plan.prospect.learning.rounds}" if rounds < 0 else str(rounds)
+    return f"> {plan.network.training_run.rounds}" if rounds < 0 else str(rounds)
 
 
 _FACTS: Sequence[Callable[[Plan, int], str]] = (

@@ -90,7 +90,7 @@ def _median_mix(mixed: NDArray[np.int64]) -> str:
 
 def promise(plan: Plan) -> str:
     """What the plan's figures are based on."""
-    learning = plan.prospect.learning
+    learning = plan.network.training_run
     constants = learning.constants
     said = (
         f"Worst-case bound from the constants alone: G = {constants.G.value:.4g}, L = {constants.L.value:.4g} "

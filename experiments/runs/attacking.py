@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.clients.metrics.membership import attack, observations, split_in_folds
-from rewindnet.experiments.scenario.assemble import Experiment
+from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.topologies import Stream
 from rewindnet.topologies.rng import rng_at
 
@@ -18,11 +18,11 @@ from rewindnet.topologies.rng import rng_at
 _NODES, _FOLDS = 1, 2
 
 
-def attacked(experiment: Experiment, learned: Tensor, released: Tensor, request: int) -> dict[str, Any] | None:
+def attacked(setup: RunSetup, learned: Tensor, released: Tensor, request: int) -> dict[str, Any] | None:
     """How well members of the forget set are told from samples that nobody learned from.
 
     Args:
-        experiment: what is run.
+        setup: what is run.
         learned: [N, d], the models when the request arrived.
         released: [N, d], the models after unlearning.
         request: which request was answered.
@@ -31,20 +31,20 @@ def attacked(experiment: Experiment, learned: Tensor, released: Tensor, request:
         None where the scenario asks for no attacks, or there are too few members to cross-validate. Otherwise the
         numbers of samples, the nodes, and for each attack and statistic its value at these nodes and on the average.
     """
-    suspects, asked = experiment.evaluations[request].suspects, experiment.scenario.measures
+    suspects, asked = setup.evaluations[request].suspects, setup.scenario.measures
     if suspects is None:
         return None
-    nodes, member = looked_at(experiment, request), suspects.member
+    nodes, member = looked_at(setup, request), suspects.member
     folds = min(asked.folds, int(member.sum()), int((~member).sum()))
-    present = np.flatnonzero(experiment.foreseen.present)
-    generator = rng_at(experiment.scenario.seed, Stream.EVALUATION, round=1 + request, node=_FOLDS)
+    present = np.flatnonzero(setup.network.training_run.present)
+    generator = rng_at(setup.scenario.seed, Stream.EVALUATION, round=1 + request, node=_FOLDS)
     dealt = [split_in_folds(member, folds, generator) for _ in range(asked.repeats)]
 
     def chosen(theta: Tensor) -> Tensor:
         everyone = theta if len(present) == len(theta) else theta[present]
         return torch.cat([theta[nodes], everyone.mean(dim=0, keepdim=True)]).to(suspects.design)
 
-    seen = observations(experiment.model, chosen(released), chosen(learned), suspects)
+    seen = observations(setup.network.model, chosen(released), chosen(learned), suspects)
     results: dict[str, Any] = {}
     for name, of in seen.items():
         every = [asdict(attack(one, member, suspects.weight, dealt)) for one in of]
@@ -56,11 +56,11 @@ def attacked(experiment: Experiment, learned: Tensor, released: Tensor, request:
     return {**counts, "folds": folds, "nodes": nodes.tolist(), "attacks": results}
 
 
-def looked_at(experiment: Experiment, request: int) -> NDArray[np.int64]:
+def looked_at(setup: RunSetup, request: int) -> NDArray[np.int64]:
     """The nodes whose models are attacked: those that delete, and others drawn at random, as many as were asked for."""
-    seed, wanted = experiment.scenario.seed, experiment.scenario.measures.nodes
-    present = np.flatnonzero(experiment.foreseen.present)
-    deleting = np.intersect1d(present, list(experiment.arrivals[request].forget))[:wanted]
+    seed, wanted = setup.scenario.seed, setup.scenario.measures.nodes
+    present = np.flatnonzero(setup.network.training_run.present)
+    deleting = np.intersect1d(present, list(setup.network.arrivals[request].forget))[:wanted]
     others = np.setdiff1d(present, deleting)
     generator = rng_at(seed, Stream.EVALUATION, round=1 + request, node=_NODES)
     drawn = generator.choice(others, size=min(len(others), wanted - len(deleting)), replace=False)

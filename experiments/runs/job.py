@@ -17,7 +17,7 @@ from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.runs.run import run
-from rewindnet.experiments.scenario.assemble import Experiment, assemble
+from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import load, resolve
@@ -30,7 +30,7 @@ class RunJob:
     """A run: a `Job` for a transport.
 
     Args:
-        experiment: what is run.
+        setup: what is run.
         folder: the run folder; must have passed `check_target`.
         resume: go on with the incomplete run in the folder.
         scratch: a folder for what other processes must be told; it outlives them.
@@ -40,20 +40,20 @@ class RunJob:
     opener = "rewindnet.experiments.runs.job:open_job"
 
     def __init__(
-        self, experiment: Experiment, folder: Path, resume: bool, scratch: Path, progress: Progress | None = None
+        self, setup: RunSetup, folder: Path, resume: bool, scratch: Path, progress: Progress | None = None
     ) -> None:
-        self.experiment, self.folder, self._resume, self.scratch = experiment, folder, resume, scratch
-        self.nodes = experiment.mixing.nodes
-        self.weights: csr_array = experiment.mixing.weights
-        self.precision: Precision = experiment.scenario.backend.precision
-        self.threads = experiment.scenario.backend.threads
+        self.setup, self.folder, self._resume, self.scratch = setup, folder, resume, scratch
+        self.nodes = setup.network.mixing.nodes
+        self.weights: csr_array = setup.network.mixing.weights
+        self.precision: Precision = setup.scenario.backend.precision
+        self.threads = setup.scenario.backend.threads
         self.command: Sequence[str] = [Path(sys.argv[0]).name, *sys.argv[1:]]
         self._progress = progress or Progress()
         self._follower = _Follower(self.folder / "metrics.jsonl", self._progress)
 
     def worker(self, nodes: Sequence[int], place: int = 0) -> ClientWorker:
         """The clients at these nodes; `place` is the number of this process among those on its machine."""
-        return self.experiment.worker(nodes, device_of(self.experiment.scenario.backend.device, place))
+        return self.setup.worker(nodes, device_of(self.setup.scenario.backend.device, place))
 
     def run(self, network: Network) -> None:
         """Run it on this network, in this process.
@@ -63,8 +63,8 @@ class RunJob:
         """
         try:
             folder = self.folder if network.root else None
-            with closing(Recorder(folder, self.experiment, self._resume, self.command)) as recorder:
-                run(self.experiment, network, recorder, self._progress if network.root else None)
+            with closing(Recorder(folder, self.setup.network, self._resume, self.command)) as recorder:
+                run(self.setup, network, recorder, self._progress if network.root else None)
         except (CertificateError, FolderError, ScenarioError, OSError) as problem:
             raise RunError(f"the run in {self.folder} failed: {problem}") from None
 
@@ -73,7 +73,7 @@ class RunJob:
         """From which `open_job` makes this very job, in another process."""
         return json.dumps(
             {
-                "scenario": self.experiment.scenario.plain(),
+                "scenario": self.setup.scenario.plain(),
                 "folder": str(self.folder.resolve()),
                 "resume": self._resume,
                 "scratch": str(self.scratch),
@@ -89,8 +89,8 @@ class RunJob:
 def open_job(description: str) -> RunJob:
     """The job of that description, in a process that another one has started to work on it."""
     told = json.loads(description)
-    experiment = assemble(resolve(told["scenario"]))
-    job = RunJob(experiment, Path(told["folder"]), told["resume"], Path(told["scratch"]))
+    setup = build_run(resolve(told["scenario"]))
+    job = RunJob(setup, Path(told["folder"]), told["resume"], Path(told["scratch"]))
     job.command = told["command"]
     return job
 
@@ -104,8 +104,8 @@ def open_scenario(command: str) -> RunJob:
     path, *settings = shlex.split(command)
     scenario = load(Path(path), settings)
     folder = Path("runs") / scenario.name
-    experiment, resume = assemble(scenario), check_target(folder, scenario, force=False)
-    return RunJob(experiment, folder, resume, folder)
+    setup, resume = build_run(scenario), check_target(folder, scenario, force=False)
+    return RunJob(setup, folder, resume, folder)
 
 
 class _Follower:

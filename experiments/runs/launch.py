@@ -14,7 +14,7 @@ from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.progress import LiveProgress
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.simulator.errors import BrokenTransportError, RunError, TransportError
@@ -41,7 +41,7 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
         )
     if rank() > 0:
         # Started by mpiexec, beside the process that speaks to the user and writes the folder.
-        scenario.backend.build().execute(RunJob(assemble(scenario), folder, False, folder))
+        scenario.backend.build().execute(RunJob(build_run(scenario), folder, False, folder))
         return []
     console = terminal()
     done = run_scenario_in(scenario, folder, force, console)
@@ -75,7 +75,7 @@ def run_scenario_in(scenario: Scenario, folder: Path, force: bool, console: Cons
     resume = check_target(folder, scenario, force)
     progress = LiveProgress(console)
     with progress.bars, TemporaryDirectory(prefix="rewindnet-") as scratch:
-        job = RunJob(assemble(scenario), folder, resume, Path(scratch), progress)
+        job = RunJob(build_run(scenario), folder, resume, Path(scratch), progress)
         if resume:
             console.print(f"going on with the run in {folder}", highlight=False, soft_wrap=True)
         try:

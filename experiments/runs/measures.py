@@ -11,19 +11,19 @@ from rewindnet.certificates import Audit, Certificate
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.models import Model
 from rewindnet.experiments.runs.attacking import attacked, summarised
-from rewindnet.experiments.scenario.assemble import Experiment
-from rewindnet.experiments.scenario.evaluation import Samples
+from rewindnet.experiments.runs.evaluation import Samples
+from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.outcome import Outcome, divergence
 
 
 def measure(
-    experiment: Experiment, outcome: Outcome, learned: Tensor, retrained: Tensor, retraining: Cost, request: int
+    setup: RunSetup, outcome: Outcome, learned: Tensor, retrained: Tensor, retraining: Cost, request: int
 ) -> dict[str, Any]:
     """What a release is worth and what it cost: `metrics.json`.
 
     Args:
-        experiment: what is run.
+        setup: what is run.
         outcome: of the release.
         learned: [N, d], the models when the request arrived.
         retrained: [N, d], those of the network had it never seen the forget set.
@@ -31,21 +31,21 @@ def measure(
         request: which was answered.
     """
     # Over MPI, what was gathered is on the host; the samples are wherever accuracy is to be computed.
-    present = torch.from_numpy(np.flatnonzero(experiment.foreseen.present))
-    released = outcome.released[present].to(next(iter(experiment.evaluations[request].sets.values()))[0].device)
+    present = torch.from_numpy(np.flatnonzero(setup.network.training_run.present))
+    released = outcome.released[present].to(next(iter(setup.evaluations[request].sets.values()))[0].device)
     retrained = retrained[present].to(released.device)
     spent, whole = vars(outcome.cost), vars(retraining)
     mean = released.mean(dim=0, keepdim=True)
 
     def shares(sets: Mapping[str, Samples]) -> dict[str, Any]:
-        return {name: _share_right(experiment.model, released, mean, *samples) for name, samples in sets.items()}
+        return {name: _share_right(setup.network.model, released, mean, *samples) for name, samples in sets.items()}
 
-    evaluation = experiment.evaluations[request]
+    evaluation = setup.evaluations[request]
     return {
         "nodes": present.tolist(),
         "accuracy": shares(evaluation.sets),
         "backdoor": shares(evaluation.triggered) or None,
-        "membership": attacked(experiment, learned, outcome.released, request),
+        "membership": attacked(setup, learned, outcome.released, request),
         "distance_to_retrained": divergence(released, retrained).tolist(),
         "consensus_distance": float((released - mean).norm(dim=1).mean()),
         "cost": spent,

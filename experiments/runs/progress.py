@@ -21,7 +21,7 @@ class LiveProgress(Progress):
     def __init__(self, console: Console) -> None:
         columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self.bars = Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self.bars.add_task("assemble", total=None)
+        self._task = self.bars.add_task("prepare", total=None)
 
     def phase(self, name: str, rounds: int | None) -> None:
         """A new bar."""

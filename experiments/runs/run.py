@@ -18,19 +18,19 @@ from rewindnet.experiments.runs.auditing import audited
 from rewindnet.experiments.runs.composed import composed
 from rewindnet.experiments.runs.measures import measure, row
 from rewindnet.experiments.runs.progress import Progress
-from rewindnet.experiments.scenario.assemble import Experiment
+from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.engine import Task
 from rewindnet.simulator.outcome import Trajectory
 from rewindnet.simulator.transports.network import Network
 
 
-def run(experiment: Experiment, network: Network, recorder: Recorder, progress: Progress | None = None) -> None:
-    """Run an assembled scenario and leave everything in the recorder's folder.
+def run(setup: RunSetup, network: Network, recorder: Recorder, progress: Progress | None = None) -> None:
+    """Run a scenario and leave everything in the recorder's folder.
 
     Where the network is spread over several processes, each of them runs this; only the root writes.
 
     Args:
-        experiment: from `assemble`, which has found everything that can be wrong with the scenario.
+        setup: from `build_run`, which has found everything that can be wrong with the scenario.
         network: its clients.
         recorder: of the run folder.
         progress: is told what goes on.
@@ -38,8 +38,8 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
     Raises:
         CertificateError: if what was learned allows no plan for a method; the folder is left marked incomplete.
     """
-    simulation, methods, requests = experiment.simulation(network), experiment.methods, experiment.requests
-    watch = _Watch(recorder, progress or Progress(), experiment)
+    simulation, methods, requests = setup.simulation(network), setup.methods, setup.network.training_runs
+    watch = _Watch(recorder, progress or Progress(), setup)
     simulation.callbacks, simulation.journal = (watch,), recorder.journal
 
     arrive = [request.rounds for request in requests]
@@ -47,7 +47,7 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
         learned, learnings = simulation.learn(set(arrive).union(*_checkpoints(methods, arrive)))
     plans = network.agree([[method.plan(learning) for method in methods] for learning in learnings])
     restored = {plan.release.checkpoint_round for planned in plans for plan in planned}
-    recorder.learned(learnings, experiment.arrivals, learned, {*arrive, *restored})
+    recorder.learned(learnings, setup.network.arrivals, learned, {*arrive, *restored})
 
     rows: list[dict[str, Any]] = []
     certified: list[list[Certificate]] = [[] for _ in methods]
@@ -71,10 +71,10 @@ def run(experiment: Experiment, network: Network, recorder: Recorder, progress: 
                 if not network.root:
                     continue
                 certificate = certify(learning, release, claim)
-                found = audited(experiment, certificate, outcome, counterpart, index)
-                records = (certificate, found, measure(experiment, outcome, before, retrained, oracle.cost, request))
+                found = audited(setup, certificate, outcome, counterpart, index)
+                records = (certificate, found, measure(setup, outcome, before, retrained, oracle.cost, request))
                 recorder.method(index, *records, outcome)
-            deleting = experiment.arrivals[request].forget
+            deleting = setup.network.arrivals[request].forget
             rows.append({"request": request, **row(index, method.variant, *records, deleting)})
             certified[at].append(records[0])
     recorder.finish(rows, composed(certified) if len(requests) > 1 else [], simulation.message_bytes)
@@ -93,8 +93,8 @@ def _checkpoints(methods: Sequence[Method], arrive: Sequence[int]) -> list[set[i
 class _Watch:
     """Tells the progress display and the recorder of every round."""
 
-    def __init__(self, recorder: Recorder, progress: Progress, experiment: Experiment) -> None:
-        self._recorder, self._progress, self._experiment = recorder, progress, experiment
+    def __init__(self, recorder: Recorder, progress: Progress, setup: RunSetup) -> None:
+        self._recorder, self._progress, self._setup = recorder, progress, setup
         self._phase = ""
 
     @contextmanager
@@ -115,10 +115,10 @@ class _Watch:
         line: dict[str, Any] = {"phase": self._phase, "round": round + 1, "messages": messages}
         if theta is not None and len(theta) and not self._recorder.secret:
             # What clients keep between rounds may be wider than a model.
-            theta = theta[:, : self._experiment.model.parameters]
+            theta = theta[:, : self._setup.network.model.parameters]
             mean = theta.mean(dim=0, keepdim=True)
-            design, targets = self._experiment.evaluations[0].sets["test"]
-            score = accuracy(self._experiment.model, mean.to(design), design, targets)
+            design, targets = self._setup.evaluations[0].sets["test"]
+            score = accuracy(self._setup.network.model, mean.to(design), design, targets)
             line["consensus_distance"] = float((theta - mean).norm(dim=1).mean())
             line["test_accuracy_of_average_model"] = float(score[0])
         self._recorder.round(line, repeated)

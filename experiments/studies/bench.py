@@ -17,7 +17,7 @@ from torch import Tensor
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.learning import Descend, InitialModel
 from rewindnet.clients.worker import ClientWorker
-from rewindnet.experiments.scenario.assemble import Experiment, assemble
+from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -100,17 +100,17 @@ class BenchJob:
     opener = "rewindnet.experiments.studies.bench:open_job"
 
     def __init__(self, scenario: Scenario, rounds: int, scratch: Path) -> None:
-        self._experiment: Experiment = assemble(scenario)
+        self._setup: RunSetup = build_run(scenario)
         self._rounds, self.scratch = rounds, scratch
-        self.nodes = self._experiment.mixing.nodes
-        self.weights: csr_array = self._experiment.mixing.weights
+        self.nodes = self._setup.network.mixing.nodes
+        self.weights: csr_array = self._setup.network.mixing.weights
         self.precision: Precision = scenario.backend.precision
         self.threads = scenario.backend.threads
 
     @property
     def description(self) -> str:
         """From which `open_job` makes this very job, in another process."""
-        scenario = self._experiment.scenario.plain()
+        scenario = self._setup.scenario.plain()
         return json.dumps({"scenario": scenario, "rounds": self._rounds, "scratch": str(self.scratch)})
 
     @property
@@ -119,15 +119,15 @@ class BenchJob:
 
     def worker(self, nodes: Sequence[int], place: int = 0) -> ClientWorker:
         """The clients at these nodes."""
-        return self._experiment.worker(nodes, device_of(self._experiment.scenario.backend.device, place))
+        return self._setup.worker(nodes, device_of(self._setup.scenario.backend.device, place))
 
     def run(self, network: Network) -> None:
         """Learn, and write down how long every round took."""
         rounds = range(_WARM + self._rounds)
         watch = _StopWatch()
-        start, learn = InitialModel(0), Descend(self._experiment.foreseen.order, rounds)
+        start, learn = InitialModel(0), Descend(self._setup.network.training_run.order, rounds)
         task = Task("bench", 0, None, (start,), (learn,), 0, frozenset())
-        execute(network, task, self._experiment.mixing, (watch,))
+        execute(network, task, self._setup.network.mixing, (watch,))
         if network.root:
             self._result.write_text(json.dumps(watch.seconds[_WARM:]), "utf-8")
 

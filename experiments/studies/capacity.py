@@ -19,7 +19,7 @@ from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.table import epsilon
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.launch import terminal
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load, resolve
@@ -73,7 +73,7 @@ def capacity_of(path: Path, settings: Sequence[str], gamma: float, method: int, 
     if scenario.deletion.requests or scenario.deletion.departure == "leave":
         raise ScenarioError("the deletion capacity is that of one client that stays: give deletion.client alone")
     console, trials = terminal(), {}
-    held = len(assemble(asking(scenario, 1, method, 1)).shards[scenario.deletion.client])
+    held = len(build_run(asking(scenario, 1, method, 1)).network.partition[scenario.deletion.client])
     with console.status("deleting") as status:
 
         def enough(deleted: int) -> bool:
@@ -134,7 +134,7 @@ def tried(scenario: Scenario, deleted: int, draws: int) -> Trial:
     try:
         with TemporaryDirectory(prefix="rewindnet-") as scratch:
             place = Path(scratch) / "run"
-            scenario.backend.build().execute(RunJob(assemble(scenario), place, False, Path(scratch)))
+            scenario.backend.build().execute(RunJob(build_run(scenario), place, False, Path(scratch)))
             *rows, oracle = read_folder(place).summary[: draws + 1]
     except (CertificateError, RunError) as problem:
         reason = str(problem).partition("failed: ")[2] or str(problem)

@@ -16,10 +16,10 @@ from rewindnet.certificates.mechanisms import mechanism_of
 from rewindnet.clients.metrics.klom import klom, margins
 from rewindnet.experiments.folder.files import write_json
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
+from rewindnet.experiments.runs.evaluation import Samples
 from rewindnet.experiments.runs.launch import terminal
-from rewindnet.experiments.scenario.assemble import Experiment, assemble
+from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
-from rewindnet.experiments.scenario.evaluation import Samples
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.outcome import Trajectory
@@ -76,10 +76,10 @@ class Study:
 
     def __init__(self, folder: RunFolder, draws: int, points: int) -> None:
         self._folder, self._draws, self._points = folder, draws, points
-        self._experiment: Experiment = assemble(resolve(folder.scenario, ["backend.kind=in-process"]))
-        nodes = range(self._experiment.mixing.nodes)
-        wire = InProcess(len(nodes), self._experiment.scenario.backend.precision)
-        self._simulation: Simulation = self._experiment.simulation(Local(self._experiment.worker(list(nodes)), wire))
+        self._setup: RunSetup = build_run(resolve(folder.scenario, ["backend.kind=in-process"]))
+        nodes = range(self._setup.network.mixing.nodes)
+        wire = InProcess(len(nodes), self._setup.scenario.backend.precision)
+        self._simulation: Simulation = self._setup.simulation(Local(self._setup.worker(list(nodes)), wire))
 
     def row(self, index: int) -> dict[str, Any]:
         """KLoM of one release over the points of each kind: mean, median, 95th percentile, and what chance makes.
@@ -88,13 +88,13 @@ class Study:
             FolderError: if the run has kept no weights.
         """
         certificate = self._folder.certified[index][0]
-        release, request = certificate.release, index // len(self._experiment.methods)
+        release, request = certificate.release, index // len(self._setup.methods)
         said = {"index": index, "request": request, "method": certificate.method, "view": certificate.view}
         if mechanism_of(release).single and not release.sigma.any():
             return {**said, "sets": None, "reason": "it adds no noise, so there is one network on either side"}
         begins = self._begins(index, release, request)
-        present = np.flatnonzero(self._experiment.foreseen.present)
-        deleting = [node for node in self._experiment.arrivals[request].forget if node in present][:1]
+        present = np.flatnonzero(self._setup.network.training_run.present)
+        deleting = [node for node in self._setup.network.arrivals[request].forget if node in present][:1]
         chosen = self._chosen(request)
         found = [self._margins(index, world, begin, deleting, chosen) for world, begin in enumerate(begins)]
         sets: dict[str, Any] = {}
@@ -110,7 +110,7 @@ class Study:
 
     def _begins(self, index: int, release: Release, request: int) -> Sequence[str]:
         """The names of the states before the noise: of unlearning, and twice of retraining."""
-        mark = f"-{request}" if len(self._experiment.requests) > 1 else ""
+        mark = f"-{request}" if len(self._setup.network.training_runs) > 1 else ""
         centre = self._weights(f"{self._folder.methods[index].place}/centre")
         retrained = self._weights(f"checkpoints/retrained{mark}-{release.noise_round:06d}")
         network = self._simulation.network
@@ -131,8 +131,8 @@ class Study:
     def _chosen(self, request: int) -> dict[str, Samples]:
         """The samples whose margins are looked at."""
         chosen = {}
-        for at, (name, (design, targets)) in enumerate(self._experiment.evaluations[request].sets.items()):
-            generator = rng_at(self._experiment.scenario.seed, Stream.EVALUATION, round=1 + request, node=3 + at)
+        for at, (name, (design, targets)) in enumerate(self._setup.evaluations[request].sets.items()):
+            generator = rng_at(self._setup.scenario.seed, Stream.EVALUATION, round=1 + request, node=3 + at)
             count = min(self._points, len(design))
             rows = torch.from_numpy(np.sort(generator.choice(len(design), count, replace=False))).to(design.device)
             chosen[name] = design[rows], targets[rows]
@@ -142,9 +142,9 @@ class Study:
         self, index: int, world: int, begin: str, deleting: Sequence[int], chosen: Mapping[str, Samples]
     ) -> dict[str, Vector]:
         """[S, models, n] for each kind of samples: of the deleting client's model, if there is one, and the average."""
-        method = self._experiment.methods[index % len(self._experiment.methods)]
-        release, request = self._folder.certified[index][0].release, index // len(self._experiment.methods)
-        present = np.flatnonzero(self._experiment.foreseen.present)
+        method = self._setup.methods[index % len(self._setup.methods)]
+        release, request = self._folder.certified[index][0].release, index // len(self._setup.methods)
+        present = np.flatnonzero(self._setup.network.training_run.present)
         collected: dict[str, list[Vector]] = {name: [] for name in chosen}
         for draw in range(self._draws):
             # Beyond the numbers of a run's own releases, and another for each release, world and draw.
@@ -152,7 +152,7 @@ class Study:
             theta = self._simulation.resample_noise(method, release, begin, number, request)
             models = torch.cat([theta[list(deleting)], theta[present].mean(dim=0, keepdim=True)])
             for name, (design, targets) in chosen.items():
-                of = margins(self._experiment.model, models.to(design), design, targets)
+                of = margins(self._setup.network.model, models.to(design), design, targets)
                 collected[name].append(of.double().cpu().numpy())
         return {name: np.stack(of) for name, of in collected.items()}
 

@@ -8,7 +8,7 @@ from rewindnet.experiments.folder.reader import read_folder, state
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
 from rewindnet.experiments.runs.launch import run_scenario_in, terminal, violations_of
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.experiments.studies.grid import grid, place
@@ -30,7 +30,7 @@ def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force:
     todo = [at for at, there in enumerate(places) if force or not _finished(there, scenarios[at])]
     for at in todo:
         check_target(places[at], scenarios[at], force)
-        assemble(scenarios[at])
+        build_run(scenarios[at])
     console, violations = terminal(), []
     for at in todo:
         console.print(f"{places[at].name} ({todo.index(at) + 1} of {len(todo)})", highlight=False, soft_wrap=True)
