@@ -19,14 +19,13 @@ from rewindnet.certificates import Audit, Certificate, TrainingRun
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.training.parallel import threads
 from rewindnet.experiments.folder.files import write, write_json
+from rewindnet.experiments.folder.journal import UNFINISHED, FolderJournal
+from rewindnet.experiments.folder.lock import LOCK, FolderLock
 from rewindnet.experiments.folder.reader import FORMATS, digest, read_record
 from rewindnet.experiments.folder.unfinished import (
-    UNFINISHED,
-    FolderJournal,
     earlier_lines,
     earlier_traffic,
     is_secret,
-    lock,
     note_traffic,
     versions,
 )
@@ -61,9 +60,9 @@ class Recorder:
         self.journal: Journal | None = None if self.secret else NoJournal()
         if folder is None:
             return
-        if not resume and folder.exists():
-            shutil.rmtree(folder)
-        self._lock = lock(folder)
+        self._lock = FolderLock(folder)
+        if not resume:
+            _empty(folder)
         if not self.secret:
             shape = (network.mixing.nodes, network.model.parameters)
             learning = scenario.learning
@@ -118,7 +117,7 @@ class Recorder:
         """Let go of the folder, whether the run is complete or not."""
         if self._folder is not None:
             self._metrics.close()
-            self._lock.close()
+            self._lock.release()
 
     def seconds(self, what: str, seconds: float) -> None:
         """How long a part of the run took."""
@@ -207,8 +206,9 @@ class Recorder:
         self._record["state"] = "complete"
         self._record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         self._write_record()
-        self.close()
+        self._metrics.close()
         shutil.rmtree(self._folder / UNFINISHED, ignore_errors=True)
+        self._lock.release(remove=True)
 
     def _checkpoints(self, name: str, trajectory: Trajectory, rounds: Collection[int]) -> None:
         for t in sorted(rounds):
@@ -231,3 +231,10 @@ class Recorder:
     def _json(self, name: str, content: Mapping[str, Any]) -> None:
         if self._folder is not None:
             write_json(self._folder / f"{name}.json", content)
+
+
+def _empty(folder: Path) -> None:
+    """Remove everything from a run folder but its lock file."""
+    for path in folder.iterdir():
+        if path.name != LOCK:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

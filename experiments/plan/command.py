@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rewindnet.experiments.console import terminal
 from rewindnet.experiments.plan.files import check_target, write_comparison, write_plan
 from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.plan.plan import make_plan
 from rewindnet.experiments.plan.table import compare, show
-from rewindnet.experiments.runs.launch import terminal
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.experiments.studies.grid import grid, place

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from rewindnet.certificates import Audit, Certificate, CertificateError
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
@@ -54,8 +54,12 @@ def _page(run: RunFolder) -> str:
         _certificates(run),
         _provenance(run),
     )
-    template = Template(files("rewindnet.experiments.report").joinpath("report.html").read_text(encoding="utf-8"))
-    return template.substitute(title=escape(f"{run.record['name']}: unlearning report"), sections="\n".join(sections))
+    # What the template inserts is escaped, unless it is marked as HTML already.
+    pages = Environment(
+        loader=PackageLoader("rewindnet.experiments.report", ""), autoescape=True, undefined=StrictUndefined
+    )
+    template = pages.get_template("report.html")
+    return template.render(title=f"{run.record['name']}: unlearning report", sections=map(Markup, sections))
 
 
 def _title(run: RunFolder) -> str:

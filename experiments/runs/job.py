@@ -35,19 +35,26 @@ class RunJob:
         resume: go on with the incomplete run in the folder.
         scratch: a folder for what other processes must be told; it outlives them.
         progress: is told what goes on.
+        command: what the user gave, for the record; the command line of this process by default.
     """
 
     opener = "rewindnet.experiments.runs.job:open_job"
 
     def __init__(
-        self, setup: RunSetup, folder: Path, resume: bool, scratch: Path, progress: Progress | None = None
+        self,
+        setup: RunSetup,
+        folder: Path,
+        resume: bool,
+        scratch: Path,
+        progress: Progress | None = None,
+        command: Sequence[str] | None = None,
     ) -> None:
         self.setup, self.folder, self._resume, self.scratch = setup, folder, resume, scratch
         self.nodes = setup.network.mixing.nodes
         self.weights: csr_array = setup.network.mixing.weights
         self.precision: Precision = setup.scenario.backend.precision
         self.threads = setup.scenario.backend.threads
-        self.command: Sequence[str] = [Path(sys.argv[0]).name, *sys.argv[1:]]
+        self.command = [Path(sys.argv[0]).name, *sys.argv[1:]] if command is None else list(command)
         self._progress = progress or Progress()
         self._follower = _Follower(self.folder / "metrics.jsonl", self._progress)
 

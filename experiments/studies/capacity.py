@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from rewindnet.certificates import CertificateError
+from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.files import write_json
 from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.table import epsilon
 from rewindnet.experiments.runs.job import RunJob
-from rewindnet.experiments.runs.launch import terminal
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario

@@ -8,6 +8,7 @@ from typing import Any
 from yaml import safe_dump
 
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.plain_data import plain_data
 from rewindnet.experiments.scenario.yaml_files import parse_yaml
 
 
@@ -41,11 +42,16 @@ def _values(setting: str) -> tuple[str, list[Any]]:
     values = parse_yaml(f"[{text}]")
     if not isinstance(values, list) or not values:
         raise ScenarioError(f"{key} has no values in {setting!r}")
-    texts = [safe_dump(value, default_flow_style=True, width=10**6) for value in values]
-    texts = [text.strip().removesuffix("...").strip() for text in texts]
+    texts = [value_text(value) for value in values]
     if len(set(map(_plain, texts))) < len(texts):
         raise ScenarioError(f"{key} has a value twice in {setting!r}")
     return key, texts
+
+
+def value_text(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    text = safe_dump(plain_data(value), default_flow_style=True, width=10**6)
+    return text.strip().removesuffix("...").strip()
 
 
 def _plain(value: str) -> str:

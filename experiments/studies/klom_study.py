@@ -14,10 +14,10 @@ from torch import Tensor
 from rewindnet.certificates import Release
 from rewindnet.certificates.mechanisms import mechanism_of
 from rewindnet.clients.metrics.klom import klom, margins
+from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.files import write_json
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
 from rewindnet.experiments.runs.evaluation import Samples
-from rewindnet.experiments.runs.launch import terminal
 from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
