@@ -301,7 +301,7 @@ def test_a_library_that_is_missing_is_named_with_the_extra_that_brings_it(tiny, 
 
 def test_every_library_of_an_extra_is_one_of_the_packages(tmp_path):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    packages = {"sklearn": "scikit-learn", "yaml": "pyyaml", "grpc": "flwr", "ray": "flwr"}
+    packages = {"click": "typer", "sklearn": "scikit-learn", "yaml": "pyyaml", "grpc": "flwr", "ray": "flwr"}
     for extra, modules in EXTRAS.items():
         listed = {re.match(r"[\w-]+", line)[0].lower() for line in project["optional-dependencies"][extra]}
         for module in modules:

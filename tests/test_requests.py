@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from networks import Network, as_planned, networks
 from runs import run_through
 
@@ -163,7 +164,7 @@ def test_learning_after_a_request_is_learning_without_what_it_asked_for():
 
 
 @given(case=networks(early=0.5, departure="relay"))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_an_earlier_request_leaves_less_to_be_disturbed(case: Network):
     """What was forgotten on the way costs no more than if all had been asked for at the end."""
     simulation = case.simulation()
@@ -180,7 +181,7 @@ def test_an_earlier_request_leaves_less_to_be_disturbed(case: Network):
 
 
 @given(case=networks(early=0.5, departure="relay"))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_each_request_is_held_against_its_own_retraining(case: Network):
     simulation = case.simulation()
     learned, learnings = simulation.learn(range(case.rounds + 1))

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rewindnet.errors import UserError
@@ -329,7 +330,7 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(st.sampled_from([path for path, _ in leaves(resolve(None).plain())] + list(resolve(None).plain())), json_values)
 def test_whatever_is_set_is_understood_or_refused_in_a_sentence(path, value):
     try:
