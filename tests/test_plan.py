@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.plan.clients import select
-from rewindnet.experiments.plan.files import arrays, record
 from rewindnet.experiments.plan.network import build_planned_network, deleted_by_each
-from rewindnet.experiments.plan.placement import forecasts, verdict
+from rewindnet.experiments.plan.placement import placement_verdict
 from rewindnet.experiments.plan.plan import make_plan
+from rewindnet.experiments.plan.record import arrays, record
 from rewindnet.experiments.scenario.yaml_files import resolve
 
 ROOT = Path(__file__).parent.parent
@@ -250,12 +250,12 @@ def test_the_place_of_the_noise_that_is_forecast_to_win_wins(tmp_path, topology)
         "unlearning": [{**row, "placement": "output"}, {**row, "placement": "rewind"}, "retrain"],
     }
     plan = make_plan(build_planned_network(resolve(dict(scenario))), {})
-    (half,) = [one for one in forecasts(plan) if one.depth == 30]
+    (half,) = [one for one in plan.forecasts if one.depth == 30]
     run = run_through(scenario, tmp_path / "run")
     lost = {row["placement"]: row for row in run.summary[:2]}
     assert [half.sigma[place] for place in lost] == pytest.approx([of["sigma"] for of in lost.values()], rel=1e-9)
     assert half.winner == max(lost, key=lambda place: lost[place]["accuracy"]["retain"]["mean"])
-    (said,) = verdict(plan, forecasts(plan))
+    (said,) = placement_verdict(plan.forecasts, 60, *plan.target)
     assert f"placement {half.winner} wins at" in said
 
 
@@ -264,4 +264,4 @@ def test_without_data_no_place_of_the_noise_is_forecast():
         "data": {"source": "declared", "shape": [8], "classes": 3},
         "partition": {"kind": "declared", "clients": 9},
     }
-    assert forecasts(make_plan(build_planned_network(resolve(declared)), {})) == ()
+    assert make_plan(build_planned_network(resolve(declared)), {}).forecasts == ()

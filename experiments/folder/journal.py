@@ -7,8 +7,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import write
-from rewindnet.experiments.folder.reader import FolderError
 
 #: The part of a run folder that is there only until the run is complete.
 UNFINISHED = "unfinished"

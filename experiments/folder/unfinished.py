@@ -8,10 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rewindnet.experiments.folder.files import write
+from rewindnet.experiments.folder.errors import FolderError
+from rewindnet.experiments.folder.files import read_scenario, write
 from rewindnet.experiments.folder.journal import UNFINISHED
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
-from rewindnet.experiments.folder.reader import FolderError, read_record, read_scenario, state
+from rewindnet.experiments.folder.reader import read_record, state
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 

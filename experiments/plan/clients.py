@@ -1,4 +1,4 @@
-"""Which clients a plan is made for, and what sets them apart."""
+"""Which clients a plan is made for, and what may make them hard to forget."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Selection:
         roles: why a client is among them, where not all are.
         rewound: the depths planned for placement rewind, all that are planned.
         descent_rounds: those of them planned for placement output.
-        sentence: about it, for whoever reads the plan.
+        sentence: about it, for readers of the plan.
     """
 
     clients: NDArray[np.int64]
@@ -43,16 +43,16 @@ class Selection:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What may make a client hard to forget; all [k].
+    """What may make clients hard to forget; all [k].
 
     Attributes:
-        degree: how many it talks to.
-        samples: how many it holds.
+        degree: the number of neighbours.
+        samples: how many a client holds.
         deleted: how many of them it deletes.
-        weight: by how many G a step at it differs, 2m/n, or 1 where it deletes everything: what its data contribute.
+        weight: what its data contribute: by how many G a step at it differs, 2m/n, or 1 where it deletes everything.
         distance: links to the other clients, on average.
-        farthest: links to the farthest.
-        mixed: rounds until what it says is everybody's about evenly; −1 if learning is over before.
+        farthest: links to the farthest client.
+        mixed: rounds until what it sends is spread about evenly over all clients; −1 if learning ends before.
     """
 
     degree: NDArray[np.int64]
@@ -84,12 +84,12 @@ def select(
     """
     N, T = network.mixing.nodes, network.training_run.rounds
     able = np.flatnonzero(deleted)
-    round_ = 2 * network.mixing.matrix(0).nnz * regimes
+    work = 2 * network.mixing.matrix(0).nnz * regimes
     rewound = descent_rounds = frozenset(ladder)
-    if round_ * (T + sum(descent_rounds)) * min(len(able), clients or _FEW, _FEW) > _WORK:
+    if work * (T + sum(descent_rounds)) * min(len(able), clients or _FEW, _FEW) > _WORK:
         descent_rounds = frozenset(required)
         rewound = frozenset(depth for depth in ladder if depth >= min(required))
-    affordable = int(np.clip(_WORK // (round_ * (T + sum(descent_rounds))), 1, _MANY))
+    affordable = int(np.clip(_WORK // (work * (T + sum(descent_rounds))), 1, _MANY))
     count = min(len(able), clients or affordable)
     roles = _roles(network, deleted, able, count)
     if count == len(able):
@@ -126,8 +126,8 @@ def _roles(network: NetworkSetup, deleted: Counts, able: Counts, count: int) -> 
             (int(weight.argmin()), "deletes the smallest share"),
             (int(hops.argmax()), f"farthest from {own}"),
         ]
-        for place, role in extremes[: count - 1]:
-            roles.setdefault(int(able[place]), role)
+        for position, role in extremes[: count - 1]:
+            roles.setdefault(int(able[position]), role)
         drawn = rng_at(network.scenario.seed, Stream.PLAN).permutation(able)
         for client in drawn[: count + len(roles)].tolist():
             if len(roles) < count:
