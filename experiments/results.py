@@ -70,12 +70,12 @@ class Result:
     @property
     def holds(self) -> bool:
         """Whether no audit has found its certificate violated."""
-        return all(found.holds for _, found in self._run.certified)
+        return all(audit.holds for _, audit in self._run.certified)
 
     @property
     def violations(self) -> list[str]:
         """A sentence for each certificate that its audit found violated."""
-        return [violation(certificate, found) for certificate, found in self._run.certified if not found.holds]
+        return [violation(certificate, audit) for certificate, audit in self._run.certified if not audit.holds]
 
     def rows(self) -> list[Record]:
         """Return a mapping for each release, with every number of the table under a name of its own."""
@@ -319,11 +319,11 @@ class _Weights(Mapping[str, NDArray[Any]]):
         Raises:
             FolderError: if the run has kept none of that name.
         """
-        found = self._run.weights(name) if name in self._run.record["weights_sha256"] else None
-        if found is None:
+        array = self._run.weights(name) if name in self._run.record["weights_sha256"] else None
+        if array is None:
             known = ", ".join(self) or "none; run it with record.weights=true, and noise_source seed"
             raise FolderError(f"{self._run.path} keeps no weights {name!r}; it keeps: {known}")
-        return found
+        return array
 
     def __iter__(self) -> Iterator[str]:
         names = self._run.record["weights_sha256"]

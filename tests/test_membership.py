@@ -25,7 +25,7 @@ from rewindnet.clients.metrics.membership import (
 )
 from rewindnet.clients.models import MODELS
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.runs.attacking import looked_at
+from rewindnet.experiments.runs.attacking import attacked_nodes
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
@@ -245,13 +245,13 @@ def test_who_has_left_is_not_attacked(tmp_path: Path) -> None:
     assert found.summary[0]["membership"]["loss"]["auc"]["client"] is None
 
 
-def test_no_more_than_a_thousand_of_each_are_looked_at() -> None:
+def test_no_more_than_a_thousand_of_each_are_attacked_nodes() -> None:
     data = {"source": "synthetic", "samples": 7500, "dimensions": 3}
     made = build_run(resolve({**SCENARIO, "data": data, "deletion": {"client": 0, "samples": "all"}}))
     suspects = made.evaluations[0].suspects
     assert suspects is not None
     assert (int(suspects.member.sum()), int((~suspects.member).sum())) == (1000, 1000)
-    assert looked_at(made, 0)[0] == 0
+    assert attacked_nodes(made, 0)[0] == 0
 
 
 def test_poisoned_samples_are_told_from_triggered_images() -> None:

@@ -27,11 +27,11 @@ class FolderJournal:
         self._folder, self._shape, self._steps = folder / UNFINISHED, shape, steps
 
     def names(self) -> list[str]:
-        """What there is."""
+        """Return the names of the states that are written down."""
         return [file.stem for file in self._folder.glob("*.safetensors")]
 
     def read(self, name: str) -> Mapping[str, Tensor]:
-        """The tensors of one state.
+        """Read the tensors of one state.
 
         Raises:
             FolderError: if the file cannot be read, or holds no state of this run.
@@ -40,22 +40,27 @@ class FolderJournal:
             tensors: Mapping[str, Tensor] = load_file(self._file(name))
         except (OSError, SafetensorError) as problem:
             raise FolderError(f"{self._file(name)} is damaged ({problem}); begin anew with --force") from None
-        nodes, parameters = self._shape
-        theta = tuple(tensors["theta"].shape) if "theta" in tensors else ()
-        whole = len(theta) == 2 and theta[0] == nodes and theta[1] % parameters == 0 < theta[1]
-        measured = [tensor for key, tensor in tensors.items() if key not in ("theta", "seconds")]
-        if not (
-            whole and "seconds" in tensors and all(one.ndim == 1 or tuple(one.shape) == self._steps for one in measured)
-        ):
+        if not self._is_whole(tensors):
             raise FolderError(f"{self._file(name)} is damaged (it holds no state of this run); begin anew with --force")
         return tensors
 
+    def _is_whole(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Return whether these tensors are a state of this run."""
+        nodes, parameters = self._shape
+        theta = tuple(tensors["theta"].shape) if "theta" in tensors else ()
+        if not (len(theta) == 2 and theta[0] == nodes and theta[1] % parameters == 0 < theta[1]):
+            return False
+        measured = [tensor for key, tensor in tensors.items() if key not in ("theta", "seconds")]
+        return "seconds" in tensors and all(
+            tensor.ndim == 1 or tuple(tensor.shape) == self._steps for tensor in measured
+        )
+
     def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """The whole state or none of it."""
+        """Write a state down, the whole of it or nothing."""
         write(self._file(name), save({key: tensor.cpu().contiguous() for key, tensor in tensors.items()}))
 
     def remove(self, name: str) -> None:
-        """It is needed no longer."""
+        """Remove a state that is no longer needed."""
         self._file(name).unlink()
 
     def _file(self, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""What an unfinished run leaves for the process that goes on with it, and whether one may."""
+"""Whether a run may be written into a folder, and what an unfinished run has left for the process that goes on."""
 
 import json
 import platform
@@ -20,7 +20,15 @@ _LIBRARIES = ("torch", "numpy", "scipy", "networkx", "safetensors")
 
 
 def check_target(folder: Path, scenario: Scenario, force: bool) -> bool:
-    """Whether the folder holds an incomplete run of this very scenario, to go on with.
+    """Check that a run may be written into a folder.
+
+    Args:
+        folder: to write; it need not exist.
+        scenario: to run.
+        force: overwrite an earlier run.
+
+    Returns:
+        Whether the folder holds an incomplete run of this very scenario, to go on with.
 
     Raises:
         ScenarioError: if it holds anything else and is not to be overwritten (`force`), cannot exist, or is being
@@ -53,27 +61,27 @@ def check_target(folder: Path, scenario: Scenario, force: bool) -> bool:
 
 
 def _is_scrap(file: Path) -> bool:
-    """Whether a file may be all that a run has left that was killed before it had written its record."""
+    """Return whether a file may be all that is left of a run that was killed before it had written its record."""
     return file.suffix == ".part" or file.name in (UNFINISHED, LOCK)
 
 
 def is_secret(scenario: Scenario) -> bool:
-    """Whether un-noised states may not be written.
+    """Return whether states without noise may not be written.
 
-    Noise from the operating system is a secret: un-noised models on disk would give it away, and so would models whose
+    Noise from the operating system is a secret: models without it on disk would give it away, and so would models whose
     noise can be drawn again.
     """
     return any(method.settings.get("noise_source") == "os" for method in scenario.unlearning)
 
 
 def versions() -> dict[str, str]:
-    """Of everything that a run's bits may depend on."""
+    """Return the versions of everything that a run's bits may depend on."""
     own = {"rewindnet": version("rewindnet"), "python": platform.python_version()}
     return own | {library: version(library) for library in _LIBRARIES}
 
 
 def earlier_lines(folder: Path) -> dict[tuple[str, int], str]:
-    """The lines of metrics.jsonl by phase and round, of all processes so far; the last of a killed one may be torn."""
+    """Read the lines of metrics.jsonl by phase and round, of all processes so far; torn lines are left out."""
     lines: dict[tuple[str, int], str] = {}
     for file in (folder / UNFINISHED / "metrics.jsonl", folder / "metrics.jsonl"):
         for text in file.read_text("utf-8", errors="replace").splitlines() if file.is_file() else ():
@@ -84,7 +92,7 @@ def earlier_lines(folder: Path) -> dict[tuple[str, int], str]:
 
 
 def _differs(folder: Path, scenario: Scenario) -> str | None:
-    """What an incomplete run has different, so that it cannot be gone on with; None if it can."""
+    """Say what an incomplete run has different, so that it cannot be gone on with; None if it can."""
     begun, now = read_scenario(folder), scenario.plain()
     backend = begun.get("backend")
     if isinstance(backend, dict) and now["backend"]["precision"] == "exact" == backend.get("precision"):
@@ -105,7 +113,7 @@ def note_traffic(folder: Path, parts: Mapping[str, Any]) -> None:
 
 
 def earlier_traffic(folder: Path) -> dict[str, Any]:
-    """What was written down of them.
+    """Read the messages that earlier processes have written down.
 
     Raises:
         FolderError: if that is damaged.

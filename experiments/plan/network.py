@@ -38,7 +38,7 @@ def deleted_by_each(network: NetworkSetup) -> NDArray[np.int64]:
     Raises:
         DeletionError: if the request names a class and there are no labels.
     """
-    samples = network.samples_asked(network.scenario.deletion.each[0])
+    samples = network.samples_deleted(network.scenario.deletion.each[0])
     labels = [network.labels[rows] for rows in network.partition] or None
     return deletable(samples, labels, network.samples)
 

@@ -1,4 +1,4 @@
-"""Several requests, and a reader of what was released for each of them."""
+"""What all releases of a method tell together, where there are several requests."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,10 +8,14 @@ from rewindnet.certificates import Certificate, together
 
 
 def composed(certified: Sequence[Sequence[Certificate]]) -> list[dict[str, Any]]:
-    """What may be claimed, for each method, to a reader of all that it has released, request by request."""
-    found = []
+    """Compute what may be claimed, for each method, to a reader of its releases for all requests.
+
+    Args:
+        certified: for each method, its certificates, request by request.
+    """
+    claims = []
     for certificates in certified:
         view = certificates[0].view if certificates else ""
         if certificates:
-            found.append({"method": certificates[0].method, **asdict(together(certificates, view))})
-    return found
+            claims.append({"method": certificates[0].method, **asdict(together(certificates, view))})
+    return claims

@@ -1,4 +1,4 @@
-"""A run as the transports see it, in whichever process its parts are worked on."""
+"""A run as a transport carries it out, in this process or in others."""
 
 import json
 import os
@@ -27,13 +27,13 @@ from rewindnet.simulator.transports.wire import Precision
 
 
 class RunJob:
-    """A run: a `Job` for a transport.
+    """A run, as a `Job` for a transport.
 
     Args:
-        setup: what is run.
+        setup: of the run.
         folder: the run folder; must have passed `check_target`.
         resume: go on with the incomplete run in the folder.
-        scratch: a folder for what other processes must be told; it outlives them.
+        scratch: a folder for messages to other processes; it outlives them.
         progress: is told what goes on.
         command: what the user gave, for the record; the command line of this process by default.
     """
@@ -59,7 +59,7 @@ class RunJob:
         self._follower = _Follower(self.folder / "metrics.jsonl", self._progress)
 
     def worker(self, nodes: Sequence[int], place: int = 0) -> ClientWorker:
-        """The clients at these nodes; `place` is the number of this process among those on its machine."""
+        """Make the clients at these nodes; `place` is the number of this process among those on its machine."""
         return self.setup.worker(nodes, device_of(self.setup.scenario.backend.device, place))
 
     def run(self, network: Network) -> None:
@@ -77,7 +77,7 @@ class RunJob:
 
     @property
     def description(self) -> str:
-        """From which `open_job` makes this very job, in another process."""
+        """The text from which `open_job` makes this very job in another process."""
         return json.dumps(
             {
                 "scenario": self.setup.scenario.plain(),
@@ -94,16 +94,16 @@ class RunJob:
 
 
 def open_job(description: str) -> RunJob:
-    """The job of that description, in a process that another one has started to work on it."""
-    told = json.loads(description)
-    setup = build_run(resolve(told["scenario"]))
-    job = RunJob(setup, Path(told["folder"]), told["resume"], Path(told["scratch"]))
-    job.command = told["command"]
-    return job
+    """Make the job of a description, in a process that another one has started to work on it."""
+    content = json.loads(description)
+    setup, folder, scratch = build_run(resolve(content["scenario"])), Path(content["folder"]), Path(content["scratch"])
+    return RunJob(setup, folder, content["resume"], scratch, command=content["command"])
 
 
 def open_scenario(command: str) -> RunJob:
-    """The job of a command line, `SCENARIO.yaml [key=value …]`, as `flwr run` is given it; it writes to runs/<name>.
+    """Make the job of a command line, `SCENARIO.yaml [key=value …]`, as `flwr run` is given it.
+
+    It writes to runs/<name>.
 
     Raises:
         ScenarioError: if the scenario makes no sense, or its run folder is taken.
@@ -123,7 +123,7 @@ class _Follower:
         self._file, self._read, self._phase = 0, 0, ""
 
     def look(self) -> None:
-        """What is new?"""
+        """Tell of all lines that are new."""
         for phase in self._new():
             if phase != self._phase:
                 self._phase = phase
@@ -131,7 +131,7 @@ class _Follower:
             self._progress.advance()
 
     def _new(self) -> Iterator[str]:
-        """The phases of the lines that are new. The file may be replaced by another one at any time."""
+        """Read the phases of the lines that are new. The file may be replaced by another one at any time."""
         with suppress(OSError), self._lines.open("rb") as file:
             status = os.fstat(file.fileno())
             if status.st_ino != self._file or status.st_size < self._read:

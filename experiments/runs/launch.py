@@ -103,10 +103,10 @@ def run_in(
         RunError: if the run began and could not be finished.
     """
     resume = check_target(folder, scenario, force)
-    with progress or Progress() as told, TemporaryDirectory(prefix="rewindnet-") as scratch:
-        job = RunJob(build_run(scenario), folder, resume, Path(scratch), told, command)
+    with progress or Progress() as display, TemporaryDirectory(prefix="rewindnet-") as scratch:
+        job = RunJob(build_run(scenario), folder, resume, Path(scratch), display, command)
         if resume:
-            told.resumed(folder)
+            display.resumed(folder)
         try:
             scenario.backend.build().execute(job)
         except BrokenTransportError as problem:
@@ -116,7 +116,7 @@ def run_in(
 
 def violations_of(run: RunFolder) -> list[str]:
     """Return a sentence for every certificate of a run that its audit found violated."""
-    return [violation(certificate, found) for certificate, found in run.certified if not found.holds]
+    return [violation(certificate, audit) for certificate, audit in run.certified if not audit.holds]
 
 
 def _request(row: table.Row) -> str:

@@ -77,10 +77,10 @@ class Deletion(Request):
     @model_validator(mode="after")
     def _departures_are_whole(self) -> "Deletion":
         """Refuse clients that leave with some of their samples only, or one after the other."""
-        asked = self.each
-        if self.departure == "leave" and any(request.samples != "all" for request in asked):
+        requests = self.each
+        if self.departure == "leave" and any(request.samples != "all" for request in requests):
             raise ScenarioError("a client that leaves deletes all of its samples; say samples: all")
-        if self.departure == "leave" and any(request.round != asked[0].round for request in asked):
+        if self.departure == "leave" and any(request.round != requests[0].round for request in requests):
             raise ScenarioError(
                 "clients that leave do so together; with requests at several rounds use departure relay"
             )

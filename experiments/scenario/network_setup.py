@@ -97,9 +97,9 @@ class NetworkSetup:
         """The size of a message that holds one model."""
         return self.model.parameters * self.dtype.itemsize
 
-    def samples_asked(self, request: Request) -> Any:
+    def samples_deleted(self, request: Request) -> Any:
         """The samples that a request deletes, as plain data; poisoned ones by their positions."""
-        return _samples_asked(request, self.poisoned)
+        return _samples_deleted(request, self.poisoned)
 
 
 def build_network(scenario: Scenario, *, planning: bool = False) -> NetworkSetup:
@@ -235,14 +235,14 @@ def _arrivals(scenario: Scenario, labels: "_ClientLabels", poisoned: Integers | 
     T = scenario.learning.rounds
     asked = []
     for request in scenario.deletion.each:
-        samples = _samples_asked(request, poisoned)
+        samples = _samples_deleted(request, poisoned)
         if labels.declared and request.client < len(labels) and isinstance(samples, dict) and "class" in samples:
             raise DeletionError("deletion.samples names a class, but without data nobody knows who has samples of it")
         asked.append(Asked(request.client, samples, request.round or T))
     return tuple(arrivals(asked, labels, T, scenario.seed))
 
 
-def _samples_asked(request: Request, poisoned: Integers | None) -> Any:
+def _samples_deleted(request: Request, poisoned: Integers | None) -> Any:
     if request.samples == "poisoned" and poisoned is not None:
         return {"indices": poisoned.tolist()}
     return request.plain_samples

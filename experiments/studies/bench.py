@@ -1,4 +1,4 @@
-"""How fast rounds are on every transport, measured side by side: `rewindnet bench`."""
+"""The speed of rounds on every transport, measured side by side: `rewindnet bench`."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +49,15 @@ class Contest:
 
 
 def _learning(nodes: int, dimensions: int, classes: int, samples: int, steps: int) -> dict[str, Any]:
-    """A network of regular degree whose clients hold so many samples each; d = classes · (dimensions + 1)."""
+    """Describe a network of regular degree; its model has classes · (dimensions + 1) parameters.
+
+    Args:
+        nodes: N.
+        dimensions: of a sample.
+        classes: of the labels.
+        samples: that each client holds.
+        steps: local steps in a round.
+    """
     return {
         "data": {
             "source": "synthetic",
@@ -109,7 +117,7 @@ class BenchJob:
 
     @property
     def description(self) -> str:
-        """From which `open_job` makes this very job, in another process."""
+        """The text from which `open_job` makes this very job in another process."""
         scenario = self._setup.scenario.plain()
         return json.dumps({"scenario": scenario, "rounds": self._rounds, "scratch": str(self.scratch)})
 
@@ -118,11 +126,11 @@ class BenchJob:
         return self.scratch / "seconds.json"
 
     def worker(self, nodes: Sequence[int], place: int = 0) -> ClientWorker:
-        """The clients at these nodes."""
+        """Make the clients at these nodes."""
         return self._setup.worker(nodes, device_of(self._setup.scenario.backend.device, place))
 
     def run(self, network: Network) -> None:
-        """Learn, and write down how long every round took."""
+        """Learn, and write down the seconds of every round."""
         rounds = range(_WARM + self._rounds)
         watch = _StopWatch()
         start, learn = InitialModel(0), Descend(self._setup.network.training_run.order, rounds)
@@ -132,18 +140,18 @@ class BenchJob:
             self._result.write_text(json.dumps(watch.seconds[_WARM:]), "utf-8")
 
     def wait(self) -> None:
-        """There is nothing to tell."""
+        """Show nothing."""
 
     def seconds(self) -> float:
-        """The median over the timed rounds."""
+        """Read the seconds of a round: the median over those that were timed."""
         rounds: list[float] = json.loads(self._result.read_text("utf-8"))
         return median(rounds)
 
 
 def open_job(description: str) -> BenchJob:
-    """The job of that description, in a process that another one has started to work on it."""
-    told = json.loads(description)
-    return BenchJob(resolve(told["scenario"]), told["rounds"], Path(told["scratch"]))
+    """Make the job of a description, in a process that another one has started to work on it."""
+    content = json.loads(description)
+    return BenchJob(resolve(content["scenario"]), content["rounds"], Path(content["scratch"]))
 
 
 class _StopWatch:
@@ -160,12 +168,15 @@ class _StopWatch:
 
 
 def heats(contest: Contest, repeats: int, tell: Callable[[str], None]) -> dict[str, list[float]]:
-    """Seconds a round of every entry, in turn, as often as asked: one figure a heat.
+    """Time a round of every entry, in turn, several times.
 
     Args:
         contest: what to time.
         repeats: how many heats.
         tell: is told what runs now.
+
+    Returns:
+        For each entry the seconds of a round, one figure for each heat.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contest.entries}
     for heat in range(repeats):
