@@ -194,7 +194,7 @@ def test_the_command_shows_and_leaves_a_plan(folder):
         (["plan", "s.yaml", "partition.samples=0"], "samples is a positive number"),
         (["plan", "s.yaml", "data.features=raw"], "the radius of raw features is read off the data"),
         (["plan", "s.yaml", "data.shape=[0]"], "declared data have positive sides"),
-        (["plan", "s.yaml", "deletion.samples={class: 1}"], "without data nobody knows"),
+        (["plan", "s.yaml", "deletion.samples={class: 1}"], "without data it is not known which clients have it"),
         (["plan", "s.yaml", "deletion.samples=all", "deletion.departure=leave"], "depends on which client asks"),
         (["plan", "s.yaml", "deletion.client=6"], "deletion.client 6 does not exist"),
         (["plan", "s.yaml", "deletion.samples=5"], "client 3 has 4 samples"),

@@ -237,7 +237,9 @@ def _arrivals(scenario: Scenario, labels: "_ClientLabels", poisoned: Integers | 
     for request in scenario.deletion.each:
         samples = _samples_deleted(request, poisoned)
         if labels.declared and request.client < len(labels) and isinstance(samples, dict) and "class" in samples:
-            raise DeletionError("deletion.samples names a class, but without data nobody knows who has samples of it")
+            raise DeletionError(
+                "deletion.samples names a class, but without data it is not known which clients have it"
+            )
         asked.append(Asked(request.client, samples, request.round or T))
     return tuple(arrivals(asked, labels, T, scenario.seed))
 
