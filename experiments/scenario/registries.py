@@ -5,6 +5,7 @@ A registry entry is the function or class itself: what it takes by keyword only 
 
 import inspect
 from collections.abc import Callable
+from functools import cache
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -96,13 +97,19 @@ def settings_model(what: str, name: object) -> type[BaseModel]:
     if not isinstance(name, str) or name not in choices:
         known = ", ".join(choices)
         raise ScenarioError(f"unknown {choices.kind} {name!r}{did_you_mean(name, choices)}; there are: {known}")
-    chosen = choices[name]
+    return _settings_model(f"{what} {name}", choices[name])
+
+
+@cache
+def _settings_model(title: str, chosen: Callable[..., Any]) -> type[BaseModel]:
+    """Make the model of an entry's settings: its keyword-only parameters with their types and defaults."""
     hints = get_type_hints(chosen.__init__ if _plain_class(chosen) else chosen)
     fields: dict[str, Any] = {}
-    for parameter in choices.settings(name).values():
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
-    return create_model(f"{what} {name}", __config__=ConfigDict(extra="forbid", frozen=True, strict=True), **fields)
+    for parameter in inspect.signature(chosen).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[parameter.name] = (hints[parameter.name], default)
+    return create_model(title, __config__=ConfigDict(extra="forbid", frozen=True, strict=True), **fields)
 
 
 def _plain_class(chosen: Callable[..., Any]) -> bool:
