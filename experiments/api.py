@@ -13,7 +13,8 @@ from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.plan.plan import make_plan
-from rewindnet.experiments.results import PlanResult, Result, Study, TemporaryFolder, Verification
+from rewindnet.experiments.planned import PlanResult
+from rewindnet.experiments.results import Result, Study, TemporaryFolder, Verification
 from rewindnet.experiments.runs.launch import run_in
 from rewindnet.experiments.runs.progress import LiveProgress, Progress
 from rewindnet.experiments.scenario import yaml_files

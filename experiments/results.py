@@ -1,30 +1,24 @@
-"""What runs, sweeps, plans and verification give to Python: tables, arrays, and how notebooks show them."""
+"""What runs, sweeps and verification give to Python: tables, arrays and findings."""
 
 import shutil
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from html import escape
-from math import isnan
 from os import PathLike
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Certificate, violation
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
-from rewindnet.experiments.plan.plan import Answer, Plan
-from rewindnet.experiments.plan.words import promise, verdicts
+from rewindnet.experiments.notebooks import Record, Report, at_point, data_frame, flat, html_table, summary_html
 from rewindnet.experiments.report import table
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.records import Finding
 from rewindnet.extras import missing_extras_named
-
-Record = dict[str, Any]
 
 
 class Result:
@@ -100,7 +94,7 @@ class Result:
         kept = _Weights(self._run)
         return kept if name is None else kept[name]
 
-    def report(self) -> "Report":
+    def report(self) -> Report:
         """Write `report.html` into the run folder: one self-contained page about the run.
 
         Raises:
@@ -117,7 +111,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Return the table that the command line prints, for notebooks."""
-        return _table_html(self._run.summary, ())
+        return summary_html(self._run.summary, ())
 
 
 class Study:
@@ -183,73 +177,7 @@ class Study:
             for point, result in zip(self.points, self.results, strict=True)
             for row in result._run.summary
         ]
-        return _table_html(rows, [(key, _at_point(key)) for key in keys])
-
-
-class PlanResult:
-    """What forgetting would take, client by client.
-
-    Args:
-        plan: that was made.
-
-    Attributes:
-        plan: that was made, with every price in arrays.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-
-    @property
-    def hardest(self) -> int | None:
-        """The client that takes the most noise by the first r2d row; None if no client gets a number."""
-        order = self.plan.answers[0].order
-        return int(self.plan.selection.clients[order[-1]]) if len(order) else None
-
-    @property
-    def sentences(self) -> list[str]:
-        """Which client is hardest to forget and why, which were planned, and what the figures are based on."""
-        return [*verdicts(self.plan), self.plan.selection.sentence, promise(self.plan), *self.plan.notes]
-
-    def rows(self) -> list[Record]:
-        """Return a mapping for each r2d row of the scenario and each client that was planned."""
-        clients = range(len(self.plan.selection.clients))
-        return [self._row(answer, at) for answer in self.plan.answers for at in clients]
-
-    def _row(self, answer: Answer, at: int) -> Record:
-        plan, row = self.plan, answer.row
-        client, depth = int(plan.selection.clients[at]), _number(answer.depth[at])
-        cost = {} if depth is None else plan.cost[int(depth)]
-        names = plan.network.names
-        facts = {name: values[at].item() for name, values in vars(plan.facts).items()}
-        return {
-            "row": row.index,
-            "client": client,
-            **({"name": names[client]} if client in names else {}),
-            "asks": at == 0,
-            "view": row.view,
-            "placement": row.placement,
-            "allocation": row.allocation,
-            "rounds": None if depth is None else int(depth),
-            "epsilon": _number(answer.epsilon[at]),
-            "delta": row.delta,
-            "sigma": _number(answer.sigma[at]),
-            "gradients": cost.get("gradients"),
-            "bytes": cost.get("bytes"),
-            **facts,
-        }
-
-    def table(self) -> Any:
-        """Return `rows` as a pandas DataFrame; as they are where pandas is not installed."""
-        return data_frame(self.rows())
-
-    def __repr__(self) -> str:
-        return f"PlanResult({len(self.plan.selection.clients)} clients, hardest: {self.hardest})"
-
-    def _repr_html_(self) -> str:
-        """Return the table and the sentences, for notebooks."""
-        rows = self.rows()
-        columns = [(name, _shown(name)) for name in rows[0]]
-        return html_table(columns, rows) + "".join(f"<p>{escape(sentence)}</p>" for sentence in self.sentences)
+        return summary_html(rows, [(key, at_point(key)) for key in keys])
 
 
 class Verification(list[Finding]):
@@ -268,31 +196,6 @@ class Verification(list[Finding]):
             ("finding", lambda row: str(row["sentence"])),
         ]
         return html_table(columns, [vars(finding) for finding in self])
-
-
-class Report(PathLike[str]):
-    """A report that has been written: as text its path, in a notebook the page itself.
-
-    Args:
-        path: of the page.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    def __repr__(self) -> str:
-        return f"Report({str(self.path)!r})"
-
-    def _repr_html_(self) -> str:
-        """Return the page in a frame of its own, so that its style does not touch the notebook's."""
-        page = escape(self.path.read_text(encoding="utf-8"))
-        return f'<iframe srcdoc="{page}" width="100%" height="720" style="border: 0"></iframe>'
 
 
 class TemporaryFolder:
@@ -331,53 +234,3 @@ class _Weights(Mapping[str, NDArray[Any]]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def flat(row: Mapping[str, Any], prefix: str = "") -> Record:
-    """Give every number inside of nested mappings a name of its own, like `accuracy_test_mean`."""
-    content: Record = {}
-    for key, value in row.items():
-        if isinstance(value, Mapping):
-            content |= flat(value, f"{prefix}{key}_")
-        else:
-            content[f"{prefix}{key}"] = value
-    return content
-
-
-def data_frame(rows: list[Record]) -> Any:
-    """Return rows as a pandas DataFrame; as they are where pandas is not installed."""
-    try:
-        import pandas as pd
-    except ModuleNotFoundError:
-        return rows
-    return pd.DataFrame(rows)
-
-
-def html_table(columns: Sequence[table.Column], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a table as HTML."""
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading, _ in columns)
-    lines = [[f"<td>{escape(content(row))}</td>" for _, content in columns] for row in rows]
-    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in lines)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _table_html(rows: Sequence[table.Row], first: Sequence[table.Column]) -> str:
-    """Return the table that the command line prints, and its legend, as HTML."""
-    legend = "".join(f"<p><small>{escape(line)}</small></p>" for line in table.legend(rows))
-    return html_table([*first, *table.columns_of(rows)], rows) + legend
-
-
-def _at_point(key: str) -> Callable[[table.Row], str]:
-    return lambda row: str(row["point"][key])
-
-
-def _shown(name: str) -> Callable[[Mapping[str, Any]], str]:
-    def show(row: Mapping[str, Any]) -> str:
-        value = row.get(name)
-        return "—" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-    return show
-
-
-def _number(value: float | np.floating[Any]) -> float | None:
-    return None if isnan(value) else float(value)

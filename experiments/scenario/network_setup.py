@@ -129,22 +129,7 @@ def build_network(scenario: Scenario, *, planning: bool = False) -> NetworkSetup
     departed = tuple(requests[-1].forget) if scenario.deletion.departure == "leave" else ()
     mixing = _schedule(scenario, graph, weights)
     remaining = _schedule(scenario, graph, _mix_without(scenario, graph, departed), departed) if departed else None
-    learning = scenario.learning
-    training = TrainingSetup(
-        model=model,
-        dtype=DTYPES[scenario.backend.dtype],
-        mixing=mixing,
-        order=learning.order,
-        constants=model.constants(Constant(features.radius, features.provenance)),
-        step_size=learning.step_size,
-        local_steps=learning.local_steps,
-        samples=samples,
-        seed=scenario.seed,
-        sampling=learning.sampling.build(scenario.seed, learning.local_steps),
-        radius=learning.radius,
-        departed=departed,
-        remaining=remaining,
-    )
+    training = _training(scenario, model, features, samples, mixing, departed, remaining)
     return NetworkSetup(
         scenario=scenario,
         graph=graph,
@@ -158,6 +143,34 @@ def build_network(scenario: Scenario, *, planning: bool = False) -> NetworkSetup
         training=training,
         arrivals=requests,
         training_runs=training_facts(training, requests),
+    )
+
+
+def _training(
+    scenario: Scenario,
+    model: Model,
+    features: Features,
+    samples: Integers,
+    mixing: Schedule,
+    departed: tuple[int, ...],
+    remaining: Schedule | None,
+) -> TrainingSetup:
+    """Describe how the network learns, whatever is deleted from it."""
+    learning = scenario.learning
+    return TrainingSetup(
+        model=model,
+        dtype=DTYPES[scenario.backend.dtype],
+        mixing=mixing,
+        order=learning.order,
+        constants=model.constants(Constant(features.radius, features.provenance)),
+        step_size=learning.step_size,
+        local_steps=learning.local_steps,
+        samples=samples,
+        seed=scenario.seed,
+        sampling=learning.sampling.build(scenario.seed, learning.local_steps),
+        radius=learning.radius,
+        departed=departed,
+        remaining=remaining,
     )
 
 
