@@ -5,21 +5,24 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := Agg
 
-.PHONY: demo test test-all test-deployment check format lint types clean
+.PHONY: demo test test-all test-random test-deployment check format lint types clean
 
 demo: $(VENV)/.ready  ## learn, delete, unlearn, certify and audit on embedded data
 	$(BIN)/rewindnet run experiments/recipes/demo.yaml --out runs/demo --force
 	$(BIN)/rewindnet verify runs/demo
 	$(BIN)/rewindnet report runs/demo
 
-test: $(VENV)/.ready  ## the test suite
-	$(BIN)/python -m pytest -n auto -m "not slow"
+test: $(VENV)/.ready  ## the test suite, with the same drawn cases every time
+	$(BIN)/python -m pytest -n auto -m "not slow" --hypothesis-profile=ci
 
-test-all: $(VENV)/.ready  ## the test suite with its slow tests, and many more drawn cases
-	$(BIN)/python -m pytest -n auto --hypothesis-profile=thorough
+test-all: $(VENV)/.ready  ## the test suite with its slow tests
+	$(BIN)/python -m pytest -n auto --hypothesis-profile=ci
+
+test-random: $(VENV)/.ready  ## all tests with many drawn cases, others every time
+	$(BIN)/python -m pytest -n auto --hypothesis-profile=nightly
 
 test-deployment: $(VENV)/.ready  ## the tests with a SuperLink and SuperNodes
-	$(BIN)/python -m pytest -m deployment
+	$(BIN)/python -m pytest -m deployment --hypothesis-profile=ci
 
 check: format lint types test  ## everything a change must pass
 

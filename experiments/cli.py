@@ -1,15 +1,71 @@
-"""The command line. Each command imports what it needs when it runs."""
+"""The command line. Each command imports what it needs when it runs, so that help and refusals are quick."""
 
 import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, TextIO
 
+import click
 import typer
+from typer.core import TyperGroup
 
-from rewindnet.errors import UserError
+from rewindnet.errors import Notice, UserError
+from rewindnet.extras import missing_extras_named
+from rewindnet.simulator.errors import BrokenTransportError, RunError
+
+
+class _Commands(TyperGroup):
+    """All commands, with what goes wrong in them told in one place."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a user's mistake ends it with a sentence and exit code 2, a failed run with exit code 1."""
+        try:
+            with _notices_shown(), missing_extras_named():
+                return super().invoke(ctx)
+        except UserError as problem:
+            _say(problem)
+            raise typer.Exit(2) from None
+        except (RunError, BrokenTransportError) as problem:
+            _say(problem)
+            raise typer.Exit(1) from None
+
+
+def _say(problem: object) -> None:
+    """Print a sentence about what is wrong."""
+    typer.echo(f"rewindnet: {problem}", err=True)
+
+
+@contextmanager
+def _notices_shown() -> Iterator[None]:
+    """Print each notice about input that was changed before use, once."""
+    shown: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Notice)
+        elsewhere = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if not issubclass(category, Notice):
+                elsewhere(message, category, filename, lineno, file, line)
+            elif str(message) not in shown:
+                shown.add(str(message))
+                _say(f"note: {message}")
+
+        warnings.showwarning = show
+        yield
+
 
 app = typer.Typer(
     name="rewindnet",
+    cls=_Commands,
     help="Certified unlearning in peer-to-peer and federated networks.",
     no_args_is_help=True,
     add_completion=False,
@@ -26,19 +82,15 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite an earlier run i
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR")]
 
 
-def _refuse(problem: object) -> NoReturn:
-    """Bad input: a sentence, and exit code 2."""
-    typer.echo(f"rewindnet: {problem}", err=True)
-    raise typer.Exit(2)
-
-
 @app.command()
 def run(scenario: ScenarioFile, settings: Settings = None, out: Out = None, force: Force = False) -> None:
     """Learn, delete, unlearn with every listed method, certify and audit.
 
     An empty scenario file is the demo. Any key can be set after it, like topology.kind=ring or unlearning.0.rewind=0.9.
     """
-    _launch("runs.launch", "run_scenario", scenario, settings, out, force)
+    from rewindnet.experiments.runs.launch import run_scenario
+
+    _tell_violations(run_scenario(scenario, settings or [], out, force))
 
 
 @app.command()
@@ -47,7 +99,9 @@ def sweep(scenario: ScenarioFile, settings: Settings = None, out: Out = None, fo
 
     Settings take several values, like topology.kind=ring,star deletion.client=0,5; each combination gets a folder.
     """
-    _launch("studies.sweep", "sweep_scenario", scenario, settings, out, force)
+    from rewindnet.experiments.studies.sweep import sweep_scenario
+
+    _tell_violations(sweep_scenario(scenario, settings or [], out, force))
 
 
 @app.command()
@@ -66,33 +120,14 @@ def plan(
     """
     from rewindnet.experiments.plan.command import plan_scenario
 
-    try:
-        plan_scenario(scenario, settings or [], out, force, clients)
-    except UserError as problem:
-        _refuse(problem)
+    plan_scenario(scenario, settings or [], out, force, clients)
 
 
-def _launch(
-    module: str, command: str, scenario: Path, settings: list[str] | None, out: Path | None, force: bool
-) -> None:
-    from importlib import import_module
-
-    from rewindnet.experiments.runs import launch
-    from rewindnet.simulator.errors import RunError
-
-    try:
-        violations: list[str] = getattr(import_module(f"rewindnet.experiments.{module}"), command)(
-            scenario, settings or [], out, force
-        )
-    except UserError as problem:
-        if not launch.speaks():
-            raise typer.Exit(2) from None
-        _refuse(problem)
-    except RunError as problem:
-        violations = [str(problem)]
-    for sentence in violations:
-        typer.echo(f"rewindnet: {sentence}", err=True)
-    if violations:
+def _tell_violations(sentences: Sequence[str]) -> None:
+    """Print a sentence for each violated certificate; exit code 1 if there is any."""
+    for sentence in sentences:
+        _say(sentence)
+    if sentences:
         raise typer.Exit(1)
 
 
@@ -101,10 +136,7 @@ def verify(folder: RunFolder) -> None:
     """Derive every certificate of a run again from its records alone."""
     from rewindnet.experiments.verify.verify import verify_folder
 
-    try:
-        findings = verify_folder(folder)
-    except UserError as problem:
-        _refuse(problem)
+    findings = verify_folder(folder)
     for finding in findings:
         typer.echo(f"{'holds' if finding.holds else 'FAILS'}  {finding.what}: {finding.sentence}")
     if not all(finding.holds for finding in findings):
@@ -116,10 +148,7 @@ def report(folder: RunFolder) -> None:
     """Write one self-contained HTML page about a run."""
     from rewindnet.experiments.report.page import write_report
 
-    try:
-        typer.echo(write_report(folder))
-    except UserError as problem:
-        _refuse(problem)
+    typer.echo(write_report(folder))
 
 
 @app.command()
@@ -134,10 +163,7 @@ def compare(
 
     from rewindnet.experiments.report.compare import compare as compare_runs
 
-    try:
-        compare_runs(folders, out or [], Console())
-    except UserError as problem:
-        _refuse(problem)
+    compare_runs(folders, out or [], Console())
 
 
 @app.command()
@@ -153,10 +179,7 @@ def klom(
     """
     from rewindnet.experiments.studies.klom_study import klom_study
 
-    try:
-        klom_study(folder, draws, points, only)
-    except UserError as problem:
-        _refuse(problem)
+    klom_study(folder, draws, points, only)
 
 
 @app.command()
@@ -174,10 +197,7 @@ def capacity(
     """
     from rewindnet.experiments.studies.capacity import capacity_of
 
-    try:
-        capacity_of(scenario, settings or [], gamma, method, draws, out)
-    except UserError as problem:
-        _refuse(problem)
+    capacity_of(scenario, settings or [], gamma, method, draws, out)
 
 
 @app.command()
@@ -195,15 +215,8 @@ def bench(
     from rich.console import Console
 
     from rewindnet.experiments.studies.bench import bench as run_bench
-    from rewindnet.simulator.errors import BrokenTransportError
 
-    try:
-        seconds = run_bench(contests or [], repeats, Console())
-    except UserError as problem:
-        _refuse(problem)
-    except BrokenTransportError as problem:
-        typer.echo(f"rewindnet: {problem}", err=True)
-        raise typer.Exit(1) from None
+    seconds = run_bench(contests or [], repeats, Console())
     if out is not None:
         out.write_text(dumps(seconds, indent=1) + "\n", "utf-8")
 
@@ -218,16 +231,16 @@ def list_(what: Annotated[str, typer.Argument(metavar="WHAT")]) -> None:
     from rewindnet.experiments.scenario.registries import LISTS, registry
 
     if what not in LISTS:
-        _refuse(f"there is no list of {what!r}; there are: {', '.join(LISTS)}")
+        raise UserError(f"there is no list of {what!r}; there are: {', '.join(LISTS)}")
     names = list(registry(LISTS[what]))
     for name in names:
         typer.echo(f"{name:{max(map(len, names))}}  {registry(LISTS[what]).summary(name)}")
 
 
 def main() -> None:
-    """The command `rewindnet`."""
+    """Run the command line."""
     try:
-        app()
+        app(prog_name="rewindnet")
     except KeyboardInterrupt:
         typer.echo("rewindnet: interrupted", err=True)
         sys.exit(1)

@@ -1,6 +1,21 @@
-"""`python -m rewindnet` is the command `rewindnet`."""
+"""The command `rewindnet`, and `python -m rewindnet`, which is the same."""
 
-from rewindnet.experiments.cli import main
+import sys
+
+from rewindnet.errors import UserError
+from rewindnet.extras import missing_extras_named
+
+
+def main() -> None:
+    """Run the command line, or say which extra it needs."""
+    try:
+        with missing_extras_named():
+            from rewindnet.experiments.cli import main as command
+    except UserError as problem:
+        print(f"rewindnet: {problem}", file=sys.stderr)
+        sys.exit(2)
+    command()
+
 
 if __name__ == "__main__":
     main()

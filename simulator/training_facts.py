@@ -1,85 +1,104 @@
-"""What is known of learning and a deletion before anything is learned."""
+"""What is known of learning and its deletions before anything is learned."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Arithmetic, Batches, Constants, Mixing, Order, TrainingRun, forget_digest
+from rewindnet.certificates import Arithmetic, Constants, Mixing, Order, TrainingRun, forget_digest
+from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.learning import InitialModel
+from rewindnet.clients.training.sampling import Realised, Sampling
 
 
-def training_facts(
-    *,
-    model: Model,
-    dtype: torch.dtype,
-    mixing: Mixing,
-    order: Order,
-    constants: Constants,
-    rounds: int,
-    step_size: float,
-    local_steps: int,
-    samples: NDArray[np.int64],
-    forget: Mapping[int, NDArray[np.int64]],
-    seed: int,
-    earlier_deletions: tuple[tuple[int, NDArray[np.int64]], ...] = (),
-    batches: Batches | None = None,
-    radius: float | None = None,
-    departed: tuple[int, ...] = (),
-    mixing_before: Mixing | None = None,
-) -> TrainingRun:
-    """What is known of learning and the deletion before anything is learned: all but the ledger.
+@dataclass(frozen=True, eq=False)
+class TrainingSetup:
+    """How a network learns, whatever is deleted from it.
+
+    Attributes:
+        model: of every client.
+        dtype: that clients compute in.
+        mixing: the mixing matrices of learning.
+        order: how a round orders adapting and combining.
+        constants: of every local objective.
+        step_size: η.
+        local_steps: E, local steps in a round.
+        samples: [N], how many samples each node holds.
+        seed: of every draw.
+        sampling: which samples a local step reads; None: all of them.
+        radius: of the ball onto which clients project their parameters; None: they do not.
+        departed: the nodes that leave when they delete.
+        remaining: the mixing matrices once those have left; None where no node leaves.
+    """
+
+    model: Model
+    dtype: torch.dtype
+    mixing: Mixing
+    order: Order
+    constants: Constants
+    step_size: float
+    local_steps: int
+    samples: NDArray[np.int64]
+    seed: int
+    sampling: Sampling | None = None
+    radius: float | None = None
+    departed: tuple[int, ...] = ()
+    remaining: Mixing | None = None
+
+
+def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[TrainingRun, ...]:
+    """Describe, for each request, how the network learns up to it and what is deleted by then: all but the ledger.
 
     Args:
-        model: of every client.
-        dtype: to compute in.
-        mixing: the mixing matrices; where clients leave, of what remains.
-        order: of the learning rounds.
-        constants: of every local objective.
-        rounds: T.
-        step_size: η.
-        local_steps: E.
-        samples: [N], how many samples each node holds.
-        forget: for each deleting node, the positions of the erased samples in its own data.
-        seed: of every coin.
-        earlier_deletions: of the erased samples, those that earlier requests had taken out of learning, as in
-            `TrainingRun`.
-        batches: the minibatches that the clients read; None: every sample in every step.
-        radius: of the ball onto which they project their parameters; None: they do not.
-        departed: the nodes that leave when they delete.
-        mixing_before: the mixing matrices while those were there.
+        setup: how it learns.
+        arrivals: the requests, in the order in which they arrive.
+
+    Raises:
+        CertificateError: if this cannot be certified.
     """
-    deleted = counted(forget, len(samples))
-    start = InitialModel(seed).initial(model, dtype)
-    return TrainingRun(
-        mixing=mixing,
-        rounds=rounds,
-        step_size=step_size,
-        local_steps=local_steps,
-        order=order,
-        constants=constants,
-        samples=samples,
-        deleted=deleted,
-        arithmetic=Arithmetic(
-            unit_roundoff=float(torch.finfo(dtype).eps) / 2,
-            inputs=model.inputs,
-            outputs=model.outputs,
-            parameters=model.parameters,
-            initial_norm=float(start.double().norm()),
-        ),
-        forget_sha256=forget_digest({node: positions.tolist() for node, positions in forget.items()}),
-        batches=batches,
-        radius=radius,
-        departed=departed,
-        mixing_before=mixing_before,
-        earlier_deletions=earlier_deletions,
+    arithmetic = _arithmetic(setup)
+    runs = []
+    for at, (rounds, forget) in enumerate(arrivals):
+        earlier = [(arrival.round, arrival.forget) for arrival in arrivals[:at]]
+        sampling, samples = setup.sampling, setup.samples
+        run = TrainingRun(
+            mixing=setup.mixing if setup.remaining is None else setup.remaining,
+            rounds=rounds,
+            step_size=setup.step_size,
+            local_steps=setup.local_steps,
+            order=setup.order,
+            constants=setup.constants,
+            samples=samples,
+            deleted=counted(forget, len(samples)),
+            arithmetic=arithmetic,
+            forget_sha256=forget_digest({node: positions.tolist() for node, positions in forget.items()}),
+            batches=None if sampling is None else Realised(sampling, samples, forget, earlier),
+            radius=setup.radius,
+            departed=setup.departed,
+            mixing_before=None if setup.remaining is None else setup.mixing,
+            earlier_deletions=tuple((round, counted(taken, len(samples))) for round, taken in earlier),
+        )
+        runs.append(run)
+    return tuple(runs)
+
+
+def _arithmetic(setup: TrainingSetup) -> Arithmetic:
+    """Describe the arithmetic that rounding is charged by."""
+    start = InitialModel(setup.seed).initial(setup.model, setup.dtype)
+    return Arithmetic(
+        unit_roundoff=float(torch.finfo(setup.dtype).eps) / 2,
+        inputs=setup.model.inputs,
+        outputs=setup.model.outputs,
+        parameters=setup.model.parameters,
+        initial_norm=float(start.double().norm()),
     )
 
 
 def counted(forget: Mapping[int, NDArray[np.int64]], nodes: int) -> NDArray[np.int64]:
-    """[N], how many samples a forget set names at each node."""
+    """Count the samples that a forget set names at each node: [N]."""
     counts = np.zeros(nodes, dtype=np.int64)
     for node, positions in forget.items():
         counts[node] = len(positions)

@@ -13,19 +13,20 @@ from torch import Tensor
 
 from rewindnet import topologies
 from rewindnet.certificates import Claim, Constant, Release, TrainingRun
-from rewindnet.certificates.claim import Bound
+from rewindnet.certificates.certificate import Bound
+from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.methods import Method, Plan
 from rewindnet.clients.models import MODELS
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.training.client_block import LocalTraining, make_block
-from rewindnet.clients.training.sampling import SAMPLINGS, Realised
+from rewindnet.clients.training.sampling import SAMPLINGS
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.cost.network_model import build_network_model
 from rewindnet.simulator.engine import execute
 from rewindnet.simulator.outcome import Trajectory
 from rewindnet.simulator.simulation import Simulation
 from rewindnet.simulator.task import Task
-from rewindnet.simulator.training_facts import counted, training_facts
+from rewindnet.simulator.training_facts import TrainingSetup, training_facts
 from rewindnet.simulator.transports.in_process import WorkerNetwork
 from rewindnet.simulator.transports.wire import InProcess
 from rewindnet.topologies import Schedule
@@ -145,33 +146,27 @@ class Network:
             local_training=LocalTraining(sampling, before.participating, self.radius),
         )
         asked = self.arrivals(self.forget(rng))
-        requests = []
-        for at, (rounds, forget) in enumerate(asked):
-            earlier = tuple(asked[:at])
-            foreseen = training_facts(
-                model=model,
-                dtype=getattr(torch, self.dtype),
-                mixing=mixing,
-                order=self.order,  # type: ignore[arg-type]
-                constants=constants,
-                rounds=rounds,
-                step_size=full.step_size,
-                local_steps=self.local_steps,
-                samples=full.samples,
-                forget=forget,
-                seed=self.seed,
-                earlier_deletions=tuple((start, counted(gone, self.nodes)) for start, gone in earlier),
-                batches=None if sampling is None else Realised(sampling, full.samples, forget, earlier),
-                radius=self.radius,
-                departed=left,
-                mixing_before=before if left else None,
-            )
-            requests.append(foreseen)
+        setup = TrainingSetup(
+            model=model,
+            dtype=getattr(torch, self.dtype),
+            mixing=before,
+            order=self.order,  # type: ignore[arg-type]
+            constants=constants,
+            step_size=full.step_size,
+            local_steps=self.local_steps,
+            samples=full.samples,
+            seed=self.seed,
+            sampling=sampling,
+            radius=self.radius,
+            departed=left,
+            remaining=mixing if left else None,
+        )
+        requests = training_facts(setup, [Arrival(*each) for each in asked])
         worker = ClientWorker(full, *(forget for _, forget in asked), departed=left)
         network = WorkerNetwork(worker, InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
         size = model.parameters * getattr(torch, self.dtype).itemsize
         links = build_network_model("uniform", graph, self.seed)
-        return Simulation(network, tuple(requests), size, links, self.seed)
+        return Simulation(network, requests, size, links, self.seed)
 
 
 def learn_and_retrain(network: Network, extra: int = 0) -> tuple[Simulation, Trajectory, Trajectory, TrainingRun]:

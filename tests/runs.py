@@ -11,14 +11,14 @@ import yaml
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.runs.job import RunJob
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.yaml_files import resolve
 
 
 def run_through(scenario: Mapping[str, Any], folder: Path, *overrides: str) -> RunFolder:
     """Run a scenario and read what it left."""
     resolved = resolve(deepcopy(dict(scenario)), overrides)
-    resolved.backend.build().execute(RunJob(assemble(resolved), folder, False, folder.parent / "scratch"))
+    resolved.backend.build().execute(RunJob(build_run(resolved), folder, False, folder.parent / "scratch"))
     return read_folder(folder)
 
 

@@ -14,8 +14,9 @@ from rewindnet.clients.data import load
 from rewindnet.clients.data.backdoor import BackdoorError, Trigger, plant, poisoned
 from rewindnet.clients.data.dataset import checked
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.plan.prospect import survey
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.plan.network import build_planned_network, deleted_by_each
+from rewindnet.experiments.runs.run_setup import build_run
+from rewindnet.experiments.scenario.network_setup import build_network
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
 
@@ -96,7 +97,7 @@ def test_only_the_poisoned_rows_change() -> None:
 def test_a_backdoor_that_does_not_fit_is_refused(change: dict[str, int], words: str) -> None:
     data = {**SCENARIO["data"], "backdoor": {**SCENARIO["data"]["backdoor"], **change}}
     with pytest.raises(BackdoorError, match=words):
-        assemble(scenario(data=data, deletion={"samples": 2}))
+        build_run(scenario(data=data, deletion={"samples": 2}))
 
 
 @pytest.mark.parametrize("layout", ["vector", "signal"])
@@ -115,7 +116,7 @@ def test_the_command_line_refuses_it_with_a_sentence(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"data": {"source": "digits"}}, "by data.backdoor nobody has any"),
+        ({"data": {"source": "digits"}}, "by data.backdoor no client has any"),
         ({"deletion": {"client": 2, "samples": "poisoned"}}, "by data.backdoor client 1 has any"),
         ({"deletion": {"requests": [{"client": 0, "samples": "poisoned"}]}}, "client 0 is to delete its poisoned"),
     ],
@@ -134,19 +135,20 @@ def test_settings_reach_a_backdoor_that_is_not_there_yet() -> None:
 
 
 def test_what_is_forgotten_is_what_was_poisoned() -> None:
-    clean, made = assemble(scenario(data={"source": "digits", "limit": 400}, deletion={})), assemble(scenario())
+    clean = build_network(scenario(data={"source": "digits", "limit": 400}, deletion={}))
+    made = build_network(scenario())
     changed = np.flatnonzero((made.features.x != clean.features.x).any(axis=1))
-    assert np.array_equal(np.sort(made.shards[1][made.arrivals[0].forget[1]]), changed)
+    assert np.array_equal(np.sort(made.partition[1][made.arrivals[0].forget[1]]), changed)
     assert np.all(made.labels[changed] == 3)
-    assert [shard.tolist() for shard in made.shards] == [shard.tolist() for shard in clean.shards]
+    assert [rows.tolist() for rows in made.partition] == [rows.tolist() for rows in clean.partition]
     # The radius stays proven: features are normalised after poisoning.
     assert np.linalg.norm(made.features.x.astype(np.float64), axis=1).max() <= 1
 
 
 def test_a_plan_knows_of_poisoned_samples() -> None:
-    found, made = survey(scenario()), assemble(scenario())
-    assert found.learning.forget_sha256 == made.foreseen.forget_sha256
-    assert found.counts.tolist() == [12] * 5
+    found, made = build_planned_network(scenario()), build_network(scenario())
+    assert found.training_run.forget_sha256 == made.training_run.forget_sha256
+    assert deleted_by_each(found).tolist() == [12] * 5
 
 
 def test_success_is_what_counting_by_hand_finds(done: RunFolder) -> None:

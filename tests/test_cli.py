@@ -1,18 +1,25 @@
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from rewindnet.experiments.cli import app
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.registries import LISTS, registry
 from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.extras import EXTRAS
 
+ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "rewindnet"]
 TINY = """
 data: {source: synthetic, samples: 100, dimensions: 3}
@@ -243,3 +250,59 @@ def test_a_command_that_is_not_there_is_bad_input(tiny, arguments):
     assert "Traceback" not in done.stderr
     assert done.stderr
     assert everything(tiny) == ["tiny.yaml"]
+
+
+def test_a_notice_is_said_once_and_the_run_goes_on(tiny):
+    settings = ["topology={kind: watts-strogatz, neighbours: 2, rewiring: 0.1}", "learning.rounds=3", "--out", "noted"]
+    done = rewindnet("run", "tiny.yaml", *settings, folder=tiny)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "rewindnet: note: the setting 'neighbours' of the topology 'watts-strogatz' is called 'k' now",
+        "rewindnet: note: the setting 'rewiring' of the topology 'watts-strogatz' is called 'p' now",
+    ]
+    again = CliRunner().invoke(app, ["plan", str(tiny / "tiny.yaml"), settings[0], "--out", str(tiny / "planned")])
+    assert again.exit_code == 0
+    assert again.stderr == done.stderr
+
+
+def test_the_command_has_one_name(tmp_path):
+    usage = {rewindnet("--help", folder=tmp_path).stdout.splitlines()[1].strip()}
+    script = "import sys; sys.argv = ['anything', '--help']; from rewindnet.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
+    usage.add(done.stdout.splitlines()[1].strip())
+    assert usage == {"Usage: rewindnet [OPTIONS] COMMAND [ARGS]..."}
+
+
+@pytest.mark.parametrize(
+    ("library", "extra", "command"),
+    [
+        ("typer", "sim", ["list", "topologies"]),
+        ("pydantic", "sim", ["list", "topologies"]),
+        ("torch", "sim", ["run", "tiny.yaml"]),
+        ("filelock", "sim", ["run", "tiny.yaml"]),
+        ("matplotlib", "plots", ["plan", "tiny.yaml"]),
+        ("jinja2", "plots", ["report", "x"]),
+    ],
+)
+def test_a_library_that_is_missing_is_named_with_the_extra_that_brings_it(tiny, library, extra, command):
+    script = (
+        "import sys\n"
+        f"sys.modules[{library!r}] = None\n"
+        "sys.argv = ['rewindnet', *sys.argv[1:]]\n"
+        "from rewindnet.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], cwd=tiny, capture_output=True, text=True, env=environment()
+    )
+    refused(done, f"this needs {library}, which is not installed", f"pip install 'rewindnet[{extra}]'")
+    assert everything(tiny) == ["tiny.yaml"]
+
+
+def test_every_library_of_an_extra_is_one_of_the_packages(tmp_path):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    packages = {"click": "typer", "sklearn": "scikit-learn", "yaml": "pyyaml", "grpc": "flwr", "ray": "flwr"}
+    for extra, modules in EXTRAS.items():
+        listed = {re.match(r"[\w-]+", line)[0].lower() for line in project["optional-dependencies"][extra]}
+        for module in modules:
+            assert packages.get(module, module) in listed | {"rewindnet"}, (extra, module)

@@ -51,7 +51,7 @@ def test_a_narrow_terminal_shows_the_most_important_columns(runs):
     lines = text.getvalue().splitlines()
     assert max(map(len, (line for line in lines if line.startswith(("┃", "│"))))) <= 110
     assert "ε sound" in text.getvalue()
-    assert any(line.startswith("left out for want of room: ") and "backdoor" not in line for line in lines)
+    assert any(line.startswith("columns that do not fit: ") and "backdoor" not in line for line in lines)
 
 
 def test_one_run_needs_no_column_for_its_name(runs):

@@ -17,7 +17,7 @@ from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.federaser import FedEraser
 from rewindnet.clients.steps.federaser import FedEraserCalibration
 from rewindnet.clients.steps.records import from_record, to_record
-from rewindnet.experiments.folder import unfinished
+from rewindnet.experiments.folder.journal import FolderJournal
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.runs.launch import run_scenario
 from rewindnet.experiments.verify.verify import verify_folder
@@ -187,15 +187,15 @@ def test_a_run_that_ends_on_the_way_goes_on_to_the_same_bits(
     }
     file = parity.write(scenario, tmp_path)
     assert run_scenario(file, (), tmp_path / "whole", False) == []
-    write = unfinished.FolderJournal.write
+    write = FolderJournal.write
 
-    def torn(journal: unfinished.FolderJournal, name: str, tensors: Any) -> None:
+    def torn(journal: FolderJournal, name: str, tensors: Any) -> None:
         write(journal, name, tensors)
         if name == last:
             raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(unfinished.FolderJournal, "write", torn)
+        patched.setattr(FolderJournal, "write", torn)
         with pytest.raises(Killed):
             run_scenario(file, (), tmp_path / "out", False)
     assert (tmp_path / "out" / "unfinished" / f"{last}.safetensors").is_file()

@@ -17,7 +17,7 @@ from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.models.sigmoid import Sigmoid
 from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.training.curvature import initial_spectrum, second_moment
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.transports.in_process import WorkerNetwork
 from rewindnet.simulator.transports.wire import InProcess
@@ -159,7 +159,7 @@ def learned_digits(kind, step_size, order, local_steps, partition):
         "deletion": {"client": 0, "samples": "all"},
         "unlearning": [{"method": "do-nothing"}],
     }
-    experiment = assemble(resolve(scenario, ()))
+    experiment = build_run(resolve(scenario, ()))
     clients = WorkerNetwork(experiment.worker(range(20)), InProcess(20))
     simulation = experiment.simulation(clients)
     learned, (learning,) = simulation.learn({10, 55})

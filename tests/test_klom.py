@@ -118,7 +118,7 @@ def test_the_noise_of_the_run_itself_gives_its_release_again(done: RunFolder, in
     study = Study(done, 2, 10)
     release = done.certified[index][0].release
     begin = study._begins(index, release, 0)[0]
-    again = study._simulation.resample_noise(study._experiment.methods[index], release, begin, index)
+    again = study._simulation.resample_noise(study._setup.methods[index], release, begin, index)
     released = load_file(done.path / done.methods[index].place / "released.safetensors")["theta"]
     assert np.array_equal(again.numpy(), released)
 

@@ -25,8 +25,8 @@ from rewindnet.clients.metrics.membership import (
 )
 from rewindnet.clients.models import MODELS
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.runs.attacking import looked_at
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.attacking import attacked_nodes
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
@@ -208,7 +208,7 @@ def test_a_run_attacks_the_deleting_client_and_the_average(done: RunFolder) -> N
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_the_models_attacked_are_those_released(done: RunFolder, which: int) -> None:
-    made = assemble(resolve(json.loads(json.dumps(SCENARIO))))
+    made = build_run(resolve(json.loads(json.dumps(SCENARIO))))
     suspects = made.evaluations[0].suspects
     assert suspects is not None
     generator = rng_at(2, Stream.EVALUATION, round=1, node=2)
@@ -220,7 +220,7 @@ def test_the_models_attacked_are_those_released(done: RunFolder, which: int) -> 
             torch.from_numpy(of.mean(axis=0, keepdims=True) if node is None else of[[node]])
             for of in (released, learned)
         )
-        for name, seen in observations(made.model, theta, before, suspects).items():
+        for name, seen in observations(made.network.model, theta, before, suspects).items():
             told = done.methods[which].metrics["membership"]["attacks"][name]
             for statistic, value in asdict(attack(seen[0], suspects.member, suspects.weight, folds)).items():
                 of = told[statistic]
@@ -255,18 +255,18 @@ def test_who_has_left_is_not_attacked(tmp_path: Path) -> None:
     assert found.summary[0]["membership"]["loss"]["auc"]["client"] is None
 
 
-def test_no_more_than_a_thousand_of_each_are_looked_at() -> None:
+def test_no_more_than_a_thousand_of_each_are_attacked_nodes() -> None:
     data = {"source": "synthetic", "samples": 7500, "dimensions": 3}
-    made = assemble(resolve({**SCENARIO, "data": data, "deletion": {"client": 0, "samples": "all"}}))
+    made = build_run(resolve({**SCENARIO, "data": data, "deletion": {"client": 0, "samples": "all"}}))
     suspects = made.evaluations[0].suspects
     assert suspects is not None
     assert (int(suspects.member.sum()), int((~suspects.member).sum())) == (1000, 1000)
-    assert looked_at(made, 0)[0] == 0
+    assert attacked_nodes(made, 0)[0] == 0
 
 
 def test_poisoned_samples_are_told_from_triggered_images() -> None:
     data = {"source": "digits", "limit": 300, "backdoor": {"client": 3, "samples": 12, "target": 3}}
-    made = assemble(resolve({**SCENARIO, "data": data, "deletion": {"client": 3, "samples": "poisoned"}}))
+    made = build_run(resolve({**SCENARIO, "data": data, "deletion": {"client": 3, "samples": "poisoned"}}))
     suspects, triggered = made.evaluations[0].suspects, made.evaluations[0].triggered["without_target"]
     assert suspects is not None
     assert torch.equal(suspects.design[12:], triggered[0])
@@ -283,18 +283,18 @@ def by_users(tmp_path: Path, clients: int | None, **changes: Any) -> Any:
 
 
 def test_users_who_take_no_part_are_non_members(tmp_path: Path) -> None:
-    made = assemble(by_users(tmp_path, 5, measures={"negatives": "unseen-users"}))
+    made = build_run(by_users(tmp_path, 5, measures={"negatives": "unseen-users"}))
     suspects = made.evaluations[0].suspects
     assert suspects is not None
-    held = np.concatenate(made.shards)
-    others = np.setdiff1d(np.arange(len(made.labels)), held)
+    held = np.concatenate(made.network.partition)
+    others = np.setdiff1d(np.arange(len(made.network.labels)), held)
     assert (len(held), len(others)) == (100, 60)
-    rows = made.model.design(torch.from_numpy(made.features.x).double())
-    assert torch.equal(suspects.design[suspects.member], rows[made.shards[0]])
+    rows = made.network.model.design(torch.from_numpy(made.network.features.x).double())
+    assert torch.equal(suspects.design[suspects.member], rows[made.network.partition[0]])
     assert torch.equal(suspects.design[~suspects.member], rows[others])
 
 
 @pytest.mark.parametrize("change", [{}, {"partition": {"kind": "iid", "clients": 4}}])
 def test_unseen_users_must_be_there(tmp_path: Path, change: dict[str, Any]) -> None:
     with pytest.raises(ScenarioError, match="natural clients that take no part"):
-        assemble(by_users(tmp_path, None, measures={"negatives": "unseen-users"}, **change))
+        build_run(by_users(tmp_path, None, measures={"negatives": "unseen-users"}, **change))

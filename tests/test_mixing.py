@@ -5,7 +5,8 @@ from math import cos, fsum, pi
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -32,7 +33,7 @@ def test_every_rule_is_tried_here():
 
 @pytest.mark.parametrize("rule", RULES)
 @given(nodes=st.integers(3, 80), seed=st.integers(0, 10**6), m=st.integers(1, 2))
-@settings(deadline=None, max_examples=25)
+@examples(25)
 def test_a_rule_is_doubly_stochastic_on_the_edges(rule, nodes, seed, m):
     graph = build("barabasi-albert", nodes, seed, m=m)
     W = mix(rule, graph)
@@ -47,7 +48,7 @@ def test_a_rule_is_doubly_stochastic_on_the_edges(rule, nodes, seed, m):
 
 
 @given(laziness=st.floats(0, 0.99), rule=st.sampled_from(["metropolis-hastings", "max-degree"]))
-@settings(deadline=None, max_examples=25)
+@examples(25)
 def test_laziness_keeps_its_share(laziness, rule):
     graph = build("grid", 12, 0)
     lazy = mix(f"lazy-{rule}", graph, laziness=laziness).toarray()
@@ -166,7 +167,7 @@ def test_the_gap_of_a_matrix_without_symmetry():
 
 
 @given(seed=st.integers(0, 10**6), nodes=st.integers(2, 30))
-@settings(deadline=None, max_examples=30)
+@examples(30)
 def test_the_gap_agrees_with_powers_of_the_matrix(seed, nodes):
     # ‖W^k − 11ᵀ/N‖₂ = (1 − gap)^k for symmetric W.
     W = mix("metropolis-hastings", build("barabasi-albert", nodes, seed, m=1))

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.plan.clients import select
-from rewindnet.experiments.plan.files import arrays, record
-from rewindnet.experiments.plan.placement import forecasts, verdict
+from rewindnet.experiments.plan.network import build_planned_network, deleted_by_each
+from rewindnet.experiments.plan.placement import placement_verdict
 from rewindnet.experiments.plan.plan import make_plan
-from rewindnet.experiments.plan.prospect import survey
+from rewindnet.experiments.plan.record import arrays, record
 from rewindnet.experiments.scenario.yaml_files import resolve
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +58,7 @@ def scenario(**changes):
 def test_a_run_certifies_what_was_planned(order, schedule, tmp_path):
     learning = {"rounds": 12, "order": order, "local_steps": 2 if schedule == "static" else 1}
     described = scenario(learning=learning, topology={"kind": "barabasi-albert", "schedule": schedule})
-    plan = make_plan(survey(resolve(described)), {})
+    plan = make_plan(build_planned_network(resolve(described)), {})
     certified = run_through(described, tmp_path / "run").methods
     for answer, method in zip(plan.answers, certified, strict=False):
         found, row = method.certificate, answer.row
@@ -76,10 +76,12 @@ def test_a_run_certifies_what_was_planned(order, schedule, tmp_path):
 
 
 def test_every_client_is_planned_as_if_it_had_asked():
-    whole = make_plan(survey(resolve(SCENARIO)), {})
+    whole = make_plan(build_planned_network(resolve(SCENARIO)), {})
     assert sorted(whole.selection.clients.tolist()) == list(range(8))
     for place, client in enumerate(whole.selection.clients.tolist()):
-        own = make_plan(survey(resolve(scenario(deletion={"client": client, "samples": 0.5}))), {}, clients=1)
+        own = make_plan(
+            build_planned_network(resolve(scenario(deletion={"client": client, "samples": 0.5}))), {}, clients=1
+        )
         assert own.selection.clients.tolist() == [client]
         for one, other in zip(own.answers, whole.answers, strict=True):
             np.testing.assert_allclose(
@@ -89,7 +91,7 @@ def test_every_client_is_planned_as_if_it_had_asked():
 
 def test_the_depth_that_follows_from_noise_is_the_least_that_is_enough():
     row = {"method": "r2d", "epsilon": 1.0, "sigma": 0.4, "view": "node"}
-    plan = make_plan(survey(resolve(scenario(unlearning=[row]))), {})
+    plan = make_plan(build_planned_network(resolve(scenario(unlearning=[row]))), {})
     (answer,) = plan.answers
     sigma = plan.sigma(answer.row.regime, 0, 1.0, 1e-5)[PLACEMENTS.index("output"), :, 0, ALLOCATIONS.index("uniform")]
     enough = [depth for depth, needed in zip(plan.depths, sigma, strict=True) if needed <= 0.4]
@@ -97,18 +99,18 @@ def test_the_depth_that_follows_from_noise_is_the_least_that_is_enough():
 
 
 def test_declared_clients_take_what_real_ones_of_that_size_do():
-    declared = make_plan(survey(resolve(DECLARED)), {})
+    declared = make_plan(build_planned_network(resolve(DECLARED)), {})
     sizes = DECLARED["partition"]["samples"]
     real = {
         **DECLARED,
         "data": {"source": "synthetic", "samples": 200, "dimensions": 6, "classes": 4},
         "partition": {"kind": "size", "partition_sizes": sizes},
     }
-    measured = make_plan(survey(resolve(real)), {})
+    measured = make_plan(build_planned_network(resolve(real)), {})
     for one, other in zip(declared.answers, measured.answers, strict=True):
         np.testing.assert_array_equal(one.needed, other.needed)
     assert declared.facts.deleted.tolist() == [2] * 6
-    assert not declared.prospect.learning.constants.conditional
+    assert not declared.network.training_run.constants.conditional
 
 
 def test_a_large_network_is_represented_by_its_extremes():
@@ -117,18 +119,19 @@ def test_a_large_network_is_represented_by_its_extremes():
         "partition": {"kind": "declared", "clients": 3000, "samples": 10},
         "deletion": {"client": 5, "samples": "all"},
     }
-    prospect = survey(resolve({**many, "unlearning": [{"method": "r2d", "rewind": 0.25}]}))
-    chosen = select(prospect, [3], range(13), 1, 9)
-    degree = np.array([d for _, d in sorted(dict(prospect.graph.degree()).items())])
+    network = build_planned_network(resolve({**many, "unlearning": [{"method": "r2d", "rewind": 0.25}]}))
+    deleted = deleted_by_each(network)
+    chosen = select(network, deleted, [3], range(13), 1, 9)
+    degree = np.array([d for _, d in sorted(dict(network.graph.degree()).items())])
     assert chosen.clients[0] == 5
     assert len(set(chosen.clients.tolist())) == 9
     assert {degree.min(), degree.max()} <= set(degree[chosen.clients])
     assert "9 of 3000 clients, as representatives: 5 (asks)" in chosen.sentence
-    assert select(prospect, [3], range(13), 1, 9).clients.tolist() == chosen.clients.tolist()
+    assert select(network, deleted, [3], range(13), 1, 9).clients.tolist() == chosen.clients.tolist()
 
 
 def test_plan_json_says_everything_and_the_arrays_hold_it():
-    plan = make_plan(survey(resolve(SCENARIO)), {"seed": "0"})
+    plan = make_plan(build_planned_network(resolve(SCENARIO)), {"seed": "0"})
     found = json.loads(json.dumps(record(plan), allow_nan=False))
     assert list(found) == [
         *("format", "name", "point", "bound", "network", "learning", "planned", "cost"),
@@ -191,7 +194,7 @@ def test_the_command_shows_and_leaves_a_plan(folder):
         (["plan", "s.yaml", "partition.samples=0"], "samples is a positive number"),
         (["plan", "s.yaml", "data.features=raw"], "the radius of raw features is read off the data"),
         (["plan", "s.yaml", "data.shape=[0]"], "declared data have positive sides"),
-        (["plan", "s.yaml", "deletion.samples={class: 1}"], "without data it is not known"),
+        (["plan", "s.yaml", "deletion.samples={class: 1}"], "without data it is not known which clients have it"),
         (["plan", "s.yaml", "deletion.samples=all", "deletion.departure=leave"], "depends on which client asks"),
         (["plan", "s.yaml", "deletion.client=6"], "deletion.client 6 does not exist"),
         (["plan", "s.yaml", "deletion.samples=5"], "client 3 has 4 samples"),
@@ -246,13 +249,13 @@ def test_the_place_of_the_noise_that_is_forecast_to_win_wins(tmp_path, topology)
         "deletion": {"samples": 2},
         "unlearning": [{**row, "placement": "output"}, {**row, "placement": "rewind"}, "retrain"],
     }
-    plan = make_plan(survey(resolve(dict(scenario))), {})
-    (half,) = [one for one in forecasts(plan) if one.depth == 30]
+    plan = make_plan(build_planned_network(resolve(dict(scenario))), {})
+    (half,) = [one for one in plan.forecasts if one.depth == 30]
     run = run_through(scenario, tmp_path / "run")
     lost = {row["placement"]: row for row in run.summary[:2]}
     assert [half.sigma[place] for place in lost] == pytest.approx([of["sigma"] for of in lost.values()], rel=1e-9)
     assert half.winner == max(lost, key=lambda place: lost[place]["accuracy"]["retain"]["mean"])
-    (said,) = verdict(plan, forecasts(plan))
+    (said,) = placement_verdict(plan.forecasts, 60, *plan.target)
     assert f"placement {half.winner} wins at" in said
 
 
@@ -261,4 +264,4 @@ def test_without_data_no_place_of_the_noise_is_forecast():
         "data": {"source": "declared", "shape": [8], "classes": 3},
         "partition": {"kind": "declared", "clients": 9},
     }
-    assert forecasts(make_plan(survey(resolve(declared)), {})) == ()
+    assert make_plan(build_planned_network(resolve(declared)), {}).forecasts == ()

@@ -6,7 +6,8 @@ from math import inf, nan
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from learnings import DELTA, learnings, ledger, release_of, small_learning
 from scipy.sparse import csr_array
 
@@ -23,7 +24,7 @@ from rewindnet.certificates import (
 )
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(learnings())
 def test_learning_survives_its_record(learning):
     again = TrainingRun.from_record(json.loads(json.dumps(learning.to_record(), allow_nan=False)), learning.mixing)

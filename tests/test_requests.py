@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from networks import Network, as_planned, networks
 from runs import run_through
 
@@ -14,11 +15,12 @@ from rewindnet.clients.data.deletion import Asked, DeletionError, arrivals
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.report.page import write_report
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.outcome import divergence
+from rewindnet.simulator.transports.in_process import WorkerNetwork
 
 LABELS = [np.arange(20) % 4, np.arange(6) % 3, np.zeros(1, dtype=np.int64)]
 
@@ -145,15 +147,14 @@ def test_a_forged_forget_set_of_an_earlier_request_is_found(tmp_path):
 
 def test_learning_after_a_request_is_learning_without_what_it_asked_for():
     """From the state at the request on, against a network that never had those samples and starts there."""
-    experiment = assemble(resolve(SCENARIO))
-    from rewindnet.simulator.transports.in_process import WorkerNetwork
+    experiment = build_run(resolve(SCENARIO))
     from rewindnet.simulator.transports.wire import InProcess
 
     simulation = experiment.simulation(WorkerNetwork(experiment.worker(range(5)), InProcess(5)))
     learned, _ = simulation.learn(range(13))
     states = {t: learned.at(t).clone() for t in range(13)}
     block = experiment.worker(range(5)).blocks[1]
-    theta, mixing = states[6], experiment.mixing
+    theta, mixing = states[6], experiment.network.mixing
     for t in range(6, 12):
         theta = np.asarray(mixing.matrix(t) @ block.descend(theta, t).numpy())
         import torch
@@ -163,7 +164,7 @@ def test_learning_after_a_request_is_learning_without_what_it_asked_for():
 
 
 @given(case=networks(early=0.5, departure="relay"))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_an_earlier_request_leaves_less_to_be_disturbed(case: Network):
     """What was forgotten on the way costs no more than if all had been asked for at the end."""
     simulation = case.simulation()
@@ -180,7 +181,7 @@ def test_an_earlier_request_leaves_less_to_be_disturbed(case: Network):
 
 
 @given(case=networks(early=0.5, departure="relay"))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_each_request_is_held_against_its_own_retraining(case: Network):
     simulation = case.simulation()
     learned, learnings = simulation.learn(range(case.rounds + 1))

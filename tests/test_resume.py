@@ -14,7 +14,7 @@ import parity
 import pytest
 from parity import DEPLOYED, FLOWER, IN_PROCESS, family, gone, left, mpi, reached, same, wait_for, with_mpi
 
-from rewindnet.experiments.folder import files, recorder
+from rewindnet.experiments.folder import files, journal, recorder
 from rewindnet.experiments.folder import unfinished as records
 from rewindnet.experiments.runs.launch import run_scenario
 from rewindnet.simulator.errors import RunError
@@ -259,7 +259,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, write: int) -> Iterator[Callable[
         original(path, content)
 
     with monkeypatch.context() as patched:
-        for module in (files, recorder, records):
+        for module in (files, journal, recorder, records):
             patched.setattr(module, "write", torn)
         yield lambda: done
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rewindnet.errors import UserError
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.registries import LISTS, registry, settings_model
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -280,7 +281,7 @@ def test_every_entry_of_every_list_says_what_it_is(what):
         ("? [a]\n: b", "this is not YAML at line 1: "),
         ("!!python/object:os.system {}", "this is not YAML at line 1: could not determine a constructor"),
         ("a: \0", "this is not YAML: special characters are not allowed"),
-        ("1: 2", "1: Keys should be strings"),
+        ("1: 2", "keys are text, not 1"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_in_a_sentence(text, sentence):
@@ -329,7 +330,7 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(st.sampled_from([path for path, _ in leaves(resolve(None).plain())] + list(resolve(None).plain())), json_values)
 def test_whatever_is_set_is_understood_or_refused_in_a_sentence(path, value):
     try:
@@ -355,9 +356,9 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, content, reason):
 
 
 def refused(scenario):
-    """The sentence with which `assemble` refuses."""
+    """The sentence with which `build_run` refuses."""
     with pytest.raises(UserError) as problem:
-        assemble(scenario)
+        build_run(scenario)
     assert "\n" not in str(problem.value)
     return str(problem.value)
 
@@ -417,8 +418,8 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(settings_, sentence):
 
 
 def test_the_step_that_the_sentence_allows_is_allowed():
-    assemble(tiny("learning.step_size=3.99"))
-    assemble(tiny("learning.step_size=1.1", "unlearning=[{method: r2d, bound: published}]"))
+    build_run(tiny("learning.step_size=3.99"))
+    build_run(tiny("learning.step_size=1.1", "unlearning=[{method: r2d, bound: published}]"))
 
 
 @pytest.mark.parametrize("source", ["mnist", "fashion-mnist", "cifar-10", "uci-har"])
@@ -456,7 +457,7 @@ def archive(folder, **arrays):
 
 
 def test_arrays_of_ones_own_can_be_used(tmp_path):
-    assert assemble(archive(tmp_path)).foreseen.samples.tolist() == [20] * 4
+    assert build_run(archive(tmp_path)).network.samples.tolist() == [20] * 4
 
 
 @pytest.mark.parametrize(

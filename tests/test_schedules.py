@@ -5,7 +5,8 @@ import json
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -26,7 +27,7 @@ def made(kind, family="erdos-renyi", nodes=12, seed=3, rule="metropolis-hastings
     nodes=st.integers(3, 30),
     seed=st.integers(0, 10_000),
 )
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_every_round_has_a_symmetric_mixing_matrix_of_the_graph(kind, family, rule, nodes, seed):
     made_here = made(kind, family, nodes, seed, rule)
     for t in range(ROUNDS):
@@ -49,7 +50,7 @@ def test_a_round_depends_on_its_address_alone(kind):
 
 
 @given(kind=st.sampled_from(["link-failures", "matchings"]), shuffle=st.randoms())
-@settings(deadline=None, max_examples=20)
+@examples(20)
 def test_the_order_in_which_a_graph_lists_its_links_does_not_matter(kind, shuffle):
     graph = build("erdos-renyi", 12, 3)
     listed = list(graph.edges())

@@ -1,7 +1,8 @@
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, chisquare
 
@@ -33,7 +34,7 @@ def cases(draw):
 
 
 @given(cases())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_a_token_moves_along_edges_and_relays_by_shortest_paths(case):
     graph, asked = case
     path = token_path(adjacency_of(graph), **asked)
@@ -92,7 +93,7 @@ def test_a_walk_over_neighbours_is_the_walk_of_its_transition_matrix():
 
 
 @given(st.integers(2, 12), st.integers(0, 1000), st.data())
-@settings(max_examples=50)
+@examples(50)
 def test_a_model_spreads_in_as_many_rounds_as_the_farthest_node_is_away(nodes, seed, data):
     graph = connected(nodes, seed)
     root = data.draw(st.integers(0, nodes - 1))

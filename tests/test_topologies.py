@@ -3,7 +3,8 @@
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rewindnet.topologies import FAMILIES, TopologyError, build
@@ -34,7 +35,7 @@ def test_every_family_is_tried_here():
 
 @pytest.mark.parametrize("kind", SIZES)
 @given(data=st.data(), seed=st.integers(0, 2**40))
-@settings(deadline=None, max_examples=15)
+@examples(15)
 def test_a_family_gives_the_same_topology_for_the_same_seed(kind, data, seed):
     nodes = data.draw(SIZES[kind])
     graph = build(kind, nodes, seed)
@@ -80,7 +81,7 @@ def test_the_centre_of_a_star_is_node_0():
 
 
 @given(nodes=st.integers(4, 40), seed=st.integers(0, 1000), data=st.data())
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_a_random_regular_graph_has_one_degree(nodes, seed, data):
     degree = data.draw(st.integers(3, nodes - 1).filter(lambda degree: nodes * degree % 2 == 0))
     assert set(dict(build("random-regular", nodes, seed, degree=degree).degree()).values()) == {degree}

@@ -6,7 +6,8 @@ import json
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -19,7 +20,7 @@ from rewindnet.topologies import Static, TopologyError, build, from_record, mix,
     nodes=st.integers(3, 40),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None, max_examples=40)
+@examples(40)
 def test_a_record_survives_json(kind, rule, nodes, seed):
     graph = build(kind, nodes, seed)
     weights = mix(rule, graph)

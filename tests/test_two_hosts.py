@@ -16,7 +16,7 @@ import pytest
 from runs import run_through
 
 from rewindnet.experiments.folder.reader import RunFolder, read_folder, read_record, state
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.transports.mpi.division import divide_nodes
 
@@ -184,7 +184,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 def cut(run: RunFolder) -> np.ndarray:
     """The bytes [2] that rounds bring from either host to the other: each row once, however many hear it there."""
-    W = assemble(resolve(SCENARIO)).mixing.matrix(0)
+    W = build_run(resolve(SCENARIO)).network.mixing.matrix(0)
     owner = divide_nodes(W, 2)
     rows = {(owner[j], j) for i, j in zip(*W.nonzero(), strict=True) if owner[i] != owner[j]}
     rounds = sum(1 for _ in run.metrics_lines())

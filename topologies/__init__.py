@@ -1,7 +1,7 @@
 """Topologies: who talks to whom, and with which weights.
 
 A topology is a networkx graph on the nodes 0..N-1; a mixing matrix says how each node averages what it hears;
-a schedule says which mixing matrix is used in which round. The room needs only numpy, scipy and networkx.
+a schedule says which mixing matrix is used in which round. All of it needs only numpy, scipy and networkx.
 
     graph = build("random-regular", 100, seed=0, degree=8)
     weights = mix("metropolis-hastings", graph)

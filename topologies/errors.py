@@ -1,4 +1,4 @@
-"""The one error of this room."""
+"""The error of everything about topologies."""
 
 from rewindnet.errors import UserError
 

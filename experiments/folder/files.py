@@ -1,19 +1,83 @@
-"""Files that are written whole or not at all."""
+"""Files of a run folder: written whole or not at all, and read with a sentence about what is wrong."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from rewindnet.experiments.folder.errors import FolderError
+
+Json = dict[str, Any]
+
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """JSON for people to read."""
+    """Write a mapping as JSON that people can read; the whole file or none of it."""
     write(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """The whole file or none of it; folders are made as needed."""
+    """Write the whole file or none of it; folders are made as needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
     beside.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     beside.replace(path)
+
+
+def read_json(file: Path) -> Json:
+    """Read a JSON object.
+
+    Raises:
+        FolderError: if the file is missing or damaged.
+    """
+    return parse_object(read_text(file), str(file))
+
+
+def parse_object(text: str, what: str) -> Json:
+    """Parse a JSON object.
+
+    Args:
+        text: of it.
+        what: where it stands, for the message.
+
+    Raises:
+        FolderError: if it is none.
+    """
+    try:
+        content = json.loads(text)
+    except ValueError as problem:
+        raise FolderError(f"{what} is damaged: it is not JSON ({problem})") from None
+    if not isinstance(content, dict):
+        raise FolderError(f"{what} is damaged: it is not a JSON object")
+    return content
+
+
+def read_scenario(path: Path) -> Json:
+    """Read the resolved scenario of a run folder.
+
+    Raises:
+        FolderError: if it is missing or damaged.
+    """
+    file = path / "scenario.yaml"
+    try:
+        content = yaml.safe_load(read_text(file))
+    except yaml.YAMLError:
+        raise FolderError(f"{file} is damaged: it is not YAML") from None
+    if not isinstance(content, dict):
+        raise FolderError(f"{file} is damaged: it holds no scenario")
+    return content
+
+
+def read_text(file: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        FolderError: if it is missing or cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FolderError(f"{file.name} is missing from {file.parent}") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise FolderError(f"{file} cannot be read: {problem}") from None

@@ -1,4 +1,4 @@
-"""Which clients a plan is made for, and what sets them apart."""
+"""Which clients a plan is made for, and what may make them hard to forget."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.experiments.plan.prospect import Prospect
+from rewindnet.experiments.scenario.network_setup import NetworkSetup
 from rewindnet.topologies import Stream, adjacency
 from rewindnet.topologies.distances import distances, rounds_to_mix
 from rewindnet.topologies.graphs.edges import edge_array
 from rewindnet.topologies.rng import rng_at
+
+Counts = NDArray[np.int64]
 
 #: Products, at most, of a sparse matrix's entries with those of a vector: half a minute or so.
 _WORK = 8_000_000_000
@@ -29,7 +31,7 @@ class Selection:
         roles: why a client is among them, where not all are.
         rewound: the depths planned for placement rewind, all that are planned.
         descent_rounds: those of them planned for placement output.
-        sentence: about it, for whoever reads the plan.
+        sentence: about it, for readers of the plan.
     """
 
     clients: NDArray[np.int64]
@@ -41,16 +43,16 @@ class Selection:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What may make a client hard to forget; all [k].
+    """What may make clients hard to forget; all [k].
 
     Attributes:
-        degree: how many it talks to.
-        samples: how many it holds.
+        degree: the number of neighbours.
+        samples: how many a client holds.
         deleted: how many of them it deletes.
-        weight: by how many G a step at it differs, 2m/n, or 1 where it deletes everything: what its data contribute.
+        weight: what its data contribute: by how many G a step at it differs, 2m/n, or 1 where it deletes everything.
         distance: links to the other clients, on average.
-        farthest: links to the farthest.
-        mixed: rounds until what it says is everybody's about evenly; −1 if learning is over before.
+        farthest: links to the farthest client.
+        mixed: rounds until what it sends is spread about evenly over all clients; −1 if learning ends before.
     """
 
     degree: NDArray[np.int64]
@@ -63,29 +65,35 @@ class Facts:
 
 
 def select(
-    prospect: Prospect, asked: Collection[int], ladder: Collection[int], regimes: int, clients: int | None
+    network: NetworkSetup,
+    deleted: Counts,
+    required: Collection[int],
+    ladder: Collection[int],
+    regimes: int,
+    clients: int | None,
 ) -> Selection:
-    """As many clients and depths as there is time for.
+    """Choose as many clients and depths to plan as there is time for.
 
     Args:
-        prospect: the network.
-        asked: the depths that must be planned for placement output.
-        ladder: those that may be.
+        network: that is planned.
+        deleted: [N], how many samples each client would delete.
+        required: the depths that must be planned for placement output.
+        ladder: the depths that may be, the required ones among them.
         regimes: how often everything is computed.
         clients: how many clients are wanted; None leaves it open.
     """
-    N, T = prospect.mixing.nodes, prospect.learning.rounds
-    able = np.flatnonzero(prospect.counts)
-    round_ = 2 * prospect.mixing.matrix(0).nnz * regimes
+    N, T = network.mixing.nodes, network.training_run.rounds
+    able = np.flatnonzero(deleted)
+    work = 2 * network.mixing.matrix(0).nnz * regimes
     rewound = descent_rounds = frozenset(ladder)
-    if round_ * (T + sum(descent_rounds)) * min(len(able), clients or _FEW, _FEW) > _WORK:
-        descent_rounds = frozenset(asked)
-        rewound = frozenset(depth for depth in ladder if depth >= min(asked))
-    affordable = int(np.clip(_WORK // (round_ * (T + sum(descent_rounds))), 1, _MANY))
+    if work * (T + sum(descent_rounds)) * min(len(able), clients or _FEW, _FEW) > _WORK:
+        descent_rounds = frozenset(required)
+        rewound = frozenset(depth for depth in ladder if depth >= min(required))
+    affordable = int(np.clip(_WORK // (work * (T + sum(descent_rounds))), 1, _MANY))
     count = min(len(able), clients or affordable)
-    roles = _roles(prospect, able, count)
+    roles = _roles(network, deleted, able, count)
     if count == len(able):
-        own = prospect.scenario.deletion.each[0].client
+        own = network.scenario.deletion.each[0].client
         everyone = np.concatenate([[own], able[able != own]])
         sentence = "Every client is planned." if count == N else f"Planned are the {count} of {N} with such samples."
         return Selection(everyone, {own: roles[own]}, rewound, descent_rounds, sentence)
@@ -93,14 +101,24 @@ def select(
     return Selection(np.array(list(roles), dtype=np.int64), roles, rewound, descent_rounds, sentence)
 
 
-def _roles(prospect: Prospect, able: NDArray[np.int64], count: int) -> dict[int, str]:
-    """Clients that stand for the others: the scenario's own, the extremes, and then whom the draw finds."""
-    own, N = prospect.scenario.deletion.each[0].client, prospect.mixing.nodes
+def _roles(network: NetworkSetup, deleted: Counts, able: Counts, count: int) -> dict[int, str]:
+    """Choose clients that stand for the others: the scenario's own, the extremes, and then some at random.
+
+    Args:
+        network: that is planned.
+        deleted: [N], how many samples each client would delete.
+        able: the clients that have any.
+        count: how many to choose.
+
+    Returns:
+        For each of them, why it is chosen.
+    """
+    own, N = network.scenario.deletion.each[0].client, network.mixing.nodes
     roles = {own: "asks"}
     if count > 1:
-        degree = np.bincount(edge_array(prospect.graph).ravel(), minlength=N)[able]
-        weight = _weight(prospect.counts, prospect.learning.samples)[able]
-        hops = distances(adjacency(prospect.graph), own)[able]
+        degree = np.bincount(edge_array(network.graph).ravel(), minlength=N)[able]
+        weight = _weight(deleted, network.samples)[able]
+        hops = distances(adjacency(network.graph), own)[able]
         extremes = [
             (int(degree.argmin()), "lowest degree"),
             (int(degree.argmax()), "highest degree"),
@@ -108,9 +126,9 @@ def _roles(prospect: Prospect, able: NDArray[np.int64], count: int) -> dict[int,
             (int(weight.argmin()), "deletes the smallest share"),
             (int(hops.argmax()), f"farthest from {own}"),
         ]
-        for place, role in extremes[: count - 1]:
-            roles.setdefault(int(able[place]), role)
-        drawn = rng_at(prospect.scenario.seed, Stream.PLAN).permutation(able)
+        for position, role in extremes[: count - 1]:
+            roles.setdefault(int(able[position]), role)
+        drawn = rng_at(network.scenario.seed, Stream.PLAN).permutation(able)
         for client in drawn[: count + len(roles)].tolist():
             if len(roles) < count:
                 roles.setdefault(client, "drawn")
@@ -123,20 +141,26 @@ def _listed(roles: dict[int, str]) -> str:
     return ", ".join(named) + (f", and {drawn} drawn at random" if drawn else "")
 
 
-def facts(prospect: Prospect, clients: NDArray[np.int64]) -> Facts:
-    """What may make these clients hard to forget."""
-    links = adjacency(prospect.graph)
+def facts(network: NetworkSetup, deleted: Counts, clients: Counts) -> Facts:
+    """Work out what may make these clients hard to forget.
+
+    Args:
+        network: that is planned.
+        deleted: [N], how many samples each client would delete.
+        clients: [k], the clients.
+    """
+    links = adjacency(network.graph)
     hops = [distances(links, client) for client in clients.tolist()]
-    others = max(1, prospect.mixing.nodes - 1)
-    samples, deleted = prospect.learning.samples[clients], prospect.counts[clients]
+    others = max(1, network.mixing.nodes - 1)
+    samples, own = network.samples[clients], deleted[clients]
     return Facts(
         degree=np.diff(links.indptr)[clients].astype(np.int64),
         samples=samples,
-        deleted=deleted,
-        weight=_weight(deleted, samples),
+        deleted=own,
+        weight=_weight(own, samples),
         distance=np.array([float(hop.sum()) / others for hop in hops]),
         farthest=np.array([int(hop.max()) for hop in hops], dtype=np.int64),
-        mixed=rounds_to_mix(prospect.mixing, clients, prospect.learning.rounds),
+        mixed=rounds_to_mix(network.mixing, clients, network.training_run.rounds),
     )
 
 

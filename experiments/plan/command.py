@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rewindnet.experiments.console import terminal
 from rewindnet.experiments.plan.files import check_target, write_comparison, write_plan
+from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.plan.plan import make_plan
-from rewindnet.experiments.plan.prospect import survey
 from rewindnet.experiments.plan.table import compare, show
-from rewindnet.experiments.runs.launch import terminal
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.experiments.studies.grid import grid, place
@@ -34,7 +34,9 @@ def plan_scenario(path: Path, settings: Sequence[str], out: Path | None, force: 
     check_target(folder, force)
     console = terminal()
     with console.status("planning"):
-        plans = [make_plan(survey(of), point, clients) for of, point in zip(scenarios, points, strict=True)]
+        plans = [
+            make_plan(build_planned_network(of), point, clients) for of, point in zip(scenarios, points, strict=True)
+        ]
     if len(plans) == 1:
         write_plan(plans[0], folder)
         show(plans[0], console)

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, PercentFormatter
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
 from rewindnet.certificates.view import View
 from rewindnet.experiments.plan.plan import Answer, Plan
-from rewindnet.experiments.plan.words import name_of, wanted
+from rewindnet.experiments.plan.words import name_of
 from rewindnet.experiments.report.svg import INK, MUTED, PAGE, SERIES, line_look, log_axis, style
 
 #: The lines of the picture of depth: placement, view and what they are called.
@@ -25,7 +25,7 @@ _LINES = (
 
 
 def plan_picture(plan: Plan) -> bytes:
-    """A PNG: σ against depth for the client that asks, and every client's σ against its distance from the others."""
+    """Draw σ against depth for the client that asks, and σ against distance from the others for all clients: a PNG."""
     alone = len(plan.selection.clients) < 2
     with style():
         drawn = Figure((5.6 if alone else 10.4, 4.3), layout="constrained", facecolor=PAGE)
@@ -37,19 +37,19 @@ def plan_picture(plan: Plan) -> bytes:
 
 
 def _depth(axes: Axes, plan: Plan) -> None:
-    epsilon, delta = wanted(plan)
-    regime, T = plan.answers[0].row.regime, plan.prospect.learning.rounds
+    epsilon, delta = plan.target
+    regime, T = plan.answers[0].row.regime, plan.network.training_run.rounds
     sigma, views = plan.sigma(regime, 0, epsilon, delta), plan.prices[regime].views
     shares = np.array(plan.depths) / T
     for at, (placement, view, label) in enumerate(_LINES):
         for which, allocation in enumerate(ALLOCATIONS):
             if view == "average" and which:
                 continue
-            found = sigma[PLACEMENTS.index(placement), :, views.index(View.of(view)), which]
-            shown = np.isfinite(found) & (found > 0)
+            values = sigma[PLACEMENTS.index(placement), :, views.index(View.of(view)), which]
+            shown = np.isfinite(values) & (values > 0)
             name = label if view == "average" else f"{label}, {allocation}"
             look: dict[str, Any] = {"color": SERIES[at], "linestyle": (0, (4, 2)) if which else "solid", "marker": "o"}
-            axes.plot(shares[shown], found[shown], label=name, markersize=4 if shown.sum() < 3 else 2.5, **look)
+            axes.plot(shares[shown], values[shown], label=name, markersize=4 if shown.sum() < 3 else 2.5, **look)
     _log_if_wide(axes)
     axes.set_xlim(-0.02, 1.02)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -60,7 +60,7 @@ def _depth(axes: Axes, plan: Plan) -> None:
 
 
 def _log_if_wide(axes: Axes) -> None:
-    """A logarithmic axis where values differ by more than a linear one shows."""
+    """Make the axis logarithmic where values differ by more than a linear one shows."""
     low, high = axes.dataLim.intervaly
     if 0 < low < high / 2 < np.inf:
         log_axis(axes)
@@ -69,15 +69,15 @@ def _log_if_wide(axes: Axes) -> None:
 
 
 def _clients(drawn: Figure, axes: Axes, plan: Plan) -> None:
-    answer, of = plan.answers[0], plan.facts
+    answer, facts = plan.answers[0], plan.facts
     value, what = _open(answer)
     shown = np.isfinite(value) & (value > 0)
     dots = axes.scatter(
-        of.distance[shown], value[shown], c=of.degree[shown], s=26, cmap="viridis", edgecolor=PAGE, linewidth=0.4
+        facts.distance[shown], value[shown], c=facts.degree[shown], s=26, cmap="viridis", edgecolor=PAGE, linewidth=0.4
     )
     if shown[0]:
-        axes.scatter(of.distance[:1], value[:1], s=90, facecolor="none", edgecolor=INK, linewidth=1.2)
-        axes.annotate("asks", (of.distance[0], value[0]), (8, 6), textcoords="offset points", color=INK)
+        axes.scatter(facts.distance[:1], value[:1], s=90, facecolor="none", edgecolor=INK, linewidth=1.2)
+        axes.annotate("asks", (facts.distance[0], value[0]), (8, 6), textcoords="offset points", color=INK)
     _log_if_wide(axes)
     drawn.colorbar(dots, ax=axes, label="degree")
     axes.set_xlabel("links to the other clients, on average")
@@ -86,7 +86,7 @@ def _clients(drawn: Figure, axes: Axes, plan: Plan) -> None:
 
 
 def _open(answer: Answer) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], str]:
-    """What the row leaves open, [k], and its name."""
+    """Return what the row asks for, [k], and its name."""
     row = answer.row
     if row.sigma is None:
         return answer.sigma, f"σ ({row.view}, {row.placement} {row.allocation})"
@@ -96,7 +96,7 @@ def _open(answer: Answer) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]],
 
 
 def comparison_picture(plans: Sequence[Plan], keys: Sequence[str]) -> bytes:
-    """A PNG: for each row the range from the kindest to the hardest client, plan by plan."""
+    """Draw, for each row, the range from the easiest to the hardest client, plan by plan: a PNG."""
     rows = plans[0].answers
     with style():
         drawn = Figure((1.6 + 2.9 * len(rows), 1.6 + 0.42 * len(plans)), layout="constrained", facecolor=PAGE)

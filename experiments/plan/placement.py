@@ -1,11 +1,11 @@
-"""Which place of the noise wins, forecast: on the result of the descent, or on the checkpoint before it."""
+"""Forecasts of which place of the noise costs less: the result of the descent, or the checkpoint before it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rewindnet.certificates import (
     CertificateError,
@@ -19,24 +19,24 @@ from rewindnet.certificates import (
 )
 from rewindnet.certificates.release import Placement
 from rewindnet.certificates.view import View
-from rewindnet.experiments.plan.plan import Plan
-from rewindnet.experiments.plan.words import wanted
+from rewindnet.clients.training.curvature import pooled_spectrum
+from rewindnet.experiments.scenario.network_setup import NetworkSetup
 
 #: Above this many nodes nothing is forecast: every depth would take minutes.
 _LARGEST = 3_000
 
-#: The same promise for both places: all released models together.
+#: The view that both places of the noise are calibrated for: all released models together.
 _VIEW = "joint"
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the noise of a depth is expected to leave in the released models, for each place of it.
+    """What the noise at one depth is expected to do to the released models, for each place of the noise.
 
     Attributes:
         depth: K.
-        sigma: root mean square over nodes.
-        noise: what is left of it, likewise.
+        sigma: of the noise, root mean square over nodes.
+        noise: what is left of it in the released models, likewise.
         loss: by how much it raises a model's loss on the network's data, on average over nodes.
     """
 
@@ -51,57 +51,74 @@ class Forecast:
         return min(self.loss, key=lambda place: self.loss[place])
 
 
-@lru_cache(8)
-def forecasts(plan: Plan) -> tuple[Forecast, ...]:
-    """For the scenario's own request, at every depth at which there is something to choose; none without data.
+def forecasts(network: NetworkSetup, depths: Sequence[int], epsilon: float, delta: float) -> tuple[Forecast, ...]:
+    """Forecast the loss for the scenario's own request, at every depth at which there is something to choose.
 
     The noise is that of a worst-case certificate for all released models together, optimally allocated.
+
+    Args:
+        network: that is planned.
+        depths: K.
+        epsilon: to reach.
+        delta: δ.
+
+    Returns:
+        None without data, for a model that does not know its curvature, or for a network that is too large.
     """
-    learning, spectrum = plan.prospect.learning, plan.prospect.spectrum
-    if spectrum is None or learning.mixing.nodes > _LARGEST:
+    training_run = network.training_run
+    if network.nodes > _LARGEST:
         return ()
-    found: list[Forecast] = []
-    for depth in plan.depths:
-        if 0 < depth < learning.rounds:
-            found += _forecast(learning, spectrum, depth, *wanted(plan))
-    return tuple(found)
+    spectrum = pooled_spectrum(network.model, network.features.x)
+    if spectrum is None:
+        return ()
+    inner = [depth for depth in depths if 0 < depth < training_run.rounds]
+    every = [_forecast(training_run, spectrum, depth, epsilon, delta) for depth in inner]
+    return tuple(forecast for forecast in every if forecast is not None)
 
 
-def _forecast(learning: TrainingRun, spectrum: Spectrum, depth: int, epsilon: float, delta: float) -> list[Forecast]:
-    T = learning.rounds
+def _forecast(
+    training_run: TrainingRun, spectrum: Spectrum, depth: int, epsilon: float, delta: float
+) -> Forecast | None:
+    """Forecast one depth; None if it cannot be certified."""
     sigma, noise, loss = {}, {}, {}
+    claim = Claim(View.of(_VIEW), delta, allocation="optimal")
     for placement in get_args(Placement):
-        release = Release("r2d", T - depth, depth, placement, np.zeros(learning.mixing.nodes))
+        none = np.zeros(training_run.mixing.nodes)
+        release = Release("r2d", training_run.rounds - depth, depth, placement, none)
         try:
-            release = replace(
-                release, sigma=calibrate(learning, release, Claim(View.of(_VIEW), delta, allocation="optimal"), epsilon)
-            )
+            release = replace(release, sigma=calibrate(training_run, release, claim, epsilon))
         except CertificateError:
-            return []
-        sigma[placement] = _size(release.sigma)
-        noise[placement] = _size(noise_left(learning, release, spectrum))
-        loss[placement] = float(excess_loss(learning, release, spectrum).mean())
-    return [Forecast(depth, sigma, noise, loss)]
+            return None
+        sigma[placement] = _root_mean_square(release.sigma)
+        noise[placement] = _root_mean_square(noise_left(training_run, release, spectrum))
+        loss[placement] = float(excess_loss(training_run, release, spectrum).mean())
+    return Forecast(depth, sigma, noise, loss)
 
 
-def _size(of: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(of**2)))
+def _root_mean_square(values: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(values**2)))
 
 
-def verdict(plan: Plan, found: Sequence[Forecast]) -> list[str]:
-    """Which place wins, at which depth, in a sentence."""
-    if not found:
+def placement_verdict(forecasts: Sequence[Forecast], rounds: int, epsilon: float, delta: float) -> list[str]:
+    """Say which place of the noise wins at which depths, in one sentence; none without forecasts.
+
+    Args:
+        forecasts: of each depth.
+        rounds: T.
+        epsilon: that they are made for.
+        delta: δ.
+    """
+    if not forecasts:
         return []
-    T, (epsilon, delta) = plan.prospect.learning.rounds, wanted(plan)
-    won = {place: [one for one in found if one.winner == place] for place in get_args(Placement)}
-    said = f"Place of the noise (view {_VIEW}, ε = {epsilon:g}, δ = {delta:g}, forecast): "
-    middle = min(found, key=lambda one: abs(one.depth - T / 2))
+    begin = f"Place of the noise (view {_VIEW}, ε = {epsilon:g}, δ = {delta:g}, forecast): "
+    middle = min(forecasts, key=lambda forecast: abs(forecast.depth - rounds / 2))
     example = (
-        f"at {100 * middle.depth / T:.3g} % the models' loss rises, to second order, by {middle.loss['output']:.3g} "
-        f"with noise on the result and by {middle.loss['rewind']:.3g} with noise on the checkpoint"
+        f"at {100 * middle.depth / rounds:.3g} % the models' loss rises, to second order, by "
+        f"{middle.loss['output']:.3g} with noise on the result and by {middle.loss['rewind']:.3g} with noise on the "
+        "checkpoint"
     )
-    if not won["output"] or not won["rewind"]:
-        place = "rewind" if won["rewind"] else "output"
-        return [f"{said}placement {place} wins at every depth; {example}."]
-    depths = ", ".join(f"{100 * one.depth / T:.3g} %" for one in won["rewind"])
-    return [f"{said}placement rewind wins at {depths}, output at the others; {example}."]
+    rewinds = [forecast.depth for forecast in forecasts if forecast.winner == "rewind"]
+    if len(rewinds) in (0, len(forecasts)):
+        return [f"{begin}placement {'rewind' if rewinds else 'output'} wins at every depth; {example}."]
+    depths = ", ".join(f"{100 * depth / rounds:.3g} %" for depth in rewinds)
+    return [f"{begin}placement rewind wins at {depths}, output at the others; {example}."]

@@ -1,4 +1,4 @@
-"""A plan in sentences: whom it is hardest to forget, and why."""
+"""A plan in sentences: which client is hardest to forget, and why."""
 
 from collections.abc import Sequence
 
@@ -14,18 +14,18 @@ _HARD = 1.05
 
 
 def verdicts(plan: Plan) -> list[str]:
-    """Who is hardest to forget and why, a sentence for all rows that agree."""
+    """Say which client is hardest to forget and why, in one sentence for all rows that agree."""
     if len(plan.selection.clients) < 2:
         return []
     hardest: dict[int, list[Answer]] = {}
     for answer in plan.answers:
         if answer.order.size and answer.needed[answer.order[-1]] > 0:
             hardest.setdefault(int(answer.order[-1]), []).append(answer)
-    return _refused(plan) + [_verdict(plan, place, answers) for place, answers in hardest.items()]
+    return _refused(plan) + [_verdict(plan, position, answers) for position, answers in hardest.items()]
 
 
 def _refused(plan: Plan) -> list[str]:
-    """Rows by which some client cannot be promised anything."""
+    """Name the rows by which some client cannot be promised anything."""
     lost = [(answer.row, int(np.isnan(answer.sigma + answer.epsilon + answer.depth).sum())) for answer in plan.answers]
     return [
         f"Row {row.index} promises nothing to {count} of the {len(plan.selection.clients)} clients planned."
@@ -34,12 +34,13 @@ def _refused(plan: Plan) -> list[str]:
     ]
 
 
-def _verdict(plan: Plan, place: int, answers: Sequence[Answer]) -> str:
-    client = int(plan.selection.clients[place])
+def _verdict(plan: Plan, position: int, answers: Sequence[Answer]) -> str:
+    """Say how much harder than the median the client at a position is, by the rows with these answers."""
+    client = int(plan.selection.clients[position])
     rows = ", ".join(str(answer.row.index) for answer in answers)
-    times = [answer.needed[place] / np.nanmedian(answer.needed) for answer in answers]
+    times = [answer.needed[position] / np.nanmedian(answer.needed) for answer in answers]
     low, high = min(times), max(times)
-    tied = [int(plan.selection.clients[at]) for at in _tied(answers[0], place)]
+    tied = [int(plan.selection.clients[at]) for at in _tied(answers[0], position)]
     share = f"{low:.3g}" if high / low < 1.02 else f"{low:.3g} to {high:.3g}"
     if high < _HARD:
         return (
@@ -48,30 +49,30 @@ def _verdict(plan: Plan, place: int, answers: Sequence[Answer]) -> str:
         )
     return (
         f"Hardest to forget (row {rows}): client {client}{_too(tied)}, with {share} times the median noise. "
-        f"{_reasons(plan, place, high)}"
+        f"{_reasons(plan, position, high)}"
     )
 
 
-def _tied(answer: Answer, place: int) -> list[int]:
-    """The places of the others that take as much, to three digits."""
-    same = [at for at in answer.order.tolist() if f"{answer.needed[at]:.3g}" == f"{answer.needed[place]:.3g}"]
-    return sorted(at for at in same if at != place)
+def _tied(answer: Answer, position: int) -> list[int]:
+    """Return the positions of the other clients that need as much, to three digits."""
+    same = [at for at in answer.order.tolist() if f"{answer.needed[at]:.3g}" == f"{answer.needed[position]:.3g}"]
+    return sorted(at for at in same if at != position)
 
 
 def _too(tied: Sequence[int]) -> str:
     return f" (as hard: {', '.join(map(str, tied[:3]))}{' …' if len(tied) > 3 else ''})" if tied else ""
 
 
-def _reasons(plan: Plan, place: int, times: float) -> str:
-    """What of it is the client's data and what its place in the network."""
-    of = plan.facts
-    data = of.weight[place] / float(np.median(of.weight))
+def _reasons(plan: Plan, position: int, times: float) -> str:
+    """Say how much of it is due to the client's data, and how much to its place in the network."""
+    facts = plan.facts
+    data = facts.weight[position] / float(np.median(facts.weight))
     where = (
-        f"degree {of.degree[place]} (median {np.median(of.degree):.3g}), "
-        f"{of.distance[place]:.3g} links to the others on average (median {np.median(of.distance):.3g}), "
-        f"{_mixes(of.mixed[place])} (median {_median_mix(of.mixed)})"
+        f"degree {facts.degree[position]} (median {np.median(facts.degree):.3g}), "
+        f"{facts.distance[position]:.3g} links to the others on average (median {np.median(facts.distance):.3g}), "
+        f"{_mixes(facts.mixed[position])} (median {_median_mix(facts.mixed)})"
     )
-    deletes = f"it deletes {of.deleted[place]} of {of.samples[place]} samples"
+    deletes = f"it deletes {facts.deleted[position]} of {facts.samples[position]} samples"
     if data > _NOTABLE and times / data > _NOTABLE:
         return f"Its data explain a factor of {data:.3g} ({deletes}), its place in the network the rest: {where}."
     if data > _NOTABLE:
@@ -89,18 +90,19 @@ def _median_mix(mixed: NDArray[np.int64]) -> str:
 
 
 def promise(plan: Plan) -> str:
-    """What the plan's figures are based on."""
-    learning = plan.prospect.learning
-    constants = learning.constants
-    said = (
+    """Say what the plan's figures are based on."""
+    training_run = plan.network.training_run
+    constants = training_run.constants
+    basis = (
         f"Worst-case bound from the constants alone: G = {constants.G.value:.4g}, L = {constants.L.value:.4g} "
-        f"({constants.G.provenance}), step size {learning.step_size:g}, {learning.order}, T = {learning.rounds}."
+        f"({constants.G.provenance}), step size {training_run.step_size:g}, {training_run.order}, "
+        f"T = {training_run.rounds}."
     )
-    return said + (" Conditional: it holds if the estimated constants do." if constants.conditional else "")
+    return basis + (" Conditional: it holds if the estimated constants do." if constants.conditional else "")
 
 
 def kindest(plans: Sequence[Plan], keys: Sequence[str]) -> list[str]:
-    """Of several plans, those with the least noise for their hardest client, to a twentieth, row by row."""
+    """Name the plans with the least noise for their hardest client, to a twentieth, in one sentence for each result."""
     sentences: dict[str, list[str]] = {}
     for at, answer in enumerate(plans[0].answers):
         worst = np.array([worst_needed(plan.answers[at]) for plan in plans])
@@ -108,22 +110,16 @@ def kindest(plans: Sequence[Plan], keys: Sequence[str]) -> list[str]:
             continue
         close = np.flatnonzero(worst <= _HARD * np.nanmin(worst))
         names = " and ".join(name_of(plans[best], keys) for best in close.tolist())
-        said = "none: all are about alike" if len(close) == len(plans) else names
-        sentences.setdefault(said, []).append(str(answer.row.index))
-    return [f"Kindest to its hardest client (row {', '.join(rows)}): {said}." for said, rows in sentences.items()]
+        winners = "none: all are about alike" if len(close) == len(plans) else names
+        sentences.setdefault(winners, []).append(str(answer.row.index))
+    return [f"Kindest to its hardest client (row {', '.join(rows)}): {who}." for who, rows in sentences.items()]
 
 
 def name_of(plan: Plan, keys: Sequence[str]) -> str:
-    """A plan among others, by the settings that vary."""
+    """Name a plan among others by the settings that vary."""
     return ", ".join(f"{key} {plan.point[key]}" for key in keys)
 
 
 def worst_needed(answer: Answer) -> float:
-    """σ·μ of the hardest client; NaN if some client gets no number at all."""
+    """Return σ·μ of the hardest client; NaN if some client gets no number at all."""
     return float(np.max(answer.needed))
-
-
-def wanted(plan: Plan) -> tuple[float, float]:
-    """(ε, δ) of the first row that states an ε: what depths are compared at."""
-    rows = [answer.row for answer in plan.answers]
-    return next(((row.epsilon, row.delta) for row in rows if row.epsilon is not None), (1.0, rows[0].delta))

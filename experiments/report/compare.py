@@ -11,7 +11,6 @@ from rich.console import Console
 from rewindnet.experiments.folder.files import write
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.report import table
-from rewindnet.experiments.report.compare_picture import picture
 from rewindnet.experiments.report.table import Row
 from rewindnet.experiments.scenario.errors import ScenarioError
 
@@ -109,10 +108,21 @@ def _numbers(row: Row) -> dict[str, Any]:
     return found
 
 
-_WRITERS: Mapping[str, Callable[[Sequence[Row]], str | bytes]] = {".png": picture, ".md": _markdown, ".csv": _csv}
+_Writer = Callable[[Sequence[Row]], str | bytes]
 
 
-def _writer(path: Path) -> Callable[[Sequence[Row]], str | bytes]:
+def _png() -> _Writer:
+    # Imported only where a picture is wanted: it takes a library for drawing.
+    from rewindnet.experiments.report.compare_picture import picture
+
+    return picture
+
+
+#: For each ending of a file, what gives its writer.
+_WRITERS: Mapping[str, Callable[[], _Writer]] = {".png": _png, ".md": lambda: _markdown, ".csv": lambda: _csv}
+
+
+def _writer(path: Path) -> _Writer:
     if path.suffix not in _WRITERS:
         raise ScenarioError(f"--out takes a file ending in {', '.join(_WRITERS)}, not {path.name}")
-    return _WRITERS[path.suffix]
+    return _WRITERS[path.suffix]()

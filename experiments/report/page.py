@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from rewindnet.certificates import Audit, Certificate, CertificateError
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
@@ -29,19 +29,19 @@ def write_report(folder: Path) -> Path:
     """
     run = read_folder(folder)
     try:
-        page = _page(run)
+        sections = _sections(run)
     except (LookupError, TypeError, CertificateError) as problem:
         raise FolderError(f"{folder} is damaged: a record of it lacks what the report needs ({problem})") from problem
     path = folder / "report.html"
     beside = path.with_name(path.name + ".part")
-    beside.write_text(page, encoding="utf-8")
+    beside.write_text(_page(f"{run.record['name']}: unlearning report", sections), encoding="utf-8")
     beside.replace(path)
     return path
 
 
-def _page(run: RunFolder) -> str:
-    """Every section of the page, in its order."""
-    sections = (
+def _sections(run: RunFolder) -> Sequence[str]:
+    """Make every section of the page, as HTML, in its order."""
+    return (
         _title(run),
         _verdict(run),
         _scenario(run),
@@ -54,8 +54,15 @@ def _page(run: RunFolder) -> str:
         _certificates(run),
         _provenance(run),
     )
-    template = Template(files("rewindnet.experiments.report").joinpath("report.html").read_text(encoding="utf-8"))
-    return template.substitute(title=escape(f"{run.record['name']}: unlearning report"), sections="\n".join(sections))
+
+
+def _page(title: str, sections: Sequence[str]) -> str:
+    """Insert the sections into the page's skeleton, which escapes what is not marked as HTML."""
+    pages = Environment(
+        loader=PackageLoader("rewindnet.experiments.report", ""), autoescape=True, undefined=StrictUndefined
+    )
+    template = pages.get_template("report.html")
+    return template.render(title=title, sections=[Markup(section) for section in sections])
 
 
 def _title(run: RunFolder) -> str:

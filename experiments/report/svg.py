@@ -98,7 +98,7 @@ def inline(drawn: Figure, name: str, description: str, tight: bool = False) -> s
         drawn: the figure.
         name: unique on the page; every id inside begins with it.
         description: for readers who hear the page.
-        tight: cut off what is empty around it, and make room for what hangs over.
+        tight: cut off what is empty around it, and keep what hangs over.
     """
     buffer = io.StringIO()
     drawn.savefig(buffer, format="svg", bbox_inches="tight" if tight else None, pad_inches=0.03, dpi=150)

@@ -147,7 +147,7 @@ def show(rows: Sequence[Row], console: Console, title: str, first: Sequence[Colu
         table.add_row(*(content(row) for _, content in columns), style=style)
     console.print(table)
     if left_out:
-        console.print(f"left out for want of room: {', '.join(left_out)}", style="dim", highlight=False)
+        console.print(f"columns that do not fit: {', '.join(left_out)}", style="dim", highlight=False)
     for line in legend(rows):
         console.print(line, style="dim", highlight=False, soft_wrap=True)
 

@@ -7,26 +7,26 @@ from torch import Tensor
 from rewindnet.certificates import Audit, Certificate, audit, monte_carlo
 from rewindnet.certificates.audits.montecarlo import MOST_DRAWS
 from rewindnet.clients.training.noise import draw
-from rewindnet.experiments.scenario.assemble import Experiment
+from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.outcome import Outcome, divergence
 from rewindnet.topologies import Stream
 
 
-def audited(experiment: Experiment, certificate: Certificate, outcome: Outcome, retrained: Tensor, index: int) -> Audit:
-    """Hold a certificate against retraining, and against the sampler that its noise came from.
+def audited(setup: RunSetup, certificate: Certificate, outcome: Outcome, retrained: Tensor, index: int) -> Audit:
+    """Audit a certificate by retraining, and by samples from the source of its noise.
 
     Every block of draws has an address of its own, (seed, audit, index · MOST_DRAWS + first, node), so that they repeat
-    on any transport and a verifier can make them again. Secret noise is sampled at its source, and nobody can.
+    on any transport and can be drawn again by a verifier. Secret noise is drawn at its source and cannot be repeated.
 
     Args:
-        experiment: what is run.
+        setup: of the run.
         certificate: of the release.
         outcome: of the release: where the noise was added, and what shifts were measured.
-        retrained: [N, d], the site had the network never seen the forget set.
+        retrained: [N, d], the models before the noise had the network never seen the forget set.
         index: which release of the run it is.
     """
     centre = outcome.centre
-    seed, asked, parameters = experiment.scenario.seed, experiment.scenario.audit, centre.shape[1]
+    seed, settings, parameters = setup.scenario.seed, setup.scenario.audit, centre.shape[1]
 
     def noise(node: int, first: int, rows: int) -> NDArray[np.float64]:
         number = index * MOST_DRAWS + first
@@ -35,11 +35,11 @@ def audited(experiment: Experiment, certificate: Certificate, outcome: Outcome, 
 
     sampled = monte_carlo(
         certificate,
-        experiment.remaining,
+        setup.network.remaining,
         centre.cpu().numpy(),
         retrained.cpu().numpy(),
         noise,
-        asked.draws,
-        asked.confidence,
+        settings.draws,
+        settings.confidence,
     )
-    return audit(certificate, experiment.remaining, divergence(centre, retrained), sampled, outcome.shifts)
+    return audit(certificate, setup.network.remaining, divergence(centre, retrained), sampled, outcome.shifts)

@@ -1,4 +1,4 @@
-"""Several requests, and a reader of what was released for each of them."""
+"""What all releases of a method tell together, where there are several requests."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,10 +8,14 @@ from rewindnet.certificates import Certificate, together
 
 
 def composed(certified: Sequence[Sequence[Certificate]]) -> list[dict[str, Any]]:
-    """What may be claimed, for each method, to a reader of all that it has released, request by request."""
-    found = []
-    for certificates in certified:
-        if certificates:
-            composed = asdict(together(certificates, certificates[0].view))
-            found.append({"method": certificates[0].method, **composed, "view": str(certificates[0].view)})
-    return found
+    """Compute what may be claimed, for each method, to a reader of its releases for all requests.
+
+    Args:
+        certified: for each method, its certificates, request by request.
+    """
+    return [_claim(certificates) for certificates in certified if certificates]
+
+
+def _claim(certificates: Sequence[Certificate]) -> dict[str, Any]:
+    view = certificates[0].view
+    return {"method": certificates[0].method, **asdict(together(certificates, view)), "view": str(view)}

@@ -1,4 +1,4 @@
-"""A run as the transports see it, in whichever process its parts are worked on."""
+"""A run as a transport carries it out, in this process or in others."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.runs.run import run
-from rewindnet.experiments.scenario.assemble import Experiment, assemble
+from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import load, resolve
@@ -28,33 +28,40 @@ from rewindnet.simulator.transports.wire import Precision
 
 
 class RunJob(Job):
-    """A run: a `Job` for a transport.
+    """A run, as a `Job` for a transport.
 
     Args:
-        experiment: what is run.
+        setup: of the run.
         folder: the run folder; must have passed `check_target`.
         resume: go on with the incomplete run in the folder.
-        scratch: a folder for what other processes must be told; it outlives them.
+        scratch: a folder for messages to other processes; it outlives them.
         progress: is told what goes on.
+        command: what the user gave, for the record; the command line of this process by default.
     """
 
     opener = "rewindnet.experiments.runs.job:open_job"
 
     def __init__(
-        self, experiment: Experiment, folder: Path, resume: bool, scratch: Path, progress: Progress | None = None
+        self,
+        setup: RunSetup,
+        folder: Path,
+        resume: bool,
+        scratch: Path,
+        progress: Progress | None = None,
+        command: Sequence[str] | None = None,
     ) -> None:
-        self.experiment, self.folder, self._resume, self.scratch = experiment, folder, resume, scratch
-        self.nodes = experiment.mixing.nodes
-        self.weights: csr_array = experiment.mixing.weights
-        self.precision: Precision = experiment.scenario.backend.precision
-        self.threads = experiment.scenario.backend.threads
-        self.command: Sequence[str] = [Path(sys.argv[0]).name, *sys.argv[1:]]
+        self.setup, self.folder, self._resume, self.scratch = setup, folder, resume, scratch
+        self.nodes = setup.network.mixing.nodes
+        self.weights: csr_array = setup.network.mixing.weights
+        self.precision: Precision = setup.scenario.backend.precision
+        self.threads = setup.scenario.backend.threads
+        self.command = [Path(sys.argv[0]).name, *sys.argv[1:]] if command is None else list(command)
         self._progress = progress or Progress()
         self._follower = _Follower(self.folder / "metrics.jsonl", self._progress)
 
     def worker(self, nodes: Sequence[int], rank_on_machine: int = 0) -> ClientWorker:
-        """Return the clients at these nodes, on the device for this process of those on its machine."""
-        return self.experiment.worker(nodes, device_of(self.experiment.scenario.backend.device, rank_on_machine))
+        """Make the clients at these nodes, on the device for this process of those on its machine."""
+        return self.setup.worker(nodes, device_of(self.setup.scenario.backend.device, rank_on_machine))
 
     def run(self, network: Network) -> None:
         """Run it on this network, in this process.
@@ -64,17 +71,17 @@ class RunJob(Job):
         """
         try:
             folder = self.folder if network.root else None
-            with closing(Recorder(folder, self.experiment, self._resume, self.command)) as recorder:
-                run(self.experiment, network, recorder, self._progress if network.root else None)
+            with closing(Recorder(folder, self.setup.network, self._resume, self.command)) as recorder:
+                run(self.setup, network, recorder, self._progress if network.root else None)
         except (CertificateError, FolderError, ScenarioError, OSError) as problem:
             raise RunError(f"the run in {self.folder} failed: {problem}") from None
 
     @property
     def description(self) -> str:
-        """From which `open_job` makes this very job, in another process."""
+        """The text from which `open_job` makes this very job in another process."""
         return json.dumps(
             {
-                "scenario": self.experiment.scenario.plain(),
+                "scenario": self.setup.scenario.plain(),
                 "folder": str(self.folder.resolve()),
                 "resume": self._resume,
                 "scratch": str(self.scratch),
@@ -88,16 +95,16 @@ class RunJob(Job):
 
 
 def open_job(description: str) -> RunJob:
-    """The job of that description, in a process that another one has started to work on it."""
-    told = json.loads(description)
-    experiment = assemble(resolve(told["scenario"]))
-    job = RunJob(experiment, Path(told["folder"]), told["resume"], Path(told["scratch"]))
-    job.command = told["command"]
-    return job
+    """Make the job of a description, in a process that another one has started to work on it."""
+    content = json.loads(description)
+    setup, folder, scratch = build_run(resolve(content["scenario"])), Path(content["folder"]), Path(content["scratch"])
+    return RunJob(setup, folder, content["resume"], scratch, command=content["command"])
 
 
 def open_scenario(command: str) -> RunJob:
-    """The job of a command line, `SCENARIO.yaml [key=value …]`, as `flwr run` is given it; it writes to runs/<name>.
+    """Make the job of a command line, `SCENARIO.yaml [key=value …]`, as `flwr run` is given it.
+
+    It writes to runs/<name>.
 
     Raises:
         ScenarioError: if the scenario makes no sense, or its run folder is taken.
@@ -105,8 +112,8 @@ def open_scenario(command: str) -> RunJob:
     path, *settings = shlex.split(command)
     scenario = load(Path(path), settings)
     folder = Path("runs") / scenario.name
-    experiment, resume = assemble(scenario), check_target(folder, scenario, force=False)
-    return RunJob(experiment, folder, resume, folder)
+    setup, resume = build_run(scenario), check_target(folder, scenario, force=False)
+    return RunJob(setup, folder, resume, folder)
 
 
 class _Follower:
@@ -117,7 +124,7 @@ class _Follower:
         self._file, self._read, self._phase = 0, 0, ""
 
     def look(self) -> None:
-        """What is new?"""
+        """Tell of all lines that are new."""
         for phase in self._new():
             if phase != self._phase:
                 self._phase = phase
@@ -125,7 +132,7 @@ class _Follower:
             self._progress.advance()
 
     def _new(self) -> Iterator[str]:
-        """The phases of the lines that are new. The file may be replaced by another one at any time."""
+        """Read the phases of the lines that are new. The file may be replaced by another one at any time."""
         with suppress(OSError), self._lines.open("rb") as file:
             status = os.fstat(file.fileno())
             if status.st_ino != self._file or status.st_size < self._read:

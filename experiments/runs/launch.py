@@ -1,50 +1,57 @@
-"""Commands that run scenarios: one, or a grid of them."""
+"""Running a scenario into a folder, and the command `rewindnet run`."""
 
-import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
-
 from rewindnet.certificates import violation
+from rewindnet.errors import Notice, UserError
+from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
 from rewindnet.experiments.runs.job import RunJob
-from rewindnet.experiments.runs.progress import LiveProgress
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.progress import LiveProgress, Progress
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.simulator.errors import BrokenTransportError, RunError, TransportError
 from rewindnet.simulator.transports.mpi.mpiexec import join, rank, ranks
 
-#: Characters in a line of output that goes to no terminal.
-_PAGE = 240
-
 
 def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool) -> list[str]:
-    """`rewindnet run`: returns what the audit caught.
+    """Run a scenario file into a folder and print its table: `rewindnet run`.
+
+    Args:
+        path: of the file.
+        settings: overrides, each `key=value`.
+        out: the folder to write; runs/<name> by default.
+        force: overwrite an earlier run there.
+
+    Returns:
+        A sentence for each certificate that its audit found violated.
 
     Raises:
         UserError: before anything is written.
-        RunError: if it began and could not be finished.
+        RunError: if the run began and could not be finished.
     """
     join()
-    scenario = load(path, settings)
-    folder = out or Path("runs") / scenario.name
-    started = ranks()
-    if started and started > 1 and scenario.backend.kind != "mpi":
-        raise TransportError(
-            f"mpiexec started {started} processes, but backend.kind is {scenario.backend.kind}, not mpi"
-        )
-    if rank() > 0:
-        # Started by mpiexec, beside the process that speaks to the user and writes the folder.
-        scenario.backend.build().execute(RunJob(assemble(scenario), folder, False, folder))
-        return []
+    with silent_beside_the_first():
+        scenario = load(path, settings)
+        folder = out or Path("runs") / scenario.name
+        started = ranks()
+        if started and started > 1 and scenario.backend.kind != "mpi":
+            raise TransportError(
+                f"mpiexec started {started} processes, but backend.kind is {scenario.backend.kind}, not mpi"
+            )
+        if rank() > 0:
+            scenario.backend.build().execute(RunJob(build_run(scenario), folder, False, folder))
+            return []
     console = terminal()
-    done = run_scenario_in(scenario, folder, force, console)
+    done = run_in(scenario, folder, force, LiveProgress(console))
     first = [("request", _request)] if done.together else []
     table.show(done.summary, console, title=_title(scenario), first=first)
     for line in table.together(done.together):
@@ -54,30 +61,52 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
     return violations_of(done)
 
 
-def speaks() -> bool:
-    """Whether it is for this process to say what is wrong: of several that mpiexec started, the first."""
-    return rank() == 0
+@contextmanager
+def silent_beside_the_first() -> Iterator[None]:
+    """Of several processes that mpiexec started, have only the first say what is wrong with the user's input.
+
+    Raises:
+        SystemExit: with code 2, in the others, if something is.
+    """
+    if rank() == 0:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)
+        try:
+            yield
+        except UserError:
+            raise SystemExit(2) from None
 
 
-def terminal() -> Console:
-    """The terminal as wide as it is; a file or a pipe as wide as the table."""
-    console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=_PAGE)
+def run_in(
+    scenario: Scenario,
+    folder: Path,
+    force: bool = False,
+    progress: Progress | None = None,
+    command: Sequence[str] | None = None,
+) -> RunFolder:
+    """Run a scenario into a folder, or go on with its unfinished run there.
 
+    Args:
+        scenario: to run.
+        folder: to write.
+        force: overwrite an earlier run there.
+        progress: is told what goes on.
+        command: what the user gave, for the record; the command line of this process by default.
 
-def run_scenario_in(scenario: Scenario, folder: Path, force: bool, console: Console) -> RunFolder:
-    """Run it, or go on with it; returns what it left.
+    Returns:
+        What the run left.
 
     Raises:
         UserError: before anything is written.
-        RunError: if it began and could not be finished.
+        RunError: if the run began and could not be finished.
     """
     resume = check_target(folder, scenario, force)
-    progress = LiveProgress(console)
-    with progress.bars, TemporaryDirectory(prefix="rewindnet-") as scratch:
-        job = RunJob(assemble(scenario), folder, resume, Path(scratch), progress)
+    with progress or Progress() as display, TemporaryDirectory(prefix="rewindnet-") as scratch:
+        job = RunJob(build_run(scenario), folder, resume, Path(scratch), display, command)
         if resume:
-            console.print(f"going on with the run in {folder}", highlight=False, soft_wrap=True)
+            display.resumed(folder)
         try:
             scenario.backend.build().execute(job)
         except BrokenTransportError as problem:
@@ -85,21 +114,22 @@ def run_scenario_in(scenario: Scenario, folder: Path, force: bool, console: Cons
     return read_folder(folder)
 
 
+def violations_of(run: RunFolder) -> list[str]:
+    """Return a sentence for every certificate of a run that its audit found violated."""
+    return [violation(certificate, audit) for certificate, audit in run.certified if not audit.holds]
+
+
 def _request(row: table.Row) -> str:
     return str(row["request"])
 
 
-def violations_of(run: RunFolder) -> list[str]:
-    """Return a sentence for every certificate of a run that its audit found violated."""
-    return [violation(certificate, found) for certificate, found in run.certified if not found.holds]
-
-
 def _title(scenario: Scenario) -> str:
-    asked, topology = scenario.deletion.each, scenario.topology.kind
-    if len(asked) > 1:
-        clients = ", ".join(str(request.client) for request in asked)
-        return f"{scenario.name}: {len(asked)} requests to forget in a {topology} network, of the clients {clients}"
-    return f"{scenario.name}: client {asked[0].client} of a {topology} network deletes {_samples(asked[0].plainly)}"
+    requests, topology = scenario.deletion.each, scenario.topology.kind
+    if len(requests) > 1:
+        clients = ", ".join(str(request.client) for request in requests)
+        return f"{scenario.name}: {len(requests)} requests to forget in a {topology} network, of the clients {clients}"
+    client, samples = requests[0].client, _samples(requests[0].plain_samples)
+    return f"{scenario.name}: client {client} of a {topology} network deletes {samples}"
 
 
 def _samples(samples: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a release is worth and what it cost: metrics.json and a row of the table."""
+"""The accuracy, distance, attacks and cost of a release: metrics.json and a row of the table."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -11,41 +11,41 @@ from rewindnet.certificates import Audit, Certificate
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.models import Model
 from rewindnet.experiments.runs.attacking import attacked, summarised
-from rewindnet.experiments.scenario.assemble import Experiment
-from rewindnet.experiments.scenario.evaluation import Samples
+from rewindnet.experiments.runs.evaluation import Samples
+from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.outcome import Outcome, divergence
 
 
 def measure(
-    experiment: Experiment, outcome: Outcome, learned: Tensor, retrained: Tensor, retraining: Cost, request: int
+    setup: RunSetup, outcome: Outcome, learned: Tensor, retrained: Tensor, retraining: Cost, request: int
 ) -> dict[str, Any]:
-    """What a release is worth and what it cost: `metrics.json`.
+    """Measure the accuracy, distance, attacks and cost of a release: `metrics.json`.
 
     Args:
-        experiment: what is run.
+        setup: of the run.
         outcome: of the release.
         learned: [N, d], the models when the request arrived.
         retrained: [N, d], those of the network had it never seen the forget set.
         retraining: what that took.
-        request: which was answered.
+        request: the number of the request that was answered.
     """
     # Over MPI, what was gathered is on the host; the samples are wherever accuracy is to be computed.
-    present = torch.from_numpy(np.flatnonzero(experiment.foreseen.present))
-    released = outcome.released[present].to(next(iter(experiment.evaluations[request].sets.values()))[0].device)
+    present = torch.from_numpy(np.flatnonzero(setup.network.training_run.present))
+    released = outcome.released[present].to(next(iter(setup.evaluations[request].sets.values()))[0].device)
     retrained = retrained[present].to(released.device)
     spent, whole = vars(outcome.cost), vars(retraining)
     mean = released.mean(dim=0, keepdim=True)
 
     def shares(sets: Mapping[str, Samples]) -> dict[str, Any]:
-        return {name: _share_right(experiment.model, released, mean, *samples) for name, samples in sets.items()}
+        return {name: _share_right(setup.network.model, released, mean, *samples) for name, samples in sets.items()}
 
-    evaluation = experiment.evaluations[request]
+    evaluation = setup.evaluations[request]
     return {
         "nodes": present.tolist(),
         "accuracy": shares(evaluation.sets),
         "backdoor": shares(evaluation.triggered) or None,
-        "membership": attacked(experiment, learned, outcome.released, request),
+        "membership": attacked(setup, learned, outcome.released, request),
         "distance_to_retrained": divergence(released, retrained).tolist(),
         "consensus_distance": float((released - mean).norm(dim=1).mean()),
         "cost": spent,
@@ -54,7 +54,7 @@ def measure(
 
 
 def _share_right(model: Model, released: Tensor, mean: Tensor, design: Tensor, targets: Tensor) -> dict[str, Any]:
-    """The share of samples that every node's model puts where they are said to belong, and that the average does."""
+    """Compute the share of samples that each node's model classifies as its target says, and that the average does."""
     return {
         "nodes": accuracy(model, released, design, targets).tolist(),
         "average_model": float(accuracy(model, mean, design, targets)[0]),
@@ -70,7 +70,7 @@ def row(
     metrics: dict[str, Any],
     deleting: Collection[int],
 ) -> dict[str, Any]:
-    """A line of the table: `summary.json`.
+    """Summarise a release in a row of the table: `summary.json`.
 
     Args:
         index: which release of the run it is.

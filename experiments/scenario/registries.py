@@ -5,6 +5,8 @@ A registry entry is the function or class itself: what it takes by keyword only 
 
 import inspect
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -29,61 +31,28 @@ LISTS = {
 }
 
 
+#: Where the registry of each kind is, as `module:name`: each is imported only when it is asked for.
+_REGISTRIES = {
+    "topology": "rewindnet.topologies:FAMILIES",
+    "mixing": "rewindnet.topologies:MIXING",
+    "schedule": "rewindnet.topologies:SCHEDULES",
+    "learning": "rewindnet.topologies:LEARNING",
+    "data": "rewindnet.clients.data:SOURCES",
+    "features": "rewindnet.clients.data.features:TRANSFORMS",
+    "partition": "rewindnet.clients.data.partitions:PARTITIONS",
+    "model": "rewindnet.clients.models:MODELS",
+    "sampling": "rewindnet.clients.training.sampling:SAMPLINGS",
+    "method": "rewindnet.clients.methods:METHODS",
+    "network": "rewindnet.simulator.cost.network_model:NETWORK_MODELS",
+    "transport": "rewindnet.simulator.transports.registry:TRANSPORTS",
+}
+
+
 def registry(what: str) -> Registry[Any]:
-    """The choices of one kind, one of those that `LISTS` names.
-
-    Each is imported only when it is asked for.
-    """
-    match what:
-        case "topology":
-            from rewindnet.topologies import FAMILIES
-
-            return FAMILIES
-        case "mixing":
-            from rewindnet.topologies import MIXING
-
-            return MIXING
-        case "model":
-            from rewindnet.clients.models import MODELS
-
-            return MODELS
-        case "method":
-            from rewindnet.clients.methods import METHODS
-
-            return METHODS
-        case "data":
-            from rewindnet.clients.data import SOURCES
-
-            return SOURCES
-        case "features":
-            from rewindnet.clients.data.features import TRANSFORMS
-
-            return TRANSFORMS
-        case "partition":
-            from rewindnet.clients.data.partitions import PARTITIONS
-
-            return PARTITIONS
-        case "transport":
-            from rewindnet.simulator.transports.registry import TRANSPORTS
-
-            return TRANSPORTS
-        case "schedule":
-            from rewindnet.topologies import SCHEDULES
-
-            return SCHEDULES
-        case "learning":
-            from rewindnet.topologies import LEARNING
-
-            return LEARNING
-        case "sampling":
-            from rewindnet.clients.training.sampling import SAMPLINGS
-
-            return SAMPLINGS
-        case "network":
-            from rewindnet.simulator.cost.network_model import NETWORK_MODELS
-
-            return NETWORK_MODELS
-    raise KeyError(what)
+    """Return the registry of one kind, one of those that `LISTS` names."""
+    module, _, name = _REGISTRIES[what].partition(":")
+    choices: Registry[Any] = getattr(import_module(module), name)
+    return choices
 
 
 def settings_model(what: str, name: object) -> type[BaseModel]:
@@ -96,13 +65,19 @@ def settings_model(what: str, name: object) -> type[BaseModel]:
     if not isinstance(name, str) or name not in choices:
         known = ", ".join(choices)
         raise ScenarioError(f"unknown {choices.kind} {name!r}{did_you_mean(name, choices)}; there are: {known}")
-    chosen = choices[name]
+    return _settings_model(f"{what} {name}", choices[name])
+
+
+@cache
+def _settings_model(title: str, chosen: Callable[..., Any]) -> type[BaseModel]:
+    """Make the model of an entry's settings: its keyword-only parameters with their types and defaults."""
     hints = get_type_hints(chosen.__init__ if _plain_class(chosen) else chosen)
     fields: dict[str, Any] = {}
-    for parameter in choices.settings(name).values():
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
-    return create_model(f"{what} {name}", __config__=ConfigDict(extra="forbid", frozen=True, strict=True), **fields)
+    for parameter in inspect.signature(chosen).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[parameter.name] = (hints[parameter.name], default)
+    return create_model(title, __config__=ConfigDict(extra="forbid", frozen=True, strict=True), **fields)
 
 
 def _plain_class(chosen: Callable[..., Any]) -> bool:

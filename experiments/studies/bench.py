@@ -1,4 +1,4 @@
-"""How fast rounds are on every transport, measured side by side: `rewindnet bench`."""
+"""The speed of rounds on every transport, measured side by side: `rewindnet bench`."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from torch import Tensor
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.learning import Descend, InitialModel
 from rewindnet.clients.worker import ClientWorker
-from rewindnet.experiments.scenario.assemble import Experiment, assemble
+from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -50,7 +50,15 @@ class Contest:
 
 
 def _learning(nodes: int, dimensions: int, classes: int, samples: int, steps: int) -> dict[str, Any]:
-    """A network of regular degree whose clients hold so many samples each; d = classes · (dimensions + 1)."""
+    """Describe a network of regular degree; its model has classes · (dimensions + 1) parameters.
+
+    Args:
+        nodes: N.
+        dimensions: of a sample.
+        classes: of the labels.
+        samples: that each client holds.
+        steps: local steps in a round.
+    """
     return {
         "data": {
             "source": "synthetic",
@@ -101,17 +109,17 @@ class BenchJob(Job):
     opener = "rewindnet.experiments.studies.bench:open_job"
 
     def __init__(self, scenario: Scenario, rounds: int, scratch: Path) -> None:
-        self._experiment: Experiment = assemble(scenario)
+        self._setup: RunSetup = build_run(scenario)
         self._rounds, self.scratch = rounds, scratch
-        self.nodes = self._experiment.mixing.nodes
-        self.weights: csr_array = self._experiment.mixing.weights
+        self.nodes = self._setup.network.mixing.nodes
+        self.weights: csr_array = self._setup.network.mixing.weights
         self.precision: Precision = scenario.backend.precision
         self.threads = scenario.backend.threads
 
     @property
     def description(self) -> str:
-        """From which `open_job` makes this very job, in another process."""
-        scenario = self._experiment.scenario.plain()
+        """The text from which `open_job` makes this very job in another process."""
+        scenario = self._setup.scenario.plain()
         return json.dumps({"scenario": scenario, "rounds": self._rounds, "scratch": str(self.scratch)})
 
     @property
@@ -119,29 +127,32 @@ class BenchJob(Job):
         return self.scratch / "seconds.json"
 
     def worker(self, nodes: Sequence[int], rank_on_machine: int = 0) -> ClientWorker:
-        """The clients at these nodes."""
-        return self._experiment.worker(nodes, device_of(self._experiment.scenario.backend.device, rank_on_machine))
+        """Make the clients at these nodes."""
+        return self._setup.worker(nodes, device_of(self._setup.scenario.backend.device, rank_on_machine))
 
     def run(self, network: Network) -> None:
-        """Learn, and write down how long every round took."""
+        """Learn, and write down the seconds of every round."""
         rounds = range(_WARM + self._rounds)
         watch = _StopWatch()
-        start, learn = InitialModel(0), Descend(self._experiment.foreseen.order, rounds)
+        start, learn = InitialModel(0), Descend(self._setup.network.training_run.order, rounds)
         task = Task("bench", 0, None, (start,), (learn,), 0, frozenset())
-        execute(network, task, self._experiment.mixing, (watch,))
+        execute(network, task, self._setup.network.mixing, (watch,))
         if network.root:
             self._result.write_text(json.dumps(watch.seconds[_WARM:]), "utf-8")
 
+    def wait(self) -> None:
+        """Show nothing."""
+
     def seconds(self) -> float:
-        """The median over the timed rounds."""
+        """Read the seconds of a round: the median over those that were timed."""
         rounds: list[float] = json.loads(self._result.read_text("utf-8"))
         return median(rounds)
 
 
 def open_job(description: str) -> BenchJob:
-    """The job of that description, in a process that another one has started to work on it."""
-    told = json.loads(description)
-    return BenchJob(resolve(told["scenario"]), told["rounds"], Path(told["scratch"]))
+    """Make the job of a description, in a process that another one has started to work on it."""
+    content = json.loads(description)
+    return BenchJob(resolve(content["scenario"]), content["rounds"], Path(content["scratch"]))
 
 
 class _StopWatch(Callback):
@@ -158,12 +169,15 @@ class _StopWatch(Callback):
 
 
 def heats(contest: Contest, repeats: int, tell: Callable[[str], None]) -> dict[str, list[float]]:
-    """Seconds a round of every entry, in turn, as often as asked: one figure a heat.
+    """Time a round of every entry, in turn, several times.
 
     Args:
         contest: what to time.
         repeats: how many heats.
         tell: is told what runs now.
+
+    Returns:
+        For each entry the seconds of a round, one figure for each heat.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contest.entries}
     for heat in range(repeats):

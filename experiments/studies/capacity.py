@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from rewindnet.certificates import CertificateError
+from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.files import write_json
 from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.table import epsilon
 from rewindnet.experiments.runs.job import RunJob
-from rewindnet.experiments.runs.launch import terminal
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load, resolve
@@ -28,15 +28,14 @@ from rewindnet.simulator.errors import RunError
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of deleting m samples.
+    """The result of deleting m samples.
 
     Attributes:
         deleted: m.
-        gap: the mean test accuracy over nodes of retraining, less that of unlearning, averaged over draws of its noise;
-            None where the method refuses.
-        unlearned: the latter.
-        retrained: the former.
-        epsilon: certified.
+        gap: `retrained` less `unlearned`; None where the method refuses.
+        unlearned: the mean test accuracy over nodes of unlearning, averaged over draws of its noise.
+        retrained: the mean test accuracy over nodes of retraining.
+        epsilon: that is certified.
         sigma: of the noise, as root mean square over nodes.
         reason: why the method refuses, or gets no ε.
     """
@@ -50,15 +49,23 @@ class Trial:
     reason: str | None = None
 
     def within(self, gamma: float) -> bool:
-        """Whether so many can be deleted: under a certificate, and at no more than this loss of accuracy."""
+        """Return whether so many can be deleted: under a certificate, and at no more than this loss of accuracy."""
         return self.epsilon is not None and self.gap is not None and self.gap <= gamma
 
 
 def capacity_of(path: Path, settings: Sequence[str], gamma: float, method: int, draws: int, out: Path | None) -> None:
     """Find the deletion capacity of one method of a scenario, and print what was tried.
 
+    Args:
+        path: of the scenario file.
+        settings: overrides, each `key=value`.
+        gamma: γ, the loss of accuracy that is accepted.
+        method: the number of the method.
+        draws: of its noise, to average over.
+        out: a JSON file to write; None writes none.
+
     Raises:
-        one of UserError: if the scenario makes no sense, or the method refuses a single sample.
+        UserError: if the scenario makes no sense, or the method refuses a single sample.
     """
     scenario = load(path, settings)
     if not 0 <= gamma < 1:
@@ -73,27 +80,29 @@ def capacity_of(path: Path, settings: Sequence[str], gamma: float, method: int, 
     if scenario.deletion.requests or scenario.deletion.departure == "leave":
         raise ScenarioError("the deletion capacity is that of one client that stays: give deletion.client alone")
     console, trials = terminal(), {}
-    held = len(assemble(asking(scenario, 1, method, 1)).shards[scenario.deletion.client])
+    samples = len(build_run(asking(scenario, 1, method, 1)).network.partition[scenario.deletion.client])
     with console.status("deleting") as status:
 
         def enough(deleted: int) -> bool:
-            status.update(f"deleting {deleted} of {held} samples")
+            status.update(f"deleting {deleted} of {samples} samples")
             trials[deleted] = tried(asking(scenario, deleted, method, draws), deleted, draws)
             return trials[deleted].within(gamma)
 
-        found = largest(enough, held)
+        capacity = largest(enough, samples)
     show(scenario, [trials[deleted] for deleted in sorted(trials)], gamma, method, console)
     client = scenario.deletion.client
-    console.print(f"deletion capacity of client {client}: {found} of its {held} samples", highlight=False)
+    console.print(f"deletion capacity of client {client}: {capacity} of its {samples} samples", highlight=False)
     if out is not None:
         rows = [asdict(trials[deleted]) for deleted in sorted(trials)]
-        write_json(out, {"gamma": gamma, "held": held, "capacity": found, "trials": rows})
+        write_json(out, {"gamma": gamma, "held": samples, "capacity": capacity, "trials": rows})
 
 
 def largest(enough: Callable[[int], bool], most: int) -> int:
-    """The largest m in 0 … most for which it holds, by bisection: right if it holds for all m up to some, and no more.
+    """Find the largest m in 0 … most for which a condition holds, by bisection.
 
-    0 is taken for granted and not asked for.
+    Args:
+        enough: the condition; it must hold for all m up to some number, and for none above. It is not tried for 0.
+        most: the largest m to try.
     """
     low, high = 0, most + 1
     for first in (1, most):
@@ -106,18 +115,24 @@ def largest(enough: Callable[[int], bool], most: int) -> int:
 
 
 def asking(scenario: Scenario, deleted: int, method: int, draws: int) -> Scenario:
-    """The scenario in which the client deletes so many samples, answered by one method, several times, and retraining.
+    """Make the scenario in which the client deletes so many samples, and one method and retraining answer.
 
-    Every release of a run draws noise of its own, so as often as the method is listed its noise is drawn.
+    Every release of a run draws noise of its own, so the method is listed as often as its noise is to be drawn.
+
+    Args:
+        scenario: that it is made from.
+        deleted: how many samples are deleted.
+        method: the number of the method.
+        draws: of its noise.
     """
     plain = scenario.plain()
-    asked = plain["unlearning"][method]
-    retrain = {"method": "retrain", "delta": asked.get("delta", 1e-5)}
+    answering = plain["unlearning"][method]
+    retrain = {"method": "retrain", "delta": answering.get("delta", 1e-5)}
     return resolve(
         {
             **plain,
             "deletion": {**plain["deletion"], "samples": deleted},
-            "unlearning": [asked] * draws + [retrain],
+            "unlearning": [answering] * draws + [retrain],
             "audit": {**plain["audit"], "draws": 0},
             "measures": {**plain["measures"], "membership": False},
             "record": {**plain["record"], "weights": False},
@@ -126,7 +141,12 @@ def asking(scenario: Scenario, deleted: int, method: int, draws: int) -> Scenari
 
 
 def tried(scenario: Scenario, deleted: int, draws: int) -> Trial:
-    """Run what `asking` has made.
+    """Run a scenario that `asking` has made.
+
+    Args:
+        scenario: to run.
+        deleted: how many samples it deletes.
+        draws: how often it lists the method.
 
     Raises:
         ScenarioError: if the method refuses a single sample; more of them it may refuse.
@@ -134,7 +154,7 @@ def tried(scenario: Scenario, deleted: int, draws: int) -> Trial:
     try:
         with TemporaryDirectory(prefix="rewindnet-") as scratch:
             place = Path(scratch) / "run"
-            scenario.backend.build().execute(RunJob(assemble(scenario), place, False, Path(scratch)))
+            scenario.backend.build().execute(RunJob(build_run(scenario), place, False, Path(scratch)))
             *rows, oracle = read_folder(place).summary[: draws + 1]
     except (CertificateError, RunError) as problem:
         reason = str(problem).partition("failed: ")[2] or str(problem)

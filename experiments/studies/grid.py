@@ -8,14 +8,18 @@ from typing import Any
 from yaml import safe_dump
 
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.plain_data import plain_data
 from rewindnet.experiments.scenario.yaml_files import parse_yaml
 
 
 def grid(settings: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
-    """The keys that vary (all if none does), and every combination of values, as YAML texts by key.
+    """List every combination of the values of several settings.
 
     Args:
         settings: each `key=value,value`; commas inside brackets and braces belong to a value.
+
+    Returns:
+        The keys that vary, or all of them if none does; and the combinations, as YAML texts by key.
 
     Raises:
         ScenarioError: if one is not of that form, or a key or a value is given twice.
@@ -29,25 +33,30 @@ def grid(settings: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def place(point: dict[str, str]) -> str:
-    """The name of the folder of a combination."""
+    """Name the folder of a combination."""
     return ",".join(f"{key}={_plain(value)}" for key, value in point.items())
 
 
 def _values(setting: str) -> tuple[str, list[Any]]:
-    """`key=a,b` as its key and its values; commas inside brackets and braces belong to a value."""
+    """Split `key=a,b` into its key and its values, as YAML texts."""
     key, equals, text = setting.partition("=")
     if not equals:
         raise ScenarioError(f"settings are written key=value,value; not {setting!r}")
     values = parse_yaml(f"[{text}]")
     if not isinstance(values, list) or not values:
         raise ScenarioError(f"{key} has no values in {setting!r}")
-    texts = [safe_dump(value, default_flow_style=True, width=10**6) for value in values]
-    texts = [text.strip().removesuffix("...").strip() for text in texts]
+    texts = [value_text(value) for value in values]
     if len(set(map(_plain, texts))) < len(texts):
         raise ScenarioError(f"{key} has a value twice in {setting!r}")
     return key, texts
 
 
+def value_text(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    text = safe_dump(plain_data(value), default_flow_style=True, width=10**6)
+    return text.strip().removesuffix("...").strip()
+
+
 def _plain(value: str) -> str:
-    """A value as part of a folder's name."""
+    """Return a value as part of a folder's name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-")

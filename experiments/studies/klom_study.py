@@ -13,12 +13,12 @@ from torch import Tensor
 
 from rewindnet.certificates import Release
 from rewindnet.clients.metrics.klom import klom, margins
+from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.files import write_json
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
-from rewindnet.experiments.runs.launch import terminal
-from rewindnet.experiments.scenario.assemble import Experiment, assemble
+from rewindnet.experiments.runs.evaluation import Samples
+from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
-from rewindnet.experiments.scenario.evaluation import Samples
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.outcome import Trajectory
@@ -35,10 +35,16 @@ Vector = NDArray[np.float64]
 
 
 def klom_study(path: Path, draws: int, points: int, only: int | None) -> None:
-    """Work out KLoM for a run, write klom.json into its folder, and print a table.
+    """Compute KLoM for a run, write klom.json into its folder, and print a table.
+
+    Args:
+        path: of the run folder.
+        draws: networks on each side.
+        points: samples of each kind, at most.
+        only: the number of one release; None takes all.
 
     Raises:
-        one of UserError: before anything is drawn.
+        UserError: before anything is drawn.
     """
     folder = read_folder(path)
     indices = range(len(folder.methods)) if only is None else [only]
@@ -62,10 +68,10 @@ def klom_study(path: Path, draws: int, points: int, only: int | None) -> None:
 class Study:
     """Draws networks for the releases of a run.
 
-    The unlearned networks are what the release would have been under other noise: the recorded state before the noise,
-    noise from another address, and the rounds that follow. The retrained networks are the same done to the network
-    that never saw the forget set, as it was at that place, which is what certificates compare with. What else is left
-    to chance, such as batches and failing links, is as it was in the run.
+    An unlearned network is what the release would have been under other noise: the recorded state before the noise,
+    plus noise from another address, after the rounds that follow. A retrained network is made in the same way from the
+    network that never saw the forget set, in the same round, which is what certificates compare with. All other
+    randomness, such as batches and failing links, is that of the run.
 
     Args:
         folder: of the run.
@@ -75,43 +81,41 @@ class Study:
 
     def __init__(self, folder: RunFolder, draws: int, points: int) -> None:
         self._folder, self._draws, self._points = folder, draws, points
-        self._experiment: Experiment = assemble(resolve(folder.scenario, ["backend.kind=in-process"]))
-        nodes = range(self._experiment.mixing.nodes)
-        wire = InProcess(len(nodes), self._experiment.scenario.backend.precision)
-        self._simulation: Simulation = self._experiment.simulation(
-            WorkerNetwork(self._experiment.worker(list(nodes)), wire)
-        )
+        self._setup: RunSetup = build_run(resolve(folder.scenario, ["backend.kind=in-process"]))
+        nodes = range(self._setup.network.mixing.nodes)
+        wire = InProcess(len(nodes), self._setup.scenario.backend.precision)
+        self._simulation: Simulation = self._setup.simulation(WorkerNetwork(self._setup.worker(list(nodes)), wire))
 
     def row(self, index: int) -> dict[str, Any]:
-        """KLoM of one release over the points of each kind: mean, median, 95th percentile, and what chance makes.
+        """Compute KLoM of one release over the points of each kind: mean, median, 95th percentile, and that of chance.
 
         Raises:
             FolderError: if the run has kept no weights.
         """
         certificate = self._folder.certified[index][0]
-        release, request = certificate.release, index // len(self._experiment.methods)
-        said = {"index": index, "request": request, "method": certificate.method, "view": str(certificate.view)}
+        release, request = certificate.release, index // len(self._setup.methods)
+        begin = {"index": index, "request": request, "method": certificate.method, "view": str(certificate.view)}
         if release.mechanism.one_vector and not release.sigma.any():
-            return {**said, "sets": None, "reason": "it adds no noise, so there is one network on either side"}
+            return {**begin, "sets": None, "reason": "it adds no noise, so there is one network on either side"}
         begins = self._begins(index, release, request)
-        present = np.flatnonzero(self._experiment.foreseen.present)
-        deleting = [node for node in self._experiment.arrivals[request].forget if node in present][:1]
+        present = np.flatnonzero(self._setup.network.training_run.present)
+        deleting = [node for node in self._setup.network.arrivals[request].forget if node in present][:1]
         chosen = self._chosen(request)
-        found = [self._margins(index, world, begin, deleting, chosen) for world, begin in enumerate(begins)]
+        margins_of = [self._margins(index, world, name, deleting, chosen) for world, name in enumerate(begins)]
         sets: dict[str, Any] = {}
         for name, samples in chosen.items():
-            unlearned, retrained, again = (of[name] for of in found)
+            unlearned, retrained, again = (of[name] for of in margins_of)
             models = ["client"] * len(deleting) + ["average_model"]
             sets[name] = {"points": len(samples[0])}
             for at, model in enumerate(models):
                 value = klom(unlearned[:, at], retrained[:, at])
                 chance = klom(again[:, at], retrained[:, at])
                 sets[name][model] = {**_summary(value), "chance": float(chance.mean())}
-        return {**said, "sets": sets, "reason": None}
+        return {**begin, "sets": sets, "reason": None}
 
     def _begins(self, index: int, release: Release, request: int) -> Sequence[str]:
-        """The names of the states before the noise: of unlearning, and twice of retraining."""
-        mark = f"-{request}" if len(self._experiment.requests) > 1 else ""
+        """Store the states before the noise, and return their names: of unlearning, and twice of retraining."""
+        mark = f"-{request}" if len(self._setup.network.training_runs) > 1 else ""
         centre = self._weights(f"{self._folder.methods[index].place}/centre")
         retrained = self._weights(f"checkpoints/retrained{mark}-{release.noise_round:06d}")
         network = self._simulation.network
@@ -122,18 +126,18 @@ class Study:
         return "unlearned", "counterpart", "counterpart"
 
     def _weights(self, place: str) -> Tensor:
-        kept = self._folder.weights(place)
-        if kept is None:
+        array = self._folder.weights(place)
+        if array is None:
             raise FolderError(
                 f"{self._folder.path} keeps no {place}; run it with record.weights=true, and noise_source seed"
             )
-        return torch.from_numpy(kept)
+        return torch.from_numpy(array)
 
     def _chosen(self, request: int) -> dict[str, Samples]:
-        """The samples whose margins are looked at."""
+        """Choose the samples whose margins are compared."""
         chosen = {}
-        for at, (name, (design, targets)) in enumerate(self._experiment.evaluations[request].sets.items()):
-            generator = rng_at(self._experiment.scenario.seed, Stream.EVALUATION, round=1 + request, node=3 + at)
+        for at, (name, (design, targets)) in enumerate(self._setup.evaluations[request].sets.items()):
+            generator = rng_at(self._setup.scenario.seed, Stream.EVALUATION, round=1 + request, node=3 + at)
             count = min(self._points, len(design))
             rows = torch.from_numpy(np.sort(generator.choice(len(design), count, replace=False))).to(design.device)
             chosen[name] = design[rows], targets[rows]
@@ -142,10 +146,10 @@ class Study:
     def _margins(
         self, index: int, world: int, begin: str, deleting: Sequence[int], chosen: Mapping[str, Samples]
     ) -> dict[str, Vector]:
-        """[S, models, n] for each kind of samples: of the deleting client's model, if there is one, and the average."""
-        method = self._experiment.methods[index % len(self._experiment.methods)]
-        release, request = self._folder.certified[index][0].release, index // len(self._experiment.methods)
-        present = np.flatnonzero(self._experiment.foreseen.present)
+        """Compute margins [S, models, n] for each kind of samples, of the deleting client's model and the average."""
+        method = self._setup.methods[index % len(self._setup.methods)]
+        release, request = self._folder.certified[index][0].release, index // len(self._setup.methods)
+        present = np.flatnonzero(self._setup.network.training_run.present)
         collected: dict[str, list[Vector]] = {name: [] for name in chosen}
         for draw in range(self._draws):
             # Beyond the numbers of a run's own releases, and another for each release, world and draw.
@@ -153,7 +157,7 @@ class Study:
             theta = self._simulation.resample_noise(method, release, begin, number, request)
             models = torch.cat([theta[list(deleting)], theta[present].mean(dim=0, keepdim=True)])
             for name, (design, targets) in chosen.items():
-                of = margins(self._experiment.model, models.to(design), design, targets)
+                of = margins(self._setup.network.model, models.to(design), design, targets)
                 collected[name].append(of.double().cpu().numpy())
         return {name: np.stack(of) for name, of in collected.items()}
 
@@ -167,7 +171,7 @@ def _summary(value: Vector) -> dict[str, float]:
 
 
 def show(rows: Sequence[Mapping[str, Any]], draws: int, console: Console) -> None:
-    """Print what was found."""
+    """Print the table."""
     table = Table(title=f"KLoM, {draws} networks on each side", title_justify="left", header_style="bold")
     for heading in ("release", "view", "samples", "model"):
         table.add_column(heading, no_wrap=True)

@@ -1,58 +1,96 @@
-"""A grid of runs."""
+"""A grid of runs: `rewindnet sweep`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from rewindnet.experiments.folder.reader import read_folder, state
+from rewindnet.experiments.console import terminal
+from rewindnet.experiments.folder.reader import RunFolder, read_folder, state
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
-from rewindnet.experiments.runs.launch import run_scenario_in, terminal, violations_of
-from rewindnet.experiments.scenario.assemble import assemble
+from rewindnet.experiments.runs.launch import run_in, silent_beside_the_first, violations_of
+from rewindnet.experiments.runs.progress import LiveProgress
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.experiments.studies.grid import grid, place
 
 
 def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool) -> list[str]:
-    """`rewindnet sweep`: every combination of the settings' values, each in a folder of its own, one table at the end.
+    """Run every combination of the settings' values, each into a folder of its own, and print one table.
 
-    A finished run of the very same scenario is not run again; an incomplete one is gone on with.
+    A finished run of the very same scenario is not run again; an unfinished one is gone on with.
+
+    Args:
+        path: of the scenario file.
+        settings: each `key=value,value`.
+        out: the folder of the run folders; runs/<name>-sweep by default.
+        force: run finished runs again, and overwrite runs of other scenarios.
+
+    Returns:
+        A sentence for each certificate that its audit found violated.
 
     Raises:
         UserError: about any of the scenarios, before the first is run.
         RunError: if a run began and could not be finished; the others are left as they are.
     """
-    keys, points = grid(settings)
-    scenarios = [load(path, [f"{key}={value}" for key, value in point.items()]) for point in points]
+    with silent_beside_the_first():
+        keys, points = grid(settings)
+        scenarios = [load(path, [f"{key}={value}" for key, value in point.items()]) for point in points]
     folder = out or Path("runs") / f"{scenarios[0].name}-sweep"
-    places = [folder / (place(point) or "run") for point in points]
-    todo = [at for at, there in enumerate(places) if force or not _finished(there, scenarios[at])]
-    for at in todo:
-        check_target(places[at], scenarios[at], force)
-        assemble(scenarios[at])
-    console, violations = terminal(), []
-    for at in todo:
-        console.print(f"{places[at].name} ({todo.index(at) + 1} of {len(todo)})", highlight=False, soft_wrap=True)
-        violations += violations_of(run_scenario_in(scenarios[at], places[at], force, console))
+    folders = [folder / (place(point) or "run") for point in points]
+    console = terminal()
+
+    def run(scenario: Scenario, into: Path, number: int, count: int) -> RunFolder:
+        console.print(f"{into.name} ({number} of {count})", highlight=False, soft_wrap=True)
+        return run_in(scenario, into, force, LiveProgress(console))
+
+    ran = run_missing(scenarios, folders, force, run)
+    violations = [sentence for done in ran for sentence in violations_of(done)]
     rows = [
-        {**row, "point": point}
-        for point, there in zip(points, places, strict=True)
-        for row in read_folder(there).summary
+        {**row, "point": point} for point, of in zip(points, folders, strict=True) for row in read_folder(of).summary
     ]
     first = [(key, partial(_at_point, key=key)) for key in keys]
     table.show(rows, console, title=f"{scenarios[0].name}: {len(points)} runs", first=first)
     console.print(f"run folders: {folder}", highlight=False, soft_wrap=True)
-    return violations or [f"{there}: a certificate does not hold" for there in places if not _all_hold(there)]
+    return violations or [f"{of}: a certificate does not hold" for of in folders if not _all_hold(of)]
 
 
-def _finished(place: Path, scenario: Scenario) -> bool:
-    written = place / "scenario.yaml"
-    return state(place) == "complete" and written.is_file() and written.read_text("utf-8") == scenario.to_yaml()
+def run_missing(
+    scenarios: Sequence[Scenario],
+    folders: Sequence[Path],
+    force: bool,
+    run: Callable[[Scenario, Path, int, int], RunFolder],
+) -> list[RunFolder]:
+    """Run those of several scenarios that are not finished yet, once all of them have been found to make sense.
+
+    Args:
+        scenarios: to run.
+        folders: of each.
+        force: run finished runs again, and overwrite runs of other scenarios.
+        run: runs a scenario into a folder, as number so many of so many.
+
+    Returns:
+        What was run now.
+
+    Raises:
+        UserError: about any of the scenarios, before the first is run.
+        RunError: if a run began and could not be finished.
+    """
+    missing = [at for at, folder in enumerate(folders) if force or not _finished(folder, scenarios[at])]
+    for at in missing:
+        check_target(folders[at], scenarios[at], force)
+        build_run(scenarios[at])
+    return [run(scenarios[at], folders[at], number + 1, len(missing)) for number, at in enumerate(missing)]
 
 
-def _all_hold(place: Path) -> bool:
-    return all(row["holds"] for row in read_folder(place).summary)
+def _finished(folder: Path, scenario: Scenario) -> bool:
+    written = folder / "scenario.yaml"
+    return state(folder) == "complete" and written.is_file() and written.read_text("utf-8") == scenario.to_yaml()
+
+
+def _all_hold(folder: Path) -> bool:
+    return all(row["holds"] for row in read_folder(folder).summary)
 
 
 def _at_point(row: table.Row, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Edges: what every graph of this room is checked against, and built from."""
+"""Edges of graphs as arrays, which every topology is built from and checked by."""
 
 from dataclasses import dataclass
 from functools import cached_property

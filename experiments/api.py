@@ -1,0 +1,247 @@
+"""Scenarios from Python: load, run, sweep, plan and verify them. `rewindnet` exports these names."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import product
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rewindnet.experiments.console import terminal
+from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.plan.network import build_planned_network
+from rewindnet.experiments.plan.plan import make_plan
+from rewindnet.experiments.planned import PlanResult
+from rewindnet.experiments.results import Result, Study, TemporaryFolder, Verification
+from rewindnet.experiments.runs.launch import run_in
+from rewindnet.experiments.runs.progress import LiveProgress, Progress
+from rewindnet.experiments.scenario import yaml_files
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.experiments.studies.grid import place, value_text
+from rewindnet.experiments.studies.sweep import run_missing
+from rewindnet.experiments.verify.verify import verify_folder
+from rewindnet.simulator.errors import TransportError
+from rewindnet.simulator.transports.mpi.mpiexec import ranks
+
+#: What a scenario may be given as: itself, plain data, the path of a YAML file, or None for the demo.
+Source = Scenario | Mapping[str, Any] | str | PathLike[str] | None
+
+
+def load(source: Source = None, /, **overrides: Any) -> Scenario:
+    """Make a scenario from a file, from plain data, or from another scenario.
+
+    Args:
+        source: the path of a YAML file, a mapping of keys, a scenario, or None for the demo.
+        overrides: single keys to set, by their names; keys inside of sections by `**{"deletion.client": 7}`.
+
+    Returns:
+        The scenario, with every default filled in.
+
+    Raises:
+        UserError: one sentence about the first thing that is wrong.
+
+    Example:
+        >>> import rewindnet
+        >>> scenario = rewindnet.load(topology="ring", **{"deletion.client": 7})
+        >>> scenario.topology.kind, scenario.deletion.client, scenario.learning.rounds
+        ('ring', 7, 200)
+    """
+    if isinstance(source, Scenario):
+        return yaml_files.resolve(source.plain(), overrides)
+    if isinstance(source, str | PathLike):
+        return yaml_files.load(Path(source), overrides)
+    return yaml_files.resolve(source, overrides)
+
+
+def run(
+    scenario: Source = None,
+    out: str | PathLike[str] | None = None,
+    progress: Progress | bool | None = None,
+    force: bool = False,
+) -> Result:
+    """Learn, delete, unlearn with every listed method, certify and audit.
+
+    A certificate that its audit finds violated raises nothing: `Result.holds` is False, and `Result.violations` says
+    why.
+
+    Args:
+        scenario: a scenario, or whatever `load` makes one of.
+        out: the run folder to write. If an unfinished run of the very same scenario is in it, that goes on. None: a
+            temporary folder, which is removed together with the result.
+        progress: True for progress bars on a terminal, or an object that is told of every phase and round.
+        force: overwrite an earlier run in the folder.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: one sentence, before anything is written.
+        RunError: if the run began and could not be finished, for example because no noise reaches the ε asked for.
+
+    Example:
+        >>> import rewindnet
+        >>> result = rewindnet.run(rewindnet.load(name="short", **{"learning.rounds": 20}))
+        >>> result.holds
+        True
+        >>> [certificate.method for certificate in result.certificates]
+        ['r2d', 'r2d', 'r2d', 'warm-start', 'retrain', 'do-nothing']
+    """
+    described = load(scenario)
+    _check_not_a_rank(described)
+    with _own_threads_restored():
+        if out is not None:
+            return Result(run_in(described, Path(out), force, _progress(progress), ["rewindnet.run"]).path)
+        temporary = TemporaryFolder()
+        done = run_in(described, temporary.path / described.name, force, _progress(progress), ["rewindnet.run"])
+        return Result(done.path, temporary=temporary)
+
+
+def sweep(
+    scenario: Source,
+    grid: Mapping[str, Iterable[Any]],
+    seeds: int | Iterable[int] | None = None,
+    out: str | PathLike[str] | None = None,
+    progress: Progress | bool | None = None,
+    force: bool = False,
+) -> Study:
+    """Run every combination of several values of a scenario's keys.
+
+    Args:
+        scenario: a scenario, or whatever `load` makes one of.
+        grid: for each key that varies, like `topology.kind`, its values.
+        seeds: the seeds to run each combination with, or how many, from the scenario's own on; its own alone by
+            default.
+        out: the folder of the run folders. Finished runs in it are not run again, unfinished ones go on. None: a
+            temporary folder, which is removed together with the study.
+        progress: as for `run`.
+        force: run finished runs again, and overwrite runs of other scenarios.
+
+    Returns:
+        All runs, those of a previous call too.
+
+    Raises:
+        UserError: about any of the combinations, before the first is run.
+        RunError: if a run began and could not be finished.
+
+    Example:
+        >>> import rewindnet
+        >>> short = rewindnet.load(**{"learning.rounds": 10, "unlearning": ["r2d"]})
+        >>> study = rewindnet.sweep(short, {"topology.kind": ["ring", "star"]}, seeds=2)
+        >>> len(study.results), study.holds
+        (4, True)
+    """
+    described = load(scenario)
+    points = _points(described, grid, seeds)
+    scenarios = [load(described, **point) for point in points]
+    for each in scenarios:
+        _check_not_a_rank(each)
+
+    temporary = TemporaryFolder() if out is None else None
+    folder = Path(out or "") if temporary is None else temporary.path
+    names = [place({key: value_text(value) for key, value in point.items()}) or "run" for point in points]
+    if len(set(names)) < len(names):
+        raise ScenarioError("two combinations would have the same folder; give each value once")
+    folders = [folder / name for name in names]
+
+    def run_one(scenario: Scenario, into: Path, number: int, count: int) -> RunFolder:
+        return run_in(scenario, into, force, _progress(progress), ["rewindnet.sweep"])
+
+    with _own_threads_restored():
+        run_missing(scenarios, folders, force, run_one)
+    results = [Result(each, temporary=temporary) for each in folders]
+    return Study(points, results, folder, temporary=temporary)
+
+
+def plan(scenario: Source = None, clients: int | None = None) -> PlanResult:
+    """Say what forgetting would take, client by client, without learning anything.
+
+    Args:
+        scenario: a scenario, or whatever `load` makes one of; clients may be declared by their numbers of samples.
+        clients: how many clients to plan; as many as half a minute allows by default.
+
+    Returns:
+        The noise, cost and ε of each r2d row of the scenario for each client.
+
+    Raises:
+        UserError: one sentence about what cannot be planned.
+
+    Example:
+        >>> import rewindnet
+        >>> planned = rewindnet.plan({"topology": "star", "partition": {"clients": 8}})
+        >>> planned.hardest in range(8)
+        True
+    """
+    if clients is not None and clients < 1:
+        raise ScenarioError(f"clients is the number of clients to plan, at least 1, not {clients}")
+    with _own_threads_restored():
+        return PlanResult(make_plan(build_planned_network(load(scenario)), {}, clients))
+
+
+def verify(run: Result | str | PathLike[str]) -> Verification:
+    """Derive every certificate of a run again from its records alone.
+
+    Args:
+        run: a result, or the folder of a finished run.
+
+    Returns:
+        What was checked, and whether it holds.
+
+    Raises:
+        UserError: if there is no finished run.
+
+    Example:
+        >>> import rewindnet
+        >>> findings = rewindnet.verify(rewindnet.run({"learning": {"rounds": 10}, "unlearning": ["r2d"]}))
+        >>> findings.holds
+        True
+    """
+    return Verification(verify_folder(run.folder if isinstance(run, Result) else Path(run)))
+
+
+def _points(
+    scenario: Scenario, grid: Mapping[str, Iterable[Any]], seeds: int | Iterable[int] | None
+) -> list[dict[str, Any]]:
+    """List every combination of the values, seeds last."""
+    axes: dict[str, list[Any]] = {}
+    for key, values in grid.items():
+        if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
+            raise ScenarioError(f"{key} takes a list of values, not {values!r}")
+        axes[key] = list(values)
+    if isinstance(seeds, int):
+        seeds = range(scenario.seed, scenario.seed + seeds)
+    if seeds is not None and "seed" in axes:
+        raise ScenarioError("seed is given twice, in the grid and as seeds")
+    if seeds is not None:
+        axes["seed"] = list(seeds)
+    empty = [key for key, values in axes.items() if not values]
+    if empty:
+        raise ScenarioError(f"{empty[0]} has no values")
+    return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+
+
+def _progress(progress: Progress | bool | None) -> Progress:
+    if isinstance(progress, Progress):
+        return progress
+    return LiveProgress(terminal()) if progress else Progress()
+
+
+def _check_not_a_rank(scenario: Scenario) -> None:
+    """Refuse to run over MPI inside of a process that mpiexec has started: only the command does that."""
+    if scenario.backend.kind == "mpi" and ranks() is not None:
+        raise TransportError(
+            "from Python, ranks are started by the run itself: start this script without mpiexec, or start the command "
+            "rewindnet run with it"
+        )
+
+
+@contextmanager
+def _own_threads_restored() -> Iterator[None]:
+    """Leave torch as many threads as it had: runs share work among threads of their own."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

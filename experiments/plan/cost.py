@@ -1,0 +1,51 @@
+"""The cost of rewinding to each depth, as a share of retraining."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from rewindnet.experiments.scenario.network_setup import NetworkSetup
+
+
+def cost_of_depths(network: NetworkSetup, depths: Sequence[int]) -> dict[int, dict[str, float]]:
+    """Work out the cost of unlearning at each depth, against retraining from the start.
+
+    Rounds differ in cost where links fail or nodes sleep, so that a depth is not simply its share of the rounds.
+
+    Args:
+        network: that is planned.
+        depths: K, rounds to rewind.
+
+    Returns:
+        For each depth its rounds, its gradients and bytes as shares of retraining, and its bytes (`sent`).
+    """
+    T, (gradients, messages) = network.training_run.rounds, _cost_of_rounds(network)
+    return {
+        K: {
+            "rounds": K,
+            "gradients": float(gradients[T - K :].sum() / (gradients.sum() or 1)),
+            "bytes": float(messages[T - K :].sum() / (messages.sum() or 1)),
+            "sent": float(messages[T - K :].sum() * network.message_bytes),
+        }
+        for K in depths
+    }
+
+
+def _cost_of_rounds(network: NetworkSetup) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the per-sample gradients and the messages of each round: [T] each."""
+    training_run, mixing = network.training_run, network.mixing
+    always = int(training_run.gradients(0, retained=True).sum()) if mixing.participating(0) is None else 0
+    gradients = np.full(training_run.rounds, always)
+    messages = np.zeros(training_run.rounds, dtype=np.int64)
+    counted: csr_array | None = None
+    count = 0
+    for t in range(training_run.rounds):
+        W = mixing.matrix(t)
+        if W is not counted:
+            counted, count = W, int(W.nnz - np.count_nonzero(W.diagonal()))
+        messages[t] = count
+        if mixing.participating(t) is not None:
+            gradients[t] = training_run.gradients(t, retained=True).sum()
+    return gradients, messages

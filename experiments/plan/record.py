@@ -1,0 +1,154 @@
+"""What a plan says as data: plan.json and plan.npz."""
+
+import io
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
+from rewindnet.experiments.plan.placement import placement_verdict
+from rewindnet.experiments.plan.plan import Answer, Plan
+from rewindnet.experiments.plan.words import verdicts
+from rewindnet.topologies import TopologyError, spectral_gap
+from rewindnet.topologies.graphs.edges import edge_array
+
+#: The layout of `plan.json`.
+FORMAT = 1
+#: Clients, at most, that `plan.json` lists; `plan.npz` has them all.
+_LISTED = 1_000
+#: Nodes, at most, for which the spectral gap is worth its time.
+_GAP = 20_000
+
+
+def record(plan: Plan) -> dict[str, Any]:
+    """Return the content of `plan.json`."""
+    training_run, clients = plan.network.training_run, plan.selection.clients
+    return {
+        "format": FORMAT,
+        "name": plan.network.scenario.name,
+        "point": dict(plan.point),
+        "bound": "worst-case",
+        "network": _network(plan),
+        "learning": {
+            "rounds": training_run.rounds,
+            "step_size": training_run.step_size,
+            "local_steps": training_run.local_steps,
+            "order": training_run.order,
+            "constants": training_run.constants.to_record(),
+            "conditional": training_run.constants.conditional,
+            "message_bytes": plan.network.message_bytes,
+        },
+        "planned": {
+            "clients": len(clients),
+            "sentence": plan.selection.sentence,
+            "depths": list(plan.depths),
+            "depths_output": sorted(plan.selection.descent_rounds),
+        },
+        "cost": [{"depth": depth, **plan.cost[depth]} for depth in plan.depths],
+        "rows": answers_record(plan),
+        "asked": _asked(plan),
+        "clients": [_client(plan, position) for position in range(min(len(clients), _LISTED))],
+        "placement": [{**asdict(forecast), "winner": forecast.winner} for forecast in plan.forecasts],
+        "verdicts": [*verdicts(plan), *placement_verdict(plan.forecasts, training_run.rounds, *plan.target)],
+        "notes": list(plan.notes),
+    }
+
+
+def _network(plan: Plan) -> dict[str, Any]:
+    """Describe the network."""
+    network = plan.network
+    degree = np.bincount(edge_array(network.graph).ravel(), minlength=len(network.graph))
+    return {
+        "topology": network.scenario.topology.kind,
+        "nodes": len(network.graph),
+        "edges": int(degree.sum()) // 2,
+        "degree": {"lowest": int(degree.min()), "mean": float(degree.mean()), "highest": int(degree.max())},
+        "spectral_gap": _gap(plan),
+    }
+
+
+def _gap(plan: Plan) -> float | None:
+    if len(plan.network.graph) > _GAP:
+        return None
+    try:
+        return spectral_gap(plan.network.mixing.weights)
+    except TopologyError:
+        return None
+
+
+def answers_record(plan: Plan) -> list[dict[str, Any]]:
+    """Describe each row with what it comes to for some clients."""
+    return [{**vars(answer.row), **_ends(plan, answer)} for answer in plan.answers]
+
+
+def _ends(plan: Plan, answer: Answer) -> dict[str, Any]:
+    """Describe the client that asks, and the easiest, the median and the hardest of those that get a number."""
+    order = answer.order
+    chosen = {"asked": 0}
+    if len(order):
+        chosen |= {"kindest": int(order[0]), "median": int(order[len(order) // 2]), "hardest": int(order[-1])}
+    return {f"{name}_client": _solved(plan, answer, position) for name, position in chosen.items()}
+
+
+def _solved(plan: Plan, answer: Answer, position: int) -> dict[str, Any]:
+    """Describe what a row comes to for the client at a position."""
+    return {
+        "client": int(plan.selection.clients[position]),
+        **{name: number(getattr(answer, name)[position]) for name in ("depth", "sigma", "epsilon", "needed")},
+    }
+
+
+def _asked(plan: Plan) -> dict[str, Any]:
+    """List every price of the client that asks, at the plan's target."""
+    epsilon, delta = plan.target
+    regime = plan.answers[0].row.regime
+    prices, sigma = plan.prices[regime], plan.sigma(regime, 0, epsilon, delta)
+    listed = [
+        {"placement": p, "depth": depth, "view": str(view), "allocation": a, "sigma": number(sigma[i, j, v, w])}
+        for i, p in enumerate(PLACEMENTS)
+        for j, depth in enumerate(prices.depths)
+        if p == "rewind" or depth in plan.selection.descent_rounds
+        for v, view in enumerate(prices.views)
+        for w, a in enumerate(ALLOCATIONS)
+    ]
+    client = int(plan.selection.clients[0])
+    return {"client": client, "epsilon": epsilon, "delta": delta, "regime": regime, "prices": listed}
+
+
+def _client(plan: Plan, position: int) -> dict[str, Any]:
+    """Describe the client at a position, and what every row comes to for it."""
+    facts, client = plan.facts, int(plan.selection.clients[position])
+    mixed = int(facts.mixed[position])
+    return {
+        "client": client,
+        "role": plan.selection.roles.get(client),
+        "degree": int(facts.degree[position]),
+        "samples": int(facts.samples[position]),
+        "deleted": int(facts.deleted[position]),
+        "mean_distance": float(facts.distance[position]),
+        "farthest": int(facts.farthest[position]),
+        "rounds_to_mix": None if mixed < 0 else mixed,
+        "rows": [_solved(plan, answer, position) | {"index": answer.row.index} for answer in plan.answers],
+    }
+
+
+def number(value: float) -> float | None:
+    """Return a number for JSON; None where there is none."""
+    return float(value) if np.isfinite(value) else None
+
+
+def arrays(plan: Plan) -> bytes:
+    """Return `plan.npz`: everything per client, the names of the axes, and sensitivities of the client that asks."""
+    content: dict[str, NDArray[Any]] = {f"client_{name}": value for name, value in vars(plan.facts).items()}
+    content |= {"clients": plan.selection.clients, "depths": np.array(plan.depths)}
+    content |= {"placements": np.array(PLACEMENTS), "allocations": np.array(ALLOCATIONS)}
+    for regime, prices in plan.prices.items():
+        content |= {f"{regime}/{name}": getattr(prices, name) for name in ("needed", "finest", "least", "spread")}
+        content[f"{regime}/views"] = np.array([str(view) for view in prices.views])
+        for (placement, depth), e in prices.kept.items():
+            content[f"{regime}/sensitivity/{placement}/{depth}"] = e
+    buffer = io.BytesIO()
+    np.savez(buffer, **content)  # type: ignore[arg-type]
+    return buffer.getvalue()

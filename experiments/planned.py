@@ -1,0 +1,81 @@
+"""What a plan gives to Python."""
+
+from html import escape
+from math import isnan
+from typing import Any
+
+import numpy as np
+
+from rewindnet.experiments.notebooks import Record, data_frame, html_table, shown
+from rewindnet.experiments.plan.plan import Answer, Plan
+from rewindnet.experiments.plan.words import promise, verdicts
+
+
+class PlanResult:
+    """What forgetting would take, client by client.
+
+    Args:
+        plan: that was made.
+
+    Attributes:
+        plan: that was made, with every price in arrays.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    @property
+    def hardest(self) -> int | None:
+        """The client that takes the most noise by the first r2d row; None if no client gets a number."""
+        order = self.plan.answers[0].order
+        return int(self.plan.selection.clients[order[-1]]) if len(order) else None
+
+    @property
+    def sentences(self) -> list[str]:
+        """Which client is hardest to forget and why, which were planned, and what the figures are based on."""
+        return [*verdicts(self.plan), self.plan.selection.sentence, promise(self.plan), *self.plan.notes]
+
+    def rows(self) -> list[Record]:
+        """Return a mapping for each r2d row of the scenario and each client that was planned."""
+        clients = range(len(self.plan.selection.clients))
+        return [self._row(answer, at) for answer in self.plan.answers for at in clients]
+
+    def _row(self, answer: Answer, at: int) -> Record:
+        plan, row = self.plan, answer.row
+        client, depth = int(plan.selection.clients[at]), _number(answer.depth[at])
+        cost = {} if depth is None else plan.cost[int(depth)]
+        names = plan.network.names
+        facts = {name: values[at].item() for name, values in vars(plan.facts).items()}
+        return {
+            "row": row.index,
+            "client": client,
+            **({"name": names[client]} if client in names else {}),
+            "asks": at == 0,
+            "view": row.view,
+            "placement": row.placement,
+            "allocation": row.allocation,
+            "rounds": None if depth is None else int(depth),
+            "epsilon": _number(answer.epsilon[at]),
+            "delta": row.delta,
+            "sigma": _number(answer.sigma[at]),
+            "gradients": cost.get("gradients"),
+            "bytes": cost.get("bytes"),
+            **facts,
+        }
+
+    def table(self) -> Any:
+        """Return `rows` as a pandas DataFrame; as they are where pandas is not installed."""
+        return data_frame(self.rows())
+
+    def __repr__(self) -> str:
+        return f"PlanResult({len(self.plan.selection.clients)} clients, hardest: {self.hardest})"
+
+    def _repr_html_(self) -> str:
+        """Return the table and the sentences, for notebooks."""
+        rows = self.rows()
+        columns = [(name, shown(name)) for name in rows[0]]
+        return html_table(columns, rows) + "".join(f"<p>{escape(sentence)}</p>" for sentence in self.sentences)
+
+
+def _number(value: float | np.floating[Any]) -> float | None:
+    return None if isnan(value) else float(value)

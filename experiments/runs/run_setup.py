@@ -1,0 +1,113 @@
+"""From a scenario to a run that is ready to start: its network, methods and samples to measure on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rewindnet.clients.methods import Method, MethodError
+from rewindnet.clients.training.client_block import LocalTraining, make_block
+from rewindnet.clients.training.parallel import one_torch_thread, use_threads
+from rewindnet.clients.worker import ClientWorker
+from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
+from rewindnet.experiments.scenario.devices import device_of
+from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
+from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.simulator.cost.network_model import NetworkModel
+from rewindnet.simulator.simulation import Simulation
+from rewindnet.simulator.transports.base import Transport
+from rewindnet.simulator.transports.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class RunSetup:
+    """Everything that a run needs but the clients themselves; each process makes those that it runs with `worker`.
+
+    Attributes:
+        network: that learns.
+        local_training: how clients take their local steps.
+        network_model: how long messages take.
+        evaluations: for each request, the samples that models are measured on.
+        methods: that answer each request.
+    """
+
+    network: NetworkSetup
+    local_training: LocalTraining
+    network_model: NetworkModel
+    evaluations: tuple[Evaluation, ...]
+    methods: tuple[Method, ...]
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario that is run."""
+        return self.network.scenario
+
+    def worker(self, nodes: Sequence[int], device: torch.device | None = None) -> ClientWorker:
+        """Make the clients at these nodes.
+
+        Args:
+            nodes: which, increasing.
+            device: to compute on; that of the scenario by default.
+        """
+        network, learning, backend = self.network, self.scenario.learning, self.scenario.backend
+        rows = np.concatenate([network.partition[node] for node in nodes])
+        ends = np.cumsum([len(network.partition[node]) for node in nodes])
+        block = make_block(
+            network.model,
+            torch.from_numpy(network.features.x[rows]).to(device or device_of(backend.device), network.dtype),
+            network.labels[rows],
+            np.split(np.arange(len(rows)), ends[:-1]),
+            step_size=learning.step_size,
+            local_steps=learning.local_steps,
+            nodes=nodes,
+            node_by_node=backend.precision == "exact",
+            local_training=self.local_training,
+        )
+        forget_sets = (arrival.forget for arrival in network.arrivals)
+        return ClientWorker(block, *forget_sets, departed=network.training_run.departed)
+
+    def simulation(self, network: Network) -> Simulation:
+        """Make the simulation of a network whose clients a transport has reached."""
+        setup = self.network
+        return Simulation(network, setup.training_runs, setup.message_bytes, self.network_model, self.scenario.seed)
+
+
+def build_run(scenario: Scenario) -> RunSetup:
+    """Build the network, the methods and the samples to measure on, and find everything that is wrong with them.
+
+    Raises:
+        UserError: a sentence about the first thing that makes no sense: data, partition, topology, model, deletion,
+            transport, method or measure.
+    """
+    one_torch_thread()
+    use_threads(scenario.backend.threads)
+    network = build_network(scenario)
+    transport: Transport = scenario.backend.build()
+    transport.check(network.nodes)
+    methods: tuple[Method, ...] = tuple(method.build().seeded(scenario.seed) for method in scenario.unlearning)
+    for method in methods:
+        for training_run in network.training_runs:
+            method.check(training_run)
+        _check_shared_noise(method, transport)
+    training = network.training
+    return RunSetup(
+        network=network,
+        local_training=LocalTraining(training.sampling, network.mixing.participating, training.radius),
+        network_model=scenario.network.build(network.graph, scenario.seed),
+        evaluations=tuple(build_evaluation(network, request) for request in range(len(network.arrivals))),
+        methods=methods,
+    )
+
+
+def _check_shared_noise(method: Method, transport: Transport) -> None:
+    """Refuse one noise vector for all clients that is drawn from the operating system in several processes.
+
+    Raises:
+        MethodError: if the method would need it.
+    """
+    if method.shares_secret_noise and not transport.one_process:
+        raise MethodError(
+            "the view average takes one noise vector for all clients; with noise_source os only a single process has "
+            "it: use backend.kind=in-process"
+        )

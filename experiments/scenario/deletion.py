@@ -1,0 +1,107 @@
+"""The section of a scenario that says which clients ask for which of their samples to be deleted, and when."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.plain_data import quoted
+from rewindnet.experiments.scenario.sections import Section
+
+
+class ClassOf(Section):
+    """All of a client's samples of one class."""
+
+    class_: int = Field(alias="class")
+
+
+class Indices(Section):
+    """Samples by their positions among the client's own."""
+
+    indices: list[int]
+
+
+class Request(Section):
+    """One client asks for samples of its own to be deleted.
+
+    Attributes:
+        client: that asks.
+        samples: a count, a fraction in (0, 1], all, poisoned, {class: c} or {indices: [...]}.
+        round: the number of rounds of learning after which the request arrives; when learning ends unless given.
+    """
+
+    client: Annotated[int, Field(ge=0)] = 0
+    samples: int | float | Literal["all", "poisoned"] | ClassOf | Indices = 10
+    round: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def plain_samples(self) -> Any:
+        """The samples as plain data."""
+        return self.samples.plain() if isinstance(self.samples, ClassOf | Indices) else self.samples
+
+    @field_validator("samples", mode="before")
+    @classmethod
+    def _understood(cls, given: Any) -> Any:
+        number = isinstance(given, int | float) and not isinstance(given, bool)
+        named = _names_samples(given) or isinstance(given, ClassOf | Indices)
+        if not (number or named or given in ("all", "poisoned")):
+            allowed = "a count, a fraction in (0, 1], all, poisoned, {class: c} or {indices: [...]}"
+            raise ScenarioError(f"must be {allowed}, not {quoted(given)}")
+        return given
+
+
+class Deletion(Request):
+    """What is to be deleted: one client's request, or several requests, one after the other or at once.
+
+    Attributes:
+        departure: whether clients that delete go on relaying messages, or leave the network.
+        requests: in the order in which they arrive; where there are any, they replace the section's own.
+    """
+
+    departure: Literal["relay", "leave"] = "relay"
+    requests: tuple[Request, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        """Refuse a request of the section's own beside a list of requests."""
+        several = isinstance(given, Mapping) and given.get("requests")
+        own = [key for key in ("client", "samples", "round") if isinstance(given, Mapping) and key in given]
+        if several and own:
+            raise ScenarioError(f"with requests, each says for itself which {own[0]}; leave out deletion.{own[0]}")
+        if isinstance(several, list):
+            return {**given, "requests": tuple(several)}
+        return given
+
+    @model_validator(mode="after")
+    def _departures_are_whole(self) -> "Deletion":
+        """Refuse clients that leave with some of their samples only, or one after the other."""
+        requests = self.each
+        if self.departure == "leave" and any(request.samples != "all" for request in requests):
+            raise ScenarioError("a client that leaves deletes all of its samples; say samples: all")
+        if self.departure == "leave" and any(request.round != requests[0].round for request in requests):
+            raise ScenarioError(
+                "clients that leave do so together; with requests at several rounds use departure relay"
+            )
+        return self
+
+    @property
+    def each(self) -> tuple[Request, ...]:
+        """All requests, in the order in which they arrive."""
+        return self.requests or (self,)
+
+    def plain(self) -> dict[str, Any]:
+        """Return either the list of requests or the section's own request, as plain data."""
+        content = self.model_dump(by_alias=True)
+        if self.requests:
+            return {"departure": content["departure"], "requests": list(content["requests"])}
+        return {key: value for key, value in content.items() if key != "requests"}
+
+
+def _names_samples(given: Any) -> bool:
+    if not isinstance(given, Mapping) or set(given) not in ({"class"}, {"indices"}):
+        return False
+    ((what, value),) = given.items()
+    numbers = [value] if what == "class" else value
+    return isinstance(numbers, list) and all(type(number) is int for number in numbers)

@@ -1,0 +1,82 @@
+"""Plain data: mappings with keys of text, lists, text, numbers, booleans and None, as YAML and JSON hold them."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from rewindnet.experiments.scenario.errors import ScenarioError
+
+#: How deep mappings and lists of a scenario may be nested; none of its keys needs more than a handful.
+_DEEPEST = 50
+#: Characters of a value that a message quotes, and of a whole message.
+_QUOTED, _LONGEST = 120, 1_000
+
+
+def plain_data(value: Any, place: tuple[str, ...] = ()) -> Any:
+    """Copy a value given by a user as plain data, so that everything after this meets no other kind of object.
+
+    Tuples become lists, paths become text, and scalars of numpy become Python's.
+
+    Args:
+        value: what was given.
+        place: the keys that lead to it, for the message.
+
+    Returns:
+        The copy; nothing in it is shared with `value`.
+
+    Raises:
+        ScenarioError: if something in it is of another kind, a key is not text, a whole number is too long to be
+            written, or it is nested too deeply.
+    """
+    if len(place) > _DEEPEST:
+        raise ScenarioError(f"{'.'.join(place[:3])}: is nested more than {_DEEPEST} levels deep")
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                where = f" in {'.'.join(place)}" if place else ""
+                raise ScenarioError(f"keys are text, not {quoted(key)}{where}")
+        return {str(key): plain_data(inner, (*place, str(key))) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_data(inner, (*place, str(at))) for at, inner in enumerate(value)]
+    if isinstance(value, PurePath):
+        return str(value)
+    _check_scalar(value, place)
+    return value
+
+
+def _check_scalar(value: Any, place: tuple[str, ...]) -> None:
+    """Refuse what is neither text nor a number, a boolean or None.
+
+    Raises:
+        ScenarioError: if it is, or is a number with more digits than Python writes.
+    """
+    where = f"{'.'.join(place)}: " if place else ""
+    if not (value is None or isinstance(value, str | int | float)):
+        raise ScenarioError(
+            f"{where}must be text, a number, true, false, null, a list or a mapping, not {quoted(value)}"
+        )
+    # A digit takes 3.32 bits.
+    if isinstance(value, int) and value.bit_length() > 3.3 * sys.int_info.default_max_str_digits:
+        raise ScenarioError(f"{where}is a whole number of too many digits")
+
+
+def quoted(value: Any) -> str:
+    """Return a value as a message quotes it: on one line, not too long, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        text = f"something of the type {type(value).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= _QUOTED else text[: _QUOTED - 1] + "…"
+
+
+def one_line(sentence: str) -> str:
+    """Return a message on one line and of a length that can be read, whatever a user's keys and values put into it."""
+    lines = sentence.splitlines()
+    sentence = sentence if len(lines) == 1 else " ".join(sentence.split())
+    return sentence if len(sentence) <= _LONGEST else sentence[: _LONGEST - 1] + "…"

@@ -1,0 +1,78 @@
+"""What every section of a scenario has in common, and sections that name an entry of a registry."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.plain_data import quoted
+from rewindnet.experiments.scenario.registries import registry, settings_model
+
+
+class Section(BaseModel):
+    """A part of a scenario: it refuses keys that it does not have, and values of another type than they have."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the section as plain data, with every default written out."""
+        return self.model_dump(by_alias=True)
+
+
+class Choice(Section):
+    """An entry of a registry with its settings, written as its name or as a mapping with the name and settings.
+
+    Subclasses declare the keys that belong to the section rather than to the entry.
+
+    Attributes:
+        what: the kind of the registry, one of those that `registries.LISTS` names.
+        key: the key that names the entry.
+        settings: of the entry.
+    """
+
+    what: ClassVar[str]
+    key: ClassVar[str] = "kind"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sort(cls, given: Any) -> Any:
+        """Tell the section's own keys from the entry's settings, and check the latter against the entry."""
+        if isinstance(given, str):
+            given = {cls.key: given}
+        if not isinstance(given, Mapping):
+            raise ScenarioError(f"must be a name or a mapping with the key {cls.key}, not {quoted(given)}")
+        own = {name: value for name, value in given.items() if name in cls.model_fields and name != "settings"}
+        name = own.get(cls.key, cls.model_fields[cls.key].default)
+        rest = {key: value for key, value in given.items() if key not in own}
+        model = settings_model(cls.what, name)
+        rest = registry(cls.what).current(name, rest)
+        unknown = [key for key in rest if key not in model.model_fields]
+        if unknown:
+            allowed = [field for field in cls.model_fields if field != "settings"] + list(model.model_fields)
+            raise ScenarioError(f"unknown key {unknown[0]!r} for the {cls.what} {name}; allowed: {', '.join(allowed)}")
+        return {**own, "settings": model(**rest).model_dump()}
+
+    @property
+    def name(self) -> str:
+        """The entry's name."""
+        return str(getattr(self, self.key))
+
+    def build(self, *supplied: Any) -> Any:
+        """Call the entry with what the program supplies and the settings.
+
+        Raises:
+            UserError: if the entry refuses them.
+        """
+        return registry(self.what).build(self.name, *supplied, **self.settings)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the section's own keys and the entry's settings, side by side as a file would have them."""
+        own = {field: plain_value(getattr(self, field)) for field in type(self).model_fields if field != "settings"}
+        return {**own, **self.settings}
+
+
+def plain_value(value: Any) -> Any:
+    """Return a section as plain data, and anything else as it is."""
+    return value.plain() if isinstance(value, Section) else value

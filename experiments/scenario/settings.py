@@ -1,0 +1,188 @@
+"""The sections of a scenario, one class each, in the order in which a file has them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from rewindnet.certificates.audits.montecarlo import check_draws
+from rewindnet.certificates.training import Order
+from rewindnet.clients.data.backdoor import Corner
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.sections import Choice, Section
+
+
+class FeatureSettings(Choice):
+    """How raw data become features of known norm."""
+
+    what = "features"
+    kind: str = "unit-norm"
+
+
+class BackdoorSettings(Section):
+    """A client whose samples carry a trigger: a square patch in a corner of the image, and the class it stands for.
+
+    Attributes:
+        client: the client that has them.
+        samples: how many of its samples carry it, drawn among those of other classes than the target.
+        target: the class.
+        size: a side of the square, in pixels.
+        value: of its pixels; sources scale pixels to [0, 1].
+        corner: where the square is.
+    """
+
+    client: Annotated[int, Field(ge=0)] = 0
+    samples: Annotated[int, Field(ge=1)] = 1000
+    target: Annotated[int, Field(ge=0)] = 0
+    size: Annotated[int, Field(ge=1)] = 3
+    value: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    corner: Corner = "bottom-right"
+
+
+class DataSettings(Choice):
+    """Where the data come from, and what is made of them."""
+
+    what, key = "data", "source"
+    source: str = "digits"
+    root: str | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    features: FeatureSettings = Field(default_factory=lambda: FeatureSettings.model_validate({}))
+    backdoor: BackdoorSettings | None = None
+
+
+class PartitionSettings(Choice):
+    """How the data are spread over the clients."""
+
+    what = "partition"
+    kind: str = "iid"
+    clients: Annotated[int, Field(ge=1)] | None = None
+
+
+class ModelSettings(Choice):
+    """The model that every client learns."""
+
+    what = "model"
+    kind: str = "logistic"
+
+
+class MixingSettings(Choice):
+    """How a node weighs what it receives from its neighbours."""
+
+    what = "mixing"
+    kind: str = "metropolis-hastings"
+
+
+class ScheduleSettings(Choice):
+    """Which links and nodes of the topology are active in each round."""
+
+    what = "schedule"
+    kind: str = "static"
+
+
+class TopologySettings(Choice):
+    """Which nodes are linked, when, and with which weights."""
+
+    what = "topology"
+    kind: str = "erdos-renyi"
+    schedule: ScheduleSettings = Field(default_factory=lambda: ScheduleSettings.model_validate({}))
+    mixing: MixingSettings = Field(default_factory=lambda: MixingSettings.model_validate({}))
+
+
+class SamplingSettings(Choice):
+    """Which of its samples a client reads in a local step."""
+
+    what = "sampling"
+    kind: str = "full"
+
+
+class LearningSettings(Choice):
+    """How the network learns."""
+
+    what = "learning"
+    kind: str = "gossip"
+    rounds: Annotated[int, Field(ge=1)] = 200
+    step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    order: Order = "adapt-then-combine"
+    local_steps: Annotated[int, Field(ge=1)] = 1
+    radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    sampling: SamplingSettings = Field(default_factory=lambda: SamplingSettings.model_validate({}))
+
+    @model_validator(mode="after")
+    def _walks_after_its_step(self) -> "LearningSettings":
+        """Refuse a walk in another order: its model is handed on after its holder has taken a step."""
+        if self.kind == "walk" and self.order != "adapt-then-combine":
+            raise ScenarioError(f"a walk learns in the order adapt-then-combine, not {self.order}")
+        return self
+
+
+class UnlearningSettings(Choice):
+    """An unlearning method with its settings."""
+
+    what, key = "method", "method"
+    method: str = ""
+
+    @model_validator(mode="after")
+    def _checked_by_the_method(self) -> "UnlearningSettings":
+        """Have the method refuse settings that make no sense, and fill in what follows from the others."""
+        built = self.build()
+        object.__setattr__(self, "settings", {name: getattr(built, name) for name in self.settings})
+        return self
+
+
+class NetworkModelSettings(Choice):
+    """How long the modelled network takes to carry messages: for the cost in simulated seconds alone."""
+
+    what = "network"
+    kind: str = "uniform"
+
+
+class BackendSettings(Choice):
+    """Which transport carries the messages, and how and on what clients compute."""
+
+    what = "transport"
+    kind: str = "in-process"
+    precision: Literal["fast", "exact"] = "fast"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float64", "float32"] = "float64"
+    threads: Annotated[int, Field(ge=1)] | None = None
+
+
+class AuditSettings(Section):
+    """How certificates are audited by samples of the noise.
+
+    Attributes:
+        draws: of the noise of every node that the view shows; 0 for none. Unless given, 2,000, or as many as take a
+            second or two for each method, or none where that is too few to see anything.
+        confidence: of the lower bounds on ε.
+    """
+
+    draws: int | None = None
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+    @field_validator("draws")
+    @classmethod
+    def _possible(cls, given: int | None) -> int | None:
+        return given if given is None else check_draws(given)
+
+
+class MeasuresSettings(Section):
+    """What is measured of every release beside its accuracy.
+
+    Attributes:
+        membership: whether membership attacks are tried.
+        negatives: what members are told from: samples of the test set, or of natural clients that take no part.
+        folds: of their cross-validation.
+        repeats: how often they are cross-validated, with other folds each time.
+        nodes: how many models are attacked, those of deleting clients first; the average model is attacked in any case.
+    """
+
+    membership: bool = True
+    negatives: Literal["test", "unseen-users"] = "test"
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    repeats: Annotated[int, Field(ge=1, le=100)] = 3
+    nodes: Annotated[int, Field(ge=1, le=100)] = 3
+
+
+class RecordSettings(Section):
+    """What a run folder keeps."""
+
+    weights: bool = True

@@ -1,0 +1,48 @@
+"""YAML as scenarios are written in it."""
+
+import re
+from typing import Any
+
+import yaml
+
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.plain_data import one_line
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-5 as the number that it is meant to be, and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for at, key in enumerate(keys) if key in keys[:at]]
+        if twice:
+            raise ScenarioError(f"the key {twice[0]!r} is given twice (line {node.start_mark.line + 1})")
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """Read a YAML document.
+
+    Raises:
+        ScenarioError: if it is not YAML; the message names the line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        cause = getattr(problem, "problem", None) or getattr(problem, "reason", "it cannot be read")
+        sentence = f"this is not YAML{where}: {cause}"
+    except ScenarioError as problem:
+        sentence = str(problem)
+    except (ValueError, OverflowError) as problem:
+        # Text that begins like a number, a date or base64 and is none.
+        sentence = f"this is not YAML: {problem}"
+    except RecursionError:
+        sentence = "this is not YAML that can be read: it is nested too deeply"
+    raise ScenarioError(one_line(sentence))

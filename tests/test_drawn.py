@@ -1,0 +1,53 @@
+"""The profiles of drawn cases do what they say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CASES = """
+from drawn import examples
+from hypothesis import given, strategies as st
+
+count = 0
+
+@examples(30)
+@given(st.integers())
+def test_some(number):
+    global count
+    count += 1
+    print("drawn", number)
+
+@given(st.integers())
+def test_default(number):
+    print("default", number)
+"""
+
+
+def drawn(folder: Path, profile: str | None) -> list[str]:
+    """The lines that the cases print in a run of their own."""
+    (folder / "conftest.py").write_text(
+        f"import sys; sys.path.insert(0, {str(HERE)!r})\n" + (HERE / "conftest.py").read_text()
+    )
+    (folder / "test_cases.py").write_text(CASES)
+    chosen = [] if profile is None else [f"--hypothesis-profile={profile}"]
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "test_cases.py", *chosen]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    return [line.lstrip(".") for line in done.stdout.splitlines() if line.lstrip(".").startswith(("drawn", "default"))]
+
+
+@pytest.mark.parametrize(("profile", "some", "default"), [("ci", 30, 120), (None, 30, 120), ("nightly", 500, 2000)])
+def test_a_profile_scales_every_test(tmp_path: Path, profile: str | None, some: int, default: int) -> None:
+    lines = drawn(tmp_path, profile)
+    assert len([line for line in lines if line.startswith("drawn")]) == some
+    assert len([line for line in lines if line.startswith("default")]) == default
+
+
+def test_two_runs_of_ci_draw_the_same_and_two_of_dev_do_not(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    for profile, alike in (("ci", True), ("dev", False)):
+        assert (drawn(tmp_path / "one", profile) == drawn(tmp_path / "other", profile)) == alike
