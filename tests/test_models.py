@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rewindnet.clients.models import MODELS, Model, ModelError
 from rewindnet.clients.models.huber_logistic import HuberLogistic
 from rewindnet.clients.models.logistic import Logistic
+from rewindnet.clients.models.multinomial import Multinomial
 from rewindnet.clients.models.sigmoid import Sigmoid
 
 
@@ -86,7 +87,7 @@ def test_a_prediction_has_the_lowest_loss_of_all_targets(batch):
     predicted = model.predict(theta, shared)
     assert predicted.shape == (len(theta), len(shared))
     everywhere = shared.expand(len(theta), *shared.shape).contiguous()
-    choices = range(model.outputs if isinstance(model, Logistic) else 2)
+    choices = range(model.outputs if isinstance(model, Multinomial) else 2)
     losses = torch.stack([model.losses(theta, everywhere, torch.full_like(predicted, choice)) for choice in choices])
     chosen = losses.gather(0, predicted.unsqueeze(0))[0]
     torch.testing.assert_close(chosen, losses.amin(dim=0), rtol=1e-9, atol=1e-12)

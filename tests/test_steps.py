@@ -72,6 +72,11 @@ def test_abstract_steps_are_not_registered():
     assert {"Step", "LocalStep", "CommunicationStep", "WithAbstractMethod", "Named", "OrderedRounds"}.isdisjoint(known)
 
 
+def test_no_step_is_made_from_another():
+    shipped = [step for step in registered_steps().values() if step.__module__.startswith("rewindnet.")]
+    assert not [(step, base) for step in shipped for base in step.__mro__[1:] if base in shipped]
+
+
 def test_a_record_names_the_class_and_no_module():
     record = to_record(Descend("adapt-then-combine", range(2, 9)))
     assert record == {"step": "Descend", "order": "adapt-then-combine", "rounds": [2, 9, 1]}

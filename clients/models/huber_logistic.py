@@ -9,10 +9,10 @@ from torch.nn import functional
 from rewindnet.certificates import Constant, Constants, derive
 from rewindnet.certificates.constants import radius_with_bias
 from rewindnet.clients.models.base import ModelError
-from rewindnet.clients.models.logistic import Logistic
+from rewindnet.clients.models.multinomial import Multinomial
 
 
-class HuberLogistic(Logistic):
+class HuberLogistic(Multinomial):
     """Logistic regression with clipped per-sample gradients, still (strongly) convex: constants proven, G as chosen.
 
     Cross-entropy as long as the label's probability is at least 1 − t, t = clip/√2, and its tangent in the log-odds
