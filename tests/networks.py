@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rewindnet import topologies
 from rewindnet.certificates import Claim, Constant, Release, TrainingRun
-from rewindnet.certificates.certificate import Bound
+from rewindnet.certificates.claim import Bound
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.methods import Method, Plan
 from rewindnet.clients.models import MODELS

@@ -80,7 +80,7 @@ def _gap(plan: Plan) -> float | None:
 
 def answers_record(plan: Plan) -> list[dict[str, Any]]:
     """Describe each row with what it comes to for some clients."""
-    return [{**vars(answer.row), **_ends(plan, answer)} for answer in plan.answers]
+    return [{**vars(answer.row), "view": str(answer.row.view), **_ends(plan, answer)} for answer in plan.answers]
 
 
 def _ends(plan: Plan, answer: Answer) -> dict[str, Any]:
