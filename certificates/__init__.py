@@ -1,7 +1,8 @@
-"""What may be claimed: sensitivity on the graph, the Gaussian mechanism, views, certificates and audits.
+"""Certificates of unlearning: sensitivity on a graph, noise mechanisms, views, (ε, δ) certificates and audits.
 
-Frozen records in, frozen records out, in numpy alone: a training run made elsewhere can be certified from its
-constants and mixing matrices. Whatever is not understood is refused with an error that names it, never guessed.
+All inputs and outputs are frozen records and numpy arrays. A training run that was made elsewhere can be certified from
+its constants and its mixing matrices alone. Input that the accounting does not understand raises a `CertificateError`
+that names it.
 """
 
 from rewindnet.certificates.accounting.gaussian import (

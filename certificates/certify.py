@@ -14,7 +14,7 @@ from rewindnet.certificates.sensitivity.local_steps import strongest_regime
 from rewindnet.certificates.sensitivity.rounding import least_noise
 from rewindnet.certificates.training import TrainingRun, Vector
 
-#: How far a column of a mixing matrix may be from summing to 1.
+#: The tolerance within which the columns of a doubly stochastic matrix sum to 1.
 _BALANCE = 1e-9
 
 
@@ -23,8 +23,11 @@ def certify(training: TrainingRun, release: Release, claim: Claim) -> Certificat
 
     Args:
         training: how the network learned, and what was deleted.
-        release: what was done about it.
-        claim: for whom ε is asked, at which δ, by which bound.
+        release: what the unlearning method did.
+        claim: the view, the δ and the bound of the guarantee.
+
+    Returns:
+        The certificate. Its `epsilon` is None, and `reason` says why, where no finite ε is proven.
 
     Raises:
         CertificateError: if the training, the release or the claim is not understood.
@@ -67,12 +70,12 @@ def certify(training: TrainingRun, release: Release, claim: Claim) -> Certificat
 
 
 def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
-    """Which node's difference no finite ε covers."""
+    """Return the reason why no finite ε holds, naming the node whose divergence the noise does not hide."""
     if not sensitivity.size:
-        return "nothing is known of how far its models are from those of retraining, and no noise hides it"
+        return "no bound is known on the divergence of its models from those of retraining, and no noise hides it"
     if not sensitivity.any():
         added = f"the noise (sigma {float(sigma.max(initial=0.0)):.4g})"
-        return f"what {added} is added to on the way may differ by far more than it hides"
+        return f"the values to which {added} is added may differ by far more than it hides"
     bare = np.where(sigma == 0, sensitivity, 0.0)
     if bare.any():
         node, noise = int(np.argmax(bare)), "no noise"
@@ -87,7 +90,7 @@ def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
 
 
 def _unresolved(training: TrainingRun, release: Release, sensitivity: Vector) -> str | None:
-    """Why noise so small that the arithmetic rounds it away earns no number."""
+    """Return the reason why no ε is stated where a node's noise is lost to rounding; None where none is lost."""
     if not sensitivity.size:
         return None
     smallest = least_noise(training, release.noise_round)
@@ -104,11 +107,18 @@ def _unresolved(training: TrainingRun, release: Release, sensitivity: Vector) ->
 def check_request(training: TrainingRun, release: Release, claim: Claim) -> None:
     """Refuse a release or a claim that does not fit the network.
 
+    Args:
+        training: how the network learned, and what was deleted.
+        release: what the unlearning method did.
+        claim: the guarantee that is asked for.
+
     Raises:
         CertificateError: saying what does not fit.
     """
     if training.departed and release.averaged:
-        raise CertificateError("the view average is that of a network that stays whole; with departure leave use joint")
+        raise CertificateError(
+            "releasing the network average needs a network without departures; with departure leave use joint"
+        )
     if np.shape(release.sigma) != (training.mixing.nodes,):
         raise CertificateError(f"sigma must have one entry for each of {training.mixing.nodes} nodes")
     training.check_view(claim.view)
@@ -125,13 +135,13 @@ def _departure(training: TrainingRun) -> str:
 
 
 def _rounds(release: Release) -> int:
-    """How many rounds of the network a release has run through, with those of learning that it took part in."""
+    """Return the number of rounds that a release went through, including learning rounds in which it added noise."""
     noised = max((round + 1 for round, _ in release.mechanism.events), default=0)
     return max(release.checkpoint_round + release.descent_rounds + release.gossip_rounds, noised)
 
 
 def _balanced(training: TrainingRun, release: Release) -> bool:
-    """Whether every mixing matrix on the way has columns that sum to 1."""
+    """Return whether every mixing matrix that the release went through has columns that sum to 1."""
     previous = None
     for t in range(_rounds(release)):
         W = training.mixing.matrix(t)
@@ -142,7 +152,12 @@ def _balanced(training: TrainingRun, release: Release) -> bool:
 
 
 def fingerprint(training: TrainingRun, release: Release) -> str:
-    """sha256 of every mixing matrix that the certificate ran through."""
+    """Return the sha256 of every mixing matrix that the release went through.
+
+    Args:
+        training: the network, with the mixing matrices before a departure if there was one.
+        release: what the unlearning method did, which gives the number of rounds.
+    """
     digest = hashlib.sha256()
     previous = None
     for t in range(_rounds(release)):
@@ -163,38 +178,52 @@ def _bytes(W: object) -> bytes:
 
 
 def assumptions(training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-    """Return sentences about what a certificate covers, and what it takes for granted."""
+    """Return sentences that say what a certificate covers and what it assumes.
+
+    Args:
+        training: how the network learned, and what was deleted.
+        release: what the unlearning method did.
+        claim: the guarantee that is asked for.
+    """
     constants = training.constants
     said = [
         f"Every sample's loss gradient has norm at most G = {constants.G.value:.6g} and every local objective is "
         f"{constants.L.value:.6g}-smooth: {constants.G.provenance}, for features of norm at most "
         f"{constants.radius.value:g}.",
-        "Retraining starts from the same initial model with the same mixing matrices and coins, none drawn from data.",
+        "Retraining starts from the same initial model and uses the same mixing matrices and random draws, none of "
+        "which depend on the data.",
         _departure(training),
         "Every node erases its checkpoints and its noise; what peers recorded during learning is not covered.",
     ]
     said += release.mechanism.assumptions(training, release, claim)
     if claim.bound == "instance":
         said.append(
-            "The noise level was measured on the data; what it, or a depth chosen by it, reveals is not covered."
+            "The noise level was computed from measurements on the data; what it, or a depth chosen by it, reveals is "
+            "not covered."
         )
     if claim.bound == "published":
-        said.append("The published sensitivity knows no topology; claimed epsilon is by the paper's own formula.")
+        said.append(
+            "The published sensitivity does not depend on the topology; the claimed epsilon follows the paper's own "
+            "formula."
+        )
     if training.batches is not None:
         said.append(
-            "Minibatches are drawn by each sample's own coins, and the certificate is conditional on the coins drawn."
+            "Minibatches are drawn for each sample from its own random stream, and the certificate is conditional on "
+            "the draws."
         )
     if not _balanced(training, release):
         said.append(
-            "Mixing matrices are not doubly stochastic: the network average is no longer what the clients' objectives "
-            "pull equally at, and nothing here says that it is; the certificate holds for such matrices as well."
+            "Mixing matrices are not doubly stochastic, so the clients' objectives may have unequal weight in the "
+            "network average; the certificate holds for such matrices as well."
         )
     if training.arithmetic is None:
-        said.append("The arithmetic is exact; nothing is charged for rounding.")
+        said.append("The arithmetic is assumed to be exact; nothing is charged for rounding.")
     else:
         u = training.arithmetic.unit_roundoff
-        said.append(f"Rounding with unit roundoff {u:.3g} is charged by worst-case bounds on the sums that are taken.")
-    said.append("This release is the only one of this deletion; several releases together tell more than each alone.")
+        said.append(f"Rounding with unit roundoff {u:.3g} is charged by worst-case bounds on all sums.")
+    said.append(
+        "This release is assumed to be the only one of this deletion; several releases together reveal more than each."
+    )
     if release.noise_source == "seed":
-        said.append("Simulation only: the noise is drawn from the seed, and whoever has the seed can subtract it.")
+        said.append("Simulation only: the noise is drawn from the seed, and anyone who has the seed can subtract it.")
     return tuple(said)

@@ -1,8 +1,8 @@
-"""Several releases together: what a reader of all of them can tell.
+"""Composition: the guarantee of several releases for an observer who sees all of them.
 
-Releases with independent Gaussian noise, μ_1, …, μ_k apart, are together as two Gaussians √(μ_1² + … + μ_k²) apart,
-even where what is released later depends on what was seen before: Dong, Roth and Su (2022), "Gaussian differential
-privacy", Cor. 3.3. No ε is ever added up.
+Let k releases have independent Gaussian noise and be μ_1-GDP, …, μ_k-GDP. Together they are √(μ_1² + … + μ_k²)-GDP,
+also where a later release depends on what was seen of the earlier ones: Dong, Roth and Su (2022), "Gaussian
+differential privacy", Cor. 3.3. The values of ε are never added.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,10 +17,15 @@ from rewindnet.certificates.view import View
 
 @dataclass(frozen=True)
 class Together:
-    """What may be claimed of several releases to a reader of all of them.
+    """The guarantee of several releases for an observer who sees all of them.
 
-    `epsilon` and `mu` are None where nothing can be claimed, and then `reason` says why. `conditional` if one of the
-    certificates is.
+    Attributes:
+        epsilon: ε at `delta`; None where no finite value is proven.
+        delta: the δ of all releases.
+        mu: √Σμ_k² of the releases; None where no finite value is proven.
+        view: the view that the observer has of every release.
+        conditional: whether one of the certificates is conditional.
+        reason: why there is no ε; None where there is one.
     """
 
     epsilon: float | None
@@ -32,10 +37,17 @@ class Together:
 
 
 def compose(mus: Iterable[float], delta: float) -> float:
-    """The ε at δ of releases with independent Gaussian noise, so far apart each; infinite if one of them is.
+    """Return the ε at δ of the composition of releases with independent Gaussian noise.
+
+    Args:
+        mus: μ ≥ 0 of every release.
+        delta: δ.
+
+    Returns:
+        ε; infinite if one of the μ is.
 
     Raises:
-        CertificateError: if a distance is negative or no number, or δ is out of range.
+        CertificateError: if a μ is negative or not a number, or δ is out of range.
     """
     mus = tuple(mus)
     for mu in mus:
@@ -45,10 +57,14 @@ def compose(mus: Iterable[float], delta: float) -> float:
 
 
 def together(certificates: Sequence[Certificate], view: View) -> Together:
-    """What may be claimed of these releases, each with noise of its own, to a reader who has this view of all of them.
+    """Return the guarantee of several certified releases, with independent noise, for one view of all of them.
 
-    Each release is compared with its own retraining, and a certificate may be for a view that shows more
-    (`covers`).
+    Each release is compared with its own retraining. The certificate of a release may be for a view that shows more
+    than `view` (see `covers`).
+
+    Args:
+        certificates: one for each release, all for the same δ.
+        view: the view that the observer has of every release.
 
     Raises:
         CertificateError: if there are no certificates, they are for different δ, or the view does not exist.
@@ -73,5 +89,10 @@ def together(certificates: Sequence[Certificate], view: View) -> Together:
 
 
 def covers(certificate: Certificate, view: View) -> bool:
-    """Return whether the certificate's μ holds for this view as well, because its own view shows at least as much."""
+    """Return whether the certificate's μ also holds for another view, because its own view shows at least as much.
+
+    Args:
+        certificate: the certificate of a release.
+        view: the other view.
+    """
     return certificate.release.mechanism.covers(certificate.release, certificate.view, view)

@@ -1,4 +1,4 @@
-"""How a network learned and what was deleted from it: what certificates are computed from."""
+"""Training runs: how a network learned and what was deleted from it, the input of every certificate."""
 
 import hashlib
 import json
@@ -28,41 +28,65 @@ Vector = NDArray[np.float64]
 
 
 class Mixing(Protocol):
-    """The realised mixing matrices of a network of `nodes` nodes, one a round."""
+    """The realised mixing matrices of a network, one for each round."""
 
     @property
     def nodes(self) -> int:
         """N, the number of nodes."""
 
     def matrix(self, round: int) -> csr_array:
-        """W_t [N, N] of that round: non-negative, rows that sum to 1."""
+        """Return W_t [N, N] of that round: non-negative, with rows that sum to 1.
+
+        Args:
+            round: t.
+        """
 
     def participating(self, round: int) -> NDArray[np.bool_] | None:
-        """[N], which nodes take their local steps in that round; None: all of them."""
+        """Return the mask [N] of the nodes that take local steps in that round; None for all nodes.
+
+        Args:
+            round: t.
+        """
 
 
 class Batches(Protocol):
-    """The realised minibatches of learning: what share of each node's gradient is whose.
+    """The realised minibatches of learning: the weight of retained and of deleted samples in each gradient.
 
-    A local step reads (1/B)·Σ_{samples in the batch} ∇loss, with B the expected size of a batch, whatever is deleted.
+    A local step uses (1/B)·Σ_{samples in the batch} ∇loss, where B is the expected size of a batch, whatever is
+    deleted.
     """
 
     def shares(self, round: int) -> tuple[Vector, Vector]:
-        """[E, N] each, for every local step of the round: (retained, deleted) samples in the batch, over B."""
+        """Return, for every local step of the round, the number of retained and of deleted samples in the batch over B.
+
+        Args:
+            round: t.
+
+        Returns:
+            Two arrays [E, N]: retained, deleted.
+        """
 
     def read(self, round: int, retained: bool) -> NDArray[np.int64]:
-        """[N], the per-sample gradients that the round's local steps take, on all data or on what is retained."""
+        """Return how many per-sample gradients [N] the round's local steps compute.
+
+        Args:
+            round: t.
+            retained: whether deleted samples are left out.
+        """
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """What learning measured, round by round, for instance bounds.
+    """What was measured in every round of learning, for instance bounds.
 
     Attributes:
-        nodes: the deleting nodes, U of them.
-        disturbance: [T, E, U], η‖∇f_u(θ) − ∇f'_u(θ)‖ at the very points where learning took its gradients.
-        affected_nodes: the nodes whose mixing weights have changed since a client left, V of them.
-        mixing_drift: [T, V], ‖Σ_j (W_t − W'_t)_ij·x_j‖ of the messages x that they were sent.
+        nodes: the U deleting nodes.
+        disturbance: [T, E, U], η‖∇f_u(θ) − ∇f'_u(θ)‖ at the points where learning computed its gradients.
+        affected_nodes: the V nodes whose mixing weights have changed because a client has left.
+        mixing_drift: [T, V], ‖Σ_j (W_t − W'_t)_ij·x_j‖ for the messages x that these nodes received.
+
+    Raises:
+        CertificateError: if a node is listed twice, or a measurement is negative or not finite.
     """
 
     nodes: tuple[int, ...]
@@ -71,7 +95,7 @@ class Ledger:
     mixing_drift: Vector | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no ledger."""
+        """Refuse a ledger with repeated nodes or invalid measurements."""
         if len(set(self.nodes)) < len(self.nodes) or len(set(self.affected_nodes)) < len(self.affected_nodes):
             raise CertificateError("the ledger names a node twice")
         for measured in (self.disturbance, self.mixing_drift):
@@ -81,7 +105,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """The arithmetic that learned, as far as its rounding must be charged for.
+    """The floating-point arithmetic of learning, as far as the charge for rounding depends on it.
 
     Attributes:
         unit_roundoff: u, 2⁻⁵³ for float64 and 2⁻²⁴ for float32.
@@ -89,6 +113,9 @@ class Arithmetic:
         outputs: C, the number of scores of a sample.
         parameters: d, the number of parameters of a model.
         initial_norm: ‖θ⁰‖.
+
+    Raises:
+        CertificateError: if a number is out of range.
     """
 
     unit_roundoff: float
@@ -98,35 +125,39 @@ class Arithmetic:
     initial_norm: float
 
     def __post_init__(self) -> None:
-        """Refuse what no arithmetic can be."""
+        """Refuse numbers that no arithmetic can have."""
         sound = 0 < self.unit_roundoff < 1 and min(self.inputs, self.outputs, self.parameters) >= 1
         if not (sound and 0 <= self.initial_norm < float("inf")):
-            raise CertificateError(f"this describes no arithmetic: {self}")
+            raise CertificateError(f"the description of the arithmetic has a number out of range: {self}")
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """How the network learned, and what was deleted from which node.
+    """How a network learned, and what was deleted from which node.
 
     Attributes:
         mixing: the realised mixing matrices.
         rounds: T.
         step_size: η.
-        local_steps: E, local steps in a round.
-        order: how a round orders adapting and combining.
-        constants: of every local objective.
-        samples: [N], how many samples each node learned from.
-        deleted: [N], how many of them are deleted.
-        ledger: measurements; without it there are no instance bounds.
-        arithmetic: what rounding is charged by; without it the arithmetic is taken to be exact.
-        forget_sha256: of the forget set, where it is known.
-        batches: what each local step reads; without it, every sample.
-        radius: of the ball around 0 onto which every client projects its parameters in each round, if it does.
+        local_steps: E, the number of local steps in a round.
+        order: the order of adapting and combining in a round.
+        constants: the constants of every local objective.
+        samples: [N], the number of samples that each node learned from.
+        deleted: [N], the number of deleted samples of each node.
+        ledger: measurements made during learning; None where there are none, and then no instance bound.
+        arithmetic: the arithmetic whose rounding is charged for; None if it is assumed to be exact.
+        forget_sha256: a hash of the forget set; empty where it is not known.
+        batches: the minibatches of the local steps; None if every step uses all samples.
+        radius: the radius of the ball around 0 onto which every client projects its parameters in each round; None for
+            no projection.
         departed: the nodes that have left the network with their data; they hold nothing and send nothing.
-        mixing_before: the mixing matrices of learning, where `departed` has changed them since;
-            `mixing` is what remains.
-        earlier_deletions: of the deleted samples, those that earlier requests had taken out of learning: from which
-            round on, and how many at each node [N]; increasing.
+        mixing_before: the mixing matrices of learning, where a departure has changed them since (`mixing` is then what
+            remains); None without a departure.
+        earlier_deletions: the deleted samples that earlier requests had already removed from learning, as pairs (first
+            round without them, their number at each node [N]); rounds and numbers increase.
+
+    Raises:
+        CertificateError: if the description is inconsistent or cannot be certified.
     """
 
     mixing: Mixing
@@ -147,7 +178,7 @@ class TrainingRun:
     earlier_deletions: tuple[tuple[int, NDArray[np.int64]], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be certified."""
+        """Refuse a description that is inconsistent or cannot be certified."""
         if self.order not in ORDERS:
             raise CertificateError(f"unknown order {self.order!r}; it is one of: {', '.join(ORDERS)}")
         if self.rounds < 1 or self.local_steps < 1:
@@ -157,7 +188,7 @@ class TrainingRun:
         for name in ("samples", "deleted"):
             counts = np.asarray(getattr(self, name))
             if counts.dtype.kind not in "iu":
-                raise CertificateError("samples and deleted are whole numbers, one a node")
+                raise CertificateError("samples and deleted are whole numbers, one for each node")
             object.__setattr__(self, name, counts.astype(np.int64))
         shapes = {np.shape(self.samples), np.shape(self.deleted), (self.mixing.nodes,)}
         if len(shapes) > 1:
@@ -169,7 +200,9 @@ class TrainingRun:
         if self.radius is not None and not (np.isfinite(self.radius) and self.radius > 0):
             raise CertificateError(f"the radius of a projection must be a positive number, not {self.radius}")
         if bool(self.departed) != (self.mixing_before is not None):
-            raise CertificateError("where nodes have left, the mixing matrices of before are needed, and only there")
+            raise CertificateError(
+                "where nodes have left, the mixing matrices of before are needed; without departures they must be None"
+            )
         if self.radius is not None and self.arithmetic is not None and self.arithmetic.initial_norm > self.radius:
             raise CertificateError(
                 f"the initial model, of norm {self.arithmetic.initial_norm:.4g}, lies outside the ball of radius "
@@ -178,7 +211,9 @@ class TrainingRun:
         lost = np.zeros_like(self.deleted)
         for start, counts in self.earlier_deletions:
             if not 0 <= start <= self.rounds or np.any(counts < lost) or np.any(counts > self.deleted):
-                raise CertificateError("what earlier requests took out of learning is part of what is deleted by now")
+                raise CertificateError(
+                    "the samples that earlier requests removed from learning must be part of the deleted samples"
+                )
             lost = counts
         for node in self.departed:
             if not 0 <= node < self.mixing.nodes or self.deleted[node] < self.samples[node]:
@@ -186,13 +221,17 @@ class TrainingRun:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """[N], the nodes that have not left."""
+        """The mask [N] of the nodes that have not left."""
         there = np.ones(self.mixing.nodes, dtype=bool)
         there[list(self.departed)] = False
         return there
 
     def already_deleted(self, round: int) -> NDArray[np.int64]:
-        """[N], how many of the deleted samples were no longer read in that round, for earlier requests."""
+        """Return how many of the deleted samples [N] were no longer used in that round, because of earlier requests.
+
+        Args:
+            round: t.
+        """
         found = np.zeros_like(self.deleted)
         for start, counts in self.earlier_deletions:
             if start <= round:
@@ -200,7 +239,10 @@ class TrainingRun:
         return found
 
     def check_view(self, view: View) -> None:
-        """Refuse what is no view of this network.
+        """Refuse a view that this network does not have.
+
+        Args:
+            view: the view.
 
         Raises:
             CertificateError: if there is no such view or node, or the node has left.
@@ -210,7 +252,12 @@ class TrainingRun:
             raise CertificateError(f"the view {view} shows nothing: node {node} has left; choose one that stays")
 
     def gradients(self, round: int, retained: bool) -> NDArray[np.int64]:
-        """[N], the per-sample gradients of a round's local steps, on all data or on what is retained."""
+        """Return how many per-sample gradients [N] the local steps of a round compute.
+
+        Args:
+            round: t.
+            retained: whether the steps use retained data only, rather than all data.
+        """
         if self.batches is not None:
             taken = self.batches.read(round, retained)
         else:
@@ -219,7 +266,7 @@ class TrainingRun:
         return taken if participating is None else np.where(participating, taken, 0)
 
     def to_record(self) -> dict[str, Any]:
-        """Plain JSON; the mixing matrices are recorded with the topology."""
+        """Return the run as plain JSON, without the mixing matrices, which are recorded with the topology."""
         ledger = self.ledger
         return {
             "rounds": self.rounds,
@@ -251,7 +298,13 @@ class TrainingRun:
         mixing_before: Mixing | None = None,
         batches: Batches | None = None,
     ) -> "TrainingRun":
-        """The inverse of `to_record`, on the network and with the batches given.
+        """Return the run of a record; the inverse of `to_record`.
+
+        Args:
+            record: the plain JSON of a run.
+            mixing: the mixing matrices.
+            mixing_before: the mixing matrices before a departure, if there was one.
+            batches: the minibatches, if learning used any.
 
         Raises:
             CertificateError: if the record is damaged or cannot be certified.
@@ -291,6 +344,10 @@ class TrainingRun:
 
 
 def forget_digest(forget: Mapping[int, Sequence[int]]) -> str:
-    """sha256 of a forget set: for each deleting node, the positions of the deleted samples in its own data."""
+    """Return the sha256 of a forget set.
+
+    Args:
+        forget: for each deleting node, the positions of its deleted samples in its own data.
+    """
     plain = {str(node): sorted(int(position) for position in forget[node]) for node in sorted(forget)}
     return hashlib.sha256(json.dumps(plain).encode()).hexdigest()

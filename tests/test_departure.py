@@ -351,8 +351,8 @@ def test_drift_beyond_the_ball_is_caught(tmp_path):
         (["unlearning.0.bound=worst-case"], "set learning.radius"),
         (["unlearning.0.view=node:0"], "the view node:0 shows nothing: node 0 has left"),
         (["unlearning.0.view=average"], "with departure leave use joint"),
-        (["learning.kind=walk"], "without one of its holders a walk is another walk; use departure relay"),
-        (["topology=complete", "topology.schedule=one-peer-exponential"], "nobody can leave it, use departure relay"),
+        (["learning.kind=walk"], "without a departed node the walk is another walk; use departure relay"),
+        (["topology=complete", "topology.schedule=one-peer-exponential"], "no node can leave, use departure relay"),
         (
             ["model=sigmoid", "learning.radius=0.001"],
             "lies outside the ball of radius 0.001 onto which clients project",

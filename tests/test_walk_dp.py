@@ -322,7 +322,7 @@ def test_too_little_noise_says_what_it_does_not_hide():
     plan = WalkDP(sigma=1e-12, view="joint").plan(learning)
     found = certify(learning, plan.release, plan.claim)
     assert found.epsilon is None
-    assert found.reason == "what the noise (sigma 1e-12) is added to on the way may differ by far more than it hides"
+    assert found.reason == "the values to which the noise (sigma 1e-12) is added may differ by far more than it hides"
 
 
 def test_a_walk_that_never_comes_by_has_nothing_to_hide():

@@ -1,4 +1,4 @@
-"""A token on a graph: the way it takes, drawn beforehand by address, and how its model then gets to everybody."""
+"""The path of a token on a graph, drawn in advance, and the tree along which its last model spreads to all nodes."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,35 +18,39 @@ Beginning = Literal["u", "random"]
 
 @dataclass(frozen=True)
 class Path:
-    """The way of a token, round by round; before the first round it is at home.
+    """The path of a token, round by round; before the first round the token is at its home.
 
     Attributes:
-        holders: [R], who has it in each round; where that is another than before, it has come over an edge.
-        works: [R], whether that node takes a step, or merely passes it on.
+        holders: [R], the node that has the token in each round; if it is not the holder before, the two are linked.
+        works: [R], whether that node takes a local step in the round, or only passes the token on.
     """
 
     holders: tuple[int, ...]
     works: tuple[bool, ...]
 
     def visits(self, node: int) -> tuple[int, ...]:
-        """The rounds in which this node takes a step."""
+        """Return the rounds in which this node takes a local step.
+
+        Args:
+            node: the node.
+        """
         both = zip(self.holders, self.works, strict=True)
         return tuple(round for round, (holder, works) in enumerate(both) if works and holder == node)
 
 
 @dataclass(frozen=True)
 class Tree:
-    """How a model spreads from one node to all others: in the order of their distance.
+    """The tree along which a model spreads from one node to all others, in the order of their distance.
 
     Attributes:
-        parents: [N], from whom each node has it; the root from itself.
+        parents: [N], the node from which each node receives the model; the root has itself.
     """
 
     parents: tuple[int, ...]
 
     @cached_property
     def depths(self) -> tuple[int, ...]:
-        """[N], after how many rounds each node has it."""
+        """[N], the number of rounds after which each node has the model."""
         depths: dict[int, int] = {}
         for node in range(len(self.parents)):
             branch = []
@@ -60,7 +64,11 @@ class Tree:
 
 
 def links(weights: sparse.csr_array) -> sparse.csr_array:
-    """[N, N], 1 where a mixing matrix has a weight between two different nodes, in either direction."""
+    """Return the adjacency matrix [N, N] of a mixing matrix: 1 where two nodes have a weight in either direction.
+
+    Args:
+        weights: the mixing matrix [N, N].
+    """
     linked = weights.tocoo()
     row, column, there = linked.row, linked.col, (linked.row != linked.col) & (linked.data != 0)
     row, column = np.concatenate([row[there], column[there]]), np.concatenate([column[there], row[there]])
@@ -81,20 +89,20 @@ def token_path(
     start: Beginning = "u",
     cap: int | None = None,
 ) -> Path:
-    """The way of a token that visits its home with a given probability at every hop.
+    """Draw the path of a token that visits its home with a given probability at every hop.
 
     Args:
         adjacency: [N, N] of a connected graph, as from `links`.
-        home: the node u where it is before the first hop.
-        hops: how many steps are taken, by whoever has the token.
-        seed: of the coins; hop t has the address t.
+        home: the node u that has the token before the first hop.
+        hops: the number of local steps, each by the holder of the token.
+        seed: the seed of the draws; hop t has the address t.
         visit: the probability that the next step is u's.
-        routing: whose step it is otherwise. `others`: a node drawn uniformly from all but u, the present holder among
-            them; the token goes there along a shortest path. `neighbours`: a neighbour of the present holder, drawn
-            uniformly, which may be u, too. Visits always follow a shortest path.
-        start: whose the first step is: `u`, its home's; `random`, drawn like any other.
-        cap: on the steps of u. A step that would be one more is another's, or, where there is no other, the present
-            holder's.
+        routing: the node that takes the step otherwise. `others`: a node drawn uniformly from all nodes but u, possibly
+            the present holder; the token goes there along a shortest path. `neighbours`: a neighbour of the present
+            holder, drawn uniformly, possibly u. Visits to u always follow a shortest path.
+        start: the node that takes the first step. `u`: the home; `random`: drawn like every other.
+        cap: the largest number of steps of u. Further steps are taken by another node or, where there is no other, by
+            the present holder. None for no limit.
 
     Raises:
         TopologyError: if a setting is out of range, or the graph is not connected.
@@ -107,7 +115,9 @@ def token_path(
     if routing not in get_args(Routing) or start not in get_args(Beginning):
         raise TopologyError(f"a token is routed by others or neighbours and starts at u or random: {routing}, {start}")
     if hops < 1 or (cap is not None and cap < 0):
-        raise TopologyError(f"a token takes at least one hop and visits its home a number of times: {hops}, {cap}")
+        raise TopologyError(
+            f"a token takes at least one hop and visits its home a non-negative number of times: {hops}, {cap}"
+        )
     _connected(adjacency, home)
     at, visits = home, 0
     holders: list[int] = []
@@ -130,13 +140,13 @@ def token_path(
 
 
 def mixing_walk(weights: sparse.csr_array, hops: int, seed: int, start: int | None = None) -> tuple[int, ...]:
-    """[hops], the holders of a token that goes on by the row of the mixing matrix of whoever has it.
+    """Draw the holders [hops] of a token whose next holder is drawn from the mixing matrix's row of the present one.
 
     Args:
-        weights: [N, N], rows of which sum to 1.
-        hops: how many steps are taken, one by each holder.
-        seed: of the coins; hop t has the address t.
-        start: the first holder; drawn uniformly where it is not given.
+        weights: [N, N], with rows that sum to 1.
+        hops: the number of local steps, one by each holder.
+        seed: the seed of the draws; hop t has the address t.
+        start: the first holder; None to draw it uniformly.
 
     Raises:
         TopologyError: if there is no hop or no such first holder.
@@ -156,7 +166,11 @@ def mixing_walk(weights: sparse.csr_array, hops: int, seed: int, start: int | No
 
 
 def spreading(adjacency: sparse.csr_array, root: int) -> Tree:
-    """A breadth-first tree of a connected graph.
+    """Return a breadth-first tree of a connected graph.
+
+    Args:
+        adjacency: [N, N] of the graph, as from `links`.
+        root: the root of the tree.
 
     Raises:
         TopologyError: if the graph is not connected.
@@ -168,17 +182,17 @@ def spreading(adjacency: sparse.csr_array, root: int) -> Tree:
 
 
 def _neighbour(adjacency: sparse.csr_array, at: int, whom: float, but: int | None) -> int:
-    """One of the neighbours, uniformly; the node itself if it has none but the one that must not be."""
+    """Return a neighbour of a node other than `but`; the node itself if it has none."""
     there = adjacency.indices[adjacency.indptr[at] : adjacency.indptr[at + 1]]
     there = there[there != but] if but is not None else there
     return int(there[int(whom * len(there))]) if len(there) else at
 
 
 def _route(adjacency: sparse.csr_array, source: int, target: int) -> list[int]:
-    """The nodes of a shortest path after its first; the node itself where there is nowhere to go."""
+    """Return the nodes of a shortest path without its first node; the target alone if it is the source."""
     if source == target:
         return [target]
-    # Searched from where it ends, so that the predecessors lead there.
+    # The search starts at the target, so the predecessors lead to it.
     _, towards = csgraph.breadth_first_order(adjacency, target)
     route, at = [], source
     while at != target:
@@ -188,6 +202,7 @@ def _route(adjacency: sparse.csr_array, source: int, target: int) -> list[int]:
 
 
 def _connected(adjacency: sparse.csr_array, root: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the order and the predecessors of a breadth-first search; refuse a graph that is not connected."""
     order, predecessors = csgraph.breadth_first_order(adjacency, root)
     if len(order) < adjacency.shape[0]:
         raise TopologyError(

@@ -1,4 +1,4 @@
-"""The best linear distinguisher of two worlds: which noise it sees, along which direction, how far apart they are."""
+"""The optimal linear distinguisher between the unlearned and the retrained network for a certificate's view."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,13 +18,15 @@ Parameters = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Distinguisher:
-    """X = Σ_i share_i·⟨towards_i, z_i⟩ over the nodes' standard noise z_i: unit variance, mean 0 or μ.
+    """The test statistic X = Σ_i share_i·⟨towards_i, z_i⟩ of the nodes' standard noise z_i, with mean 0 or μ.
+
+    X has unit variance. Its mean is 0 for the retrained network and μ for the unlearned one.
 
     Attributes:
-        nodes: whose noise takes part.
-        shares: of each, with squares that sum to 1.
-        towards: the unit vector [d] of a node.
-        mu: how far the two worlds are apart.
+        nodes: the nodes whose noise enters X.
+        shares: the weight of each of these nodes; their squares sum to 1.
+        towards: returns the unit vector [d] of a node.
+        mu: μ, the distance between the two hypotheses.
     """
 
     nodes: tuple[int, ...]
@@ -36,11 +38,17 @@ class Distinguisher:
 def distinguisher(
     certificate: Certificate, mixing: Mixing, centre: Parameters, retrained: Parameters
 ) -> Distinguisher | None:
-    """Who tells the noised `centre` from the noised `retrained` [N, d] best, by the certificate's view.
+    """Return the optimal linear distinguisher of the unlearned from the retrained models, for a certificate's view.
+
+    Args:
+        certificate: the certificate, which gives the view and the noise.
+        mixing: the mixing matrices of the network.
+        centre: [N, d], the unlearned models where the noise is added, before the noise.
+        retrained: [N, d], the retrained models at the same point.
 
     Returns:
-        None where nothing differs, something that differs carries no noise, or the noise is not one Gaussian vector a
-        node, added at one place.
+        The distinguisher; None where nothing differs, where a node that differs carries no noise, or where the noise is
+        not one Gaussian vector per node, added at one point.
     """
     release = certificate.release
     if not release.mechanism.one_vector:
@@ -63,7 +71,7 @@ def distinguisher(
 
 
 def _settling(node: int, release: Release, mixing: Mixing) -> Vector:
-    """[N], the weight of every noised vector in what the node has after the settling rounds."""
+    """Return the weight [N] of every noised vector in the node's model after the gossip rounds."""
     row: Vector = np.eye(1, mixing.nodes, node)[0]
     first = release.checkpoint_round + release.descent_rounds
     for t in reversed(range(first, first + release.gossip_rounds)):
@@ -72,7 +80,7 @@ def _settling(node: int, release: Release, mixing: Mixing) -> Vector:
 
 
 def _of_one(weights: Vector, sigma: Vector, apart: Callable[[int], Vector]) -> Distinguisher | None:
-    """Of a single vector, the sum of all noised ones with these weights [N]."""
+    """Return the distinguisher for one observed vector: the sum of all noised vectors with these weights [N]."""
     nodes = np.flatnonzero(weights)
     shift = np.sum([weights[i] * apart(i) for i in nodes.tolist()], axis=0)
     spread = hypot(*(weights[nodes] * sigma[nodes]))
@@ -86,7 +94,7 @@ def _of_one(weights: Vector, sigma: Vector, apart: Callable[[int], Vector]) -> D
 
 
 def _of_all(nodes: NDArray[np.intp], sigma: Vector, apart: Callable[[int], Vector]) -> Distinguisher | None:
-    """Of the noised vectors of all these nodes together."""
+    """Return the distinguisher for the noised vectors of all these nodes, observed together."""
     distance = {int(i): float(np.linalg.norm(apart(int(i)))) for i in nodes}
     differing = tuple(i for i, far in distance.items() if far > 0)
     if not differing or not np.all(sigma[list(differing)] > 0):

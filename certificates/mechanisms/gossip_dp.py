@@ -1,13 +1,17 @@
-"""Noise at every node in every round: the learning itself is private, and a request takes nothing more.
+"""Decentralized differentially private learning: noise at every node in every round, so that a request needs no more.
 
-A round is θ_i ← Σ_j W_ij·(θ_j − η(clip(∇f_j(θ_j); C) + Z_j)), Z_j ~ N(0, σ²·I). Clipping projects onto a ball, which is
-1-Lipschitz, so that what the deleting node adds its noise to shifts by no more than its gradient does, nor by more than
-the ball is wide: by at most min(2C, 2mG/n), or min(2C, G) where nothing is left. All is in the units of a gradient,
-that is divided by η.
+**Algorithm.** A round is θ_i ← Σ_j W_ij·(θ_j − η(clip(∇f_j(θ_j); C) + Z_j)) with Z_j ~ N(0, σ²·I).
 
-Views of every message are the adaptive composition of all noised gradients, μ² = Σ_t Σ_u (Δ_u/σ)² (Dong, Roth and Su
-2022, Cor. 3.3). Views of fewer messages need less: `mechanisms.absorption`, with its proof. The worst single model is
-bounded by all of them together or by the worst node's light cone; the worst peer by its light cone.
+**Shifts.** All distances are in the units of a gradient, that is, divided by η. Clipping projects onto a ball and is
+1-Lipschitz. So the value to which the deleting node adds its noise differs by no more than its gradient does, and by no
+more than the diameter of the ball: by at most min(2C, 2mG/n) where m of n samples are deleted, or min(2C, G) where all
+are.
+
+**Views.** A view of every message is the adaptive composition of all noised gradients, μ² = Σ_t Σ_u (Δ_u/σ)², with Δ_u
+the shift of the deleting node u (Dong, Roth and Su 2022, Cor. 3.3). Views of fewer messages need less noise;
+`mechanisms.absorption` has the bound and its proof. The single model with the weakest guarantee is bounded by all
+models together or by the light cone with the largest μ; the single peer with the weakest guarantee is bounded by that
+light cone.
 """
 
 from collections.abc import Sequence
@@ -37,15 +41,15 @@ from rewindnet.certificates.views.light_cones import cones_back
 
 @dataclass(frozen=True)
 class GossipDP(Mechanism):
-    """Clipped gradients under fresh noise, at every node that is awake, in every round from the start.
+    """Clipped gradients with fresh noise at every participating node in every round of learning.
 
     Attributes:
         rounds: T.
-        nodes: who deletes.
+        nodes: the deleting nodes.
         clip: C.
         growth: γ, the Lipschitz constant of a local step with its clipping.
-        rounding: what rounding may add in a round between two runs that differ already, over η.
-        level: the highest level to which a node's noise is tried to absorb (`least_mu`); whatever it is, μ is valid.
+        rounding: what rounding may add in a round between two runs that already differ, divided by η.
+        level: the highest level of absorption that is tried (`least_mu`); every value gives a valid μ.
     """
 
     rounds: int
@@ -60,10 +64,15 @@ class GossipDP(Mechanism):
 
     @classmethod
     def of(cls, training: TrainingRun, clip: float, sigma: float) -> "GossipDP":
-        """That of a network that learns in this way.
+        """Return the mechanism of a network that learns in this way.
+
+        Args:
+            training: how the network learned, and what was deleted.
+            clip: C.
+            sigma: σ, the standard deviation of the noise on a gradient.
 
         Raises:
-            CertificateError: if it cannot learn in this way.
+            CertificateError: if the network cannot learn in this way.
         """
         _check(training)
         if not 0 < clip < inf:
@@ -83,17 +92,19 @@ class GossipDP(Mechanism):
         return tuple((t, node) for t in range(self.rounds) for node in self.nodes)
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
-        """Nothing at the start, and in every round what clipping and the constants allow, and rounding.
+        """Return no divergence at the start, and in every round what clipping, the constants and rounding allow.
 
         Raises:
-            CertificateError: if the mechanism is not that of a network that learns in this way.
+            CertificateError: if the mechanism is not that of this training run.
         """
         sigma = float(release.sigma.max())
         again = GossipDP.of(training, self.clip, sigma)
         alike = (self.rounds, self.nodes) == (again.rounds, again.nodes)
         slower = self.growth < again.growth * (1 - 1e-12)
         if not alike or slower or self.rounding < again.rounding * (1 - 1e-9):
-            raise CertificateError(f"the noise of every round is described as {self}, and it is {again}")
+            raise CertificateError(
+                f"the noise of every round is described as {self}, but for this training run it is {again}"
+            )
         if np.any(release.sigma != sigma) or (
             release.checkpoint_round,
             release.descent_rounds,
@@ -106,7 +117,7 @@ class GossipDP(Mechanism):
         return DivergenceBounds(nothing, nothing, np.concatenate(shifts))
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
-        """Where the noise of a view's messages, and of those before them, absorbs the shifts at the least cost."""
+        """Return μ of the view, from the composition of all noised gradients or from their absorption."""
         shift = np.zeros((self.rounds, mixing.nodes))
         shift[:, list(self.nodes)] = bounds.shifts.reshape(self.rounds, len(self.nodes))
         if not shift.any():
@@ -124,7 +135,7 @@ class GossipDP(Mechanism):
         return min(every, _worst_cone(shift, release.sigma, mixing)) if kind == "node" else every
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """Return that there is no noise, or that the arithmetic does not carry it."""
+        """Return the reason where there is no noise, or where the arithmetic does not resolve it."""
         sigma = float(release.sigma.max())
         if sigma == 0:
             return "learning added no noise to its gradients"
@@ -132,37 +143,43 @@ class GossipDP(Mechanism):
         return unresolved_noise(training, claim.delta, training.step_size * sigma, norm, "a round")
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-        """What is covered, and what is taken for granted."""
+        """Return what is covered and what is assumed."""
         said = [
-            "Learning itself added the noise, so that messages of learning are covered as far as the view has them, "
-            "and a node that looks knows its own noise but not that of the deleting client.",
-            f"Every node that is awake clips its gradient to norm {self.clip:.6g}; a local step is "
+            "Learning itself added the noise, so the messages of learning that are in the view are covered; an "
+            "observing node knows its own noise but not that of the deleting client.",
+            f"Every participating node clips its gradient to norm {self.clip:.6g}; a local step is "
             f"{self.growth:.6g}-Lipschitz.",
         ]
         if training.arithmetic is not None:
             said.append(
-                "A client that has erased samples computes those that it keeps in the same way as before, and rounding "
-                f"is charged but for noise so large that its probability is below {UNLIKELY:g}."
+                "A client that has erased samples computes the gradients of its retained samples in the same way as "
+                "before; rounding is charged except for noise so large that its probability is below "
+                f"{UNLIKELY:g}."
             )
         return tuple(said)
 
     def account(self, release: Release, rounds: int) -> str:
         """Return that learning itself added the noise."""
         return (
-            f"had learned with {noise_size(release)} on every clipped gradient from the start, so that nothing was "
-            "left to do"
+            f"had learned with {noise_size(release)} on every clipped gradient from the start, so nothing was left "
+            "to do"
         )
 
 
 def shift_bounds(training: TrainingRun, clip: float) -> Vector:
-    """Δ [N], by how much every node's clipped gradient may change in exact arithmetic."""
-    # Without data and regularisation there is no gradient at all on one side.
+    """Return Δ [N], a bound on how much every node's clipped gradient may change in exact arithmetic.
+
+    Args:
+        training: how the network learned, and what was deleted.
+        clip: C.
+    """
+    # Without data and regularisation the gradient of one of the two runs is 0.
     widest = np.where(deletes_all(training) & (training.constants.l2.value == 0), clip, 2 * clip)
     return np.asarray(np.minimum(changed_gradient(training), widest))
 
 
 def _check(training: TrainingRun) -> None:
-    """What can be learned in this way."""
+    """Refuse a network that cannot learn in this way."""
     if training.local_steps != 1:
         raise CertificateError(
             f"noise in every round of learning takes one local step a round, not {training.local_steps}: set "
@@ -176,29 +193,34 @@ def _check(training: TrainingRun) -> None:
         )
     if training.earlier_deletions:
         raise CertificateError(
-            "noise in every round of learning answers one request, at the end: what an earlier one took out of "
-            "learning is not followed"
+            "noise in every round of learning answers one request, at the end of learning; earlier deletions during "
+            "learning are not supported"
         )
 
 
 def participating_or_all(mixing: Mixing, round: int) -> NDArray[np.bool_]:
-    """Return the mask [N] of the nodes that participate in a round, all of them where the schedule names none."""
+    """Return the mask [N] of the nodes that participate in a round.
+
+    Args:
+        mixing: the mixing matrices of the network.
+        round: t.
+    """
     participating = mixing.participating(round)
     return np.ones(mixing.nodes, dtype=bool) if participating is None else participating
 
 
 def _composed(shift: NDArray[np.float64], sigma: Vector) -> float:
-    """√(Σ_t Σ_u (Δ_u/σ_u)²)."""
+    """Return √(Σ_t Σ_u (Δ_u/σ_u)²)."""
     return sqrt(float(_ratios(shift, sigma).sum()))
 
 
 def _ratios(shift: NDArray[np.float64], sigma: Vector) -> NDArray[np.float64]:
-    """(Δ/σ)² [T, N]."""
+    """Return (Δ/σ)² [T, N]; infinite where Δ > 0 and σ = 0."""
     return np.where(shift > 0, (shift / np.where(sigma > 0, sigma, 1.0)) ** 2 + np.where(sigma > 0, 0.0, inf), 0.0)
 
 
 def _worst_cone(shift: NDArray[np.float64], sigma: Vector, mixing: Mixing) -> float:
-    """The same over the events that can have reached one node, for the worst of them."""
+    """Return √(Σ (Δ_u/σ_u)²) over the events that can have reached one node, for the node with the largest value."""
     ratios, reached = _ratios(shift, sigma), np.zeros(mixing.nodes)
     if not np.isfinite(ratios).all():
         return inf
@@ -211,11 +233,11 @@ def _worst_cone(shift: NDArray[np.float64], sigma: Vector, mixing: Mixing) -> fl
 
 
 def _largest_norm(training: TrainingRun, clip: float, sigma: float) -> float:
-    """A bound on every ‖θ_i‖ that occurs, but for noise of probability at most 1e-30.
+    """Return a bound on every ‖θ_i‖ that occurs, except for noise with a probability of at most 1e-30.
 
-    Unrolled, θ^t = P_0 θ⁰ − η Σ_s P_s (g^s + Z^s) with P_s of rows that sum to 1, so that the noise in an entry of a
-    model is Gaussian of variance at most η²σ²t; a standard Gaussian in d dimensions is longer than √d + √(2 ln(1/p))
-    with probability at most p.
+    1. Unrolled, θ^t = P_0 θ⁰ − η Σ_s P_s (g^s + Z^s), where the rows of P_s sum to 1. So the noise in an entry of a
+       model is Gaussian with variance at most η²σ²t.
+    2. A standard Gaussian in d dimensions is longer than √d + √(2 ln(1/p)) with probability at most p.
     """
     arithmetic = training.arithmetic
     if arithmetic is None:
@@ -228,11 +250,11 @@ def _largest_norm(training: TrainingRun, clip: float, sigma: float) -> float:
 
 
 def _at_one_point(training: TrainingRun, clip: float, sigma: float) -> float:
-    """What rounding adds to the difference of what two runs noise at one and the same θ, over η.
+    """Return what rounding adds to the difference of the noised values of two runs at the same θ, divided by η.
 
-    The terms of the samples that both have are computed alike, whatever their own rounding; what differs is how they
-    are weighted and summed (n + C terms), clipped (d terms) and subtracted from θ. Where the l2 term is so large that
-    its rounding would count, clipping shrinks it as it shrinks the gradient.
+    The terms of the samples that both runs have are computed identically, whatever their own rounding. What differs is
+    how they are weighted and summed (n + C terms), clipped (d terms) and subtracted from θ. Where the l2 term is so
+    large that its rounding would matter, clipping shrinks it along with the gradient.
     """
     arithmetic = training.arithmetic
     if arithmetic is None:
@@ -244,7 +266,10 @@ def _at_one_point(training: TrainingRun, clip: float, sigma: float) -> float:
 
 
 def _between_points(training: TrainingRun, clip: float, sigma: float) -> float:
-    """What rounding adds to the difference of two runs at different θ in a round, over η, as `rounding.charges`."""
+    """Return what rounding adds in a round to the difference of two runs at different θ, divided by η.
+
+    The analysis is that of `rounding.charges`.
+    """
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0

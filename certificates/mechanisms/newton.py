@@ -1,34 +1,44 @@
-"""One Gaussian vector a node around models corrected for a deletion: how far off these are, by what is left over.
+"""The Gaussian mechanism after a Newton correction, with a sensitivity that follows from the measured residual.
 
-Consensus-plus-gradient with one W, symmetric, and full gradients is X ↦ T(X) = WX − γ∇F'(X) on retained data. Its fixed
-point X* is where ∇Φ'(X) = (I − W)X + γ∇F'(X) vanishes; every F'_i is μ-strongly convex and L-smooth. The network ends
-at the corrected X̃; retrained, it would end where T takes X⁰ in as many rounds as learning had. Both are held against
-X*, node by node.
+**Setting.** The network learns in the order consensus-plus-gradient with one symmetric W and full gradients. On
+retained data a round is X ↦ T(X) = WX − γ∇F'(X). Its fixed point X* is where ∇Φ'(X) = (I − W)X + γ∇F'(X) vanishes.
+Every F'_i is μ-strongly convex and L-smooth. Unlearning ends at the corrected models X̃. Retraining ends where T takes
+X⁰ in as many rounds as learning had. Both are compared with X*, node by node.
 
-**The corrected models.** Let r_i = ∇Φ'(X̃)_i, as measured, and δ = X̃ − X*. Then
+**Theorem.** For every node i, ‖x̃_i − x_i‖ is at most the sum of the bounds (1) and (2), where x_i is the retrained
+model.
 
-    r_i = δ_i − Σ_j W_ij·δ_j + γ(∇F'_i(x̃_i) − ∇F'_i(x*_i)),
+**(1) The corrected models.** Let r_i = ∇Φ'(X̃)_i be the measured residuals and δ = X̃ − X*.
 
-whose inner product with δ_i/‖δ_i‖ is at least (1 − W_ii + γμ)‖δ_i‖ − Σ_{j≠i} W_ij‖δ_j‖, by strong monotonicity and
-W ≥ 0. So ((1 + γμ)I − W)·(‖δ_i‖)_i ≤ (‖r_i‖)_i, and since that matrix is an M-matrix, whose inverse is not negative
-(Berman and Plemmons 1994, "Nonnegative matrices in the mathematical sciences", Thm. 6.2.3),
+1. r_i = δ_i − Σ_j W_ij·δ_j + γ(∇F'_i(x̃_i) − ∇F'_i(x*_i)), because ∇Φ'(X*) = 0.
+2. By strong monotonicity and W ≥ 0, the inner product of r_i with δ_i/‖δ_i‖ is at least (1 − W_ii + γμ)‖δ_i‖ − Σ_{j≠i}
+   W_ij‖δ_j‖.
+3. So ((1 + γμ)I − W)·(‖δ_i‖)_i ≤ (‖r_i‖)_i.
+4. That matrix is an M-matrix, whose inverse is non-negative (Berman and Plemmons 1994, "Nonnegative matrices in the
+   mathematical sciences", Thm. 6.2.3). Hence
 
-    (‖δ_i‖)_i ≤ ((1 + γμ)I − W)⁻¹ (‖r_i‖)_i        hence ‖δ‖ ≤ ‖r‖/(γμ) for the stacked models,
+    (‖δ_i‖)_i ≤ ((1 + γμ)I − W)⁻¹ (‖r_i‖)_i,        and ‖δ‖ ≤ ‖r‖/(γμ) for the stacked models.
 
-whatever the curvature was that the correction was worked out with, and however well it was solved for. A vector that
-the matrix takes above (‖r_i‖)_i is above the solution, so no convergence is leaned on.
+The bound holds whatever curvature was used to compute the correction and however accurately the system was solved. A
+vector that the matrix takes to at least (‖r_i‖)_i is at least the solution, so the bound does not depend on the
+convergence of a solver.
 
-**The retrained models.** T moves two states no further apart than e ↦ (W − diag W)e + κ∘e does, κ_i = max(|W_ii − γμ|,
-|γL − W_ii|) (`sensitivity.recursion`), and the stacked states by the factor c = max(|1 − γμ|, |λ_min(W) − γL|), for
-T is the gradient of ½⟨X, WX⟩ − γΣF'_i. It starts ‖x⁰ − x*_i‖ away from X*, which is at most (G + l2‖θ⁰‖)/μ, by the
-first part with r⁰_i = γ∇F'_i(θ⁰), all nodes starting alike; and at most ‖x⁰ − x̃_i‖ + ‖δ_i‖, the first of which was
-measured. The sum of both parts bounds ‖x̃_i − x_i‖ for the retrained x_i.
+**(2) The retrained models.**
 
-**Rounding.** The nodes take the gradients of the residual in double precision, on samples weighted in the arithmetic of
-learning (off by u·G), and hear their neighbours in that arithmetic ((k + 6)·u·‖x‖ for k messages). Retraining is
-charged as ever (`rewindnet.certificates.sensitivity.rounding`).
+1. In a round, T takes two states at distances e to distances of at most (W − diag W)e + κ∘e, with
+   κ_i = max(|W_ii − γμ|, |γL − W_ii|) (`sensitivity.recursion`).
+2. T contracts the distance of the stacked states by c = max(|1 − γμ|, |λ_min(W) − γL|), because T is the gradient of
+   ½⟨X, WX⟩ − γΣF'_i.
+3. Retraining starts at the distances ‖x⁰ − x*_i‖. These are at most (G + l2‖θ⁰‖)/μ, by (1) with r⁰_i = γ∇F'_i(θ⁰),
+   because all nodes start from the same model. They are also at most ‖x⁰ − x̃_i‖ + ‖δ_i‖, of which the first term was
+   measured.
+4. Applying steps 1 and 2 in every round of retraining bounds ‖x_i − x*_i‖.
 
-The residual is a number that depends on what was deleted: a bound of this kind is `instance`.
+**Rounding.** The nodes compute the gradients of the residual in double precision, on samples weighted in the arithmetic
+of learning (an error of u·G), and receive their neighbours' models in that arithmetic (an error of (k + 6)·u·‖x‖ for k
+messages). Retraining is charged as in `rewindnet.certificates.sensitivity.rounding`.
+
+The residual depends on the deleted data, so the bound is `instance`.
 """
 
 from dataclasses import dataclass
@@ -50,10 +60,10 @@ from rewindnet.certificates.training import Mixing, TrainingRun, Vector
 from rewindnet.certificates.view import View
 from rewindnet.certificates.views.distances import mu_of_view
 
-#: Up to so many nodes λ_min comes from all eigenvalues, above from Gershgorin's discs.
+#: Up to this number of nodes λ_min is computed from all eigenvalues; above, it is bounded by Gershgorin's discs.
 _DENSE = 500
 
-#: By how much more than was computed a norm of numbers in double precision may be, relatively: far more than it is.
+#: A generous bound on the relative error of a norm that is computed in double precision.
 _NORM = 1e-6
 
 _DOUBLE = 2.0**-53
@@ -61,22 +71,27 @@ _DOUBLE = 2.0**-53
 
 @dataclass(frozen=True)
 class Stacked(DivergenceBounds):
-    """The same, with a bound on the stacked models that may be below the root of the sum of squares."""
+    """Divergence bounds with a separate bound on the stacked models.
+
+    Attributes:
+        together: a bound on the norm of the stacked difference, which may be below √Σ_i nodes_i².
+    """
 
     together: float = inf
 
 
 @dataclass(frozen=True)
 class Newton(Mechanism):
-    """The Gaussian mechanism at the models after a correction, calibrated to what the nodes have measured.
+    """The Gaussian mechanism on the corrected models, calibrated to the residuals that the nodes have measured.
 
     Attributes:
-        rounds: that the correction took.
-        spectrum: between which the eigenvalues of the system lie that the network solved; nothing is claimed of them.
-        source: who worked out a correction for all alone; None: the network did.
-        held: the samples that this node had.
-        residual: [N], ‖∇Φ'(X̃)_i‖ as measured; empty before.
-        moved: [N], ‖x̃_i − θ⁰‖ as measured; empty before.
+        rounds: the number of rounds that the correction took.
+        spectrum: the interval of the eigenvalues of the system that the network solved; it is recorded only, and no
+            bound uses it.
+        source: the node that computed one correction for all nodes; None if the network computed it.
+        held: the number of samples that this node had.
+        residual: [N], the measured ‖∇Φ'(X̃)_i‖; empty before they are measured.
+        moved: [N], the measured ‖x̃_i − θ⁰‖; empty before they are measured.
     """
 
     rounds: int = 0
@@ -92,7 +107,11 @@ class Newton(Mechanism):
     one_vector: ClassVar[bool] = True
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
-        """The distance to the retrained models, from the residual and from how far retraining has come."""
+        """Return the bounds (1) + (2) of the module on the distance to the retrained models.
+
+        Raises:
+            CertificateError: if the training, the release or the claim does not fit, or the bound is not finite.
+        """
         check_contraction(training, release.rounds_after_noise + self.rounds + 1)
         self._check(training, release, claim)
         if not self.residual:
@@ -112,7 +131,7 @@ class Newton(Mechanism):
         return bound
 
     def _start(self, training: TrainingRun, near: Vector) -> Vector:
-        """[N], how far retraining starts from where it would end."""
+        """Return the distance [N] of each node's initial model from the fixed point, or a bound on it."""
         constants, start = training.constants, np.array(self.moved) * (1 + _NORM) + near
         if training.arithmetic is None:
             return start
@@ -120,7 +139,7 @@ class Newton(Mechanism):
         return np.minimum(start, steepest / _ends(training)[0])
 
     def _charged(self, training: TrainingRun, W: csr_array) -> Vector:
-        """[N], by how much rounding may have falsified the residual."""
+        """Return a bound [N] on the error of the residual by rounding."""
         arithmetic = training.arithmetic
         if arithmetic is None:
             return np.zeros(training.mixing.nodes)
@@ -133,26 +152,29 @@ class Newton(Mechanism):
         return np.asarray((np.diff(W.indptr) + 6) * u * norm + own, dtype=np.float64)
 
     def _check(self, training: TrainingRun, release: Release, claim: Claim) -> None:
+        """Refuse a release, a claim or measurements for which the bound does not hold."""
         if release.placement != "rewind" or release.checkpoint_round != training.rounds or release.averaged:
             raise CertificateError(
-                "a residual is certified where learned models are corrected and noised, each its own"
+                "a residual is certified where learned models are corrected and noised, each by its own node"
             )
         if claim.bound != "instance":
             raise CertificateError(
                 f"a residual is measured: the bound of its certificate is instance, not {claim.bound}"
             )
         if (claim.regime or strongest_regime(training)) != "strongly-convex":
-            raise CertificateError(f"a residual says nothing in the regime {claim.regime}; only in strongly-convex")
+            raise CertificateError(
+                f"a residual says nothing in the regime {claim.regime}; the bound needs the regime strongly-convex"
+            )
         sizes = {len(self.residual), len(self.moved)}
         if sizes not in ({0}, {training.mixing.nodes}):
             raise CertificateError(
-                f"the residuals of {training.mixing.nodes} nodes are needed, and all their distances"
+                f"the residuals of {training.mixing.nodes} nodes are needed, and their distances from the start"
             )
         if any(not 0 <= one < inf for one in (*self.residual, *self.moved)):
             raise CertificateError("a residual is a non-negative number, and so is a distance")
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
-        """As after noise on a checkpoint: over all nodes whose noised models what is seen is made of."""
+        """Return μ as for noise on a checkpoint: over all nodes whose noised models the view depends on."""
         if not bounds.nodes.size or (view.shows_messages and bounds.nodes.any()):
             return inf
         apart = mu_of_view(view, bounds.nodes, release, mixing)
@@ -161,18 +183,18 @@ class Newton(Mechanism):
         return apart
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """The messages by which the correction is worked out."""
+        """Return the reason for views that include the messages of the correction."""
         if claim.view.shows_messages:
-            return "the messages that work out and spread the correction carry no noise and are not covered"
+            return "the messages that compute and spread the correction carry no noise and are not covered"
         return None
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-        """What is covered, and whose word it rests on."""
+        """Return what is covered, and which measurements the guarantee depends on."""
         return (
-            "What is released is covered, also what peers pool of it; the messages that work out and spread the "
+            "All released models are covered, colluding peers included; the messages that compute and spread the "
             "correction are not.",
-            "Retraining is that of as many rounds as learning had; the residual of every node and its distance from "
-            "the start are as the nodes have measured them on retained data.",
+            "Retraining has as many rounds as learning; the residual of every node and its distance from the initial "
+            "model are as the nodes have measured them on retained data.",
         )
 
     def account(self, release: Release, rounds: int) -> str:
@@ -183,15 +205,15 @@ class Newton(Mechanism):
         )
 
     def covers(self, release: Release, own: View, other: View) -> bool:
-        """Return as for one Gaussian vector; messages of the correction are never covered."""
+        """Return the same as for one Gaussian vector per node; messages of the correction are never covered."""
         return own == other or (not other.shows_messages and GaussianOutput().covers(release, own, other))
 
 
 @dataclass(frozen=True)
 class NewtonSharedNoise(Newton):
-    """The same with one noise vector for all nodes, as the paper of the method has it.
+    """The Newton mechanism with one noise vector for all nodes, as in the paper of the method.
 
-    The differences of two nodes' models then carry no noise, so only a model that is made of a single noised one is
+    The difference of two nodes' models then carries no noise, so only a model that depends on a single noised model is
     covered.
     """
 
@@ -200,7 +222,7 @@ class NewtonSharedNoise(Newton):
     noise_label: ClassVar[str] = "correction, shared"
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
-        """Of one noised model; infinite for what is made of several."""
+        """Return μ of one noised model; infinite for views that depend on several."""
         if not bounds.nodes.size:
             return inf
         if not _alone(view, release, mixing):
@@ -208,7 +230,7 @@ class NewtonSharedNoise(Newton):
         return mu_of_view(view, bounds.nodes, release, mixing)
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """As well whatever is made of several models."""
+        """Return the reason also for views that depend on several models."""
         if not _alone(claim.view, release, training.mixing):
             return (
                 "all nodes carry one and the same noise vector, so the differences of their models carry none; only a "
@@ -229,17 +251,20 @@ class NewtonSharedNoise(Newton):
 
 
 def _alone(view: View, release: Release, mixing: Mixing) -> bool:
-    """Whether a view shows no more than one noised model."""
+    """Return whether a view shows no more than one noised model."""
     one_model = view.kind == "node" and release.rounds_after_noise == 0
     return one_model or mixing.nodes == 1
 
 
 def check_contraction(training: TrainingRun, further: int) -> float:
-    """Refuse a network whose rounds are not one and the same contraction; its factor c for the stacked models.
+    """Refuse a network whose rounds are not one and the same contraction, and return its factor c.
 
     Args:
-        training: of the network.
-        further: rounds after learning that must be alike as well.
+        training: how the network learns.
+        further: the number of rounds after learning that must use the same mixing matrix.
+
+    Returns:
+        c for the stacked models.
 
     Raises:
         CertificateError: with the reason.
@@ -247,8 +272,8 @@ def check_contraction(training: TrainingRun, further: int) -> float:
     constants, mixing = training.constants, training.mixing
     if training.order != "consensus-plus-gradient":
         raise CertificateError(
-            "a Newton correction is for networks that learn in the order consensus-plus-gradient, of which the fixed "
-            f"point is that of one objective; this one learns in the order {training.order}"
+            "a Newton correction is for networks that learn in the order consensus-plus-gradient, whose fixed point "
+            f"minimises one objective; this one learns in the order {training.order}"
         )
     if training.local_steps != 1 or training.batches is not None or training.radius is not None:
         raise CertificateError(
@@ -265,7 +290,7 @@ def check_contraction(training: TrainingRun, further: int) -> float:
     if not _ends(training)[0] > 0:
         raise CertificateError(
             "a Newton correction needs a strongly convex objective, and that of a client that retains nothing is flat "
-            "where l2 is 0: set l2"
+            "where l2 is 0: set l2 above 0"
         )
     W = mixing.matrix(0)
     if any(mixing.matrix(t) is not W or mixing.participating(t) is not None for t in range(training.rounds + further)):
@@ -276,30 +301,33 @@ def check_contraction(training: TrainingRun, further: int) -> float:
     if not c < 1:
         limit = (1 + lowest_eigenvalue(W)) / constants.L.value
         raise CertificateError(
-            f"step_size {training.step_size:g} does not let this network converge (it may move apart by {c:.4g} in a "
-            f"round); it takes one below (1 + λ_min(W))/L = {limit:.6g}"
+            f"step_size {training.step_size:g} does not let this network converge (distances may grow by a factor of "
+            f"{c:.4g} in a round); choose one below (1 + λ_min(W))/L = {limit:.6g}"
         )
     return c
 
 
 def _ends(training: TrainingRun) -> tuple[float, float]:
-    """μ and L of every F'_i, also of a client that retains nothing."""
+    """Return (μ, L), which hold for every F'_i, also of a client that retains nothing."""
     low, high = curvatures(training, "strongly-convex", np.ones(1))
     return float(low[0]), float(high[0])
 
 
 def _factor(training: TrainingRun, W: csr_array) -> float:
-    """c = max(|1 − γμ|, |λ_min(W) − γL|)."""
+    """Return c = max(|1 − γμ|, |λ_min(W) − γL|)."""
     gamma, (low, high) = training.step_size, _ends(training)
     top, bottom = 1 - gamma * low, lowest_eigenvalue(W) - gamma * high
     return max(abs(top), abs(bottom))
 
 
 def lowest_eigenvalue(W: csr_array) -> float:
-    """A lower bound on the eigenvalues of a symmetric matrix of non-negative weights, rows of which sum to 1.
+    """Return a lower bound on the eigenvalues of a symmetric, non-negative matrix whose rows sum to 1.
 
-    Gershgorin's discs reach down to 2·min W_ii − 1; on small networks the eigenvalues are computed, less what they may
-    be off.
+    Gershgorin's discs give 2·min W_ii − 1. On small networks the smallest eigenvalue is computed, less its possible
+    error.
+
+    Args:
+        W: the matrix [N, N].
     """
     discs = 2 * float(W.diagonal().min()) - 1 - 1e-9
     if W.shape[0] > _DENSE:
@@ -308,9 +336,15 @@ def lowest_eigenvalue(W: csr_array) -> float:
 
 
 def dominated(W: csr_array, pull: float, right: Vector) -> Vector:
-    """[N], at or above the solution a of ((1 + pull)·I − W)a = right, for rows of W that sum to 1, and right ≥ 0.
+    """Return a vector [N] that is at least the solution a of ((1 + pull)·I − W)a = right, entry by entry.
 
-    The matrix takes 1 to pull·1, so what a solver falls short of is made up for by as much everywhere, over pull.
+    The matrix takes the vector 1 to pull·1. So the residual of an approximate solution is compensated by adding its
+    maximum, divided by pull, to every entry.
+
+    Args:
+        W: a mixing matrix [N, N], whose rows sum to 1.
+        pull: γμ > 0.
+        right: the right-hand side [N], ≥ 0.
     """
     A = csr_array((1 + pull) * eye_array(W.shape[0]) - W)
     if not right.any():
@@ -324,7 +358,15 @@ def dominated(W: csr_array, pull: float, right: Vector) -> Vector:
 
 
 def retrained(training: TrainingRun, start: Vector) -> tuple[Stacked, Stacked]:
-    """How far T rounds of retraining may end from their fixed point: what is left of `start` [N], and of rounding."""
+    """Return bounds on the distance of the retrained models from the fixed point after T rounds, as in (2).
+
+    Args:
+        training: how the network learned.
+        start: [N], the distances of the initial models from the fixed point.
+
+    Returns:
+        What remains of `start`, and what rounding adds.
+    """
     W, gamma = training.mixing.matrix(0), training.step_size
     low, high = _ends(training)
     own = W.diagonal()
@@ -337,7 +379,8 @@ def retrained(training: TrainingRun, start: Vector) -> tuple[Stacked, Stacked]:
             both, norms = moves @ both, c * norms
             both[:, 1] += charge
             norms[1] += charge * N**0.5
-    # A node is no further off than all of them together; where neighbours weigh too much, only that is known.
+    # A node is no further from the fixed point than the stacked models. Where the node-wise recursion diverges, only
+    # that bound is finite.
     nodes = np.fmin(both, norms)
     together = np.fmin(np.linalg.norm(both, axis=0), norms)
     return tuple(Stacked(nodes[:, k], together=float(together[k])) for k in (0, 1))  # type: ignore[return-value]

@@ -1,36 +1,45 @@
 """Noisy finetuning of every node by itself, with clipped gradients or clipped models: no assumption on the loss.
 
-Koloskova et al. (2025), "Certified unlearning for neural networks", arXiv 2506.06985. Every node begins at its learned
-model x_0 and takes K steps on its retained data, ∇ℓ being the gradient of its data loss:
+**Algorithm.** Koloskova et al. (2025), "Certified unlearning for neural networks", arXiv 2506.06985. Every node starts
+at its learned model x_0 and takes K steps on its retained data; ∇ℓ is the gradient of its data loss:
 
     gradient clipping   x_0 ← clip(x_0, C0),   x ← (1 − ηλ)x − η·clip(∇ℓ(x), C1) + N(0, σ²I)
     model clipping      x ← clip((1 − ηλ)x − η·∇ℓ(x), C2) + N(0, σ²I)
 
-Of the K models only the last is released, and no message is sent. The network that never saw the forget set learns on
-what is retained and then finetunes on it in the same way, so both sides take the same steps φ from starts that differ.
+Of the K models only the last is released, and no message is sent. The reference network learns on the retained data and
+then finetunes on it in the same way, so both runs take the same steps φ from different starts.
 
-**Gradient clipping.** ‖φ(x) − φ(y)‖ ≤ |1 − ηλ|·‖x − y‖ + 2ηC1 for any loss whatever, and the starts are at most 2C0
-apart: with these the bound of `contraction` is, as Rényi divergence α·μ²/2, the paper's ρ. Beyond the paper:
+**Gradient clipping.** ‖φ(x) − φ(y)‖ ≤ |1 − ηλ|·‖x − y‖ + 2ηC1 for any loss, and the starts are at most 2C0 apart. With
+these numbers the bound of `contraction`, as the Rényi divergence α·μ²/2, is the paper's. Two improvements go beyond the
+paper:
 
-* clipping to a ball never takes two points further apart, so that the starts are at most min(2C0, e_i) apart, e_i the
-  node's sensitivity when learning ends;
-* clip(·, C1) does not expand distances, so that with an L-smooth data loss ‖φ(x) − φ(y)‖ ≤ (|1 − ηλ| + ηL)·‖x − y‖ as
-  well; and where C1 is at least the bound G on every sample's gradient nothing is ever clipped, and φ contracts as
-  gradient descent does: max(|1 − η(λ + low)|, |1 − η(λ + L)|) for Hessians between low and L. That is `growth`.
+* Clipping to a ball never increases distances, so the starts are at most min(2C0, e_i) apart, with e_i the node's
+  sensitivity when learning ends.
+* clip(·, C1) does not expand distances, so with an L-smooth data loss ‖φ(x) − φ(y)‖ ≤ (|1 − ηλ| + ηL)·‖x − y‖ as well.
+  Where C1 is at least the bound G on every sample's gradient, nothing is ever clipped, and φ contracts as gradient
+  descent does: by max(|1 − η(λ + low)|, |1 − η(λ + L)|) for Hessians between low and L. The attribute `growth` is this
+  factor.
 
-**Model clipping.** Let δ_t be a bound on the hockey-stick divergence D_{e^ε} of the two runs after t steps, both ways.
-A step x ↦ N(ψ(x), σ²I) with ψ(x) in a ball of radius C2 has D_{e^ε̃} ≤ θ_ε̃(2C2/σ) between any two points, θ_ε(r) =
-Q(ε/r − r/2) − e^ε·Q(ε/r + r/2). Write the two laws as P = ω + P_1 and R = e^−ε·ω + R_1 with ω = min(P, e^ε·R), so that
-P_1 has mass δ = D_{e^ε}(P‖R) and e^ε·R_1 has mass e^ε − 1 + δ. A kernel K takes P − e^ε·R = P_1 − e^ε·R_1 to
-δ·(p_1K − e^ε̃·r_1K) with p_1, r_1 the two scaled to probabilities and e^ε̃ = 1 + (e^ε − 1)/δ, hence
+**Model clipping.** Let δ_t be a bound on the hockey-stick divergence D_{e^ε} of the two runs after t steps, in both
+directions.
 
-    δ_{t+1} = δ_t·θ_ε̃(2C2/σ),    ε̃ = ln(1 + (e^ε − 1)/δ_t)
+1. A step x ↦ N(ψ(x), σ²I) with ψ(x) in a ball of radius C2 has D_{e^ε̃} ≤ θ_ε̃(2C2/σ) between any two points, with
+   θ_ε(r) = Q(ε/r − r/2) − e^ε·Q(ε/r + r/2).
+2. Let P and R be the laws of the two runs, δ = D_{e^ε}(P‖R) and ω = min(P, e^ε·R). Write P = ω + P_1 and
+   R = e^−ε·ω + R_1. Then P_1 has mass δ and e^ε·R_1 has mass e^ε − 1 + δ.
+3. Let p_1 and r_1 be P_1 and R_1 scaled to probabilities, and e^ε̃ = 1 + (e^ε − 1)/δ. A kernel K takes
+   P − e^ε·R = P_1 − e^ε·R_1 to δ·(p_1K − e^ε̃·r_1K).
+4. By joint convexity,
 
-by joint convexity: Balle, Barthe, Gaboardi and Geumlek (2019), "Privacy amplification by mixing and diffusion
-mechanisms", Theorem 1. It increases with δ_t, so that an upper bound gives an upper bound. The paper adds noise
-to the learned model, which gives it a δ_0; here there is none, and δ_0 = 1. Beyond the paper, the first step has
-centres at most min(growth·e_i, 2C2) apart, and later ones are also bounded by `contraction`: of both bounds on δ_t the
-smaller goes on. All models together are one run in a ball of radius √Σ_i (C2/σ_i)², in units of their noise.
+    δ_{t+1} = δ_t·θ_ε̃(2C2/σ),    ε̃ = ln(1 + (e^ε − 1)/δ_t):
+
+   Balle, Barthe, Gaboardi and Geumlek (2019), "Privacy amplification by mixing and diffusion mechanisms", Theorem 1. It
+   increases with δ_t, so an upper bound on δ_t gives an upper bound on δ_{t+1}.
+
+The paper adds noise to the learned model, which gives it a δ_0; here there is none, and δ_0 = 1. Beyond the paper, the
+centres of the first step are at most min(growth·e_i, 2C2) apart, and later steps are also bounded by `contraction`; the
+smaller of both bounds on δ_t is used. All models together are one run in a ball of radius √Σ_i (C2/σ_i)², in units of
+their noise.
 """
 
 from dataclasses import dataclass
@@ -52,16 +61,16 @@ from rewindnet.certificates.sensitivity.recursion import propagate
 from rewindnet.certificates.training import Mixing, TrainingRun, Vector
 from rewindnet.certificates.view import View
 
-#: How far below the true one a stated growth may lie, relatively, for rounding.
+#: The relative tolerance for rounding of a stated growth.
 _ROUNDING = 1e-12
 
-#: How often an interval for ε is halved.
+#: Bisection steps for ε.
 _HALVINGS = 60
 
 
 @dataclass(frozen=True)
 class NoisyFinetune(Mechanism):
-    """K noisy steps of every node by itself, on what is retained, from its learned model.
+    """K noisy steps of every node by itself on its retained data, from its learned model.
 
     Attributes:
         rounds: K.
@@ -70,8 +79,11 @@ class NoisyFinetune(Mechanism):
         start_radius: C0; None where the start is not clipped.
         gradient_radius: C1; None with model clipping.
         model_radius: C2; None with gradient clipping.
-        growth: how much a step may expand distances, by the constants of learning; None: nothing is assumed of the
-            loss, nor of how the models were learned.
+        growth: the factor by which a step may expand distances, by the constants of learning; None to assume nothing
+            about the loss or about how the models were learned.
+
+    Raises:
+        CertificateError: if a number is out of range, or the radii do not fit together.
     """
 
     rounds: int
@@ -87,7 +99,7 @@ class NoisyFinetune(Mechanism):
     noise_label: ClassVar[str] = "every round"
 
     def __post_init__(self) -> None:
-        """Refuse what is no finetuning."""
+        """Refuse numbers that are out of range."""
         radii = [
             radius for radius in (self.start_radius, self.gradient_radius, self.model_radius) if radius is not None
         ]
@@ -99,28 +111,36 @@ class NoisyFinetune(Mechanism):
                 f"not {self.rounds} rounds and a decay of {self.decay:g} with step_size {self.step_size:g}"
             )
         if (self.gradient_radius is None) == (self.model_radius is None):
-            raise CertificateError("noisy finetuning clips gradients or models: one of the two radii")
+            raise CertificateError(
+                "noisy finetuning clips gradients or models: set one of gradient_radius and model_radius"
+            )
         if self.model_radius is not None and self.start_radius is not None:
-            raise CertificateError("where models are clipped in every step, the start needs no radius of its own")
+            raise CertificateError(
+                "start_radius has no meaning where models are clipped in every step; it must be None"
+            )
         if self.growth is not None and not 0 <= self.growth < inf:
             raise CertificateError(f"growth is a non-negative number, not {self.growth}")
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
-        """The nodes' sensitivities when learning ends; nothing, where nothing is assumed of the loss.
+        """Return the sensitivity of the learned models; no bounds where nothing is assumed about the loss.
 
         Raises:
-            CertificateError: if this is not a finetuning of the learned model, a growth is stated that the constants do
-                not prove, or nothing is known of the start.
+            CertificateError: if the release is not a finetuning of the learned model, a stated growth is not proven by
+                the constants, or there is no bound on the distance of the starts.
         """
         if release.noise_round != training.rounds or release.descent_rounds != self.rounds:
             raise CertificateError("noisy finetuning begins at the learned model, and its rounds are those of descent")
         if (claim.bound == "published") != (self.growth is None):
-            raise CertificateError("the published bound assumes nothing of the loss, and the others state a growth")
+            raise CertificateError("growth must be None for the published bound, and a number for the others")
         if self.growth is None:
             if training.departed:
-                raise CertificateError("after a departure nobody knows how far the others' models are from retraining")
+                raise CertificateError(
+                    "the published bound is not available after a departure; use worst-case or instance"
+                )
             if self.gradient_radius is not None and self.start_radius is None:
-                raise CertificateError("where nothing is assumed of the loss, the start must be clipped: start_radius")
+                raise CertificateError(
+                    "where nothing is assumed about the loss, the start must be clipped: set start_radius"
+                )
             return DivergenceBounds(np.zeros(0))
         proven = self.proven_growth(training, claim.regime or strongest_regime(training))
         if self.growth < proven * (1 - _ROUNDING):
@@ -129,7 +149,15 @@ class NoisyFinetune(Mechanism):
         return DivergenceBounds(nodes.total, nodes.rounding)
 
     def proven_growth(self, training: TrainingRun, regime: Regime) -> float:
-        """How much a step may expand distances, by the constants and under that regime."""
+        """Return the factor by which a step may expand distances, by the constants and under a regime.
+
+        Args:
+            training: how the network learned.
+            regime: the curvature to assume.
+
+        Raises:
+            CertificateError: if the constants do not prove the regime.
+        """
         l2, eta = training.constants.l2.value, self.step_size
         low, high = (float(end[0]) - l2 for end in curvatures(training, regime, np.ones(1)))
         kept = 1 - eta * self.decay
@@ -139,7 +167,7 @@ class NoisyFinetune(Mechanism):
         return max(abs(kept - eta * min(low, 0.0)), abs(kept - eta * high))
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
-        """Of one model, or of all of them together: no node hears of another."""
+        """Return μ of one model or of all of them together; no messages are sent."""
         start = self._start(bounds, mixing)
         if self.model_radius is None:
             shift = 2 * self.step_size * (self.gradient_radius or 0.0)
@@ -149,7 +177,7 @@ class NoisyFinetune(Mechanism):
         return _seen(view, _ratios(unit, release.sigma), mixing)
 
     def epsilon(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing, delta: float) -> float:
-        """The ε at δ: of μ, or, with model clipping, of its profile where that says more."""
+        """Return ε at δ from μ or, with model clipping, from the profile δ_t where that is tighter."""
         most = epsilon_of(self.mu(view, bounds, release, mixing), delta)
         if self.model_radius is None or not isfinite(most):
             return most
@@ -159,9 +187,19 @@ class NoisyFinetune(Mechanism):
         return self._least(most, stepped, wide, self.growth, delta)
 
     def claimed(self, view: View, sigma: Vector, mixing: Mixing, delta: float) -> float:
-        """The ε that the paper prints: Rényi divergences converted, or the profile from δ_0 = 1; infinite if none is.
+        """Return the ε of the paper: by conversion from Rényi divergences, or from the profile with δ_0 = 1.
 
-        For several models at once, which the paper has not, Rényi divergences are added, and the balls are one.
+        For several models at once, which the paper does not treat, Rényi divergences are added, and the balls form one
+        ball.
+
+        Args:
+            view: the view.
+            sigma: [N], the noise of every node.
+            mixing: the mixing matrices of the network.
+            delta: δ.
+
+        Returns:
+            ε; infinite where the paper gives none.
         """
         noisy = sigma > 0
         if not self.rounds or not noisy.any():
@@ -176,7 +214,7 @@ class NoisyFinetune(Mechanism):
         return epsilon_of_rho(_seen(view, _ratios(unit, sigma), mixing) ** 2 / 2, delta)
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """A model to which no noise was added."""
+        """Return the reason where no noise was added to a model that may differ."""
         if self.rounds:
             return None
         nodes = self.bounds(training, release, claim).nodes
@@ -185,39 +223,39 @@ class NoisyFinetune(Mechanism):
         )
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-        """What is compared with what, and what of it is seen."""
+        """Return what is compared, and what of it is covered."""
         said = [
-            "The network that is compared with has learned on the retained data alone and then takes the same noisy "
-            "steps from what it has learned.",
-            "Only the last model of every node is covered; no message is sent on the way, and the models before it are "
-            "never shown.",
-            "The arithmetic of the noisy steps is taken to be exact.",
+            "The reference network learns on the retained data alone and then takes the same noisy steps from its own "
+            "learned models.",
+            "Only the last model of every node is covered; no message is sent during the finetuning, and earlier "
+            "models are never shown.",
+            "The arithmetic of the noisy steps is assumed to be exact.",
         ]
         if self.growth is None:
-            said.append("Nothing is assumed of the loss, of the clients' data or of how the models were learned.")
+            said.append("Nothing is assumed about the loss, the clients' data or how the models were learned.")
         return tuple(said)
 
     def _start(self, bounds: DivergenceBounds, mixing: Mixing) -> Vector:
-        """[N], how far apart two runs can begin."""
+        """Return a bound [N] on the distance of the two runs' starts."""
         most = 2 * (self.start_radius if self.start_radius is not None else inf)
         return np.minimum(bounds.nodes, most) if bounds.nodes.size else np.full(mixing.nodes, most)
 
     @property
     def _noises(self) -> float:
-        """Σ_k growth^(−2k) over the steps: 1 where nothing is assumed of how they contract."""
+        """Σ_k growth^(−2k) over the steps; 1 where no contraction is assumed."""
         if self.growth is None or self.rounds == 1:
             return 1.0
         with np.errstate(over="ignore", divide="ignore"):
             return float(np.sum(np.float64(self.growth) ** (-2.0 * np.arange(self.rounds))))
 
     def _stepped(self, start: Vector) -> Vector:
-        """[N], how far apart two runs can be after the first step, before its noise, where models are clipped."""
+        """Return a bound [N] on the distance of the centres of the first step, with model clipping."""
         assert self.model_radius is not None
         grown = np.full(start.shape, inf) if self.growth is None else self.growth * start
         return np.where(start > 0, np.minimum(grown, 2 * self.model_radius), 0.0)
 
     def _least(self, most: float, stepped: float, wide: float, growth: float | None, delta: float) -> float:
-        """The least ε in [0, most] whose profile is at most δ, in units of the noise."""
+        """Return the least ε in [0, most] whose profile is at most δ, with distances in units of the noise."""
         if self._hides(0.0, stepped, wide, growth, delta):
             return 0.0
         low, high = 0.0, most
@@ -227,7 +265,7 @@ class NoisyFinetune(Mechanism):
         return high
 
     def _hides(self, epsilon: float, stepped: float, wide: float, growth: float | None, delta: float) -> bool:
-        """Whether the runs are (ε, δ)-indistinguishable after K steps, by the profile."""
+        """Return whether the runs are (ε, δ)-indistinguishable after K steps, by the profile."""
         found, spread = delta_of(stepped, epsilon), 1.0
         for _ in range(self.rounds - 1):
             if found <= delta:
@@ -247,20 +285,20 @@ class NoisyFinetune(Mechanism):
 
 
 def _tilted(epsilon: float, delta: float) -> float:
-    """ln(1 + (e^ε − 1)/δ), for any ε."""
+    """Return ln(1 + (e^ε − 1)/δ) without overflow."""
     if epsilon < 1:
         return log1p(expm1(epsilon) / delta)
     return epsilon - log(delta) + log1p((delta - 1) * exp(-epsilon))
 
 
 def _ratios(distance: Vector, sigma: Vector) -> Vector:
-    """[N], distance over noise: 0 where nothing differs, infinite where no noise hides what does."""
+    """Return distance/σ [N]: 0 where the distance is 0, infinite where it is not and there is no noise."""
     noised = np.divide(distance, sigma, out=np.full(len(sigma), inf), where=sigma > 0)
     return np.where(distance > 0, noised, 0.0)
 
 
 def _seen(view: View, mus: Vector, mixing: Mixing) -> float:
-    """One node's, the largest of them, or all together."""
+    """Return μ of the view: that of one node, the largest of all nodes, or that of all nodes together."""
     node = view.within(mixing.nodes).node
     if node is not None:
         return float(mus[node])

@@ -1,7 +1,7 @@
-"""Many deletion requests, every depth: what each would take, from the constants alone and before anything is learned.
+"""The noise that many deletion requests would need at every depth, from the constants alone and before any learning.
 
-The sensitivities are those of `sensitivity.recursion`, the noise is that of `certificates.certify`; here they are
-computed for many clients at once, and every view is read off the same sensitivities.
+The sensitivities are those of `sensitivity.recursion` and the noise is that of `certificates.calibrate`. Here they are
+computed for many clients at once, and the requirement of every view is derived from the same sensitivities.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -26,7 +26,7 @@ from rewindnet.certificates.views.light_cones import light_cone, light_cones
 
 Matrix = NDArray[np.float64]
 
-#: Requests, at most, whose sensitivities are held at once, times the number of nodes.
+#: The largest number of requests whose sensitivities are in memory at once, times the number of nodes.
 _BLOCK = 16_000_000
 
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
@@ -35,13 +35,13 @@ ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 
 @dataclass(frozen=True)
 class Stop:
-    """What k requests have done where noise may be added.
+    """The sensitivities of k requests at one point where noise may be added.
 
     Attributes:
-        placement: before the descent on retained data (`rewind`) or after it (`output`).
-        depth: K, the rounds rewound.
-        start: [N, k], e^(T−K), at the checkpoint.
-        sensitivity: [N, k], e where the noise is added: e^(T−K) for `rewind`, e^T for `output`.
+        placement: whether the noise is added before the descent on retained data (`rewind`) or after it (`output`).
+        depth: K, the number of rewound rounds.
+        start: [N, k], e^(T−K), the sensitivities of the checkpoint.
+        sensitivity: [N, k], the sensitivities where the noise is added: e^(T−K) for `rewind`, e^T for `output`.
     """
 
     placement: Placement
@@ -58,24 +58,28 @@ def sensitivities(
     descent_rounds: Collection[int] = (),
     regime: Regime | None = None,
 ) -> Iterator[Stop]:
-    """The worst-case sensitivities of k requests at once, at every depth in question.
+    """Yield the worst-case sensitivities of k requests at once, for every depth in question.
 
     Args:
-        training: how the network would learn; its own request is left aside.
-        deleted: [N, k], the samples that each request deletes at each node.
-        rewound: the depths K at which the noise may go on the checkpoint.
-        descent_rounds: those at which it may go on the result of the descent; each costs K rounds more.
-        regime: which curvature to assume; by default the strongest that the constants prove.
+        training: how the network would learn; its own deletions are ignored.
+        deleted: [N, k], the number of samples that each request deletes at each node.
+        rewound: the depths K for which the noise may be added to the checkpoint.
+        descent_rounds: the depths K for which it may be added to the result of the descent; each of them costs K more
+            rounds of the recursion.
+        regime: the curvature to assume; by default the strongest that the constants prove.
 
     Yields:
-        A stop for every depth of `rewound` and `descended`, the deepest first.
+        The sensitivities for every depth of `rewound` and `descent_rounds`, the deepest first.
 
     Raises:
-        CertificateError: as `propagate`; but numbers that are not finite are left in.
+        CertificateError: as `propagate`, except that sensitivities that are not finite are returned; and if learning
+            uses minibatches or a client has left.
     """
     T = training.rounds
     if training.batches is not None or training.departed:
-        raise CertificateError("minibatches and departures cannot be planned: what is read then depends on the request")
+        raise CertificateError(
+            "minibatches and departures cannot be planned: the disturbances then depend on the actual request"
+        )
     recursion = Recursion(training, deleted, T, "worst-case", regime or strongest_regime(training))
     state, done = recursion.start, 0
     for depth in sorted({*rewound, *descent_rounds}, reverse=True):
@@ -92,20 +96,20 @@ def sensitivities(
 
 @dataclass(frozen=True)
 class Prices:
-    """The noise that k clients' requests take, in units of 1/μ: σ = needed/μ(ε, δ).
+    """The noise that the requests of k clients need, in units of 1/μ: σ = needed/μ(ε, δ).
 
-    Axes: placement × depth × view × allocation × client, [2, D, V, 2, k], in the order of `PLACEMENTS`, `depths`,
-    `views` and `ALLOCATIONS`.
+    The axes of `needed` and `finest` are placement × depth × view × allocation × client, [2, D, V, 2, k], in the order
+    of `PLACEMENTS`, `depths`, `views` and `ALLOCATIONS`.
 
     Attributes:
-        clients: [k].
-        depths: the K, increasing.
-        views: whose view.
-        needed: σ·μ, root mean square over nodes; NaN where no noise gives the view a number, or it was not computed.
-        finest: the same of the node with the least noise that is not 0.
-        least: [2, D], the σ that the arithmetic still resolves there.
-        spread: [2, D, k], the nodes that share the sensitivity, (Σe)²/Σe², as a share of all.
-        kept: [N] of the first client, its sensitivities at every stop of `descended`, by placement and depth.
+        clients: [k], the deleting clients.
+        depths: the depths K, increasing.
+        views: the views.
+        needed: σ·μ, root mean square over the nodes; NaN where no noise gives the view an ε, or it was not computed.
+        finest: σ·μ of the node with the least noise above 0.
+        least: [2, D], the smallest σ that the arithmetic resolves at that point.
+        spread: [2, D, k], the effective number of nodes that share the sensitivity, (Σe)²/Σe², as a share of all nodes.
+        kept: by placement and depth, the sensitivities [N] of the first client, for every depth of `descent_rounds`.
     """
 
     clients: NDArray[np.int64]
@@ -128,13 +132,13 @@ def prices(
     descent_rounds: Collection[int],
     regime: Regime | None = None,
 ) -> Prices:
-    """What it takes to hide each of these clients' requests, in every view, at every depth.
+    """Return the noise that the request of each of these clients would need, in every view and at every depth.
 
     Args:
-        training: how the network would learn; its own request is left aside.
-        clients: [k], who asks: one at a time.
-        counts: [k], how many samples each of them deletes.
-        views: whose view, as in a `Claim`.
+        training: how the network would learn; its own deletions are ignored.
+        clients: [k], the deleting client of each request; requests are independent of each other.
+        counts: [k], the number of samples that each of them deletes.
+        views: the views, as in a `Claim`.
         rewound: as for `sensitivities`.
         descent_rounds: as for `sensitivities`.
         regime: as for `sensitivities`.
@@ -163,23 +167,24 @@ def prices(
 
 
 def _spread(e: Matrix) -> Vector:
+    """Return (Σe)²/Σe² [k] of each column as a share of all nodes; NaN where the column is 0."""
     total, square = e.sum(axis=0), _norm(e) ** 2
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         return np.where(square > 0, total**2 / (square * len(e)), np.nan)
 
 
 def _stop_prices(training: TrainingRun, stop: Stop, views: Sequence[View]) -> tuple[Matrix, Matrix]:
-    """(needed, finest) [V, 2, k] at one stop."""
+    """Return (needed, finest), each [V, 2, k], at one point where noise may be added."""
     found = [_view_prices(training, stop, view) for view in views]
     needed, finest = (np.stack(part) for part in zip(*found, strict=True))
     return needed, finest
 
 
 def _view_prices(training: TrainingRun, stop: Stop, view: View) -> tuple[Matrix, Matrix]:
-    """(needed, finest) [2, k] of one view, uniform and optimal: what `calibrate` finds for a release at ε with μ = 1.
+    """Return (needed, finest), each [2, k], for one view: the noise of `calibrate` where μ(ε, δ) = 1.
 
-    Alone, a node's model takes σ_v = e_v: the same everywhere is the largest, optimal is σ_i = e_i. Together, uniform
-    takes ‖e‖₂ and optimal σ_i = √(e_i·Σe).
+    For a single node's model, σ_v = e_v suffices: uniform noise is the largest of these, and optimal noise is
+    σ_i = e_i. For all models together, uniform noise is ‖e‖₂, and optimal noise is σ_i = √(e_i·Σe).
     """
     e, mixing = stop.sensitivity, training.mixing
     kind, node = view.kind, view.within(mixing.nodes).node
@@ -200,7 +205,10 @@ def _view_prices(training: TrainingRun, stop: Stop, view: View) -> tuple[Matrix,
 
 
 def _of_peers(training: TrainingRun, stop: Stop, view: View, node: int | None) -> tuple[Matrix, Matrix]:
-    """What one peer sees of noised vectors, or the peer that sees the most: those in its light cone."""
+    """Return (needed, finest) for what a peer receives: the noised vectors of its light cone.
+
+    Without a node, it is the peer with the weakest guarantee.
+    """
     e, mixing, none = stop.sensitivity, training.mixing, np.zeros(training.mixing.nodes)
     release = Release("r2d", training.rounds - stop.depth, stop.depth, stop.placement, none)
     if node is not None:
@@ -215,26 +223,26 @@ def _of_peers(training: TrainingRun, stop: Stop, view: View, node: int | None) -
 
 
 def _least(view: View, allocation: Allocation, e: Vector, release: Release, mixing: Mixing) -> Vector:
-    """σ [N] at which the view's μ is 1."""
+    """Return the σ [N] for which the view's μ is 1."""
     unit = noise_shape(view, allocation, e, release, mixing)
     return unit * mu_of_view(view, e, replace(release, sigma=unit), mixing)
 
 
 def _alone(e: Matrix, node: int | None) -> tuple[Matrix, Matrix]:
-    """One released model, the worst or that of a node."""
+    """Return (needed, finest) for one released model: that of a node, or the one with the weakest guarantee."""
     uniform = e.max(axis=0) if node is None else e[node]
     optimal = np.where(uniform > 0, _norm(e) / np.sqrt(len(e)), 0.0)
     return np.stack([uniform, optimal]), np.stack([uniform, np.where(uniform > 0, _smallest(e), 0.0)])
 
 
 def _together(e: Matrix) -> tuple[Matrix, Matrix]:
-    """All nodes' noised vectors."""
+    """Return (needed, finest) for the noised vectors of all nodes."""
     uniform, total = _norm(e), e.sum(axis=0)
     return np.stack([uniform, total / np.sqrt(len(e))]), np.stack([uniform, np.sqrt(_smallest(e) * total)])
 
 
 def _unnoised(training: TrainingRun, stop: Stop, node: int | None) -> NDArray[np.bool_]:
-    """[k], whether a transcript holds un-noised messages that the deletion can have reached (see `uncovered`)."""
+    """Return a mask [k] of the requests whose transcript has un-noised messages that the deletion can have reached."""
     if not stop.depth:
         return np.zeros(stop.start.shape[1], dtype=bool)
     reached = stop.start > 0
@@ -244,13 +252,13 @@ def _unnoised(training: TrainingRun, stop: Stop, node: int | None) -> NDArray[np
 
 
 def _norm(e: Matrix) -> Vector:
-    """‖e‖₂ [k] of each column, whatever the size of the numbers."""
+    """Return ‖e‖₂ [k] of each column without overflow or underflow."""
     largest = e.max(axis=0)
     scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
     return np.asarray(scale * np.sqrt(np.einsum("ij,ij->j", e / scale, e / scale)))
 
 
 def _smallest(e: Matrix) -> Vector:
-    """[k], the smallest entry of each column that is not 0; 0 where all are."""
+    """Return the smallest entry [k] of each column that is not 0; 0 where all are."""
     least = np.where(e > 0, e, np.inf).min(axis=0)
     return np.asarray(np.where(e.max(axis=0) > 0, least, 0.0))

@@ -1,9 +1,10 @@
-"""How far the deletion can have travelled: the coupled divergence of learning and retraining, node by node.
+"""The sensitivity recursion: a bound on the divergence of learning and retraining at every node.
 
-Learning on D and retraining on the retained data D' are coupled: same initial model, same mixing matrices, same coins.
-e_i^t bounds ‖θ_i^t(D) − θ_i^t(D')‖₂. A round contracts or expands what is there by the local step (γ), mixes it along
-the edges (W_t), and, as long as learning reads the forget set, adds a disturbance b at the deleting nodes. What a round
-does to one step of one node is `sensitivity.local_steps`; what rounding adds is `sensitivity.rounding`.
+Learning on D and retraining on the retained data D' are coupled: they share the initial model, the mixing matrices and
+the random draws. e_i^t bounds ‖θ_i^t(D) − θ_i^t(D')‖₂. In a round, e is multiplied by the growth γ of the local steps
+and mixed along the edges by W_t; as long as learning uses the forget set, a disturbance b is added at the deleting
+nodes. The effect of the local steps is computed in `sensitivity.local_steps`, the charge for rounding in
+`sensitivity.rounding`.
 """
 
 from collections.abc import Callable
@@ -29,25 +30,31 @@ from rewindnet.certificates.training import Order, TrainingRun, Vector
 
 Matrix = NDArray[np.float64]
 
-#: A network of so many nodes is large.
+#: From this number of nodes on, the recursion uses cheaper bounds on rounding and mixes column by column.
 _LARGE = 50_000
 
-#: How far a row of a mixing matrix may be from summing to 1.
+#: The tolerance within which the rows of a mixing matrix sum to 1.
 _ROW_SUM = 1e-9
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """e, node by node: `total` [N], and `rounding` [N], the part of it charged for finite precision.
+    """The sensitivity e of every node.
 
-    Of k requests at once, both are [N, k].
+    Attributes:
+        total: [N], e including rounding; [N, k] for k requests at once.
+        rounding: [N] or [N, k], the part of `total` that is charged for finite precision.
     """
 
     total: Vector
     rounding: Vector
 
     def column(self, request: int) -> "Sensitivity":
-        """That of one of several requests."""
+        """Return the sensitivity of one of several requests.
+
+        Args:
+            request: the index of the request.
+        """
         return Sensitivity(self.total[:, request], self.rounding[:, request])
 
 
@@ -59,24 +66,24 @@ def propagate(
     bound: Bound = "worst-case",
     regime: Regime | None = None,
 ) -> Sensitivity:
-    """Sensitivity after `disturbed` rounds that read the forget set and `quiet` rounds that do not.
+    """Return the sensitivity after `disturbed` rounds that use the forget set and `quiet` rounds that do not.
 
-    The recursion of each order (γ_E = γ^E, b_E = Σ_k γ^(E−1−k) b_k), from e⁰ = 0 and with b = 0 in quiet rounds:
+    With γ_E = γ^E and b_E = Σ_k γ^(E−1−k) b_k, the recursion from e⁰ = 0 is, for each order (b = 0 in quiet rounds):
 
         adapt-then-combine          e⁺ = W (γ_E e + b_E)
         combine-then-adapt          e⁺ = γ_E W e + b_E
         consensus-plus-gradient     e⁺ = (W − diag W) e + κ ∘ e + b_E
 
-    Where clients project their parameters onto a ball, e is at most its diameter after every round. Nodes that the
-    influence cannot have reached are computed identically on both sides and keep e = 0 exactly.
+    Where clients project their parameters onto a ball, e is at most the ball's diameter after every round. Nodes that
+    the influence of the deletion cannot have reached are computed identically in both runs and keep e = 0 exactly.
 
     Args:
         training: how the network learned and what was deleted.
-        disturbed: s, rounds 0 … s−1 see the forget set.
-        quiet: q, rounds s … s+q−1 run on retained data.
-        bound: `worst-case` from the constants, `instance` from the ledger, `published` for the topology-blind
-            formula of the R2D paper.
-        regime: which curvature to assume; by default the strongest that the constants prove.
+        disturbed: s; rounds 0 … s−1 use the forget set.
+        quiet: q; rounds s … s+q−1 use retained data only.
+        bound: `worst-case` from the constants, `instance` from the ledger, `published` for the formula of the R2D
+            paper, which ignores the topology.
+        regime: the curvature to assume; by default the strongest that the constants prove.
 
     Raises:
         CertificateError: if the rounds lie outside learning, the regime is not proven, or the result is not finite.
@@ -96,28 +103,32 @@ def propagate(
 def _check_rounds(training: TrainingRun, disturbed: int, quiet: int) -> None:
     if not 0 <= disturbed <= training.rounds or quiet < 0:
         raise CertificateError(
-            f"learning has {training.rounds} rounds; {disturbed} disturbed and {quiet} quiet do not fit"
+            f"learning has {training.rounds} rounds; {disturbed} rounds with the forget set and {quiet} without it do "
+            "not fit"
         )
 
 
 def _columns(
     training: TrainingRun, deleted: NDArray[np.int64], disturbed: int, quiet: int, bound: Bound, regime: Regime
 ) -> Sensitivity:
-    """The recursion, for each of k requests [N, k] a column."""
+    """Return the sensitivity for each of k requests [N, k]."""
     recursion = Recursion(training, deleted, disturbed + quiet, bound, regime)
     state = recursion.go_on(recursion.start, range(disturbed), disturbed=True)
     return recursion.go_on(state, range(disturbed, disturbed + quiet), disturbed=False).sensitivity
 
 
 class Recursion:
-    """The recursion, for each of k requests a column, that can be gone on with from any of its states.
+    """The sensitivity recursion for k requests at once, which can be continued from any of its states.
+
+    Attributes:
+        start: the state before the first round.
 
     Args:
         training: how the network learned.
-        deleted: [N, k], the samples that each request deletes at each node.
-        rounds: the most that there will be.
+        deleted: [N, k], the number of samples that each request deletes at each node.
+        rounds: the largest number of rounds.
         bound: `worst-case`, or `instance` from the ledger.
-        regime: which curvature to assume.
+        regime: the curvature to assume.
     """
 
     def __init__(
@@ -133,7 +144,13 @@ class Recursion:
         self.start = State(np.zeros((2 * deleted.shape[1], len(deleted))).T, np.zeros(deleted.shape, dtype=bool))
 
     def go_on(self, state: "State", rounds: range, disturbed: bool) -> "State":
-        """The state after these rounds, in which one side reads what is deleted (`disturbed`) or neither does."""
+        """Return the state after further rounds.
+
+        Args:
+            state: the state before these rounds.
+            rounds: the rounds.
+            disturbed: whether one of the runs uses the deleted samples in these rounds.
+        """
         training, k = self._learning, state.reached.shape[1]
         if disturbed and len(rounds) and training.mixing_before is not None and self._drifted is None:
             self._drifted = mixing_drift(training, self._bound)
@@ -146,29 +163,34 @@ class Recursion:
             moved = self._drifted(t) if disturbed and self._drifted is not None else None
             state = _advance(training.order, state, W, steps, moved, self._charges[t])
             if training.radius is not None:
-                # Two models in a ball are no further apart than it is wide; that rounding may leave it is charged.
+                # Two models in a ball differ by at most its diameter; rounding that leaves the ball is charged apart.
                 np.minimum(state.e[:, :k], self._widest, out=state.e[:, :k])
         return state
 
 
 @dataclass(frozen=True)
 class State:
-    """e [N, 2k], first of the deletion and then of rounding, and what the deletion has reached [N, k]."""
+    """A state of the recursion.
+
+    Attributes:
+        e: [N, 2k], for each request the bound without rounding (first k columns) and the charge for rounding (last k).
+        reached: [N, k], a mask of the nodes that the influence of the deletion can have reached.
+    """
 
     e: Matrix
     reached: NDArray[np.bool_]
 
     @property
     def sensitivity(self) -> Sensitivity:
-        """What it comes to."""
+        """The sensitivity in this state."""
         k = self.reached.shape[1]
         return Sensitivity(total=self.e[:, :k] + self.e[:, k:], rounding=self.e[:, k:])
 
 
 def _advance(order: Order, state: State, W: csr_array, steps: Round, drifted: Vector | None, charge: float) -> State:
-    """One round, of each order."""
+    """Return the state after one round."""
     k, large = state.reached.shape[1], len(state.e) >= _LARGE
-    # In a large network what rounding adds is bounded by the most that it adds anywhere, which needs no mixing.
+    # In a large network the charge for rounding is bounded by its maximum over the nodes, which needs no mixing.
     moved = state.e[:, :k] if large else state.e
     e = _moved(order, moved, W, steps, drifted, k)
     heard = _heard(order, state.reached, W, steps, drifted)
@@ -176,15 +198,15 @@ def _advance(order: Order, state: State, W: csr_array, steps: Round, drifted: Ve
         rounding = (state.e[:, k:].max(axis=0) * _most(order, W, steps) + charge) * heard
     else:
         e, rounding = e[:, :k], e[:, k:] + charge * heard
-    # However small, what was reached is not untouched: an underflow must not read as certainty.
+    # e = 0 certifies that a node was not reached, so an underflow to 0 at a node that was reached is replaced.
     if e.min(initial=0.0) <= 0:
         e[heard & (e == 0)] = np.finfo(float).tiny
-    # Columns that lie one behind the other are mixed fastest.
+    # Column-major order makes the sparse product of a large network fastest.
     return State(np.vstack([e.T, rounding.T]).T if large else np.hstack([e, rounding]), heard)
 
 
 def _moved(order: Order, e: Matrix, W: csr_array, steps: Round, drifted: Vector | None, k: int) -> Matrix:
-    """e [N, k or 2k] after a round; the disturbances go to the first k columns."""
+    """Return e [N, k or 2k] after a round; the disturbances are added to the first k columns."""
     grown, b = steps.growth[:, None], steps.disturbance
     if order == "adapt-then-combine":
         e = grown * e
@@ -206,10 +228,10 @@ def _moved(order: Order, e: Matrix, W: csr_array, steps: Round, drifted: Vector 
 def _heard(
     order: Order, reached: NDArray[np.bool_], W: csr_array, steps: Round, drifted: Vector | None
 ) -> NDArray[np.bool_]:
-    """[N, k], what the deletion has reached after a round."""
+    """Return the mask [N, k] of the nodes that the influence of the deletion can have reached after a round."""
     if reached.all():
         return reached
-    # With adapt-then-combine the disturbance is mixed in the round that makes it; otherwise it stays put.
+    # With adapt-then-combine the disturbance is mixed in its own round; in the other orders it is added after mixing.
     sent = reached | steps.fresh if order == "adapt-then-combine" else reached
     heard = _mixed(W, sent.astype(float)) > 0
     if order != "adapt-then-combine":
@@ -220,21 +242,21 @@ def _heard(
 
 
 def _most(order: Order, W: csr_array, steps: Round) -> float:
-    """By how much the largest of what is there already can grow in a round: rows of W sum to 1."""
+    """Return the growth in a round of the largest entry of e, for rows of W that sum to 1."""
     if order != "consensus-plus-gradient":
         return float(steps.growth.max())
     return float((held(steps, W) + 1 - W.diagonal()).max())
 
 
 def _mixed(W: csr_array, e: Matrix) -> Matrix:
-    """W·e; in a large network column by column, which keeps more of e in cache."""
+    """Return W·e; for a large network column by column, which keeps more of e in the cache."""
     if len(e) < _LARGE:
         return np.asarray(W @ e)
     return np.stack([W @ column for column in e.T]).T
 
 
 def _check_matrix(W: csr_array, nodes: int, round: int) -> None:
-    """Everything here rests on rows of non-negative weights that sum to 1."""
+    """Refuse a matrix that is not non-negative with rows that sum to 1, on which the recursion depends."""
     if W.shape != (nodes, nodes):
         raise CertificateError(f"the mixing matrix of round {round} has the shape {W.shape}, not {(nodes, nodes)}")
     if not np.all(np.isfinite(W.data)) or np.any(W.data < 0):
@@ -245,10 +267,10 @@ def _check_matrix(W: csr_array, nodes: int, round: int) -> None:
 
 
 def _published(training: TrainingRun, disturbed: int, quiet: int) -> Sensitivity:
-    """(2mG/(Ln))·((1 + ηLn/(n−m))^s − 1)·(1 + ηL)^q, the same at every node, with E local steps counted as rounds.
+    """Return (2mG/(Ln))·((1 + ηLn/(n−m))^s − 1)·(1 + ηL)^q at every node, counting local steps as rounds.
 
-    Mu and Klabjan (2025), arXiv 2409.09778. For one machine this is their theorem. On a network it is the bound that
-    knows no topology: W has rows that sum to 1, so the largest e_i obeys the one-machine recursion of the worst node.
+    Mu and Klabjan (2025), arXiv 2409.09778. For one machine this is their theorem. On a network it is a bound that
+    ignores the topology: the rows of W sum to 1, so the largest e_i obeys the one-machine recursion of the worst node.
     """
     if training.batches is not None or training.departed or training.earlier_deletions:
         raise CertificateError(
@@ -278,6 +300,7 @@ def _published(training: TrainingRun, disturbed: int, quiet: int) -> Sensitivity
 
 
 def _too_large(training: TrainingRun, regime: Regime) -> str:
+    """Return the error message for a sensitivity that is not finite."""
     growth = local_growth(training, regime)
     advice = f"in the regime {regime} a local step may expand differences by {growth:.4g}"
     if regime in ("convex", "strongly-convex"):

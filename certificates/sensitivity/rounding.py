@@ -1,7 +1,7 @@
-"""What finite precision may add to the difference of two coupled runs, bounded before anything is computed.
+"""Bounds on what finite precision can add to the divergence of two coupled runs, computed without running them.
 
-Standard error analysis (Higham 2002, "Accuracy and stability of numerical algorithms", §3.1): a sum of k terms, in any
-order, is off by at most k·u times the sum of their absolute values, u being the unit roundoff.
+By standard error analysis (Higham 2002, "Accuracy and stability of numerical algorithms", §3.1), the error of a sum of
+k terms, in any order, is at most k·u times the sum of their absolute values, with u the unit roundoff.
 """
 
 from collections.abc import Iterator
@@ -15,15 +15,21 @@ from rewindnet.certificates.training import TrainingRun
 
 
 def charges(training: TrainingRun, regime: Regime, rounds: int) -> Iterator[float]:
-    """What rounding may add in each round at a node that the deletion has reached, in both coupled runs together.
+    """Yield what rounding may add to the divergence in each round, at a node that the deletion has reached.
 
-    With ‖θ‖ ≤ M (bounded beforehand, so that nothing measured enters), n samples of total weight s, q inputs and C
-    outputs, one local step is off by at most
+    The charge covers both coupled runs together. Let M be a bound on ‖θ‖ (computed beforehand, so that no measurement
+    enters), n the number of samples, s their total weight, q the number of inputs, C the number of outputs and d the
+    number of parameters. The error of one local step is at most
 
-        u·(η·((n + C + 10)·s·G + ((q + 4)·s·L + 4·l2)·M) + 4·M + 4η·(s·G + l2·M))
+        u·(η·((n + C + 10)·s·G + ((q + 4)·s·L + 4·l2)·M) + 4·M + 4η·(s·G + l2·M)),
 
-    where (q + 4)·L·M is the rounding of the scores carried through the gradient; a projection by (q·C + 8)·u·M more,
-    and mixing k messages by (k + 6)·u·M.
+    where (q + 4)·s·L·M is the rounding of the scores, carried through the gradient. A projection adds at most
+    (d + 8)·u·M, and mixing k messages at most (k + 6)·u·M.
+
+    Args:
+        training: how the network learned.
+        regime: the curvature to assume.
+        rounds: the number of rounds.
     """
     arithmetic = training.arithmetic
     if arithmetic is None:
@@ -37,18 +43,18 @@ def charges(training: TrainingRun, regime: Regime, rounds: int) -> Iterator[floa
         mixing = (heard + 6 + projected) * M
         low, high = curvatures(training, regime, np.full(1, share))
         grown = powers(max(1.0, float(np.maximum(1 - eta * low, eta * high - 1)[0])), E)
-        # The two runs err independently, hence twice. With combine-then-adapt the steps grow what mixing rounded. What
-        # has changed since clients left is measured by one more sum of messages.
+        # The errors of the two runs are independent, hence the factor 2. With combine-then-adapt the local steps
+        # multiply the rounding of the mixing. The drift after a departure is measured by one more sum of messages.
         yield u * (2 * step * float(grown[:-1].sum()) + (2 + departed) * mixing * float(grown[-1]))
 
 
 def charges_of_hops(training: TrainingRun, step_size: float, hops: int) -> list[float]:
-    """What rounding may add in each of some single local steps that follow learning, in both coupled runs together.
+    """Return what rounding may add in each of several single local steps that follow learning, in both runs together.
 
     Args:
-        training: what is followed, by the model of one node.
-        step_size: of the further steps, each by a mean of gradients of single samples.
-        hops: how many there are.
+        training: how the network learned, before the model of one node takes these steps.
+        step_size: the step size of the steps, each by a mean of gradients of single samples.
+        hops: the number of steps.
     """
     if training.arithmetic is None:
         return [0.0] * hops
@@ -63,7 +69,7 @@ def charges_of_hops(training: TrainingRun, step_size: float, hops: int) -> list[
 
 
 def _of_step(training: TrainingRun, eta: float, share: float, M: float) -> float:
-    """The error of one local step from a model of norm at most M, in units of roundoff."""
+    """Return the error of one local step from a model of norm at most M, in units of the roundoff."""
     arithmetic, constants = training.arithmetic, training.constants
     assert arithmetic is not None
     G, L, l2 = constants.G.value, constants.L.value, constants.l2.value
@@ -73,33 +79,45 @@ def _of_step(training: TrainingRun, eta: float, share: float, M: float) -> float
 
 
 def _of_projection(training: TrainingRun) -> int:
+    """Return the error of a projection of a model of norm 1, in units of the roundoff; 0 without a projection."""
     assert training.arithmetic is not None
     return 0 if training.radius is None else training.arithmetic.parameters + 8
 
 
 def rounding_of_average(training: TrainingRun, round: int) -> float:
-    """What summing the average of all nodes after so many rounds may add, in both coupled runs together."""
+    """Return what rounding may add when all nodes' models are averaged, in both coupled runs together.
+
+    Args:
+        training: how the network learned.
+        round: the number of rounds before the average.
+    """
     if training.arithmetic is None:
         return 0.0
     return 2 * training.arithmetic.unit_roundoff * (training.mixing.nodes + 6) * _largest_norm(training, round)
 
 
 def least_noise(training: TrainingRun, round: int) -> float:
-    """The smallest σ whose draws the arithmetic still resolves beside parameters as large as they can be."""
+    """Return the smallest σ whose noise is still resolved by the arithmetic, next to the largest possible parameters.
+
+    Args:
+        training: how the network learned.
+        round: the number of rounds before the noise.
+    """
     if training.arithmetic is None:
         return 0.0
     return 1024 * training.arithmetic.unit_roundoff * _largest_norm(training, round)
 
 
 def _largest_norm(training: TrainingRun, rounds: int) -> float:
+    """Return a bound on ‖θ_i‖ over all nodes and the given number of rounds."""
     assert training.arithmetic is not None
     return max([training.arithmetic.initial_norm, *(M for M, _, _ in _rounds(training, rounds))])
 
 
 def _rounds(training: TrainingRun, rounds: int) -> Iterator[tuple[float, float, int]]:
-    """For each round, bounds on every ‖θ_i‖ that occurs in it, on the weight of a batch, and on the messages heard.
+    """Yield bounds on every ‖θ_i‖, on the weight of a batch and on the number of messages received, for each round.
 
-    Gradients are at most s·G + l2·‖θ‖.
+    Gradients have norm at most s·G + l2·‖θ‖, with s the weight of the batch.
     """
     assert training.arithmetic is not None
     eta, E, l2, G = training.step_size, training.local_steps, training.constants.l2.value, training.constants.G.value
@@ -114,14 +132,14 @@ def _rounds(training: TrainingRun, rounds: int) -> Iterator[tuple[float, float, 
             stepped = max((1 - kept) + abs(kept + signed - 1) for kept in (least, most)) * M + moved * share
         else:
             stepped = shrunk * M + moved * share
-        # Who sleeps does not shrink.
+        # The model of a node that does not participate keeps its norm.
         M = stepped if training.mixing.participating(t) is None else max(M, stepped)
         if training.radius is not None:
             M = min(M, training.radius * (1 + 1e-3))
 
 
 def _largest_share(training: TrainingRun, round: int) -> float:
-    """The largest weight of a batch, of whatever is read on either side."""
+    """Return the largest weight of a minibatch in either of the two runs."""
     if training.batches is None:
         return 1.0
     retained, deleted = training.batches.shares(round)
@@ -129,7 +147,7 @@ def _largest_share(training: TrainingRun, round: int) -> float:
 
 
 class _Seen:
-    """Of every round, the most messages that a node hears and the least and the largest weight it keeps for itself."""
+    """The largest number of messages that a node receives in a round, and the range of the diagonal of W."""
 
     def __init__(self, training: TrainingRun) -> None:
         self._mixings = [mixing for mixing in (training.mixing, training.mixing_before) if mixing is not None]
@@ -142,7 +160,7 @@ class _Seen:
         return max(heard), min(least), max(most)
 
     def _of(self, at: int, W: csr_array) -> tuple[int, float, float]:
-        # A network that stays as it is gives the same matrix every time.
+        # A static schedule returns the same matrix object in every round.
         if at not in self._known or self._known[at][0] is not W:
             kept = W.diagonal() if self._diagonal else np.zeros(1)
             self._known[at] = W, (int(np.diff(W.indptr).max()), float(kept.min()), float(kept.max()))

@@ -1,4 +1,4 @@
-"""Who sees what: the distance μ between the two Gaussians that a view must tell apart."""
+"""The μ of a view: the distance of the two Gaussians that its observer must distinguish."""
 
 from collections.abc import Callable
 from math import hypot, inf
@@ -12,30 +12,31 @@ from rewindnet.certificates.training import Mixing, Vector
 from rewindnet.certificates.view import View
 from rewindnet.certificates.views.light_cones import light_cone, light_cones
 
-#: Above this many nodes the settled noise of every node is bounded by the joint view instead of computed exactly.
+#: Above this number of nodes, μ of a model after gossip rounds is bounded by the joint view, not computed exactly.
 _LARGEST_SETTLED = 5_000
 
 
 def mu_of_view(view: View, distance: Vector, release: Release, mixing: Mixing) -> float:
-    """μ of a view when the nodes' noised vectors lie at most `distance` [N] apart.
+    """Return μ of a view when the nodes' noised vectors differ by at most `distance` [N].
 
-    output, node:v          distance_v / σ_v; after `settle` gossip rounds P: Σ_j P_vj·distance_j / √(Σ_j P_vj²·σ_j²)
-    output, joint           √(Σ_i (distance_i/σ_i)²)
-    output, average         mean(distance) / σ, one noise vector on the average
-    transcript:v            √(Σ_i (distance_i/σ_i)²) over the light cone of v (`light_cone`)
-    transcript:all          the same over all nodes
-    rewind, node:v          as transcript:v: the released model is post-processing of what has reached the node
-    rewind, joint, average  as transcript:all, likewise
+        output, node:v          distance_v/σ_v; after gossip rounds Σ_j P_vj·distance_j/√(Σ_j P_vj²·σ_j²), with P their
+                                product (`gossip_product`)
+        output, joint           √(Σ_i (distance_i/σ_i)²)
+        output, average         mean(distance)/σ, with one noise vector on the average
+        transcript:v            √(Σ_i (distance_i/σ_i)²) over the light cone of v (`light_cone`)
+        transcript:all          the same over all nodes
+        rewind, node:v          as transcript:v: the released model is post-processing of what has reached the node
+        rewind, joint, average  as transcript:all, likewise
 
-    `node` and `transcript` are the worst node; with noise on the checkpoint, on a network too large to follow every
-    light cone (`light_cones`), the bound of transcript:all. The caller answers for what the view cannot cover (see
-    `uncovered`).
+    `node` and `transcript` without a node stand for the node with the largest μ. With noise on the checkpoint and a
+    network too large to follow every light cone (`light_cones`), the bound of transcript:all is used. Views that the
+    noise does not cover must be excluded by the caller (see `why_not_covered`).
 
     Args:
-        view: node, node:v, joint, average, transcript, transcript:v or transcript:all.
-        distance: [N] sensitivity (certificate) or measured divergence (audit) at the place of the noise.
-        release: where the noise is and how large; `sigma` [N].
-        mixing: the network, for the rounds that follow the noise.
+        view: the view.
+        distance: [N], the sensitivity (certificate) or the measured divergence (audit) where the noise is added.
+        release: where the noise is added and how large it is; `sigma` [N].
+        mixing: the mixing matrices of the rounds after the noise.
 
     Returns:
         μ ≥ 0; infinite where a node that may differ carries no noise.
@@ -51,13 +52,15 @@ def mu_of_view(view: View, distance: Vector, release: Release, mixing: Mixing) -
 
 
 def seen_by(view: View, distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
-    """[N], whose noised vectors what a view shows is made of, unless it is one released model under its own noise.
+    """Return the mask [N] of the nodes whose noised vectors determine what a view shows.
+
+    It does not apply to a single released model with its own noise (placement output).
 
     Args:
-        view: as for `mu_of_view`.
-        distance: [N], by which the worst node is found.
+        view: the view, as for `mu_of_view`.
+        distance: [N], from which the weakest node is found where the view names none.
         release: what was done.
-        mixing: the network.
+        mixing: the mixing matrices of the network.
     """
     kind, node = view.kind, view.within(mixing.nodes).node
     if kind not in ("node", "transcript"):
@@ -66,12 +69,12 @@ def seen_by(view: View, distance: Vector, release: Release, mixing: Mixing) -> N
 
 
 def _cone(node: int, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
-    """[N], whose noised vector can have reached this node."""
+    """Return the mask [N] of the nodes whose noised vector can have reached this node."""
     return light_cone(node, release.noise_round, release.rounds_after_noise, mixing)
 
 
 def _weakest(distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
-    """[N], the light cone over which the noise hides the least; every node where that cannot be told."""
+    """Return the light cone [N] with the largest μ; all nodes where it cannot be determined."""
     ratios = np.array([_ratio(float(e), float(s)) for e, s in zip(distance, release.sigma, strict=True)])
     largest = float(ratios.max())
     if not 0 < largest < inf:
@@ -83,13 +86,13 @@ def _weakest(distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.b
 
 
 def why_not_covered(view: View, start: Callable[[], Vector], release: Release, mixing: Mixing) -> str | None:
-    """Why a view gets no number although there is noise, or None.
+    """Return the reason why a view has no ε although there is noise; None where it may have one.
 
     Args:
         view: the view.
-        start: gives the sensitivity [N] of the checkpoint that the descent starts from; asked only if it matters.
+        start: returns the sensitivity [N] of the checkpoint from which the descent starts; called only if needed.
         release: what was done.
-        mixing: the network, for what reaches whom.
+        mixing: the mixing matrices of the network.
     """
     kind, node = view.kind, view.within(mixing.nodes).node
     if view.shows_messages and release.placement == "output" and release.descent_rounds:
@@ -107,7 +110,12 @@ def why_not_covered(view: View, start: Callable[[], Vector], release: Release, m
 
 
 def gossip_product(release: Release, mixing: Mixing) -> csr_array:
-    """P [N, N], the product of the mixing matrices of the gossip rounds after the noise (the identity for none)."""
+    """Return P [N, N], the product of the mixing matrices of the gossip rounds after the noise (the identity for none).
+
+    Args:
+        release: what was done.
+        mixing: the mixing matrices of the network.
+    """
     first = release.checkpoint_round + release.descent_rounds
     P: csr_array = csr_array(eye_array(mixing.nodes))
     for t in range(first, first + release.gossip_rounds):
@@ -116,7 +124,13 @@ def gossip_product(release: Release, mixing: Mixing) -> csr_array:
 
 
 def node_views(distance: Vector, release: Release, mixing: Mixing) -> Vector:
-    """[N], μ of every node's released model, for noise on the result."""
+    """Return μ [N] of every node's released model, for placement output.
+
+    Args:
+        distance: [N], the divergence where the noise is added, or a bound on it.
+        release: what was done.
+        mixing: the mixing matrices of the network.
+    """
     if release.gossip_rounds == 0:
         return np.array([_ratio(float(e), float(s)) for e, s in zip(distance, release.sigma, strict=True)])
     if mixing.nodes > _LARGEST_SETTLED:
@@ -128,11 +142,12 @@ def node_views(distance: Vector, release: Release, mixing: Mixing) -> Vector:
 
 
 def _together(distance: Vector, sigma: Vector) -> float:
-    """√(Σ_i (distance_i/σ_i)²), whatever the size of the numbers."""
+    """Return √(Σ_i (distance_i/σ_i)²) without overflow or underflow."""
     return hypot(*(_ratio(float(e), float(s)) for e, s in zip(distance, sigma, strict=True)))
 
 
 def _ratio(distance: float, sigma: float) -> float:
+    """Return distance/σ: 0 where the distance is 0, infinite where it is not and σ is 0."""
     if distance == 0:
         return 0.0
     return distance / sigma if sigma > 0 else inf

@@ -1,4 +1,4 @@
-"""Schedules in which links, or nodes, are not always there."""
+"""Mixing schedules in which links fail or nodes do not participate in some rounds."""
 
 from typing import Literal
 
@@ -13,9 +13,9 @@ from rewindnet.topologies.schedules.base import Static, matrix_of
 
 
 class _Losing(Static):
-    """Some entries are lost in every round, and stay with the node that would have heard them.
+    """A schedule in which some entries of W are lost in every round; each is added to the diagonal of its row.
 
-    Where W is symmetric and links are lost for both of their ends, what remains is symmetric.
+    Where W is symmetric and a lost link loses both of its entries, the remaining matrix is symmetric.
     """
 
     def __init__(
@@ -23,7 +23,7 @@ class _Losing(Static):
     ) -> None:
         super().__init__(graph, weights, seed, departed)
         N = self.nodes
-        # With every diagonal entry stored, a round changes the data of the matrix and nothing of its pattern.
+        # Storing every diagonal entry lets a round change the data of the matrix without changing its pattern.
         entries = sparse.csr_array(weights + 0.0 * sparse.eye_array(N, format="csr"))
         entries.sort_indices()
         self._row = np.repeat(np.arange(N), np.diff(entries.indptr))
@@ -31,22 +31,29 @@ class _Losing(Static):
         self._home = np.flatnonzero(self._row == self._column)
 
     def _without(self, lost: NDArray[np.bool_]) -> sparse.csr_array:
-        """W without these of its entries [nnz]."""
+        """Return W without these entries [nnz], each added to the diagonal of its row."""
         lost[self._home] = False
         weight = np.where(lost, 0.0, self._weight)
         weight[self._home] += np.bincount(self._row[lost], self._weight[lost], self.nodes)
         kept = weight > 0
-        # Sums of shares are 1 but for rounding; who hears nobody keeps exactly what it has.
+        # The sum of a row is 1 only up to rounding; a node that receives nothing must keep its model exactly.
         alone = np.bincount(self._row[kept & (self._row != self._column)], minlength=self.nodes) == 0
         weight[self._home[alone]] = 1.0
         return matrix_of(self.nodes, self._row[kept], self._column[kept], weight[kept])
 
 
 class LinkFailures(_Losing):
-    """Every link fails in every round with this probability, independently; its weight then stays at both its ends.
+    """Every link fails independently with a given probability in every round; both ends keep its weight.
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
+        weights: its mixing matrix [N, N].
+        seed: the seed of the failures.
+        departed: the nodes that have left.
+        probability: the probability that a link fails in a round, in [0, 1).
 
     Raises:
-        TopologyError: if the probability is not in [0, 1): at 1 nobody would ever hear anybody.
+        TopologyError: if the probability is out of range.
     """
 
     def __init__(
@@ -70,10 +77,17 @@ class LinkFailures(_Losing):
 
 
 class NodeSleep(_Losing):
-    """Every node sleeps in every round with this probability: it neither sends nor steps, and keeps what it has.
+    """Every node is inactive with a given probability in every round: it neither sends nor steps, and keeps its model.
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
+        weights: its mixing matrix [N, N].
+        seed: the seed of the draws.
+        departed: the nodes that have left.
+        probability: the probability that a node is inactive in a round, in [0, 1).
 
     Raises:
-        TopologyError: if the probability is not in [0, 1): at 1 nobody would ever wake.
+        TopologyError: if the probability is out of range.
     """
 
     def __init__(
@@ -89,7 +103,11 @@ class NodeSleep(_Losing):
         self._probability = _probability("a node sleeps", probability)
 
     def participating(self, round: int) -> NDArray[np.bool_]:
-        """[N], those that do not sleep."""
+        """Return the mask [N] of the nodes that are active in that round.
+
+        Args:
+            round: t.
+        """
         return rng_at(self._seed, Stream.SLEEP, round).random(self.nodes) >= self._probability
 
     def _matrix(self, round: int) -> sparse.csr_array:
@@ -98,11 +116,21 @@ class NodeSleep(_Losing):
 
 
 class Asynchronous(_Losing):
-    """One random link or node acts in every round, which is a tick; everybody else keeps still.
+    """One random link or node acts in every round; all other nodes keep their models.
 
-    `edge`: both ends of a random link step and average (Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip
-    algorithms"). `node`: a random node steps and takes in what its neighbours have, who do not hear it; the matrix of
-    that tick is not doubly stochastic.
+    With `edge`, both ends of a random link step and average (Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip
+    algorithms"). With `node`, a random node steps and averages the models of its neighbours, which do not receive its
+    own; the matrix of such a round is not doubly stochastic.
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
+        weights: its mixing matrix [N, N].
+        seed: the seed of the draws.
+        departed: the nodes that have left.
+        activates: `edge` or `node`.
+
+    Raises:
+        TopologyError: if `activates` is unknown, or there is no edge to activate.
     """
 
     def __init__(
@@ -122,13 +150,18 @@ class Asynchronous(_Losing):
         self._by_edge = activates == "edge"
 
     def _active(self, round: int) -> NDArray[np.int64]:
+        """Return the nodes that act in that round."""
         drawn = rng_at(self._seed, Stream.ACTIVATION, round)
         if self._by_edge:
             return np.asarray(self._edges[drawn.integers(len(self._edges))])
         return np.array([drawn.integers(self.nodes)])
 
     def participating(self, round: int) -> NDArray[np.bool_]:
-        """[N], the ends of the link, or the node."""
+        """Return the mask [N] of the ends of the link, or of the node, that acts in that round.
+
+        Args:
+            round: t.
+        """
         acts = np.zeros(self.nodes, dtype=bool)
         acts[self._active(round)] = True
         return acts
@@ -146,6 +179,7 @@ class Asynchronous(_Losing):
 
 
 def _probability(what: str, probability: float) -> float:
+    """Return the probability if it is in [0, 1)."""
     if not 0 <= probability < 1:
         raise TopologyError(f"the probability that {what} is at least 0 and below 1, not {probability}")
     return probability

@@ -1,4 +1,4 @@
-"""Random-walk learning: one model travels from node to node, and whoever holds it takes its local steps."""
+"""Random-walk learning: one model travels from node to node, and its holder takes the local steps."""
 
 from typing import Literal
 
@@ -14,20 +14,22 @@ from rewindnet.topologies.schedules.base import Static, matrix_of
 
 
 class Walk(Static):
-    """A token on a graph, as a schedule: a round is a hop, and its holder alone is awake.
+    """A random walk as a mixing schedule: a round is a hop of the token, and only its holder participates.
 
-    The holder steps and hands its model to the next, which forgets what it had; every other node keeps the model that
-    it held last. So W_t is the identity but for the row of the next holder, the unit vector of the present one.
+    The holder takes its local steps and sends its model to the next holder, which replaces its own by it; every other
+    node keeps the model that it held last. So W_t is the identity except for the row of the next holder, which is the
+    unit vector of the present one.
 
     Args:
-        graph: on the nodes 0..N-1.
-        weights: its mixing matrix [N, N]; what the rule `mixing` walks by.
-        seed: of the coins.
-        rule: who is next: `uniform`, a neighbour drawn uniformly; `metropolis`, the same but declined in favour of
-            staying with probability 1 − min(1, d_i/d_j), which visits all nodes equally often (Metropolis et al. 1953);
-            `mixing`, by the row of the mixing matrix.
-        restart: the probability that the token goes to a node drawn uniformly from the whole network instead.
-        start: the first holder; drawn where it is not given.
+        graph: the graph on the nodes 0..N-1.
+        weights: its mixing matrix [N, N], which the rule `mixing` uses.
+        seed: the seed of the walk.
+        rule: how the next holder is drawn. `uniform`: uniformly from the neighbours. `metropolis`: the same, but the
+            token stays with probability 1 − min(1, d_i/d_j), with d the degrees of the present and of the drawn node,
+            so that all nodes are visited equally often (Metropolis et al. 1953). `mixing`: by the row of the mixing
+            matrix.
+        restart: the probability that the next holder is instead drawn uniformly from the whole network.
+        start: the first holder; None to draw it.
 
     Raises:
         TopologyError: if a setting is out of range.
@@ -59,13 +61,21 @@ class Walk(Static):
         self._holders = [int(first)]
 
     def holder(self, hop: int) -> int:
-        """Who has the token at that hop."""
+        """Return the holder of the token at that hop.
+
+        Args:
+            hop: the hop.
+        """
         while len(self._holders) <= hop:
             self._holders.append(self._next(self._holders[-1], len(self._holders) - 1))
         return self._holders[hop]
 
     def participating(self, round: int) -> NDArray[np.bool_]:
-        """[N], the holder."""
+        """Return the mask [N] of the holder.
+
+        Args:
+            round: the round, which is the hop.
+        """
         acts = np.zeros(self.nodes, dtype=bool)
         acts[self.holder(round)] = True
         return acts
@@ -76,6 +86,7 @@ class Walk(Static):
         return matrix_of(self.nodes, np.arange(self.nodes), heard, np.ones(self.nodes))
 
     def _next(self, holder: int, hop: int) -> int:
+        """Draw the holder after the present one."""
         drawn = rng_at(self._seed, Stream.WALK, hop)
         elsewhere, whom, declined = drawn.random(3)
         if elsewhere < self._restart:
