@@ -17,10 +17,11 @@ from rewindnet.certificates.certify import certify, check_request
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import GaussianOutput
+from rewindnet.certificates.network import Vector
 from rewindnet.certificates.release import Release
-from rewindnet.certificates.training import TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.views.allocation import noise_shape
-from rewindnet.certificates.views.distances import mu_of_view
+from rewindnet.certificates.views.mu import mu_of_view
 
 #: Bisection steps for the scale of the noise (on a logarithmic scale), and the smallest factor that is searched.
 _HALVINGS, _SMALLEST = 50, 1e-6
@@ -48,20 +49,20 @@ def least_scale(training: TrainingRun, release: Release, claim: Claim, epsilon: 
     check_epsilon(epsilon)
     training.check_view(claim.view)
     mechanism = release.mechanism
-    found = mechanism.bounds(training, release, claim)
+    bounds = mechanism.bounds(training, release, claim)
     reason = mechanism.why_not_covered(training, release, claim)
-    mu = mechanism.mu(claim.view, found, release, training.mixing)
+    mu = mechanism.mu(claim.view, bounds, release, training.mixing)
     if reason is not None or not isfinite(mu):
-        why = reason or "a model or message that may differ carries no noise"
-        raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {why}")
+        explanation = reason or "a model or message that may differ carries no noise"
+        raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {explanation}")
     # Slightly above the exact boundary, so that the certificate of the rounded σ still gives at most ε.
     scale = mu / mu_of(epsilon, claim.delta) * (1 + 1e-12)
     if not mechanism.has_profile or scale == 0:
         return scale
 
     def reaches(factor: float) -> bool:
-        noised = replace(release, sigma=release.sigma * factor)
-        return mechanism.epsilon(claim.view, found, noised, training.mixing, claim.delta) <= epsilon
+        scaled = replace(release, sigma=release.sigma * factor)
+        return mechanism.epsilon(claim.view, bounds, scaled, training.mixing, claim.delta) <= epsilon
 
     low, high = scale * _SMALLEST, scale
     for _ in range(_HALVINGS):
@@ -101,11 +102,11 @@ def calibrate(training: TrainingRun, release: Release, claim: Claim, epsilon: fl
     if reason is not None:
         raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
     unit = noise_shape(claim.view, claim.allocation, bounds, release, training.mixing) * training.present
-    reach = mu_of_view(claim.view, bounds, replace(release, sigma=unit), training.mixing)
+    mu = mu_of_view(claim.view, bounds, replace(release, sigma=unit), training.mixing)
     if claim.bound == "published":
-        return unit * reach * textbook_sigma(epsilon, claim.delta)
+        return unit * mu * textbook_sigma(epsilon, claim.delta)
     # Slightly above the exact boundary, so that the certificate of the rounded σ still gives at most ε.
-    return unit * (reach / mu_of(epsilon, claim.delta)) * (1 + 1e-12)
+    return unit * (mu / mu_of(epsilon, claim.delta)) * (1 + 1e-12)
 
 
 def scaled_noise(training: TrainingRun, release: Release, claim: Claim, sigma: float) -> Vector:
@@ -126,8 +127,8 @@ def scaled_noise(training: TrainingRun, release: Release, claim: Claim, sigma: f
     check_request(training, release, claim)
     if not (isfinite(sigma) and sigma >= 0):
         raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
-    noised = release.mechanism.bounds(training, release, claim).nodes
-    shape = noise_shape(claim.view, claim.allocation, noised, release, training.mixing) * training.present
+    bounds = release.mechanism.bounds(training, release, claim).nodes
+    shape = noise_shape(claim.view, claim.allocation, bounds, release, training.mixing) * training.present
     return shape * (sigma / sqrt(float(np.mean(shape**2))))
 
 
@@ -142,13 +143,13 @@ def claimed_epsilon(training: TrainingRun, release: Release, claim: Claim) -> fl
     Returns:
         ε; None where it is infinite.
     """
-    noised = release.mechanism.bounds(training, release, claim).nodes
-    mu = mu_of_view(claim.view, noised, release, training.mixing)
+    bounds = release.mechanism.bounds(training, release, claim).nodes
+    mu = mu_of_view(claim.view, bounds, release, training.mixing)
     if claim.bound == "published" and 0 < mu < inf:
-        claimed = textbook_epsilon(1 / mu, claim.delta)
+        epsilon = textbook_epsilon(1 / mu, claim.delta)
     else:
-        claimed = epsilon_of(mu, claim.delta)
-    return claimed if isfinite(claimed) else None
+        epsilon = epsilon_of(mu, claim.delta)
+    return epsilon if isfinite(epsilon) else None
 
 
 def least_depth(

@@ -9,8 +9,8 @@ import numpy as np
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.network import Order
 from rewindnet.certificates.release import Mechanism, Release
-from rewindnet.certificates.training import Order
 from rewindnet.certificates.view import View
 
 
@@ -165,6 +165,7 @@ class Certificate:
 
     @classmethod
     def _read(cls, record: Mapping[str, Any]) -> "Certificate":
+        """Return the certificate of a record that has all fields."""
         return cls(
             release=Release(
                 method=record["method"],

@@ -41,11 +41,11 @@ class Claim:
 
     def __post_init__(self) -> None:
         """Parse the view, and refuse unknown choices."""
-        for what, value, allowed in (
+        for name, value, allowed in (
             ("bound", self.bound, get_args(Bound)),
             ("allocation", self.allocation, get_args(Allocation)),
         ):
             if value not in allowed:
-                raise CertificateError(f"unknown {what} {value!r}; it is one of: {', '.join(allowed)}")
+                raise CertificateError(f"unknown {name} {value!r}; it is one of: {', '.join(allowed)}")
         object.__setattr__(self, "view", View.of(self.view))
         check_delta(self.delta)

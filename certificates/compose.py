@@ -16,7 +16,7 @@ from rewindnet.certificates.view import View
 
 
 @dataclass(frozen=True)
-class Together:
+class Composition:
     """The guarantee of several releases for an observer who sees all of them.
 
     Attributes:
@@ -56,7 +56,7 @@ def compose(mus: Iterable[float], delta: float) -> float:
     return epsilon_of(hypot(*mus), delta)
 
 
-def together(certificates: Sequence[Certificate], view: View) -> Together:
+def compose_certificates(certificates: Sequence[Certificate], view: View) -> Composition:
     """Return the guarantee of several certified releases, with independent noise, for one view of all of them.
 
     Each release is compared with its own retraining. The certificate of a release may be for a view that shows more
@@ -71,21 +71,21 @@ def together(certificates: Sequence[Certificate], view: View) -> Together:
     """
     deltas = sorted({certificate.delta for certificate in certificates})
     if len(deltas) != 1:
-        found = f"they are for δ = {', '.join(f'{delta:g}' for delta in deltas)}" if deltas else "there are none"
-        raise CertificateError(f"certificates of one δ can be taken together; {found}")
+        problem = f"they are for δ = {', '.join(f'{delta:g}' for delta in deltas)}" if deltas else "there are none"
+        raise CertificateError(f"certificates of one δ can be taken together; {problem}")
     view.within(min(certificate.release.sigma.size for certificate in certificates))
     conditional, mus, reason = any(certificate.conditional for certificate in certificates), [], None
     for number, certificate in enumerate(certificates):
-        who = f"release {number} ({certificate.method}, view {certificate.view})"
+        label = f"release {number} ({certificate.method}, view {certificate.view})"
         if certificate.mu is None:
-            reason = reason or f"{who} has no number: {certificate.reason}"
+            reason = reason or f"{label} has no number: {certificate.reason}"
         elif not covers(certificate, view):
-            reason = reason or f"{who} says nothing about the view {view}"
+            reason = reason or f"{label} says nothing about the view {view}"
         else:
             mus.append(certificate.mu)
     if reason is not None:
-        return Together(None, deltas[0], None, view, conditional, reason)
-    return Together(compose(mus, deltas[0]), deltas[0], hypot(*mus), view, conditional)
+        return Composition(None, deltas[0], None, view, conditional, reason)
+    return Composition(compose(mus, deltas[0]), deltas[0], hypot(*mus), view, conditional)
 
 
 def covers(certificate: Certificate, view: View) -> bool:

@@ -10,7 +10,8 @@ import numpy as np
 from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.network import Mixing, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 
 Placement = Literal["output", "rewind"]
@@ -69,9 +70,12 @@ class Mechanism(ABC):
         """Register the subclass under its kind."""
         super().__init_subclass__(**options)
         if "kind" in vars(cls):
-            known = Mechanism._kinds.get(cls.kind)
-            if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-                raise TypeError(f"there is a mechanism of the kind {cls.kind!r} already: {known.__qualname__}")
+            existing = Mechanism._kinds.get(cls.kind)
+            if existing is not None and (existing.__module__, existing.__qualname__) != (
+                cls.__module__,
+                cls.__qualname__,
+            ):
+                raise TypeError(f"there is a mechanism of the kind {cls.kind!r} already: {existing.__qualname__}")
             Mechanism._kinds[cls.kind] = cls
 
     @property
@@ -135,15 +139,15 @@ class Mechanism(ABC):
             claim: the guarantee that is asked for.
         """
 
-    def covers(self, release: "Release", own: View, other: View) -> bool:
-        """Return whether the μ of a certificate for the view `own` also holds for the view `other`.
+    def covers(self, release: "Release", certified: View, view: View) -> bool:
+        """Return whether the μ of a certificate for the view `certified` also holds for the view `view`.
 
         Args:
             release: what the unlearning method did.
-            own: the view of the certificate.
-            other: another view of the same release.
+            certified: the view of the certificate.
+            view: another view of the same release.
         """
-        return own == other
+        return certified == view
 
     def noise_summary(self, release: "Release", claim: Claim) -> str:
         """Return when and where noise is added, in a few words for a table.
@@ -154,7 +158,7 @@ class Mechanism(ABC):
         """
         return self.noise_label if release.sigma.any() else "none"
 
-    def shows_noised(self, release: "Release") -> bool:
+    def releases_noised_models(self, release: "Release") -> bool:
         """Return whether the released models are themselves the noised values, without later rounds.
 
         Args:
@@ -163,7 +167,7 @@ class Mechanism(ABC):
         return False
 
     @abstractmethod
-    def account(self, release: "Release", rounds: int) -> str:
+    def describe(self, release: "Release", rounds: int) -> str:
         """Return a description of the release, as the part of a sentence that follows "it".
 
         Args:

@@ -4,131 +4,16 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.measurements import Arithmetic, Ledger
+from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
 from rewindnet.certificates.view import View
-
-if TYPE_CHECKING:
-    pass
-
-
-Order = Literal["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"]
-
-
-ORDERS: tuple[Order, ...] = get_args(Order)
-
-
-Vector = NDArray[np.float64]
-
-
-class Mixing(Protocol):
-    """The realised mixing matrices of a network, one for each round."""
-
-    @property
-    def nodes(self) -> int:
-        """N, the number of nodes."""
-
-    def matrix(self, round: int) -> csr_array:
-        """Return W_t [N, N] of that round: non-negative, with rows that sum to 1.
-
-        Args:
-            round: t.
-        """
-
-    def participating(self, round: int) -> NDArray[np.bool_] | None:
-        """Return the mask [N] of the nodes that take local steps in that round; None for all nodes.
-
-        Args:
-            round: t.
-        """
-
-
-class Batches(Protocol):
-    """The realised minibatches of learning: the weight of retained and of deleted samples in each gradient.
-
-    A local step uses (1/B)·Σ_{samples in the batch} ∇loss, where B is the expected size of a batch, whatever is
-    deleted.
-    """
-
-    def shares(self, round: int) -> tuple[Vector, Vector]:
-        """Return, for every local step of the round, the number of retained and of deleted samples in the batch over B.
-
-        Args:
-            round: t.
-
-        Returns:
-            Two arrays [E, N]: retained, deleted.
-        """
-
-    def read(self, round: int, retained: bool) -> NDArray[np.int64]:
-        """Return how many per-sample gradients [N] the round's local steps compute.
-
-        Args:
-            round: t.
-            retained: whether deleted samples are left out.
-        """
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """What was measured in every round of learning, for instance bounds.
-
-    Attributes:
-        nodes: the U deleting nodes.
-        disturbance: [T, E, U], η‖∇f_u(θ) − ∇f'_u(θ)‖ at the points where learning computed its gradients.
-        affected_nodes: the V nodes whose mixing weights have changed because a client has left.
-        mixing_drift: [T, V], ‖Σ_j (W_t − W'_t)_ij·x_j‖ for the messages x that these nodes received.
-
-    Raises:
-        CertificateError: if a node is listed twice, or a measurement is negative or not finite.
-    """
-
-    nodes: tuple[int, ...]
-    disturbance: Vector
-    affected_nodes: tuple[int, ...] = ()
-    mixing_drift: Vector | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a ledger with repeated nodes or invalid measurements."""
-        if len(set(self.nodes)) < len(self.nodes) or len(set(self.affected_nodes)) < len(self.affected_nodes):
-            raise CertificateError("the ledger names a node twice")
-        for measured in (self.disturbance, self.mixing_drift):
-            if measured is not None and (not np.all(np.isfinite(measured)) or np.any(measured < 0)):
-                raise CertificateError("the ledger holds a disturbance that is not a non-negative number")
-
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """The floating-point arithmetic of learning, as far as the charge for rounding depends on it.
-
-    Attributes:
-        unit_roundoff: u, 2⁻⁵³ for float64 and 2⁻²⁴ for float32.
-        inputs: q, the number of terms in a score.
-        outputs: C, the number of scores of a sample.
-        parameters: d, the number of parameters of a model.
-        initial_norm: ‖θ⁰‖.
-
-    Raises:
-        CertificateError: if a number is out of range.
-    """
-
-    unit_roundoff: float
-    inputs: int
-    outputs: int
-    parameters: int
-    initial_norm: float
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that no arithmetic can have."""
-        sound = 0 < self.unit_roundoff < 1 and min(self.inputs, self.outputs, self.parameters) >= 1
-        if not (sound and 0 <= self.initial_norm < float("inf")):
-            raise CertificateError(f"the description of the arithmetic has a number out of range: {self}")
 
 
 @dataclass(frozen=True)
@@ -185,18 +70,7 @@ class TrainingRun:
             raise CertificateError("learning takes at least one round of at least one local step")
         if not (np.isfinite(self.step_size) and self.step_size > 0):
             raise CertificateError(f"step_size must be a positive number, not {self.step_size}")
-        for name in ("samples", "deleted"):
-            counts = np.asarray(getattr(self, name))
-            if counts.dtype.kind not in "iu":
-                raise CertificateError("samples and deleted are whole numbers, one for each node")
-            object.__setattr__(self, name, counts.astype(np.int64))
-        shapes = {np.shape(self.samples), np.shape(self.deleted), (self.mixing.nodes,)}
-        if len(shapes) > 1:
-            raise CertificateError(f"samples and deleted must have one entry for each of {self.mixing.nodes} nodes")
-        if np.any(self.deleted < 0) or np.any(self.deleted > self.samples):
-            node = int(np.argmax((self.deleted < 0) | (self.deleted > self.samples)))
-            have, earlier_deletions = int(self.samples[node]), int(self.deleted[node])
-            raise CertificateError(f"node {node} has {have} samples, so {earlier_deletions} of them cannot be deleted")
+        self._check_counts()
         if self.radius is not None and not (np.isfinite(self.radius) and self.radius > 0):
             raise CertificateError(f"the radius of a projection must be a positive number, not {self.radius}")
         if bool(self.departed) != (self.mixing_before is not None):
@@ -208,13 +82,32 @@ class TrainingRun:
                 f"the initial model, of norm {self.arithmetic.initial_norm:.4g}, lies outside the ball of radius "
                 f"{self.radius:g} onto which clients project"
             )
-        lost = np.zeros_like(self.deleted)
+        self._check_deletions()
+
+    def _check_counts(self) -> None:
+        """Convert the numbers of samples to integers, and refuse those that do not fit."""
+        for name in ("samples", "deleted"):
+            counts = np.asarray(getattr(self, name))
+            if counts.dtype.kind not in "iu":
+                raise CertificateError("samples and deleted are whole numbers, one for each node")
+            object.__setattr__(self, name, counts.astype(np.int64))
+        shapes = {np.shape(self.samples), np.shape(self.deleted), (self.mixing.nodes,)}
+        if len(shapes) > 1:
+            raise CertificateError(f"samples and deleted must have one entry for each of {self.mixing.nodes} nodes")
+        if np.any(self.deleted < 0) or np.any(self.deleted > self.samples):
+            node = int(np.argmax((self.deleted < 0) | (self.deleted > self.samples)))
+            held, deleted = int(self.samples[node]), int(self.deleted[node])
+            raise CertificateError(f"node {node} has {held} samples, so {deleted} of them cannot be deleted")
+
+    def _check_deletions(self) -> None:
+        """Refuse earlier deletions and departures that do not fit the deleted samples."""
+        earlier = np.zeros_like(self.deleted)
         for start, counts in self.earlier_deletions:
-            if not 0 <= start <= self.rounds or np.any(counts < lost) or np.any(counts > self.deleted):
+            if not 0 <= start <= self.rounds or np.any(counts < earlier) or np.any(counts > self.deleted):
                 raise CertificateError(
                     "the samples that earlier requests removed from learning must be part of the deleted samples"
                 )
-            lost = counts
+            earlier = counts
         for node in self.departed:
             if not 0 <= node < self.mixing.nodes or self.deleted[node] < self.samples[node]:
                 raise CertificateError(f"node {node} cannot have left: a node that leaves deletes all of its samples")
@@ -222,9 +115,9 @@ class TrainingRun:
     @property
     def present(self) -> NDArray[np.bool_]:
         """The mask [N] of the nodes that have not left."""
-        there = np.ones(self.mixing.nodes, dtype=bool)
-        there[list(self.departed)] = False
-        return there
+        mask = np.ones(self.mixing.nodes, dtype=bool)
+        mask[list(self.departed)] = False
+        return mask
 
     def already_deleted(self, round: int) -> NDArray[np.int64]:
         """Return how many of the deleted samples [N] were no longer used in that round, because of earlier requests.
@@ -232,11 +125,11 @@ class TrainingRun:
         Args:
             round: t.
         """
-        found = np.zeros_like(self.deleted)
+        result = np.zeros_like(self.deleted)
         for start, counts in self.earlier_deletions:
             if start <= round:
-                found = counts
-        return found
+                result = counts
+        return result
 
     def check_view(self, view: View) -> None:
         """Refuse a view that this network does not have.
@@ -259,15 +152,14 @@ class TrainingRun:
             retained: whether the steps use retained data only, rather than all data.
         """
         if self.batches is not None:
-            taken = self.batches.read(round, retained)
+            result = self.batches.read(round, retained)
         else:
-            taken = self.local_steps * (self.samples - (self.deleted if retained else self.already_deleted(round)))
+            result = self.local_steps * (self.samples - (self.deleted if retained else self.already_deleted(round)))
         participating = self.mixing.participating(round)
-        return taken if participating is None else np.where(participating, taken, 0)
+        return result if participating is None else np.where(participating, result, 0)
 
     def to_record(self) -> dict[str, Any]:
         """Return the run as plain JSON, without the mixing matrices, which are recorded with the topology."""
-        ledger = self.ledger
         return {
             "rounds": self.rounds,
             "step_size": self.step_size,
@@ -277,13 +169,7 @@ class TrainingRun:
             "samples": self.samples.tolist(),
             "deleted": self.deleted.tolist(),
             "forget_sha256": self.forget_sha256,
-            "ledger": ledger
-            and {
-                "nodes": list(ledger.nodes),
-                "disturbance": ledger.disturbance.tolist(),
-                "affected_nodes": list(ledger.affected_nodes),
-                "mixing_drift": None if ledger.mixing_drift is None else ledger.mixing_drift.tolist(),
-            },
+            "ledger": self.ledger and self.ledger.to_record(),
             "arithmetic": self.arithmetic and asdict(self.arithmetic),
             "radius": self.radius,
             "departed": list(self.departed),
@@ -310,13 +196,6 @@ class TrainingRun:
             CertificateError: if the record is damaged or cannot be certified.
         """
         try:
-            kept = record["ledger"]
-            ledger = kept and Ledger(
-                nodes=tuple(kept["nodes"]),
-                disturbance=np.array(kept["disturbance"], dtype=np.float64),
-                affected_nodes=tuple(kept["affected_nodes"]),
-                mixing_drift=None if kept["mixing_drift"] is None else np.array(kept["mixing_drift"], dtype=np.float64),
-            )
             return cls(
                 mixing=mixing,
                 rounds=int(record["rounds"]),
@@ -326,7 +205,7 @@ class TrainingRun:
                 constants=Constants.from_record(record["constants"]),
                 samples=np.array(record["samples"], dtype=np.int64),
                 deleted=np.array(record["deleted"], dtype=np.int64),
-                ledger=ledger,
+                ledger=record["ledger"] and Ledger.from_record(record["ledger"]),
                 arithmetic=record["arithmetic"] and Arithmetic(**record["arithmetic"]),
                 forget_sha256=str(record["forget_sha256"]),
                 batches=batches,

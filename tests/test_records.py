@@ -28,8 +28,8 @@ from rewindnet.certificates import (
 def test_learning_survives_its_record(learning):
     again = TrainingRun.from_record(json.loads(json.dumps(learning.to_record(), allow_nan=False)), learning.mixing)
     for bound in ("worst-case", "instance"):
-        found = propagate(again, disturbed=again.rounds, quiet=2, bound=bound)
-        expected = propagate(learning, disturbed=learning.rounds, quiet=2, bound=bound)
+        found = propagate(again, disturbed=again.rounds, undisturbed=2, bound=bound)
+        expected = propagate(learning, disturbed=learning.rounds, undisturbed=2, bound=bound)
         assert found.total.tolist() == expected.total.tolist()
         assert found.rounding.tolist() == expected.rounding.tolist()
     assert again.to_record() == learning.to_record()
@@ -119,7 +119,7 @@ def test_learning_that_cannot_be_is_refused(changes, sentence):
 def test_a_ledger_that_cannot_be_is_refused(changes, sentence):
     def certified():
         kept = replace(ledger(np.random.default_rng(0), 10, 1, [0], 1.0), **changes)
-        return propagate(small_learning(ledger=kept), disturbed=5, quiet=5, bound="instance")
+        return propagate(small_learning(ledger=kept), disturbed=5, undisturbed=5, bound="instance")
 
     with pytest.raises(CertificateError, match=sentence):
         certified()

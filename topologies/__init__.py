@@ -168,10 +168,13 @@ def mix_without(rule: str, graph: nx.Graph, departed: Collection[int], **paramet
     Raises:
         TopologyError: as `mix`.
     """
-    stay = [node for node in graph if node not in set(departed)]
-    rest = nx.convert_node_labels_to_integers(graph.subgraph(stay), ordering="sorted")
-    inner = mix(rule, rest, **parameters).tocoo()
-    places = np.array(stay)
-    row, column = (np.concatenate([places[at], list(departed)]).astype(np.int64) for at in (inner.row, inner.col))
-    entries = np.concatenate([inner.data, np.ones(len(departed))])
+    remaining = [node for node in graph if node not in set(departed)]
+    remaining_graph = nx.convert_node_labels_to_integers(graph.subgraph(remaining), ordering="sorted")
+    remaining_matrix = mix(rule, remaining_graph, **parameters).tocoo()
+    labels = np.array(remaining)
+    row, column = (
+        np.concatenate([labels[index], list(departed)]).astype(np.int64)
+        for index in (remaining_matrix.row, remaining_matrix.col)
+    )
+    entries = np.concatenate([remaining_matrix.data, np.ones(len(departed))])
     return mixing.canonical(sparse.coo_array((entries, (row, column)), shape=(len(graph), len(graph))))

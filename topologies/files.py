@@ -44,7 +44,7 @@ def graph_from_file(nodes: int, seed: int, *, path: str) -> nx.Graph:
     number = {name: index for index, name in enumerate(sorted(names, key=_natural))}
     graph = nx.Graph()
     graph.add_nodes_from((index, {"name": name}) for name, index in number.items())
-    graph.add_edges_from((number[one], number[other]) for one, other in pairs)
+    graph.add_edges_from((number[first], number[second]) for first, second in pairs)
     return graph
 
 
@@ -66,7 +66,7 @@ def links_from_file(graph: nx.Graph, path: str) -> NDArray[np.int64]:
     unknown = [name for pair in pairs for name in pair if name not in number]
     if unknown:
         raise TopologyError(f"'{path}' names the node {unknown[0]!r}, which the topology does not have")
-    return np.array([[number[one], number[other]] for one, other in pairs], dtype=np.int64).reshape(-1, 2)
+    return np.array([[number[first], number[second]] for first, second in pairs], dtype=np.int64).reshape(-1, 2)
 
 
 def text_lines(path: str) -> Iterator[tuple[int, list[str]]]:
@@ -114,10 +114,10 @@ def _graphml(path: str) -> tuple[list[tuple[str, str]], set[str]]:
         raise TopologyError(f"'{path}' is not a graphml file: {error}") from error
     if graph.is_directed():
         raise TopologyError(f"the graph in '{path}' is directed; a topology has links that go both ways")
-    pairs = [(str(one), str(other)) for one, other in graph.edges()]
-    for one, other in pairs:
-        if one == other:
-            raise TopologyError(f"'{path}' links '{one}' to itself; remove this edge")
+    pairs = [(str(first), str(second)) for first, second in graph.edges()]
+    for first, second in pairs:
+        if first == second:
+            raise TopologyError(f"'{path}' links '{first}' to itself; remove this edge")
     return pairs, {str(node) for node in graph}
 
 

@@ -56,7 +56,7 @@ def lazy_metropolis_hastings(graph: Graph, *, laziness: float = 0.5) -> sparse.c
         TopologyError: if the laziness is out of range.
     """
     edges = edge_array(graph)
-    return _matrix(len(graph), edges, _busy(laziness) * _metropolis_weights(len(graph), edges))
+    return _matrix(len(graph), edges, _mixing_share(laziness) * _metropolis_weights(len(graph), edges))
 
 
 def lazy_max_degree(graph: Graph, *, laziness: float = 0.5) -> sparse.csr_array:
@@ -70,7 +70,7 @@ def lazy_max_degree(graph: Graph, *, laziness: float = 0.5) -> sparse.csr_array:
         TopologyError: if the laziness is out of range.
     """
     edges = edge_array(graph)
-    return _matrix(len(graph), edges, _busy(laziness) * _max_degree_weights(len(graph), edges))
+    return _matrix(len(graph), edges, _mixing_share(laziness) * _max_degree_weights(len(graph), edges))
 
 
 def uniform(graph: Graph) -> sparse.csr_array:
@@ -117,15 +117,15 @@ def validate(W: sparse.csr_array, graph: Graph, symmetric: bool = True) -> None:
     if wrong.size:
         raise TopologyError(f"each row of a mixing matrix sums to 1; row {wrong[0]} sums to {float(sums[wrong[0]])!r}")
     allowed = adjacency(graph) + sparse.eye_array(nodes, format="csr")
-    strange = sparse.csr_array(W - W.multiply(allowed)).tocoo()
-    _refuse(strange.row, strange.col, strange.data, strange.data > 0, "must be 0, because the graph has no such link")
+    outside = sparse.csr_array(W - W.multiply(allowed)).tocoo()
+    _refuse(outside.row, outside.col, outside.data, outside.data > 0, "must be 0, because the graph has no such link")
     if symmetric:
-        off = _asymmetry(W)
+        asymmetric = _asymmetry(W)
         _refuse(
-            off.row,
-            off.col,
-            W[off.row, off.col],
-            np.abs(off.data) > TOLERANCE,
+            asymmetric.row,
+            asymmetric.col,
+            W[asymmetric.row, asymmetric.col],
+            np.abs(asymmetric.data) > TOLERANCE,
             "differs from its mirror image",
         )
 
@@ -167,18 +167,21 @@ def _refuse(row: NDArray[np.int64], column: NDArray[np.int64], value: Floats, ba
 
 
 def _degrees(nodes: int, edges: Edges) -> NDArray[np.int64]:
+    """Return the degree [N] of every node."""
     return np.bincount(edges.ravel(), minlength=nodes)
 
 
 def _metropolis_weights(nodes: int, edges: Edges) -> Floats:
+    """Return the Metropolis-Hastings weight [m] of every edge."""
     return np.asarray(1.0 / (1 + _degrees(nodes, edges)[edges].max(axis=1)))
 
 
 def _max_degree_weights(nodes: int, edges: Edges) -> Floats:
+    """Return the max-degree weight [m] of every edge."""
     return np.full(len(edges), 1.0 / (1 + _degrees(nodes, edges).max(initial=0)))
 
 
-def _busy(laziness: float) -> float:
+def _mixing_share(laziness: float) -> float:
     """Return the share 1 − laziness that a node mixes with others."""
     if not 0 <= laziness < 1:
         raise TopologyError(f"laziness is at least 0 and below 1 (at 1 the nodes would not mix), not {laziness}")
@@ -187,10 +190,10 @@ def _busy(laziness: float) -> float:
 
 def _matrix(nodes: int, edges: Edges, weights: Floats) -> sparse.csr_array:
     """Return the symmetric matrix with these weights [m] on the edges, and the rest of each row on its diagonal."""
-    narrow = edges.astype(sparse.get_index_dtype(maxval=max(nodes, 2 * len(edges) + nodes)))
-    row, column = np.concatenate([narrow, narrow[:, ::-1]]).T
+    indices = edges.astype(sparse.get_index_dtype(maxval=max(nodes, 2 * len(edges) + nodes)))
+    row, column = np.concatenate([indices, indices[:, ::-1]]).T
     links = sparse.csr_array((np.concatenate([weights, weights]), (row, column)), shape=(nodes, nodes))
     data = links.data.tolist()
     # fsum rounds once, so rows of any length sum to 1, and the bits do not depend on the order of summation.
-    home = np.array([1 - fsum(data[first:last]) for first, last in pairwise(links.indptr.tolist())])
-    return canonical(links + sparse.diags_array(home, format="csr"))
+    diagonal = np.array([1 - fsum(data[first:last]) for first, last in pairwise(links.indptr.tolist())])
+    return canonical(links + sparse.diags_array(diagonal, format="csr"))

@@ -67,7 +67,7 @@ def from_record(data: Mapping[str, Any]) -> tuple[nx.Graph, sparse.csr_array]:
         raise TopologyError("a topology's record lists each weight that is not 0 once")
     symmetric = _field(data, "symmetric", bool)
     validate(weights, graph, symmetric=symmetric)
-    _check_claims(weights, symmetric, _field(data, "spectral_gap", float))
+    _check_properties(weights, symmetric, _field(data, "spectral_gap", float))
     return graph, weights
 
 
@@ -122,7 +122,7 @@ def _is_entry(entry: Any, nodes: int, width: int) -> bool:
     return ends and (width == 2 or type(entry[2]) is float or (type(entry[2]) is int and entry[2] in (0, 1)))
 
 
-def _check_claims(weights: sparse.csr_array, symmetric: bool, gap: float) -> None:
+def _check_properties(weights: sparse.csr_array, symmetric: bool, gap: float) -> None:
     """Refuse a record whose symmetry or spectral gap is not that of its weights."""
     if is_symmetric(weights) != symmetric:
         raise TopologyError("a topology's record says that its weights are not symmetric, but they are")

@@ -108,15 +108,15 @@ def _inverted_radius(W: sparse.csr_array) -> float:
     floor = 2 * float(W.diagonal().min()) - 1
     if floor >= -second:
         return second
-    last = float(iterative.eigsh(matrix, k=1, sigma=floor - nodes**-2.0, **options)[0])
-    return max(second, -last)
+    smallest = float(iterative.eigsh(matrix, k=1, sigma=floor - nodes**-2.0, **options)[0])
+    return max(second, -smallest)
 
 
 def _general_radius(W: sparse.csr_array) -> float:
     """Return the spectral radius of W − 11ᵀ/N by Arnoldi iteration, for a W that is not symmetric."""
     if _vanishes(W):
         return 0.0
-    found = iterative.eigs(
+    eigenvalues = iterative.eigs(
         _deflated(W), k=1, which="LM", v0=_start(W.shape[0]), tol=_PRECISIONS[-1], return_eigenvectors=False
     )
-    return float(np.abs(found).max())
+    return float(np.abs(eigenvalues).max())

@@ -83,7 +83,7 @@ def mu_of(epsilon: float, delta: float) -> float:
     # δ(ε; μ) ≤ δ(0; μ) ≤ μ/√(2π), so μ = δ is always below the root.
     lowest = min(1e-12, delta)
     root = float(brentq(lambda mu: delta_of(mu, epsilon) - delta, lowest, _LARGEST_MU, **_TO_THE_LAST_DIGITS))
-    return _safe(root, -1, lambda mu: delta_of(mu, epsilon) <= delta)
+    return _conservative_root(root, -1, lambda mu: delta_of(mu, epsilon) <= delta)
 
 
 def epsilon_of(mu: float, delta: float) -> float:
@@ -103,10 +103,10 @@ def epsilon_of(mu: float, delta: float) -> float:
         return 0.0
     ceiling = mu * mu / 2 + mu * sqrt(2 * log(1 / delta)) + 1
     root = float(brentq(lambda epsilon: delta_of(mu, epsilon) - delta, 0.0, ceiling, **_TO_THE_LAST_DIGITS))
-    return _safe(root, +1, lambda epsilon: delta_of(mu, epsilon) <= delta)
+    return _conservative_root(root, +1, lambda epsilon: delta_of(mu, epsilon) <= delta)
 
 
-def _safe(root: float, side: int, holds: Callable[[float], bool]) -> float:
+def _conservative_root(root: float, side: int, holds: Callable[[float], bool]) -> float:
     """Return the number nearest to a root on one side of it, below (−1) or above (+1), for which `holds` is true.
 
     `brentq` may stop on either side of the root, and only one side gives a valid bound.

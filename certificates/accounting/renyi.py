@@ -38,15 +38,17 @@ def epsilon_of_rho(rho: float, delta: float) -> float:
     if rho == 0 or not isfinite(rho):
         return rho
 
-    def at(order: float) -> float:
+    def epsilon_at(order: float) -> float:
         excess = exp(order)  # α − 1
         return (1 + excess) * rho + order - log1p(excess) - (log(delta) + log1p(excess)) / excess
 
     # Two searches: near the order that is optimal without the terms that do not depend on δ, and over the whole range.
     guess = (log(-log(delta)) - log(rho)) / 2
     near = (max(guess - 5, _ORDERS[0]), min(guess + 5, _ORDERS[1]))
-    tried = [bounds for bounds in (near, _ORDERS) if bounds[0] < bounds[1]]
-    return max(0.0, min(float(minimize_scalar(at, bounds=one, method="bounded").fun) for one in tried))
+    intervals = [interval for interval in (near, _ORDERS) if interval[0] < interval[1]]
+    return max(
+        0.0, min(float(minimize_scalar(epsilon_at, bounds=interval, method="bounded").fun) for interval in intervals)
+    )
 
 
 def rho_of(epsilon: float, delta: float) -> float:

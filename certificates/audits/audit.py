@@ -10,8 +10,8 @@ import numpy as np
 from rewindnet.certificates.audits.montecarlo import MonteCarlo
 from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import DivergenceBounds
-from rewindnet.certificates.training import Mixing, Vector
 
 #: The relative accuracy of an ε that is found as a root.
 _DIGITS = 1e-9
@@ -105,15 +105,15 @@ def audit(
     mechanism, measured = release.mechanism, DivergenceBounds(divergence, shifts=shifts)
     mu = mechanism.mu(certificate.view, measured, release, mixing)
     exact = mechanism.epsilon(certificate.view, measured, release, mixing, certificate.delta)
-    exact = _to_the_digits(exact, mu, certificate)
-    over = _relative(divergence, sensitivity) if sensitivity.size else divergence
-    within = bool(np.all(divergence <= sensitivity)) if sensitivity.size else True
-    shown = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower_bound)
+    exact = _without_rounding_excess(exact, mu, certificate)
+    ratio = _relative_to_bound(divergence, sensitivity) if sensitivity.size else divergence
+    within_sensitivity = bool(np.all(divergence <= sensitivity)) if sensitivity.size else True
+    largest = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower_bound)
     claimed = certificate.epsilon
     return Audit(
         divergence=tuple(divergence.tolist()),
-        holds=within and bool(np.all(shifts <= bounds)) and (claimed is None or shown <= claimed),
-        worst_node=int(np.argmax(over)),
+        holds=within_sensitivity and bool(np.all(shifts <= bounds)) and (claimed is None or largest <= claimed),
+        worst_node=int(np.argmax(ratio)),
         epsilon_empirical=exact if isfinite(exact) else None,
         reason=None
         if isfinite(exact)
@@ -123,7 +123,7 @@ def audit(
     )
 
 
-def _to_the_digits(exact: float, mu: float, certificate: Certificate) -> float:
+def _without_rounding_excess(exact: float, mu: float, certificate: Certificate) -> float:
     """Return the empirical ε without a numerical excess over the certified ε.
 
     ε is found as a root of a difference of nearly equal terms. Where the measured divergence is within about 1e-12 of
@@ -135,33 +135,37 @@ def _to_the_digits(exact: float, mu: float, certificate: Certificate) -> float:
     return min(exact, certificate.epsilon) if exact <= certificate.epsilon * (1 + _DIGITS) else exact
 
 
-def _relative(measured: Vector, bound: Vector) -> Vector:
+def _relative_to_bound(measured: Vector, bound: Vector) -> Vector:
     """Return the measured divergence relative to its bound; infinite where the bound is 0 and the divergence is not."""
     covered = np.where(bound > 0, bound, 1.0)
     return np.where(bound > 0, measured / covered, np.where(measured > 0, np.inf, 0.0))
 
 
-def violation(certificate: Certificate, found: Audit) -> str:
+def violation(certificate: Certificate, result: Audit) -> str:
     """Return the sentence that reports a violated certificate: the node, the numbers and the assumptions.
 
     Args:
         certificate: the certificate.
-        found: the audit that it failed.
+        result: the audit that it failed.
     """
-    node = found.worst_node
-    measured, bound = found.divergence[node], certificate.sensitivity[node] if certificate.sensitivity else float("inf")
+    node = result.worst_node
+    measured = result.divergence[node]
+    bound = certificate.sensitivity[node] if certificate.sensitivity else float("inf")
     relation = "its sensitivity is" if measured > bound else "within its sensitivity of"
     assumed = " ".join(certificate.assumptions)
-    sampled = found.monte_carlo
+    sampled = result.monte_carlo
     sample = "" if sampled is None else f", by samples of the noise at least {sampled.epsilon_lower_bound:.6g}"
-    shifted = [at for at, (one, most) in enumerate(zip(found.shifts, certificate.shifts, strict=True)) if one > most]
-    shift = "".join(
-        f"the value to which noise {at} was added diverged by {found.shifts[at]:.6g}, its bound is "
-        f"{certificate.shifts[at]:.6g}; "
-        for at in shifted[:1]
-    )
+    shift = _shift_violation(certificate, result)
     return (
         f"the certificate of {certificate.method} is violated: node {node} diverged by {measured:.6g}, "
         f"{relation} {bound:.6g}; {shift}"
-        f"exact epsilon {found.epsilon_empirical}{sample}, certified {certificate.epsilon}. It assumed: {assumed}"
+        f"exact epsilon {result.epsilon_empirical}{sample}, certified {certificate.epsilon}. It assumed: {assumed}"
     )
+
+
+def _shift_violation(certificate: Certificate, result: Audit) -> str:
+    """Return the part of the sentence about the first shift that exceeds its bound; nothing where there is none."""
+    for event, (measured, bound) in enumerate(zip(result.shifts, certificate.shifts, strict=True)):
+        if measured > bound:
+            return f"the value to which noise {event} was added diverged by {measured:.6g}, its bound is {bound:.6g}; "
+    return ""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates.certificate import Certificate
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import Release
-from rewindnet.certificates.training import Mixing, Vector
-from rewindnet.certificates.views.distances import node_views, seen_by
+from rewindnet.certificates.views.mu import mu_of_nodes, nodes_in_view
 
 Parameters = NDArray[np.floating[Any]]
 
@@ -56,21 +56,21 @@ def distinguisher(
     view = certificate.view.within(mixing.nodes)
     kind, node = view.kind, view.node
 
-    def apart(i: int) -> Vector:
+    def difference(i: int) -> Vector:
         return np.asarray(centre[i], dtype=np.float64) - np.asarray(retrained[i], dtype=np.float64)
 
     if release.averaged:
-        return _of_one(np.eye(1, mixing.nodes)[0], release.sigma, apart)
-    distance = np.array([np.linalg.norm(apart(i)) for i in range(mixing.nodes)])
+        return _single_vector(np.eye(1, mixing.nodes)[0], release.sigma, difference)
+    distance = np.array([np.linalg.norm(difference(i)) for i in range(mixing.nodes)])
     if release.placement == "output" and kind == "node":
         if node is None:
-            node = int(np.argmax(node_views(distance, release, mixing)))
-        return _of_one(_settling(node, release, mixing), release.sigma, apart)
-    seen = seen_by(certificate.view, distance, release, mixing)
-    return _of_all(np.flatnonzero(seen), release.sigma, apart)
+            node = int(np.argmax(mu_of_nodes(distance, release, mixing)))
+        return _single_vector(_gossip_weights(node, release, mixing), release.sigma, difference)
+    in_view = nodes_in_view(certificate.view, distance, release, mixing)
+    return _joint_vectors(np.flatnonzero(in_view), release.sigma, difference)
 
 
-def _settling(node: int, release: Release, mixing: Mixing) -> Vector:
+def _gossip_weights(node: int, release: Release, mixing: Mixing) -> Vector:
     """Return the weight [N] of every noised vector in the node's model after the gossip rounds."""
     row: Vector = np.eye(1, mixing.nodes, node)[0]
     first = release.checkpoint_round + release.descent_rounds
@@ -79,10 +79,10 @@ def _settling(node: int, release: Release, mixing: Mixing) -> Vector:
     return row
 
 
-def _of_one(weights: Vector, sigma: Vector, apart: Callable[[int], Vector]) -> Distinguisher | None:
+def _single_vector(weights: Vector, sigma: Vector, difference: Callable[[int], Vector]) -> Distinguisher | None:
     """Return the distinguisher for one observed vector: the sum of all noised vectors with these weights [N]."""
     nodes = np.flatnonzero(weights)
-    shift = np.sum([weights[i] * apart(i) for i in nodes.tolist()], axis=0)
+    shift = np.sum([weights[i] * difference(i) for i in nodes.tolist()], axis=0)
     spread = hypot(*(weights[nodes] * sigma[nodes]))
     distance = float(np.linalg.norm(shift))
     if not (distance > 0 and spread > 0 and isfinite(distance / spread)):
@@ -93,14 +93,14 @@ def _of_one(weights: Vector, sigma: Vector, apart: Callable[[int], Vector]) -> D
     return Distinguisher(tuple(noisy.tolist()), shares, lambda _: unit, distance / spread)
 
 
-def _of_all(nodes: NDArray[np.intp], sigma: Vector, apart: Callable[[int], Vector]) -> Distinguisher | None:
+def _joint_vectors(nodes: NDArray[np.intp], sigma: Vector, difference: Callable[[int], Vector]) -> Distinguisher | None:
     """Return the distinguisher for the noised vectors of all these nodes, observed together."""
-    distance = {int(i): float(np.linalg.norm(apart(int(i)))) for i in nodes}
-    differing = tuple(i for i, far in distance.items() if far > 0)
+    distance = {int(i): float(np.linalg.norm(difference(int(i)))) for i in nodes}
+    differing = tuple(i for i, norm in distance.items() if norm > 0)
     if not differing or not np.all(sigma[list(differing)] > 0):
         return None
     ratios = [distance[i] / float(sigma[i]) for i in differing]
     mu = hypot(*ratios)
     if not isfinite(mu):
         return None
-    return Distinguisher(differing, tuple(ratio / mu for ratio in ratios), lambda i: apart(i) / distance[i], mu)
+    return Distinguisher(differing, tuple(ratio / mu for ratio in ratios), lambda i: difference(i) / distance[i], mu)

@@ -43,7 +43,7 @@ from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.audits.distinguisher import Distinguisher, distinguisher
 from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.training import Mixing, Vector
+from rewindnet.certificates.network import Mixing, Vector
 
 #: A sampler of a node's standard noise: (node, first draw, number of draws) → [draws, d].
 Noise = Callable[[int, int, int], NDArray[np.float64]]
@@ -140,16 +140,16 @@ def monte_carlo(
         check_draws(draws)
     if draws == 0:
         return None
-    best = distinguisher(certificate, mixing, centre, retrained)
-    if best is None:
+    optimal = distinguisher(certificate, mixing, centre, retrained)
+    if optimal is None:
         return None
-    draws = default_draws(len(best.nodes), centre.shape[1]) if draws is None else draws
+    draws = default_draws(len(optimal.nodes), centre.shape[1]) if draws is None else draws
     if draws == 0:
         return None
-    seen = _projections(best, noise, draws, centre.shape[1])
-    pilot, counted = np.split(seen, [draws // 10])
-    thresholds = _thresholds(best.mu, pilot, len(counted), confidence, certificate.delta)
-    true = tuple(int(np.count_nonzero(best.mu + counted > t)) for t in thresholds)
+    samples = _projections(optimal, noise, draws, centre.shape[1])
+    pilot, counted = np.split(samples, [draws // 10])
+    thresholds = _thresholds(optimal.mu, pilot, len(counted), confidence, certificate.delta)
+    true = tuple(int(np.count_nonzero(optimal.mu + counted > t)) for t in thresholds)
     false = tuple(int(np.count_nonzero(counted > t)) for t in thresholds)
     return MonteCarlo(
         epsilon_lower_bound=lower_bound(true, false, len(counted), confidence, certificate.delta),
@@ -200,20 +200,20 @@ def lower_bound(true: Sequence[int], false: Sequence[int], counted: int, confide
         delta: δ.
     """
     level = (1 - confidence) / (2 * len(true))
-    low, high = _bounds(np.array(true, dtype=float), np.array(false, dtype=float), counted, level)
+    low, high = _rate_bounds(np.array(true, dtype=float), np.array(false, dtype=float), counted, level)
     mu = float((ndtri(low) - ndtri(high)).max())
-    return max(0.0, float(_free(low, high, delta).max()), epsilon_of(max(mu, 0.0), delta))
+    return max(0.0, float(_epsilon_bounds(low, high, delta).max()), epsilon_of(max(mu, 0.0), delta))
 
 
-def _bounds(true: Vector, false: Vector, counted: int, level: float) -> tuple[Vector, Vector]:
+def _rate_bounds(true: Vector, false: Vector, counted: int, level: float) -> tuple[Vector, Vector]:
     """Return Clopper and Pearson's lower bounds on the TPRs and upper bounds on the FPRs, each at that level."""
-    least = 1e-6  # expected counts, from which thresholds are chosen, can lie between 0 and 1
-    low = np.where(true > 0, betaincinv(np.maximum(true, least), counted - true + 1, level), 0.0)
-    high = np.where(false < counted, betaincinv(false + 1, np.maximum(counted - false, least), 1 - level), 1.0)
+    smallest_count = 1e-6  # expected counts, from which thresholds are chosen, can lie between 0 and 1
+    low = np.where(true > 0, betaincinv(np.maximum(true, smallest_count), counted - true + 1, level), 0.0)
+    high = np.where(false < counted, betaincinv(false + 1, np.maximum(counted - false, smallest_count), 1 - level), 1.0)
     return low, high
 
 
-def _free(low: Vector, high: Vector, delta: float) -> Vector:
+def _epsilon_bounds(low: Vector, high: Vector, delta: float) -> Vector:
     """Return the larger bound on ε of (1) for a TPR of at least `low` and an FPR of at most `high`."""
     with np.errstate(divide="ignore"):
         return np.maximum(
@@ -225,18 +225,18 @@ def _thresholds(mu: float, pilot: Vector, counted: int, confidence: float, delta
     """Return the two thresholds with the best expected bounds, for a Gaussian X with the pilot's mean and deviation."""
     mean, deviation = float(pilot.mean()), max(float(pilot.std()), 1e-3)
     true, false = (counted * ndtr((mean + shift - _THRESHOLDS) / deviation) for shift in (mu, 0.0))
-    low, high = _bounds(true, false, counted, (1 - confidence) / 4)
-    tail, middle = _free(low, high, delta), ndtri(low) - ndtri(high)
+    low, high = _rate_bounds(true, false, counted, (1 - confidence) / 4)
+    tail, middle = _epsilon_bounds(low, high, delta), ndtri(low) - ndtri(high)
     return tuple(float(_THRESHOLDS[int(np.argmax(promise))]) for promise in (tail, middle))
 
 
-def _projections(best: Distinguisher, noise: Noise, draws: int, parameters: int) -> Vector:
+def _projections(optimal: Distinguisher, noise: Noise, draws: int, parameters: int) -> Vector:
     """Return the samples of X [draws]."""
     total = np.zeros(draws)
     rows = max(1, _AT_ONCE // parameters)
-    for node, share in zip(best.nodes, best.shares, strict=True):
-        towards = share * best.towards(node)
+    for node, share in zip(optimal.nodes, optimal.shares, strict=True):
+        direction = share * optimal.towards(node)
         for first in range(0, draws, rows):
             drawn = noise(node, first, min(rows, draws - first))
-            total[first : first + len(drawn)] += drawn @ towards
+            total[first : first + len(drawn)] += drawn @ direction
     return total

@@ -40,7 +40,7 @@ from math import inf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates.training import Mixing, Vector
+from rewindnet.certificates.network import Mixing, Vector
 
 Matrix = NDArray[np.float64]
 Marks = NDArray[np.bool_]
@@ -51,7 +51,7 @@ _ENDINGS = ((1, 1), (2, 1), (1, 2), (1, 4))
 
 
 @dataclass(frozen=True)
-class Travel:
+class NetworkRounds:
     """How differences between two runs spread through the rounds 0 … T−1 of a network.
 
     Attributes:
@@ -68,7 +68,7 @@ class Travel:
     sigma: Vector
     mixing: Mixing
 
-    def noisy(self, round: int) -> Marks:
+    def noisy_nodes(self, round: int) -> Marks:
         """Return the mask [N] of the nodes whose messages carry fresh noise.
 
         Args:
@@ -78,38 +78,38 @@ class Travel:
         return (self.sigma > 0) if participating is None else (self.sigma > 0) & participating
 
 
-def final(travel: Travel, nodes: Sequence[int]) -> Marks:
+def final_messages(network: NetworkRounds, nodes: Sequence[int]) -> Marks:
     """Return the mask [T, N] of the messages that the final models of these nodes are made of.
 
     Args:
-        travel: the rounds of the network.
+        network: the rounds of the network.
         nodes: the nodes.
     """
-    shown = np.zeros((travel.rounds, travel.mixing.nodes), dtype=bool)
-    shown[-1] = _sources(travel, travel.rounds - 1, np.isin(np.arange(travel.mixing.nodes), nodes))
-    return shown
+    in_view = np.zeros((network.rounds, network.mixing.nodes), dtype=bool)
+    in_view[-1] = _senders(network, network.rounds - 1, np.isin(np.arange(network.mixing.nodes), nodes))
+    return in_view
 
 
-def received(travel: Travel, node: int) -> Marks:
+def received_messages(network: NetworkRounds, node: int) -> Marks:
     """Return the mask [T, N] of the messages that a node receives, its own included.
 
     Args:
-        travel: the rounds of the network.
+        network: the rounds of the network.
         node: the node.
     """
-    hearer = np.arange(travel.mixing.nodes) == node
-    return np.stack([_sources(travel, t, hearer) for t in range(travel.rounds)])
+    observer = np.arange(network.mixing.nodes) == node
+    return np.stack([_senders(network, t, observer) for t in range(network.rounds)])
 
 
-def least_mu(disturbance: Matrix, shown: Marks, travel: Travel, largest: float) -> float:
+def least_mu(disturbance: Matrix, in_view: Marks, network: NetworkRounds, largest: float) -> float:
     """Return μ of a view that consists of these messages: the smallest of several ways to absorb the disturbance.
 
     Larger disturbances never give a smaller μ.
 
     Args:
         disturbance: b [T, N].
-        shown: [T, N], the mask of the messages that the view consists of.
-        travel: the rounds of the network.
+        in_view: [T, N], the mask of the messages that the view consists of.
+        network: the rounds of the network.
         largest: the highest level λ; the other levels are halves of it. Every value gives a valid μ, and the largest
             possible disturbance is a good one. A certificate and its audit use the same level, so that their μ can be
             compared.
@@ -119,52 +119,53 @@ def least_mu(disturbance: Matrix, shown: Marks, travel: Travel, largest: float) 
     """
     if not disturbance.any():
         return 0.0
-    due, matters = _due(shown, travel), _matters(shown, travel)
+    must_absorb, relevant = _must_absorb(in_view, network), _relevant(in_view, network)
     # Spread evenly over all nodes, a disturbance is 1/N of its size at each, so levels go down to that.
-    steps = np.append(0.5 ** np.arange(travel.mixing.nodes.bit_length() + 2), 0.0)
+    steps = np.append(0.5 ** np.arange(network.mixing.nodes.bit_length() + 2), 0.0)
     levels = np.repeat(largest * steps, len(_ENDINGS))
     kappa, power = np.tile(np.array(_ENDINGS, dtype=float), (len(steps), 1)).T
-    z, spent = np.zeros((travel.mixing.nodes, len(levels))), np.zeros(len(levels))
+    z, mu_squared = np.zeros((network.mixing.nodes, len(levels))), np.zeros(len(levels))
     with np.errstate(over="ignore", invalid="ignore"):
-        for t in range(travel.rounds):
-            participating, noisy = travel.mixing.participating(t), travel.noisy(t)
-            growth = travel.growth if participating is None else np.where(participating, travel.growth, 1.0)[:, None]
-            arrived = (growth * z + travel.charge * (z > 0) + disturbance[t][:, None]) * matters[t][:, None]
-            share = (kappa / (travel.rounds - t + kappa - 1)) ** power
-            taken = np.maximum(np.minimum(arrived, levels), share * arrived)
-            taken[due[t]] = arrived[due[t]]
-            spent[(taken[due[t] & ~noisy] > 0).any(axis=0)] = inf
-            taken[~noisy] = 0.0
-            spent += ((taken[noisy] / travel.sigma[noisy][:, None]) ** 2).sum(axis=0)
-            z = travel.mixing.matrix(t) @ (arrived - taken)
-    spent[np.isnan(spent)] = inf
-    return sqrt(float(spent.min()))
+        for t in range(network.rounds):
+            participating, noisy = network.mixing.participating(t), network.noisy_nodes(t)
+            growth = network.growth if participating is None else np.where(participating, network.growth, 1.0)[:, None]
+            difference = (growth * z + network.charge * (z > 0) + disturbance[t][:, None]) * relevant[t][:, None]
+            least_share = (kappa / (network.rounds - t + kappa - 1)) ** power
+            absorbed = np.maximum(np.minimum(difference, levels), least_share * difference)
+            absorbed[must_absorb[t]] = difference[must_absorb[t]]
+            mu_squared[(absorbed[must_absorb[t] & ~noisy] > 0).any(axis=0)] = inf
+            absorbed[~noisy] = 0.0
+            mu_squared += ((absorbed[noisy] / network.sigma[noisy][:, None]) ** 2).sum(axis=0)
+            z = network.mixing.matrix(t) @ (difference - absorbed)
+    mu_squared[np.isnan(mu_squared)] = inf
+    return sqrt(float(mu_squared.min()))
 
 
-def _due(shown: Marks, travel: Travel) -> Marks:
+def _must_absorb(in_view: Marks, network: NetworkRounds) -> Marks:
     """Return the mask [T, N] of the messages at which all of the disturbance must be absorbed.
 
     They are the messages in the view. Where such a message carries no fresh noise, because its node does not
     participate, the messages from which it was mixed are included in the same way.
     """
-    due = shown.copy()
-    for t in reversed(range(1, travel.rounds)):
-        due[t - 1] |= _sources(travel, t - 1, due[t] & ~travel.noisy(t))
-    return due
+    must_absorb = in_view.copy()
+    for t in reversed(range(1, network.rounds)):
+        must_absorb[t - 1] |= _senders(network, t - 1, must_absorb[t] & ~network.noisy_nodes(t))
+    return must_absorb
 
 
-def _matters(shown: Marks, travel: Travel) -> Marks:
+def _relevant(in_view: Marks, network: NetworkRounds) -> Marks:
     """Return the mask [T, N] of the messages on which the view can depend."""
-    matters = shown.copy()
-    for t in reversed(range(1, travel.rounds)):
-        if matters[t - 1].all():
+    relevant = in_view.copy()
+    for t in reversed(range(1, network.rounds)):
+        if relevant[t - 1].all():
             continue
-        matters[t - 1] |= _sources(travel, t - 1, matters[t])
-    return matters
+        relevant[t - 1] |= _senders(network, t - 1, relevant[t])
+    return relevant
 
 
-def _sources(travel: Travel, round: int, nodes: Marks) -> Marks:
+def _senders(network: NetworkRounds, round: int, nodes: Marks) -> Marks:
     """Return the mask [N] of the nodes from which these nodes receive in that round."""
-    heard, found = travel.mixing.matrix(round)[np.flatnonzero(nodes)], np.zeros(travel.mixing.nodes, dtype=bool)
-    found[heard.indices[heard.data != 0]] = True
-    return found
+    rows = network.mixing.matrix(round)[np.flatnonzero(nodes)]
+    senders = np.zeros(network.mixing.nodes, dtype=bool)
+    senders[rows.indices[rows.data != 0]] = True
+    return senders

@@ -52,13 +52,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.training import Vector
+from rewindnet.certificates.network import Vector
 
 #: The relative tolerance for rounding in (3).
 _ROUNDING = 1e-9
 
 
-def apart(start: float, contraction: Sequence[float], shifts: Sequence[float] | None = None) -> float:
+def mu_of_last_state(start: float, contraction: Sequence[float], shifts: Sequence[float] | None = None) -> float:
     """Return μ of the last states under noise of standard deviation 1 after each of n steps, by (2).
 
     Args:
@@ -82,16 +82,16 @@ def apart(start: float, contraction: Sequence[float], shifts: Sequence[float] | 
         return float("inf")
     # Products of many factors overflow or underflow; only their ratios matter.
     with np.errstate(divide="ignore"):
-        powers = np.append(np.cumsum(np.log(c[::-1]))[::-1], 0.0)
-    w = np.exp(powers - powers[1:].max())
-    far, spread = np.cumsum((w[1:] * s)[::-1])[::-1], np.cumsum((w[1:] ** 2)[::-1])[::-1]
-    whole = w[0] * start + far[0]
-    if np.any(far[1:] * spread[0] > whole * spread[1:] * (1 + _ROUNDING)):
+        log_weights = np.append(np.cumsum(np.log(c[::-1]))[::-1], 0.0)
+    w = np.exp(log_weights - log_weights[1:].max())
+    weighted_shifts, weighted_noise = np.cumsum((w[1:] * s)[::-1])[::-1], np.cumsum((w[1:] ** 2)[::-1])[::-1]
+    total = w[0] * start + weighted_shifts[0]
+    if np.any(weighted_shifts[1:] * weighted_noise[0] > total * weighted_noise[1:] * (1 + _ROUNDING)):
         raise CertificateError("steps whose shifts grow towards the end are not covered by this bound")
-    return float(whole / np.sqrt(spread[0]))
+    return float(total / np.sqrt(weighted_noise[0]))
 
 
-def last_states(start: Vector, steps: int, shrink: float, shift: float, growth: float | None) -> Vector:
+def mu_under_two_bounds(start: Vector, steps: int, shrink: float, shift: float, growth: float | None) -> Vector:
     """Return μ [N] of the last states under unit noise, for several starts, where each step satisfies (1) in two ways.
 
     Every step satisfies (1) with (c, s) = (`shrink`, `shift`), `shrink` ≤ 1, and also with (c, s) = (`growth`, 0).
@@ -108,14 +108,14 @@ def last_states(start: Vector, steps: int, shrink: float, shift: float, growth: 
     Returns:
         μ [N]; 0 where Z = 0, because φ = φ' takes equal states to equal states; infinite where n = 0 and Z > 0.
     """
-    least = np.full(start.shape, np.inf)
+    best = np.full(start.shape, np.inf)
     # Both sums are divided by growth^(n−j), so that they only grow with the number of steps.
     with np.errstate(over="ignore", divide="ignore"):
-        before = np.float64(shrink) ** np.arange(steps + 1)
-        later = np.cumsum(np.float64(growth if growth is not None else 1.0) ** (-2.0 * np.arange(1, steps + 1)))
-    moved, noised = np.append(0.0, np.cumsum(before[:-1])), np.append(0.0, np.cumsum(before[:-1] ** 2))
+        shrunk = np.float64(shrink) ** np.arange(steps + 1)
+        noise_after = np.cumsum(np.float64(growth if growth is not None else 1.0) ** (-2.0 * np.arange(1, steps + 1)))
+    shift_sum, noise_before = np.append(0.0, np.cumsum(shrunk[:-1])), np.append(0.0, np.cumsum(shrunk[:-1] ** 2))
     for j in range(steps + 1) if growth is not None else [steps]:
-        spread = noised[j] + (later[steps - j - 1] if j < steps else 0.0)
-        if spread > 0:
-            np.minimum(least, (before[j] * start + shift * moved[j]) / np.sqrt(spread), out=least)
-    return np.where(start > 0, least, 0.0)
+        noise_sum = noise_before[j] + (noise_after[steps - j - 1] if j < steps else 0.0)
+        if noise_sum > 0:
+            np.minimum(best, (shrunk[j] * start + shift * shift_sum[j]) / np.sqrt(noise_sum), out=best)
+    return np.where(start > 0, best, 0.0)

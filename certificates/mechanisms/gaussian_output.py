@@ -6,12 +6,13 @@ from typing import ClassVar
 import numpy as np
 
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
-from rewindnet.certificates.sensitivity.recursion import propagate
+from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.rounding import rounding_of_average
-from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
-from rewindnet.certificates.views.distances import mu_of_view, why_not_covered
+from rewindnet.certificates.views.mu import mu_of_view, why_not_covered
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,12 @@ class GaussianOutput(Mechanism):
         Where only the network average is released, the noise is added to the average. The average differs by at most
         the mean of the nodes' sensitivities plus what rounding its sum may add.
         """
-        quiet = release.noise_round - release.checkpoint_round
         nodes = propagate(
-            training, disturbed=release.checkpoint_round, quiet=quiet, bound=claim.bound, regime=claim.regime
+            training,
+            disturbed=release.checkpoint_round,
+            undisturbed=release.noise_round - release.checkpoint_round,
+            bound=claim.bound,
+            regime=claim.regime,
         )
         if not release.averaged or not np.any(nodes.total > 0):
             return DivergenceBounds(nodes.total, nodes.rounding)
@@ -46,11 +50,11 @@ class GaussianOutput(Mechanism):
         return mu_of_view(view, bounds.nodes, release, mixing)
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """Return the reason where the view includes messages or models without noise (see `views.distances`)."""
+        """Return the reason where the view includes messages or models without noise (see `views.mu`)."""
 
         def start() -> Vector:
             return propagate(
-                training, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime
+                training, disturbed=release.checkpoint_round, undisturbed=0, bound=claim.bound, regime=claim.regime
             ).total
 
         return why_not_covered(claim.view, start, release, training.mixing)
@@ -63,29 +67,29 @@ class GaussianOutput(Mechanism):
             return ("What a single peer receives and releases after the rewind is covered; what peers pool is not.",)
         return ("Every message and every model after the rewind is covered, colluding peers included.",)
 
-    def covers(self, release: Release, own: View, other: View) -> bool:
-        """Return whether the μ of the view `own` bounds that of the view `other`, which shows no more.
+    def covers(self, release: Release, certified: View, view: View) -> bool:
+        """Return whether the μ of the view `certified` bounds that of the view `view`, which shows no more.
 
         * With placement rewind, everything after the noised checkpoint is post-processing. So every view of all nodes
           covers all messages, and the released model of one node shows as much as the messages it received.
         * Where only the network average carries noise, no other view is covered.
         * A descent from the initial model never uses the forget set, so every view is covered.
         """
-        if own == other or release.checkpoint_round == 0:
+        if certified == view or release.checkpoint_round == 0:
             return True
         if release.averaged:
             return False
         rewound = release.placement == "rewind"
-        if own.kind == "transcript" or (own.kind == "node" and rewound):
+        if certified.kind == "transcript" or (certified.kind == "node" and rewound):
             # The certificate is for one peer, or for every single peer.
-            received = other.kind == "node" or (other.kind == "transcript" and rewound)
-            return received and own.node in (None, other.node)
-        if rewound or own.kind == "transcript:all":
+            received = view.kind == "node" or (view.kind == "transcript" and rewound)
+            return received and certified.node in (None, view.node)
+        if rewound or certified.kind == "transcript:all":
             return True
-        if own.kind == "node":
-            return own.node is None and other.kind == "node"
+        if certified.kind == "node":
+            return certified.node is None and view.kind == "node"
         # Placement output, view joint or average: the same bound holds for all models and for their noised sum.
-        return other.kind in ("node", "joint", "average")
+        return view.kind in ("node", "joint", "average")
 
     def noise_summary(self, release: Release, claim: Claim) -> str:
         """Return where the noise is added and how it is allocated among the nodes."""
@@ -94,11 +98,11 @@ class GaussianOutput(Mechanism):
         gossip = f" settle {release.gossip_rounds}" if release.gossip_rounds else ""
         return f"{release.placement} {claim.allocation}{gossip}"
 
-    def shows_noised(self, release: Release) -> bool:
+    def releases_noised_models(self, release: Release) -> bool:
         """Return whether no round follows the noise."""
         return not release.rounds_after_noise
 
-    def account(self, release: Release, rounds: int) -> str:
+    def describe(self, release: Release, rounds: int) -> str:
         """Return where the descent started, how long it was, and where the noise was added."""
         rewound = rounds - release.checkpoint_round
         if rewound == 0:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.absorption import Travel, final, least_mu, received
+from rewindnet.certificates.mechanisms.absorption import NetworkRounds, final_messages, least_mu, received_messages
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.mechanisms.private_learning import (
     UNLIKELY,
@@ -33,10 +33,11 @@ from rewindnet.certificates.mechanisms.private_learning import (
     deletes_all,
     unresolved_noise,
 )
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
-from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
-from rewindnet.certificates.views.light_cones import cones_back
+from rewindnet.certificates.views.light_cones import light_cones_backwards
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class GossipDP(Mechanism):
         Raises:
             CertificateError: if the network cannot learn in this way.
         """
-        _check(training)
+        _check_training(training)
         if not 0 < clip < inf:
             raise CertificateError(f"clip must be a positive number, not {clip}")
         return cls(
@@ -82,8 +83,8 @@ class GossipDP(Mechanism):
             nodes=tuple(np.flatnonzero(training.deleted).tolist()),
             clip=clip,
             growth=clipped_growth(training, clip, training.step_size),
-            rounding=_between_points(training, clip, sigma),
-            level=float(shift_bounds(training, clip).max()) + _at_one_point(training, clip, sigma),
+            rounding=_rounding_between_points(training, clip, sigma),
+            level=float(shift_bounds(training, clip).max()) + _rounding_at_one_point(training, clip, sigma),
         )
 
     @property
@@ -98,12 +99,12 @@ class GossipDP(Mechanism):
             CertificateError: if the mechanism is not that of this training run.
         """
         sigma = float(release.sigma.max())
-        again = GossipDP.of(training, self.clip, sigma)
-        alike = (self.rounds, self.nodes) == (again.rounds, again.nodes)
-        slower = self.growth < again.growth * (1 - 1e-12)
-        if not alike or slower or self.rounding < again.rounding * (1 - 1e-9):
+        expected = GossipDP.of(training, self.clip, sigma)
+        same_setup = (self.rounds, self.nodes) == (expected.rounds, expected.nodes)
+        understated = self.growth < expected.growth * (1 - 1e-12)
+        if not same_setup or understated or self.rounding < expected.rounding * (1 - 1e-9):
             raise CertificateError(
-                f"the noise of every round is described as {self}, but for this training run it is {again}"
+                f"the noise of every round is described as {self}, but for this training run it is {expected}"
             )
         if np.any(release.sigma != sigma) or (
             release.checkpoint_round,
@@ -111,10 +112,11 @@ class GossipDP(Mechanism):
             release.gossip_rounds,
         ) != (0, 0, 0):
             raise CertificateError("noise of every round is the same at all nodes and begins with learning")
-        most = shift_bounds(training, self.clip)[list(self.nodes)] + _at_one_point(training, self.clip, sigma)
-        shifts = [most * participating_or_all(training.mixing, t)[list(self.nodes)] for t in range(self.rounds)]
-        nothing = np.zeros(training.mixing.nodes)
-        return DivergenceBounds(nothing, nothing, np.concatenate(shifts))
+        nodes, rounding = list(self.nodes), _rounding_at_one_point(training, self.clip, sigma)
+        largest_shift = shift_bounds(training, self.clip)[nodes] + rounding
+        shifts = [largest_shift * participating_or_all(training.mixing, t)[nodes] for t in range(self.rounds)]
+        zero = np.zeros(training.mixing.nodes)
+        return DivergenceBounds(zero, zero, np.concatenate(shifts))
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Return μ of the view, from the composition of all noised gradients or from their absorption."""
@@ -122,17 +124,17 @@ class GossipDP(Mechanism):
         shift[:, list(self.nodes)] = bounds.shifts.reshape(self.rounds, len(self.nodes))
         if not shift.any():
             return 0.0
-        travel = Travel(self.rounds, self.growth, self.rounding, release.sigma, mixing)
+        network = NetworkRounds(self.rounds, self.growth, self.rounding, release.sigma, mixing)
         kind, node = view.kind, view.within(mixing.nodes).node
         if kind == "transcript:all":
-            return _composed(shift, release.sigma)
+            return _composed_mu(shift, release.sigma)
         if kind == "transcript" and node is None:
             return _worst_cone(shift, release.sigma, mixing)
         if node is not None:
-            shown = final(travel, [node]) if kind == "node" else received(travel, node)
-            return least_mu(shift, shown, travel, self.level)
-        every = least_mu(shift, final(travel, range(mixing.nodes)), travel, self.level)
-        return min(every, _worst_cone(shift, release.sigma, mixing)) if kind == "node" else every
+            in_view = final_messages(network, [node]) if kind == "node" else received_messages(network, node)
+            return least_mu(shift, in_view, network, self.level)
+        joint = least_mu(shift, final_messages(network, range(mixing.nodes)), network, self.level)
+        return min(joint, _worst_cone(shift, release.sigma, mixing)) if kind == "node" else joint
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Return the reason where there is no noise, or where the arithmetic does not resolve it."""
@@ -144,21 +146,21 @@ class GossipDP(Mechanism):
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """Return what is covered and what is assumed."""
-        said = [
+        sentences = [
             "Learning itself added the noise, so the messages of learning that are in the view are covered; an "
             "observing node knows its own noise but not that of the deleting client.",
             f"Every participating node clips its gradient to norm {self.clip:.6g}; a local step is "
             f"{self.growth:.6g}-Lipschitz.",
         ]
         if training.arithmetic is not None:
-            said.append(
+            sentences.append(
                 "A client that has erased samples computes the gradients of its retained samples in the same way as "
                 "before; rounding is charged except for noise so large that its probability is below "
                 f"{UNLIKELY:g}."
             )
-        return tuple(said)
+        return tuple(sentences)
 
-    def account(self, release: Release, rounds: int) -> str:
+    def describe(self, release: Release, rounds: int) -> str:
         """Return that learning itself added the noise."""
         return (
             f"had learned with {noise_size(release)} on every clipped gradient from the start, so nothing was left "
@@ -178,7 +180,7 @@ def shift_bounds(training: TrainingRun, clip: float) -> Vector:
     return np.asarray(np.minimum(changed_gradient(training), widest))
 
 
-def _check(training: TrainingRun) -> None:
+def _check_training(training: TrainingRun) -> None:
     """Refuse a network that cannot learn in this way."""
     if training.local_steps != 1:
         raise CertificateError(
@@ -209,7 +211,7 @@ def participating_or_all(mixing: Mixing, round: int) -> NDArray[np.bool_]:
     return np.ones(mixing.nodes, dtype=bool) if participating is None else participating
 
 
-def _composed(shift: NDArray[np.float64], sigma: Vector) -> float:
+def _composed_mu(shift: NDArray[np.float64], sigma: Vector) -> float:
     """Return √(Σ_t Σ_u (Δ_u/σ_u)²)."""
     return sqrt(float(_ratios(shift, sigma).sum()))
 
@@ -224,11 +226,11 @@ def _worst_cone(shift: NDArray[np.float64], sigma: Vector, mixing: Mixing) -> fl
     ratios, reached = _ratios(shift, sigma), np.zeros(mixing.nodes)
     if not np.isfinite(ratios).all():
         return inf
-    for t, cones in cones_back(0, len(shift), mixing):
+    for t, cones in light_cones_backwards(0, len(shift), mixing):
         if cones is None:
-            return _composed(shift, sigma)
-        where = np.flatnonzero(ratios[t])
-        reached += ratios[t, where] @ cones.within(where)
+            return _composed_mu(shift, sigma)
+        nodes = np.flatnonzero(ratios[t])
+        reached += ratios[t, nodes] @ cones.within(nodes)
     return sqrt(float(reached.max()))
 
 
@@ -243,13 +245,13 @@ def _largest_norm(training: TrainingRun, clip: float, sigma: float) -> float:
     if arithmetic is None:
         return 0.0
     T, N, eta = training.rounds, training.mixing.nodes, training.step_size
-    long = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * N * T / UNLIKELY))
+    noise_norm = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * N * T / UNLIKELY))
     if training.radius is not None:
-        return (training.radius + eta * (clip + sigma * long)) * (1 + 1e-3)
-    return (arithmetic.initial_norm + eta * (clip * T + sigma * sqrt(T) * long)) * (1 + 1e-3)
+        return (training.radius + eta * (clip + sigma * noise_norm)) * (1 + 1e-3)
+    return (arithmetic.initial_norm + eta * (clip * T + sigma * sqrt(T) * noise_norm)) * (1 + 1e-3)
 
 
-def _at_one_point(training: TrainingRun, clip: float, sigma: float) -> float:
+def _rounding_at_one_point(training: TrainingRun, clip: float, sigma: float) -> float:
     """Return what rounding adds to the difference of the noised values of two runs at the same θ, divided by η.
 
     The terms of the samples that both runs have are computed identically, whatever their own rounding. What differs is
@@ -260,12 +262,12 @@ def _at_one_point(training: TrainingRun, clip: float, sigma: float) -> float:
     if arithmetic is None:
         return 0.0
     G, d = training.constants.G.value, arithmetic.parameters
-    summed = (int(training.samples.max(initial=0)) + arithmetic.outputs + 12) * G + (d + 16) * clip + 8 * (G + clip)
-    moved = 4 * _largest_norm(training, clip, sigma) / training.step_size + 4 * clip
-    return 2 * arithmetic.unit_roundoff * (summed + moved)
+    summation = (int(training.samples.max(initial=0)) + arithmetic.outputs + 12) * G + (d + 16) * clip + 8 * (G + clip)
+    subtraction = 4 * _largest_norm(training, clip, sigma) / training.step_size + 4 * clip
+    return 2 * arithmetic.unit_roundoff * (summation + subtraction)
 
 
-def _between_points(training: TrainingRun, clip: float, sigma: float) -> float:
+def _rounding_between_points(training: TrainingRun, clip: float, sigma: float) -> float:
     """Return what rounding adds in a round to the difference of two runs at different θ, divided by η.
 
     The analysis is that of `rounding.charges`.
@@ -275,8 +277,8 @@ def _between_points(training: TrainingRun, clip: float, sigma: float) -> float:
         return 0.0
     constants, eta, d = training.constants, training.step_size, arithmetic.parameters
     G, L, l2, M = constants.G.value, constants.L.value, constants.l2.value, _largest_norm(training, clip, sigma)
-    heard = max(int(np.diff(training.mixing.matrix(t).indptr).max()) for t in range(training.rounds))
+    messages = max(int(np.diff(training.mixing.matrix(t).indptr).max()) for t in range(training.rounds))
     terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G
     step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + (d + 16) * clip
-    carried = (8 + d + heard + 6 + d + 8) * M / eta
-    return 2 * arithmetic.unit_roundoff * (step + carried)
+    model_error = (8 + d + messages + 6 + d + 8) * M / eta
+    return 2 * arithmetic.unit_roundoff * (step + model_error)

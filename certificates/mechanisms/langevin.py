@@ -49,21 +49,22 @@ from rewindnet.certificates.accounting.renyi import epsilon_of_rho
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.contraction import apart
+from rewindnet.certificates.mechanisms.contraction import mu_of_last_state
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.network import Mixing
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
+from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import (
     LocalSteps,
-    Round,
+    RoundEffect,
+    consensus_growth,
     curvatures,
-    held,
     strongest_regime,
     worst_case_disturbance,
 )
-from rewindnet.certificates.sensitivity.recursion import propagate
-from rewindnet.certificates.training import Mixing, TrainingRun
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
-from rewindnet.certificates.views.distances import mu_of_view
+from rewindnet.certificates.views.mu import mu_of_view
 
 #: Norms and eigenvalues are computed for networks of at most this number of nodes, and bounded for larger ones.
 _LARGEST = 400
@@ -102,35 +103,39 @@ class Langevin(Mechanism):
         if np.unique(release.sigma[training.present]).size != 1:
             raise CertificateError("the noise of noisy rounds is the same at every node")
         proven = contractions(training, claim.regime, release.descent_rounds)
-        for t, (stated, found) in enumerate(zip(self.contraction, proven, strict=True)):
-            if not stated >= found * (1 - _ROUNDING):
-                raise CertificateError(f"noisy round {t} may expand distances by {found:.6g}, not {stated:.6g}")
-        nodes = propagate(training, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
+        for t, (stated, needed) in enumerate(zip(self.contraction, proven, strict=True)):
+            if not stated >= needed * (1 - _ROUNDING):
+                raise CertificateError(f"noisy round {t} may expand distances by {needed:.6g}, not {stated:.6g}")
+        nodes = propagate(
+            training, disturbed=release.checkpoint_round, undisturbed=0, bound=claim.bound, regime=claim.regime
+        )
         return DivergenceBounds(nodes.total, nodes.rounding)
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Return μ by the noise on the start alone or, for views of the final models only, by all of the noise."""
-        first = mu_of_view(view, bounds.nodes, release, mixing)
+        start_mu = mu_of_view(view, bounds.nodes, release, mixing)
         if view.shows_messages:
-            return first
+            return start_mu
         sigma, Z = float(release.sigma.max()), hypot(*bounds.nodes.tolist())
-        return min(first, apart(Z, (1.0, *self.contraction)) / sigma) if sigma > 0 else first
+        return min(start_mu, mu_of_last_state(Z, (1.0, *self.contraction)) / sigma) if sigma > 0 else start_mu
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """Return what is compared, and what of it is covered."""
-        seen = "All models that are released at the end are covered; messages of the noisy rounds are not."
+        coverage = "All models that are released at the end are covered; messages of the noisy rounds are not."
         if claim.view.shows_messages:
-            seen = "Every message is covered by the noise on the start, whatever follows."
+            coverage = "Every message is covered by the noise on the start, whatever follows."
         elif claim.view.kind == "node":
-            seen = "The model that a single node releases at the end is covered; the messages that it receives are not."
+            coverage = (
+                "The model that a single node releases at the end is covered; the messages that it receives are not."
+            )
         return (
             "The reference network learns on the retained data alone and then takes the same noisy rounds from its own "
             "learned models.",
-            seen,
+            coverage,
             "The arithmetic of the noisy rounds is assumed to be exact.",
         )
 
-    def account(self, release: Release, rounds: int) -> str:
+    def describe(self, release: Release, rounds: int) -> str:
         """Return how many noisy rounds were run."""
         return f"ran {release.descent_rounds:,} rounds on the retained data with {noise_size(release)} in each"
 
@@ -148,15 +153,15 @@ def contractions(training: TrainingRun, regime: Regime | None, rounds: int) -> t
     """
     regime = regime or strongest_regime(training)
     steps = LocalSteps(training, regime, "worst-case", training.deleted[:, None])
-    found: list[float] = []
-    before: tuple[csr_array, Round] | None = None
+    result: list[float] = []
+    previous: tuple[csr_array, RoundEffect] | None = None
     for t in range(training.rounds, training.rounds + rounds - 1):
-        W, quiet = training.mixing.matrix(t), steps.quiet(t)
+        W, effect = training.mixing.matrix(t), steps.undisturbed(t)
         # The contraction of an unchanged network is not computed again.
-        if before is None or before[0] is not W or not _alike(before[1], quiet):
-            before, c = (W, quiet), _contraction(training, regime, W, quiet, t)
-        found.append(c)
-    return tuple(found)
+        if previous is None or previous[0] is not W or not _same_effect(previous[1], effect):
+            previous, c = (W, effect), _contraction(training, regime, W, effect, t)
+        result.append(c)
+    return tuple(result)
 
 
 def claimed_epsilon(training: TrainingRun, release: Release, claim: Claim) -> float:
@@ -185,7 +190,7 @@ def claimed_epsilon(training: TrainingRun, release: Release, claim: Claim) -> fl
     return epsilon_of_rho((Z / sigma) ** 2 / 2 * (1 - c**2) * c ** (2 * K) / (1 - c ** (2 * K)), claim.delta)
 
 
-def _contraction(training: TrainingRun, regime: Regime, W: csr_array, steps: Round, round: int) -> float:
+def _contraction(training: TrainingRun, regime: Regime, W: csr_array, steps: RoundEffect, round: int) -> float:
     """Return c of a round."""
     growth, N = np.broadcast_to(steps.growth, training.mixing.nodes), training.mixing.nodes
     if training.order == "adapt-then-combine":
@@ -193,11 +198,11 @@ def _contraction(training: TrainingRun, regime: Regime, W: csr_array, steps: Rou
     elif training.order == "combine-then-adapt":
         c = _norm(csr_array(diags_array(growth) @ W))
     else:
-        c = _norm(csr_array(W + diags_array(held(steps, W) - W.diagonal())))
+        c = _norm(csr_array(W + diags_array(consensus_growth(steps, W) - W.diagonal())))
         full = training.local_steps == 1 and training.batches is None and training.mixing.participating(round) is None
         if full and N and abs(W - W.T).max() == 0:
-            low, high = (training.step_size * float(end[0]) for end in curvatures(training, regime, np.ones(1)))
-            c = min(c, max(abs(1 - low), abs(_smallest(W) - high)))
+            low, high = (training.step_size * float(bound[0]) for bound in curvatures(training, regime, np.ones(1)))
+            c = min(c, max(abs(1 - low), abs(_smallest_eigenvalue(W) - high)))
     return c * (1 + _ROUNDING)
 
 
@@ -207,16 +212,16 @@ def _norm(A: csr_array) -> float:
     return bounded if A.shape[0] > _LARGEST else min(bounded, float(np.linalg.norm(A.toarray(), 2)))
 
 
-def _smallest(W: csr_array) -> float:
+def _smallest_eigenvalue(W: csr_array) -> float:
     """Return the smallest eigenvalue of a symmetric matrix whose rows sum to 1, or a lower bound on it (Gershgorin)."""
     if W.shape[0] > _LARGEST:
         return 2 * float(W.diagonal().min()) - 1
     return float(np.linalg.eigvalsh(W.toarray())[0])
 
 
-def _alike(one: Round, other: Round) -> bool:
+def _same_effect(first: RoundEffect, second: RoundEffect) -> bool:
     """Return whether the local steps of two rounds have the same effect."""
     return all(
         np.array_equal(a, b)
-        for a, b in ((one.growth, other.growth), (one.centre, other.centre), (one.spread, other.spread))
+        for a, b in ((first.growth, second.growth), (first.centre, second.centre), (first.remainder, second.remainder))
     )

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lstsq
 
-from rewindnet.certificates.training import Mixing
+from rewindnet.certificates.network import Mixing
 
 Matrix = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ Matrix = NDArray[np.float64]
 _MOST = 2e9
 
 
-def received(node: int, rounds: int, mixing: Mixing) -> Matrix:
+def received_weights(node: int, rounds: int, mixing: Mixing) -> Matrix:
     """Return the weights of all noises in every message that a node receives from others.
 
     Args:
@@ -45,15 +45,15 @@ def received(node: int, rounds: int, mixing: Mixing) -> Matrix:
     for t in range(rounds):
         W = mixing.matrix(t)
         state[np.arange(N), t * N + np.arange(N)] -= 1.0
-        heard = W[[node]]
-        rows.append(state[[int(j) for j in heard.indices[heard.data != 0] if j != node]])
+        received_row = W[[node]]
+        rows.append(state[[int(j) for j in received_row.indices[received_row.data != 0] if j != node]])
         state = W @ state
     weights = np.vstack(rows)
     weights[:, node::N] = 0.0
     return weights
 
 
-def released(rounds: int, mixing: Mixing) -> Matrix:
+def released_weights(rounds: int, mixing: Mixing) -> Matrix:
     """Return the weights of all noises in every node's final model.
 
     Args:
@@ -63,14 +63,14 @@ def released(rounds: int, mixing: Mixing) -> Matrix:
     Returns:
         A [N, T·N]; the noise of node i in round t is in column t·N + i.
     """
-    weights, back = [], np.eye(mixing.nodes)
+    weights, product = [], np.eye(mixing.nodes)
     for t in reversed(range(rounds)):
-        back = back @ mixing.matrix(t)
-        weights.append(-back)
+        product = product @ mixing.matrix(t)
+        weights.append(-product)
     return np.hstack(weights[::-1])
 
 
-def affordable(view: str, node: int | None, rounds: int, mixing: Mixing) -> bool:
+def is_affordable(view: str, node: int | None, rounds: int, mixing: Mixing) -> bool:
     """Return whether a view can be accounted for exactly in a few seconds.
 
     Args:

@@ -43,29 +43,28 @@ their noise.
 """
 
 from dataclasses import dataclass
-from math import exp, expm1, hypot, inf, isfinite, log, log1p
+from math import hypot, inf, isfinite
 from typing import ClassVar
 
 import numpy as np
 
-from rewindnet.certificates.accounting.gaussian import delta_of, epsilon_of
+from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.contraction import last_states
+from rewindnet.certificates.mechanisms.ball_profile import BallProfile
+from rewindnet.certificates.mechanisms.contraction import mu_under_two_bounds
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
+from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import curvatures, strongest_regime
-from rewindnet.certificates.sensitivity.recursion import propagate
-from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 
 #: The relative tolerance for rounding of a stated growth.
 _ROUNDING = 1e-12
-
-#: Bisection steps for ε.
-_HALVINGS = 60
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,9 @@ class NoisyFinetune(Mechanism):
         proven = self.proven_growth(training, claim.regime or strongest_regime(training))
         if self.growth < proven * (1 - _ROUNDING):
             raise CertificateError(f"a step may expand distances by {proven:.6g}, not {self.growth:.6g}")
-        nodes = propagate(training, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
+        nodes = propagate(
+            training, disturbed=release.checkpoint_round, undisturbed=0, bound=claim.bound, regime=claim.regime
+        )
         return DivergenceBounds(nodes.total, nodes.rounding)
 
     def proven_growth(self, training: TrainingRun, regime: Regime) -> float:
@@ -159,34 +160,38 @@ class NoisyFinetune(Mechanism):
             CertificateError: if the constants do not prove the regime.
         """
         l2, eta = training.constants.l2.value, self.step_size
-        low, high = (float(end[0]) - l2 for end in curvatures(training, regime, np.ones(1)))
-        kept = 1 - eta * self.decay
+        low, high = (float(bound[0]) - l2 for bound in curvatures(training, regime, np.ones(1)))
+        retention = 1 - eta * self.decay
         if self.gradient_radius is not None and self.gradient_radius < training.constants.G.value:
-            return abs(kept) + eta * max(-low, high)
+            return abs(retention) + eta * max(-low, high)
         # A client that holds no data has a data loss of curvature 0.
-        return max(abs(kept - eta * min(low, 0.0)), abs(kept - eta * high))
+        return max(abs(retention - eta * min(low, 0.0)), abs(retention - eta * high))
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Return μ of one model or of all of them together; no messages are sent."""
-        start = self._start(bounds, mixing)
+        start = self._start_distance(bounds, mixing)
         if self.model_radius is None:
             shift = 2 * self.step_size * (self.gradient_radius or 0.0)
-            unit = last_states(start, self.rounds, abs(1 - self.step_size * self.decay), shift, self.growth)
+            unit = mu_under_two_bounds(start, self.rounds, abs(1 - self.step_size * self.decay), shift, self.growth)
         else:
-            unit = self._stepped(start) / self._noises**0.5 if self.rounds else np.where(start > 0, inf, 0.0)
-        return _seen(view, _ratios(unit, release.sigma), mixing)
+            unit = (
+                self._first_step_distance(start) / self._noise_sum**0.5
+                if self.rounds
+                else np.where(start > 0, inf, 0.0)
+            )
+        return _mu_of_view(view, _ratios(unit, release.sigma), mixing)
 
     def epsilon(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing, delta: float) -> float:
         """Return ε at δ from μ or, with model clipping, from the profile δ_t where that is tighter."""
-        most = epsilon_of(self.mu(view, bounds, release, mixing), delta)
-        if self.model_radius is None or not isfinite(most):
-            return most
-        start = self._start(bounds, mixing)
-        stepped = _seen(view, _ratios(self._stepped(start), release.sigma), mixing)
-        wide = _seen(view, _ratios(np.where(start > 0, 2 * self.model_radius, 0.0), release.sigma), mixing)
-        return self._least(most, stepped, wide, self.growth, delta)
+        upper = epsilon_of(self.mu(view, bounds, release, mixing), delta)
+        if self.model_radius is None or not isfinite(upper):
+            return upper
+        start = self._start_distance(bounds, mixing)
+        first_step = _mu_of_view(view, _ratios(self._first_step_distance(start), release.sigma), mixing)
+        diameter = _mu_of_view(view, _ratios(np.where(start > 0, 2 * self.model_radius, 0.0), release.sigma), mixing)
+        return BallProfile(self.rounds, first_step, diameter, self.growth).least_epsilon(upper, delta)
 
-    def claimed(self, view: View, sigma: Vector, mixing: Mixing, delta: float) -> float:
+    def claimed_epsilon(self, view: View, sigma: Vector, mixing: Mixing, delta: float) -> float:
         """Return the ε of the paper: by conversion from Rényi divergences, or from the profile with δ_0 = 1.
 
         For several models at once, which the paper does not treat, Rényi divergences are added, and the balls form one
@@ -205,13 +210,13 @@ class NoisyFinetune(Mechanism):
         if not self.rounds or not noisy.any():
             return inf
         if self.model_radius is not None:
-            wide = _seen(view, _ratios(np.where(noisy, 2 * self.model_radius, 0.0), sigma), mixing)
-            return self._least(epsilon_of(wide, delta), wide, wide, None, delta)
+            diameter = _mu_of_view(view, _ratios(np.where(noisy, 2 * self.model_radius, 0.0), sigma), mixing)
+            return BallProfile(self.rounds, diameter, diameter, None).least_epsilon(epsilon_of(diameter, delta), delta)
         if self.start_radius is None or self.gradient_radius is None:
             return inf
-        start, kept = np.where(noisy, 2 * self.start_radius, 0.0), abs(1 - self.step_size * self.decay)
-        unit = last_states(start, self.rounds, kept, 2 * self.step_size * self.gradient_radius, None)
-        return epsilon_of_rho(_seen(view, _ratios(unit, sigma), mixing) ** 2 / 2, delta)
+        start, retention = np.where(noisy, 2 * self.start_radius, 0.0), abs(1 - self.step_size * self.decay)
+        unit = mu_under_two_bounds(start, self.rounds, retention, 2 * self.step_size * self.gradient_radius, None)
+        return epsilon_of_rho(_mu_of_view(view, _ratios(unit, sigma), mixing) ** 2 / 2, delta)
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Return the reason where no noise was added to a model that may differ."""
@@ -224,7 +229,7 @@ class NoisyFinetune(Mechanism):
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """Return what is compared, and what of it is covered."""
-        said = [
+        sentences = [
             "The reference network learns on the retained data alone and then takes the same noisy steps from its own "
             "learned models.",
             "Only the last model of every node is covered; no message is sent during the finetuning, and earlier "
@@ -232,51 +237,29 @@ class NoisyFinetune(Mechanism):
             "The arithmetic of the noisy steps is assumed to be exact.",
         ]
         if self.growth is None:
-            said.append("Nothing is assumed about the loss, the clients' data or how the models were learned.")
-        return tuple(said)
+            sentences.append("Nothing is assumed about the loss, the clients' data or how the models were learned.")
+        return tuple(sentences)
 
-    def _start(self, bounds: DivergenceBounds, mixing: Mixing) -> Vector:
+    def _start_distance(self, bounds: DivergenceBounds, mixing: Mixing) -> Vector:
         """Return a bound [N] on the distance of the two runs' starts."""
-        most = 2 * (self.start_radius if self.start_radius is not None else inf)
-        return np.minimum(bounds.nodes, most) if bounds.nodes.size else np.full(mixing.nodes, most)
+        diameter = 2 * (self.start_radius if self.start_radius is not None else inf)
+        return np.minimum(bounds.nodes, diameter) if bounds.nodes.size else np.full(mixing.nodes, diameter)
 
     @property
-    def _noises(self) -> float:
+    def _noise_sum(self) -> float:
         """Σ_k growth^(−2k) over the steps; 1 where no contraction is assumed."""
         if self.growth is None or self.rounds == 1:
             return 1.0
         with np.errstate(over="ignore", divide="ignore"):
             return float(np.sum(np.float64(self.growth) ** (-2.0 * np.arange(self.rounds))))
 
-    def _stepped(self, start: Vector) -> Vector:
+    def _first_step_distance(self, start: Vector) -> Vector:
         """Return a bound [N] on the distance of the centres of the first step, with model clipping."""
         assert self.model_radius is not None
-        grown = np.full(start.shape, inf) if self.growth is None else self.growth * start
-        return np.where(start > 0, np.minimum(grown, 2 * self.model_radius), 0.0)
+        expanded = np.full(start.shape, inf) if self.growth is None else self.growth * start
+        return np.where(start > 0, np.minimum(expanded, 2 * self.model_radius), 0.0)
 
-    def _least(self, most: float, stepped: float, wide: float, growth: float | None, delta: float) -> float:
-        """Return the least ε in [0, most] whose profile is at most δ, with distances in units of the noise."""
-        if self._hides(0.0, stepped, wide, growth, delta):
-            return 0.0
-        low, high = 0.0, most
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            low, high = (low, middle) if self._hides(middle, stepped, wide, growth, delta) else (middle, high)
-        return high
-
-    def _hides(self, epsilon: float, stepped: float, wide: float, growth: float | None, delta: float) -> bool:
-        """Return whether the runs are (ε, δ)-indistinguishable after K steps, by the profile."""
-        found, spread = delta_of(stepped, epsilon), 1.0
-        for _ in range(self.rounds - 1):
-            if found <= delta:
-                return True
-            found *= delta_of(wide, _tilted(epsilon, found))
-            if growth is not None:
-                spread = 1 + spread / growth**2 if growth else inf
-                found = min(found, delta_of(stepped / spread**0.5, epsilon))
-        return found <= delta
-
-    def account(self, release: Release, rounds: int) -> str:
+    def describe(self, release: Release, rounds: int) -> str:
         """Return how many noisy steps were taken."""
         return (
             f"ran {release.descent_rounds:,} rounds of clipped descent at every client by itself, with "
@@ -284,20 +267,13 @@ class NoisyFinetune(Mechanism):
         )
 
 
-def _tilted(epsilon: float, delta: float) -> float:
-    """Return ln(1 + (e^ε − 1)/δ) without overflow."""
-    if epsilon < 1:
-        return log1p(expm1(epsilon) / delta)
-    return epsilon - log(delta) + log1p((delta - 1) * exp(-epsilon))
-
-
 def _ratios(distance: Vector, sigma: Vector) -> Vector:
     """Return distance/σ [N]: 0 where the distance is 0, infinite where it is not and there is no noise."""
-    noised = np.divide(distance, sigma, out=np.full(len(sigma), inf), where=sigma > 0)
-    return np.where(distance > 0, noised, 0.0)
+    ratio = np.divide(distance, sigma, out=np.full(len(sigma), inf), where=sigma > 0)
+    return np.where(distance > 0, ratio, 0.0)
 
 
-def _seen(view: View, mus: Vector, mixing: Mixing) -> float:
+def _mu_of_view(view: View, mus: Vector, mixing: Mixing) -> float:
     """Return μ of the view: that of one node, the largest of all nodes, or that of all nodes together."""
     node = view.within(mixing.nodes).node
     if node is not None:

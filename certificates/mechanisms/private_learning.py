@@ -6,8 +6,9 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.certificates.network import Vector
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
-from rewindnet.certificates.training import TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 
 #: The charge for rounding holds except for noise so large that its probability is below this.
 UNLIKELY = 1e-30
@@ -49,8 +50,8 @@ def clipped_growth(training: TrainingRun, clip: float | None, step_size: float) 
         step_size: η.
     """
     constants = training.constants
-    pull = constants.l2.value * (training.radius or inf) if constants.l2.value > 0 else 0.0
-    if clip is None or clip >= constants.G.value + pull:
+    regularisation = constants.l2.value * (training.radius or inf) if constants.l2.value > 0 else 0.0
+    if clip is None or clip >= constants.G.value + regularisation:
         return local_growth(replace(training, step_size=step_size), strongest_regime(training))
     return 1 + step_size * constants.L.value
 

@@ -42,11 +42,12 @@ from rewindnet.certificates.accounting.gaussian import mu_of
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
+from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
-from rewindnet.certificates.sensitivity.recursion import propagate
 from rewindnet.certificates.sensitivity.rounding import charges_of_hops
-from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 
 Alignment = Literal["exact", "lightweight", "lightweight+descent"]
@@ -108,41 +109,43 @@ class RRDU(Mechanism):
                 raise CertificateError(f"unknown {name} {value!r}; it is one of: {', '.join(map(str, allowed))}")
         if len(self.holders) != len(self.works):
             raise CertificateError("holders and works must have one entry for each round of the token")
-        if len(self.noise) != len(self.rounds) or not all(0 <= one < inf for one in self.noise):
+        if len(self.noise) != len(self.visit_rounds) or not all(0 <= sigma < inf for sigma in self.noise):
             raise CertificateError("every visit of a token has noise of a non-negative standard deviation")
         if not (0 < self.clip < inf and 0 < self.step_size < inf):
             raise CertificateError("the clip and the step size of a visit are positive numbers")
 
     @cached_property
-    def rounds(self) -> tuple[int, ...]:
+    def visit_rounds(self) -> tuple[int, ...]:
         """The rounds in which u takes a step."""
-        both = zip(self.holders, self.works, strict=True)
-        return tuple(self.begin + at for at, (holder, works) in enumerate(both) if works and holder == self.node)
+        steps = zip(self.holders, self.works, strict=True)
+        return tuple(self.begin + index for index, (holder, works) in enumerate(steps) if works and holder == self.node)
 
     @property
-    def before(self) -> int:
+    def steps_before_visit(self) -> int:
         """The number of steps of other nodes before u's first; of all steps, if u takes none."""
-        return sum(self.works[: self._first])
+        return sum(self.works[: self._first_visit])
 
     @property
-    def leaves(self) -> bool:
+    def leaves_before_visit(self) -> bool:
         """Whether another node has the token before u's first step."""
-        return any(holder != self.node for holder in self.holders[: self._first])
+        return any(holder != self.node for holder in self.holders[: self._first_visit])
 
     @property
-    def _ascends(self) -> bool:
+    def _is_ascent(self) -> bool:
+        """Whether u's direction uses the forget set alone."""
         return self.alignment == "lightweight"
 
     @property
-    def _first(self) -> int:
-        return self.rounds[0] - self.begin if self.rounds else len(self.holders)
+    def _first_visit(self) -> int:
+        """The index of the round of u's first step; the number of rounds, if it takes none."""
+        return self.visit_rounds[0] - self.begin if self.visit_rounds else len(self.holders)
 
     @property
     def events(self) -> Sequence[tuple[int, int]]:
         """The visits, as (round, u)."""
-        return [(round, self.node) for round in self.rounds]
+        return [(round, self.node) for round in self.visit_rounds]
 
-    def grown(self, training: TrainingRun, claim: Claim) -> "RRDU":
+    def with_growth(self, training: TrainingRun, claim: Claim) -> "RRDU":
         """Return the same mechanism with `growth` and `slope` as they follow from the constants.
 
         Args:
@@ -152,13 +155,16 @@ class RRDU(Mechanism):
         Raises:
             CertificateError: if the growth is not finite, or the constants do not prove the regime.
         """
-        known = replace(training, step_size=self.step_size)
-        gamma = local_growth(known, claim.regime or strongest_regime(training))
+        stepped = replace(training, step_size=self.step_size)
+        gamma = local_growth(stepped, claim.regime or strongest_regime(training))
         with np.errstate(over="ignore"):
-            growth = float(np.float64(gamma) ** self.before)
+            growth = float(np.float64(gamma) ** self.steps_before_visit)
         if not growth < inf:
-            raise CertificateError(f"{self.before} steps that may each grow by {gamma:.4g} allow no finite certificate")
-        slope = 0.0 if self._ascends else self.step_size * training.constants.L.value
+            raise CertificateError(
+                f"{self.steps_before_visit} steps that may each multiply a difference by {gamma:.4g} allow no finite "
+                "certificate"
+            )
+        slope = 0.0 if self._is_ascent else self.step_size * training.constants.L.value
         return replace(self, growth=growth, slope=slope)
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
@@ -170,8 +176,8 @@ class RRDU(Mechanism):
         """
         if claim.bound == "published":
             raise CertificateError("the published bound is that of R2D and has no token; use worst-case or instance")
-        needed = self.grown(training, claim)
-        if self.growth < needed.growth * (1 - 1e-12) or self.slope < needed.slope * (1 - 1e-12):
+        proven = self.with_growth(training, claim)
+        if self.growth < proven.growth * (1 - 1e-12) or self.slope < proven.slope * (1 - 1e-12):
             raise CertificateError("the stated growth of a difference is less than the constants allow")
         if not 0 <= self.node < training.mixing.nodes or not training.present[self.node]:
             raise CertificateError(f"node {self.node} cannot be visited: it does not exist or has left")
@@ -181,32 +187,34 @@ class RRDU(Mechanism):
             )
         if set(np.flatnonzero(training.deleted).tolist()) - {self.node}:
             raise CertificateError("nodes other than the visited one delete samples; a token hides only its deletion")
-        known = propagate(training, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
-        shifts = np.full(len(self.rounds), self._read(training))
-        if self.rounds:
-            shifts[0] += self._rounding(training, needed, known.total)
-        return DivergenceBounds(known.total, known.rounding, shifts)
+        learned = propagate(
+            training, disturbed=release.checkpoint_round, undisturbed=0, bound=claim.bound, regime=claim.regime
+        )
+        shifts = np.full(len(self.visit_rounds), self._later_shift(training))
+        if self.visit_rounds:
+            shifts[0] += self._rounding_before_noise(training, proven, learned.total)
+        return DivergenceBounds(learned.total, learned.rounding, shifts)
 
-    def _read(self, training: TrainingRun) -> float:
+    def _later_shift(self, training: TrainingRun) -> float:
         """Return η·Δ."""
         if self.alignment == "exact":
             return 0.0
         n, m = int(training.samples[self.node]), self.forgotten
-        share = 1.0 if self._ascends else m / n if n else 0.0
+        share = 1.0 if self._is_ascent else m / n if n else 0.0
         # u computes in double precision, whatever the precision of the network.
-        known = training.arithmetic
-        slack = 0.0 if known is None else (known.parameters + 16) * 2.0**-50
+        arithmetic = training.arithmetic
+        slack = 0.0 if arithmetic is None else (arithmetic.parameters + 16) * 2.0**-50
         return self.step_size * self.clip * (share + slack * (m > 0))
 
-    def _rounding(self, training: TrainingRun, needed: "RRDU", differs: Vector) -> float:
+    def _rounding_before_noise(self, training: TrainingRun, proven: "RRDU", sensitivity: Vector) -> float:
         """Return what rounding adds up to and including the first visit; 0 where both runs are identical bit by bit."""
-        if not differs[self.node] > 0:
+        if not sensitivity[self.node] > 0:
             return 0.0
-        gamma = needed.growth ** (1 / self.before) if self.before else 1.0
-        charged, total = charges_of_hops(training, self.step_size, self.before + 1), 0.0
+        gamma = proven.growth ** (1 / self.steps_before_visit) if self.steps_before_visit else 1.0
+        charged, total = charges_of_hops(training, self.step_size, self.steps_before_visit + 1), 0.0
         for charge in charged[:-1]:
             total = gamma * total + charge
-        return total + min(needed.slope * total, 2 * self.step_size * self.clip) + charged[-1]
+        return total + min(proven.slope * total, 2 * self.step_size * self.clip) + charged[-1]
 
     def shifts(self, bounds: DivergenceBounds) -> Vector:
         """Return the differences [visits] of the values to which noise is added.
@@ -216,26 +224,28 @@ class RRDU(Mechanism):
         """
         total = bounds.shifts.astype(np.float64)
         if len(total):
-            arrived = self.growth * float(bounds.nodes[self.node])
-            total[0] += arrived + min(self.slope * arrived, 2 * self.step_size * self.clip)
+            at_first_visit = self.growth * float(bounds.nodes[self.node])
+            total[0] += at_first_visit + min(self.slope * at_first_visit, 2 * self.step_size * self.clip)
         return total
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Return √(Σ_k (difference_k/noise_k)²): every view shows at most all tokens from the first visit on."""
-        if self._bare(view, bounds) is not None:
+        if self._unhidden_reason(view, bounds) is not None:
             return inf
-        return hypot(*(_ratio(far, noise) for far, noise in zip(self.shifts(bounds), self.noise, strict=True)))
+        return hypot(
+            *(_ratio(difference, noise) for difference, noise in zip(self.shifts(bounds), self.noise, strict=True))
+        )
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Return the reason where the view includes a value, or u keeps a value, without noise."""
-        return self._bare(claim.view, self.bounds(training, release, claim))
+        return self._unhidden_reason(claim.view, self.bounds(training, release, claim))
 
-    def _bare(self, view: View, bounds: DivergenceBounds) -> str | None:
+    def _unhidden_reason(self, view: View, bounds: DivergenceBounds) -> str | None:
         """Return the reason why noise hides nothing for these divergences; None where it does."""
-        differs, arrived = self.shifts(bounds), float(bounds.nodes[self.node]) > 0
-        if not self.rounds and arrived:
+        differences, arrived = self.shifts(bounds), float(bounds.nodes[self.node]) > 0
+        if not self.visit_rounds and arrived:
             return "the token never comes to the deleting client, so no noise is added"
-        if not differs.any():
+        if not differences.any():
             return None
         if self.optimizer == "adam" and arrived:
             return (
@@ -247,30 +257,34 @@ class RRDU(Mechanism):
                 "the trust region is centred at the model that the deleting client began with, without noise, and "
                 "projected models reveal the centre; trust_centre noised, or no trust_radius, is covered"
             )
-        if self.leaves and arrived and view.shows_messages:
+        if self.leaves_before_visit and arrived and view.shows_messages:
             return "the token is with other nodes before the deleting client first adds noise; start u covers them"
-        bare = [at for at, (far, noise) in enumerate(zip(differs, self.noise, strict=True)) if far > 0 and noise == 0]
-        if bare:
+        unnoised = [
+            index
+            for index, (difference, noise) in enumerate(zip(differences, self.noise, strict=True))
+            if difference > 0 and noise == 0
+        ]
+        if unnoised:
             return (
-                f"the deleting client adds no noise at its visit {bare[0] + 1}, and the model that it sends then may "
-                f"differ from that of retraining by {differs[bare[0]]:.4g}"
+                f"the deleting client adds no noise at its visit {unnoised[0] + 1}, and the model that it sends then "
+                f"may differ from that of retraining by {differences[unnoised[0]]:.4g}"
             )
         return None
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """Return which models are covered, and what is assumed about the path."""
-        covered = "Every token" if not self.leaves else "No token before the first visit, and every token"
-        kept = ("The deleting client keeps its forget set until its last visit.",) if self._ascends else ()
+        covered = "Every token" if not self.leaves_before_visit else "No token before the first visit, and every token"
+        erasure = ("The deleting client keeps its forget set until its last visit.",) if self._is_ascent else ()
         return (
             f"Only the model of the deleting client, node {self.node}, is trained further, as a token; the learned "
             "models of other nodes are overwritten by the released model, which is the same for all nodes.",
             f"{covered} from the first visit on is covered, colluding peers included; the path, its batches and the "
             "number of visits do not depend on the data.",
             "Retraining is followed by the same procedure with an empty request.",
-            *kept,
+            *erasure,
         )
 
-    def hiding(self, training: TrainingRun, release: Release, claim: Claim, epsilon: float) -> "RRDU":
+    def calibrated(self, training: TrainingRun, release: Release, claim: Claim, epsilon: float) -> "RRDU":
         """Return the same mechanism with the noise that reaches (ε, δ), at the least Σ_k noise_k².
 
         Under Σ_k (difference_k/noise_k)² = μ² this is noise_k² ∝ difference_k; a visit at which the two runs cannot
@@ -285,17 +299,17 @@ class RRDU(Mechanism):
         Raises:
             CertificateError: if no noise can reach it for the claim's view.
         """
-        some = replace(self, noise=(1.0,) * len(self.rounds))
-        found = some.bounds(training, release, claim)
-        reason = some.why_not_covered(training, release, claim)
+        unit_noise = replace(self, noise=(1.0,) * len(self.visit_rounds))
+        bounds = unit_noise.bounds(training, release, claim)
+        reason = unit_noise.why_not_covered(training, release, claim)
         if reason is not None:
             raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
-        differs = some.shifts(found)
+        differences = unit_noise.shifts(bounds)
         # Slightly above the exact boundary, so that the certificate of the rounded noise still gives at most ε.
-        noise = np.sqrt(differs * differs.sum()) / mu_of(epsilon, claim.delta) * (1 + 1e-12)
+        noise = np.sqrt(differences * differences.sum()) / mu_of(epsilon, claim.delta) * (1 + 1e-12)
         return replace(self, noise=tuple(noise.tolist()))
 
-    def given_reference(self, training: TrainingRun) -> float:
+    def mu_given_reference(self, training: TrainingRun) -> float:
         """Return μ of all visits if u's learned model were known and the same in both runs: √(Σ_k (η·Δ/noise_k)²).
 
         Only under this reading is the paper's sensitivity that of a clipped direction. It is not a guarantee of
@@ -304,19 +318,20 @@ class RRDU(Mechanism):
         Args:
             training: how the network learned, and what was deleted.
         """
-        read = self._read(training)
-        return hypot(*(_ratio(read, noise) for noise in self.noise)) if self.noise else 0.0
+        shift = self._later_shift(training)
+        return hypot(*(_ratio(shift, noise) for noise in self.noise)) if self.noise else 0.0
 
-    def account(self, release: Release, rounds: int) -> str:
+    def describe(self, release: Release, rounds: int) -> str:
         """Return how many steps the token took, and how often it visited the deleting client."""
         return (
-            f"sent the model of node {self.node} round the network for {sum(self.works):,} steps, {len(self.rounds):,} "
-            f"of them its own, with {noise_size(release)} in those, and gave the last model to all nodes"
+            f"sent the model of node {self.node} round the network for {sum(self.works):,} steps, "
+            f"{len(self.visit_rounds):,} of them its own, with {noise_size(release)} in those, and gave the last model "
+            "to all nodes"
         )
 
 
-def _ratio(far: float, noise: float) -> float:
+def _ratio(difference: float, noise: float) -> float:
     """Return difference/noise: 0 where the difference is 0, infinite where it is not and there is no noise."""
-    if far == 0:
+    if difference == 0:
         return 0.0
-    return far / noise if noise > 0 else inf
+    return difference / noise if noise > 0 else inf

@@ -10,8 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.network import Mixing
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
-from rewindnet.certificates.training import Mixing, TrainingRun
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 
 
@@ -46,6 +47,6 @@ class Uncertified(Mechanism):
         """Return what was done, about which nothing is claimed."""
         return (f"Nothing is claimed of what was done: it {self.deed}.",)
 
-    def account(self, release: Release, rounds: int) -> str:
+    def describe(self, release: Release, rounds: int) -> str:
         """Return what was done."""
         return self.deed

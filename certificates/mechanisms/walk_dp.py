@@ -27,12 +27,8 @@ The noise of the observer itself is not needed, because nothing is absorbed wher
 interpolation (Bok, Su and Altschuler 2024, "Shifted interpolation for differential privacy") with several sources and
 deadlines.
 
-**The best a.** Between two observed hops, let â_j = a_j/γ^j and b̂_j = b_j/γ^j. The sums Σ_{i≤j} â_i must be at most
-Σ_{i≤j} b̂_i, with equality at the end, and Σ_j (γ^j·â_j)² is to be minimised. With Σ_{i≤j} γ^{−2i} as the time axis,
-the solution is the shortest path below a staircase: the slopes of its greatest convex minorant, which pooling finds.
-One visit with ℓ hops to the next observed hop costs Δ²/(σ²·Σ_{j<ℓ} γ^{−2j}). For γ = 1 (convex losses, η ≤ 2/L, nothing
-clipped) this is Δ²/(ℓ·σ²): the amplification by iteration of Feldman, Mironov, Talwar and Thakurta (2018). For any γ it
-never exceeds the local bound, because a = b is one of the choices.
+The least μ over the choices of a is computed in `mechanisms.walk_absorption`. With any γ it never exceeds the local
+bound, because a = b is one of the choices.
 """
 
 from collections.abc import Sequence
@@ -51,8 +47,10 @@ from rewindnet.certificates.mechanisms.private_learning import (
     clipped_growth,
     unresolved_noise,
 )
+from rewindnet.certificates.mechanisms.walk_absorption import absorption_norm
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
-from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 
 
@@ -115,7 +113,7 @@ class WalkDP(Mechanism):
             clip=clip,
             step_size=step_size,
             growth=clipped_growth(training, clip, step_size),
-            rounding=_rounding(training, len(holders), clip, step_size, sigma),
+            rounding=_rounding_between_points(training, len(holders), clip, step_size, sigma),
         )
 
     @property
@@ -130,60 +128,72 @@ class WalkDP(Mechanism):
             CertificateError: if the mechanism is not that of a token that learns in this way.
         """
         sigma = _sigma(release)
-        again = WalkDP.of(training, self.holders, self.parents, self.clip, self.step_size, sigma)
-        if self.nodes != again.nodes or self.growth < again.growth or self.rounding < again.rounding * (1 - 1e-9):
-            raise CertificateError(f"the private walk is described as {self}, but for this training run it is {again}")
+        expected = WalkDP.of(training, self.holders, self.parents, self.clip, self.step_size, sigma)
+        understated = self.growth < expected.growth or self.rounding < expected.rounding * (1 - 1e-9)
+        if self.nodes != expected.nodes or understated:
+            raise CertificateError(
+                f"the private walk is described as {self}, but for this training run it is {expected}"
+            )
         if (release.checkpoint_round, release.descent_rounds, release.gossip_rounds) != (0, 0, 0):
             raise CertificateError("a private walk begins with learning, so its release has no rounds of its own")
         if any(not 0 <= holder < training.mixing.nodes for holder in self.holders):
             raise CertificateError("every holder of the token must be a node of the network")
-        most = walk_shifts(training, self.clip)
-        slack = 0.0 if training.arithmetic is None else self._at_one_point(training, sigma)
-        nothing = np.zeros(training.mixing.nodes)
-        return DivergenceBounds(nothing, nothing, np.array([most[node] + slack for _, node in self.events]))
+        largest_shifts = walk_shifts(training, self.clip)
+        slack = 0.0 if training.arithmetic is None else self._rounding_at_one_point(training, sigma)
+        zero = np.zeros(training.mixing.nodes)
+        return DivergenceBounds(zero, zero, np.array([largest_shifts[node] + slack for _, node in self.events]))
 
-    def _at_one_point(self, training: TrainingRun, sigma: float) -> float:
+    def _rounding_at_one_point(self, training: TrainingRun, sigma: float) -> float:
         """Return what rounding adds to the difference of two gradients at the same θ, computed in double precision."""
         assert training.arithmetic is not None
         norm = _largest_norm(training, len(self.holders), self.clip, self.step_size, sigma)
         constants, d = training.constants, training.arithmetic.parameters
-        terms = (int(training.samples.max(initial=0)) + d + 32) * (constants.G.value + _longest(training, self.clip))
+        size = constants.G.value + _largest_step(training, self.clip)
+        terms = (int(training.samples.max(initial=0)) + d + 32) * size
         return 2.0**-50 * (terms + constants.l2.value * norm)
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Return μ of all tokens for transcript:all; for other views that of absorption until the next observed hop."""
-        sigma, felt = _sigma(release), np.zeros(len(self.holders))
-        felt[[hop for hop, _ in self.events]] = bounds.shifts
-        if not felt.any():
+        sigma, disturbance = _sigma(release), np.zeros(len(self.holders))
+        disturbance[[hop for hop, _ in self.events]] = bounds.shifts
+        if not disturbance.any():
             return 0.0
         if sigma == 0:
             return inf
         kind, node = view.kind, view.within(mixing.nodes).node
-        local = hypot(*(felt / sigma))
+        local = hypot(*(disturbance / sigma))
         if kind == "transcript:all":
             return local
-        if kind != "transcript":
-            return min(local, self._seen(felt, (), sigma))
+        if kind == "transcript":
+            return min(local, self._mu_of_peer(node, disturbance, sigma, mixing))
+        return min(local, self._mu_of_hops(disturbance, (), sigma))
+
+    def _mu_of_peer(self, node: int | None, disturbance: Vector, sigma: float, mixing: Mixing) -> float:
+        """Return μ of what a node receives; without a node, of the peer with the largest μ."""
         nodes = range(mixing.nodes) if len(self.nodes) > 1 else (v for v in range(mixing.nodes) if v not in self.nodes)
         watching = (node,) if node is not None else tuple(nodes)
-        there = set(watching) & set(self.holders)
+        arriving = set(watching) & set(self.holders)
         # A deleting node knows its own forget set; as an observer it is a peer of the other deleting nodes.
-        own = np.array([holder if node is None and holder in self.nodes else -1 for holder in self.holders])
-        every = [self._seen(np.where(own == v, 0.0, felt), self._arrivals(v), sigma) for v in sorted(there)]
-        # A node that never has the token before the end observes the released model only.
-        rest = [] if len(there) == len(watching) and there else [self._seen(felt, (), sigma)]
-        return min(local, max([*every, *rest]))
+        known_to = np.array([holder if node is None and holder in self.nodes else -1 for holder in self.holders])
+        mus = [
+            self._mu_of_hops(np.where(known_to == v, 0.0, disturbance), self._arrivals(v), sigma)
+            for v in sorted(arriving)
+        ]
+        if not arriving or len(arriving) < len(watching):
+            # A node that never has the token before the end observes the released model only.
+            mus.append(self._mu_of_hops(disturbance, (), sigma))
+        return max(mus)
 
     def _arrivals(self, node: int) -> tuple[int, ...]:
         """Return the hops at which a node has the token."""
         return tuple(hop for hop, holder in enumerate(self.holders) if holder == node)
 
-    def _seen(self, felt: Vector, seen: Sequence[int], sigma: float) -> float:
+    def _mu_of_hops(self, disturbance: Vector, observed: Sequence[int], sigma: float) -> float:
         """Return μ of a view of the tokens that arrive at these hops, and of the last token."""
-        ends = [*(hop for hop in seen if hop > 0), len(felt)]
+        ends = [*(hop for hop in observed if hop > 0), len(disturbance)]
         starts = [0, *ends[:-1]]
-        parts = (felt[start:end] for start, end in zip(starts, ends, strict=True))
-        return hypot(*(absorbed(part, self.growth, self.rounding) for part in parts)) / sigma
+        parts = (disturbance[start:end] for start, end in zip(starts, ends, strict=True))
+        return hypot(*(absorption_norm(part, self.growth, self.rounding) for part in parts)) / sigma
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Return the reason where there is no noise, or where the arithmetic does not resolve it."""
@@ -207,7 +217,7 @@ class WalkDP(Mechanism):
             "hop is public.",
         )
 
-    def account(self, release: Release, rounds: int) -> str:
+    def describe(self, release: Release, rounds: int) -> str:
         """Return that learning itself added the noise."""
         return (
             f"had learned by one model that travelled from client to client, with {noise_size(release)} at every hop, "
@@ -228,47 +238,6 @@ def check_holders(training: TrainingRun) -> None:
         raise CertificateError("without a departed node the walk is another walk; use deletion.departure relay")
 
 
-def absorbed(felt: Vector, growth: float, charge: float = 0.0) -> float:
-    """Return √(Σ_t a_t²) of the best shifts that absorb these disturbances by the last hop; divided by σ it is μ.
-
-    Args:
-        felt: b_t ≥ 0 [T] of every hop.
-        growth: γ > 0.
-        charge: what is added at every hop at which the tokens already differ.
-    """
-    hops = np.flatnonzero(felt)
-    if not hops.size:
-        return 0.0
-    b = felt[hops[0] :].astype(np.float64)
-    b[1:] += charge
-    # The pieces of the minorant: number of hops, Σ γ^(−2j) and Σ b_j·γ^(−j). j counts from the first hop of a piece for
-    # γ ≥ 1 and from its last otherwise, so that no sum overflows, and none underflows to 0.
-    pieces: list[tuple[int, float, float]] = []
-    for amount in b.tolist():
-        piece = (1, 1.0, amount)
-        while pieces and _steeper(pieces[-1], piece, growth):
-            piece = _pooled(pieces.pop(), piece, growth)
-        pieces.append(piece)
-    return sqrt(sum(amount * (amount / time) for _, time, amount in pieces))
-
-
-def _steeper(one: tuple[int, float, float], next: tuple[int, float, float], growth: float) -> bool:
-    """Return whether the slope does not increase from one piece to the next."""
-    if growth >= 1:
-        return one[2] * next[1] * growth ** -one[0] >= next[2] * one[1]
-    return one[2] * next[1] >= next[2] * one[1] * growth ** next[0]
-
-
-def _pooled(one: tuple[int, float, float], next: tuple[int, float, float], growth: float) -> tuple[int, float, float]:
-    """Return the union of two adjacent pieces."""
-    hops = one[0] + next[0]
-    if growth >= 1:
-        scale = growth ** -one[0]
-        return hops, one[1] + next[1] * scale**2, one[2] + next[2] * scale
-    scale = growth ** next[0]
-    return hops, one[1] * scale**2 + next[1], one[2] * scale + next[2]
-
-
 def walk_shifts(training: TrainingRun, clip: float | None) -> Vector:
     """Return Δ [N], the largest change of every node's clipped gradient in exact arithmetic: min(2C, 2mG/n or G).
 
@@ -276,8 +245,8 @@ def walk_shifts(training: TrainingRun, clip: float | None) -> Vector:
         training: how the network learned, and what was deleted.
         clip: C; None for no clipping.
     """
-    widest = inf if clip is None else 2 * clip
-    return np.asarray(np.minimum(changed_gradient(training), widest))
+    diameter = inf if clip is None else 2 * clip
+    return np.asarray(np.minimum(changed_gradient(training), diameter))
 
 
 def _sigma(release: Release) -> float:
@@ -293,23 +262,25 @@ def _largest_norm(training: TrainingRun, hops: int, clip: float | None, step_siz
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    long = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * hops / UNLIKELY))
-    once, summed = step_size * sigma * long, step_size * sigma * sqrt(hops) * long
+    noise_norm = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * hops / UNLIKELY))
+    single_noise, total_noise = step_size * sigma * noise_norm, step_size * sigma * sqrt(hops) * noise_norm
     if step_size * training.constants.l2.value > 2:
         raise CertificateError(f"step_size {step_size:g} is so large that regularisation alone lets a token explode")
-    start, moved = arithmetic.initial_norm, step_size * _longest(training, clip)
+    start, step = arithmetic.initial_norm, step_size * _largest_step(training, clip)
     if training.radius is not None:
         # The regulariser of a step that is not clipped does not increase the norm of the token.
-        return (training.radius + moved + once) * (1 + 1e-3)
-    return (start + moved * hops + summed + once) * (1 + 1e-3)
+        return (training.radius + step + single_noise) * (1 + 1e-3)
+    return (start + step * hops + total_noise + single_noise) * (1 + 1e-3)
 
 
-def _longest(training: TrainingRun, clip: float | None) -> float:
+def _largest_step(training: TrainingRun, clip: float | None) -> float:
     """Return the largest change of the token by a gradient, divided by η; without a clip, by that of the loss alone."""
     return training.constants.G.value if clip is None else clip
 
 
-def _rounding(training: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
+def _rounding_between_points(
+    training: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float
+) -> float:
     """Return what rounding adds in a hop to the difference of two runs at different x, divided by η."""
     arithmetic = training.arithmetic
     if arithmetic is None:
@@ -318,6 +289,7 @@ def _rounding(training: TrainingRun, hops: int, clip: float | None, step_size: f
     G, L, l2 = constants.G.value, constants.L.value, constants.l2.value
     M = _largest_norm(training, hops, clip, step_size, sigma)
     terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G
-    step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + (d + 16) * _longest(training, clip)
+    clipping = (d + 16) * _largest_step(training, clip)
+    step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + clipping
     # Gradients are computed in double precision; the features and the stored token have the precision of the network.
     return 2 * arithmetic.unit_roundoff * (step + (16 + d) * M / step_size)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.network import Vector
 from rewindnet.certificates.release import Release
-from rewindnet.certificates.training import TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 
 #: The mixing is followed exactly up to this number of multiplications; beyond it, the result is estimated.
 _MOST_PRODUCTS = 5_000_000_000

@@ -15,7 +15,8 @@ from scipy.sparse import csr_array
 from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.training import TrainingRun, Vector
+from rewindnet.certificates.network import Vector
+from rewindnet.certificates.training import TrainingRun
 
 Matrix = NDArray[np.float64]
 
@@ -61,14 +62,14 @@ def curvatures(training: TrainingRun, regime: Regime, share: Vector) -> tuple[Ve
     Raises:
         CertificateError: if the constants do not prove the regime.
     """
-    low, high = _with_samples(training, regime, share)
-    if not _bare(training, training.deleted):
+    low, high = _curvatures_with_data(training, regime, share)
+    if not _retains_nothing(training, training.deleted):
         return low, high
     l2 = training.constants.l2.value
     return np.minimum(low, l2), np.maximum(high, l2)
 
 
-def _with_samples(training: TrainingRun, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
+def _curvatures_with_data(training: TrainingRun, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
     """Return the same bounds for clients that retain data."""
     constants = training.constants
     l2, smooth = constants.l2.value, constants.L.value - constants.l2.value
@@ -80,7 +81,7 @@ def _with_samples(training: TrainingRun, regime: Regime, share: Vector) -> tuple
     return (np.minimum(low, lowest) if regime == "convex" else low), high
 
 
-def _bare(training: TrainingRun, deleted: NDArray[np.int64]) -> bool:
+def _retains_nothing(training: TrainingRun, deleted: NDArray[np.int64]) -> bool:
     """Return whether a node of the network retains no data under any of the requests `deleted` [N] or [N, k]."""
     nothing = training.samples == deleted.T
     return bool(np.any(nothing & training.present))
@@ -99,8 +100,8 @@ def worst_case_disturbance(training: TrainingRun, round: int = 0) -> Matrix:
     eta, G, shape = training.step_size, training.constants.G.value, (training.local_steps, training.mixing.nodes)
     if training.batches is not None:
         return np.asarray(eta * G * training.batches.shares(round)[1])
-    taken = training.already_deleted(round)
-    return np.broadcast_to(eta * G * _deleted_share(training.samples - taken, training.deleted - taken), shape)
+    earlier = training.already_deleted(round)
+    return np.broadcast_to(eta * G * _deleted_share(training.samples - earlier, training.deleted - earlier), shape)
 
 
 def _deleted_share(samples: NDArray[np.int64], deleted: NDArray[np.int64]) -> Vector:
@@ -125,22 +126,22 @@ def powers(base: float, E: int) -> Vector:
 
 
 @dataclass(frozen=True)
-class Round:
+class RoundEffect:
     """The effect of the E local steps of a round.
 
     Attributes:
         growth: [N], the Lipschitz constant of the E steps together.
         centre: [N], p; the Jacobian of the E steps is p·I plus a remainder.
-        spread: [N], a bound on the norm of that remainder.
+        remainder: [N], a bound on the norm of that remainder.
         disturbance: [N, k], b_E for each of k requests.
-        fresh: [N, k], a mask of the nodes where b_E may be other than 0.
+        disturbed: [N, k], a mask of the nodes where b_E may be other than 0.
     """
 
     growth: Vector
     centre: Vector
-    spread: Vector
+    remainder: Vector
     disturbance: Matrix
-    fresh: NDArray[np.bool_]
+    disturbed: NDArray[np.bool_]
 
 
 class LocalSteps:
@@ -158,83 +159,96 @@ class LocalSteps:
     """
 
     def __init__(self, training: TrainingRun, regime: Regime, bound: Bound, deleted: NDArray[np.int64]) -> None:
-        self._learning, self._regime, self._deleted = training, regime, deleted
-        self._stay = training.present[:, None]
+        self._training, self._regime, self._deleted = training, regime, deleted
+        self._present = training.present[:, None]
         # The requests need not be the one in `training`.
-        self._empties = _bare(training, deleted)
-        self._measured = _measured(training) if bound == "instance" else None
-        self._whole = self._steps(np.ones((training.local_steps, 1)))
-        share = _deleted_share(training.samples, deleted) * self._stay
-        self._constant = training.step_size * training.constants.G.value * share
+        self._retains_nothing = _retains_nothing(training, deleted)
+        self._measured = _measured_disturbances(training) if bound == "instance" else None
+        self._full_steps = self._jacobians(np.ones((training.local_steps, 1)))
+        share = _deleted_share(training.samples, deleted) * self._present
+        self._full_disturbance = training.step_size * training.constants.G.value * share
 
-    def quiet(self, round: int) -> Round:
+    def undisturbed(self, round: int) -> RoundEffect:
         """Return the effect of a round in which both runs use retained data only.
 
         Args:
             round: t.
         """
-        nothing = np.zeros(self._deleted.shape)
-        return self._round(round, lambda after: nothing, nothing > 0)
+        zero = np.zeros(self._deleted.shape)
+        return self._effect(round, lambda later_growth: zero, zero > 0)
 
-    def disturbed(self, round: int) -> Round:
+    def disturbed(self, round: int) -> RoundEffect:
         """Return the effect of a round in which one of the runs uses the deleted samples.
 
         Args:
             round: t.
         """
-        training = self._learning
+        training = self._training
         if self._measured is not None:
             measured = self._measured[round]
-            return self._round(round, lambda after: (after * measured).sum(axis=0)[:, None], self._read(round))
-        if training.earlier_deletions and training.batches is None:
-            some = worst_case_disturbance(training, round)[0][:, None] * self._stay
-            return self._round(round, lambda after: after.sum(axis=0)[:, None] * some, some > 0)
+            return self._effect(
+                round, lambda later_growth: (later_growth * measured).sum(axis=0)[:, None], self._uses_deleted(round)
+            )
         if training.batches is None:
-            return self._round(round, lambda after: after.sum(axis=0)[:, None] * self._constant, self._constant > 0)
-        _, gone = training.batches.shares(round)
-        step = training.step_size * training.constants.G.value
-        return self._round(
-            round, lambda after: step * (after * gone).sum(axis=0)[:, None] * self._stay, self._read(round)
+            disturbance = self._full_disturbance
+            if training.earlier_deletions:
+                disturbance = worst_case_disturbance(training, round)[0][:, None] * self._present
+            return self._effect(
+                round, lambda later_growth: later_growth.sum(axis=0)[:, None] * disturbance, disturbance > 0
+            )
+        _, deleted_share = training.batches.shares(round)
+        gradient_step = training.step_size * training.constants.G.value
+        return self._effect(
+            round,
+            lambda later_growth: gradient_step * (later_growth * deleted_share).sum(axis=0)[:, None] * self._present,
+            self._uses_deleted(round),
         )
 
-    def _read(self, round: int) -> NDArray[np.bool_]:
+    def _uses_deleted(self, round: int) -> NDArray[np.bool_]:
         """Return a mask [N, 1] of the nodes that use a deleted sample in that round."""
-        batches = self._learning.batches
+        batches = self._training.batches
         if batches is None:
-            return np.asarray((self._deleted > self._learning.already_deleted(round)[:, None]) & self._stay)
-        read = batches.shares(round)[1].sum(axis=0)[:, None]
-        return np.asarray((read > 0) & self._stay)
+            return np.asarray((self._deleted > self._training.already_deleted(round)[:, None]) & self._present)
+        share = batches.shares(round)[1].sum(axis=0)[:, None]
+        return np.asarray((share > 0) & self._present)
 
-    def _round(self, round: int, disturbance: Callable[[Matrix], Matrix], fresh: NDArray[np.bool_]) -> Round:
-        batches, participating = self._learning.batches, self._learning.mixing.participating(round)
-        growth, centre = self._whole if batches is None else self._steps(batches.shares(round)[0])
+    def _effect(self, round: int, disturbance: Callable[[Matrix], Matrix], disturbed: NDArray[np.bool_]) -> RoundEffect:
+        """Return the effect of a round.
+
+        Args:
+            round: t.
+            disturbance: returns b_E [N, k], given the growth [E, N] or [E, 1] of the steps after each step.
+            disturbed: [N, k], a mask of the nodes where b_E may be other than 0.
+        """
+        batches, participating = self._training.batches, self._training.mixing.participating(round)
+        growth, centre = self._full_steps if batches is None else self._jacobians(batches.shares(round)[0])
         # b_E = Σ_k b_k·Π_{l>k} γ_l: the disturbance of a step is multiplied by the growth of the steps after it.
         with np.errstate(over="ignore", invalid="ignore"):
-            later = np.vstack([np.ones((1, growth.shape[1])), growth[:0:-1]])
-            after: Matrix = np.multiply.accumulate(later, axis=0)[::-1]
-            whole, middle = growth.prod(axis=0), centre.prod(axis=0)
-            rest, b = whole - np.abs(middle), disturbance(after)
+            step_growth = np.vstack([np.ones((1, growth.shape[1])), growth[:0:-1]])
+            later_growth: Matrix = np.multiply.accumulate(step_growth, axis=0)[::-1]
+            growth_of_all, centre_of_all = growth.prod(axis=0), centre.prod(axis=0)
+            remainder, b = growth_of_all - np.abs(centre_of_all), disturbance(later_growth)
         if participating is None:
-            return Round(whole, middle, rest, b, fresh)
+            return RoundEffect(growth_of_all, centre_of_all, remainder, b, disturbed)
         active = participating[:, None]
-        return Round(
-            np.where(participating, whole, 1.0),
-            np.where(participating, middle, 1.0),
-            np.where(participating, rest, 0.0),
+        return RoundEffect(
+            np.where(participating, growth_of_all, 1.0),
+            np.where(participating, centre_of_all, 1.0),
+            np.where(participating, remainder, 0.0),
             np.where(active, b, 0.0),
-            fresh & active,
+            disturbed & active,
         )
 
-    def _steps(self, share: Matrix) -> tuple[Matrix, Matrix]:
+    def _jacobians(self, share: Matrix) -> tuple[Matrix, Matrix]:
         """Return (γ, p), each [E, N] or [E, 1]: the Jacobian of a step is p·I + a·R with ‖R‖ ≤ 1 and |p| + a = γ."""
-        eta, l2 = self._learning.step_size, self._learning.constants.l2.value
-        low, high = curvatures(self._learning, self._regime, share)
-        if self._empties:
+        eta, l2 = self._training.step_size, self._training.constants.l2.value
+        low, high = curvatures(self._training, self._regime, share)
+        if self._retains_nothing:
             low, high = np.minimum(low, l2), np.maximum(high, l2)
         return np.maximum(1 - eta * low, eta * high - 1), 1 - eta * (high + low) / 2
 
 
-def held(round: Round, W: csr_array) -> Vector:
+def consensus_growth(effect: RoundEffect, W: csr_array) -> Vector:
     """Return κ [N], the Lipschitz constant of θ ↦ W_ii·θ + (D(θ) − θ), with D the E local steps.
 
     1. With Hessians between `lowest` and L, a step's Jacobian is p·I + a·R with ‖R‖ ≤ 1, p = 1 − η(L + lowest)/2 and
@@ -243,80 +257,13 @@ def held(round: Round, W: csr_array) -> Vector:
     3. Hence κ_i = |p^E − (1 − W_ii)| + γ^E − |p|^E. For E = 1 this is ‖W_ii·I − ηH‖ exactly.
 
     Args:
-        round: the local steps of the round.
+        effect: the effect of the round's local steps.
         W: the mixing matrix [N, N] of the round.
     """
-    return np.asarray(np.abs(round.centre - (1 - W.diagonal())) + round.spread)
+    return np.asarray(np.abs(effect.centre - (1 - W.diagonal())) + effect.remainder)
 
 
-def mixing_drift(training: TrainingRun, bound: Bound) -> Callable[[int], Vector]:
-    """Return the function that bounds the drift [N] of a round, ‖Σ_j (W_t − W'_t)_ij·x_j‖ at every node i.
-
-    W_t are the mixing matrices of learning, W'_t those of the network without the departed nodes, and x the messages.
-    In the worst case, the rows of W_t and of W'_t both sum to 1, so Σ_j (W − W')_ij·x_j = Σ_j (W − W')_ij·(x_j − c) for
-    any c; for messages in a ball of radius R this is at most R·Σ_j |W − W'|_ij. Without a departure the drift is 0.
-
-    Args:
-        training: how the network learned.
-        bound: `worst-case`, or `instance` from the ledger.
-
-    Returns:
-        A function of the round t.
-
-    Raises:
-        CertificateError: if the worst case is asked for without a projection radius, or an instance bound without the
-            measured drift.
-    """
-    N, mixing_before = training.mixing.nodes, training.mixing_before
-    if mixing_before is None:
-        none = np.zeros(N)
-        return lambda t: none
-    if bound == "instance":
-        ledger = training.ledger
-        if (
-            ledger is None
-            or ledger.mixing_drift is None
-            or ledger.mixing_drift.shape != (training.rounds, len(ledger.affected_nodes))
-        ):
-            raise CertificateError("an instance bound after a departure needs the drift measured during learning")
-        affected_nodes, measured = list(ledger.affected_nodes), ledger.mixing_drift
-
-        def instance(t: int) -> Vector:
-            moved = np.zeros(N)
-            moved[affected_nodes] = measured[t]
-            weighs_otherwise = changed(training, t) > 0
-            missed = weighs_otherwise & (moved == 0)
-            missed[affected_nodes] = False
-            if missed.any():
-                raise CertificateError(
-                    f"the ledger has no drift of node {int(np.argmax(missed))}, whose weights the departure has changed"
-                )
-            # A measured drift of 0, as for equal messages, does not make the two sums equal to the last bit.
-            return np.where(weighs_otherwise & (moved == 0), np.finfo(float).tiny, moved)
-
-        return instance
-    if training.radius is None:
-        raise CertificateError(
-            "the worst-case bound for a departure `leave` needs a bound on the models: set learning.radius, which "
-            "projects them onto a ball, or use the bound instance"
-        )
-    radius = training.radius
-    return lambda t: radius * changed(training, t)
-
-
-def changed(training: TrainingRun, round: int) -> Vector:
-    """Return Σ_j |W_t − W'_t|_ij [N] for every node i that has not left, and 0 for departed nodes.
-
-    Args:
-        training: how the network learned, with the mixing matrices before a departure.
-        round: t.
-    """
-    assert training.mixing_before is not None
-    difference = abs(training.mixing_before.matrix(round) - training.mixing.matrix(round))
-    return np.asarray(difference.sum(axis=1)).ravel() * training.present
-
-
-def _measured(training: TrainingRun) -> Matrix:
+def _measured_disturbances(training: TrainingRun) -> Matrix:
     """Return the measured disturbances [T, E, N] of the ledger."""
     if training.ledger is None:
         raise CertificateError("an instance bound needs the ledger of measured disturbances that learning keeps")
@@ -327,6 +274,6 @@ def _measured(training: TrainingRun) -> Matrix:
         raise CertificateError(
             f"the ledger's disturbances have the shape {measured.shape}, not [rounds, local steps, nodes]"
         )
-    spread = np.zeros((training.rounds, training.local_steps, training.mixing.nodes))
-    spread[:, :, nodes] = measured
-    return spread
+    result = np.zeros((training.rounds, training.local_steps, training.mixing.nodes))
+    result[:, :, nodes] = measured
+    return result

@@ -36,16 +36,16 @@ def charges(training: TrainingRun, regime: Regime, rounds: int) -> Iterator[floa
         yield from (0.0 for _ in range(rounds))
         return
     eta, E, u = training.step_size, training.local_steps, arithmetic.unit_roundoff
-    projected = _of_projection(training)
-    departed = 2 if training.mixing_before is not None else 0
-    for M, share, heard in _rounds(training, rounds):
-        step = _of_step(training, eta, share, M)
-        mixing = (heard + 6 + projected) * M
+    projected = _projection_error(training)
+    drift_sums = 2 if training.mixing_before is not None else 0
+    for M, share, messages in _round_bounds(training, rounds):
+        step = _step_error(training, eta, share, M)
+        mixing = (messages + 6 + projected) * M
         low, high = curvatures(training, regime, np.full(1, share))
-        grown = powers(max(1.0, float(np.maximum(1 - eta * low, eta * high - 1)[0])), E)
+        growth = powers(max(1.0, float(np.maximum(1 - eta * low, eta * high - 1)[0])), E)
         # The errors of the two runs are independent, hence the factor 2. With combine-then-adapt the local steps
         # multiply the rounding of the mixing. The drift after a departure is measured by one more sum of messages.
-        yield u * (2 * step * float(grown[:-1].sum()) + (2 + departed) * mixing * float(grown[-1]))
+        yield u * (2 * step * float(growth[:-1].sum()) + (2 + drift_sums) * mixing * float(growth[-1]))
 
 
 def charges_of_hops(training: TrainingRun, step_size: float, hops: int) -> list[float]:
@@ -59,26 +59,26 @@ def charges_of_hops(training: TrainingRun, step_size: float, hops: int) -> list[
     if training.arithmetic is None:
         return [0.0] * hops
     G, l2 = training.constants.G.value, training.constants.l2.value
-    M, charged = _largest_norm(training, training.rounds) * (1 + 1e-3), []
+    M, result = _largest_norm(training, training.rounds) * (1 + 1e-3), []
     for _ in range(hops):
-        moved, shrunk = step_size * G * (1 + 1e-3), abs(1 - step_size * l2)
-        within = max(1.0, shrunk) * M + moved
-        charged.append(2 * training.arithmetic.unit_roundoff * _of_step(training, step_size, 1.0, within))
-        M = shrunk * M + moved
-    return charged
+        step, retention = step_size * G * (1 + 1e-3), abs(1 - step_size * l2)
+        norm = max(1.0, retention) * M + step
+        result.append(2 * training.arithmetic.unit_roundoff * _step_error(training, step_size, 1.0, norm))
+        M = retention * M + step
+    return result
 
 
-def _of_step(training: TrainingRun, eta: float, share: float, M: float) -> float:
+def _step_error(training: TrainingRun, eta: float, share: float, M: float) -> float:
     """Return the error of one local step from a model of norm at most M, in units of the roundoff."""
     arithmetic, constants = training.arithmetic, training.constants
     assert arithmetic is not None
     G, L, l2 = constants.G.value, constants.L.value, constants.l2.value
     terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G
     step = eta * (terms * share + ((arithmetic.inputs + 4) * share * L + 4 * l2) * M)
-    return step + (4 + _of_projection(training)) * M + 4 * eta * (share * G + l2 * M)
+    return step + (4 + _projection_error(training)) * M + 4 * eta * (share * G + l2 * M)
 
 
-def _of_projection(training: TrainingRun) -> int:
+def _projection_error(training: TrainingRun) -> int:
     """Return the error of a projection of a model of norm 1, in units of the roundoff; 0 without a projection."""
     assert training.arithmetic is not None
     return 0 if training.radius is None else training.arithmetic.parameters + 8
@@ -111,29 +111,31 @@ def least_noise(training: TrainingRun, round: int) -> float:
 def _largest_norm(training: TrainingRun, rounds: int) -> float:
     """Return a bound on ‖θ_i‖ over all nodes and the given number of rounds."""
     assert training.arithmetic is not None
-    return max([training.arithmetic.initial_norm, *(M for M, _, _ in _rounds(training, rounds))])
+    return max([training.arithmetic.initial_norm, *(M for M, _, _ in _round_bounds(training, rounds))])
 
 
-def _rounds(training: TrainingRun, rounds: int) -> Iterator[tuple[float, float, int]]:
+def _round_bounds(training: TrainingRun, rounds: int) -> Iterator[tuple[float, float, int]]:
     """Yield bounds on every ‖θ_i‖, on the weight of a batch and on the number of messages received, for each round.
 
     Gradients have norm at most s·G + l2·‖θ‖, with s the weight of the batch.
     """
     assert training.arithmetic is not None
     eta, E, l2, G = training.step_size, training.local_steps, training.constants.l2.value, training.constants.G.value
-    signed = float(powers(1 - eta * l2, E)[-1])
-    shrunk, moved = abs(signed), eta * G * float(powers(abs(1 - eta * l2), E)[:-1].sum())
-    M, seen = training.arithmetic.initial_norm, _Seen(training)
+    retention = float(powers(1 - eta * l2, E)[-1])
+    shrinkage, step = abs(retention), eta * G * float(powers(abs(1 - eta * l2), E)[:-1].sum())
+    M, mixing_range = training.arithmetic.initial_norm, _MixingRange(training)
     for t in range(rounds):
         share = _largest_share(training, t)
-        heard, least, most = seen.at(t)
-        yield (max(1.0, shrunk) * M + moved * share) * (1 + 1e-3), share, heard  # rounding adds far less to a norm
+        messages, smallest, largest = mixing_range.of_round(t)
+        # Rounding adds far less than this factor to a norm.
+        yield (max(1.0, shrinkage) * M + step * share) * (1 + 1e-3), share, messages
         if training.order == "consensus-plus-gradient":
-            stepped = max((1 - kept) + abs(kept + signed - 1) for kept in (least, most)) * M + moved * share
+            factor = max((1 - diagonal) + abs(diagonal + retention - 1) for diagonal in (smallest, largest))
         else:
-            stepped = shrunk * M + moved * share
+            factor = shrinkage
+        next_norm = factor * M + step * share
         # The model of a node that does not participate keeps its norm.
-        M = stepped if training.mixing.participating(t) is None else max(M, stepped)
+        M = next_norm if training.mixing.participating(t) is None else max(M, next_norm)
         if training.radius is not None:
             M = min(M, training.radius * (1 + 1e-3))
 
@@ -146,7 +148,7 @@ def _largest_share(training: TrainingRun, round: int) -> float:
     return max(1.0, float((retained + deleted).max(initial=0.0)))
 
 
-class _Seen:
+class _MixingRange:
     """The largest number of messages that a node receives in a round, and the range of the diagonal of W."""
 
     def __init__(self, training: TrainingRun) -> None:
@@ -154,14 +156,17 @@ class _Seen:
         self._diagonal = training.order == "consensus-plus-gradient"
         self._known: dict[int, tuple[csr_array, tuple[int, float, float]]] = {}
 
-    def at(self, round: int) -> tuple[int, float, float]:
-        found = [self._of(at, mixing.matrix(round)) for at, mixing in enumerate(self._mixings)]
-        heard, least, most = zip(*found, strict=True)
-        return max(heard), min(least), max(most)
+    def of_round(self, round: int) -> tuple[int, float, float]:
+        """Return the number of messages, the smallest and the largest diagonal entry over all mixing matrices."""
+        ranges = [self._of_matrix(index, mixing.matrix(round)) for index, mixing in enumerate(self._mixings)]
+        messages, smallest, largest = zip(*ranges, strict=True)
+        return max(messages), min(smallest), max(largest)
 
-    def _of(self, at: int, W: csr_array) -> tuple[int, float, float]:
+    def _of_matrix(self, index: int, W: csr_array) -> tuple[int, float, float]:
+        """Return the same for one matrix, which is the last one of the mixing with that index."""
         # A static schedule returns the same matrix object in every round.
-        if at not in self._known or self._known[at][0] is not W:
-            kept = W.diagonal() if self._diagonal else np.zeros(1)
-            self._known[at] = W, (int(np.diff(W.indptr).max()), float(kept.min()), float(kept.max()))
-        return self._known[at][1]
+        if index not in self._known or self._known[index][0] is not W:
+            diagonal = W.diagonal() if self._diagonal else np.zeros(1)
+            messages = int(np.diff(W.indptr).max())
+            self._known[index] = W, (messages, float(diagonal.min()), float(diagonal.max()))
+        return self._known[index][1]

@@ -9,7 +9,7 @@ import numpy as np
 
 from rewindnet.certificates import Claim, Release, TrainingRun, check_epsilon
 from rewindnet.certificates.claim import Bound
-from rewindnet.certificates.training import Vector
+from rewindnet.certificates.network import Vector
 from rewindnet.clients.steps.learning import Program, unlearning_program
 from rewindnet.errors import UserError
 

@@ -125,7 +125,7 @@ class NoisyFinetune(Method):
             if self.bound == "published":
                 scale = self._by_the_paper(learning, mechanism, scale, epsilon)
             release = replace(release, sigma=release.sigma * scale)
-        claimed = mechanism.claimed(View.of(self.view), release.sigma, learning.mixing, self.delta)
+        claimed = mechanism.claimed_epsilon(View.of(self.view), release.sigma, learning.mixing, self.delta)
         return Plan(
             release,
             replace(claim, claimed_epsilon=claimed if isfinite(claimed) else None, claimed_by=_formula(mechanism)),
@@ -176,7 +176,7 @@ class NoisyFinetune(Method):
         """The noise for which the paper prints this ε; what can be proved of the same steps takes no more (`least`)."""
 
         def claims(sigma: float) -> float:
-            return mechanism.claimed(
+            return mechanism.claimed_epsilon(
                 View.of(self.view), np.where(learning.present, sigma, 0.0), learning.mixing, self.delta
             )
 

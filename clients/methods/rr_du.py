@@ -39,7 +39,7 @@ from rewindnet.clients.methods.base import Method, MethodError, Plan
 from rewindnet.clients.steps.learning import Program
 from rewindnet.clients.steps.rr_du import RRDUToken, RRDUTokenWithForgetSet
 from rewindnet.clients.steps.spreading import along
-from rewindnet.topologies.routing import Beginning, Routing, Tree, links, spreading, token_path
+from rewindnet.topologies.routing import Routing, TokenStart, Tree, adjacency_of_weights, spreading_tree, token_path
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class RRDU(Method):
     alignment: Alignment = "lightweight"
     routing: Routing = "others"
     visit_probability: float | None = None
-    start: Beginning = "u"
+    start: TokenStart = "u"
     visits: int | None = None
     noise: Literal["claimed", "sound", "off"] = "claimed"
     epsilon: float | None = None
@@ -168,14 +168,14 @@ class RRDU(Method):
         )
         claim = Claim(View.of(self.view), self.delta, self.bound, regime=self.regime)
         visits = self._mechanism(learning, claim, client)
-        spread = self._spread(learning, len(visits.rounds))
+        spread = self._spread(learning, len(visits.visit_rounds))
         if self.noise == "sound":
             assert self.epsilon is not None
-            visits = visits.hiding(learning, release, claim, self.epsilon)
+            visits = visits.calibrated(learning, release, claim, self.epsilon)
         elif self.noise == "claimed":
             sigma = spread / self.epsilon if self.epsilon is not None else self.sigma
             assert sigma is not None
-            visits = replace(visits, noise=(visits.step_size * sigma,) * len(visits.rounds))
+            visits = replace(visits, noise=(visits.step_size * sigma,) * len(visits.visit_rounds))
         sigmas = np.zeros(learning.mixing.nodes)
         sigmas[client] = visits.noise[0] if visits.noise else 0.0
         return Plan(
@@ -198,12 +198,12 @@ class RRDU(Method):
 
     def _by(self, visits: RRDUMechanism, learning: TrainingRun) -> str:
         """The formula, and what its reading comes to."""
-        given = epsilon_of(visits.given_reference(learning), self.delta)
+        given = epsilon_of(visits.mu_given_reference(learning), self.delta)
         read = f"epsilon {given:.6g}" if isfinite(given) else "no finite epsilon"
         return (
             "sigma = (L/epsilon)·sqrt(p·T_u·ln(1/delta)·ln(N)/N), reconstructed from secondary readings of Lamri and "
-            f"Maniatakos (2026), constant unknown and taken as 1; given the reference model, {len(visits.rounds)} "
-            f"visits with {self.alignment} alignment compose to {read}"
+            f"Maniatakos (2026), constant unknown and taken as 1; given the reference model, "
+            f"{len(visits.visit_rounds)} visits with {self.alignment} alignment compose to {read}"
         )
 
     def _probability(self, nodes: int) -> float:
@@ -227,7 +227,7 @@ class RRDU(Method):
             begin=learning.rounds,
             holders=path.holders,
             works=path.works,
-            parents=spreading(adjacency, path.holders[-1]).parents,
+            parents=spreading_tree(adjacency, path.holders[-1]).parents,
             noise=(0.0,) * len(path.visits(client)),
             alignment=self.alignment,
             clip=self.clip,
@@ -238,7 +238,7 @@ class RRDU(Method):
             centre=None if self.trust_radius is None else self.trust_centre,
             optimizer=self.optimizer,
         )
-        return mechanism.grown(learning, claim)
+        return mechanism.with_growth(learning, claim)
 
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
@@ -251,7 +251,7 @@ class RRDU(Method):
         way = release.mechanism
         if not isinstance(way, RRDUMechanism):
             raise MethodError("the release of an rr-du names the path of a token")
-        tree, noise = Tree(way.parents), dict(zip(way.rounds, way.noise, strict=True))
+        tree, noise = Tree(way.parents), dict(zip(way.visit_rounds, way.noise, strict=True))
         end = way.begin + len(way.holders)
         rounds = range(way.begin, end)
         token = RRDUTokenWithForgetSet if self.alignment == "lightweight" else RRDUToken
@@ -280,7 +280,7 @@ class RRDU(Method):
 def _links(learning: TrainingRun) -> csr_array:
     """The graph: where the mixing matrix that a schedule is made from has weights; where there is none, its first."""
     weights = getattr(learning.mixing, "weights", None)
-    return links(learning.mixing.matrix(0) if weights is None else weights)
+    return adjacency_of_weights(learning.mixing.matrix(0) if weights is None else weights)
 
 
 def _client(learning: TrainingRun) -> int:

@@ -35,7 +35,7 @@ from rewindnet.clients.methods.base import Method, MethodError, Plan, noise_aske
 from rewindnet.clients.steps.learning import Program
 from rewindnet.clients.steps.spreading import along
 from rewindnet.clients.steps.walk_dp import WalkDPToken
-from rewindnet.topologies.routing import Tree, links, mixing_walk, spreading
+from rewindnet.topologies.routing import Tree, adjacency_of_weights, mixing_walk, spreading_tree
 
 #: The noise changes what rounding is charged, which changes the noise; a few steps settle it.
 _STEPS = 12
@@ -112,7 +112,7 @@ class WalkDP(Method):
         check_holders(learning)
         weights = _weights(learning)
         holders = mixing_walk(weights, learning.rounds if self.hops is None else self.hops, self.seed, self.start)
-        walk = _Walk(learning, weights, holders, spreading(links(weights), holders[-1]).parents)
+        walk = _Walk(learning, weights, holders, spreading_tree(adjacency_of_weights(weights), holders[-1]).parents)
         unit = self._claimed_rho(walk)
         claim = Claim(View.of(self.view), self.delta, claimed_by=_FORMULA)
         if self.sigma is not None:

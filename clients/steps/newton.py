@@ -21,7 +21,7 @@ from rewindnet.clients.steps.base import Work
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.clients.training.client_block import ClientBlock, Probe
 from rewindnet.clients.training.curvature import PRODUCT, Curvature, product, solve
-from rewindnet.topologies.routing import links, spreading
+from rewindnet.topologies.routing import adjacency_of_weights, spreading_tree
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class NewtonBroadcast:
     def matrix(self, round: int, mixing: Mixing) -> csr_array:
         """From every level of the tree to the next; nothing in the first round."""
         N = mixing.nodes
-        tree = spreading(links(mixing.matrix(round)), self.source)
+        tree = spreading_tree(adjacency_of_weights(mixing.matrix(round)), self.source)
         parents, levels = np.array(tree.parents), np.array(tree.depths)
         children = (
             np.flatnonzero(levels == round - self.rounds.start) if round > self.rounds.start else np.zeros(0, int)

@@ -33,7 +33,7 @@ class RRDUToken:
     Attributes:
         rounds: the addresses, one for each holder.
         home: u, who deletes, and where the token is before the first round.
-        holders: [R], as `rewindnet.topologies.routing.Path`.
+        holders: [R], as `rewindnet.topologies.routing.TokenPath`.
         works: [R].
         noise: [R], the standard deviation of what u adds to its direction in that round, times `step_size`.
         alignment: of the direction that u takes: `exact`, −∇f'_u; `lightweight`, (m/n_u)·∇f_forget, an ascent on what

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rewindnet.experiments.plan.prospect import Prospect
 from rewindnet.topologies import Stream, adjacency
-from rewindnet.topologies.distances import distances, rounds_to_mix
+from rewindnet.topologies.distances import hop_distances, rounds_to_mix
 from rewindnet.topologies.graphs.edges import edge_array
 from rewindnet.topologies.rng import rng_at
 
@@ -100,7 +100,7 @@ def _roles(prospect: Prospect, able: NDArray[np.int64], count: int) -> dict[int,
     if count > 1:
         degree = np.bincount(edge_array(prospect.graph).ravel(), minlength=N)[able]
         weight = _weight(prospect.counts, prospect.learning.samples)[able]
-        hops = distances(adjacency(prospect.graph), own)[able]
+        hops = hop_distances(adjacency(prospect.graph), own)[able]
         extremes = [
             (int(degree.argmin()), "lowest degree"),
             (int(degree.argmax()), "highest degree"),
@@ -126,7 +126,7 @@ def _listed(roles: dict[int, str]) -> str:
 def facts(prospect: Prospect, clients: NDArray[np.int64]) -> Facts:
     """What may make these clients hard to forget."""
     links = adjacency(prospect.graph)
-    hops = [distances(links, client) for client in clients.tolist()]
+    hops = [hop_distances(links, client) for client in clients.tolist()]
     others = max(1, prospect.mixing.nodes - 1)
     samples, deleted = prospect.learning.samples[clients], prospect.counts[clients]
     return Facts(

@@ -187,7 +187,7 @@ def arrays(plan: Plan) -> bytes:
     for regime, found in plan.prices.items():
         content |= {f"{regime}/{name}": getattr(found, name) for name in ("needed", "finest", "least", "spread")}
         content[f"{regime}/views"] = np.array([str(view) for view in found.views])
-        for (placement, depth), e in found.kept.items():
+        for (placement, depth), e in found.first_client_sensitivities.items():
             content[f"{regime}/sensitivity/{placement}/{depth}"] = e
     buffer = io.BytesIO()
     np.savez(buffer, **content)  # type: ignore[arg-type]

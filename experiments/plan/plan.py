@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Regime, View, epsilon_of, mu_of, strongest_regime
-from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, Prices, prices
+from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, NoiseRequirements, noise_requirements
 from rewindnet.clients.methods import METHODS
 from rewindnet.experiments.plan.clients import Facts, Selection, facts, select
 from rewindnet.experiments.plan.prospect import Prospect
@@ -88,7 +88,7 @@ class Plan:
     point: Mapping[str, str]
     selection: Selection
     facts: Facts
-    prices: Mapping[Regime, Prices]
+    prices: Mapping[Regime, NoiseRequirements]
     answers: Sequence[Answer]
     cost: Mapping[int, Mapping[str, float]]
     notes: Sequence[str]
@@ -99,12 +99,12 @@ class Plan:
         return next(iter(self.prices.values())).depths
 
     def sigma(self, regime: Regime, place: int, epsilon: float, delta: float) -> Floats:
-        """σ [2, D, V, 2] (see `Prices`) of the client at that place, NaN where no noise gives a number."""
+        """σ [2, D, V, 2] (see `NoiseRequirements`) of the client at that place, NaN where no noise gives a number."""
         found = self.prices[regime]
         return resolved(found, mu_of(epsilon, delta))[..., place]
 
 
-def resolved(found: Prices, mu: float) -> Floats:
+def resolved(found: NoiseRequirements, mu: float) -> Floats:
     """σ [2, D, V, 2, k] that reaches μ, NaN where none does or the arithmetic would round the least of it away."""
     with np.errstate(invalid="ignore"):
         sigma = found.needed / mu * (1 + 1e-12)
@@ -132,7 +132,7 @@ def make_plan(prospect: Prospect, point: Mapping[str, str], clients: int | None 
     selection = select(prospect, needed, ladder, len(regimes), clients)
     views = list(dict.fromkeys([*VIEWS, *(row.view for row in rows)]))
     found = {
-        regime: prices(
+        regime: noise_requirements(
             learning,
             selection.clients,
             prospect.counts[selection.clients],
@@ -187,7 +187,7 @@ def _rows(prospect: Prospect) -> tuple[list[Row], list[str]]:
     return rows, notes
 
 
-def _answer(row: Row, found: Prices) -> Answer:
+def _answer(row: Row, found: NoiseRequirements) -> Answer:
     """Solve for whichever of (depth, ε, σ) is open."""
     place = PLACEMENTS.index(row.placement), slice(None), found.views.index(row.view), ALLOCATIONS.index(row.allocation)
     needed = found.needed[place]

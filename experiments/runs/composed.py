@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rewindnet.certificates import Certificate, together
+from rewindnet.certificates import Certificate, compose_certificates
 
 
 def composed(certified: Sequence[Sequence[Certificate]]) -> list[dict[str, Any]]:
@@ -12,6 +12,6 @@ def composed(certified: Sequence[Sequence[Certificate]]) -> list[dict[str, Any]]
     found = []
     for certificates in certified:
         if certificates:
-            composed = asdict(together(certificates, certificates[0].view))
+            composed = asdict(compose_certificates(certificates, certificates[0].view))
             found.append({"method": certificates[0].method, **composed, "view": str(certificates[0].view)})
     return found

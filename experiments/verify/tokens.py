@@ -10,7 +10,7 @@ from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
 from rewindnet.certificates.mechanisms.walk_dp import WalkDP as WalkDPMechanism
 from rewindnet.experiments.folder.reader import MethodRecords
 from rewindnet.experiments.verify.records import demand
-from rewindnet.topologies.routing import Tree, links, mixing_walk, spreading, token_path
+from rewindnet.topologies.routing import Tree, adjacency_of_weights, mixing_walk, spreading_tree, token_path
 
 
 def check_token(
@@ -31,7 +31,7 @@ def check_token(
 
 def _check_visits(way: RRDUMechanism, asked: Mapping[str, Any], learning: TrainingRun, seed: int) -> None:
     nodes, p = learning.mixing.nodes, asked["visit_probability"]
-    adjacency = links(_weights(learning))
+    adjacency = adjacency_of_weights(_weights(learning))
     path = token_path(
         adjacency,
         way.node,
@@ -42,7 +42,7 @@ def _check_visits(way: RRDUMechanism, asked: Mapping[str, Any], learning: Traini
         start=asked["start"],
         cap=asked["visits"],
     )
-    again = (path.holders, path.works, spreading(adjacency, path.holders[-1]).parents, learning.rounds)
+    again = (path.holders, path.works, spreading_tree(adjacency, path.holders[-1]).parents, learning.rounds)
     demand(
         (way.holders, way.works, way.parents, way.begin) == again, "the way of the token is not the one that is drawn"
     )
@@ -55,7 +55,7 @@ def _check_visits(way: RRDUMechanism, asked: Mapping[str, Any], learning: Traini
 def _check_walk(way: WalkDPMechanism, asked: Mapping[str, Any], learning: TrainingRun, seed: int) -> None:
     weights = _weights(learning)
     holders = mixing_walk(weights, asked["hops"] or learning.rounds, seed, asked["start"])
-    again = (holders, spreading(links(weights), holders[-1]).parents)
+    again = (holders, spreading_tree(adjacency_of_weights(weights), holders[-1]).parents)
     demand((way.holders, way.parents) == again, "the walk of the token is not the one that is drawn")
     settings, wanted = (way.clip, way.step_size), (asked["clip"], asked["step_size"] or learning.step_size)
     demand(settings == wanted, f"clip and step size are {settings}, and were asked to be {wanted}")

@@ -95,8 +95,8 @@ def exponential(nodes: int, seed: int) -> EdgeGraph:
 
 def _circle(nodes: int, hop: int) -> Edges:
     """Return the links from each node to the one `hop` places further on a circle."""
-    here = np.arange(nodes, dtype=np.int64)
-    return np.stack([here, (here + hop) % nodes], axis=1)
+    start = np.arange(nodes, dtype=np.int64)
+    return np.stack([start, (start + hop) % nodes], axis=1)
 
 
 def _powers_of_two(below: int) -> list[int]:
@@ -113,10 +113,10 @@ def _lattice(family: str, nodes: int, rows: int | None, least_side: int) -> Edge
             f"a {family} has rows × columns nodes with both sides at least {least_side}; "
             f"{nodes} nodes cannot be arranged in this way"
         )
-    both = sorted({*allowed, *(nodes // side for side in allowed)})
-    if rows is not None and rows not in both:
+    divisors = sorted({*allowed, *(nodes // side for side in allowed)})
+    if rows is not None and rows not in divisors:
         raise TopologyError(
-            f"a {family} of {nodes} nodes can have {_listed(both)} rows, not {rows} (rows × columns is the "
+            f"a {family} of {nodes} nodes can have {_listed(divisors)} rows, not {rows} (rows × columns is the "
             f"node count, and both are at least {least_side})"
         )
     return np.arange(nodes, dtype=np.int64).reshape(rows or allowed[-1], -1)

@@ -35,8 +35,8 @@ class EdgeGraph:
     @cached_property
     def connected(self) -> bool:
         """Whether every node can reach every other."""
-        one, other = self.edges.astype(np.int32).T
-        links = sparse.coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(self.nodes, self.nodes))
+        first, second = self.edges.astype(np.int32).T
+        links = sparse.coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(self.nodes, self.nodes))
         return bool(csgraph.connected_components(links, directed=False, return_labels=False) == 1)
 
 
@@ -98,7 +98,7 @@ def adjacency(graph: Graph) -> sparse.csr_array:
     return sparse.csr_array((np.ones(len(row)), (row, column)), shape=(len(graph), len(graph)))
 
 
-def among(keys: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
+def in_sorted(keys: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which of the keys occur in a sorted array; faster than `np.isin`, which sorts both.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 
 from rewindnet.registry import former_settings
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.graphs.edges import EdgeGraph, Edges, Graph, among, is_connected, require_nodes
+from rewindnet.topologies.graphs.edges import EdgeGraph, Edges, Graph, in_sorted, is_connected, require_nodes
 from rewindnet.topologies.rng import Stream, rng_at
 
 #: The number of draws of a random family, each at its own address, after which it is declared disconnected.
@@ -141,24 +141,24 @@ def _regular_edges(nodes: int, degree: int, rng: np.random.Generator) -> Edges:
     """Return the sorted edges of a random regular graph; start again where no further pairing is possible."""
     while True:
         stubs = np.repeat(np.arange(nodes, dtype=np.int64), degree)
-        kept = np.empty(0, dtype=np.int64)
+        accepted = np.empty(0, dtype=np.int64)
         while stubs.size:
             pairs = np.sort(rng.permutation(stubs).reshape(-1, 2), axis=1)
             keys = pairs[:, 0] * nodes + pairs[:, 1]
-            good = np.zeros(len(keys), dtype=bool)
-            good[np.unique(keys, return_index=True)[1]] = True
-            good &= (pairs[:, 0] != pairs[:, 1]) & ~among(keys, kept)
-            if not good.any() and _cornered(stubs, kept, nodes):
+            valid = np.zeros(len(keys), dtype=bool)
+            valid[np.unique(keys, return_index=True)[1]] = True
+            valid &= (pairs[:, 0] != pairs[:, 1]) & ~in_sorted(keys, accepted)
+            if not valid.any() and _is_stuck(stubs, accepted, nodes):
                 break
-            kept = np.concatenate([kept, keys[good]])
-            kept.sort(kind="stable")
-            stubs = pairs[~good].ravel()
+            accepted = np.concatenate([accepted, keys[valid]])
+            accepted.sort(kind="stable")
+            stubs = pairs[~valid].ravel()
         else:
-            return np.stack([kept // nodes, kept % nodes], axis=1)
+            return np.stack([accepted // nodes, accepted % nodes], axis=1)
 
 
-def _cornered(stubs: Edges, kept: Edges, nodes: int) -> bool:
+def _is_stuck(stubs: Edges, accepted: Edges, nodes: int) -> bool:
     """Return whether every two nodes that still need a neighbour are already linked."""
-    wanting = np.unique(stubs)
-    low, high = np.triu_indices(len(wanting), 1)
-    return bool(np.isin(wanting[low] * nodes + wanting[high], kept).all())
+    unfinished = np.unique(stubs)
+    low, high = np.triu_indices(len(unfinished), 1)
+    return bool(np.isin(unfinished[low] * nodes + unfinished[high], accepted).all())

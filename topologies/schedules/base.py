@@ -17,7 +17,7 @@ from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.graphs.edges import Edges, Graph, edge_array
 
 #: The number of matrices that a schedule caches, because the same round is often requested several times in a row.
-_REMEMBERED = 16
+_CACHED = 16
 
 
 class Schedule(Protocol):
@@ -77,7 +77,7 @@ class Static:
         self._departed[list(departed)] = True
         if any(weights[[node]].nnz > 1 or weights[node, node] != 1 for node in departed):
             raise TopologyError("a departed node must have the weight 1 for itself and no weight with another node")
-        self._remembered: Callable[[int], sparse.csr_array] = lru_cache(_REMEMBERED)(self._matrix)
+        self._cached_matrix: Callable[[int], sparse.csr_array] = lru_cache(_CACHED)(self._matrix)
 
     @property
     def nodes(self) -> int:
@@ -96,7 +96,7 @@ class Static:
         Args:
             round: t.
         """
-        return self._remembered(round)
+        return self._cached_matrix(round)
 
     def participating(self, round: int) -> NDArray[np.bool_] | None:
         """Return None: all nodes participate.
@@ -111,7 +111,7 @@ class Static:
         return self.weights
 
 
-def matrix_of(
+def sparse_matrix(
     nodes: int, row: NDArray[np.int64], column: NDArray[np.int64], weight: NDArray[np.float64]
 ) -> sparse.csr_array:
     """Return the sparse matrix [nodes, nodes] with these entries.

@@ -9,10 +9,10 @@ from scipy import sparse
 
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.rng import Stream, rng_at
-from rewindnet.topologies.schedules.base import Static, matrix_of
+from rewindnet.topologies.schedules.base import Static, sparse_matrix
 
 
-class _Losing(Static):
+class _LossySchedule(Static):
     """A schedule in which some entries of W are lost in every round; each is added to the diagonal of its row.
 
     Where W is symmetric and a lost link loses both of its entries, the remaining matrix is symmetric.
@@ -28,21 +28,21 @@ class _Losing(Static):
         entries.sort_indices()
         self._row = np.repeat(np.arange(N), np.diff(entries.indptr))
         self._column, self._weight = entries.indices.astype(np.int64), entries.data
-        self._home = np.flatnonzero(self._row == self._column)
+        self._diagonal = np.flatnonzero(self._row == self._column)
 
-    def _without(self, lost: NDArray[np.bool_]) -> sparse.csr_array:
+    def _without_entries(self, lost: NDArray[np.bool_]) -> sparse.csr_array:
         """Return W without these entries [nnz], each added to the diagonal of its row."""
-        lost[self._home] = False
+        lost[self._diagonal] = False
         weight = np.where(lost, 0.0, self._weight)
-        weight[self._home] += np.bincount(self._row[lost], self._weight[lost], self.nodes)
-        kept = weight > 0
+        weight[self._diagonal] += np.bincount(self._row[lost], self._weight[lost], self.nodes)
+        nonzero = weight > 0
         # The sum of a row is 1 only up to rounding; a node that receives nothing must keep its model exactly.
-        alone = np.bincount(self._row[kept & (self._row != self._column)], minlength=self.nodes) == 0
-        weight[self._home[alone]] = 1.0
-        return matrix_of(self.nodes, self._row[kept], self._column[kept], weight[kept])
+        isolated = np.bincount(self._row[nonzero & (self._row != self._column)], minlength=self.nodes) == 0
+        weight[self._diagonal[isolated]] = 1.0
+        return sparse_matrix(self.nodes, self._row[nonzero], self._column[nonzero], weight[nonzero])
 
 
-class LinkFailures(_Losing):
+class LinkFailures(_LossySchedule):
     """Every link fails independently with a given probability in every round; both ends keep its weight.
 
     Args:
@@ -69,14 +69,14 @@ class LinkFailures(_Losing):
         self._probability = _probability("a link fails", probability)
         keys = np.minimum(self._row, self._column) * self.nodes + np.maximum(self._row, self._column)
         self._link = np.searchsorted(self._edges[:, 0] * self.nodes + self._edges[:, 1], keys)
-        self._link[self._home] = len(self._edges)
+        self._link[self._diagonal] = len(self._edges)
 
     def _matrix(self, round: int) -> sparse.csr_array:
         failed = rng_at(self._seed, Stream.LINK_FAILURES, round).random(len(self._edges)) < self._probability
-        return self._without(np.append(failed, False)[self._link])
+        return self._without_entries(np.append(failed, False)[self._link])
 
 
-class NodeSleep(_Losing):
+class NodeSleep(_LossySchedule):
     """Every node is inactive with a given probability in every round: it neither sends nor steps, and keeps its model.
 
     Args:
@@ -111,11 +111,11 @@ class NodeSleep(_Losing):
         return rng_at(self._seed, Stream.SLEEP, round).random(self.nodes) >= self._probability
 
     def _matrix(self, round: int) -> sparse.csr_array:
-        asleep = ~self.participating(round)
-        return self._without(asleep[self._row] | asleep[self._column])
+        inactive = ~self.participating(round)
+        return self._without_entries(inactive[self._row] | inactive[self._column])
 
 
-class Asynchronous(_Losing):
+class Asynchronous(_LossySchedule):
     """One random link or node acts in every round; all other nodes keep their models.
 
     With `edge`, both ends of a random link step and average (Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip
@@ -151,10 +151,10 @@ class Asynchronous(_Losing):
 
     def _active(self, round: int) -> NDArray[np.int64]:
         """Return the nodes that act in that round."""
-        drawn = rng_at(self._seed, Stream.ACTIVATION, round)
+        rng = rng_at(self._seed, Stream.ACTIVATION, round)
         if self._by_edge:
-            return np.asarray(self._edges[drawn.integers(len(self._edges))])
-        return np.array([drawn.integers(self.nodes)])
+            return np.asarray(self._edges[rng.integers(len(self._edges))])
+        return np.array([rng.integers(self.nodes)])
 
     def participating(self, round: int) -> NDArray[np.bool_]:
         """Return the mask [N] of the ends of the link, or of the node, that acts in that round.
@@ -162,24 +162,24 @@ class Asynchronous(_Losing):
         Args:
             round: t.
         """
-        acts = np.zeros(self.nodes, dtype=bool)
-        acts[self._active(round)] = True
-        return acts
+        mask = np.zeros(self.nodes, dtype=bool)
+        mask[self._active(round)] = True
+        return mask
 
     def _matrix(self, round: int) -> sparse.csr_array:
         active, N = self._active(round), self.nodes
         if not self._by_edge:
-            return self._without(self._row != active[0])
-        home = np.ones(N)
+            return self._without_entries(self._row != active[0])
+        diagonal = np.ones(N)
         if self._departed[active].any():
-            return matrix_of(N, np.arange(N), np.arange(N), home)
-        home[active] = 0.5
+            return sparse_matrix(N, np.arange(N), np.arange(N), diagonal)
+        diagonal[active] = 0.5
         row, column = np.concatenate([np.arange(N), active]), np.concatenate([np.arange(N), active[::-1]])
-        return matrix_of(N, row, column, np.concatenate([home, [0.5, 0.5]]))
+        return sparse_matrix(N, row, column, np.concatenate([diagonal, [0.5, 0.5]]))
 
 
-def _probability(what: str, probability: float) -> float:
+def _probability(event: str, probability: float) -> float:
     """Return the probability if it is in [0, 1)."""
     if not 0 <= probability < 1:
-        raise TopologyError(f"the probability that {what} is at least 0 and below 1, not {probability}")
+        raise TopologyError(f"the probability that {event} is at least 0 and below 1, not {probability}")
     return probability

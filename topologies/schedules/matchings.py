@@ -6,7 +6,7 @@ from scipy import sparse
 
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.rng import Stream, rng_at
-from rewindnet.topologies.schedules.base import Static, matrix_of
+from rewindnet.topologies.schedules.base import Static, sparse_matrix
 
 
 class Matchings(Static):
@@ -23,15 +23,15 @@ class Matchings(Static):
         key[self._departed[links].any(axis=1)] = len(links)
         smallest = np.full(N, len(links))
         np.minimum.at(smallest, links.ravel(), np.repeat(key, 2))
-        met = (smallest[links[:, 0]] == key) & (smallest[links[:, 1]] == key) & (key < len(links))
-        one, other = links[met].T
-        home = np.ones(N)
-        home[one] = home[other] = 0.5
-        return matrix_of(
+        matched = (smallest[links[:, 0]] == key) & (smallest[links[:, 1]] == key) & (key < len(links))
+        first, second = links[matched].T
+        diagonal = np.ones(N)
+        diagonal[first] = diagonal[second] = 0.5
+        return sparse_matrix(
             N,
-            np.concatenate([np.arange(N), one, other]),
-            np.concatenate([np.arange(N), other, one]),
-            np.concatenate([home, np.full(2 * len(one), 0.5)]),
+            np.concatenate([np.arange(N), first, second]),
+            np.concatenate([np.arange(N), second, first]),
+            np.concatenate([diagonal, np.full(2 * len(first), 0.5)]),
         )
 
 
@@ -67,13 +67,13 @@ class OnePeerExponential(Static):
                     f"one-peer-exponential needs a link between {missing[0]} and {(missing[0] - hop) % N}, which this "
                     "topology does not have; choose the exponential topology"
                 )
-        self._turns = [self._turn(hop % N) for hop in self._hops]
+        self._matrices = [self._matrix_of_hop(hop % N) for hop in self._hops]
 
-    def _turn(self, hop: int) -> sparse.csr_array:
+    def _matrix_of_hop(self, hop: int) -> sparse.csr_array:
         """Return the matrix of the rounds in which each node averages with the one `hop` places before it."""
         i = np.arange(self.nodes)
         row, column = np.concatenate([i, i]), np.concatenate([i, (i - hop) % self.nodes])
-        return matrix_of(self.nodes, row, column, np.full(2 * self.nodes, 0.5))
+        return sparse_matrix(self.nodes, row, column, np.full(2 * self.nodes, 0.5))
 
     def _matrix(self, round: int) -> sparse.csr_array:
-        return self._turns[round % len(self._turns)]
+        return self._matrices[round % len(self._matrices)]

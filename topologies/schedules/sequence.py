@@ -47,7 +47,7 @@ class Graphs(Static):
             raise TopologyError("the schedule graphs takes at least one graph, for at least one round each")
         if rule not in _RULES:
             raise TopologyError(f"the schedule graphs takes the rule {' or '.join(_RULES)}, not {rule!r}")
-        lists = [self._links(place, given) for place, given in enumerate(graphs)]
+        lists = [self._links(index, given) for index, given in enumerate(graphs)]
         union = from_edges(self.nodes, np.concatenate(lists))
         if not is_connected(union):
             parts = nx.number_connected_components(union)
@@ -56,34 +56,36 @@ class Graphs(Static):
                 "without links to each other"
             )
         self.recorded = {"graphs": [links.tolist() for links in lists]}
-        kept = [links[~self._departed[links].any(axis=1)] for links in lists]
-        self._rounds, self._turns = rounds, [_RULES[rule](from_edges(self.nodes, links)) for links in kept]
+        remaining = [links[~self._departed[links].any(axis=1)] for links in lists]
+        self._rounds, self._matrices = rounds, [_RULES[rule](from_edges(self.nodes, links)) for links in remaining]
 
-    def _links(self, place: int, given: str | list[list[int]]) -> np.ndarray:
+    def _links(self, index: int, given: str | list[list[int]]) -> np.ndarray:
         """Return the links [m, 2] of a graph in the list, sorted, each once."""
-        links = links_from_file(self.graph, given) if isinstance(given, str) else _pairs(place, given)
+        links = links_from_file(self.graph, given) if isinstance(given, str) else _pairs(index, given)
         outside = links[(links < 0).any(axis=1) | (links >= self.nodes).any(axis=1) | (links[:, 0] == links[:, 1])]
         if len(outside):
             raise TopologyError(
-                f"graph {place} of the schedule links {outside[0].tolist()}; "
+                f"graph {index} of the schedule links {outside[0].tolist()}; "
                 f"it takes two of the nodes 0 to {self.nodes - 1}"
             )
         links = np.unique(np.sort(links, axis=1), axis=0)
-        known = np.isin(links[:, 0] * self.nodes + links[:, 1], self._edges[:, 0] * self.nodes + self._edges[:, 1])
-        if not known.all():
-            missing = links[int(np.argmin(known))].tolist()
+        in_topology = np.isin(
+            links[:, 0] * self.nodes + links[:, 1], self._edges[:, 0] * self.nodes + self._edges[:, 1]
+        )
+        if not in_topology.all():
+            missing = links[int(np.argmin(in_topology))].tolist()
             raise TopologyError(
-                f"graph {place} of the schedule links {missing[0]} and {missing[1]}, which the topology does not; "
+                f"graph {index} of the schedule links {missing[0]} and {missing[1]}, which the topology does not; "
                 "choose a topology with every link that can occur, such as complete"
             )
         return links
 
     def _matrix(self, round: int) -> sparse.csr_array:
-        return self._turns[round // self._rounds % len(self._turns)]
+        return self._matrices[round // self._rounds % len(self._matrices)]
 
 
-def _pairs(place: int, given: list[list[int]]) -> np.ndarray:
+def _pairs(index: int, given: list[list[int]]) -> np.ndarray:
     """Return a list of pairs of nodes as an array [m, 2]."""
     if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in given):
-        raise TopologyError(f"graph {place} of the schedule is a file or a list of pairs of nodes, not {given!r:.60}")
+        raise TopologyError(f"graph {index} of the schedule is a file or a list of pairs of nodes, not {given!r:.60}")
     return np.array(given, dtype=np.int64).reshape(-1, 2)

@@ -10,7 +10,7 @@ from scipy import sparse
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.graphs.edges import edge_array
 from rewindnet.topologies.rng import Stream, rng_at
-from rewindnet.topologies.schedules.base import Static, matrix_of
+from rewindnet.topologies.schedules.base import Static, sparse_matrix
 
 
 class Walk(Static):
@@ -53,10 +53,10 @@ class Walk(Static):
         if start is not None and not 0 <= start < self.nodes:
             raise TopologyError(f"a walk starts at one of the nodes 0 to {self.nodes - 1}, not {start}")
         self._rule, self._restart = rule, restart
-        ends = edge_array(graph)
-        both = np.concatenate([ends, ends[:, ::-1]])
-        both = both[np.lexsort((both[:, 1], both[:, 0]))]
-        self._neighbours = np.split(both[:, 1], np.searchsorted(both[:, 0], np.arange(1, self.nodes)))
+        edges = edge_array(graph)
+        directed = np.concatenate([edges, edges[:, ::-1]])
+        directed = directed[np.lexsort((directed[:, 1], directed[:, 0]))]
+        self._neighbours = np.split(directed[:, 1], np.searchsorted(directed[:, 0], np.arange(1, self.nodes)))
         first = rng_at(seed, Stream.WALK, node=1).integers(self.nodes) if start is None else start
         self._holders = [int(first)]
 
@@ -76,30 +76,30 @@ class Walk(Static):
         Args:
             round: the round, which is the hop.
         """
-        acts = np.zeros(self.nodes, dtype=bool)
-        acts[self.holder(round)] = True
-        return acts
+        mask = np.zeros(self.nodes, dtype=bool)
+        mask[self.holder(round)] = True
+        return mask
 
     def _matrix(self, round: int) -> sparse.csr_array:
-        heard = np.arange(self.nodes)
-        heard[self.holder(round + 1)] = self.holder(round)
-        return matrix_of(self.nodes, np.arange(self.nodes), heard, np.ones(self.nodes))
+        sender = np.arange(self.nodes)
+        sender[self.holder(round + 1)] = self.holder(round)
+        return sparse_matrix(self.nodes, np.arange(self.nodes), sender, np.ones(self.nodes))
 
     def _next(self, holder: int, hop: int) -> int:
         """Draw the holder after the present one."""
-        drawn = rng_at(self._seed, Stream.WALK, hop)
-        elsewhere, whom, declined = drawn.random(3)
-        if elsewhere < self._restart:
-            return int(whom * self.nodes)
+        rng = rng_at(self._seed, Stream.WALK, hop)
+        restart_draw, choice, stay_draw = rng.random(3)
+        if restart_draw < self._restart:
+            return int(choice * self.nodes)
         if self._rule == "mixing":
             row = slice(*self.weights.indptr[[holder, holder + 1]])
-            share = np.cumsum(self.weights.data[row])
-            place = min(int(np.searchsorted(share, whom * share[-1], side="right")), len(share) - 1)
-            return int(self.weights.indices[row][place])
-        there = self._neighbours[holder]
-        if not len(there):
+            cumulative = np.cumsum(self.weights.data[row])
+            position = min(int(np.searchsorted(cumulative, choice * cumulative[-1], side="right")), len(cumulative) - 1)
+            return int(self.weights.indices[row][position])
+        neighbours = self._neighbours[holder]
+        if not len(neighbours):
             return holder
-        chosen = int(there[int(whom * len(there))])
-        if self._rule == "metropolis" and declined >= len(there) / len(self._neighbours[chosen]):
+        chosen = int(neighbours[int(choice * len(neighbours))])
+        if self._rule == "metropolis" and stay_draw >= len(neighbours) / len(self._neighbours[chosen]):
             return holder
         return chosen

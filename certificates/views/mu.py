@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array
 
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import Release
-from rewindnet.certificates.training import Mixing, Vector
 from rewindnet.certificates.view import View
 from rewindnet.certificates.views.light_cones import light_cone, light_cones
 
@@ -45,13 +45,13 @@ def mu_of_view(view: View, distance: Vector, release: Release, mixing: Mixing) -
     if release.placement == "output" and kind == "average" and release.averaged:
         return _ratio(float(np.mean(distance)), float(release.sigma[0]))
     if release.placement == "output" and kind == "node":
-        every = node_views(distance, release, mixing)
-        return float(every.max()) if node is None else float(every[node])
-    seen = seen_by(view, distance, release, mixing)
-    return _together(distance[seen], release.sigma[seen])
+        mus = mu_of_nodes(distance, release, mixing)
+        return float(mus.max()) if node is None else float(mus[node])
+    in_view = nodes_in_view(view, distance, release, mixing)
+    return _joint_mu(distance[in_view], release.sigma[in_view])
 
 
-def seen_by(view: View, distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
+def nodes_in_view(view: View, distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
     """Return the mask [N] of the nodes whose noised vectors determine what a view shows.
 
     It does not apply to a single released model with its own noise (placement output).
@@ -65,15 +65,15 @@ def seen_by(view: View, distance: Vector, release: Release, mixing: Mixing) -> N
     kind, node = view.kind, view.within(mixing.nodes).node
     if kind not in ("node", "transcript"):
         return np.ones(mixing.nodes, dtype=bool)
-    return _weakest(distance, release, mixing) if node is None else _cone(node, release, mixing)
+    return _weakest_cone(distance, release, mixing) if node is None else _cone_of_node(node, release, mixing)
 
 
-def _cone(node: int, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
+def _cone_of_node(node: int, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
     """Return the mask [N] of the nodes whose noised vector can have reached this node."""
     return light_cone(node, release.noise_round, release.rounds_after_noise, mixing)
 
 
-def _weakest(distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
+def _weakest_cone(distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
     """Return the light cone [N] with the largest μ; all nodes where it cannot be determined."""
     ratios = np.array([_ratio(float(e), float(s)) for e, s in zip(distance, release.sigma, strict=True)])
     largest = float(ratios.max())
@@ -82,7 +82,7 @@ def _weakest(distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.b
     cones = light_cones(release.noise_round, release.rounds_after_noise, mixing)
     if cones is None:
         return np.ones(mixing.nodes, dtype=bool)
-    return _cone(int(np.argmax(cones.sums((ratios / largest) ** 2))), release, mixing)
+    return _cone_of_node(int(np.argmax(cones.sums((ratios / largest) ** 2))), release, mixing)
 
 
 def why_not_covered(view: View, start: Callable[[], Vector], release: Release, mixing: Mixing) -> str | None:
@@ -123,7 +123,7 @@ def gossip_product(release: Release, mixing: Mixing) -> csr_array:
     return P
 
 
-def node_views(distance: Vector, release: Release, mixing: Mixing) -> Vector:
+def mu_of_nodes(distance: Vector, release: Release, mixing: Mixing) -> Vector:
     """Return μ [N] of every node's released model, for placement output.
 
     Args:
@@ -134,14 +134,14 @@ def node_views(distance: Vector, release: Release, mixing: Mixing) -> Vector:
     if release.gossip_rounds == 0:
         return np.array([_ratio(float(e), float(s)) for e, s in zip(distance, release.sigma, strict=True)])
     if mixing.nodes > _LARGEST_SETTLED:
-        return np.full(mixing.nodes, _together(distance, release.sigma))
+        return np.full(mixing.nodes, _joint_mu(distance, release.sigma))
     P = gossip_product(release, mixing)
     largest = float(release.sigma.max()) or 1.0
     spread = largest * np.sqrt(np.asarray(P.power(2) @ (release.sigma / largest) ** 2))
     return np.array([_ratio(float(e), float(s)) for e, s in zip(P @ distance, spread, strict=True)])
 
 
-def _together(distance: Vector, sigma: Vector) -> float:
+def _joint_mu(distance: Vector, sigma: Vector) -> float:
     """Return √(Σ_i (distance_i/σ_i)²) without overflow or underflow."""
     return hypot(*(_ratio(float(e), float(s)) for e, s in zip(distance, sigma, strict=True)))
 
