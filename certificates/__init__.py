@@ -1,7 +1,8 @@
-"""What may be claimed: sensitivity on the graph, the Gaussian mechanism, views, certificates and audits.
+"""Certificates of unlearning: sensitivity on a graph, noise mechanisms, views, (ε, δ) certificates and audits.
 
-Frozen records in, frozen records out, in numpy alone: a training run made elsewhere can be certified from its
-constants and mixing matrices. Whatever is not understood is refused with an error that names it, never guessed.
+All inputs and outputs are frozen records and numpy arrays. A training run that was made elsewhere can be certified from
+its constants and its mixing matrices alone. Input that the accounting does not understand raises a `CertificateError`
+that names it.
 """
 
 from rewindnet.certificates.accounting.gaussian import (
@@ -19,26 +20,20 @@ from rewindnet.certificates.calibrate import calibrate, claimed_epsilon, least_d
 from rewindnet.certificates.certificate import Certificate, TrainingFacts
 from rewindnet.certificates.certify import certify
 from rewindnet.certificates.claim import Claim
-from rewindnet.certificates.compose import Together, compose, covers, together
+from rewindnet.certificates.compose import Composition, compose, compose_certificates, covers
 from rewindnet.certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.measurements import Arithmetic, Ledger
 from rewindnet.certificates.mechanisms import GaussianOutput, GossipDP, Langevin, NoisyFinetune, Uncertified
+from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
 from rewindnet.certificates.planning.forecast import Spectrum, excess_loss, noise_left
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
+from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime, worst_case_disturbance
-from rewindnet.certificates.sensitivity.recursion import Sensitivity, propagate
-from rewindnet.certificates.training import (
-    ORDERS,
-    Arithmetic,
-    Batches,
-    Ledger,
-    Mixing,
-    Order,
-    TrainingRun,
-    forget_digest,
-)
+from rewindnet.certificates.sensitivity.recursion import Sensitivity
+from rewindnet.certificates.training import TrainingRun, forget_digest
 from rewindnet.certificates.view import VIEWS, View
-from rewindnet.certificates.views.distances import gossip_product, mu_of_view
+from rewindnet.certificates.views.mu import gossip_product, mu_of_view
 
 __all__ = [
     "ORDERS",
@@ -50,6 +45,7 @@ __all__ = [
     "Certificate",
     "CertificateError",
     "Claim",
+    "Composition",
     "Constant",
     "Constants",
     "DivergenceBounds",
@@ -66,7 +62,6 @@ __all__ = [
     "Release",
     "Sensitivity",
     "Spectrum",
-    "Together",
     "TrainingFacts",
     "TrainingRun",
     "Uncertified",
@@ -78,6 +73,7 @@ __all__ = [
     "check_epsilon",
     "claimed_epsilon",
     "compose",
+    "compose_certificates",
     "covers",
     "delta_of",
     "derive",
@@ -98,7 +94,6 @@ __all__ = [
     "strongest_regime",
     "textbook_epsilon",
     "textbook_sigma",
-    "together",
     "violation",
     "worst_case_disturbance",
 ]

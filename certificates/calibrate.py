@@ -1,4 +1,4 @@
-"""Calibrate the noise, or the depth, of a release to a target ε."""
+"""Calibrate the noise, or the rewind depth, of a release to a target ε."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,29 +17,31 @@ from rewindnet.certificates.certify import certify, check_request
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import GaussianOutput
+from rewindnet.certificates.network import Vector
 from rewindnet.certificates.release import Release
-from rewindnet.certificates.training import TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.views.allocation import noise_shape
-from rewindnet.certificates.views.distances import mu_of_view
+from rewindnet.certificates.views.mu import mu_of_view
 
-#: How often an interval for the scale is halved, on a logarithmic scale, and how small it can be.
+#: Bisection steps for the scale of the noise (on a logarithmic scale), and the smallest factor that is searched.
 _HALVINGS, _SMALLEST = 50, 1e-6
 
 
 def least_scale(training: TrainingRun, release: Release, claim: Claim, epsilon: float) -> float:
-    """The factor by which to multiply `release.sigma` so that its mechanism reaches (ε, δ) for the claim's view.
+    """Return the factor by which to multiply `release.sigma` so that the release reaches (ε, δ).
 
-    μ falls as noise grows, in proportion; where the mechanism has a profile of its own, less noise may do, and the
-    factor is then found by bisection, to a relative 1e-12 or so, and never below what is needed.
+    μ is inversely proportional to the scale of the noise, which gives a sufficient factor in closed form. Where the
+    mechanism has an (ε, δ) profile that is tighter than the one of μ (`Mechanism.has_profile`), less noise can suffice;
+    the factor is then found by bisection, to a relative accuracy of about 1e-12, and is never smaller than needed.
 
     Args:
-        training: how the network learned.
-        release: what is done, with noise of some size.
-        claim: for whom.
+        training: how the network learned and what was deleted.
+        release: what was done, with noise of any size above 0.
+        claim: the view and the δ of the guarantee.
         epsilon: the ε to reach.
 
     Returns:
-        0 where nothing can differ.
+        The factor; 0 where the unlearned and the retrained models cannot differ.
 
     Raises:
         CertificateError: if ε is out of range, or no noise of this kind reaches it.
@@ -47,20 +49,20 @@ def least_scale(training: TrainingRun, release: Release, claim: Claim, epsilon: 
     check_epsilon(epsilon)
     training.check_view(claim.view)
     mechanism = release.mechanism
-    found = mechanism.bounds(training, release, claim)
+    bounds = mechanism.bounds(training, release, claim)
     reason = mechanism.why_not_covered(training, release, claim)
-    mu = mechanism.mu(claim.view, found, release, training.mixing)
+    mu = mechanism.mu(claim.view, bounds, release, training.mixing)
     if reason is not None or not isfinite(mu):
-        why = reason or "something that may differ carries no noise"
-        raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {why}")
-    # A hair more than the boundary asks for, so that the certificate of the rounded σ still reads ε.
+        explanation = reason or "a model or message that may differ carries no noise"
+        raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {explanation}")
+    # Slightly above the exact boundary, so that the certificate of the rounded σ still gives at most ε.
     scale = mu / mu_of(epsilon, claim.delta) * (1 + 1e-12)
     if not mechanism.has_profile or scale == 0:
         return scale
 
     def reaches(factor: float) -> bool:
-        noised = replace(release, sigma=release.sigma * factor)
-        return mechanism.epsilon(claim.view, found, noised, training.mixing, claim.delta) <= epsilon
+        scaled = replace(release, sigma=release.sigma * factor)
+        return mechanism.epsilon(claim.view, bounds, scaled, training.mixing, claim.delta) <= epsilon
 
     low, high = scale * _SMALLEST, scale
     for _ in range(_HALVINGS):
@@ -72,9 +74,18 @@ def least_scale(training: TrainingRun, release: Release, claim: Claim, epsilon: 
 def calibrate(training: TrainingRun, release: Release, claim: Claim, epsilon: float) -> Vector:
     """Return the noise σ [N] with which a release reaches (ε, δ) for the claim's view.
 
-    Where the noise is one Gaussian vector for each node, it is allocated as the claim asks, whatever `release.sigma`;
-    with the bound `published` it is as large as its paper takes it (`textbook_sigma` of the sensitivity). Other
-    mechanisms have `release.sigma` scaled as a whole (`least_scale`).
+    For a mechanism with one Gaussian vector per node (`GaussianOutput`) the noise is allocated among the nodes as the
+    claim asks, whatever `release.sigma` is; with the bound `published` its size follows from `textbook_sigma`, as in
+    the R2D paper. For every other mechanism `release.sigma` is multiplied by one factor (`least_scale`).
+
+    Args:
+        training: how the network learned and what was deleted.
+        release: what was done; its `sigma` gives the shape of the noise for mechanisms other than `GaussianOutput`.
+        claim: the view, the δ, the bound and the allocation.
+        epsilon: the ε to reach.
+
+    Returns:
+        σ [N], the standard deviation of each node's noise.
 
     Raises:
         CertificateError: if ε is out of range, or no noise can reach it for this view.
@@ -91,36 +102,54 @@ def calibrate(training: TrainingRun, release: Release, claim: Claim, epsilon: fl
     if reason is not None:
         raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
     unit = noise_shape(claim.view, claim.allocation, bounds, release, training.mixing) * training.present
-    reach = mu_of_view(claim.view, bounds, replace(release, sigma=unit), training.mixing)
+    mu = mu_of_view(claim.view, bounds, replace(release, sigma=unit), training.mixing)
     if claim.bound == "published":
-        return unit * reach * textbook_sigma(epsilon, claim.delta)
-    # A hair more noise than the boundary asks for, so that the certificate of the rounded σ still reads ε.
-    return unit * (reach / mu_of(epsilon, claim.delta)) * (1 + 1e-12)
+        return unit * mu * textbook_sigma(epsilon, claim.delta)
+    # Slightly above the exact boundary, so that the certificate of the rounded σ still gives at most ε.
+    return unit * (mu / mu_of(epsilon, claim.delta)) * (1 + 1e-12)
 
 
 def scaled_noise(training: TrainingRun, release: Release, claim: Claim, sigma: float) -> Vector:
-    """The noise σ [N] of a given size (root mean square over nodes), allocated as the claim asks.
+    """Return the noise σ [N] with a given root mean square over the nodes, allocated as the claim asks.
+
+    Args:
+        training: how the network learned and what was deleted.
+        release: what was done; its `sigma` plays no part.
+        claim: the view, the bound and the allocation.
+        sigma: the root mean square of the σ_i, ≥ 0.
+
+    Returns:
+        σ [N], the standard deviation of each node's noise.
 
     Raises:
-        CertificateError: if sigma is negative or not finite, or the claim is not understood.
+        CertificateError: if sigma is negative or not finite, or the claim does not fit the network.
     """
     check_request(training, release, claim)
     if not (isfinite(sigma) and sigma >= 0):
         raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
-    noised = release.mechanism.bounds(training, release, claim).nodes
-    shape = noise_shape(claim.view, claim.allocation, noised, release, training.mixing) * training.present
+    bounds = release.mechanism.bounds(training, release, claim).nodes
+    shape = noise_shape(claim.view, claim.allocation, bounds, release, training.mixing) * training.present
     return shape * (sigma / sqrt(float(np.mean(shape**2))))
 
 
 def claimed_epsilon(training: TrainingRun, release: Release, claim: Claim) -> float | None:
-    """The ε that the bound's own paper would print for this release; None if that is no number."""
-    noised = release.mechanism.bounds(training, release, claim).nodes
-    mu = mu_of_view(claim.view, noised, release, training.mixing)
+    """Return the ε that the paper of the claim's bound would state for this release.
+
+    Args:
+        training: how the network learned and what was deleted.
+        release: what was done, with its noise.
+        claim: the view, the δ and the bound.
+
+    Returns:
+        ε; None where it is infinite.
+    """
+    bounds = release.mechanism.bounds(training, release, claim).nodes
+    mu = mu_of_view(claim.view, bounds, release, training.mixing)
     if claim.bound == "published" and 0 < mu < inf:
-        claimed = textbook_epsilon(1 / mu, claim.delta)
+        epsilon = textbook_epsilon(1 / mu, claim.delta)
     else:
-        claimed = epsilon_of(mu, claim.delta)
-    return claimed if isfinite(claimed) else None
+        epsilon = epsilon_of(mu, claim.delta)
+    return epsilon if isfinite(epsilon) else None
 
 
 def least_depth(
@@ -130,14 +159,17 @@ def least_depth(
     claim: Claim,
     epsilon: float,
 ) -> int:
-    """The smallest candidate depth whose release, with the noise it carries, is certified at ε or better.
+    """Return the smallest depth whose release, with the noise it carries, is certified at ε or better.
 
     Args:
-        training: how the network learned.
-        candidates: numbers of rounds to rewind (or to descend), increasing.
-        release_of: what would be done for a candidate.
-        claim: for whom.
+        training: how the network learned and what was deleted.
+        candidates: the depths to try in increasing order, in rounds to rewind (or to descend).
+        release_of: returns the release for a candidate depth.
+        claim: the view, the δ and the bound.
         epsilon: the ε to reach.
+
+    Returns:
+        The first candidate that reaches ε.
 
     Raises:
         CertificateError: if no candidate reaches ε.

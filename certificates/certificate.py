@@ -1,4 +1,4 @@
-"""Certificates: what may be claimed of a release, as frozen records that are plain JSON outside."""
+"""Certificates: frozen records of the (ε, δ) guarantee of a release, with conversion to and from plain JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,23 +9,25 @@ import numpy as np
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.network import Order
 from rewindnet.certificates.release import Mechanism, Release
-from rewindnet.certificates.training import Order
 from rewindnet.certificates.view import View
 
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What a certificate says of the training: enough to compare it with another, not enough to derive it again.
+    """The facts about the training run that a certificate carries, enough to compare it with another certificate.
+
+    They do not suffice to derive the certificate again; a `TrainingRun` does.
 
     Attributes:
-        constants: of every local objective.
-        rounds: T.
+        constants: the constants of every local objective.
+        rounds: T, the number of learning rounds.
         step_size: η.
-        local_steps: E, local steps in a round.
-        order: how a round orders adapting and combining.
-        mixing_sha256: of every mixing matrix that the release ran through.
-        forget_sha256: of the forget set.
+        local_steps: E, the number of local steps in a round.
+        order: the order of adapting and combining in a round.
+        mixing_sha256: a hash of every mixing matrix of the rounds that the release went through.
+        forget_sha256: a hash of the forget set.
     """
 
     constants: Constants
@@ -39,22 +41,23 @@ class TrainingFacts:
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What may be claimed of a release.
+    """The (ε, δ) guarantee of a release, and everything that it was computed from.
 
     Attributes:
-        release: what was done.
-        claim: what was asked, with the regime that was assumed.
-        training: how the network had learned.
-        sensitivity: [N], a bound on the divergence of every node's model where the noise is added; empty where nothing
-            is known of it.
-        rounding: [N], the part of it that is charged for finite precision.
-        shifts: [events], bounds on what the noise of each further event of the mechanism is added to.
-        mu: telling unlearning from retraining is no easier than telling N(0, 1) from N(μ, 1); None where no number can
-            be claimed.
-        epsilon: ε at the claim's δ; None where no number can be claimed.
-        conditional: whether it holds only if a constant is right that was estimated or declared.
-        assumptions: sentences about what is covered, and what is taken for granted.
-        reason: why no number can be claimed; None where one is.
+        release: what the unlearning method did.
+        claim: the guarantee that was asked for, with the regime that was assumed.
+        training: facts about the training run.
+        sensitivity: [N], a bound on the divergence of every node's model where the noise is added; empty where no bound
+            is known.
+        rounding: [N], the part of `sensitivity` that is charged for finite precision.
+        shifts: [events], bounds on the divergence of the values to which the mechanism adds noise at its further
+            events.
+        mu: μ: distinguishing unlearning from retraining is at least as hard as distinguishing N(0, 1) from N(μ, 1);
+            None where no finite value is proven.
+        epsilon: ε at the claim's δ; None where no finite value is proven.
+        conditional: whether the guarantee depends on a constant that was only estimated or declared.
+        assumptions: sentences that say what is covered and what is assumed.
+        reason: why there is no ε; None where there is one.
     """
 
     release: Release
@@ -76,17 +79,17 @@ class Certificate:
 
     @property
     def view(self) -> View:
-        """For whom the certificate holds."""
+        """The view that the certificate holds for."""
         return self.claim.view
 
     @property
     def delta(self) -> float:
-        """δ."""
+        """The δ of the guarantee."""
         return self.claim.delta
 
     @property
     def rewound_rounds(self) -> int:
-        """How many rounds of learning the release took back."""
+        """The number of learning rounds that the release took back."""
         return self.training.rounds - self.release.checkpoint_round
 
     def __eq__(self, other: object) -> bool:
@@ -96,7 +99,7 @@ class Certificate:
         return hash((self.method, str(self.view), self.training.forget_sha256))
 
     def to_record(self) -> dict[str, Any]:
-        """Return plain JSON: all fields side by side."""
+        """Return the certificate as plain JSON, with all fields side by side."""
         release, claim, training = self.release, self.claim, self.training
         return {
             "method": release.method,
@@ -135,10 +138,13 @@ class Certificate:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Certificate":
-        """Return the certificate of a record: the inverse of `to_record`.
+        """Return the certificate of a record; the inverse of `to_record`.
+
+        Args:
+            record: the plain JSON of a certificate.
 
         Raises:
-            CertificateError: if a field is missing, or one is there that no certificate has, or makes no sense.
+            CertificateError: if a field is missing, unknown or malformed.
         """
         try:
             certificate = cls._read(record)
@@ -152,11 +158,14 @@ class Certificate:
                 f"the record of the certificate is damaged; no certificate has the fields {', '.join(unknown)}"
             )
         if record["rewound_rounds"] != certificate.rewound_rounds:
-            raise CertificateError("the record of the certificate is damaged: rounds and rewound rounds do not fit")
+            raise CertificateError(
+                "the record of the certificate is damaged: rewound_rounds is not rounds − checkpoint_round"
+            )
         return certificate
 
     @classmethod
     def _read(cls, record: Mapping[str, Any]) -> "Certificate":
+        """Return the certificate of a record that has all fields."""
         return cls(
             release=Release(
                 method=record["method"],

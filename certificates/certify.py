@@ -9,12 +9,13 @@ import numpy as np
 from rewindnet.certificates.certificate import Certificate, TrainingFacts
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.network import Vector
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import strongest_regime
 from rewindnet.certificates.sensitivity.rounding import least_noise
-from rewindnet.certificates.training import TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 
-#: How far a column of a mixing matrix may be from summing to 1.
+#: The tolerance within which the columns of a doubly stochastic matrix sum to 1.
 _BALANCE = 1e-9
 
 
@@ -23,8 +24,11 @@ def certify(training: TrainingRun, release: Release, claim: Claim) -> Certificat
 
     Args:
         training: how the network learned, and what was deleted.
-        release: what was done about it.
-        claim: for whom ε is asked, at which δ, by which bound.
+        release: what the unlearning method did.
+        claim: the view, the δ and the bound of the guarantee.
+
+    Returns:
+        The certificate. Its `epsilon` is None, and `reason` says why, where no finite ε is proven.
 
     Raises:
         CertificateError: if the training, the release or the claim is not understood.
@@ -38,9 +42,9 @@ def certify(training: TrainingRun, release: Release, claim: Claim) -> Certificat
         mu = mechanism.mu(view, bounds, release, mixing)
         epsilon = mechanism.epsilon(view, bounds, release, mixing, claim.delta)
     if reason is None and not isfinite(epsilon):
-        reason = _unhidden(bounds.nodes, release.sigma)
+        reason = _unhidden_reason(bounds.nodes, release.sigma)
     if reason is None:
-        reason = _unresolved(training, release, bounds.nodes)
+        reason = _unresolved_reason(training, release, bounds.nodes)
     regime = "nonconvex" if claim.bound == "published" else claim.regime or strongest_regime(training)
     return Certificate(
         release=release,
@@ -51,7 +55,7 @@ def certify(training: TrainingRun, release: Release, claim: Claim) -> Certificat
             step_size=training.step_size,
             local_steps=training.local_steps,
             order=training.order,
-            mixing_sha256=fingerprint(training, release),
+            mixing_sha256=mixing_digest(training, release),
             forget_sha256=training.forget_sha256,
         ),
         sensitivity=tuple(bounds.nodes.tolist()),
@@ -66,16 +70,16 @@ def certify(training: TrainingRun, release: Release, claim: Claim) -> Certificat
     )
 
 
-def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
-    """Which node's difference no finite ε covers."""
+def _unhidden_reason(sensitivity: Vector, sigma: Vector) -> str:
+    """Return the reason why no finite ε holds, naming the node whose divergence the noise does not hide."""
     if not sensitivity.size:
-        return "nothing is known of how far its models are from those of retraining, and no noise hides it"
+        return "no bound is known on the divergence of its models from those of retraining, and no noise hides it"
     if not sensitivity.any():
-        added = f"the noise (sigma {float(sigma.max(initial=0.0)):.4g})"
-        return f"what {added} is added to on the way may differ by far more than it hides"
-    bare = np.where(sigma == 0, sensitivity, 0.0)
-    if bare.any():
-        node, noise = int(np.argmax(bare)), "no noise"
+        noise_words = f"the noise (sigma {float(sigma.max(initial=0.0)):.4g})"
+        return f"the values to which {noise_words} is added may differ by far more than it hides"
+    unnoised = np.where(sigma == 0, sensitivity, 0.0)
+    if unnoised.any():
+        node, noise = int(np.argmax(unnoised)), "no noise"
     else:
         with np.errstate(over="ignore"):
             node = int(np.argmax(sensitivity / np.where(sigma > 0, sigma, 1.0)))
@@ -86,15 +90,15 @@ def _unhidden(sensitivity: Vector, sigma: Vector) -> str:
     )
 
 
-def _unresolved(training: TrainingRun, release: Release, sensitivity: Vector) -> str | None:
-    """Why noise so small that the arithmetic rounds it away earns no number."""
+def _unresolved_reason(training: TrainingRun, release: Release, sensitivity: Vector) -> str | None:
+    """Return the reason why no ε is stated where a node's noise is lost to rounding; None where none is lost."""
     if not sensitivity.size:
         return None
     smallest = least_noise(training, release.noise_round)
-    drowned = (sensitivity > 0) & (release.sigma > 0) & (release.sigma < smallest)
-    if not drowned.any():
+    unresolved = (sensitivity > 0) & (release.sigma > 0) & (release.sigma < smallest)
+    if not unresolved.any():
         return None
-    node = int(np.argmax(drowned))
+    node = int(np.argmax(unresolved))
     return (
         f"the noise of node {node} (sigma {release.sigma[node]:.4g}) is too small for the arithmetic to carry; "
         f"it takes at least {smallest:.4g} here"
@@ -104,17 +108,25 @@ def _unresolved(training: TrainingRun, release: Release, sensitivity: Vector) ->
 def check_request(training: TrainingRun, release: Release, claim: Claim) -> None:
     """Refuse a release or a claim that does not fit the network.
 
+    Args:
+        training: how the network learned, and what was deleted.
+        release: what the unlearning method did.
+        claim: the guarantee that is asked for.
+
     Raises:
         CertificateError: saying what does not fit.
     """
     if training.departed and release.averaged:
-        raise CertificateError("the view average is that of a network that stays whole; with departure leave use joint")
+        raise CertificateError(
+            "releasing the network average needs a network without departures; with departure leave use joint"
+        )
     if np.shape(release.sigma) != (training.mixing.nodes,):
         raise CertificateError(f"sigma must have one entry for each of {training.mixing.nodes} nodes")
     training.check_view(claim.view)
 
 
-def _departure(training: TrainingRun) -> str:
+def _departure_sentence(training: TrainingRun) -> str:
+    """Return the sentence about the departure of the deleting clients."""
     if not training.departed:
         return "The deleting client stays in the network as a relay that holds no deleted data."
     nodes = ", ".join(map(str, training.departed))
@@ -125,13 +137,13 @@ def _departure(training: TrainingRun) -> str:
 
 
 def _rounds(release: Release) -> int:
-    """How many rounds of the network a release has run through, with those of learning that it took part in."""
-    noised = max((round + 1 for round, _ in release.mechanism.events), default=0)
-    return max(release.checkpoint_round + release.descent_rounds + release.gossip_rounds, noised)
+    """Return the number of rounds that a release went through, including learning rounds in which it added noise."""
+    rounds_with_noise = max((round + 1 for round, _ in release.mechanism.events), default=0)
+    return max(release.checkpoint_round + release.descent_rounds + release.gossip_rounds, rounds_with_noise)
 
 
-def _balanced(training: TrainingRun, release: Release) -> bool:
-    """Whether every mixing matrix on the way has columns that sum to 1."""
+def _doubly_stochastic(training: TrainingRun, release: Release) -> bool:
+    """Return whether every mixing matrix that the release went through has columns that sum to 1."""
     previous = None
     for t in range(_rounds(release)):
         W = training.mixing.matrix(t)
@@ -141,8 +153,13 @@ def _balanced(training: TrainingRun, release: Release) -> bool:
     return True
 
 
-def fingerprint(training: TrainingRun, release: Release) -> str:
-    """sha256 of every mixing matrix that the certificate ran through."""
+def mixing_digest(training: TrainingRun, release: Release) -> str:
+    """Return the sha256 of every mixing matrix that the release went through.
+
+    Args:
+        training: the network, with the mixing matrices before a departure if there was one.
+        release: what the unlearning method did, which gives the number of rounds.
+    """
     digest = hashlib.sha256()
     previous = None
     for t in range(_rounds(release)):
@@ -156,6 +173,7 @@ def fingerprint(training: TrainingRun, release: Release) -> str:
 
 
 def _bytes(W: object) -> bytes:
+    """Return the sha256 of a sparse matrix, which does not depend on the byte order of the machine."""
     matrix = W.tocsr()  # type: ignore[attr-defined]
     matrix.sort_indices()
     parts = (matrix.indptr.astype("<i8"), matrix.indices.astype("<i8"), matrix.data.astype("<f8"))
@@ -163,38 +181,80 @@ def _bytes(W: object) -> bytes:
 
 
 def assumptions(training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-    """Return sentences about what a certificate covers, and what it takes for granted."""
+    """Return sentences that say what a certificate covers and what it assumes.
+
+    Args:
+        training: how the network learned, and what was deleted.
+        release: what the unlearning method did.
+        claim: the guarantee that is asked for.
+    """
+    return (
+        *_reference_sentences(training),
+        *release.mechanism.assumptions(training, release, claim),
+        *_bound_sentences(claim),
+        *_network_sentences(training, release),
+        *_release_sentences(release),
+    )
+
+
+def _reference_sentences(training: TrainingRun) -> list[str]:
+    """Return sentences about the objective and about the retraining that the release is compared with."""
     constants = training.constants
-    said = [
+    return [
         f"Every sample's loss gradient has norm at most G = {constants.G.value:.6g} and every local objective is "
         f"{constants.L.value:.6g}-smooth: {constants.G.provenance}, for features of norm at most "
         f"{constants.radius.value:g}.",
-        "Retraining starts from the same initial model with the same mixing matrices and coins, none drawn from data.",
-        _departure(training),
+        "Retraining starts from the same initial model and uses the same mixing matrices and random draws, none of "
+        "which depend on the data.",
+        _departure_sentence(training),
         "Every node erases its checkpoints and its noise; what peers recorded during learning is not covered.",
     ]
-    said += release.mechanism.assumptions(training, release, claim)
+
+
+def _bound_sentences(claim: Claim) -> list[str]:
+    """Return sentences about the bound that is used."""
+    sentences = []
     if claim.bound == "instance":
-        said.append(
-            "The noise level was measured on the data; what it, or a depth chosen by it, reveals is not covered."
+        sentences.append(
+            "The noise level was computed from measurements on the data; what it, or a depth chosen by it, reveals is "
+            "not covered."
         )
     if claim.bound == "published":
-        said.append("The published sensitivity knows no topology; claimed epsilon is by the paper's own formula.")
-    if training.batches is not None:
-        said.append(
-            "Minibatches are drawn by each sample's own coins, and the certificate is conditional on the coins drawn."
+        sentences.append(
+            "The published sensitivity does not depend on the topology; the claimed epsilon follows the paper's own "
+            "formula."
         )
-    if not _balanced(training, release):
-        said.append(
-            "Mixing matrices are not doubly stochastic: the network average is no longer what the clients' objectives "
-            "pull equally at, and nothing here says that it is; the certificate holds for such matrices as well."
+    return sentences
+
+
+def _network_sentences(training: TrainingRun, release: Release) -> list[str]:
+    """Return sentences about minibatches, mixing matrices and rounding."""
+    sentences = []
+    if training.batches is not None:
+        sentences.append(
+            "Minibatches are drawn for each sample from its own random stream, and the certificate is conditional on "
+            "the draws."
+        )
+    if not _doubly_stochastic(training, release):
+        sentences.append(
+            "Mixing matrices are not doubly stochastic, so the clients' objectives may have unequal weight in the "
+            "network average; the certificate holds for such matrices as well."
         )
     if training.arithmetic is None:
-        said.append("The arithmetic is exact; nothing is charged for rounding.")
+        sentences.append("The arithmetic is assumed to be exact; nothing is charged for rounding.")
     else:
         u = training.arithmetic.unit_roundoff
-        said.append(f"Rounding with unit roundoff {u:.3g} is charged by worst-case bounds on the sums that are taken.")
-    said.append("This release is the only one of this deletion; several releases together tell more than each alone.")
+        sentences.append(f"Rounding with unit roundoff {u:.3g} is charged by worst-case bounds on all sums.")
+    return sentences
+
+
+def _release_sentences(release: Release) -> list[str]:
+    """Return sentences about what the release is assumed to be."""
+    sentences = [
+        "This release is assumed to be the only one of this deletion; several releases together reveal more than each."
+    ]
     if release.noise_source == "seed":
-        said.append("Simulation only: the noise is drawn from the seed, and whoever has the seed can subtract it.")
-    return tuple(said)
+        sentences.append(
+            "Simulation only: the noise is drawn from the seed, and anyone who has the seed can subtract it."
+        )
+    return sentences

@@ -1,8 +1,8 @@
-"""Several releases together: what a reader of all of them can tell.
+"""Composition: the guarantee of several releases for an observer who sees all of them.
 
-Releases with independent Gaussian noise, μ_1, …, μ_k apart, are together as two Gaussians √(μ_1² + … + μ_k²) apart,
-even where what is released later depends on what was seen before: Dong, Roth and Su (2022), "Gaussian differential
-privacy", Cor. 3.3. No ε is ever added up.
+Let k releases have independent Gaussian noise and be μ_1-GDP, …, μ_k-GDP. Together they are √(μ_1² + … + μ_k²)-GDP,
+also where a later release depends on what was seen of the earlier ones: Dong, Roth and Su (2022), "Gaussian
+differential privacy", Cor. 3.3. The values of ε are never added.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,11 +16,16 @@ from rewindnet.certificates.view import View
 
 
 @dataclass(frozen=True)
-class Together:
-    """What may be claimed of several releases to a reader of all of them.
+class Composition:
+    """The guarantee of several releases for an observer who sees all of them.
 
-    `epsilon` and `mu` are None where nothing can be claimed, and then `reason` says why. `conditional` if one of the
-    certificates is.
+    Attributes:
+        epsilon: ε at `delta`; None where no finite value is proven.
+        delta: the δ of all releases.
+        mu: √Σμ_k² of the releases; None where no finite value is proven.
+        view: the view that the observer has of every release.
+        conditional: whether one of the certificates is conditional.
+        reason: why there is no ε; None where there is one.
     """
 
     epsilon: float | None
@@ -32,10 +37,17 @@ class Together:
 
 
 def compose(mus: Iterable[float], delta: float) -> float:
-    """The ε at δ of releases with independent Gaussian noise, so far apart each; infinite if one of them is.
+    """Return the ε at δ of the composition of releases with independent Gaussian noise.
+
+    Args:
+        mus: μ ≥ 0 of every release.
+        delta: δ.
+
+    Returns:
+        ε; infinite if one of the μ is.
 
     Raises:
-        CertificateError: if a distance is negative or no number, or δ is out of range.
+        CertificateError: if a μ is negative or not a number, or δ is out of range.
     """
     mus = tuple(mus)
     for mu in mus:
@@ -44,34 +56,43 @@ def compose(mus: Iterable[float], delta: float) -> float:
     return epsilon_of(hypot(*mus), delta)
 
 
-def together(certificates: Sequence[Certificate], view: View) -> Together:
-    """What may be claimed of these releases, each with noise of its own, to a reader who has this view of all of them.
+def compose_certificates(certificates: Sequence[Certificate], view: View) -> Composition:
+    """Return the guarantee of several certified releases, with independent noise, for one view of all of them.
 
-    Each release is compared with its own retraining, and a certificate may be for a view that shows more
-    (`covers`).
+    Each release is compared with its own retraining. The certificate of a release may be for a view that shows more
+    than `view` (see `covers`).
+
+    Args:
+        certificates: one for each release, all for the same δ.
+        view: the view that the observer has of every release.
 
     Raises:
         CertificateError: if there are no certificates, they are for different δ, or the view does not exist.
     """
     deltas = sorted({certificate.delta for certificate in certificates})
     if len(deltas) != 1:
-        found = f"they are for δ = {', '.join(f'{delta:g}' for delta in deltas)}" if deltas else "there are none"
-        raise CertificateError(f"certificates of one δ can be taken together; {found}")
+        problem = f"they are for δ = {', '.join(f'{delta:g}' for delta in deltas)}" if deltas else "there are none"
+        raise CertificateError(f"certificates of one δ can be taken together; {problem}")
     view.within(min(certificate.release.sigma.size for certificate in certificates))
     conditional, mus, reason = any(certificate.conditional for certificate in certificates), [], None
     for number, certificate in enumerate(certificates):
-        who = f"release {number} ({certificate.method}, view {certificate.view})"
+        label = f"release {number} ({certificate.method}, view {certificate.view})"
         if certificate.mu is None:
-            reason = reason or f"{who} has no number: {certificate.reason}"
+            reason = reason or f"{label} has no number: {certificate.reason}"
         elif not covers(certificate, view):
-            reason = reason or f"{who} says nothing about the view {view}"
+            reason = reason or f"{label} says nothing about the view {view}"
         else:
             mus.append(certificate.mu)
     if reason is not None:
-        return Together(None, deltas[0], None, view, conditional, reason)
-    return Together(compose(mus, deltas[0]), deltas[0], hypot(*mus), view, conditional)
+        return Composition(None, deltas[0], None, view, conditional, reason)
+    return Composition(compose(mus, deltas[0]), deltas[0], hypot(*mus), view, conditional)
 
 
 def covers(certificate: Certificate, view: View) -> bool:
-    """Return whether the certificate's μ holds for this view as well, because its own view shows at least as much."""
+    """Return whether the certificate's μ also holds for another view, because its own view shows at least as much.
+
+    Args:
+        certificate: the certificate of a release.
+        view: the other view.
+    """
     return certificate.release.mechanism.covers(certificate.release, certificate.view, view)

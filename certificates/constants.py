@@ -1,7 +1,8 @@
-"""Constants of the objective, and where they come from.
+"""Constants of the local objectives, with their provenance.
 
-A certificate is worth what its constants are worth, so every constant carries its provenance, and the constants that
-follow from an enforced feature norm are derived here, where the verifier can derive them again.
+A certificate is only as reliable as its constants, so every constant records where it comes from. Constants that follow
+from an enforced bound on the norm of the features are derived here, where an independent verifier can derive them
+again.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,10 +20,12 @@ REGIMES: tuple[Regime, ...] = get_args(Regime)
 
 @dataclass(frozen=True)
 class Constant:
-    """A number and where it comes from.
+    """A constant of the objective and its provenance.
 
-    `proven` follows from the model and the features, `enforced` from clipping, `estimated` from data, `declared` from
-    the user's word. Only the first two make a certificate unconditional.
+    Attributes:
+        value: the number.
+        provenance: `proven` from the model and the features, `enforced` by clipping, `estimated` from data, or
+            `declared` by the user. Only the first two make a certificate unconditional.
     """
 
     value: float
@@ -30,22 +33,25 @@ class Constant:
 
     @property
     def conditional(self) -> bool:
-        """Whether a certificate that leans on this number holds only if the number does."""
+        """Whether a certificate that uses this constant is conditional on its being right."""
         return self.provenance in ("estimated", "declared")
 
 
 @dataclass(frozen=True)
 class Constants:
-    """What is known of every local objective f_i = mean loss over node i's samples + (l2/2)·‖θ‖².
+    """The constants of every local objective f_i = mean loss over node i's samples + (l2/2)·‖θ‖².
 
     Attributes:
-        model: the name under which `derive` knows how the constants follow from the feature norm.
+        model: the name of the model; `derive` derives constants by this name.
         radius: R, a bound on the Euclidean norm of every feature vector, bias included.
-        G: a bound on the norm of one sample's loss gradient (the l2 term excluded).
-        L: smoothness of f_i, l2 included.
-        l2: the regularisation weight.
-        strong_convexity: the smallest curvature of f_i; negative for a weakly convex objective (−ρ).
-        settings: what else the constants follow from, by the name that the model gives it.
+        G: a bound on the norm of the gradient of one sample's loss, without the l2 term.
+        L: the smoothness constant of f_i, l2 term included.
+        l2: the weight of the regularisation.
+        strong_convexity: a lower bound on the eigenvalues of the Hessian of f_i; −ρ for a ρ-weakly convex objective.
+        settings: further settings of the model that the constants follow from, by name.
+
+    Raises:
+        CertificateError: if no objective can have these constants.
     """
 
     model: str
@@ -57,7 +63,7 @@ class Constants:
     settings: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what no objective can have."""
+        """Refuse constants that no objective can have."""
         R, G, L, l2, low = (c.value for c in (self.radius, self.G, self.L, self.l2, self.strong_convexity))
         if not all(isfinite(value) for value in (R, G, L, l2, low)) or min(R, G, L) <= 0 or l2 < 0 or low > L:
             raise CertificateError(
@@ -71,14 +77,17 @@ class Constants:
         return any(c.conditional for c in (self.radius, self.G, self.L, self.l2, self.strong_convexity))
 
     def regimes(self) -> tuple[Regime, ...]:
-        """The regimes these constants prove, the strongest (smallest growth) last."""
+        """Return the regimes that these constants prove, from the weakest to the strongest (smallest growth)."""
         curvature = self.strong_convexity.value
         if curvature > 0:
             return ("nonconvex", "convex", "strongly-convex")
         return ("nonconvex", "convex") if curvature == 0 else ("nonconvex", "weakly-convex")
 
     def lowest_curvature(self, regime: Regime) -> float:
-        """The lower end of the Hessian's spectrum that the regime lets a certificate assume.
+        """Return the lower bound on the Hessian's eigenvalues that a certificate may assume in this regime.
+
+        Args:
+            regime: the regime.
 
         Raises:
             CertificateError: if these constants do not prove the regime.
@@ -91,12 +100,15 @@ class Constants:
         return 0.0 if regime == "convex" else self.strong_convexity.value
 
     def to_record(self) -> dict[str, Any]:
-        """Return plain JSON."""
+        """Return the constants as plain JSON."""
         return asdict(self)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Constants":
-        """The inverse of `to_record`.
+        """Return the constants of a record; the inverse of `to_record`.
+
+        Args:
+            record: the plain JSON of the constants.
 
         Raises:
             CertificateError: if a constant is missing, not a number, or of unknown provenance.
@@ -115,9 +127,14 @@ class Constants:
 
 
 def multinomial_logistic(radius: Constant, *, l2: float) -> Constants:
-    """Cross-entropy of a linear model: ‖p − e_y‖ ≤ √2 and λ_max(diag p − ppᵀ) ≤ 1/2, hence G = √2·R, L = R²/2 + l2.
+    """Return the constants of multinomial logistic regression (cross-entropy of a linear model).
 
-    The upper bound on the softmax Hessian is Böhning (1992), "Multinomial logistic regression algorithm".
+    With p the predicted probabilities, ‖p − e_y‖ ≤ √2 and λ_max(diag p − ppᵀ) ≤ 1/2, hence G = √2·R and L = R²/2 + l2.
+    The bound on the softmax Hessian is Böhning (1992), "Multinomial logistic regression algorithm".
+
+    Args:
+        radius: R, a bound on the norm of every feature vector.
+        l2: the weight of the regularisation.
     """
     R, source = radius.value, radius.provenance
     return Constants(
@@ -132,29 +149,34 @@ def multinomial_logistic(radius: Constant, *, l2: float) -> Constants:
 
 
 def huber_logistic(radius: Constant, *, l2: float, clip: float) -> Constants:
-    """Cross-entropy that goes on in a straight line where a sample is more than t = c/√2 wrong: G = c·R, c the clip.
+    """Return the constants of the Huberised cross-entropy, which is linear where a sample is badly misclassified.
 
-    With a = log Σ_{j≠y} e^{z_j} − z_y the cross-entropy is log(1 + e^a), and 1 − p_y its slope in a. The loss is φ(a),
-    φ(a) = log(1 + e^a) up to the slope t and its tangent from there on. φ is convex and nondecreasing and a is convex
-    in the scores z, so φ(a) is convex. Its gradient in z is that of the cross-entropy, p − e_y, times
-    min(1, t/(1 − p_y)): every sample's own gradient, clipped. Since ‖p − e_y‖² = (1 − p_y)² + Σ_{j≠y} p_j² is at most
-    2(1 − p_y)², its norm is at most √2·t = c.
+    Let c be the clip, t = c/√2, z the scores, and a = log Σ_{j≠y} e^{z_j} − z_y. The cross-entropy is log(1 + e^a),
+    with slope 1 − p_y in a. The loss is φ(a): φ(a) = log(1 + e^a) where that slope is at most t, and its tangent
+    beyond. This is the construction of Huber (1964), "Robust estimation of a location parameter", applied to the
+    logistic loss.
 
-    The gradient is continuous. Where 1 − p_y = s < t its Jacobian is diag p − ppᵀ, whose rows have absolute sums
-    2p_j(1 − p_j) ≤ 2u(1 − u) with u = min(t, 1/2), because p_y = 1 − s and p_j ≤ s elsewhere (Gershgorin). Beyond, it
-    is t·(diag q − qqᵀ), q being p without y, rescaled to sum to 1: at most t/2 ≤ 2u(1 − u) for t ≤ 1/2, and at most
-    1/2 otherwise. Hence L = 2u(1 − u)·R² + l2, which is never more than R²/2 + l2.
+    **Gradient.** φ is convex and nondecreasing, and a is convex in z, so φ(a) is convex in z. Its gradient in z is that
+    of the cross-entropy, p − e_y, multiplied by min(1, t/(1 − p_y)): every sample's gradient is clipped by itself.
+    Since ‖p − e_y‖² = (1 − p_y)² + Σ_{j≠y} p_j² is at most 2(1 − p_y)², its norm is at most √2·t = c. Hence G = c·R.
+
+    **Smoothness.** The gradient is continuous. Let u = min(t, 1/2).
+
+    1. Where s = 1 − p_y is below t, the Jacobian is diag p − ppᵀ. Its rows have absolute sums
+       2p_j(1 − p_j) ≤ 2u(1 − u), because p_y = 1 − s and p_j ≤ s for j ≠ y; by Gershgorin's theorem these sums bound
+       its eigenvalues.
+    2. Elsewhere the Jacobian is t·(diag q − qqᵀ), where q is p without the entry y, rescaled to sum to 1. Its
+       eigenvalues are at most t/2. For t ≤ 1/2 this is at most 2u(1 − u); otherwise it is at most 1/2 = 2u(1 − u).
+
+    Hence L = 2u(1 − u)·R² + l2, which is never more than R²/2 + l2.
 
     Args:
-        radius: R.
-        l2: the regularisation weight.
+        radius: R, a bound on the norm of every feature vector.
+        l2: the weight of the regularisation.
         clip: c, in (0, √2]; with √2 nothing is clipped.
 
     Raises:
         CertificateError: if the clip is out of range.
-
-    Source:
-        φ is Huber's device (1964, "Robust estimation of a location parameter"), applied to the logistic loss.
     """
     if not 0 < clip <= sqrt(2.0):
         raise CertificateError(f"clip must lie in (0, √2], not {clip}")
@@ -172,9 +194,14 @@ def huber_logistic(radius: Constant, *, l2: float, clip: float) -> Constants:
 
 
 def sigmoid_loss(radius: Constant, *, l2: float) -> Constants:
-    """The bounded loss s(−y·xᵀθ), s the logistic sigmoid: |s'| ≤ 1/4 and |s''| ≤ 1/(6√3); nonconvex.
+    """Return the constants of the bounded, nonconvex loss s(−y·xᵀθ), with s the logistic sigmoid.
 
-    Hence G = R/4, L = R²/(6√3) + l2, and curvature at least l2 − R²/(6√3).
+    |s'| ≤ 1/4 and |s''| ≤ 1/(6√3). Hence G = R/4, L = R²/(6√3) + l2, and every eigenvalue of the Hessian is at least
+    l2 − R²/(6√3).
+
+    Args:
+        radius: R, a bound on the norm of every feature vector.
+        l2: the weight of the regularisation.
     """
     R, source = radius.value, radius.provenance
     bend = R**2 / (6 * sqrt(3.0))
@@ -189,8 +216,8 @@ def sigmoid_loss(radius: Constant, *, l2: float) -> Constants:
     )
 
 
-#: Called as `derivation(radius, *, settings)`: proofs of a model's constants, by the name of the model. A model that is
-#: not among them may declare or estimate its constants, which makes its certificates conditional.
+#: The derivations of proven constants by the name of the model, called as `derivation(radius, *, settings)`. A model
+#: that is not listed may declare or estimate its constants, which makes its certificates conditional.
 DERIVATIONS: Registry[Callable[..., Constants]] = Registry(
     "model with provable constants",
     {"logistic": multinomial_logistic, "huber-logistic": huber_logistic, "sigmoid": sigmoid_loss},
@@ -199,7 +226,10 @@ DERIVATIONS: Registry[Callable[..., Constants]] = Registry(
 
 
 def settings_of(model: str) -> tuple[str, ...]:
-    """Return the settings of a model that its constants follow from, besides the norm of its features.
+    """Return the names of the settings that a model's constants follow from, besides the norm of its features.
+
+    Args:
+        model: the name of the model.
 
     Raises:
         CertificateError: if no derivation is known for the model.
@@ -211,17 +241,22 @@ def derive(model: str, radius: Constant, **settings: float) -> Constants:
     """Derive the constants of a model from the norm of its features and its settings.
 
     Args:
-        model: its name.
+        model: the name of the model.
         radius: R, a bound on the Euclidean norm of every feature vector, bias included.
-        settings: those of `settings_of(model)`, like l2.
+        settings: the settings named by `settings_of(model)`, such as l2.
 
     Raises:
-        CertificateError: if no derivation is known for the model, or these are not its settings.
+        CertificateError: if no derivation is known for the model, or the settings are not those of the model.
     """
     constants: Constants = DERIVATIONS.build(model, radius, **settings)
     return constants
 
 
 def radius_with_bias(radius: Constant, bias: float) -> Constant:
-    """Return a bound on the norm of [√(1−β²)·x, β] for ‖x‖ ≤ R: √((1−β²)R² + β²), which is 1 for R = 1."""
+    """Return a bound on the norm of [√(1−β²)·x, β] for ‖x‖ ≤ R: √((1−β²)R² + β²), which is 1 for R = 1.
+
+    Args:
+        radius: R.
+        bias: β, the value of the constant feature; 0 for none.
+    """
     return Constant(sqrt((1 - bias**2) * radius.value**2 + bias**2), radius.provenance) if bias else radius

@@ -1,7 +1,7 @@
-"""The one error of this room: something that cannot be certified, said in a sentence."""
+"""The error of this package: input that cannot be certified."""
 
 from rewindnet.errors import UserError
 
 
 class CertificateError(UserError):
-    """What was given cannot be understood or certified; the message says what is allowed."""
+    """Input that cannot be understood or certified; the message says what is allowed."""

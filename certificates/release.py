@@ -1,4 +1,4 @@
-"""What an unlearning method did, and the mechanism by which its noise hides the deletion."""
+"""Releases: what an unlearning method did, and the interface of the mechanisms by which its noise hides a deletion."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,8 @@ import numpy as np
 from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.network import Mixing, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 
 Placement = Literal["output", "rewind"]
@@ -19,12 +20,15 @@ NoiseSource = Literal["seed", "os"]
 
 @dataclass(frozen=True)
 class DivergenceBounds:
-    """How far two coupled runs may lie apart, one of which has never seen the forget set; or do, where it was measured.
+    """Bounds on the divergence of two coupled runs, of which only one has seen the forget set.
+
+    An audit passes the measured divergences in the same form.
 
     Attributes:
-        nodes: [N], of each node's model in the round of the noise, before the noise; empty where nothing is known.
-        rounding: [N], the part of it that is charged for finite precision.
-        shifts: [events], of what the noise of each further event is added to, given all that was seen before.
+        nodes: [N], for each node's model in the noise round, before the noise; empty where no bound is known.
+        rounding: [N], the part of `nodes` that is charged for finite precision.
+        shifts: [events], for the values to which noise is added at each further event, conditional on everything that
+            was seen before that event.
     """
 
     nodes: Vector
@@ -35,20 +39,22 @@ class DivergenceBounds:
 class Mechanism(ABC):
     """How the noise of a release hides the difference between unlearning and retraining.
 
-    A mechanism is a frozen dataclass of plain data, for it is part of the certificate. A concrete subclass is known by
-    its `kind` as soon as it is defined. It bounds differences and derives a μ: telling the two runs apart is no easier
-    than telling N(0, 1) from N(μ, 1) (μ-GDP; Dong, Roth and Su 2022). The μ's of independent noise add in squares, also
-    where what is done later depends on what was seen before (their Corollary 3.3).
+    A mechanism is a frozen dataclass of plain data, because it is part of the certificate. A concrete subclass is
+    registered under its `kind` when it is defined. It bounds the divergence of the unlearned and the retrained run and
+    derives a μ such that distinguishing the two runs is at least as hard as distinguishing N(0, 1) from N(μ, 1) (μ-GDP;
+    Dong, Roth and Su 2022). The μ of independent noise compose as √Σμ², also where a later step depends on what was
+    seen before (their Corollary 3.3).
 
     Attributes:
-        kind: its name in a record.
-        one_vector: whether all the noise is one Gaussian vector for each node, added in the round of the noise. The
-            audits can then draw it again.
-        plain_descent: whether what is noised is the checkpoint, or the result of a plain descent from it, so that its
-            cost and its place among the checkpoints follow from the release alone.
-        measured: whether parts of it are measured on the way, so that a plan cannot foresee them.
-        has_profile: whether `epsilon` says more than follows from μ alone.
-        noise_label: when the noise is added, in a word or two for a table.
+        kind: the name of the mechanism in a record.
+        one_vector: whether all noise is one Gaussian vector per node, added in the noise round, so that audits can draw
+            it again.
+        plain_descent: whether the noise is added to a checkpoint or to the result of a plain descent from it, so that
+            the cost of the release and the checkpoints it needs follow from the release alone.
+        measured: whether parts of the mechanism are measured while it runs, so that `rewindnet plan` cannot predict
+            them.
+        has_profile: whether `epsilon` is tighter than the ε that follows from μ.
+        noise_label: when the noise is added, in one or two words for a table.
     """
 
     kind: ClassVar[str]
@@ -61,69 +67,127 @@ class Mechanism(ABC):
     _kinds: ClassVar[dict[str, type["Mechanism"]]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Make the subclass known by its kind."""
+        """Register the subclass under its kind."""
         super().__init_subclass__(**options)
         if "kind" in vars(cls):
-            known = Mechanism._kinds.get(cls.kind)
-            if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-                raise TypeError(f"there is a mechanism of the kind {cls.kind!r} already: {known.__qualname__}")
+            existing = Mechanism._kinds.get(cls.kind)
+            if existing is not None and (existing.__module__, existing.__qualname__) != (
+                cls.__module__,
+                cls.__qualname__,
+            ):
+                raise TypeError(f"there is a mechanism of the kind {cls.kind!r} already: {existing.__qualname__}")
             Mechanism._kinds[cls.kind] = cls
 
     @property
     def events(self) -> Sequence[tuple[int, int]]:
-        """(round, node) of further noise whose shifts are measured, in the order of `DivergenceBounds.shifts`."""
+        """The (round, node) of each further addition of noise, in the order of `DivergenceBounds.shifts`."""
         return ()
 
     @abstractmethod
     def bounds(self, training: TrainingRun, release: "Release", claim: Claim) -> DivergenceBounds:
-        """Return how far the two runs may lie apart.
+        """Return bounds on the divergence of the unlearned and the retrained run.
+
+        Args:
+            training: how the network learned, and what was deleted.
+            release: what the unlearning method did.
+            claim: the bound and the regime to use.
 
         Raises:
-            CertificateError: if that cannot be said.
+            CertificateError: if the mechanism does not fit the training or the release, or no finite bound holds.
         """
 
     @abstractmethod
     def mu(self, view: View, bounds: DivergenceBounds, release: "Release", mixing: Mixing) -> float:
-        """Return μ for a view if the two runs differ by this much; infinite where no noise hides it."""
+        """Return μ for a view, given bounds on the divergence; infinite where no noise hides a difference.
+
+        Args:
+            view: what the observer sees.
+            bounds: bounds on the divergence, or measured divergences.
+            release: what the unlearning method did, with its noise.
+            mixing: the mixing matrices of the network.
+        """
 
     def epsilon(self, view: View, bounds: DivergenceBounds, release: "Release", mixing: Mixing, delta: float) -> float:
-        """Return ε at δ for a view if the two runs differ by this much; infinite where μ is."""
+        """Return ε at δ for a view, given bounds on the divergence; infinite where μ is.
+
+        Args:
+            view: what the observer sees.
+            bounds: bounds on the divergence, or measured divergences.
+            release: what the unlearning method did, with its noise.
+            mixing: the mixing matrices of the network.
+            delta: δ.
+        """
         return epsilon_of(self.mu(view, bounds, release, mixing), delta)
 
     def why_not_covered(self, training: TrainingRun, release: "Release", claim: Claim) -> str | None:
-        """Return why the claim's view gets no number whatever the noise; None where it may get one."""
+        """Return the reason why the claim's view has no ε for any amount of noise; None where it may have one.
+
+        Args:
+            training: how the network learned, and what was deleted.
+            release: what the unlearning method did.
+            claim: the view, the bound and the regime.
+        """
         return None
 
     @abstractmethod
     def assumptions(self, training: TrainingRun, release: "Release", claim: Claim) -> tuple[str, ...]:
-        """Return sentences about what of the release is covered, and what is taken for granted."""
+        """Return sentences that say what of the release is covered and what is assumed.
 
-    def covers(self, release: "Release", own: View, other: View) -> bool:
-        """Return whether a certificate for the view `own` says something about the view `other` as well."""
-        return own == other
+        Args:
+            training: how the network learned, and what was deleted.
+            release: what the unlearning method did.
+            claim: the guarantee that is asked for.
+        """
+
+    def covers(self, release: "Release", certified: View, view: View) -> bool:
+        """Return whether the μ of a certificate for the view `certified` also holds for the view `view`.
+
+        Args:
+            release: what the unlearning method did.
+            certified: the view of the certificate.
+            view: another view of the same release.
+        """
+        return certified == view
 
     def noise_summary(self, release: "Release", claim: Claim) -> str:
-        """Return when and where noise is added, in a few words for a table."""
+        """Return when and where noise is added, in a few words for a table.
+
+        Args:
+            release: what the unlearning method did.
+            claim: the guarantee that was asked for.
+        """
         return self.noise_label if release.sigma.any() else "none"
 
-    def shows_noised(self, release: "Release") -> bool:
-        """Return whether what was noised is what is released, so that there is nothing else to keep."""
+    def releases_noised_models(self, release: "Release") -> bool:
+        """Return whether the released models are themselves the noised values, without later rounds.
+
+        Args:
+            release: what the unlearning method did.
+        """
         return False
 
     @abstractmethod
-    def account(self, release: "Release", rounds: int) -> str:
-        """Return what was done after `rounds` rounds of learning, as the part of a sentence that follows "it"."""
+    def describe(self, release: "Release", rounds: int) -> str:
+        """Return a description of the release, as the part of a sentence that follows "it".
+
+        Args:
+            release: what the unlearning method did.
+            rounds: T, the number of learning rounds before it.
+        """
 
     def to_record(self) -> dict[str, Any]:
-        """Return plain JSON."""
+        """Return the mechanism as plain JSON."""
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
 
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> "Mechanism":
-        """Return the mechanism of a record: the inverse of `to_record`.
+        """Return the mechanism of a record; the inverse of `to_record`.
+
+        Args:
+            record: the plain JSON of a mechanism.
 
         Raises:
-            CertificateError: if it is the record of no mechanism.
+            CertificateError: if it is not the record of a mechanism.
         """
         try:
             settings = {name: _frozen(value) for name, value in record.items() if name != "kind"}
@@ -133,7 +197,7 @@ class Mechanism(ABC):
 
 
 def default_mechanism() -> Mechanism:
-    """Return the mechanism of a release that names none: one Gaussian vector for each node."""
+    """Return the default mechanism: one Gaussian vector for each node."""
     return Mechanism.from_record({"kind": "gaussian-output"})
 
 
@@ -142,19 +206,22 @@ class Release:
     """What an unlearning method did: everything that its certificate may depend on.
 
     Attributes:
-        method: its name.
-        checkpoint_round: the round s of the checkpoint that it started from (T: the learned model; 0: the initial one).
-        descent_rounds: the rounds q of descent on retained data after that.
-        placement: whether the noise was added to the result of the descent or to the checkpoint before it.
+        method: the name of the method.
+        checkpoint_round: s, the learning round of the checkpoint that the release started from (T: the learned model;
+            0: the initial model).
+        descent_rounds: q, the number of rounds of descent on retained data from that checkpoint.
+        placement: whether the noise was added to the result of the descent (`output`) or to the checkpoint before it
+            (`rewind`).
         sigma: [N], the standard deviation of each node's noise (0: none). With `averaged` all entries are equal.
-        gossip_rounds: rounds of gossip alone at the end.
-        averaged: whether only the network average was released, under one noise vector.
-        noise_source: whether the noise can be drawn again from the seed.
-        mechanism: how the noise hides. Where it is more than one Gaussian vector for each node, added at one place,
-            `sigma` is what each node's noise amounts to where it first acts.
+        gossip_rounds: the number of gossip rounds (mixing without descent) at the end.
+        averaged: whether only the network average was released, with one noise vector.
+        noise_source: `seed` if the noise can be drawn again from the seed, `os` if it came from the operating system's
+            entropy.
+        mechanism: how the noise hides the deletion. Where that is more than one Gaussian vector per node, added at one
+            point, `sigma` is the standard deviation of each node's noise at the first point where it acts.
 
     Raises:
-        CertificateError: if the numbers of rounds, the noise or the choices cannot be.
+        CertificateError: if a number of rounds, the noise or a choice is impossible.
     """
 
     method: str
@@ -187,15 +254,15 @@ class Release:
 
     @property
     def noise_round(self) -> int:
-        """The round at which the noise is added: the state there, before it, is compared with that of retraining."""
+        """The round in which the noise is added; the models there, before the noise, are compared with retraining."""
         return self.checkpoint_round + (self.descent_rounds if self.placement == "output" else 0)
 
     @property
     def rounds_after_noise(self) -> int:
-        """How many rounds follow the noise: where there are none, what is noised is what is released."""
+        """The number of rounds after the noise; with none, the noised models themselves are released."""
         return self.gossip_rounds + (self.descent_rounds if self.placement == "rewind" else 0)
 
 
 def _frozen(value: Any) -> Any:
-    """Return lists, which JSON has, as tuples, which mechanisms have."""
+    """Return a JSON value with its lists replaced by tuples, which frozen mechanisms need."""
     return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value

@@ -1,132 +1,48 @@
-"""How a network learned and what was deleted from it: what certificates are computed from."""
+"""Training runs: how a network learned and what was deleted from it, the input of every certificate."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.measurements import Arithmetic, Ledger
+from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
 from rewindnet.certificates.view import View
-
-if TYPE_CHECKING:
-    pass
-
-
-Order = Literal["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"]
-
-
-ORDERS: tuple[Order, ...] = get_args(Order)
-
-
-Vector = NDArray[np.float64]
-
-
-class Mixing(Protocol):
-    """The realised mixing matrices of a network of `nodes` nodes, one a round."""
-
-    @property
-    def nodes(self) -> int:
-        """N, the number of nodes."""
-
-    def matrix(self, round: int) -> csr_array:
-        """W_t [N, N] of that round: non-negative, rows that sum to 1."""
-
-    def participating(self, round: int) -> NDArray[np.bool_] | None:
-        """[N], which nodes take their local steps in that round; None: all of them."""
-
-
-class Batches(Protocol):
-    """The realised minibatches of learning: what share of each node's gradient is whose.
-
-    A local step reads (1/B)·Σ_{samples in the batch} ∇loss, with B the expected size of a batch, whatever is deleted.
-    """
-
-    def shares(self, round: int) -> tuple[Vector, Vector]:
-        """[E, N] each, for every local step of the round: (retained, deleted) samples in the batch, over B."""
-
-    def read(self, round: int, retained: bool) -> NDArray[np.int64]:
-        """[N], the per-sample gradients that the round's local steps take, on all data or on what is retained."""
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """What learning measured, round by round, for instance bounds.
-
-    Attributes:
-        nodes: the deleting nodes, U of them.
-        disturbance: [T, E, U], η‖∇f_u(θ) − ∇f'_u(θ)‖ at the very points where learning took its gradients.
-        affected_nodes: the nodes whose mixing weights have changed since a client left, V of them.
-        mixing_drift: [T, V], ‖Σ_j (W_t − W'_t)_ij·x_j‖ of the messages x that they were sent.
-    """
-
-    nodes: tuple[int, ...]
-    disturbance: Vector
-    affected_nodes: tuple[int, ...] = ()
-    mixing_drift: Vector | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what is no ledger."""
-        if len(set(self.nodes)) < len(self.nodes) or len(set(self.affected_nodes)) < len(self.affected_nodes):
-            raise CertificateError("the ledger names a node twice")
-        for measured in (self.disturbance, self.mixing_drift):
-            if measured is not None and (not np.all(np.isfinite(measured)) or np.any(measured < 0)):
-                raise CertificateError("the ledger holds a disturbance that is not a non-negative number")
-
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """The arithmetic that learned, as far as its rounding must be charged for.
-
-    Attributes:
-        unit_roundoff: u, 2⁻⁵³ for float64 and 2⁻²⁴ for float32.
-        inputs: q, the number of terms in a score.
-        outputs: C, the number of scores of a sample.
-        parameters: d, the number of parameters of a model.
-        initial_norm: ‖θ⁰‖.
-    """
-
-    unit_roundoff: float
-    inputs: int
-    outputs: int
-    parameters: int
-    initial_norm: float
-
-    def __post_init__(self) -> None:
-        """Refuse what no arithmetic can be."""
-        sound = 0 < self.unit_roundoff < 1 and min(self.inputs, self.outputs, self.parameters) >= 1
-        if not (sound and 0 <= self.initial_norm < float("inf")):
-            raise CertificateError(f"this describes no arithmetic: {self}")
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """How the network learned, and what was deleted from which node.
+    """How a network learned, and what was deleted from which node.
 
     Attributes:
         mixing: the realised mixing matrices.
         rounds: T.
         step_size: η.
-        local_steps: E, local steps in a round.
-        order: how a round orders adapting and combining.
-        constants: of every local objective.
-        samples: [N], how many samples each node learned from.
-        deleted: [N], how many of them are deleted.
-        ledger: measurements; without it there are no instance bounds.
-        arithmetic: what rounding is charged by; without it the arithmetic is taken to be exact.
-        forget_sha256: of the forget set, where it is known.
-        batches: what each local step reads; without it, every sample.
-        radius: of the ball around 0 onto which every client projects its parameters in each round, if it does.
+        local_steps: E, the number of local steps in a round.
+        order: the order of adapting and combining in a round.
+        constants: the constants of every local objective.
+        samples: [N], the number of samples that each node learned from.
+        deleted: [N], the number of deleted samples of each node.
+        ledger: measurements made during learning; None where there are none, and then no instance bound.
+        arithmetic: the arithmetic whose rounding is charged for; None if it is assumed to be exact.
+        forget_sha256: a hash of the forget set; empty where it is not known.
+        batches: the minibatches of the local steps; None if every step uses all samples.
+        radius: the radius of the ball around 0 onto which every client projects its parameters in each round; None for
+            no projection.
         departed: the nodes that have left the network with their data; they hold nothing and send nothing.
-        mixing_before: the mixing matrices of learning, where `departed` has changed them since;
-            `mixing` is what remains.
-        earlier_deletions: of the deleted samples, those that earlier requests had taken out of learning: from which
-            round on, and how many at each node [N]; increasing.
+        mixing_before: the mixing matrices of learning, where a departure has changed them since (`mixing` is then what
+            remains); None without a departure.
+        earlier_deletions: the deleted samples that earlier requests had already removed from learning, as pairs (first
+            round without them, their number at each node [N]); rounds and numbers increase.
+
+    Raises:
+        CertificateError: if the description is inconsistent or cannot be certified.
     """
 
     mixing: Mixing
@@ -147,60 +63,79 @@ class TrainingRun:
     earlier_deletions: tuple[tuple[int, NDArray[np.int64]], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be certified."""
+        """Refuse a description that is inconsistent or cannot be certified."""
         if self.order not in ORDERS:
             raise CertificateError(f"unknown order {self.order!r}; it is one of: {', '.join(ORDERS)}")
         if self.rounds < 1 or self.local_steps < 1:
             raise CertificateError("learning takes at least one round of at least one local step")
         if not (np.isfinite(self.step_size) and self.step_size > 0):
             raise CertificateError(f"step_size must be a positive number, not {self.step_size}")
+        self._check_counts()
+        if self.radius is not None and not (np.isfinite(self.radius) and self.radius > 0):
+            raise CertificateError(f"the radius of a projection must be a positive number, not {self.radius}")
+        if bool(self.departed) != (self.mixing_before is not None):
+            raise CertificateError(
+                "where nodes have left, the mixing matrices of before are needed; without departures they must be None"
+            )
+        if self.radius is not None and self.arithmetic is not None and self.arithmetic.initial_norm > self.radius:
+            raise CertificateError(
+                f"the initial model, of norm {self.arithmetic.initial_norm:.4g}, lies outside the ball of radius "
+                f"{self.radius:g} onto which clients project"
+            )
+        self._check_deletions()
+
+    def _check_counts(self) -> None:
+        """Convert the numbers of samples to integers, and refuse those that do not fit."""
         for name in ("samples", "deleted"):
             counts = np.asarray(getattr(self, name))
             if counts.dtype.kind not in "iu":
-                raise CertificateError("samples and deleted are whole numbers, one a node")
+                raise CertificateError("samples and deleted are whole numbers, one for each node")
             object.__setattr__(self, name, counts.astype(np.int64))
         shapes = {np.shape(self.samples), np.shape(self.deleted), (self.mixing.nodes,)}
         if len(shapes) > 1:
             raise CertificateError(f"samples and deleted must have one entry for each of {self.mixing.nodes} nodes")
         if np.any(self.deleted < 0) or np.any(self.deleted > self.samples):
             node = int(np.argmax((self.deleted < 0) | (self.deleted > self.samples)))
-            have, earlier_deletions = int(self.samples[node]), int(self.deleted[node])
-            raise CertificateError(f"node {node} has {have} samples, so {earlier_deletions} of them cannot be deleted")
-        if self.radius is not None and not (np.isfinite(self.radius) and self.radius > 0):
-            raise CertificateError(f"the radius of a projection must be a positive number, not {self.radius}")
-        if bool(self.departed) != (self.mixing_before is not None):
-            raise CertificateError("where nodes have left, the mixing matrices of before are needed, and only there")
-        if self.radius is not None and self.arithmetic is not None and self.arithmetic.initial_norm > self.radius:
-            raise CertificateError(
-                f"the initial model, of norm {self.arithmetic.initial_norm:.4g}, lies outside the ball of radius "
-                f"{self.radius:g} onto which clients project"
-            )
-        lost = np.zeros_like(self.deleted)
+            held, deleted = int(self.samples[node]), int(self.deleted[node])
+            raise CertificateError(f"node {node} has {held} samples, so {deleted} of them cannot be deleted")
+
+    def _check_deletions(self) -> None:
+        """Refuse earlier deletions and departures that do not fit the deleted samples."""
+        earlier = np.zeros_like(self.deleted)
         for start, counts in self.earlier_deletions:
-            if not 0 <= start <= self.rounds or np.any(counts < lost) or np.any(counts > self.deleted):
-                raise CertificateError("what earlier requests took out of learning is part of what is deleted by now")
-            lost = counts
+            if not 0 <= start <= self.rounds or np.any(counts < earlier) or np.any(counts > self.deleted):
+                raise CertificateError(
+                    "the samples that earlier requests removed from learning must be part of the deleted samples"
+                )
+            earlier = counts
         for node in self.departed:
             if not 0 <= node < self.mixing.nodes or self.deleted[node] < self.samples[node]:
                 raise CertificateError(f"node {node} cannot have left: a node that leaves deletes all of its samples")
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """[N], the nodes that have not left."""
-        there = np.ones(self.mixing.nodes, dtype=bool)
-        there[list(self.departed)] = False
-        return there
+        """The mask [N] of the nodes that have not left."""
+        mask = np.ones(self.mixing.nodes, dtype=bool)
+        mask[list(self.departed)] = False
+        return mask
 
     def already_deleted(self, round: int) -> NDArray[np.int64]:
-        """[N], how many of the deleted samples were no longer read in that round, for earlier requests."""
-        found = np.zeros_like(self.deleted)
+        """Return how many of the deleted samples [N] were no longer used in that round, because of earlier requests.
+
+        Args:
+            round: t.
+        """
+        result = np.zeros_like(self.deleted)
         for start, counts in self.earlier_deletions:
             if start <= round:
-                found = counts
-        return found
+                result = counts
+        return result
 
     def check_view(self, view: View) -> None:
-        """Refuse what is no view of this network.
+        """Refuse a view that this network does not have.
+
+        Args:
+            view: the view.
 
         Raises:
             CertificateError: if there is no such view or node, or the node has left.
@@ -210,17 +145,21 @@ class TrainingRun:
             raise CertificateError(f"the view {view} shows nothing: node {node} has left; choose one that stays")
 
     def gradients(self, round: int, retained: bool) -> NDArray[np.int64]:
-        """[N], the per-sample gradients of a round's local steps, on all data or on what is retained."""
+        """Return how many per-sample gradients [N] the local steps of a round compute.
+
+        Args:
+            round: t.
+            retained: whether the steps use retained data only, rather than all data.
+        """
         if self.batches is not None:
-            taken = self.batches.read(round, retained)
+            result = self.batches.read(round, retained)
         else:
-            taken = self.local_steps * (self.samples - (self.deleted if retained else self.already_deleted(round)))
+            result = self.local_steps * (self.samples - (self.deleted if retained else self.already_deleted(round)))
         participating = self.mixing.participating(round)
-        return taken if participating is None else np.where(participating, taken, 0)
+        return result if participating is None else np.where(participating, result, 0)
 
     def to_record(self) -> dict[str, Any]:
-        """Plain JSON; the mixing matrices are recorded with the topology."""
-        ledger = self.ledger
+        """Return the run as plain JSON, without the mixing matrices, which are recorded with the topology."""
         return {
             "rounds": self.rounds,
             "step_size": self.step_size,
@@ -230,13 +169,7 @@ class TrainingRun:
             "samples": self.samples.tolist(),
             "deleted": self.deleted.tolist(),
             "forget_sha256": self.forget_sha256,
-            "ledger": ledger
-            and {
-                "nodes": list(ledger.nodes),
-                "disturbance": ledger.disturbance.tolist(),
-                "affected_nodes": list(ledger.affected_nodes),
-                "mixing_drift": None if ledger.mixing_drift is None else ledger.mixing_drift.tolist(),
-            },
+            "ledger": self.ledger and self.ledger.to_record(),
             "arithmetic": self.arithmetic and asdict(self.arithmetic),
             "radius": self.radius,
             "departed": list(self.departed),
@@ -251,19 +184,18 @@ class TrainingRun:
         mixing_before: Mixing | None = None,
         batches: Batches | None = None,
     ) -> "TrainingRun":
-        """The inverse of `to_record`, on the network and with the batches given.
+        """Return the run of a record; the inverse of `to_record`.
+
+        Args:
+            record: the plain JSON of a run.
+            mixing: the mixing matrices.
+            mixing_before: the mixing matrices before a departure, if there was one.
+            batches: the minibatches, if learning used any.
 
         Raises:
             CertificateError: if the record is damaged or cannot be certified.
         """
         try:
-            kept = record["ledger"]
-            ledger = kept and Ledger(
-                nodes=tuple(kept["nodes"]),
-                disturbance=np.array(kept["disturbance"], dtype=np.float64),
-                affected_nodes=tuple(kept["affected_nodes"]),
-                mixing_drift=None if kept["mixing_drift"] is None else np.array(kept["mixing_drift"], dtype=np.float64),
-            )
             return cls(
                 mixing=mixing,
                 rounds=int(record["rounds"]),
@@ -273,7 +205,7 @@ class TrainingRun:
                 constants=Constants.from_record(record["constants"]),
                 samples=np.array(record["samples"], dtype=np.int64),
                 deleted=np.array(record["deleted"], dtype=np.int64),
-                ledger=ledger,
+                ledger=record["ledger"] and Ledger.from_record(record["ledger"]),
                 arithmetic=record["arithmetic"] and Arithmetic(**record["arithmetic"]),
                 forget_sha256=str(record["forget_sha256"]),
                 batches=batches,
@@ -291,6 +223,10 @@ class TrainingRun:
 
 
 def forget_digest(forget: Mapping[int, Sequence[int]]) -> str:
-    """sha256 of a forget set: for each deleting node, the positions of the deleted samples in its own data."""
+    """Return the sha256 of a forget set.
+
+    Args:
+        forget: for each deleting node, the positions of its deleted samples in its own data.
+    """
     plain = {str(node): sorted(int(position) for position in forget[node]) for node in sorted(forget)}
     return hashlib.sha256(json.dumps(plain).encode()).hexdigest()

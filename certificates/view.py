@@ -7,7 +7,7 @@ from rewindnet.certificates.errors import CertificateError
 
 Kind = Literal["node", "joint", "average", "transcript", "transcript:all"]
 
-#: How views are written; v stands for the number of a node.
+#: The written forms of views; v stands for the number of a node.
 VIEWS = ("node", "node:v", "joint", "average", "transcript", "transcript:v", "transcript:all")
 
 
@@ -16,9 +16,10 @@ class View:
     """What an observer of the unlearning sees.
 
     Attributes:
-        kind: `node`, the released model of one node; `joint`, all released models; `average`, their average alone;
-            `transcript`, the messages that one node receives and what it releases; `transcript:all`, all messages.
-        node: the node that `node` and `transcript` speak of; None for the one for which the certificate is weakest.
+        kind: `node`, the released model of one node; `joint`, all released models; `average`, the average of the
+            released models alone; `transcript`, all messages that one node receives and the model that it releases;
+            `transcript:all`, all messages.
+        node: the node v of the kinds `node` and `transcript`; None for the node for which the guarantee is weakest.
     """
 
     kind: Kind
@@ -29,11 +30,14 @@ class View:
         if self.kind not in get_args(Kind):
             raise CertificateError(f"unknown view {self.kind!r}; it is one of: {', '.join(VIEWS)}")
         if self.node is not None and (not self.of_one_node or self.node < 0):
-            raise CertificateError(f"the view {self.kind} is not that of a node {self.node}")
+            raise CertificateError(f"the view {self.kind} cannot be restricted to node {self.node}")
 
     @classmethod
     def of(cls, view: "str | View") -> "View":
-        """Return the view that is written as one of `VIEWS`.
+        """Return the view with one of the written forms in `VIEWS`.
+
+        Args:
+            view: the written form, or a view, which is returned as it is.
 
         Raises:
             CertificateError: if there is no such view.
@@ -52,17 +56,17 @@ class View:
 
     @property
     def of_one_node(self) -> bool:
-        """Whether one node is looked at, or looks on, alone."""
+        """Whether the view is of a single node: its released model, or what it receives."""
         return self.kind in ("node", "transcript")
 
     @property
     def shows_messages(self) -> bool:
-        """Whether messages of the unlearning are seen, and not only what is released."""
+        """Whether the view includes messages of the unlearning, not only released models."""
         return self.kind.startswith("transcript")
 
     @property
     def observer(self) -> str:
-        """Who sees it, in words for a reader who is no expert."""
+        """The observer, in words for a reader who is not an expert."""
         received = "with every message received during the unlearning"
         return {
             "node": "an observer of "
@@ -76,8 +80,11 @@ class View:
     def within(self, nodes: int) -> "View":
         """Return the view itself if it fits a network of so many nodes.
 
+        Args:
+            nodes: N.
+
         Raises:
-            CertificateError: if it names a node outside the network.
+            CertificateError: if the view names a node outside the network.
         """
         if self.node is not None and self.node >= nodes:
             raise CertificateError(f"view '{self}' names a node that does not exist; nodes are 0 to {nodes - 1}")

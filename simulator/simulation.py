@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Ledger, Release, TrainingRun
-from rewindnet.certificates.sensitivity.local_steps import changed
+from rewindnet.certificates.sensitivity.departure import weight_change
 from rewindnet.clients.methods import Method, Plan
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.learning import Average, Descend, InitialModel, averaging
@@ -105,7 +105,7 @@ class Simulation:
             return ()
         change = np.zeros(self.foreseen.mixing.nodes)
         for round in range(self.foreseen.rounds):
-            change += changed(self.foreseen, round)
+            change += weight_change(self.foreseen, round)
         return tuple(np.flatnonzero(change).tolist())
 
     def retrain(self, horizon: int, keep: Collection[int], request: int = 0) -> Trajectory:

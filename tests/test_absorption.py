@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy.special import betaincinv, ndtri
 
 from rewindnet import topologies
-from rewindnet.certificates.mechanisms.absorption import Travel, final, least_mu, received
-from rewindnet.certificates.mechanisms.linear_view import affordable, linear_mu, released
-from rewindnet.certificates.mechanisms.linear_view import received as heard_from_others
-from rewindnet.certificates.views.light_cones import cones_back, light_cone
+from rewindnet.certificates.mechanisms.absorption import NetworkRounds, final_messages, least_mu, received_messages
+from rewindnet.certificates.mechanisms.linear_view import is_affordable, linear_mu, released_weights
+from rewindnet.certificates.mechanisms.linear_view import received_weights as heard_from_others
+from rewindnet.certificates.views.light_cones import light_cone, light_cones_backwards
 
 PATH = topologies.mix("metropolis-hastings", nx.path_graph(3))
 SCHEDULES = ("static", "link-failures", "node-sleep", "matchings", "asynchronous", "walk")
@@ -38,7 +38,7 @@ def participating(mixing, t):
 
 
 def travel(mixing, rounds, growth=1.0, sigma=1.0, charge=0.0):
-    return Travel(rounds, growth, charge, np.full(mixing.nodes, sigma), mixing)
+    return NetworkRounds(rounds, growth, charge, np.full(mixing.nodes, sigma), mixing)
 
 
 def plain(b, sigma=1.0):
@@ -110,7 +110,7 @@ def test_samples_of_networks_that_respond_nonlinearly_tell_no_more(step):
     with_it = sampled(mixing, step, lambda theta: np.where(theta > -0.3, -1.0, -0.8), T, 100_000, generator)
     without = sampled(mixing, step, lambda theta: 0.0, T, 100_000, generator)
     for v in range(3):
-        bound = least_mu(b, final(how, [v]), how, 1.0)
+        bound = least_mu(b, final_messages(how, [v]), how, 1.0)
         found = told_apart(with_it[:, v], without[:, v])
         assert found <= bound < plain(b)
         assert found > 0.15 * bound
@@ -136,10 +136,10 @@ def test_no_response_tells_more_than_is_certified(kind, seed, growth, extreme):
         factors, shifts = growth * np.sign(factors), b * np.where(generator.random((T, N)) < 0.8, 1.0, -1.0)
     truth, how = Responding(mixing, factors, shifts), travel(mixing, T, growth, sigma)
     for v in range(N):
-        assert truth.last([v]) / sigma <= least_mu(b, final(how, [v]), how, 4.0) * (1 + 1e-6)
-        shown = received(how, v)
+        assert truth.last([v]) / sigma <= least_mu(b, final_messages(how, [v]), how, 4.0) * (1 + 1e-6)
+        shown = received_messages(how, v)
         assert truth.messages(shown) / sigma <= least_mu(b, shown, how, 4.0) * (1 + 1e-6)
-    assert truth.last(list(range(N))) / sigma <= least_mu(b, final(how, range(N)), how, 4.0) * (1 + 1e-6)
+    assert truth.last(list(range(N))) / sigma <= least_mu(b, final_messages(how, range(N)), how, 4.0) * (1 + 1e-6)
 
 
 @settings(max_examples=15, deadline=None)
@@ -149,8 +149,8 @@ def test_it_is_never_more_than_what_the_light_cone_composes_to(kind, seed, growt
     b, how = b_of(mixing, T, [0, 3], 0.7), travel(mixing, T, growth)
     for v in range(8):
         cone = np.stack([light_cone(v, t, T - t, mixing) for t in range(T)])
-        assert least_mu(b, final(how, [v]), how, 2.0) <= plain(b * cone) * (1 + 1e-9)
-        assert least_mu(b, received(how, v), how, 2.0) <= plain(b * cone) * (1 + 1e-9)
+        assert least_mu(b, final_messages(how, [v]), how, 2.0) <= plain(b * cone) * (1 + 1e-9)
+        assert least_mu(b, received_messages(how, v), how, 2.0) <= plain(b * cone) * (1 + 1e-9)
     everything = np.ones((T, 8), dtype=bool)
     assert least_mu(b, everything, how, 2.0) == pytest.approx(plain(b))
 
@@ -161,7 +161,7 @@ def test_smaller_disturbances_never_cost_more(kind, seed, growth):
     generator, mixing, T = np.random.default_rng(seed), network(kind, seed, 7), 9
     b, how = b_of(mixing, T, [1], 1.0), travel(mixing, T, growth, charge=1e-3)
     less = b * generator.random(b.shape)
-    for shown in (final(how, range(7)), final(how, [2]), received(how, 2)):
+    for shown in (final_messages(how, range(7)), final_messages(how, [2]), received_messages(how, 2)):
         assert least_mu(less, shown, how, 2.0) <= least_mu(b, shown, how, 2.0) * (1 + 1e-12)
 
 
@@ -170,8 +170,8 @@ def test_a_complete_network_hides_a_round_as_well_as_its_nodes_together():
     for N in (4, 25):
         mixing, T = complete(N), 400
         how, b = travel(mixing, T), b_of(mixing, T, [0], 1.0)
-        mu = least_mu(b, final(how, range(N)), how, 2.0)
-        exact = linear_mu(released(T, mixing), b, np.ones_like(b))
+        mu = least_mu(b, final_messages(how, range(N)), how, 2.0)
+        exact = linear_mu(released_weights(T, mixing), b, np.ones_like(b))
         assert exact == pytest.approx(np.sqrt(T / N), rel=0.03)
         assert exact <= mu <= 1.35 * exact + 0.5
         assert mu < 0.8 * plain(b)
@@ -181,31 +181,31 @@ def test_a_single_node_has_only_its_own_noise():
     mixing = complete(1)
     how, b = travel(mixing, 9, sigma=2.0), b_of(mixing, 9, [0], 0.5)
     # Convex, without contraction: nine disturbances of 1/2 under noise 2.
-    assert least_mu(b, final(how, [0]), how, 0.5) == pytest.approx(3 * 0.5 / 2)
+    assert least_mu(b, final_messages(how, [0]), how, 0.5) == pytest.approx(3 * 0.5 / 2)
     # Where steps contract the last ones count: (Σ γ^k·b)²/Σ γ^2k·σ², what linear steps come to.
     shrinking, weights = replace(how, growth=0.5), 0.5 ** np.arange(9)
     exact = 0.5 * weights.sum() / (2 * np.sqrt((weights**2).sum()))
-    assert exact <= least_mu(b, final(shrinking, [0]), shrinking, 0.5) <= 1.15 * exact
+    assert exact <= least_mu(b, final_messages(shrinking, [0]), shrinking, 0.5) <= 1.15 * exact
 
 
 def test_what_carries_no_noise_hides_nothing():
     mixing = complete(3)
     how, b = travel(mixing, 4, sigma=0.0), b_of(mixing, 4, [0], 1.0)
-    assert least_mu(b, final(how, [1]), how, 2.0) == np.inf
-    assert least_mu(np.zeros_like(b), final(how, [1]), how, 2.0) == 0.0
+    assert least_mu(b, final_messages(how, [1]), how, 2.0) == np.inf
+    assert least_mu(np.zeros_like(b), final_messages(how, [1]), how, 2.0) == 0.0
 
 
 def test_a_large_network_is_quick_to_account_for():
     graph = nx.random_regular_graph(6, 1000, seed=1)
     mixing = topologies.Static(graph, topologies.mix("metropolis-hastings", graph))
     how, b = travel(mixing, 200), b_of(mixing, 200, [0], 1.0)
-    assert least_mu(b, final(how, range(1000)), how, 2.0) < 0.15 * plain(b)
+    assert least_mu(b, final_messages(how, range(1000)), how, 2.0) < 0.15 * plain(b)
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)
 def test_cones_looking_back_are_the_cones(kind):
     mixing, T = network(kind, 5, 9), 7
-    found = dict(cones_back(0, T, mixing))
+    found = dict(light_cones_backwards(0, T, mixing))
     for t in range(T):
         for v in range(9):
             assert np.array_equal(found[t].within(np.arange(9))[:, v], light_cone(v, t, T - t, mixing))
@@ -242,9 +242,11 @@ def test_linear_accounting_is_the_covariance_of_the_view(kind, seed):
     found = linear_mu(heard_from_others(v, T, mixing), b, noise)
     assert found == pytest.approx(expected, abs=1e-9)
     how = travel(mixing, T, sigma=1.5)
-    assert found <= least_mu(b, received(how, v), how, 2.0) * (1 + 1e-9) <= plain(b, 1.5) * (1 + 2e-9)
+    assert found <= least_mu(b, received_messages(how, v), how, 2.0) * (1 + 1e-9) <= plain(b, 1.5) * (1 + 2e-9)
     models = Responding(mixing, np.ones((T, 5)), b)
-    assert linear_mu(released(T, mixing), b, noise) == pytest.approx(models.last(list(range(5))) / 1.5, abs=1e-9)
+    assert linear_mu(released_weights(T, mixing), b, noise) == pytest.approx(
+        models.last(list(range(5))) / 1.5, abs=1e-9
+    )
 
 
 def test_on_a_complete_graph_a_peer_hears_every_noised_gradient():
@@ -274,7 +276,7 @@ def test_responses_tell_more_than_linear_accounting_knows(graph, peer):
     mixing, T = topologies.Static(graph, topologies.mix("metropolis-hastings", graph)), 3
     b, how = b_of(mixing, T, [0], 1.0), travel(mixing, T)
     linear = linear_mu(heard_from_others(peer, T, mixing), b, np.ones_like(b))
-    worst, shown = 0.0, received(how, peer)
+    worst, shown = 0.0, received_messages(how, peer)
     for seed in range(100):
         factors = np.random.default_rng(seed).choice([-1.0, 0.0, 1.0], (T, len(graph)), p=[0.2, 0.2, 0.6])
         worst = max(worst, Responding(mixing, factors, b).messages(shown))
@@ -283,6 +285,6 @@ def test_responses_tell_more_than_linear_accounting_knows(graph, peer):
 
 
 def test_what_takes_too_long_is_not_affordable():
-    assert affordable("node", None, 50, complete(5))
-    assert not affordable("transcript", None, 200, complete(30))
-    assert not affordable("joint", None, 200, network("static", 0, 1000))
+    assert is_affordable("node", None, 50, complete(5))
+    assert not is_affordable("transcript", None, 200, complete(30))
+    assert not is_affordable("joint", None, 200, network("static", 0, 1000))

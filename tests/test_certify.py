@@ -30,14 +30,14 @@ from rewindnet.certificates import (
     scaled_noise,
     textbook_epsilon,
 )
-from rewindnet.certificates.views.distances import why_not_covered
+from rewindnet.certificates.views.mu import why_not_covered
 
 
 @settings(deadline=None, max_examples=150)
 @given(requests(), st.sampled_from([0.01, 0.5, 1.0, 3.0, 20.0]))
 def test_noise_for_an_epsilon_is_certified_at_that_epsilon(request_, epsilon):
     learning, release, claim = request_
-    start = propagate(learning, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound).total
+    start = propagate(learning, disturbed=release.checkpoint_round, undisturbed=0, bound=claim.bound).total
     if why_not_covered(claim.view, lambda: start, release, learning.mixing):
         with pytest.raises(CertificateError, match="no noise reaches epsilon"):
             calibrate(learning, release, claim, epsilon)
@@ -115,7 +115,7 @@ def test_the_published_bound_claims_by_its_papers_formula():
     learning, release = small_learning(), release_of(np.zeros(4))
     claim = Claim("node", DELTA, "published")
     sigma = calibrate(learning, release, claim, 0.5)
-    e = max(propagate(learning, disturbed=5, quiet=5, bound="published").total)
+    e = max(propagate(learning, disturbed=5, undisturbed=5, bound="published").total)
     assert sigma == pytest.approx(np.full(4, e * sqrt(2 * np.log(1.25 / DELTA)) / 0.5))
     noised = replace(release, sigma=sigma)
     assert claimed_epsilon(learning, noised, claim) == pytest.approx(0.5)
@@ -157,14 +157,14 @@ def test_what_was_reached_is_never_taken_for_untouched():
         deleted=np.eye(600, dtype=np.int64)[0],
         step_size=0.5,
     )
-    e = propagate(far, disturbed=599, quiet=0).total
+    e = propagate(far, disturbed=599, undisturbed=0).total
     assert np.all(e > 0)
 
 
 @pytest.mark.parametrize("regime", ["nonconvex", "convex"])
 def test_a_step_beyond_every_finite_certificate_names_its_limit(regime):
     with pytest.raises(CertificateError) as problem:
-        propagate(small_learning(rounds=1000, step_size=1e3), disturbed=1000, quiet=0, regime=regime)
+        propagate(small_learning(rounds=1000, step_size=1e3), disturbed=1000, undisturbed=0, regime=regime)
     assert "step_size 1000 allows no finite certificate" in str(problem.value)
     assert ("2/L = 3.92157" in str(problem.value)) == (regime == "convex")
 
@@ -173,9 +173,9 @@ def test_the_published_bound_names_the_step_it_allows():
     with pytest.raises(
         CertificateError, match=r"step_size 2 is beyond what the published bound allows: at most .* = 1\.30"
     ):
-        propagate(small_learning(step_size=2.0), disturbed=5, quiet=5, bound="published")
+        propagate(small_learning(step_size=2.0), disturbed=5, undisturbed=5, bound="published")
     with pytest.raises(CertificateError, match="does not cover a client that deletes everything; use worst-case"):
-        propagate(small_learning(deleted=np.array([20, 0, 0, 0])), disturbed=5, quiet=5, bound="published")
+        propagate(small_learning(deleted=np.array([20, 0, 0, 0])), disturbed=5, undisturbed=5, bound="published")
 
 
 def test_what_is_assumed_is_said():

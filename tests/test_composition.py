@@ -15,15 +15,15 @@ from rewindnet.certificates import (
     calibrate,
     certify,
     compose,
+    compose_certificates,
     epsilon_of,
     gossip_product,
     mu_of_view,
-    together,
 )
 from rewindnet.certificates.compose import covers
 from rewindnet.certificates.view import View
-from rewindnet.certificates.views.distances import why_not_covered
 from rewindnet.certificates.views.light_cones import light_cone
+from rewindnet.certificates.views.mu import why_not_covered
 
 #: dp-accounting's dependencies warn when they are imported; nothing else is let through.
 accountants = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -125,30 +125,32 @@ def certified(view, sigma=3.0, learning=LEARNING, delta=DELTA, **changes):
 
 def test_what_is_released_twice_is_known_better():
     once, again = certified("node"), certified("node", checkpoint_round=3, descent_rounds=7)
-    both = together([once, again], View.of("node"))
+    both = compose_certificates([once, again], View.of("node"))
     assert both.mu == pytest.approx(hypot(once.mu, again.mu))
     assert both.epsilon == compose([once.mu, again.mu], DELTA) > max(once.epsilon, again.epsilon)
     assert both.epsilon < once.epsilon + again.epsilon
     assert (both.delta, str(both.view), both.conditional, both.reason) == (DELTA, "node", False, None)
-    assert together([once], View.of("node")).epsilon == once.epsilon
+    assert compose_certificates([once], View.of("node")).epsilon == once.epsilon
     assert (
-        together([once, certified("joint", 0.0, checkpoint_round=0, descent_rounds=10)], View.of("node")).epsilon
+        compose_certificates(
+            [once, certified("joint", 0.0, checkpoint_round=0, descent_rounds=10)], View.of("node")
+        ).epsilon
         == once.epsilon
     )
-    assert together([replace(once, conditional=True), again], View.of("node")).conditional
+    assert compose_certificates([replace(once, conditional=True), again], View.of("node")).conditional
 
 
 def test_one_release_without_a_number_leaves_none():
     bare = certified("node", 0.0)
-    found = together([certified("node"), bare], View.of("node"))
+    found = compose_certificates([certified("node"), bare], View.of("node"))
     assert (found.epsilon, found.mu) == (None, None)
     assert found.reason == f"release 1 (r2d, view node) has no number: {bare.reason}"
 
 
 def test_a_certificate_for_another_view_leaves_none():
-    found = together([certified("joint"), certified("node")], View.of("joint"))
+    found = compose_certificates([certified("joint"), certified("node")], View.of("joint"))
     assert (found.epsilon, found.reason) == (None, "release 1 (r2d, view node) says nothing about the view joint")
-    assert together([certified("joint"), certified("node")], View.of("node")).reason is None
+    assert compose_certificates([certified("joint"), certified("node")], View.of("node")).reason is None
 
 
 @settings(deadline=None, max_examples=80)
@@ -193,7 +195,7 @@ def test_what_covers_what(own, placement, covered, not_covered):
 def test_retraining_adds_nothing_whoever_looks():
     retrained = certified("node", 0.0, checkpoint_round=0, descent_rounds=10)
     noised = certified("transcript:all", placement="rewind")
-    assert together([noised, retrained], View.of("transcript:all")).epsilon == noised.epsilon
+    assert compose_certificates([noised, retrained], View.of("transcript:all")).epsilon == noised.epsilon
 
 
 def test_an_average_covers_nothing_else():
@@ -212,8 +214,8 @@ def test_the_ends_of_composition():
     assert compose([], DELTA) == 0.0
     assert compose([0.5, inf], DELTA) == inf
     with pytest.raises(CertificateError, match="certificates of one δ can be taken together; there are none"):
-        together([], View.of("node"))
+        compose_certificates([], View.of("node"))
     with pytest.raises(CertificateError, match=r"they are for δ = 1e-05, 0\.01"):
-        together([certified("node"), certified("node", delta=0.01)], View.of("node"))
+        compose_certificates([certified("node"), certified("node", delta=0.01)], View.of("node"))
     with pytest.raises(CertificateError, match="names a node that does not exist; nodes are 0 to 3"):
-        together([certified("node")], View.of("node:4"))
+        compose_certificates([certified("node")], View.of("node:4"))

@@ -25,7 +25,7 @@ from rewindnet.certificates import (
     propagate,
     scaled_noise,
 )
-from rewindnet.certificates.sensitivity.local_steps import changed, mixing_drift
+from rewindnet.certificates.sensitivity.departure import mixing_drift, weight_change
 from rewindnet.clients.methods.baselines import DoNothing, Retrain
 from rewindnet.clients.steps.learning import Descend
 from rewindnet.experiments.report.page import write_report
@@ -99,7 +99,7 @@ def test_in_a_ball_the_worst_case_covers_what_was_measured(order, schedule):
         assert max(measured(t).max() for t in range(8)) > 0
         quiet = Descend(order, range(4, 8))
         unlearned = further(simulation, learned.checkpoint_names[4], quiet, 4)
-        e = propagate(learning, disturbed=4, quiet=4, bound="worst-case").total
+        e = propagate(learning, disturbed=4, undisturbed=4, bound="worst-case").total
         assert np.all(divergence(unlearned, oracle.at(8))[1:] <= e[1:])
         assert e[0] == 0
 
@@ -135,14 +135,14 @@ def test_without_a_ball_there_is_no_worst_case():
     learning = leaving(nx.star_graph(3), (1,))
     words = r"needs a bound on the models: set learning\.radius.*, or use the bound instance"
     with pytest.raises(CertificateError, match=words):
-        propagate(learning, disturbed=3, quiet=0)
+        propagate(learning, disturbed=3, undisturbed=0)
     with pytest.raises(CertificateError, match="needs the ledger of measured"):
-        propagate(learning, disturbed=3, quiet=0, bound="instance")
+        propagate(learning, disturbed=3, undisturbed=0, bound="instance")
     silent = replace(learning, ledger=Ledger((), np.zeros((6, 1, 0)), (2, 3), np.ones((6, 2))))
     with pytest.raises(CertificateError, match="no drift of node 0, whose weights the departure has changed"):
-        propagate(silent, disturbed=3, quiet=0, bound="instance")
+        propagate(silent, disturbed=3, undisturbed=0, bound="instance")
     # Retraining asks for no drift at all.
-    assert not propagate(learning, disturbed=0, quiet=6).total.any()
+    assert not propagate(learning, disturbed=0, undisturbed=6).total.any()
 
 
 def test_the_drift_is_grown_and_mixed_like_a_disturbance():
@@ -154,8 +154,8 @@ def test_the_drift_is_grown_and_mixed_like_a_disturbance():
     for t in range(4):
         e = W @ e + [measured[t, 1], measured[t, 0], 0]
     e = W @ W @ e
-    np.testing.assert_allclose(propagate(learning, disturbed=4, quiet=2, bound="instance").total, e, rtol=1e-12)
-    assert changed(learning, 0)[2] == 0
+    np.testing.assert_allclose(propagate(learning, disturbed=4, undisturbed=2, bound="instance").total, e, rtol=1e-12)
+    assert weight_change(learning, 0)[2] == 0
 
 
 def test_a_ball_bounds_every_sensitivity():
@@ -165,8 +165,8 @@ def test_a_ball_bounds_every_sensitivity():
         leaving(graph, (1,), radius=0.25), departed=(), mixing_before=None, deleted=deleted, rounds=400,
         mixing=topologies.Static(graph, topologies.mix("metropolis-hastings", graph)),
     )  # fmt: skip
-    wide = propagate(replace(learning, radius=None), disturbed=400, quiet=0).total
-    e = propagate(learning, disturbed=400, quiet=0).total
+    wide = propagate(replace(learning, radius=None), disturbed=400, undisturbed=0).total
+    e = propagate(learning, disturbed=400, undisturbed=0).total
     assert np.all(wide > 0.5)
     np.testing.assert_allclose(e, 0.5, rtol=1e-12)
 
@@ -205,7 +205,7 @@ def test_one_may_stay_alone():
     drawn = case("complete", nodes=4, client=0, others=(1, 3))
     simulation, learned, oracle, learning = learn_and_retrain(drawn)
     unlearned = further(simulation, learned.checkpoint_names[4], Descend("adapt-then-combine", range(4, 8)), 4)
-    e = propagate(learning, disturbed=4, quiet=4, bound="instance").total
+    e = propagate(learning, disturbed=4, undisturbed=4, bound="instance").total
     assert np.flatnonzero(e).tolist() == [2]
     assert 0 < divergence(unlearned, oracle.at(8))[2] <= e[2]
     assert not unlearned[[0, 1, 3]].any()
@@ -351,8 +351,8 @@ def test_drift_beyond_the_ball_is_caught(tmp_path):
         (["unlearning.0.bound=worst-case"], "set learning.radius"),
         (["unlearning.0.view=node:0"], "the view node:0 shows nothing: node 0 has left"),
         (["unlearning.0.view=average"], "with departure leave use joint"),
-        (["learning.kind=walk"], "without one of its holders a walk is another walk; use departure relay"),
-        (["topology=complete", "topology.schedule=one-peer-exponential"], "nobody can leave it, use departure relay"),
+        (["learning.kind=walk"], "without a departed node the walk is another walk; use departure relay"),
+        (["topology=complete", "topology.schedule=one-peer-exponential"], "no node can leave, use departure relay"),
         (
             ["model=sigmoid", "learning.radius=0.001"],
             "lies outside the ball of radius 0.001 onto which clients project",
@@ -374,5 +374,5 @@ def test_what_cannot_be_is_a_sentence_and_nothing_is_written(tmp_path, capsys, s
 def test_published_is_for_who_stays(tmp_path, capsys):
     learning = leaving(nx.star_graph(3), (1,), radius=1.0)
     with pytest.raises(CertificateError, match="full gradients, clients that stay"):
-        propagate(learning, disturbed=3, quiet=0, bound="published")
+        propagate(learning, disturbed=3, undisturbed=0, bound="published")
     refused_here(SCENARIO, tmp_path, capsys, "published bound", "unlearning=[{method: r2d, bound: published}]")

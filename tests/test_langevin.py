@@ -15,7 +15,7 @@ from rewindnet import topologies
 from rewindnet.certificates import CertificateError, Constant, Constants, TrainingRun, audit, certify, derive, propagate
 from rewindnet.certificates import Langevin as LangevinMechanism
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
-from rewindnet.certificates.mechanisms.langevin import _norm, _smallest, claimed_epsilon, contractions
+from rewindnet.certificates.mechanisms.langevin import _norm, _smallest_eigenvalue, claimed_epsilon, contractions
 from rewindnet.certificates.release import DivergenceBounds, Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
@@ -229,7 +229,7 @@ def test_norms_and_eigenvalues_of_large_networks_are_bounds(seed, nodes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rewindnet.certificates.mechanisms.langevin._LARGEST", 0)
         assert _norm(A) >= exact[0] * (1 - 1e-12)
-        assert _smallest(csr_array(W)) <= exact[1] + 1e-12
+        assert _smallest_eigenvalue(csr_array(W)) <= exact[1] + 1e-12
 
 
 def test_who_sleeps_does_not_contract():
@@ -378,7 +378,7 @@ def test_what_is_measured_never_exceeds_what_is_certified(case, rounds, view, bo
     assert certificate.epsilon is None or certificate.epsilon <= 1.0
     assert not outcome.released[list(known.departed)].any()
     assert certificate.sensitivity == tuple(
-        propagate(known, disturbed=known.rounds, quiet=0, bound=bound).total.tolist()
+        propagate(known, disturbed=known.rounds, undisturbed=0, bound=bound).total.tolist()
     )
 
 

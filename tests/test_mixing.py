@@ -109,7 +109,7 @@ def spoilt(*entries):
         (spoilt((2, 3, np.inf)), "entry (2, 3) of the mixing matrix must be finite; it is inf"),
         (spoilt((1, 3, -0.5), (4, 3, -1)), "entry (1, 3) of the mixing matrix must not be negative; it is -0.5"),
         (spoilt((3, 3, 1e-6)), "each row of a mixing matrix sums to 1; row 3 sums to 1.000001"),
-        (spoilt((1, 3, 0.1), (1, 1, -0.1)), "entry (1, 3) of the mixing matrix must be 0, for the graph has no"),
+        (spoilt((1, 3, 0.1), (1, 1, -0.1)), "entry (1, 3) of the mixing matrix must be 0, because the graph has no"),
         (spoilt((1, 2, 0.1), (1, 1, -0.1)), "entry (1, 2) of the mixing matrix differs from its mirror image"),
     ],
 )

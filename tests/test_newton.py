@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 from rewindnet.certificates import CertificateError, Constant, Constants, certify
 from rewindnet.certificates.mechanisms import Newton as NewtonMechanism
 from rewindnet.certificates.mechanisms import NewtonSharedNoise
-from rewindnet.certificates.mechanisms.newton import check_contraction
+from rewindnet.certificates.mechanisms.fixed_point import check_contraction
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.newton import Newton
 from rewindnet.clients.models import Model
@@ -30,7 +30,7 @@ from rewindnet.clients.training.curvature import product, solve
 from rewindnet.clients.training.parallel import one_torch_thread
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.outcome import Trajectory, divergence
-from rewindnet.topologies.routing import links, spreading
+from rewindnet.topologies.routing import adjacency_of_weights, spreading_tree
 
 one_torch_thread()
 
@@ -347,7 +347,7 @@ def test_the_nodes_report_what_they_are_asked_for():
 def test_a_tree_is_breadth_first():
     for seed in range(5):
         W = learnings.network(seed, 15).matrix(0)
-        tree = spreading(links(W), 4)
+        tree = spreading_tree(adjacency_of_weights(W), 4)
         parents, levels = np.array(tree.parents), np.array(tree.depths)
         reached = np.zeros(15, dtype=bool)
         reached[4] = True

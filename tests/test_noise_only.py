@@ -32,7 +32,7 @@ def test_it_is_a_rewind_of_nothing(learning, view, settle):
 def test_its_noise_covers_all_that_learning_has_taken():
     known = small_learning()
     plan = NoiseOnly(epsilon=1.0, view="node:0").plan(known)
-    e = propagate(known, disturbed=known.rounds, quiet=0).total
+    e = propagate(known, disturbed=known.rounds, undisturbed=0).total
     # The check value of the exact Gaussian mechanism at (1, 1e-5).
     assert plan.release.sigma == pytest.approx(np.full(4, 3.730631635 * e[0]))
     assert certify(known, plan.release, plan.claim).epsilon == pytest.approx(1.0)

@@ -28,7 +28,7 @@ from rewindnet.certificates import (
 )
 from rewindnet.certificates import NoisyFinetune as NoisyFinetuneMechanism
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
-from rewindnet.certificates.mechanisms.contraction import apart, last_states
+from rewindnet.certificates.mechanisms.contraction import mu_of_last_state, mu_under_two_bounds
 from rewindnet.certificates.release import DivergenceBounds, Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
@@ -110,15 +110,15 @@ def test_straight_lines_attain_the_bound(data, start, steps):
     mean, variance = start, 0.0
     for factor, shift in zip(c, s, strict=True):
         mean, variance = factor * mean + shift, factor**2 * variance + 1
-    assert apart(start, c, s) == pytest.approx(mean / sqrt(variance), rel=1e-9, abs=1e-200)
+    assert mu_of_last_state(start, c, s) == pytest.approx(mean / sqrt(variance), rel=1e-9, abs=1e-200)
 
 
 def test_many_steps_leave_no_float():
-    assert apart(1.0, [3.0] * 3000) == pytest.approx(sqrt(8 / 9) * 3, rel=1e-9)
-    assert apart(1.0, [0.5] * 3000) == 0.0
-    assert apart(1.0, [1.0] * 400) == pytest.approx(1 / 20)
-    assert apart(0.0, []) == 0.0
-    assert isinf(apart(1.0, []))
+    assert mu_of_last_state(1.0, [3.0] * 3000) == pytest.approx(sqrt(8 / 9) * 3, rel=1e-9)
+    assert mu_of_last_state(1.0, [0.5] * 3000) == 0.0
+    assert mu_of_last_state(1.0, [1.0] * 400) == pytest.approx(1 / 20)
+    assert mu_of_last_state(0.0, []) == 0.0
+    assert isinf(mu_of_last_state(1.0, []))
 
 
 def test_shifts_that_grow_are_refused_for_the_formula_is_no_bound_then():
@@ -132,9 +132,9 @@ def test_shifts_that_grow_are_refused_for_the_formula_is_no_bound_then():
     for epsilon in (0.0, 1.0, 4.0):
         assert divergence_of(one, other, epsilon, step) > 1.1 * delta_of(formula, epsilon)
     with pytest.raises(CertificateError, match="shifts grow"):
-        apart(0.0, [1.0, 1.0], [0.0, s])
+        mu_of_last_state(0.0, [1.0, 1.0], [0.0, s])
     # The last step alone is a bound, and holds.
-    alone = apart(0.0, [1.0], [s])
+    alone = mu_of_last_state(0.0, [1.0], [s])
     for epsilon in (0.0, 1.0, 4.0):
         told = max(divergence_of(other, one, epsilon, step), divergence_of(one, other, epsilon, step))
         assert told <= delta_of(alone, epsilon)
@@ -143,7 +143,7 @@ def test_shifts_that_grow_are_refused_for_the_formula_is_no_bound_then():
 @pytest.mark.parametrize("given", [(-1.0, [1.0]), (1.0, [-0.1]), (1.0, [1.0], [-1.0]), (float("nan"), [1.0])])
 def test_negative_distances_are_refused(given):
     with pytest.raises(CertificateError, match="not negative"):
-        apart(*given)
+        mu_of_last_state(*given)
 
 
 @pytest.mark.parametrize("growth", [None, 0.0, 0.5, 1.0, 1.3])
@@ -153,8 +153,8 @@ def test_two_bounds_on_every_step_are_taken_in_the_best_order(start, growth):
     every = []
     for j in range(steps + 1) if growth is not None else [steps]:
         later = steps - j
-        every.append(apart(start, [shrink] * j + [growth] * later, [shift] * j + [0.0] * later))
-    found = last_states(np.array([start, 0.0]), steps, shrink, shift, growth)
+        every.append(mu_of_last_state(start, [shrink] * j + [growth] * later, [shift] * j + [0.0] * later))
+    found = mu_under_two_bounds(np.array([start, 0.0]), steps, shrink, shift, growth)
     assert found == pytest.approx([min(every), 0.0], rel=1e-12)
 
 
@@ -267,7 +267,7 @@ def test_the_closed_form_of_the_paper_without_decay(delta, share, C0, C1, rounds
     assert rho + 2 * sqrt(rho * log(1 / delta)) == pytest.approx(
         epsilon * (2 * sqrt(2) + share * (3 - 2 * sqrt(2))) / 3
     )
-    claimed = mechanism.claimed(View.of("node"), np.array([sigma]), Alone(), delta)
+    claimed = mechanism.claimed_epsilon(View.of("node"), np.array([sigma]), Alone(), delta)
     assert claimed == pytest.approx(epsilon_of_rho(rho, delta), rel=1e-9)
     assert claimed <= epsilon
     release = Release("noisy-finetune", 1, rounds, "rewind", np.array([sigma]), mechanism=mechanism)
@@ -280,7 +280,7 @@ def test_the_paper_with_decay_is_its_sum():
     kept = [c ** (rounds - 1 - t) for t in range(rounds)]
     rho = (c**rounds * 2 * C0 + sum(kept) * s) ** 2 / (2 * sigma**2 * sum(k * k for k in kept))
     mechanism = NoisyFinetuneMechanism(rounds, eta, decay, C0, C1, None, None)
-    assert mechanism.claimed(View.of("node"), np.array([sigma]), Alone(), 1e-5) == pytest.approx(
+    assert mechanism.claimed_epsilon(View.of("node"), np.array([sigma]), Alone(), 1e-5) == pytest.approx(
         epsilon_of_rho(rho, 1e-5)
     )
 
@@ -288,7 +288,7 @@ def test_the_paper_with_decay_is_its_sum():
 def test_the_paper_with_clipped_models_is_its_recursion():
     sigma, C, rounds, delta = 0.9, 0.5, 5, 1e-4
     mechanism = NoisyFinetuneMechanism(rounds, 0.1, 0.0, None, None, C, None)
-    epsilon = mechanism.claimed(View.of("node"), np.array([sigma]), Alone(), delta)
+    epsilon = mechanism.claimed_epsilon(View.of("node"), np.array([sigma]), Alone(), delta)
 
     def profile(at):
         found = 1.0
@@ -557,10 +557,10 @@ def test_the_start_is_what_learning_left():
     known = learning()
     plan = NoisyFinetune(view="joint").plan(known)
     certificate = certify(known, plan.release, plan.claim)
-    expected = propagate(known, disturbed=T, quiet=0).total
+    expected = propagate(known, disturbed=T, undisturbed=0).total
     assert certificate.sensitivity == tuple(expected.tolist())
     growth = plan.release.mechanism.growth
-    unit = [apart(e, [growth] * (T // 2)) / s for e, s in zip(expected, plan.release.sigma, strict=True)]
+    unit = [mu_of_last_state(e, [growth] * (T // 2)) / s for e, s in zip(expected, plan.release.sigma, strict=True)]
     assert certificate.mu == pytest.approx(np.linalg.norm(unit))
 
 

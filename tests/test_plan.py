@@ -62,7 +62,7 @@ def test_a_run_certifies_what_was_planned(order, schedule, tmp_path):
     certified = run_through(described, tmp_path / "run").methods
     for answer, method in zip(plan.answers, certified, strict=False):
         found, row = method.certificate, answer.row
-        kept = plan.prices[row.regime].kept[row.placement, row.depth]
+        kept = plan.prices[row.regime].first_client_sensitivities[row.placement, row.depth]
         if not found["averaged"]:
             np.testing.assert_allclose(kept, found["sensitivity"], rtol=1e-12, atol=0)
         sigma = np.sqrt(np.mean(np.square(found["sigma"])))

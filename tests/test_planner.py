@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from learnings import DELTA, learnings, views_of
 
 from rewindnet.certificates import CertificateError, Claim, Release, calibrate, certify, mu_of, propagate
-from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, prices, sensitivities
+from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, noise_requirements
+from rewindnet.certificates.planning.sensitivities import depth_sensitivities
 from rewindnet.certificates.view import View
 
 VIEWS = ("node", "joint", "average", "transcript:all", "node:1", "transcript:1")
@@ -33,12 +34,12 @@ def test_every_request_at_every_depth_is_the_recursion(learning, data):
     deleted = np.diag([data.draw(st.integers(1, int(n))) for n in learning.samples])
     depths = range(learning.rounds + 1)
     seen = set()
-    for stop in sensitivities(learning, deleted, rewound=depths, descent_rounds=depths):
+    for stop in depth_sensitivities(learning, deleted, rewound=depths, descent_rounds=depths):
         seen.add((stop.placement, stop.depth))
         quiet = stop.depth if stop.placement == "output" else 0
         for client in clients:
             own = request_of(learning, client, deleted[client, client])
-            expected = propagate(own, disturbed=learning.rounds - stop.depth, quiet=quiet).total
+            expected = propagate(own, disturbed=learning.rounds - stop.depth, undisturbed=quiet).total
             np.testing.assert_allclose(stop.sensitivity[:, client], expected, rtol=1e-12, atol=0)
     assert seen == {(placement, depth) for placement in PLACEMENTS for depth in depths}
 
@@ -49,7 +50,7 @@ def test_the_noise_is_what_calibrate_finds(learning, data, epsilon):
     client = data.draw(st.integers(0, learning.mixing.nodes - 1))
     count = data.draw(st.integers(1, int(learning.samples[client])))
     depth, view = data.draw(st.integers(0, learning.rounds)), data.draw(views_of(learning.mixing.nodes))
-    found = prices(
+    found = noise_requirements(
         learning, np.array([client]), np.array([count]), [View.of(view)], rewound=[depth], descent_rounds=[depth]
     )
     own, mu = request_of(learning, client, count), mu_of(epsilon, DELTA)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rewindnet.topologies import EdgeGraph, Static, adjacency, build, build_light, mix, schedule
-from rewindnet.topologies.distances import distances, rounds_to_mix
+from rewindnet.topologies.distances import hop_distances, rounds_to_mix
 from rewindnet.topologies.graphs.edges import edge_array
 
 
@@ -14,7 +14,7 @@ def test_distances_are_those_of_networkx(kind):
     graph = build(kind, 30, 1)
     for node in (0, 7, 29):
         expected = nx.single_source_shortest_path_length(graph, node)
-        assert distances(adjacency(graph), node).tolist() == [expected[other] for other in range(30)]
+        assert hop_distances(adjacency(graph), node).tolist() == [expected[other] for other in range(30)]
 
 
 @pytest.mark.parametrize("kind", ["static", "link-failures", "matchings"])

@@ -29,8 +29,8 @@ from rewindnet.certificates import (
 def test_learning_survives_its_record(learning):
     again = TrainingRun.from_record(json.loads(json.dumps(learning.to_record(), allow_nan=False)), learning.mixing)
     for bound in ("worst-case", "instance"):
-        found = propagate(again, disturbed=again.rounds, quiet=2, bound=bound)
-        expected = propagate(learning, disturbed=learning.rounds, quiet=2, bound=bound)
+        found = propagate(again, disturbed=again.rounds, undisturbed=2, bound=bound)
+        expected = propagate(learning, disturbed=learning.rounds, undisturbed=2, bound=bound)
         assert found.total.tolist() == expected.total.tolist()
         assert found.rounding.tolist() == expected.rounding.tolist()
     assert again.to_record() == learning.to_record()
@@ -47,7 +47,7 @@ def test_learning_survives_its_record(learning):
         ({"averaged": True, "sigma": np.array([1.0, 2, 1, 1])}, "a released average carries one noise vector"),
         ({"gossip_rounds": -1}, "gossip_rounds is a number of rounds, not -1"),
         ({"averaged": True, "gossip_rounds": 1}, "with placement output and no gossip rounds after it"),
-        ({"checkpoint_round": 11}, "learning has 10 rounds; 11 disturbed and 5 quiet do not fit"),
+        ({"checkpoint_round": 11}, "learning has 10 rounds; 11 rounds with the forget set and 5 without it do not fit"),
         ({"checkpoint_round": -1}, "checkpoint_round is a number of rounds, not -1"),
         ({"descent_rounds": -1}, "descent_rounds is a number of rounds, not -1"),
     ],
@@ -95,8 +95,8 @@ def test_claims_are_refused_with_what_is_allowed():
         ({"local_steps": 0}, "learning takes at least one round of at least one local step"),
         ({"step_size": 0.0}, "step_size must be a positive number, not 0.0"),
         ({"step_size": nan}, "step_size must be a positive number, not nan"),
-        ({"samples": np.ones(4)}, "samples and deleted are whole numbers, one a node"),
-        ({"deleted": np.full(4, 0.5)}, "samples and deleted are whole numbers, one a node"),
+        ({"samples": np.ones(4)}, "samples and deleted are whole numbers, one for each node"),
+        ({"deleted": np.full(4, 0.5)}, "samples and deleted are whole numbers, one for each node"),
         ({"samples": np.ones(3, dtype=int)}, "samples and deleted must have one entry for each of 4 nodes"),
         ({"deleted": np.array([0, 21, 0, 0])}, "node 1 has 20 samples, so 21 of them cannot be deleted"),
         ({"deleted": np.array([0, 0, -1, 0])}, "node 2 has 20 samples, so -1 of them cannot be deleted"),
@@ -120,7 +120,7 @@ def test_learning_that_cannot_be_is_refused(changes, sentence):
 def test_a_ledger_that_cannot_be_is_refused(changes, sentence):
     def certified():
         kept = replace(ledger(np.random.default_rng(0), 10, 1, [0], 1.0), **changes)
-        return propagate(small_learning(ledger=kept), disturbed=5, quiet=5, bound="instance")
+        return propagate(small_learning(ledger=kept), disturbed=5, undisturbed=5, bound="instance")
 
     with pytest.raises(CertificateError, match=sentence):
         certified()

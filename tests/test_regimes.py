@@ -46,7 +46,7 @@ def test_a_scenario_may_ask_for_every_regime_that_its_model_proves(
         assert (certificate.claim.regime, certificate.epsilon) == (regime, pytest.approx(1.0))
         assert audit.holds
         assert not certificate.conditional
-        e = propagate(learning, disturbed=10, quiet=0, regime=regime).total  # type: ignore[arg-type]
+        e = propagate(learning, disturbed=10, undisturbed=0, regime=regime).total  # type: ignore[arg-type]
         assert certificate.sensitivity == pytest.approx(e.tolist())
         largest.append(max(certificate.sensitivity))
     # Where l2 = 0 the sigmoid's lowest curvature is −L itself, and nothing is won over no assumption at all.
@@ -62,5 +62,5 @@ def test_the_closed_form_of_a_weakly_convex_machine(l2: float, T: int, K: int) -
     rho, G = -learning.constants.strong_convexity.value, learning.constants.G.value
     growth = 1 + 0.8 * rho
     assert local_growth(learning, "weakly-convex") == pytest.approx(growth)
-    e = propagate(learning, disturbed=T - K, quiet=K, regime="weakly-convex").total
+    e = propagate(learning, disturbed=T - K, undisturbed=K, regime="weakly-convex").total
     assert e == pytest.approx(np.array([2 * 3 * G / (rho * 50) * (growth**T - growth**K)]), rel=1e-10)

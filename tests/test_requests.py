@@ -173,7 +173,7 @@ def test_an_earlier_request_leaves_less_to_be_disturbed(case: Network):
     if known.batches is not None:
         return
     for disturbed in (0, case.rounds // 2, case.rounds):
-        early_e, late_e = (propagate(one, disturbed=disturbed, quiet=1).total for one in (known, late))
+        early_e, late_e = (propagate(one, disturbed=disturbed, undisturbed=1).total for one in (known, late))
         # A client that has deleted some of its samples averages over fewer, so that the others weigh more.
         n, m, m0 = known.samples, known.deleted, known.already_deleted(case.rounds)
         if np.all(((n - m0) * m >= n * (m - m0)) | (m == n)):
@@ -193,6 +193,6 @@ def test_each_request_is_held_against_its_own_retraining(case: Network):
         measured = divergence(outcome.centre, simulation.oracle_state(plan.release, oracle, request))
         for bound in ("instance", "worst-case"):
             e = propagate(
-                learning, disturbed=plan.release.checkpoint_round, quiet=plan.release.descent_rounds, bound=bound
+                learning, disturbed=plan.release.checkpoint_round, undisturbed=plan.release.descent_rounds, bound=bound
             ).total
             assert np.all(measured <= e)

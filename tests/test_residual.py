@@ -23,7 +23,7 @@ from rewindnet.certificates import (
     covers,
     epsilon_of,
 )
-from rewindnet.certificates.mechanisms.newton import dominated, lowest_eigenvalue, retrained
+from rewindnet.certificates.mechanisms.fixed_point import lowest_eigenvalue, retraining_distance, upper_solution
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods.newton import Newton
 from rewindnet.simulator.outcome import divergence
@@ -147,7 +147,7 @@ def test_what_is_dominated_is_above_the_solution_and_barely():
         for pull in (1e-6, 0.01, 3.0):
             right = rng.uniform(0, 1, nodes) * (rng.uniform(size=nodes) < 0.5)
             exact = np.linalg.solve((1 + pull) * np.eye(nodes) - W.toarray(), right)
-            found = dominated(W, pull, right)
+            found = upper_solution(W, pull, right)
             assert np.all(found >= exact * (1 - 1e-9))
             assert np.all(found <= exact + 1e-6 * (exact.max() + 1e-300))
             assert np.linalg.norm(found) <= np.linalg.norm(right) / pull * (1 + 1e-6)
@@ -176,7 +176,7 @@ def test_the_sensitivity_of_a_plain_case_by_hand():
     c = max(1 - 0.08, abs(float(np.linalg.eigvalsh(W)[0]) - 0.4 * L))
     stacked = c**30 * 2 * (0.7 + near)
     np.testing.assert_allclose(found.nodes, near + np.minimum(e, stacked), rtol=1e-5)
-    assert found.together == pytest.approx(2 * near + min(np.linalg.norm(e), stacked), rel=1e-5)
+    assert found.stacked == pytest.approx(2 * near + min(np.linalg.norm(e), stacked), rel=1e-5)
     assert not found.rounding.any()
 
 
@@ -186,7 +186,7 @@ def test_the_start_is_no_further_than_the_constants_say():
     for moved, start in ((0.1, None), (1e6, (G + l2 * 0.5) / l2)):
         plan = measured(known, Newton(sigma=1.0), residual=1e-9, moved=moved)
         found = plan.release.mechanism.bounds(known, plan.release, plan.claim)
-        far, _ = retrained(known, np.full(4, moved + 1e-9 / (0.4 * l2) if start is None else start))
+        far, _ = retraining_distance(known, np.full(4, moved + 1e-9 / (0.4 * l2) if start is None else start))
         np.testing.assert_allclose(found.nodes, far.nodes, rtol=1e-4)
 
 
@@ -230,7 +230,7 @@ def test_a_sigma_decides_the_epsilon():
     plan = measured(learning, Newton(sigma=5.0))
     certificate = certify(learning, plan.release, plan.claim)
     bounds = plan.release.mechanism.bounds(learning, plan.release, plan.claim)
-    together = min(float(np.linalg.norm(bounds.nodes)), bounds.together)
+    together = min(float(np.linalg.norm(bounds.nodes)), bounds.stacked)
     assert certificate.mu == pytest.approx(together / 5)
     assert certificate.epsilon == pytest.approx(epsilon_of(together / 5, 1e-5))
 

@@ -114,7 +114,7 @@ def test_the_token_is_that_of_plain_numpy(alignment, trust, optimizer):
     plan = method.plan(learning)
     token = token_of(method.program(plan.release, learning, 0, 0, {}))
     way = plan.release.mechanism
-    assert 2 < len(way.rounds) < 14
+    assert 2 < len(way.visit_rounds) < 14
     rng = np.random.default_rng(SMALL.seed)
     SMALL.rows(rng)
     oracle = Oracle(SMALL, SMALL.forget(rng)[1])
@@ -136,7 +136,7 @@ def test_the_token_is_that_of_plain_numpy(alignment, trust, optimizer):
             theta = theta - step * (one / (1 - 0.9**taken)) / (np.sqrt(two / (1 - 0.999**taken)) + 1e-8)
         else:
             theta = theta - step * g
-        first = way.rounds[0] == way.begin + at
+        first = way.visit_rounds[0] == way.begin + at
         if holder == 1 and trust is not None and not (first and trust == "noised"):
             projected += np.linalg.norm(theta - reference) > radius
             theta = ball(theta, reference, radius)
@@ -177,7 +177,7 @@ def test_everyone_ends_with_the_last_token_and_every_message_is_counted():
     moves = np.count_nonzero(np.diff([1, *way.holders]))
     assert outcome.cost.messages == moves + 4
     assert outcome.cost.rounds == len(way.holders) + 2
-    m, visits = int(learning.deleted[1]), len(way.rounds)
+    m, visits = int(learning.deleted[1]), len(way.visit_rounds)
     assert outcome.cost.gradients == visits * m + (9 - visits) * 6
     assert outcome.shifts.shape == (visits,)
 
@@ -203,7 +203,7 @@ def test_one_visit_is_one_gaussian(alignment):
     known = small_learning()
     plan = RRDU(hops=1, alignment=alignment, sigma=3.0, clip=0.2, step_size=0.25).plan(known)
     certificate = certify(known, plan.release, plan.claim)
-    e = propagate(known, disturbed=10, quiet=0).total[0]
+    e = propagate(known, disturbed=10, undisturbed=0).total[0]
     L = known.constants.L.value
     difference = {
         "exact": e + 0.25 * min(L * e, 0.4),
@@ -223,7 +223,7 @@ def test_sound_noise_certifies_exactly_what_was_asked(alignment, view):
     assert certificate.epsilon == pytest.approx(0.7, rel=1e-9)
     assert certificate.epsilon <= 0.7
     way = plan.release.mechanism
-    assert len(way.rounds) > 2
+    assert len(way.visit_rounds) > 2
     later = np.array(way.noise[1:])
     assert (later == 0).all() if alignment == "exact" else (later > 0).all()
     # No other split of the noise over the visits is smaller in all.
@@ -260,10 +260,10 @@ def test_given_the_reference_model_nothing_has_to_be_done_at_all():
     for alignment, delta in (("exact", 0.0), ("lightweight", 0.5), ("lightweight+descent", 0.5 * 5 / 20)):
         plan = RRDU(hops=60, alignment=alignment, sigma=2.0).plan(known)
         way = plan.release.mechanism
-        assert way.given_reference(known) == pytest.approx(sqrt(len(way.rounds)) * delta / 2.0)
-        assert f"{len(way.rounds)} visits" in plan.claim.claimed_by
+        assert way.mu_given_reference(known) == pytest.approx(sqrt(len(way.visit_rounds)) * delta / 2.0)
+        assert f"{len(way.visit_rounds)} visits" in plan.claim.claimed_by
     silent = RRDU(hops=60, alignment="exact", noise="off").plan(known)
-    assert silent.release.mechanism.given_reference(known) == 0.0
+    assert silent.release.mechanism.mu_given_reference(known) == 0.0
     assert "compose to epsilon 0" in silent.claim.claimed_by
     assert certify(known, silent.release, silent.claim).epsilon is None
 
@@ -300,11 +300,11 @@ def test_what_comes_before_the_first_visit_grows_and_is_charged():
         return certify(learning, plan.release, plan.claim), plan.release.mechanism
 
     still, way = certified(known, regime="convex")
-    assert way.before > 0
-    assert way.leaves
+    assert way.steps_before_visit > 0
+    assert way.leaves_before_visit
     grown, further = certified(known, regime="nonconvex")
     L = known.constants.L.value
-    assert further.growth == pytest.approx((1 + 0.5 * L) ** way.before)
+    assert further.growth == pytest.approx((1 + 0.5 * L) ** way.steps_before_visit)
     assert way.growth == 1.0
     assert grown.mu > still.mu
     assert certified(known, regime="convex", trust_radius=3.0, trust_centre="noised")[0].mu == still.mu
@@ -356,10 +356,10 @@ def test_nothing_measured_is_more_than_certified(drawn):
     found = audit(certificate, learning.mixing, divergence(outcome.centre, retrained), None, outcome.shifts)
     assert found.holds, found
     way = release.mechanism
-    if not way.rounds:
+    if not way.visit_rounds:
         return
     # What the first noise is added to, in the two worlds: in the other one the request is empty.
-    end = way.rounds[0] - way.begin + 1
+    end = way.visit_rounds[0] - way.begin + 1
     token = replace(
         token_of(method.program(release, learning, 0, 0, {})),
         rounds=range(way.begin, way.begin + end),

@@ -205,7 +205,7 @@ def test_one_machine_with_batches_in_closed_form():
     graph = nx.path_graph(2)
     learning = learning_of(keyed, [12, 12], forget, l2=0.0, eta=0.1, mixing=Alone(graph))
     drawn = sum(keyed.masks(t, 0, 12)[:, forget[0]].sum() for t in range(4))
-    e = propagate(learning, disturbed=4, quiet=2).total
+    e = propagate(learning, disturbed=4, undisturbed=2).total
     assert e == pytest.approx([0.1 * learning.constants.G.value * drawn / 3, 0.0], rel=1e-12)
 
 
@@ -269,6 +269,6 @@ def test_a_batch_heavier_than_expected_grows_more():
     for t in range(6):
         s = learning.batches.shares(t)[0][0]
         expected = np.maximum(1.0, 3.0 * s * L - 1)
-        np.testing.assert_allclose(steps.quiet(t).growth, expected)
+        np.testing.assert_allclose(steps.undisturbed(t).growth, expected)
         seen |= set(s.tolist())
     assert max(seen) > 1

@@ -27,7 +27,7 @@ from rewindnet.certificates import (
 )
 from rewindnet.certificates.sensitivity.local_steps import strongest_regime
 from rewindnet.certificates.sensitivity.recursion import Recursion, Sensitivity
-from rewindnet.certificates.sensitivity.rounding import _rounds
+from rewindnet.certificates.sensitivity.rounding import _round_bounds
 from rewindnet.clients.steps.learning import Descend, unlearning_program
 from rewindnet.simulator.outcome import divergence
 
@@ -97,7 +97,7 @@ def test_no_node_diverges_beyond_its_sensitivity(case: Network, share: float) ->
     at_output = divergence(unlearned, oracle.at(T)) * learning.present
     for regime in learning.constants.regimes():
         instance, worst = (
-            [propagate(learning, disturbed=T - K, quiet=q, bound=bound, regime=regime).total for q in (0, K)]
+            [propagate(learning, disturbed=T - K, undisturbed=q, bound=bound, regime=regime).total for q in (0, K)]
             for bound in (case.bounds[0], case.bounds[-1])
         )
         for measured, e, w in zip((at_rewind, at_output), instance, worst, strict=True):
@@ -109,8 +109,8 @@ def test_no_node_diverges_beyond_its_sensitivity(case: Network, share: float) ->
 def at_once(learning: TrainingRun, deleted: NDArray[np.int64], disturbed: int, quiet: int) -> Sensitivity:
     """The sensitivities of several requests [N, k] by one recursion."""
     recursion = Recursion(learning, deleted, disturbed + quiet, "worst-case", strongest_regime(learning))
-    state = recursion.go_on(recursion.start, range(disturbed), disturbed=True)
-    return recursion.go_on(state, range(disturbed, disturbed + quiet), disturbed=False).sensitivity
+    state = recursion.advance(recursion.start, range(disturbed), disturbed=True)
+    return recursion.advance(state, range(disturbed, disturbed + quiet), disturbed=False).sensitivity
 
 
 @given(learning=learnings(measured=False), data=st.data())
@@ -122,18 +122,18 @@ def test_many_requests_at_once_are_each_of_them_alone(learning: TrainingRun, dat
         requests[node, request] = data.draw(st.integers(0, int(learning.samples[node])))
     together = at_once(learning, requests, s, 2)
     for request in range(3):
-        alone = propagate(replace(learning, deleted=requests[:, request]), disturbed=s, quiet=2)
+        alone = propagate(replace(learning, deleted=requests[:, request]), disturbed=s, undisturbed=2)
         np.testing.assert_array_equal(together.column(request).total, alone.total)
         np.testing.assert_array_equal(together.column(request).rounding, alone.rounding)
 
 
-@given(learning=learnings(measured=False), quiet=st.integers(0, 3))
-def test_a_large_network_is_charged_no_less(learning: TrainingRun, quiet: int) -> None:
+@given(learning=learnings(measured=False), undisturbed=st.integers(0, 3))
+def test_a_large_network_is_charged_no_less(learning: TrainingRun, undisturbed: int) -> None:
     """What the deletion does is the same to the last digits; what rounding adds is the most of any node's."""
-    exact = propagate(learning, disturbed=learning.rounds, quiet=quiet)
+    exact = propagate(learning, disturbed=learning.rounds, undisturbed=undisturbed)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("rewindnet.certificates.sensitivity.recursion._LARGE", 1)
-        large = propagate(learning, disturbed=learning.rounds, quiet=quiet)
+        large = propagate(learning, disturbed=learning.rounds, undisturbed=undisturbed)
     np.testing.assert_allclose(large.total - large.rounding, exact.total - exact.rounding, rtol=1e-9, atol=1e-14)
     assert np.all(large.rounding >= exact.rounding * (1 - 1e-12))
     assert np.array_equal(large.total > 0, exact.total > 0)
@@ -148,14 +148,14 @@ def test_warm_start_is_covered(case: Network) -> None:
     unlearned = further(simulation, learned.checkpoint_names[T], quiet, T)
     measured = divergence(unlearned, oracle.at(T + extra)) * learning.present
     for bound in case.bounds:
-        assert np.all(measured <= propagate(learning, disturbed=T, quiet=extra, bound=bound).total)
+        assert np.all(measured <= propagate(learning, disturbed=T, undisturbed=extra, bound=bound).total)
 
 
 @given(case=networks(), reached=st.integers(0, 3))
 def test_nodes_out_of_reach_are_identical_to_the_bit(case: Network, reached: int) -> None:
     _, learned, oracle, learning = learn_and_retrain(case)
     s = min(reached, case.rounds)
-    e = propagate(learning, disturbed=s, quiet=0, bound=case.bounds[-1]).total
+    e = propagate(learning, disturbed=s, undisturbed=0, bound=case.bounds[-1]).total
     measured = divergence(learned.at(s), oracle.at(s)) * learning.present
     assert np.all(measured[e == 0] == 0)
 
@@ -163,7 +163,7 @@ def test_nodes_out_of_reach_are_identical_to_the_bit(case: Network, reached: int
 @given(case=networks())
 def test_rewinding_everything_is_retraining_to_the_bit(case: Network) -> None:
     simulation, learned, oracle, learning = learn_and_retrain(case)
-    assert not np.any(propagate(learning, disturbed=0, quiet=case.rounds).total)
+    assert not np.any(propagate(learning, disturbed=0, undisturbed=case.rounds).total)
     from rewindnet.clients.methods.r2d import R2D
 
     plan = R2D(rewind=1.0).plan(learning)
@@ -183,9 +183,9 @@ def test_the_topology_blind_bound_is_never_the_smaller(case: Network, share: flo
     sizes = tuple(max(2, size) for size in case.sizes)
     *_, learning = learn_and_retrain(replace(case, sizes=sizes))
     K = round(share * case.rounds)
-    published = propagate(learning, disturbed=case.rounds - K, quiet=K, bound="published").total
+    published = propagate(learning, disturbed=case.rounds - K, undisturbed=K, bound="published").total
     for regime in learning.constants.regimes():
-        ours = propagate(learning, disturbed=case.rounds - K, quiet=K, bound="worst-case", regime=regime).total
+        ours = propagate(learning, disturbed=case.rounds - K, undisturbed=K, bound="worst-case", regime=regime).total
         assert np.all(ours <= published * (1 + 1e-12))
 
 
@@ -198,7 +198,7 @@ def test_single_precision_is_charged_for(case: Network, share: float) -> None:
     K = round(share * T)
     quiet = Descend(case.order, range(T - K, T))
     unlearned = further(simulation, learned.checkpoint_names[T - K], quiet, T - K)
-    e = propagate(learning, disturbed=T - K, quiet=K, bound="instance")
+    e = propagate(learning, disturbed=T - K, undisturbed=K, bound="instance")
     measured = divergence(unlearned, oracle.at(T)) * learning.present
     assert np.all(measured <= e.total)
     assert np.all(e.rounding <= e.total)
@@ -239,7 +239,7 @@ def test_rounding_that_adds_up_is_charged_for(
         quiet = Descend(order, range(6, 12))
         unlearned = further(simulation, learned.checkpoint_names[6], quiet, 6)
         for bound in ("instance", "worst-case"):
-            e = propagate(learning, disturbed=6, quiet=6, bound=bound).total
+            e = propagate(learning, disturbed=6, undisturbed=6, bound=bound).total
             assert np.all(divergence(unlearned, oracle.at(12)) <= e)
         release = Release("r2d", 6, 6, "output", np.zeros(nodes), averaged=True)
         averaged = simulation.execute(*as_planned(release), learned, 0)
@@ -260,7 +260,7 @@ SHRINKING = Network(
 @example(case=replace(SHRINKING, schedule="asynchronous node", order="combine-then-adapt"))
 def test_norms_stay_below_what_rounding_is_charged_by(case: Network) -> None:
     _, learned, oracle, learning = learn_and_retrain(case)
-    bounds = [M for M, _, _ in _rounds(learning, case.rounds)]
+    bounds = [M for M, _, _ in _round_bounds(learning, case.rounds)]
     for trajectory in (learned, oracle):
         for t, M in enumerate(bounds):
             assert float(trajectory.at(t).double().norm(dim=1).max()) <= M
@@ -275,22 +275,22 @@ def test_closed_forms_of_one_machine(T: int, K: int, eta: float) -> None:
     n, m = 50, 3
     smooth = machine("sigmoid", 0.0, n=n, m=m, eta=eta, T=T)
     G, L = smooth.constants.G.value, smooth.constants.L.value
-    e = propagate(smooth, disturbed=T - K, quiet=K, regime="nonconvex").total[0]
+    e = propagate(smooth, disturbed=T - K, undisturbed=K, regime="nonconvex").total[0]
     assert e == pytest.approx(2 * m * G / (L * n) * ((1 + eta * L) ** T - (1 + eta * L) ** K), rel=1e-10, abs=1e-14)
-    paper = propagate(smooth, disturbed=T - K, quiet=K, bound="published").total[0]
+    paper = propagate(smooth, disturbed=T - K, undisturbed=K, bound="published").total[0]
     h = ((1 + eta * L * n / (n - m)) ** (T - K) - 1) * (1 + eta * L) ** K
     assert paper == pytest.approx(2 * m * G / (L * n) * h, rel=1e-10, abs=1e-14)
     assert e <= paper * (1 + 1e-12)
 
     convex = machine("logistic", 0.0, n=n, m=m, eta=eta, T=T)
     G = convex.constants.G.value
-    e = propagate(convex, disturbed=T - K, quiet=K).total[0]
+    e = propagate(convex, disturbed=T - K, undisturbed=K).total[0]
     assert e == pytest.approx(2 * eta * m * G * (T - K) / n, rel=1e-10)
 
     l2 = 0.3
     strong = machine("logistic", l2, n=n, m=m, eta=eta, T=T)
     gamma = 1 - eta * l2
-    e = propagate(strong, disturbed=T - K, quiet=K).total[0]
+    e = propagate(strong, disturbed=T - K, undisturbed=K).total[0]
     assert e == pytest.approx(
         2 * m * strong.constants.G.value / (l2 * n) * gamma**K * (1 - gamma ** (T - K)), rel=1e-10
     )
@@ -302,7 +302,7 @@ def test_uniform_averaging_is_one_machine_with_all_samples(N: int, T: int, share
     K = round(share * T)
     n, eta = 10, 0.7
     together = machine("logistic", 0.0, n=n, m=m, eta=eta, T=T, mixing=Everyone(N))
-    e = propagate(together, disturbed=T - K, quiet=K).total
+    e = propagate(together, disturbed=T - K, undisturbed=K).total
     G = together.constants.G.value
     assert e == pytest.approx(np.full(N, 2 * eta * m * G * (T - K) / (N * n)), rel=1e-10)
 
@@ -310,8 +310,8 @@ def test_uniform_averaging_is_one_machine_with_all_samples(N: int, T: int, share
 @given(E=st.integers(1, 5), T=st.integers(1, 10), eta=st.floats(0.05, 3.9))
 @settings(deadline=None)
 def test_local_steps_of_one_machine_are_rounds(E: int, T: int, eta: float) -> None:
-    many = propagate(machine("logistic", 0.2, n=20, m=2, eta=eta, T=T, E=E), disturbed=T, quiet=0).total
-    single = propagate(machine("logistic", 0.2, n=20, m=2, eta=eta, T=T * E), disturbed=T * E, quiet=0).total
+    many = propagate(machine("logistic", 0.2, n=20, m=2, eta=eta, T=T, E=E), disturbed=T, undisturbed=0).total
+    single = propagate(machine("logistic", 0.2, n=20, m=2, eta=eta, T=T * E), disturbed=T * E, undisturbed=0).total
     assert many == pytest.approx(single, rel=1e-10)
 
 
@@ -337,17 +337,19 @@ def test_weak_convexity_grows_less_than_no_convexity() -> None:
 def test_what_cannot_be_certified_is_refused() -> None:
     learning = machine("logistic", 0.0, n=10, m=1, eta=1.0, T=5)
     with pytest.raises(CertificateError, match="does not prove the regime 'strongly-convex'"):
-        propagate(learning, disturbed=5, quiet=0, regime="strongly-convex")
+        propagate(learning, disturbed=5, undisturbed=0, regime="strongly-convex")
     with pytest.raises(CertificateError, match="needs the ledger"):
-        propagate(learning, disturbed=5, quiet=0, bound="instance")
+        propagate(learning, disturbed=5, undisturbed=0, bound="instance")
     with pytest.raises(CertificateError, match="learning has 5 rounds"):
-        propagate(learning, disturbed=6, quiet=0)
+        propagate(learning, disturbed=6, undisturbed=0)
     with pytest.raises(CertificateError, match=r"step_size up to 2/L = 4"):
-        propagate(replace(learning, step_size=1e9, rounds=100), disturbed=100, quiet=0)
+        propagate(replace(learning, step_size=1e9, rounds=100), disturbed=100, undisturbed=0)
     with pytest.raises(CertificateError, match=r"at most min\(1/L, n/\(2\(n−m\)L\)\) = 1\.1111"):
-        propagate(replace(learning, step_size=1.2), disturbed=5, quiet=0, bound="published")
+        propagate(replace(learning, step_size=1.2), disturbed=5, undisturbed=0, bound="published")
     with pytest.raises(CertificateError, match="deletes everything"):
-        propagate(replace(learning, deleted=np.array([10]), step_size=0.5), disturbed=5, quiet=0, bound="published")
+        propagate(
+            replace(learning, deleted=np.array([10]), step_size=0.5), disturbed=5, undisturbed=0, bound="published"
+        )
     with pytest.raises(CertificateError, match="11 of them cannot be deleted"):
         replace(learning, deleted=np.array([11]))
 
@@ -361,7 +363,7 @@ def test_absurd_step_sizes_are_refused_in_a_sentence(order: str, model: str) -> 
         arithmetic=Arithmetic(2.0**-53, 5, 3, 15, 0.1),
     )
     with pytest.raises(CertificateError, match="allows no finite certificate"):
-        propagate(absurd, disturbed=50, quiet=0)
+        propagate(absurd, disturbed=50, undisturbed=0)
 
 
 def test_a_client_that_keeps_nothing_has_only_the_curvature_of_the_regulariser() -> None:
@@ -376,7 +378,7 @@ def test_a_client_that_keeps_nothing_has_only_the_curvature_of_the_regulariser()
         theta -= eta * ((a * (theta - x) if t < T // 2 else 0.0) + l2 * theta)
         apart.append(theta)
     for quiet in range(T // 2 + 1):
-        bound = propagate(learning, disturbed=T // 2, quiet=quiet)
+        bound = propagate(learning, disturbed=T // 2, undisturbed=quiet)
         # Retraining stays at 0.
         assert apart[T // 2 - 1 + quiet] <= bound.total[0]
         several = at_once(replace(learning, deleted=np.array([0])), np.array([[5, 1]]), T // 2, quiet)

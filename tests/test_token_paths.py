@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from scipy.stats import binom, chisquare
 
 from rewindnet import topologies
-from rewindnet.topologies.routing import links, spreading, token_path
+from rewindnet.topologies.routing import adjacency_of_weights, spreading_tree, token_path
 
 
 def adjacency_of(graph):
-    return links(topologies.mix("metropolis-hastings", graph))
+    return adjacency_of_weights(topologies.mix("metropolis-hastings", graph))
 
 
 def connected(nodes, seed):
@@ -97,7 +97,7 @@ def test_a_walk_over_neighbours_is_the_walk_of_its_transition_matrix():
 def test_a_model_spreads_in_as_many_rounds_as_the_farthest_node_is_away(nodes, seed, data):
     graph = connected(nodes, seed)
     root = data.draw(st.integers(0, nodes - 1))
-    tree = spreading(adjacency_of(graph), root)
+    tree = spreading_tree(adjacency_of(graph), root)
     away = nx.single_source_shortest_path_length(graph, root)
     assert list(tree.depths) == [away[node] for node in range(nodes)]
     for node, parent in enumerate(tree.parents):
@@ -106,9 +106,9 @@ def test_a_model_spreads_in_as_many_rounds_as_the_farthest_node_is_away(nodes, s
 
 def test_links_are_those_of_the_weights_either_way():
     W = topologies.mix("lazy-metropolis-hastings", nx.path_graph(4))
-    assert (links(W).toarray() == nx.to_numpy_array(nx.path_graph(4))).all()
+    assert (adjacency_of_weights(W).toarray() == nx.to_numpy_array(nx.path_graph(4))).all()
     W[0, 1] = 0.0
-    assert links(W).toarray()[0, 1] == 1
+    assert adjacency_of_weights(W).toarray()[0, 1] == 1
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_what_no_token_can_do_is_a_sentence(changed, said):
 
 
 def test_a_token_needs_a_connected_graph():
-    apart = links(topologies.mix("metropolis-hastings", nx.Graph([(0, 1), (2, 3)])))
+    apart = adjacency_of_weights(topologies.mix("metropolis-hastings", nx.Graph([(0, 1), (2, 3)])))
     with pytest.raises(topologies.TopologyError, match="reaches 2 of 4 nodes"):
         token_path(apart, 0, 3, 0, visit=0.5)
     with pytest.raises(topologies.TopologyError, match="connected"):
-        spreading(apart, 0)
+        spreading_tree(apart, 0)

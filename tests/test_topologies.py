@@ -118,7 +118,7 @@ def test_erdos_renyi_is_redrawn_until_connected():
         ("grid", 12, {"rows": 5}, "a grid of 12 nodes can have 1, 2, 3, 4, 6 or 12 rows, not 5"),
         ("grid", 12, {"rows": 0}, "not 0"),
         ("torus", 8, {}, "a torus has at least 9 nodes, not 8"),
-        ("torus", 10, {}, "both sides at least 3, which 10 is not"),
+        ("torus", 10, {}, "both sides at least 3; 10 nodes cannot be arranged in this way"),
         ("torus", 12, {"rows": 2}, "a torus of 12 nodes can have 3 or 4 rows, not 2"),
         ("torus", 9, {"rows": 9}, "a torus of 9 nodes can have 3 rows, not 9"),
         ("hypercube", 1, {}, "at least 2 nodes"),
@@ -171,7 +171,7 @@ def test_build_checks_what_a_family_returns(monkeypatch):
     monkeypatch.setitem(FAMILIES.entries, "short", lambda nodes, seed: nx.path_graph(nodes - 1))
     with pytest.raises(TopologyError, match="'apart' of 4 nodes is not connected"):
         build("apart", 4, 0)
-    with pytest.raises(TopologyError, match="'short' has 3 nodes, but 4 are asked for"):
+    with pytest.raises(TopologyError, match="'short' has 3 nodes, but the network has 4"):
         build("short", 4, 0)
 
 

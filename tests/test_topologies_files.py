@@ -49,9 +49,9 @@ def test_names_are_kept_and_sorted_as_numbers_are(tmp_path):
         ("a.txt", "# nothing\n", "has 0 nodes, but the network has 4"),
         ("a.txt", "0 1\n2 3\n", "is not connected"),
         ("a.json", "{}", "a topology is read from .txt, .edges, .csv, .tsv or .graphml, not from"),
-        ("a.graphml", "<graphml", "is no graphml file"),
-        ("a.graphml", "", "is no graphml file"),
-        ("a.graphml", "<nothing/>", "is no graphml file"),
+        ("a.graphml", "<graphml", "is not a graphml file"),
+        ("a.graphml", "", "is not a graphml file"),
+        ("a.graphml", "<nothing/>", "is not a graphml file"),
     ],
 )
 def test_a_malformed_graph_is_refused_with_a_sentence(tmp_path, name, text, sentence):
@@ -121,8 +121,8 @@ def test_a_matrix_survives_its_file(tmp_path, ring, weights, name):
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("w.csv", "1,0\n0,x\n", "line 2 of '{path}' is no row of numbers"),
-        ("w.csv", "1,0\n0,\n", "line 2 of '{path}' is no row of numbers"),
+        ("w.csv", "1,0\n0,x\n", "line 2 of '{path}' is not a row of numbers"),
+        ("w.csv", "1,0\n0,\n", "line 2 of '{path}' is not a row of numbers"),
         ("w.txt", "1 0\n0 1 0\n", "line 2 of '{path}' has 3 numbers, but the first row has 2"),
         ("w.txt", "# empty\n", "holds no numbers"),
         ("w.txt", "1 0\n0 1\n", "the mixing matrix of 4 nodes is 4 × 4, not 2 × 2"),

@@ -128,5 +128,5 @@ def test_a_static_schedule_is_the_same_each_round():
 
 
 def test_a_schedule_needs_the_matrix_of_its_graph():
-    with pytest.raises(TopologyError, match="a graph of 3 nodes has no mixing matrix of 4 × 4"):
+    with pytest.raises(TopologyError, match="a graph of 3 nodes cannot have a mixing matrix of 4 × 4"):
         Static(build("ring", 3, 0), mix("max-degree", build("ring", 4, 0)))

@@ -56,7 +56,7 @@ def counted(way: RRDUMechanism, learning: TrainingRun) -> dict[str, int]:
     return {
         "rounds": len(way.holders) + max(Tree(way.parents).depths),
         "messages": moves + 3,
-        "gradients": steps * 15 + 5 * (steps - len(way.rounds)),
+        "gradients": steps * 15 + 5 * (steps - len(way.visit_rounds)),
     }
 
 

@@ -27,8 +27,8 @@ from rewindnet.certificates import (
 )
 from rewindnet.certificates.view import View
 from rewindnet.certificates.views.allocation import noise_shape
-from rewindnet.certificates.views.distances import why_not_covered
 from rewindnet.certificates.views.light_cones import light_cone
+from rewindnet.certificates.views.mu import why_not_covered
 
 MIXING = small_learning().mixing
 
@@ -118,7 +118,7 @@ def test_all_settled_models_together_tell_no_more_than_the_noised_ones(seed, nod
 def test_a_large_network_settles_within_the_joint_view(monkeypatch):
     release = release_of(SIGMA, gossip_rounds=2)
     exact = [mu_of_view(View.of(f"node:{node}"), DISTANCE, release, MIXING) for node in range(4)]
-    monkeypatch.setattr("rewindnet.certificates.views.distances._LARGEST_SETTLED", 3)
+    monkeypatch.setattr("rewindnet.certificates.views.mu._LARGEST_SETTLED", 3)
     bounded = [mu_of_view(View.of(f"node:{node}"), DISTANCE, release, MIXING) for node in range(4)]
     assert bounded == pytest.approx([mu_of_view(View.of("joint"), DISTANCE, release, MIXING)] * 4)
     assert all(one <= other for one, other in zip(exact, bounded, strict=True))
@@ -179,7 +179,7 @@ def test_noise_is_shared_out_however_small_the_sensitivity(view):
         release_of(np.zeros(4), checkpoint_round=100, descent_rounds=300),
         Claim(view, DELTA, allocation="optimal"),
     )
-    e = propagate(learning, disturbed=100, quiet=300).total
+    e = propagate(learning, disturbed=100, undisturbed=300).total
     assert 0 < e.max() < 1e-200
     sigma = scaled_noise(learning, release, claim, 0.1)
     assert sqrt(np.mean(sigma**2)) == pytest.approx(0.1)

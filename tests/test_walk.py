@@ -194,7 +194,7 @@ def test_the_sensitivity_of_the_token_is_a_scalar_recursion(rule, K):
         samples=np.arange(5, 12),
         deleted=np.array([0, 0, 3, 0, 1, 0, 0]),
     )
-    e = propagate(learning, disturbed=T - K, quiet=K).total
+    e = propagate(learning, disturbed=T - K, undisturbed=K).total
     expected = scalar(learning, walk, T, T - K, E)
     assert expected > 0
     assert e[walk.holder(T)] == pytest.approx(expected, rel=1e-12)
@@ -208,5 +208,5 @@ def test_rewinding_hops_replays_the_same_walk(K):
         simulation, learned.checkpoint_names[T - K], Descend("adapt-then-combine", range(T - K, T)), T - K
     )
     measured = float((unlearned - oracle.at(T))[token].norm())
-    assert measured <= propagate(learning, disturbed=T - K, quiet=K).total[token]
+    assert measured <= propagate(learning, disturbed=T - K, undisturbed=K).total[token]
     assert (measured == 0) == (K == T)

@@ -21,7 +21,8 @@ from test_rr_du import Oracle
 from rewindnet import topologies
 from rewindnet.certificates import CertificateError, DivergenceBounds, audit, certify, epsilon_of
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
-from rewindnet.certificates.mechanisms.walk_dp import absorbed, walk_shifts
+from rewindnet.certificates.mechanisms.walk_absorption import absorption_norm
+from rewindnet.certificates.mechanisms.walk_dp import walk_shifts
 from rewindnet.certificates.release import Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
@@ -59,7 +60,7 @@ SMALL = Network(
 @settings(max_examples=60)
 def test_nothing_absorbs_for_less(felt, growth, charge):
     felt = np.array(felt)
-    found = absorbed(felt, growth, charge)
+    found = absorption_norm(felt, growth, charge)
     if not felt.any():
         assert found == 0
         return
@@ -89,7 +90,9 @@ def test_nothing_absorbs_for_less(felt, growth, charge):
 def test_one_visit_is_hidden_by_the_hops_that_follow(hops, growth):
     felt = np.zeros(hops)
     felt[0] = 2.0
-    assert absorbed(felt, growth) == pytest.approx(2.0 / sqrt(sum(growth ** (-2 * j) for j in range(hops))), rel=1e-9)
+    assert absorption_norm(felt, growth) == pytest.approx(
+        2.0 / sqrt(sum(growth ** (-2 * j) for j in range(hops))), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("growth", [1e-3, 0.5, 1.0, 2.0, 1e3])
@@ -97,9 +100,9 @@ def test_nothing_vanishes_or_overflows_on_long_walks(growth):
     felt = np.zeros(5000)
     felt[[0, 4999]] = 1.0
     # The last visit has no hop after it.
-    assert 1.0 <= absorbed(felt, growth) <= sqrt(2) * (1 + 1e-12)
+    assert 1.0 <= absorption_norm(felt, growth) <= sqrt(2) * (1 + 1e-12)
     felt[4999] = 0.0
-    alone = absorbed(felt, growth)
+    alone = absorption_norm(felt, growth)
     assert alone <= 1.0
     assert alone == pytest.approx(sqrt(max(0.0, 1 - growth**-2)), rel=1e-6) if growth > 1 else alone <= 1 / sqrt(4999)
 
@@ -122,7 +125,7 @@ def test_the_bound_is_never_below_the_exact_distance_of_linear_walks(felt, shown
     assert mean == pytest.approx(covariance @ known @ mean, abs=1e-9)
     exact = sqrt(max(0.0, float(mean @ known @ mean)))
     parts = np.split(felt, seen)
-    bound = sqrt(sum(absorbed(part, c) ** 2 for part in parts))
+    bound = sqrt(sum(absorption_norm(part, c) ** 2 for part in parts))
     assert exact <= bound * (1 + 1e-9) + 1e-12
     assert bound <= np.linalg.norm(felt) * (1 + 1e-12)
 
@@ -132,7 +135,7 @@ def test_the_bound_is_exact_where_the_visit_comes_first():
         felt = np.zeros(6)
         felt[0] = 1.0
         response = c ** np.arange(5, -1, -1)
-        assert absorbed(felt, c) == pytest.approx(response[0] / np.linalg.norm(response))
+        assert absorption_norm(felt, c) == pytest.approx(response[0] / np.linalg.norm(response))
 
 
 # -- the walk ------------------------------------------------------------------------------------------------------
@@ -322,7 +325,7 @@ def test_too_little_noise_says_what_it_does_not_hide():
     plan = WalkDP(sigma=1e-12, view="joint").plan(learning)
     found = certify(learning, plan.release, plan.claim)
     assert found.epsilon is None
-    assert found.reason == "what the noise (sigma 1e-12) is added to on the way may differ by far more than it hides"
+    assert found.reason == "the values to which the noise (sigma 1e-12) is added may differ by far more than it hides"
 
 
 def test_a_walk_that_never_comes_by_has_nothing_to_hide():

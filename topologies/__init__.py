@@ -1,16 +1,16 @@
-"""Topologies: who talks to whom, and with which weights.
+"""Topologies: graphs, mixing matrices and mixing schedules of a network.
 
-A topology is a networkx graph on the nodes 0..N-1; a mixing matrix says how each node averages what it hears;
-a schedule says which mixing matrix is used in which round. All of it needs only numpy, scipy and networkx.
+A topology is a networkx graph on the nodes 0..N-1. A mixing matrix gives the weights with which each node averages the
+messages it receives. A mixing schedule gives the matrix of each round. This package needs only numpy, scipy and
+networkx.
 
     graph = build("random-regular", 100, seed=0, degree=8)
     weights = mix("metropolis-hastings", graph)
     spectral_gap(weights)
 
-A new family is a function `family(nodes, seed, *, parameters)` and a line in `FAMILIES`: it gives a networkx graph, or
-an `EdgeGraph` where the network may be too large for one. A new rule is a
-function `rule(graph, *, parameters)` and a line in `MIXING`. Keyword-only parameters are what a scenario
-sets.
+To add a graph family, write a function `family(nodes, seed, *, settings)` and add it to `FAMILIES`. It returns a
+networkx graph, or an `EdgeGraph` where the network may be too large for one. To add a mixing rule, write a function
+`rule(graph, *, settings)` and add it to `MIXING`. Keyword-only parameters are the settings that a scenario can set.
 """
 
 from collections.abc import Callable, Collection
@@ -35,7 +35,8 @@ from rewindnet.topologies.schedules.walk import Walk
 from rewindnet.topologies.spectral import spectral_gap
 from rewindnet.topologies.weight_files import weights_from_file
 
-#: Called as `family(nodes, seed, *, settings)`: a networkx graph, or its edges alone as an `EdgeGraph`.
+#: The graph families by name, called as `family(nodes, seed, *, settings)`. They return a networkx graph or an
+#: `EdgeGraph`.
 FAMILIES: Registry[Callable[..., Graph]] = Registry(
     "topology",
     {
@@ -56,7 +57,7 @@ FAMILIES: Registry[Callable[..., Graph]] = Registry(
     TopologyError,
 )
 
-#: Called as `rule(graph, *, settings)`: the mixing matrix [N, N] of the graph.
+#: The mixing rules by name, called as `rule(graph, *, settings)`. They return the mixing matrix [N, N] of the graph.
 MIXING: Registry[Callable[..., sparse.csr_array]] = Registry(
     "mixing rule",
     {
@@ -97,7 +98,13 @@ __all__ = [
 
 
 def build(kind: str, nodes: int, seed: int, **parameters: Any) -> nx.Graph:
-    """A graph of a family of `FAMILIES`: simple, undirected, connected, on the nodes 0..nodes-1.
+    """Return a graph of a family in `FAMILIES`: simple, undirected and connected, on the nodes 0..nodes-1.
+
+    Args:
+        kind: the name of the family.
+        nodes: N.
+        seed: the seed of random families.
+        parameters: the settings of the family.
 
     Raises:
         TopologyError: as `build_light`.
@@ -107,28 +114,40 @@ def build(kind: str, nodes: int, seed: int, **parameters: Any) -> nx.Graph:
 
 
 def build_light(kind: str, nodes: int, seed: int, **parameters: Any) -> Graph:
-    """The same graph as the family gives it: most give no more than its edges, for which a million nodes are few.
+    """Return the same graph in the form in which the family gives it.
+
+    Most families return an `EdgeGraph`, which is small enough for a million nodes.
+
+    Args:
+        kind: the name of the family.
+        nodes: N.
+        seed: the seed of random families.
+        parameters: the settings of the family.
 
     Raises:
-        TopologyError: if there is no such family, it has no such node count or parameters, or the graph is
-            not connected.
+        TopologyError: if there is no such family, it does not exist for this node count or these settings, or the graph
+            is not connected.
     """
     graph = FAMILIES.build(kind, nodes, seed, **parameters)
     if len(graph) != nodes:
-        raise TopologyError(f"the topology '{kind}' has {len(graph)} nodes, but {nodes} are asked for")
+        raise TopologyError(f"the topology '{kind}' has {len(graph)} nodes, but the network has {nodes}")
     if not is_connected(graph):
         raise TopologyError(
-            f"the topology '{kind}' of {nodes} nodes is not connected; a topology must link every "
-            "node to every other, through others if need be"
+            f"the topology '{kind}' of {nodes} nodes is not connected; a topology needs a path between every two nodes"
         )
     return graph
 
 
 def mix(rule: str, graph: Graph, **parameters: Any) -> sparse.csr_array:
-    """The mixing matrix [N, N] of a graph by a rule of `MIXING`, validated.
+    """Return the validated mixing matrix [N, N] of a graph by a rule in `MIXING`.
+
+    Args:
+        rule: the name of the rule.
+        graph: the graph on the nodes 0..N-1.
+        parameters: the settings of the rule.
 
     Raises:
-        TopologyError: if there is no such rule or parameter, or the rule does not suit the graph.
+        TopologyError: if there is no such rule or setting, or the rule does not suit the graph.
     """
     weights: sparse.csr_array = MIXING.build(rule, graph, **parameters)
     validate(weights, graph, symmetric=parameters.get("symmetric", True))
@@ -136,17 +155,26 @@ def mix(rule: str, graph: Graph, **parameters: Any) -> sparse.csr_array:
 
 
 def mix_without(rule: str, graph: nx.Graph, departed: Collection[int], **parameters: Any) -> sparse.csr_array:
-    """The mixing matrix [N, N] of what remains of a graph once some nodes have left, who are then on their own.
+    """Return the mixing matrix [N, N] of a graph after some nodes have left.
 
-    What remains need not be connected.
+    A departed node has the weight 1 for itself. The graph that remains need not be connected.
+
+    Args:
+        rule: the name of the rule.
+        graph: the graph on the nodes 0..N-1.
+        departed: the nodes that have left.
+        parameters: the settings of the rule.
 
     Raises:
         TopologyError: as `mix`.
     """
-    stay = [node for node in graph if node not in set(departed)]
-    rest = nx.convert_node_labels_to_integers(graph.subgraph(stay), ordering="sorted")
-    inner = mix(rule, rest, **parameters).tocoo()
-    places = np.array(stay)
-    row, column = (np.concatenate([places[at], list(departed)]).astype(np.int64) for at in (inner.row, inner.col))
-    entries = np.concatenate([inner.data, np.ones(len(departed))])
+    remaining = [node for node in graph if node not in set(departed)]
+    remaining_graph = nx.convert_node_labels_to_integers(graph.subgraph(remaining), ordering="sorted")
+    remaining_matrix = mix(rule, remaining_graph, **parameters).tocoo()
+    labels = np.array(remaining)
+    row, column = (
+        np.concatenate([labels[index], list(departed)]).astype(np.int64)
+        for index in (remaining_matrix.row, remaining_matrix.col)
+    )
+    entries = np.concatenate([remaining_matrix.data, np.ones(len(departed))])
     return mixing.canonical(sparse.coo_array((entries, (row, column)), shape=(len(graph), len(graph))))

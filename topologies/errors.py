@@ -1,7 +1,7 @@
-"""The error of everything about topologies."""
+"""The error of this package: a topology that cannot be built or read."""
 
 from rewindnet.errors import UserError
 
 
 class TopologyError(UserError):
-    """A topology, mixing matrix or record that cannot be; the message says what is allowed."""
+    """An invalid topology, mixing matrix, schedule or record; the message says what is allowed."""

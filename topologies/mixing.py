@@ -1,8 +1,8 @@
-"""Mixing rules: with which weights a node averages what it hears.
+"""Mixing rules: the weights with which each node averages the messages it receives.
 
-One function, one rule: `rule(graph, *, parameters) -> csr_array`, the mixing matrix W [N, N] in float64 with
-the columns of each row in order: non-negative, rows that sum to 1, zero off the diagonal and the graph's
-edges. All rules here but the one that reads a file are exactly symmetric, hence doubly stochastic.
+Each rule is a function `rule(graph, *, settings) -> csr_array`. It returns the mixing matrix W [N, N] in float64 with
+the columns of each row in order: non-negative, with rows that sum to 1, and zero off the diagonal and the graph's
+edges. All rules, except the one that reads a file, return exactly symmetric and hence doubly stochastic matrices.
 """
 
 from itertools import pairwise
@@ -15,44 +15,69 @@ from scipy import sparse
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.graphs.edges import Edges, Graph, adjacency, edge_array
 
+#: The tolerance within which a row sums to 1, and within which two mirrored entries are equal.
 TOLERANCE = 1e-9
-"""How far a row sum may be from 1, and two mirrored entries from each other."""
 
 Floats = NDArray[np.float64]
 
 
 def metropolis_hastings(graph: Graph) -> sparse.csr_array:
-    """Each link weighs 1/(1 + the larger degree of its two ends); what is left stays at home.
+    """Give each link the weight 1/(1 + the larger degree of its two ends), and each node the rest for itself.
 
     Xiao, Boyd and Lall, "Distributed average consensus with time-varying Metropolis weights" (2006).
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
     """
     edges = edge_array(graph)
     return _matrix(len(graph), edges, _metropolis_weights(len(graph), edges))
 
 
 def max_degree(graph: Graph) -> sparse.csr_array:
-    """Every link weighs 1/(1 + the largest degree of the graph).
+    """Give every link the weight 1/(1 + the largest degree of the graph), and each node the rest for itself.
 
     Xiao and Boyd, "Fast linear iterations for distributed averaging" (2004), section 4.1.
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
     """
     edges = edge_array(graph)
     return _matrix(len(graph), edges, _max_degree_weights(len(graph), edges))
 
 
 def lazy_metropolis_hastings(graph: Graph, *, laziness: float = 0.5) -> sparse.csr_array:
-    """Metropolis-Hastings, but a share `laziness` of each node's own value stays at home first."""
+    """Use Metropolis-Hastings weights after each node reserves a share `laziness` for its own value.
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
+        laziness: the share, in [0, 1).
+
+    Raises:
+        TopologyError: if the laziness is out of range.
+    """
     edges = edge_array(graph)
-    return _matrix(len(graph), edges, _busy(laziness) * _metropolis_weights(len(graph), edges))
+    return _matrix(len(graph), edges, _mixing_share(laziness) * _metropolis_weights(len(graph), edges))
 
 
 def lazy_max_degree(graph: Graph, *, laziness: float = 0.5) -> sparse.csr_array:
-    """Max-degree, but a share `laziness` of each node's own value stays at home first."""
+    """Use max-degree weights after each node reserves a share `laziness` for its own value.
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
+        laziness: the share, in [0, 1).
+
+    Raises:
+        TopologyError: if the laziness is out of range.
+    """
     edges = edge_array(graph)
-    return _matrix(len(graph), edges, _busy(laziness) * _max_degree_weights(len(graph), edges))
+    return _matrix(len(graph), edges, _mixing_share(laziness) * _max_degree_weights(len(graph), edges))
 
 
 def uniform(graph: Graph) -> sparse.csr_array:
-    """Everyone averages everyone equally, W = 11ᵀ/N: averaging by a server; the complete graph only.
+    """Average all nodes equally, W = 11ᵀ/N, as a server does; for the complete graph only.
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
 
     Raises:
         TopologyError: if two nodes of the graph are not linked.
@@ -67,17 +92,16 @@ def uniform(graph: Graph) -> sparse.csr_array:
 
 
 def validate(W: sparse.csr_array, graph: Graph, symmetric: bool = True) -> None:
-    """Refuses what is no mixing matrix of this graph.
+    """Refuse a matrix that is not a mixing matrix of this graph.
 
     Args:
         W: the matrix [N, N] with the columns of each row in order.
-        graph: on the nodes 0..N-1.
+        graph: the graph on the nodes 0..N-1.
         symmetric: whether W must be symmetric as well.
 
     Raises:
-        TopologyError: if W is not square of size N, finite, non-negative, with rows that sum to 1 and zeros
-            off the diagonal and the edges, or not symmetric though asked; the message names the first
-            offender.
+        TopologyError: if W is not square of size N, finite and non-negative, with rows that sum to 1 and zeros off the
+            diagonal and the edges, or is not symmetric though it must be; the message names the first wrong entry.
     """
     nodes = len(graph)
     if W.shape != (nodes, nodes):
@@ -87,32 +111,40 @@ def validate(W: sparse.csr_array, graph: Graph, symmetric: bool = True) -> None:
     row, column, value = entries.row.astype(np.int64), entries.col.astype(np.int64), entries.data
     _refuse(row, column, value, ~np.isfinite(value), "must be finite")
     _refuse(row, column, value, value < 0, "must not be negative")
-    # math.fsum is exact and the same everywhere, but a first sight at a tolerance of 1e-9 needs neither.
+    # At a tolerance of 1e-9 the exactness of math.fsum, which `_matrix` needs, is not needed here.
     sums = np.bincount(row, weights=value, minlength=nodes)
     wrong = np.flatnonzero(np.abs(sums - 1) > TOLERANCE)
     if wrong.size:
         raise TopologyError(f"each row of a mixing matrix sums to 1; row {wrong[0]} sums to {float(sums[wrong[0]])!r}")
     allowed = adjacency(graph) + sparse.eye_array(nodes, format="csr")
-    strange = sparse.csr_array(W - W.multiply(allowed)).tocoo()
-    _refuse(strange.row, strange.col, strange.data, strange.data > 0, "must be 0, for the graph has no such link")
+    outside = sparse.csr_array(W - W.multiply(allowed)).tocoo()
+    _refuse(outside.row, outside.col, outside.data, outside.data > 0, "must be 0, because the graph has no such link")
     if symmetric:
-        off = _asymmetry(W)
+        asymmetric = _asymmetry(W)
         _refuse(
-            off.row,
-            off.col,
-            W[off.row, off.col],
-            np.abs(off.data) > TOLERANCE,
+            asymmetric.row,
+            asymmetric.col,
+            W[asymmetric.row, asymmetric.col],
+            np.abs(asymmetric.data) > TOLERANCE,
             "differs from its mirror image",
         )
 
 
 def is_symmetric(W: sparse.csr_array) -> bool:
-    """Whether W equals its transpose to within `TOLERANCE`."""
+    """Return whether W equals its transpose to within `TOLERANCE`.
+
+    Args:
+        W: the matrix [N, N].
+    """
     return not bool((np.abs(_asymmetry(W).data) > TOLERANCE).any())
 
 
 def canonical(W: sparse.sparray | Floats) -> sparse.csr_array:
-    """The same matrix in float64, without stored zeros or duplicates, the columns of each row in order."""
+    """Return the same matrix in float64, without stored zeros or duplicates, with the columns of each row in order.
+
+    Args:
+        W: the matrix, sparse or dense.
+    """
     matrix = sparse.csr_array(W, dtype=np.float64, copy=True)
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
@@ -120,11 +152,13 @@ def canonical(W: sparse.sparray | Floats) -> sparse.csr_array:
 
 
 def _asymmetry(W: sparse.csr_array) -> sparse.coo_array:
+    """Return W − Wᵀ."""
     difference: sparse.coo_array = sparse.csr_array(W - W.T).tocoo()
     return difference
 
 
 def _refuse(row: NDArray[np.int64], column: NDArray[np.int64], value: Floats, bad: NDArray[np.bool_], why: str) -> None:
+    """Raise an error that names the first entry marked as bad, if there is one."""
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         raise TopologyError(
@@ -133,29 +167,33 @@ def _refuse(row: NDArray[np.int64], column: NDArray[np.int64], value: Floats, ba
 
 
 def _degrees(nodes: int, edges: Edges) -> NDArray[np.int64]:
+    """Return the degree [N] of every node."""
     return np.bincount(edges.ravel(), minlength=nodes)
 
 
 def _metropolis_weights(nodes: int, edges: Edges) -> Floats:
+    """Return the Metropolis-Hastings weight [m] of every edge."""
     return np.asarray(1.0 / (1 + _degrees(nodes, edges)[edges].max(axis=1)))
 
 
 def _max_degree_weights(nodes: int, edges: Edges) -> Floats:
+    """Return the max-degree weight [m] of every edge."""
     return np.full(len(edges), 1.0 / (1 + _degrees(nodes, edges).max(initial=0)))
 
 
-def _busy(laziness: float) -> float:
+def _mixing_share(laziness: float) -> float:
+    """Return the share 1 − laziness that a node mixes with others."""
     if not 0 <= laziness < 1:
-        raise TopologyError(f"laziness is at least 0 and below 1 (at 1 nobody would mix), not {laziness}")
+        raise TopologyError(f"laziness is at least 0 and below 1 (at 1 the nodes would not mix), not {laziness}")
     return 1 - laziness
 
 
 def _matrix(nodes: int, edges: Edges, weights: Floats) -> sparse.csr_array:
-    """The symmetric matrix with these weights [m] on the edges [m, 2]; the diagonal is what is left."""
-    narrow = edges.astype(sparse.get_index_dtype(maxval=max(nodes, 2 * len(edges) + nodes)))
-    row, column = np.concatenate([narrow, narrow[:, ::-1]]).T
+    """Return the symmetric matrix with these weights [m] on the edges, and the rest of each row on its diagonal."""
+    indices = edges.astype(sparse.get_index_dtype(maxval=max(nodes, 2 * len(edges) + nodes)))
+    row, column = np.concatenate([indices, indices[:, ::-1]]).T
     links = sparse.csr_array((np.concatenate([weights, weights]), (row, column)), shape=(nodes, nodes))
     data = links.data.tolist()
-    # fsum rounds once, so the rows sum to 1 whatever their length, and the bits depend on no summation order.
-    home = np.array([1 - fsum(data[first:last]) for first, last in pairwise(links.indptr.tolist())])
-    return canonical(links + sparse.diags_array(home, format="csr"))
+    # fsum rounds once, so rows of any length sum to 1, and the bits do not depend on the order of summation.
+    diagonal = np.array([1 - fsum(data[first:last]) for first, last in pairwise(links.indptr.tolist())])
+    return canonical(links + sparse.diags_array(diagonal, format="csr"))

@@ -1,4 +1,4 @@
-"""Records: a topology with its mixing matrix as plain data, and back."""
+"""Convert a topology with its mixing matrix to plain data, and back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,18 +16,18 @@ _GAP_TOLERANCE = 1e-6
 
 
 def record(graph: nx.Graph, weights: sparse.csr_array) -> dict[str, Any]:
-    """What a run writes down of its topology, ready for JSON.
+    """Return the record of a topology, which is plain JSON.
 
     Args:
-        graph: on the nodes 0..N-1; the node attribute `name`, where all nodes have it, is recorded too.
+        graph: the graph on the nodes 0..N-1; the node attribute `name`, where all nodes have it, is recorded too.
         weights: its mixing matrix [N, N].
 
     Returns:
-        nodes; names (only if there are any); edges, sorted pairs i < j; weights, triples i, j, W_ij of all
-        entries that are not 0, sorted; spectral_gap; symmetric.
+        A dictionary with the keys nodes; names (only if there are any); edges, sorted pairs i < j; weights, sorted
+        triples i, j, W_ij of all entries that are not 0; spectral_gap; symmetric.
 
     Raises:
-        TopologyError: if weights is no mixing matrix of the graph.
+        TopologyError: if weights is not a mixing matrix of the graph.
     """
     weights = canonical(weights)
     symmetric = weights.shape[0] == weights.shape[1] and is_symmetric(weights)
@@ -46,10 +46,13 @@ def record(graph: nx.Graph, weights: sparse.csr_array) -> dict[str, Any]:
 
 
 def from_record(data: Mapping[str, Any]) -> tuple[nx.Graph, sparse.csr_array]:
-    """The graph and the mixing matrix of a record, checked; the inverse of `record`.
+    """Return the graph and the mixing matrix of a record, checked; the inverse of `record`.
+
+    Args:
+        data: the record.
 
     Raises:
-        TopologyError: if something is missing, malformed, or not true of the matrix.
+        TopologyError: if something is missing or malformed, or a stated property of the matrix is wrong.
     """
     nodes = _nodes(data)
     ends, _ = _entries(data, "edges", nodes, width=2)
@@ -64,11 +67,12 @@ def from_record(data: Mapping[str, Any]) -> tuple[nx.Graph, sparse.csr_array]:
         raise TopologyError("a topology's record lists each weight that is not 0 once")
     symmetric = _field(data, "symmetric", bool)
     validate(weights, graph, symmetric=symmetric)
-    _check_claims(weights, symmetric, _field(data, "spectral_gap", float))
+    _check_properties(weights, symmetric, _field(data, "spectral_gap", float))
     return graph, weights
 
 
 def _field(data: Mapping[str, Any], key: str, kind: type) -> Any:
+    """Return the value of a key if it has the right type."""
     if not isinstance(data, Mapping) or key not in data:
         raise TopologyError(f"a topology's record needs the key '{key}'")
     value = data[key]
@@ -80,6 +84,7 @@ def _field(data: Mapping[str, Any], key: str, kind: type) -> Any:
 
 
 def _nodes(data: Mapping[str, Any]) -> int:
+    """Return the number of nodes of a record."""
     nodes: int = _field(data, "nodes", int)
     if nodes < 1:
         raise TopologyError(f"'nodes' in a topology's record is at least 1, not {nodes}")
@@ -87,6 +92,7 @@ def _nodes(data: Mapping[str, Any]) -> int:
 
 
 def _names(data: Mapping[str, Any], nodes: int) -> list[str]:
+    """Return the node names of a record."""
     names: list[str] = _field(data, "names", list)
     if not all(type(name) is str for name in names) or not len(names) == nodes == len(set(names)):
         raise TopologyError(f"'names' in a topology's record are {nodes} different names, one a node")
@@ -94,7 +100,7 @@ def _names(data: Mapping[str, Any], nodes: int) -> list[str]:
 
 
 def _entries(data: Mapping[str, Any], key: str, nodes: int, width: int) -> tuple[Any, Any]:
-    """The index pairs [n, 2] and the last column [n] of a list of pairs or triples."""
+    """Return the index pairs [n, 2] and the last column [n] of a list of pairs or triples."""
     entries = _field(data, key, list)
     for place, entry in enumerate(entries):
         if not _is_entry(entry, nodes, width):
@@ -108,6 +114,7 @@ def _entries(data: Mapping[str, Any], key: str, nodes: int, width: int) -> tuple
 
 
 def _is_entry(entry: Any, nodes: int, width: int) -> bool:
+    """Return whether a value is a pair of nodes or a triple with a weight."""
     if not isinstance(entry, list | tuple) or len(entry) != width:
         return False
     ends = all(type(end) is int and 0 <= end < nodes for end in entry[:2])
@@ -115,7 +122,8 @@ def _is_entry(entry: Any, nodes: int, width: int) -> bool:
     return ends and (width == 2 or type(entry[2]) is float or (type(entry[2]) is int and entry[2] in (0, 1)))
 
 
-def _check_claims(weights: sparse.csr_array, symmetric: bool, gap: float) -> None:
+def _check_properties(weights: sparse.csr_array, symmetric: bool, gap: float) -> None:
+    """Refuse a record whose symmetry or spectral gap is not that of its weights."""
     if is_symmetric(weights) != symmetric:
         raise TopologyError("a topology's record says that its weights are not symmetric, but they are")
     actual = spectral_gap(weights)

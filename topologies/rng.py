@@ -1,7 +1,7 @@
-"""Coins: every random draw has an address, and the address alone decides it.
+"""Random number generators by address: a draw is determined by (seed, stream, round, node) alone.
 
-No generator is ever shared or advanced across calls, so the draws do not depend on the order in which they are
-made or on the transport, and a verifier can draw them again.
+No generator is shared or advanced across calls. So the draws do not depend on the order in which they are made or on
+the transport, and a verifier can repeat them.
 """
 
 from enum import IntEnum
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What a draw is for. The numbers are part of every recorded run: append, never renumber."""
+    """The purpose of a random draw. The numbers are part of every recorded run: append new ones, never renumber."""
 
     GRAPH = 1
     DATA = 2
@@ -36,17 +36,17 @@ class Stream(IntEnum):
 
 
 def rng_at(seed: int, stream: Stream, round: int = 0, node: int = 0) -> np.random.Generator:
-    """The generator at the address (seed, purpose, round, node).
+    """Return the generator at the address (seed, stream, round, node).
 
     Args:
         seed: the scenario's seed, ≥ 0.
-        stream: what is drawn.
-        round: the round of the draw; 0 for what is drawn once.
-        node: the node that draws; 0 for what the whole network shares.
+        stream: the purpose of the draw.
+        round: the round of the draw; 0 for a draw that is made once.
+        node: the node that draws; 0 for a draw of the whole network.
 
     Raises:
         ValueError: if a coordinate is negative.
     """
     if min(seed, round, node) < 0:
-        raise ValueError(f"a coin's address is non-negative: seed {seed}, round {round}, node {node}")
+        raise ValueError(f"the address of a random draw is non-negative: seed {seed}, round {round}, node {node}")
     return np.random.default_rng(np.random.SeedSequence([seed, int(stream), round, node]))

@@ -1,4 +1,4 @@
-"""Mixing matrices that a person brings along in a file."""
+"""Read mixing matrices from files."""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,12 +15,17 @@ from rewindnet.topologies.mixing import canonical, validate
 
 
 def weights_from_file(graph: nx.Graph, *, path: str, symmetric: bool = True) -> sparse.csr_array:
-    """A matrix from a .npy, .npz (scipy sparse), .csv or .txt file, checked against the graph.
+    """Read a mixing matrix from a .npy, .npz (scipy sparse), .csv or .txt file, and check it against the graph.
 
-    Text has one row a line, separated by commas or else by whitespace; `#` begins a comment.
+    A text file has one row of the matrix in each line, separated by commas or else by whitespace; `#` begins a comment.
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
+        path: the file.
+        symmetric: whether the matrix must be symmetric.
 
     Raises:
-        TopologyError: if the file cannot be read, or holds no mixing matrix of this graph; see `validate`.
+        TopologyError: if the file cannot be read, or does not hold a mixing matrix of this graph; see `validate`.
     """
     suffix = Path(path).suffix.lower()
     if suffix in (".npy", ".npz"):
@@ -35,6 +40,7 @@ def weights_from_file(graph: nx.Graph, *, path: str, symmetric: bool = True) -> 
 
 
 def _binary(path: str, load: Any) -> Any:
+    """Return the matrix in a numpy or scipy file."""
     try:
         matrix = load(path)
         if isinstance(matrix, sparse.csr_array | sparse.csc_array | sparse.csr_matrix | sparse.csc_matrix):
@@ -49,10 +55,11 @@ def _binary(path: str, load: Any) -> Any:
 
 
 def _numbers(path: str) -> Any:
+    """Return the matrix in a text file."""
     rows: list[list[float]] = []
     for number, fields in text_lines(path):
         if not all(map(is_number, fields)):
-            raise TopologyError(f"line {number} of '{path}' is no row of numbers")
+            raise TopologyError(f"line {number} of '{path}' is not a row of numbers")
         if rows and len(fields) != len(rows[0]):
             raise TopologyError(
                 f"line {number} of '{path}' has {len(fields)} numbers, but the first row has {len(rows[0])}"

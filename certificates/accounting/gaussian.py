@@ -1,8 +1,8 @@
-"""The Gaussian mechanism, exactly.
+"""The exact (ε, δ) trade-off of the Gaussian mechanism.
 
-Two Gaussians N(c, Σ) and N(c', Σ) with μ = ‖Σ^{-1/2}(c − c')‖ are (ε, δ)-indistinguishable if and only if
-δ ≥ δ(ε; μ) = Φ(μ/2 − ε/μ) − e^ε·Φ(−μ/2 − ε/μ): Balle and Wang (2018), "Improving the Gaussian mechanism for
-differential privacy", Eq. 6; valid for every ε ≥ 0.
+Let N(c, Σ) and N(c', Σ) be two Gaussians with μ = ‖Σ^{-1/2}(c − c')‖. They are (ε, δ)-indistinguishable if and only if
+δ ≥ δ(ε; μ) = Φ(μ/2 − ε/μ) − e^ε·Φ(−μ/2 − ε/μ), for every ε ≥ 0: Balle and Wang (2018), "Improving the Gaussian
+mechanism for differential privacy", Eq. 6.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,16 @@ from scipy.special import log_ndtr
 from rewindnet.certificates.errors import CertificateError
 
 _LARGEST_MU = 1e8
-#: Beyond these, numbers mean nothing and floating point runs out.
+#: The ranges in which the accounting works in floating point; numbers beyond them have no practical meaning.
 _LARGEST_EPSILON, _SMALLEST_DELTA = 1e12, 1e-300
 _TO_THE_LAST_DIGITS = {"xtol": 1e-300, "rtol": 1e-14, "maxiter": 1000}
 
 
 def check_epsilon(epsilon: float) -> float:
-    """The ε given, if it is a positive number of at most 10¹².
+    """Return the given ε if it is a positive number of at most 10¹².
+
+    Args:
+        epsilon: ε.
 
     Raises:
         CertificateError: otherwise.
@@ -31,7 +34,10 @@ def check_epsilon(epsilon: float) -> float:
 
 
 def check_delta(delta: float) -> float:
-    """The δ given, if it lies strictly between 0 and 1 and is at least 10⁻³⁰⁰.
+    """Return the given δ if it is at least 10⁻³⁰⁰ and below 1.
+
+    Args:
+        delta: δ.
 
     Raises:
         CertificateError: otherwise.
@@ -44,7 +50,12 @@ def check_delta(delta: float) -> float:
 
 
 def delta_of(mu: float, epsilon: float) -> float:
-    """δ(ε; μ), the smallest δ at which two unit Gaussians a distance μ apart are (ε, δ)-indistinguishable."""
+    """Return δ(ε; μ), the smallest δ at which N(0, 1) and N(μ, 1) are (ε, δ)-indistinguishable.
+
+    Args:
+        mu: μ.
+        epsilon: ε ≥ 0.
+    """
     if mu <= 0:
         return 0.0
     if not isfinite(mu):
@@ -58,21 +69,29 @@ def delta_of(mu: float, epsilon: float) -> float:
 
 
 def mu_of(epsilon: float, delta: float) -> float:
-    """The largest μ that is (ε, δ)-indistinguishable; σ = sensitivity / μ is the noise to add.
+    """Return the largest μ that is (ε, δ)-indistinguishable; σ = sensitivity/μ is then the noise to add.
+
+    Args:
+        epsilon: ε > 0.
+        delta: δ in (0, 1).
 
     Raises:
         CertificateError: if ε or δ is out of range.
     """
     check_epsilon(epsilon)
     check_delta(delta)
-    # δ(ε; μ) ≤ δ(0; μ) ≤ μ/√(2π), so that μ = δ is always below the root.
+    # δ(ε; μ) ≤ δ(0; μ) ≤ μ/√(2π), so μ = δ is always below the root.
     lowest = min(1e-12, delta)
     root = float(brentq(lambda mu: delta_of(mu, epsilon) - delta, lowest, _LARGEST_MU, **_TO_THE_LAST_DIGITS))
-    return _safe(root, -1, lambda mu: delta_of(mu, epsilon) <= delta)
+    return _conservative_root(root, -1, lambda mu: delta_of(mu, epsilon) <= delta)
 
 
 def epsilon_of(mu: float, delta: float) -> float:
-    """The smallest ε ≥ 0 at which a distance μ is (ε, δ)-indistinguishable; infinite if μ is.
+    """Return the smallest ε ≥ 0 at which a μ is (ε, δ)-indistinguishable; infinite if μ is infinite.
+
+    Args:
+        mu: μ ≥ 0.
+        delta: δ in (0, 1).
 
     Raises:
         CertificateError: if δ is out of range.
@@ -84,11 +103,14 @@ def epsilon_of(mu: float, delta: float) -> float:
         return 0.0
     ceiling = mu * mu / 2 + mu * sqrt(2 * log(1 / delta)) + 1
     root = float(brentq(lambda epsilon: delta_of(mu, epsilon) - delta, 0.0, ceiling, **_TO_THE_LAST_DIGITS))
-    return _safe(root, +1, lambda epsilon: delta_of(mu, epsilon) <= delta)
+    return _conservative_root(root, +1, lambda epsilon: delta_of(mu, epsilon) <= delta)
 
 
-def _safe(root: float, side: int, holds: Callable[[float], bool]) -> float:
-    """The nearest number to the root, below (−1) or above it (+1), that holds: brentq may stop on either side."""
+def _conservative_root(root: float, side: int, holds: Callable[[float], bool]) -> float:
+    """Return the number nearest to a root on one side of it, below (−1) or above (+1), for which `holds` is true.
+
+    `brentq` may stop on either side of the root, and only one side gives a valid bound.
+    """
     margin = 1e-15
     while not holds(root):
         root, margin = root * (1 + side * margin), 2 * margin
@@ -96,10 +118,18 @@ def _safe(root: float, side: int, holds: Callable[[float], bool]) -> float:
 
 
 def textbook_sigma(epsilon: float, delta: float) -> float:
-    """σ per unit of sensitivity as the R2D paper takes it: √(2 ln(1.25/δ))/ε for ε ≤ 1, the exact formula above it.
+    """Return σ per unit of sensitivity by the formula of the R2D paper.
 
-    Mu and Klabjan (2025), arXiv 2409.09778; the first formula is Dwork and Roth (2014), Theorem A.1, and is valid
-    only for ε ≤ 1. Offered as the reference that `published` certificates claim; never used for a sound ε.
+    It is √(2 ln(1.25/δ))/ε for ε ≤ 1 and the exact formula above that: Mu and Klabjan (2025), arXiv 2409.09778. The
+    first formula is Dwork and Roth (2014), Theorem A.1, and is valid only for ε ≤ 1. It is offered as the reference for
+    `published` certificates and never used for a certified ε.
+
+    Args:
+        epsilon: ε > 0.
+        delta: δ in (0, 1).
+
+    Raises:
+        CertificateError: if ε or δ is out of range.
     """
     check_epsilon(epsilon)
     check_delta(delta)
@@ -107,7 +137,15 @@ def textbook_sigma(epsilon: float, delta: float) -> float:
 
 
 def textbook_epsilon(sigma: float, delta: float) -> float:
-    """The ε that `textbook_sigma` would claim for this σ per unit of sensitivity."""
+    """Return the ε that `textbook_sigma` would state for this σ per unit of sensitivity.
+
+    Args:
+        sigma: σ divided by the sensitivity.
+        delta: δ in (0, 1).
+
+    Raises:
+        CertificateError: if δ is out of range.
+    """
     check_delta(delta)
     if sigma <= 0:
         return inf

@@ -1,11 +1,12 @@
-"""From Rényi to (ε, δ): two runs whose Rényi divergence of every order α is at most α·ρ, both ways.
+"""Conversion from Rényi divergences to (ε, δ).
 
-Mironov (2017), "Rényi differential privacy", with the conversion of Canonne, Kamath and Steinke (2020), "The discrete
-Gaussian for differential privacy", Prop. 12 (and Asoodeh et al. 2021): (α, αρ) implies
+Suppose the Rényi divergence of two runs is at most α·ρ for every order α > 1, in both directions (Mironov 2017, "Rényi
+differential privacy"). Then they are (ε, δ)-indistinguishable for every α > 1 with
 
-    ε = α·ρ + log((α − 1)/α) − (log δ + log α)/(α − 1)
+    ε = α·ρ + log((α − 1)/α) − (log δ + log α)/(α − 1):
 
-The factor α belongs to ρ: a Rényi divergence of order α is α·ρ, and one that has lost it says nothing.
+Canonne, Kamath and Steinke (2020), "The discrete Gaussian for differential privacy", Prop. 12 (and Asoodeh et al.
+2021). Note that the divergence of order α is α·ρ, not ρ.
 """
 
 from math import exp, isfinite, log, log1p
@@ -15,21 +16,21 @@ from scipy.optimize import brentq, minimize_scalar
 from rewindnet.certificates.accounting.gaussian import check_delta, check_epsilon
 from rewindnet.certificates.errors import CertificateError
 
-#: Of log(α − 1): orders beyond say nothing that a float could hold.
+#: The range of log(α − 1) that is searched; orders beyond it give nothing that floating point can represent.
 _ORDERS = (-60.0, 60.0)
 
 
 def epsilon_of_rho(rho: float, delta: float) -> float:
-    """The least ε ≥ 0 over all orders α > 1, at which (α, αρ) for every α is (ε, δ); infinite if ρ is.
+    """Return the least ε ≥ 0 over all orders α > 1 for Rényi divergences of at most α·ρ; infinite if ρ is infinite.
 
-    Every order gives a valid ε, so that nothing rests on finding the best.
+    Every order gives a valid ε, so the result does not depend on finding the best order exactly.
 
     Args:
         rho: ρ ≥ 0.
         delta: δ.
 
     Raises:
-        CertificateError: if ρ is negative or no number, or δ is out of range.
+        CertificateError: if ρ is negative or not a number, or δ is out of range.
     """
     check_delta(delta)
     if not rho >= 0:
@@ -37,19 +38,25 @@ def epsilon_of_rho(rho: float, delta: float) -> float:
     if rho == 0 or not isfinite(rho):
         return rho
 
-    def at(order: float) -> float:
+    def epsilon_at(order: float) -> float:
         excess = exp(order)  # α − 1
         return (1 + excess) * rho + order - log1p(excess) - (log(delta) + log1p(excess)) / excess
 
-    # Near the order that is best without the terms that do not depend on δ, and anywhere at all.
+    # Two searches: near the order that is optimal without the terms that do not depend on δ, and over the whole range.
     guess = (log(-log(delta)) - log(rho)) / 2
     near = (max(guess - 5, _ORDERS[0]), min(guess + 5, _ORDERS[1]))
-    tried = [bounds for bounds in (near, _ORDERS) if bounds[0] < bounds[1]]
-    return max(0.0, min(float(minimize_scalar(at, bounds=one, method="bounded").fun) for one in tried))
+    intervals = [interval for interval in (near, _ORDERS) if interval[0] < interval[1]]
+    return max(
+        0.0, min(float(minimize_scalar(epsilon_at, bounds=interval, method="bounded").fun) for interval in intervals)
+    )
 
 
 def rho_of(epsilon: float, delta: float) -> float:
-    """The largest ρ whose ε at δ, as `epsilon_of_rho` has it, is at most this.
+    """Return the largest ρ whose ε at δ, as given by `epsilon_of_rho`, is at most `epsilon`.
+
+    Args:
+        epsilon: ε > 0.
+        delta: δ in (0, 1).
 
     Raises:
         CertificateError: if ε or δ is out of range.

@@ -1,1 +1,1 @@
-"""Audits: measured divergences and samples of the noise, held against a certificate."""
+"""Audits: comparisons of a certificate with measured divergences and with samples of the noise."""

@@ -1,4 +1,4 @@
-"""Audits: a certificate that can be caught out by retraining."""
+"""Audits of a certificate by retraining: measured divergences are compared with the certified bounds."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -10,28 +10,30 @@ import numpy as np
 from rewindnet.certificates.audits.montecarlo import MonteCarlo
 from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import DivergenceBounds
-from rewindnet.certificates.training import Mixing, Vector
 
-#: How far, relatively, an ε that is solved for may be off.
+#: The relative accuracy of an ε that is found as a root.
 _DIGITS = 1e-9
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What retraining with the same coins says of a certificate. `audit.json` is exactly these fields.
+    """The result of comparing a certificate with retraining from the same random draws; the fields of `audit.json`.
 
     Attributes:
-        divergence: [N], ‖c_i − c'_i‖₂ where the noise is added: unlearned against retrained, before any noise.
-        holds: whether no node diverged further than its sensitivity, no shift was larger than bounded, and neither the
-            exact ε nor the lower bound from samples exceeds the certified one.
+        divergence: [N], ‖c_i − c'_i‖₂ of the unlearned and the retrained models where the noise is added, before the
+            noise.
+        holds: whether every divergence is at most the node's sensitivity, every shift is at most its bound, and neither
+            the empirical ε nor the Monte-Carlo lower bound exceeds the certified ε.
         worst_node: the node with the largest divergence relative to its sensitivity.
-        epsilon_empirical: the true privacy loss of this very pair at δ for joint views, for the average, and for single
-            nodes without settling; an upper bound on it where the view post-processes what was noised. None where it
-            is infinite, and then `reason` says why.
+        epsilon_empirical: the exact ε at δ of this pair of runs for joint views, for the average, and for single nodes
+            without gossip rounds after the noise; an upper bound on it where the view post-processes the noised values.
+            None where it is infinite, and then `reason` says why.
+        reason: why there is no empirical ε; None where there is one.
         monte_carlo: the lower bound from samples of the noise; None where nothing was sampled.
-        shifts: what the noise of each further event was added to, measured where it was added; the exact ε is then the
-            privacy loss along the way that this run took.
+        shifts: [events], the measured divergence of the values to which the mechanism added noise at its further
+            events. The empirical ε is then conditional on the path that this run took.
     """
 
     divergence: tuple[float, ...]
@@ -43,12 +45,15 @@ class Audit:
     shifts: tuple[float, ...] = ()
 
     def to_record(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return the audit as plain JSON."""
         return asdict(self)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Audit":
-        """The inverse of `to_record`.
+        """Return the audit of a record; the inverse of `to_record`.
+
+        Args:
+            record: the plain JSON of an audit.
 
         Raises:
             CertificateError: if a field is missing or unknown.
@@ -73,17 +78,20 @@ def audit(
     monte_carlo: MonteCarlo | None = None,
     shifts: Vector | None = None,
 ) -> Audit:
-    """Hold a certificate against the divergence [N] measured by retraining.
+    """Compare a certificate with the divergence measured by retraining.
 
     Args:
-        certificate: what is claimed.
-        mixing: the network that it was claimed on.
+        certificate: the certificate.
+        mixing: the mixing matrices of the network that it holds for.
         divergence: [N], measured where the noise is added, before the noise.
-        monte_carlo: what samples of the noise say, if any were drawn.
-        shifts: [events] of the mechanism, measured.
+        monte_carlo: the result of sampling the noise, if it was sampled.
+        shifts: [events], the measured divergences at the mechanism's further events; None if it has none.
+
+    Returns:
+        The audit; its `holds` is false where the certificate is violated.
 
     Raises:
-        CertificateError: if the divergence is not that of every node, or the shifts not those of every event.
+        CertificateError: if `divergence` does not have one entry for each node, or `shifts` one for each event.
     """
     sensitivity, bounds = np.array(certificate.sensitivity), np.array(certificate.shifts)
     shifts = np.zeros(0) if shifts is None else shifts
@@ -97,57 +105,67 @@ def audit(
     mechanism, measured = release.mechanism, DivergenceBounds(divergence, shifts=shifts)
     mu = mechanism.mu(certificate.view, measured, release, mixing)
     exact = mechanism.epsilon(certificate.view, measured, release, mixing, certificate.delta)
-    exact = _to_the_digits(exact, mu, certificate)
-    over = _relative(divergence, sensitivity) if sensitivity.size else divergence
-    within = bool(np.all(divergence <= sensitivity)) if sensitivity.size else True
-    shown = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower_bound)
+    exact = _without_rounding_excess(exact, mu, certificate)
+    ratio = _relative_to_bound(divergence, sensitivity) if sensitivity.size else divergence
+    within_sensitivity = bool(np.all(divergence <= sensitivity)) if sensitivity.size else True
+    largest = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower_bound)
     claimed = certificate.epsilon
     return Audit(
         divergence=tuple(divergence.tolist()),
-        holds=within and bool(np.all(shifts <= bounds)) and (claimed is None or shown <= claimed),
-        worst_node=int(np.argmax(over)),
+        holds=within_sensitivity and bool(np.all(shifts <= bounds)) and (claimed is None or largest <= claimed),
+        worst_node=int(np.argmax(ratio)),
         epsilon_empirical=exact if isfinite(exact) else None,
         reason=None
         if isfinite(exact)
-        else "a node that differs from the retrained one carries no noise, or far too little",
+        else "a node whose model differs from the retrained one carries no noise, or far too little",
         monte_carlo=monte_carlo,
         shifts=tuple(shifts.tolist()),
     )
 
 
-def _to_the_digits(exact: float, mu: float, certificate: Certificate) -> float:
-    """The exact ε, without the last digits that only the search for it has put above the certified one.
+def _without_rounding_excess(exact: float, mu: float, certificate: Certificate) -> float:
+    """Return the empirical ε without a numerical excess over the certified ε.
 
-    ε is found as a root, from differences of nearly equal terms. Where what was measured lies within a millionth of a
-    millionth of its bound, as the instance bound of a single disturbed round does, the smaller μ can come out with the
-    larger ε. It cannot have it: ε increases with μ.
+    ε is found as a root of a difference of nearly equal terms. Where the measured divergence is within about 1e-12 of
+    its bound, as for the instance bound of a single disturbed round, the smaller μ can come out with the larger ε by
+    rounding. Mathematically it cannot, because ε increases with μ.
     """
     if certificate.epsilon is None or certificate.mu is None or not mu <= certificate.mu:
         return exact
     return min(exact, certificate.epsilon) if exact <= certificate.epsilon * (1 + _DIGITS) else exact
 
 
-def _relative(measured: Vector, bound: Vector) -> Vector:
-    """Measured as a share of the bound; infinite where nothing should be."""
+def _relative_to_bound(measured: Vector, bound: Vector) -> Vector:
+    """Return the measured divergence relative to its bound; infinite where the bound is 0 and the divergence is not."""
     covered = np.where(bound > 0, bound, 1.0)
     return np.where(bound > 0, measured / covered, np.where(measured > 0, np.inf, 0.0))
 
 
-def violation(certificate: Certificate, found: Audit) -> str:
-    """The sentence for a certificate that an audit caught out: the node, both numbers and the assumptions."""
-    node = found.worst_node
-    measured, bound = found.divergence[node], certificate.sensitivity[node] if certificate.sensitivity else float("inf")
+def violation(certificate: Certificate, result: Audit) -> str:
+    """Return the sentence that reports a violated certificate: the node, the numbers and the assumptions.
+
+    Args:
+        certificate: the certificate.
+        result: the audit that it failed.
+    """
+    node = result.worst_node
+    measured = result.divergence[node]
+    bound = certificate.sensitivity[node] if certificate.sensitivity else float("inf")
     relation = "its sensitivity is" if measured > bound else "within its sensitivity of"
     assumed = " ".join(certificate.assumptions)
-    sampled = found.monte_carlo
+    sampled = result.monte_carlo
     sample = "" if sampled is None else f", by samples of the noise at least {sampled.epsilon_lower_bound:.6g}"
-    shifted = [at for at, (one, most) in enumerate(zip(found.shifts, certificate.shifts, strict=True)) if one > most]
-    shift = "".join(
-        f"what noise {at} was added to had shifted by {found.shifts[at]:.6g}, at most {certificate.shifts[at]:.6g}; "
-        for at in shifted[:1]
-    )
+    shift = _shift_violation(certificate, result)
     return (
         f"the certificate of {certificate.method} is violated: node {node} diverged by {measured:.6g}, "
         f"{relation} {bound:.6g}; {shift}"
-        f"exact epsilon {found.epsilon_empirical}{sample}, certified {certificate.epsilon}. It assumed: {assumed}"
+        f"exact epsilon {result.epsilon_empirical}{sample}, certified {certificate.epsilon}. It assumed: {assumed}"
     )
+
+
+def _shift_violation(certificate: Certificate, result: Audit) -> str:
+    """Return the part of the sentence about the first shift that exceeds its bound; nothing where there is none."""
+    for event, (measured, bound) in enumerate(zip(result.shifts, certificate.shifts, strict=True)):
+        if measured > bound:
+            return f"the value to which noise {event} was added diverged by {measured:.6g}, its bound is {bound:.6g}; "
+    return ""

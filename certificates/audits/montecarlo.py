@@ -1,32 +1,34 @@
-"""Monte-Carlo audits: a lower bound on ε from samples of the noise, by the best linear distinguisher.
+"""Monte-Carlo audits: a lower bound on ε from samples of the noise, by the optimal linear distinguisher.
 
-Whoever sees a view and must tell the unlearned network from the retrained one does best with T = ⟨Σ⁻¹(c − c'), ·⟩
-(Neyman and Pearson 1933: both are Gaussians with covariance Σ around c and c'). Scaled to unit variance, T − T(c') is X
-where the network was retrained and μ + X where it unlearned, with X = Σ_i ⟨b_i, z_i⟩, Σ_i ‖b_i‖² = 1 and z_i the
-standard noise of node i. The z_i are whole vectors out of whatever sampler is to be tried; that X is Gaussian is not
-assumed.
+**Test statistic.** For a given view, the unlearned and the retrained network are Gaussians with the same covariance Σ
+and centres c and c'. The optimal test between them uses T = ⟨Σ⁻¹(c − c'), ·⟩ (Neyman and Pearson 1933). Let X = Σ_i
+⟨b_i, z_i⟩ with Σ_i ‖b_i‖² = 1, where z_i is the standard noise of node i. Scaled to unit variance, T − T(c') equals X
+for the retrained network and μ + X for the unlearned one. The z_i are whole vectors from the sampler that is audited; X
+is not assumed to be Gaussian.
 
-**Validity.** Guess "unlearned" where T > t. If a view is (ε, δ)-indistinguishable, TPR ≤ e^ε·FPR + δ and
-1 − FPR ≤ e^ε·(1 − TPR) + δ for every t (Kairouz, Oh and Viswanath 2015), hence
+**Validity.** The test says "unlearned" where T > t. Suppose the view is (ε, δ)-indistinguishable. Then
+TPR ≤ e^ε·FPR + δ and 1 − FPR ≤ e^ε·(1 − TPR) + δ for every t (Kairouz, Oh and Viswanath 2015), hence
 
-    ε ≥ log((TPR − δ)/FPR)    and    ε ≥ log((1 − FPR − δ)/(1 − TPR));
+    ε ≥ log((TPR − δ)/FPR)    and    ε ≥ log((1 − FPR − δ)/(1 − TPR)).                       (1)
 
-if it is μ-GDP, as a certificate's μ claims, TPR ≤ Φ(Φ⁻¹(FPR) + μ) (Dong, Roth and Su 2022, Def. 3), hence
+Suppose the view is μ-GDP, as a certificate with a μ claims. Then TPR ≤ Φ(Φ⁻¹(FPR) + μ) (Dong, Roth and Su 2022, Def.
+3), hence
 
-    μ ≥ Φ⁻¹(TPR) − Φ⁻¹(FPR),    and ε ≥ ε(δ; μ) where the noise is Gaussian.
+    μ ≥ Φ⁻¹(TPR) − Φ⁻¹(FPR),    and    ε ≥ ε(δ; μ) where the noise is Gaussian.              (2)
 
-The first tenth of the draws chooses two thresholds: one in the tail, where the first bounds are best, and one in the
-middle, where the last one is. Given these, the counts over the other draws are binomial. A lower bound on the TPR and
-an upper one on the FPR of either threshold (Clopper and Pearson 1934), each at level (1 − confidence)/4, hold all
-together with probability at least `confidence` by the union bound, which needs no independence: so the same draws serve
-both worlds. The largest of what follows from them is a lower bound at that confidence. Jagielski, Ullman and Oprea
-(2020), "Auditing differentially private machine learning"; Nasr et al. (2021), "Adversary instantiation: lower bounds
-for differentially private machine learning"; the bound through μ as in Nasr et al. (2023), "Tight auditing of
-differentially private machine learning".
+The first tenth of the draws chooses two thresholds: one in the tail, where (1) is best, and one in the middle, where
+(2) is best. Given the thresholds, the counts over the other draws are binomial. For each threshold there is a lower
+bound on the TPR and an upper bound on the FPR (Clopper and Pearson 1934), each at level (1 − confidence)/4. By the
+union bound, which needs no independence, all four hold together with probability at least `confidence`; so the same
+draws can be used for both hypotheses. The largest lower bound on ε that follows from them holds at that confidence.
 
-**Power.** For n counted draws the first bounds cannot exceed log(n/4.4), and the last loses about 5.6/√n of μ. At
-ε = 1, δ = 1e-5 noise of half the certified size (μ = 0.54 instead of 0.27) is caught from about 1,000 draws on, and by
-the first bounds alone from about 25,000.
+Sources: Jagielski, Ullman and Oprea (2020), "Auditing differentially private machine learning"; Nasr et al. (2021),
+"Adversary instantiation: lower bounds for differentially private machine learning"; for (2), Nasr et al. (2023), "Tight
+auditing of differentially private machine learning".
+
+**Power.** With n counted draws, (1) cannot exceed log(n/4.4), and (2) loses about 5.6/√n of μ. At ε = 1, δ = 1e-5,
+noise of half the certified size (μ = 0.54 instead of 0.27) is detected from about 1,000 draws on, and by (1) alone from
+about 25,000.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,37 +43,37 @@ from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.audits.distinguisher import Distinguisher, distinguisher
 from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.training import Mixing, Vector
+from rewindnet.certificates.network import Mixing, Vector
 
-#: Standard noise of a node: (node, first draw, number of draws) → [draws, d].
+#: A sampler of a node's standard noise: (node, first draw, number of draws) → [draws, d].
 Noise = Callable[[int, int, int], NDArray[np.float64]]
 
 DRAWS = 2_000
 MOST_DRAWS = 10_000_000
-#: Noise values that an audit draws unless told how many draws to make: a second or two's worth.
+#: The number of noise values that an audit draws by default, which takes a second or two.
 _AFFORDABLE = 100_000_000
-#: With fewer draws nothing is seen at ε = 1.
+#: The fewest draws that an audit makes by default; with fewer it has no power at ε = 1.
 _FEWEST = 500
-#: Noise values held at a time.
+#: The number of noise values in memory at a time.
 _AT_ONCE = 1 << 20
-#: Thresholds to choose from, in standard deviations of X. Two digits, so that no rounding of X can shift the choice.
+#: The candidate thresholds, in standard deviations of X; with two digits, rounding of X cannot change the choice.
 _THRESHOLDS = np.arange(601) / 100
 
 
 @dataclass(frozen=True)
 class MonteCarlo:
-    """What samples of the noise say of a release.
+    """The result of testing a release with samples of its noise.
 
     Attributes:
-        epsilon_lower_bound: the true ε at the certificate's δ is at least this with probability `confidence`. Where the
-            bound through μ is the largest, that is if the noise is Gaussian; a certificate of less is wrong in any
-            case, for it claims its μ too.
-        confidence: of the bound.
-        draws: of every node's noise that the view shows; the first tenth chose the thresholds.
-        counted: how many of them were counted, in each of the two worlds.
-        thresholds: of the two tests, in standard deviations of the noise.
-        true_positives: how often each test said "unlearned" of what was.
-        false_positives: how often of what was retrained.
+        epsilon_lower_bound: a lower bound on ε at the certificate's δ, valid with probability `confidence`. Where the
+            bound through μ is the largest one, it is valid if the noise is Gaussian; a certificate with a smaller ε is
+            wrong in any case, because it claims its μ too.
+        confidence: the confidence of the bound.
+        draws: the number of draws of the noise of every node in the view; the first tenth chose the thresholds.
+        counted: the number of draws that were counted under each of the two hypotheses.
+        thresholds: the thresholds of the two tests, in standard deviations of X.
+        true_positives: how often each test said "unlearned" of the unlearned network.
+        false_positives: how often each test said "unlearned" of the retrained network.
     """
 
     epsilon_lower_bound: float
@@ -84,7 +86,10 @@ class MonteCarlo:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "MonteCarlo":
-        """From plain JSON.
+        """Return the result of a record, which is plain JSON.
+
+        Args:
+            record: the fields of this class by name.
 
         Raises:
             CertificateError: if a field is missing or unknown.
@@ -106,27 +111,28 @@ def monte_carlo(
     draws: int | None = None,
     confidence: float = 0.95,
 ) -> MonteCarlo | None:
-    """A lower bound on ε for the certificate's view of what was noised around these centres.
+    """Return a lower bound on ε for the certificate's view, from samples of the noise around two centres.
 
-    It bounds what the certificate's μ is about: the settled model for `node:v` of placement output, the noised vectors
-    in the light cone for `transcript:v`, all noised vectors where the certificate takes the view for their
-    post-processing.
+    The bound concerns the values that the certificate's μ refers to: the model after the gossip rounds for `node:v`
+    with placement output, the noised vectors in the light cone for `transcript:v`, and all noised vectors where the
+    certificate treats the view as their post-processing.
 
     Args:
-        certificate: what is claimed of the release; its ε plays no part.
-        mixing: the network.
-        centre: [N, d], where the noise is added, before it.
-        retrained: [N, d], the same had the network never seen the forget set.
-        noise: the sampler to try. What it gives for different nodes or draws must be independent.
-        draws: how many; by default `DRAWS`, or as many as take a second or two, or none if that is too few to see
-            anything.
-        confidence: of the bound, in (0, 1).
+        certificate: the certificate of the release; its ε is not used.
+        mixing: the mixing matrices of the network.
+        centre: [N, d], the unlearned models where the noise is added, before the noise.
+        retrained: [N, d], the retrained models at the same point.
+        noise: the sampler to audit. Its vectors for different nodes or draws must be independent.
+        draws: the number of draws; by default `DRAWS`, or as many as take a second or two, or none if those are too few
+            to have any power.
+        confidence: the confidence of the bound, in (0, 1).
 
     Returns:
-        None where there is nothing to sample: nothing differs, or something that differs carries no noise, or no draws.
+        The result; None where there is nothing to sample: nothing differs, a node that differs carries no noise, or
+        `draws` is 0.
 
     Raises:
-        CertificateError: if the confidence is no probability, or the draws are too few or too many.
+        CertificateError: if the confidence does not lie in (0, 1), or the draws are too few or too many.
     """
     if not 0 < confidence < 1:
         raise CertificateError(f"confidence must lie strictly between 0 and 1, not {confidence}")
@@ -134,16 +140,16 @@ def monte_carlo(
         check_draws(draws)
     if draws == 0:
         return None
-    best = distinguisher(certificate, mixing, centre, retrained)
-    if best is None:
+    optimal = distinguisher(certificate, mixing, centre, retrained)
+    if optimal is None:
         return None
-    draws = default_draws(len(best.nodes), centre.shape[1]) if draws is None else draws
+    draws = default_draws(len(optimal.nodes), centre.shape[1]) if draws is None else draws
     if draws == 0:
         return None
-    seen = _projections(best, noise, draws, centre.shape[1])
-    pilot, counted = np.split(seen, [draws // 10])
-    thresholds = _thresholds(best.mu, pilot, len(counted), confidence, certificate.delta)
-    true = tuple(int(np.count_nonzero(best.mu + counted > t)) for t in thresholds)
+    samples = _projections(optimal, noise, draws, centre.shape[1])
+    pilot, counted = np.split(samples, [draws // 10])
+    thresholds = _thresholds(optimal.mu, pilot, len(counted), confidence, certificate.delta)
+    true = tuple(int(np.count_nonzero(optimal.mu + counted > t)) for t in thresholds)
     false = tuple(int(np.count_nonzero(counted > t)) for t in thresholds)
     return MonteCarlo(
         epsilon_lower_bound=lower_bound(true, false, len(counted), confidence, certificate.delta),
@@ -157,7 +163,12 @@ def monte_carlo(
 
 
 def check_draws(draws: int) -> int:
-    """The number of draws given, if it is 0 or from 100, fewer of which choose no threshold, to `MOST_DRAWS`.
+    """Return the given number of draws if it is 0 or between 100 and `MOST_DRAWS`.
+
+    With fewer than 100 draws no threshold can be chosen.
+
+    Args:
+        draws: the number of draws.
 
     Raises:
         CertificateError: otherwise.
@@ -168,29 +179,42 @@ def check_draws(draws: int) -> int:
 
 
 def default_draws(nodes: int, parameters: int) -> int:
-    """How many draws an audit makes by itself of the noise of so many nodes with so many parameters each."""
+    """Return how many draws an audit makes by default.
+
+    Args:
+        nodes: the number of nodes whose noise is drawn.
+        parameters: d, the number of parameters of each model.
+    """
     affordable = min(DRAWS, _AFFORDABLE // (nodes * parameters))
     return affordable if affordable >= _FEWEST else 0
 
 
 def lower_bound(true: Sequence[int], false: Sequence[int], counted: int, confidence: float, delta: float) -> float:
-    """The ε that these counts of true and false positives, one for each test, prove at this confidence; at least 0."""
+    """Return the lower bound on ε that the counts of the tests prove at this confidence; at least 0.
+
+    Args:
+        true: the true positives of each test.
+        false: the false positives of each test.
+        counted: the number of draws under each hypothesis.
+        confidence: the confidence of the bound.
+        delta: δ.
+    """
     level = (1 - confidence) / (2 * len(true))
-    low, high = _bounds(np.array(true, dtype=float), np.array(false, dtype=float), counted, level)
+    low, high = _rate_bounds(np.array(true, dtype=float), np.array(false, dtype=float), counted, level)
     mu = float((ndtri(low) - ndtri(high)).max())
-    return max(0.0, float(_free(low, high, delta).max()), epsilon_of(max(mu, 0.0), delta))
+    return max(0.0, float(_epsilon_bounds(low, high, delta).max()), epsilon_of(max(mu, 0.0), delta))
 
 
-def _bounds(true: Vector, false: Vector, counted: int, level: float) -> tuple[Vector, Vector]:
-    """Clopper and Pearson's lower bounds on TPRs and upper bounds on FPRs, each at that level."""
-    least = 1e-6  # of a fraction of a count, which only planning knows
-    low = np.where(true > 0, betaincinv(np.maximum(true, least), counted - true + 1, level), 0.0)
-    high = np.where(false < counted, betaincinv(false + 1, np.maximum(counted - false, least), 1 - level), 1.0)
+def _rate_bounds(true: Vector, false: Vector, counted: int, level: float) -> tuple[Vector, Vector]:
+    """Return Clopper and Pearson's lower bounds on the TPRs and upper bounds on the FPRs, each at that level."""
+    smallest_count = 1e-6  # expected counts, from which thresholds are chosen, can lie between 0 and 1
+    low = np.where(true > 0, betaincinv(np.maximum(true, smallest_count), counted - true + 1, level), 0.0)
+    high = np.where(false < counted, betaincinv(false + 1, np.maximum(counted - false, smallest_count), 1 - level), 1.0)
     return low, high
 
 
-def _free(low: Vector, high: Vector, delta: float) -> Vector:
-    """What a TPR of at least `low` and a FPR of at most `high` say of ε, whatever was sampled."""
+def _epsilon_bounds(low: Vector, high: Vector, delta: float) -> Vector:
+    """Return the larger bound on ε of (1) for a TPR of at least `low` and an FPR of at most `high`."""
     with np.errstate(divide="ignore"):
         return np.maximum(
             np.log(np.maximum(low - delta, 0.0) / high), np.log(np.maximum(1 - high - delta, 0.0) / (1 - low))
@@ -198,21 +222,21 @@ def _free(low: Vector, high: Vector, delta: float) -> Vector:
 
 
 def _thresholds(mu: float, pilot: Vector, counted: int, confidence: float, delta: float) -> tuple[float, ...]:
-    """The two thresholds that promise most, if X is about Gaussian with the pilot's mean and deviation."""
+    """Return the two thresholds with the best expected bounds, for a Gaussian X with the pilot's mean and deviation."""
     mean, deviation = float(pilot.mean()), max(float(pilot.std()), 1e-3)
     true, false = (counted * ndtr((mean + shift - _THRESHOLDS) / deviation) for shift in (mu, 0.0))
-    low, high = _bounds(true, false, counted, (1 - confidence) / 4)
-    tail, middle = _free(low, high, delta), ndtri(low) - ndtri(high)
+    low, high = _rate_bounds(true, false, counted, (1 - confidence) / 4)
+    tail, middle = _epsilon_bounds(low, high, delta), ndtri(low) - ndtri(high)
     return tuple(float(_THRESHOLDS[int(np.argmax(promise))]) for promise in (tail, middle))
 
 
-def _projections(best: Distinguisher, noise: Noise, draws: int, parameters: int) -> Vector:
-    """X [draws]."""
+def _projections(optimal: Distinguisher, noise: Noise, draws: int, parameters: int) -> Vector:
+    """Return the samples of X [draws]."""
     total = np.zeros(draws)
     rows = max(1, _AT_ONCE // parameters)
-    for node, share in zip(best.nodes, best.shares, strict=True):
-        towards = share * best.towards(node)
+    for node, share in zip(optimal.nodes, optimal.shares, strict=True):
+        direction = share * optimal.towards(node)
         for first in range(0, draws, rows):
             drawn = noise(node, first, min(rows, draws - first))
-            total[first : first + len(drawn)] += drawn @ towards
+            total[first : first + len(drawn)] += drawn @ direction
     return total

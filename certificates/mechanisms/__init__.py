@@ -1,7 +1,7 @@
 """The mechanisms: how the noise of a release hides a deletion.
 
-Each is a subclass of `Mechanism` in a file of its own, with its proof and its source in the docstring. Importing this
-package makes all of them known.
+Each mechanism is a subclass of `Mechanism` in its own module, which states its proof and its source. Importing this
+package registers all of them.
 """
 
 from rewindnet.certificates.mechanisms.gaussian_output import GaussianOutput

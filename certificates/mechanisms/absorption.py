@@ -1,29 +1,36 @@
-"""How little noise it takes to hide a disturbance that travels: it may be absorbed anywhere on its way.
+"""Shifted interpolation on a network: the least noise that hides a disturbance while it spreads along the edges.
 
-A network adds Gaussian noise of its own at every node in every round. Run it on D (messages y) and on D' (messages y'),
-and beside them a third network ỹ on D' that is pulled towards y: in round t node i adds s_i^t to what its noise is
-added to, with ‖s_i^t‖ ≤ a_i^t, straight towards what y has there. Let r_i^t bound how far y and ỹ still lie apart after
-that. With γ the Lipschitz constant of a local step and b_i^t a bound on what the forget set changes in one,
+**Setting.** Every node adds Gaussian noise of its own in every round. Let y_i^t be the messages of a run on D, and
+y'_i^t those of a run on the retained data D'. Let ỹ be the messages of a third run on D' which is shifted towards y and
+uses the same noise as y: in round t, node i adds s_i^t to the value to which its noise is added, in the direction of
+the value that y has there, with ‖s_i^t‖ ≤ a_i^t. Let γ be the Lipschitz constant of a local step, b_i^t a bound on what
+the forget set changes in a local step, and z^t and r^t bounds on the distance between y and ỹ before the local step of
+round t and after the shift:
 
     z⁰ = 0,   r^t = γ z^t + b^t − a^t,   z^{t+1} = W_t r^t,   0 ≤ a^t ≤ γ z^t + b^t.
 
-**Theorem.** Whatever a with r_j^t = 0 at every message (t, j) that a view is made of, the view is μ-GDP with
-μ² = Σ_t Σ_i (a_i^t/σ_i)².
+**Theorem.** Choose any such a for which r_j^t = 0 at every message (t, j) that a view consists of. Then the view is
+μ-GDP with μ² = Σ_t Σ_i (a_i^t/σ_i)².
 
-*Proof.* y, ỹ share their noise. (1) By the triangle inequality, and since weights are not negative, ‖y_i^t − ỹ_i^t‖ ≤
-r_i^t, so that y = ỹ wherever r = 0: the view of ỹ is that of y. (2) Given the messages of ỹ so far, its noise so far is
-known, hence y so far, hence s^t: what comes next of ỹ is the Gaussian that would come next of y' after the same
-messages, shifted by s^t, ‖s_i^t‖ ≤ a_i^t. Rounds compose as adaptive Gaussian mechanisms do (Dong, Roth and Su 2022,
-Cor. 3.3): the messages of ỹ are told from those of y' no better than N(μ, 1) from N(0, 1), either way round. (3) A view
-is a function of the messages, and that of y is that of ỹ. ∎
+*Proof.*
 
-Nothing is asked of how gradients respond to what a node hears but the Lipschitz constant; a projection onto a ball
-changes nothing. With a = b every disturbance is absorbed where it arises, which is the plain composition of all noised
-gradients that the view can depend on. The idea is the shifted process of Bok, Su and Altschuler (2024), "Shifted
-interpolation for differential privacy", with a shift for every node instead of one for the whole state.
+1. y and ỹ use the same noise. By the triangle inequality, and because the weights are not negative,
+   ‖y_i^t − ỹ_i^t‖ ≤ r_i^t. So y = ỹ wherever r = 0: the view of ỹ is the view of y.
+2. Given the messages of ỹ so far, its noise so far is known, hence y so far, hence s^t. So, given the same messages so
+   far, the next messages of ỹ have the Gaussian distribution of the next messages of y', shifted by s^t with
+   ‖s_i^t‖ ≤ a_i^t. The rounds compose as adaptive Gaussian mechanisms (Dong, Roth and Su 2022, Cor. 3.3):
+   distinguishing the messages of ỹ from those of y' is at least as hard as distinguishing N(μ, 1) from N(0, 1), in both
+   directions.
+3. A view is a function of the messages, and the view of y is that of ỹ. ∎
 
-Any a gives a valid μ. Those tried here absorb, at each node that still matters, up to a level λ, or what it takes to be
-done in time.
+**Remarks.** The only assumption about how a node's gradients depend on the models it receives is the Lipschitz
+constant; a projection onto a ball changes nothing. With a = b every disturbance is absorbed where it arises, which
+gives the plain composition of all noised gradients that the view can depend on. The idea is the shifted process of Bok,
+Su and Altschuler (2024), "Shifted interpolation for differential privacy", with one shift for every node instead of one
+for the whole state.
+
+**Choice of a.** Any a that satisfies the conditions gives a valid μ. The choices tried here absorb, at each node whose
+message the view can depend on, everything up to a level λ, or as much as is needed to finish in time.
 """
 
 from collections.abc import Sequence
@@ -33,26 +40,26 @@ from math import inf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates.training import Mixing, Vector
+from rewindnet.certificates.network import Mixing, Vector
 
 Matrix = NDArray[np.float64]
 Marks = NDArray[np.bool_]
 
-#: How absorbing ends: by the share (κ/(κ − 1 + rounds left))^p, for these κ and p. The higher p, the later, which is
-#: good where steps contract.
+#: The (κ, p) for which absorption is tried: in each round at least the share (κ/(κ − 1 + rounds left))^p is absorbed. A
+#: higher p absorbs later, which is better where steps contract.
 _ENDINGS = ((1, 1), (2, 1), (1, 2), (1, 4))
 
 
 @dataclass(frozen=True)
-class Travel:
-    """How differences travel through rounds 0 … T−1 of a network.
+class NetworkRounds:
+    """How differences between two runs spread through the rounds 0 … T−1 of a network.
 
     Attributes:
         rounds: T.
         growth: γ, the Lipschitz constant of a local step.
-        charge: what rounding may add in a round wherever there is a difference.
-        sigma: [N], the noise of every node that is awake, in the units of the disturbances.
-        mixing: the network.
+        charge: what rounding may add in a round at a node where the runs already differ.
+        sigma: [N], the noise of every participating node, in the units of the disturbances.
+        mixing: the mixing matrices of the network.
     """
 
     rounds: int
@@ -61,84 +68,104 @@ class Travel:
     sigma: Vector
     mixing: Mixing
 
-    def noisy(self, round: int) -> Marks:
-        """[N], whose messages carry fresh noise."""
+    def noisy_nodes(self, round: int) -> Marks:
+        """Return the mask [N] of the nodes whose messages carry fresh noise.
+
+        Args:
+            round: t.
+        """
         participating = self.mixing.participating(round)
         return (self.sigma > 0) if participating is None else (self.sigma > 0) & participating
 
 
-def final(travel: Travel, nodes: Sequence[int]) -> Marks:
-    """[T, N], the messages that the last models of these nodes are made of."""
-    shown = np.zeros((travel.rounds, travel.mixing.nodes), dtype=bool)
-    shown[-1] = _sources(travel, travel.rounds - 1, np.isin(np.arange(travel.mixing.nodes), nodes))
-    return shown
+def final_messages(network: NetworkRounds, nodes: Sequence[int]) -> Marks:
+    """Return the mask [T, N] of the messages that the final models of these nodes are made of.
+
+    Args:
+        network: the rounds of the network.
+        nodes: the nodes.
+    """
+    in_view = np.zeros((network.rounds, network.mixing.nodes), dtype=bool)
+    in_view[-1] = _senders(network, network.rounds - 1, np.isin(np.arange(network.mixing.nodes), nodes))
+    return in_view
 
 
-def received(travel: Travel, node: int) -> Marks:
-    """[T, N], the messages that a node hears, its own among them."""
-    hearer = np.arange(travel.mixing.nodes) == node
-    return np.stack([_sources(travel, t, hearer) for t in range(travel.rounds)])
+def received_messages(network: NetworkRounds, node: int) -> Marks:
+    """Return the mask [T, N] of the messages that a node receives, its own included.
+
+    Args:
+        network: the rounds of the network.
+        node: the node.
+    """
+    observer = np.arange(network.mixing.nodes) == node
+    return np.stack([_senders(network, t, observer) for t in range(network.rounds)])
 
 
-def least_mu(disturbance: Matrix, shown: Marks, travel: Travel, largest: float) -> float:
-    """μ of a view of these messages, by the best of some ways to absorb.
+def least_mu(disturbance: Matrix, in_view: Marks, network: NetworkRounds, largest: float) -> float:
+    """Return μ of a view that consists of these messages: the smallest of several ways to absorb the disturbance.
 
     Larger disturbances never give a smaller μ.
 
     Args:
         disturbance: b [T, N].
-        shown: [T, N], the messages that the view is made of.
-        travel: through which rounds.
-        largest: the highest level λ, the others being halves of it. Any gives a valid μ, the largest disturbance that
-            there may be a good one; what was measured is compared at the same level as what was certified.
+        in_view: [T, N], the mask of the messages that the view consists of.
+        network: the rounds of the network.
+        largest: the highest level λ; the other levels are halves of it. Every value gives a valid μ, and the largest
+            possible disturbance is a good one. A certificate and its audit use the same level, so that their μ can be
+            compared.
 
     Returns:
-        infinite where nothing hides a difference.
+        μ; infinite where no noise hides a difference.
     """
     if not disturbance.any():
         return 0.0
-    due, matters = _due(shown, travel), _matters(shown, travel)
-    # A disturbance that all nodes share is 1/N of itself at each.
-    steps = np.append(0.5 ** np.arange(travel.mixing.nodes.bit_length() + 2), 0.0)
+    must_absorb, relevant = _must_absorb(in_view, network), _relevant(in_view, network)
+    # Spread evenly over all nodes, a disturbance is 1/N of its size at each, so levels go down to that.
+    steps = np.append(0.5 ** np.arange(network.mixing.nodes.bit_length() + 2), 0.0)
     levels = np.repeat(largest * steps, len(_ENDINGS))
     kappa, power = np.tile(np.array(_ENDINGS, dtype=float), (len(steps), 1)).T
-    z, spent = np.zeros((travel.mixing.nodes, len(levels))), np.zeros(len(levels))
+    z, mu_squared = np.zeros((network.mixing.nodes, len(levels))), np.zeros(len(levels))
     with np.errstate(over="ignore", invalid="ignore"):
-        for t in range(travel.rounds):
-            participating, noisy = travel.mixing.participating(t), travel.noisy(t)
-            growth = travel.growth if participating is None else np.where(participating, travel.growth, 1.0)[:, None]
-            arrived = (growth * z + travel.charge * (z > 0) + disturbance[t][:, None]) * matters[t][:, None]
-            share = (kappa / (travel.rounds - t + kappa - 1)) ** power
-            taken = np.maximum(np.minimum(arrived, levels), share * arrived)
-            taken[due[t]] = arrived[due[t]]
-            spent[(taken[due[t] & ~noisy] > 0).any(axis=0)] = inf
-            taken[~noisy] = 0.0
-            spent += ((taken[noisy] / travel.sigma[noisy][:, None]) ** 2).sum(axis=0)
-            z = travel.mixing.matrix(t) @ (arrived - taken)
-    spent[np.isnan(spent)] = inf
-    return sqrt(float(spent.min()))
+        for t in range(network.rounds):
+            participating, noisy = network.mixing.participating(t), network.noisy_nodes(t)
+            growth = network.growth if participating is None else np.where(participating, network.growth, 1.0)[:, None]
+            difference = (growth * z + network.charge * (z > 0) + disturbance[t][:, None]) * relevant[t][:, None]
+            least_share = (kappa / (network.rounds - t + kappa - 1)) ** power
+            absorbed = np.maximum(np.minimum(difference, levels), least_share * difference)
+            absorbed[must_absorb[t]] = difference[must_absorb[t]]
+            mu_squared[(absorbed[must_absorb[t] & ~noisy] > 0).any(axis=0)] = inf
+            absorbed[~noisy] = 0.0
+            mu_squared += ((absorbed[noisy] / network.sigma[noisy][:, None]) ** 2).sum(axis=0)
+            z = network.mixing.matrix(t) @ (difference - absorbed)
+    mu_squared[np.isnan(mu_squared)] = inf
+    return sqrt(float(mu_squared.min()))
 
 
-def _due(shown: Marks, travel: Travel) -> Marks:
-    """[T, N], where everything must be absorbed: what is shown, and what those hear who are shown asleep."""
-    due = shown.copy()
-    for t in reversed(range(1, travel.rounds)):
-        due[t - 1] |= _sources(travel, t - 1, due[t] & ~travel.noisy(t))
-    return due
+def _must_absorb(in_view: Marks, network: NetworkRounds) -> Marks:
+    """Return the mask [T, N] of the messages at which all of the disturbance must be absorbed.
+
+    They are the messages in the view. Where such a message carries no fresh noise, because its node does not
+    participate, the messages from which it was mixed are included in the same way.
+    """
+    must_absorb = in_view.copy()
+    for t in reversed(range(1, network.rounds)):
+        must_absorb[t - 1] |= _senders(network, t - 1, must_absorb[t] & ~network.noisy_nodes(t))
+    return must_absorb
 
 
-def _matters(shown: Marks, travel: Travel) -> Marks:
-    """[T, N], the messages that what is shown can depend on."""
-    matters = shown.copy()
-    for t in reversed(range(1, travel.rounds)):
-        if matters[t - 1].all():
+def _relevant(in_view: Marks, network: NetworkRounds) -> Marks:
+    """Return the mask [T, N] of the messages on which the view can depend."""
+    relevant = in_view.copy()
+    for t in reversed(range(1, network.rounds)):
+        if relevant[t - 1].all():
             continue
-        matters[t - 1] |= _sources(travel, t - 1, matters[t])
-    return matters
+        relevant[t - 1] |= _senders(network, t - 1, relevant[t])
+    return relevant
 
 
-def _sources(travel: Travel, round: int, nodes: Marks) -> Marks:
-    """[N], whom these nodes hear in that round."""
-    heard, found = travel.mixing.matrix(round)[np.flatnonzero(nodes)], np.zeros(travel.mixing.nodes, dtype=bool)
-    found[heard.indices[heard.data != 0]] = True
-    return found
+def _senders(network: NetworkRounds, round: int, nodes: Marks) -> Marks:
+    """Return the mask [N] of the nodes from which these nodes receive in that round."""
+    rows = network.mixing.matrix(round)[np.flatnonzero(nodes)]
+    senders = np.zeros(network.mixing.nodes, dtype=bool)
+    senders[rows.indices[rows.data != 0]] = True
+    return senders

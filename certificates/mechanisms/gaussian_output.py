@@ -1,4 +1,4 @@
-"""One Gaussian vector a node, added at one place: on the result of a descent or on the checkpoint before it."""
+"""The Gaussian mechanism: one Gaussian vector per node, added to a checkpoint or to the result of a descent from it."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,17 +6,18 @@ from typing import ClassVar
 import numpy as np
 
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
-from rewindnet.certificates.sensitivity.recursion import propagate
+from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.rounding import rounding_of_average
-from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
-from rewindnet.certificates.views.distances import mu_of_view, why_not_covered
+from rewindnet.certificates.views.mu import mu_of_view, why_not_covered
 
 
 @dataclass(frozen=True)
 class GaussianOutput(Mechanism):
-    """The Gaussian mechanism, once, in the round of the noise; what comes after it is post-processing."""
+    """The Gaussian mechanism, applied once in the noise round; every later step is post-processing."""
 
     kind: ClassVar[str] = "gaussian-output"
     one_vector: ClassVar[bool] = True
@@ -24,14 +25,17 @@ class GaussianOutput(Mechanism):
     noise_label: ClassVar[str] = "once"
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
-        """Sensitivity where the noise is added: before the descent for placement rewind, after it for output.
+        """Return the sensitivity where the noise is added: before the descent (rewind) or after it (output).
 
-        Where only the average is released the noise is added to the average, which differs by at most the mean of the
-        nodes' sensitivities, and by what rounding its sum may add.
+        Where only the network average is released, the noise is added to the average. The average differs by at most
+        the mean of the nodes' sensitivities plus what rounding its sum may add.
         """
-        quiet = release.noise_round - release.checkpoint_round
         nodes = propagate(
-            training, disturbed=release.checkpoint_round, quiet=quiet, bound=claim.bound, regime=claim.regime
+            training,
+            disturbed=release.checkpoint_round,
+            undisturbed=release.noise_round - release.checkpoint_round,
+            bound=claim.bound,
+            regime=claim.regime,
         )
         if not release.averaged or not np.any(nodes.total > 0):
             return DivergenceBounds(nodes.total, nodes.rounding)
@@ -42,63 +46,64 @@ class GaussianOutput(Mechanism):
         )
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
-        """As the view has it (`mu_of_view`)."""
+        """Return μ of the view for these bounds (`mu_of_view`)."""
         return mu_of_view(view, bounds.nodes, release, mixing)
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """Messages that carry no noise."""
+        """Return the reason where the view includes messages or models without noise (see `views.mu`)."""
 
         def start() -> Vector:
             return propagate(
-                training, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime
+                training, disturbed=release.checkpoint_round, undisturbed=0, bound=claim.bound, regime=claim.regime
             ).total
 
         return why_not_covered(claim.view, start, release, training.mixing)
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-        """What the place of the noise covers."""
+        """Return what the placement of the noise covers."""
         if release.placement == "output":
             return ("What is released is covered; the messages of the unlearning rounds are not.",)
         if claim.view.of_one_node:
             return ("What a single peer receives and releases after the rewind is covered; what peers pool is not.",)
         return ("Every message and every model after the rewind is covered, colluding peers included.",)
 
-    def covers(self, release: Release, own: View, other: View) -> bool:
-        """Return whether the μ of one view bounds that of another, because it shows at least as much.
+    def covers(self, release: Release, certified: View, view: View) -> bool:
+        """Return whether the μ of the view `certified` bounds that of the view `view`, which shows no more.
 
-        What follows a noised checkpoint is post-processing of it: with placement rewind every view of all nodes stands
-        for all messages, and what one node releases shows as much as what it received. Where only the average carries
-        noise, nothing else is covered. A descent from the initial model has never seen the forget set.
+        * With placement rewind, everything after the noised checkpoint is post-processing. So every view of all nodes
+          covers all messages, and the released model of one node shows as much as the messages it received.
+        * Where only the network average carries noise, no other view is covered.
+        * A descent from the initial model never uses the forget set, so every view is covered.
         """
-        if own == other or release.checkpoint_round == 0:
+        if certified == view or release.checkpoint_round == 0:
             return True
         if release.averaged:
             return False
         rewound = release.placement == "rewind"
-        if own.kind == "transcript" or (own.kind == "node" and rewound):
-            # Of one peer, or of any single one.
-            received = other.kind == "node" or (other.kind == "transcript" and rewound)
-            return received and own.node in (None, other.node)
-        if rewound or own.kind == "transcript:all":
+        if certified.kind == "transcript" or (certified.kind == "node" and rewound):
+            # The certificate is for one peer, or for every single peer.
+            received = view.kind == "node" or (view.kind == "transcript" and rewound)
+            return received and certified.node in (None, view.node)
+        if rewound or certified.kind == "transcript:all":
             return True
-        if own.kind == "node":
-            return own.node is None and other.kind == "node"
-        # Noise on the result: the same bound for all models and for their noised sum.
-        return other.kind in ("node", "joint", "average")
+        if certified.kind == "node":
+            return certified.node is None and view.kind == "node"
+        # Placement output, view joint or average: the same bound holds for all models and for their noised sum.
+        return view.kind in ("node", "joint", "average")
 
     def noise_summary(self, release: Release, claim: Claim) -> str:
-        """Return where the noise goes, and how it is divided among the nodes."""
+        """Return where the noise is added and how it is allocated among the nodes."""
         if not release.sigma.any():
             return "none"
         gossip = f" settle {release.gossip_rounds}" if release.gossip_rounds else ""
         return f"{release.placement} {claim.allocation}{gossip}"
 
-    def shows_noised(self, release: Release) -> bool:
+    def releases_noised_models(self, release: Release) -> bool:
         """Return whether no round follows the noise."""
         return not release.rounds_after_noise
 
-    def account(self, release: Release, rounds: int) -> str:
-        """Return where the descent started, how long it was, and where the noise went."""
+    def describe(self, release: Release, rounds: int) -> str:
+        """Return where the descent started, how long it was, and where the noise was added."""
         rewound = rounds - release.checkpoint_round
         if rewound == 0:
             start = "started from the learned model"
@@ -113,7 +118,7 @@ class GaussianOutput(Mechanism):
 
 
 def _noise(release: Release) -> str:
-    """Return how much noise was added, and to what."""
+    """Return how much noise was added, and to what, in words."""
     sigma = release.sigma.tolist()
     if not any(sigma):
         return "and added no noise"
@@ -126,5 +131,9 @@ def _noise(release: Release) -> str:
 
 
 def noise_size(release: Release) -> str:
-    """Return the largest standard deviation of a release's noise in words."""
+    """Return the largest standard deviation of a release's noise in words.
+
+    Args:
+        release: what was done.
+    """
     return f"noise of σ = {float(release.sigma.max()):.3g}" if release.sigma.any() else "no noise"

@@ -1,13 +1,17 @@
-"""Noise at every node in every round: the learning itself is private, and a request takes nothing more.
+"""Decentralized differentially private learning: noise at every node in every round, so that a request needs no more.
 
-A round is θ_i ← Σ_j W_ij·(θ_j − η(clip(∇f_j(θ_j); C) + Z_j)), Z_j ~ N(0, σ²·I). Clipping projects onto a ball, which is
-1-Lipschitz, so that what the deleting node adds its noise to shifts by no more than its gradient does, nor by more than
-the ball is wide: by at most min(2C, 2mG/n), or min(2C, G) where nothing is left. All is in the units of a gradient,
-that is divided by η.
+**Algorithm.** A round is θ_i ← Σ_j W_ij·(θ_j − η(clip(∇f_j(θ_j); C) + Z_j)) with Z_j ~ N(0, σ²·I).
 
-Views of every message are the adaptive composition of all noised gradients, μ² = Σ_t Σ_u (Δ_u/σ)² (Dong, Roth and Su
-2022, Cor. 3.3). Views of fewer messages need less: `mechanisms.absorption`, with its proof. The worst single model is
-bounded by all of them together or by the worst node's light cone; the worst peer by its light cone.
+**Shifts.** All distances are in the units of a gradient, that is, divided by η. Clipping projects onto a ball and is
+1-Lipschitz. So the value to which the deleting node adds its noise differs by no more than its gradient does, and by no
+more than the diameter of the ball: by at most min(2C, 2mG/n) where m of n samples are deleted, or min(2C, G) where all
+are.
+
+**Views.** A view of every message is the adaptive composition of all noised gradients, μ² = Σ_t Σ_u (Δ_u/σ)², with Δ_u
+the shift of the deleting node u (Dong, Roth and Su 2022, Cor. 3.3). Views of fewer messages need less noise;
+`mechanisms.absorption` has the bound and its proof. The single model with the weakest guarantee is bounded by all
+models together or by the light cone with the largest μ; the single peer with the weakest guarantee is bounded by that
+light cone.
 """
 
 from collections.abc import Sequence
@@ -20,7 +24,7 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanisms.absorption import Travel, final, least_mu, received
+from rewindnet.certificates.mechanisms.absorption import NetworkRounds, final_messages, least_mu, received_messages
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.mechanisms.private_learning import (
     UNLIKELY,
@@ -29,23 +33,24 @@ from rewindnet.certificates.mechanisms.private_learning import (
     deletes_all,
     unresolved_noise,
 )
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
-from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
-from rewindnet.certificates.views.light_cones import cones_back
+from rewindnet.certificates.views.light_cones import light_cones_backwards
 
 
 @dataclass(frozen=True)
 class GossipDP(Mechanism):
-    """Clipped gradients under fresh noise, at every node that is awake, in every round from the start.
+    """Clipped gradients with fresh noise at every participating node in every round of learning.
 
     Attributes:
         rounds: T.
-        nodes: who deletes.
+        nodes: the deleting nodes.
         clip: C.
         growth: γ, the Lipschitz constant of a local step with its clipping.
-        rounding: what rounding may add in a round between two runs that differ already, over η.
-        level: the highest level to which a node's noise is tried to absorb (`least_mu`); whatever it is, μ is valid.
+        rounding: what rounding may add in a round between two runs that already differ, divided by η.
+        level: the highest level of absorption that is tried (`least_mu`); every value gives a valid μ.
     """
 
     rounds: int
@@ -60,12 +65,17 @@ class GossipDP(Mechanism):
 
     @classmethod
     def of(cls, training: TrainingRun, clip: float, sigma: float) -> "GossipDP":
-        """That of a network that learns in this way.
+        """Return the mechanism of a network that learns in this way.
+
+        Args:
+            training: how the network learned, and what was deleted.
+            clip: C.
+            sigma: σ, the standard deviation of the noise on a gradient.
 
         Raises:
-            CertificateError: if it cannot learn in this way.
+            CertificateError: if the network cannot learn in this way.
         """
-        _check(training)
+        _check_training(training)
         if not 0 < clip < inf:
             raise CertificateError(f"clip must be a positive number, not {clip}")
         return cls(
@@ -73,8 +83,8 @@ class GossipDP(Mechanism):
             nodes=tuple(np.flatnonzero(training.deleted).tolist()),
             clip=clip,
             growth=clipped_growth(training, clip, training.step_size),
-            rounding=_between_points(training, clip, sigma),
-            level=float(shift_bounds(training, clip).max()) + _at_one_point(training, clip, sigma),
+            rounding=_rounding_between_points(training, clip, sigma),
+            level=float(shift_bounds(training, clip).max()) + _rounding_at_one_point(training, clip, sigma),
         )
 
     @property
@@ -83,48 +93,51 @@ class GossipDP(Mechanism):
         return tuple((t, node) for t in range(self.rounds) for node in self.nodes)
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
-        """Nothing at the start, and in every round what clipping and the constants allow, and rounding.
+        """Return no divergence at the start, and in every round what clipping, the constants and rounding allow.
 
         Raises:
-            CertificateError: if the mechanism is not that of a network that learns in this way.
+            CertificateError: if the mechanism is not that of this training run.
         """
         sigma = float(release.sigma.max())
-        again = GossipDP.of(training, self.clip, sigma)
-        alike = (self.rounds, self.nodes) == (again.rounds, again.nodes)
-        slower = self.growth < again.growth * (1 - 1e-12)
-        if not alike or slower or self.rounding < again.rounding * (1 - 1e-9):
-            raise CertificateError(f"the noise of every round is described as {self}, and it is {again}")
+        expected = GossipDP.of(training, self.clip, sigma)
+        same_setup = (self.rounds, self.nodes) == (expected.rounds, expected.nodes)
+        understated = self.growth < expected.growth * (1 - 1e-12)
+        if not same_setup or understated or self.rounding < expected.rounding * (1 - 1e-9):
+            raise CertificateError(
+                f"the noise of every round is described as {self}, but for this training run it is {expected}"
+            )
         if np.any(release.sigma != sigma) or (
             release.checkpoint_round,
             release.descent_rounds,
             release.gossip_rounds,
         ) != (0, 0, 0):
             raise CertificateError("noise of every round is the same at all nodes and begins with learning")
-        most = shift_bounds(training, self.clip)[list(self.nodes)] + _at_one_point(training, self.clip, sigma)
-        shifts = [most * participating_or_all(training.mixing, t)[list(self.nodes)] for t in range(self.rounds)]
-        nothing = np.zeros(training.mixing.nodes)
-        return DivergenceBounds(nothing, nothing, np.concatenate(shifts))
+        nodes, rounding = list(self.nodes), _rounding_at_one_point(training, self.clip, sigma)
+        largest_shift = shift_bounds(training, self.clip)[nodes] + rounding
+        shifts = [largest_shift * participating_or_all(training.mixing, t)[nodes] for t in range(self.rounds)]
+        zero = np.zeros(training.mixing.nodes)
+        return DivergenceBounds(zero, zero, np.concatenate(shifts))
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
-        """Where the noise of a view's messages, and of those before them, absorbs the shifts at the least cost."""
+        """Return μ of the view, from the composition of all noised gradients or from their absorption."""
         shift = np.zeros((self.rounds, mixing.nodes))
         shift[:, list(self.nodes)] = bounds.shifts.reshape(self.rounds, len(self.nodes))
         if not shift.any():
             return 0.0
-        travel = Travel(self.rounds, self.growth, self.rounding, release.sigma, mixing)
+        network = NetworkRounds(self.rounds, self.growth, self.rounding, release.sigma, mixing)
         kind, node = view.kind, view.within(mixing.nodes).node
         if kind == "transcript:all":
-            return _composed(shift, release.sigma)
+            return _composed_mu(shift, release.sigma)
         if kind == "transcript" and node is None:
             return _worst_cone(shift, release.sigma, mixing)
         if node is not None:
-            shown = final(travel, [node]) if kind == "node" else received(travel, node)
-            return least_mu(shift, shown, travel, self.level)
-        every = least_mu(shift, final(travel, range(mixing.nodes)), travel, self.level)
-        return min(every, _worst_cone(shift, release.sigma, mixing)) if kind == "node" else every
+            in_view = final_messages(network, [node]) if kind == "node" else received_messages(network, node)
+            return least_mu(shift, in_view, network, self.level)
+        joint = least_mu(shift, final_messages(network, range(mixing.nodes)), network, self.level)
+        return min(joint, _worst_cone(shift, release.sigma, mixing)) if kind == "node" else joint
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """Return that there is no noise, or that the arithmetic does not carry it."""
+        """Return the reason where there is no noise, or where the arithmetic does not resolve it."""
         sigma = float(release.sigma.max())
         if sigma == 0:
             return "learning added no noise to its gradients"
@@ -132,37 +145,43 @@ class GossipDP(Mechanism):
         return unresolved_noise(training, claim.delta, training.step_size * sigma, norm, "a round")
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-        """What is covered, and what is taken for granted."""
-        said = [
-            "Learning itself added the noise, so that messages of learning are covered as far as the view has them, "
-            "and a node that looks knows its own noise but not that of the deleting client.",
-            f"Every node that is awake clips its gradient to norm {self.clip:.6g}; a local step is "
+        """Return what is covered and what is assumed."""
+        sentences = [
+            "Learning itself added the noise, so the messages of learning that are in the view are covered; an "
+            "observing node knows its own noise but not that of the deleting client.",
+            f"Every participating node clips its gradient to norm {self.clip:.6g}; a local step is "
             f"{self.growth:.6g}-Lipschitz.",
         ]
         if training.arithmetic is not None:
-            said.append(
-                "A client that has erased samples computes those that it keeps in the same way as before, and rounding "
-                f"is charged but for noise so large that its probability is below {UNLIKELY:g}."
+            sentences.append(
+                "A client that has erased samples computes the gradients of its retained samples in the same way as "
+                "before; rounding is charged except for noise so large that its probability is below "
+                f"{UNLIKELY:g}."
             )
-        return tuple(said)
+        return tuple(sentences)
 
-    def account(self, release: Release, rounds: int) -> str:
+    def describe(self, release: Release, rounds: int) -> str:
         """Return that learning itself added the noise."""
         return (
-            f"had learned with {noise_size(release)} on every clipped gradient from the start, so that nothing was "
-            "left to do"
+            f"had learned with {noise_size(release)} on every clipped gradient from the start, so nothing was left "
+            "to do"
         )
 
 
 def shift_bounds(training: TrainingRun, clip: float) -> Vector:
-    """Δ [N], by how much every node's clipped gradient may change in exact arithmetic."""
-    # Without data and regularisation there is no gradient at all on one side.
+    """Return Δ [N], a bound on how much every node's clipped gradient may change in exact arithmetic.
+
+    Args:
+        training: how the network learned, and what was deleted.
+        clip: C.
+    """
+    # Without data and regularisation the gradient of one of the two runs is 0.
     widest = np.where(deletes_all(training) & (training.constants.l2.value == 0), clip, 2 * clip)
     return np.asarray(np.minimum(changed_gradient(training), widest))
 
 
-def _check(training: TrainingRun) -> None:
-    """What can be learned in this way."""
+def _check_training(training: TrainingRun) -> None:
+    """Refuse a network that cannot learn in this way."""
     if training.local_steps != 1:
         raise CertificateError(
             f"noise in every round of learning takes one local step a round, not {training.local_steps}: set "
@@ -176,82 +195,90 @@ def _check(training: TrainingRun) -> None:
         )
     if training.earlier_deletions:
         raise CertificateError(
-            "noise in every round of learning answers one request, at the end: what an earlier one took out of "
-            "learning is not followed"
+            "noise in every round of learning answers one request, at the end of learning; earlier deletions during "
+            "learning are not supported"
         )
 
 
 def participating_or_all(mixing: Mixing, round: int) -> NDArray[np.bool_]:
-    """Return the mask [N] of the nodes that participate in a round, all of them where the schedule names none."""
+    """Return the mask [N] of the nodes that participate in a round.
+
+    Args:
+        mixing: the mixing matrices of the network.
+        round: t.
+    """
     participating = mixing.participating(round)
     return np.ones(mixing.nodes, dtype=bool) if participating is None else participating
 
 
-def _composed(shift: NDArray[np.float64], sigma: Vector) -> float:
-    """√(Σ_t Σ_u (Δ_u/σ_u)²)."""
+def _composed_mu(shift: NDArray[np.float64], sigma: Vector) -> float:
+    """Return √(Σ_t Σ_u (Δ_u/σ_u)²)."""
     return sqrt(float(_ratios(shift, sigma).sum()))
 
 
 def _ratios(shift: NDArray[np.float64], sigma: Vector) -> NDArray[np.float64]:
-    """(Δ/σ)² [T, N]."""
+    """Return (Δ/σ)² [T, N]; infinite where Δ > 0 and σ = 0."""
     return np.where(shift > 0, (shift / np.where(sigma > 0, sigma, 1.0)) ** 2 + np.where(sigma > 0, 0.0, inf), 0.0)
 
 
 def _worst_cone(shift: NDArray[np.float64], sigma: Vector, mixing: Mixing) -> float:
-    """The same over the events that can have reached one node, for the worst of them."""
+    """Return √(Σ (Δ_u/σ_u)²) over the events that can have reached one node, for the node with the largest value."""
     ratios, reached = _ratios(shift, sigma), np.zeros(mixing.nodes)
     if not np.isfinite(ratios).all():
         return inf
-    for t, cones in cones_back(0, len(shift), mixing):
+    for t, cones in light_cones_backwards(0, len(shift), mixing):
         if cones is None:
-            return _composed(shift, sigma)
-        where = np.flatnonzero(ratios[t])
-        reached += ratios[t, where] @ cones.within(where)
+            return _composed_mu(shift, sigma)
+        nodes = np.flatnonzero(ratios[t])
+        reached += ratios[t, nodes] @ cones.within(nodes)
     return sqrt(float(reached.max()))
 
 
 def _largest_norm(training: TrainingRun, clip: float, sigma: float) -> float:
-    """A bound on every ‖θ_i‖ that occurs, but for noise of probability at most 1e-30.
+    """Return a bound on every ‖θ_i‖ that occurs, except for noise with a probability of at most 1e-30.
 
-    Unrolled, θ^t = P_0 θ⁰ − η Σ_s P_s (g^s + Z^s) with P_s of rows that sum to 1, so that the noise in an entry of a
-    model is Gaussian of variance at most η²σ²t; a standard Gaussian in d dimensions is longer than √d + √(2 ln(1/p))
-    with probability at most p.
+    1. Unrolled, θ^t = P_0 θ⁰ − η Σ_s P_s (g^s + Z^s), where the rows of P_s sum to 1. So the noise in an entry of a
+       model is Gaussian with variance at most η²σ²t.
+    2. A standard Gaussian in d dimensions is longer than √d + √(2 ln(1/p)) with probability at most p.
     """
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
     T, N, eta = training.rounds, training.mixing.nodes, training.step_size
-    long = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * N * T / UNLIKELY))
+    noise_norm = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * N * T / UNLIKELY))
     if training.radius is not None:
-        return (training.radius + eta * (clip + sigma * long)) * (1 + 1e-3)
-    return (arithmetic.initial_norm + eta * (clip * T + sigma * sqrt(T) * long)) * (1 + 1e-3)
+        return (training.radius + eta * (clip + sigma * noise_norm)) * (1 + 1e-3)
+    return (arithmetic.initial_norm + eta * (clip * T + sigma * sqrt(T) * noise_norm)) * (1 + 1e-3)
 
 
-def _at_one_point(training: TrainingRun, clip: float, sigma: float) -> float:
-    """What rounding adds to the difference of what two runs noise at one and the same θ, over η.
+def _rounding_at_one_point(training: TrainingRun, clip: float, sigma: float) -> float:
+    """Return what rounding adds to the difference of the noised values of two runs at the same θ, divided by η.
 
-    The terms of the samples that both have are computed alike, whatever their own rounding; what differs is how they
-    are weighted and summed (n + C terms), clipped (d terms) and subtracted from θ. Where the l2 term is so large that
-    its rounding would count, clipping shrinks it as it shrinks the gradient.
+    The terms of the samples that both runs have are computed identically, whatever their own rounding. What differs is
+    how they are weighted and summed (n + C terms), clipped (d terms) and subtracted from θ. Where the l2 term is so
+    large that its rounding would matter, clipping shrinks it along with the gradient.
     """
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
     G, d = training.constants.G.value, arithmetic.parameters
-    summed = (int(training.samples.max(initial=0)) + arithmetic.outputs + 12) * G + (d + 16) * clip + 8 * (G + clip)
-    moved = 4 * _largest_norm(training, clip, sigma) / training.step_size + 4 * clip
-    return 2 * arithmetic.unit_roundoff * (summed + moved)
+    summation = (int(training.samples.max(initial=0)) + arithmetic.outputs + 12) * G + (d + 16) * clip + 8 * (G + clip)
+    subtraction = 4 * _largest_norm(training, clip, sigma) / training.step_size + 4 * clip
+    return 2 * arithmetic.unit_roundoff * (summation + subtraction)
 
 
-def _between_points(training: TrainingRun, clip: float, sigma: float) -> float:
-    """What rounding adds to the difference of two runs at different θ in a round, over η, as `rounding.charges`."""
+def _rounding_between_points(training: TrainingRun, clip: float, sigma: float) -> float:
+    """Return what rounding adds in a round to the difference of two runs at different θ, divided by η.
+
+    The analysis is that of `rounding.charges`.
+    """
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
     constants, eta, d = training.constants, training.step_size, arithmetic.parameters
     G, L, l2, M = constants.G.value, constants.L.value, constants.l2.value, _largest_norm(training, clip, sigma)
-    heard = max(int(np.diff(training.mixing.matrix(t).indptr).max()) for t in range(training.rounds))
+    messages = max(int(np.diff(training.mixing.matrix(t).indptr).max()) for t in range(training.rounds))
     terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G
     step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + (d + 16) * clip
-    carried = (8 + d + heard + 6 + d + 8) * M / eta
-    return 2 * arithmetic.unit_roundoff * (step + carried)
+    model_error = (8 + d + messages + 6 + d + 8) * M / eta
+    return 2 * arithmetic.unit_roundoff * (step + model_error)

@@ -1,17 +1,18 @@
-"""What a view of noisy gossip would tell if gradients did not respond to what is heard: exact linear accounting.
+"""Exact linear accounting for noisy gossip in which gradients would not respond to the models that nodes receive.
 
-With the gradients taken as given, every message of Θ^{t+1} = W_t Y^t, Y^t = Θ^t − (g^t + Z^t) is a known vector plus a
-linear combination A of the noises Z, and the forget set shifts the noises themselves, by Δ. A view is then one
-Gaussian, exactly
+Take the gradients as given. Then every message of Θ^{t+1} = W_t Y^t, Y^t = Θ^t − (g^t + Z^t), is a known vector plus a
+linear combination A of the noises Z, and the forget set shifts the noises themselves, by Δ. A view is one Gaussian
+whose exact distance from the view without the forget set is
 
-    μ² = Δᵀ Aᵀ (A Aᵀ)⁺ A Δ
+    μ² = Δᵀ Aᵀ (A Aᵀ)⁺ A Δ,
 
-apart from what it would be otherwise, with all of Δ along one direction, and for a node that looks at what it receives
-its own noise left out of A, because it knows it. Messages share their noise, so that adding up (shift/deviation)²
-message by message is no bound on this.
+with all of Δ along one direction. For a node that observes what it receives, its own noise is left out of A, because it
+knows that noise. Messages share their noise, so summing (shift/deviation)² message by message would not be a bound on
+this.
 
-Neither is this itself a bound on the truth: gradients do respond, also those of nodes that nobody in the view hears,
-and Δ need not keep its direction. It is what a method's paper may claim; `mechanisms.absorption` is what holds.
+This μ is not a bound on the true one either: gradients do respond, also those of nodes from which no node in the view
+receives, and Δ need not keep its direction. It is what a method's paper may claim; the proven bound is in
+`mechanisms.absorption`.
 """
 
 from math import inf, sqrt
@@ -20,43 +21,64 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lstsq
 
-from rewindnet.certificates.training import Mixing
+from rewindnet.certificates.network import Mixing
 
 Matrix = NDArray[np.float64]
 
-#: Multiplications: some seconds.
+#: The largest number of multiplications for an exact computation, which take some seconds.
 _MOST = 2e9
 
 
-def received(node: int, rounds: int, mixing: Mixing) -> Matrix:
-    """A [messages, T·N]: what noise (t, i), in column t·N + i, weighs in every message that a node hears from others.
+def received_weights(node: int, rounds: int, mixing: Mixing) -> Matrix:
+    """Return the weights of all noises in every message that a node receives from others.
 
-    The node's own noise, which it knows, weighs nothing.
+    Args:
+        node: the observing node, whose own noise, which it knows, has weight 0.
+        rounds: T.
+        mixing: the mixing matrices of the network.
+
+    Returns:
+        A [messages, T·N]; the noise of node i in round t is in column t·N + i.
     """
     N, rows = mixing.nodes, []
     state = np.zeros((N, rounds * N))
     for t in range(rounds):
         W = mixing.matrix(t)
         state[np.arange(N), t * N + np.arange(N)] -= 1.0
-        heard = W[[node]]
-        rows.append(state[[int(j) for j in heard.indices[heard.data != 0] if j != node]])
+        received_row = W[[node]]
+        rows.append(state[[int(j) for j in received_row.indices[received_row.data != 0] if j != node]])
         state = W @ state
     weights = np.vstack(rows)
     weights[:, node::N] = 0.0
     return weights
 
 
-def released(rounds: int, mixing: Mixing) -> Matrix:
-    """A [N, T·N], what noise (t, i), in column t·N + i, weighs in every node's last model."""
-    weights, back = [], np.eye(mixing.nodes)
+def released_weights(rounds: int, mixing: Mixing) -> Matrix:
+    """Return the weights of all noises in every node's final model.
+
+    Args:
+        rounds: T.
+        mixing: the mixing matrices of the network.
+
+    Returns:
+        A [N, T·N]; the noise of node i in round t is in column t·N + i.
+    """
+    weights, product = [], np.eye(mixing.nodes)
     for t in reversed(range(rounds)):
-        back = back @ mixing.matrix(t)
-        weights.append(-back)
+        product = product @ mixing.matrix(t)
+        weights.append(-product)
     return np.hstack(weights[::-1])
 
 
-def affordable(view: str, node: int | None, rounds: int, mixing: Mixing) -> bool:
-    """Whether the view of a kind, of one node or of each, can be accounted for exactly in a few seconds."""
+def is_affordable(view: str, node: int | None, rounds: int, mixing: Mixing) -> bool:
+    """Return whether a view can be accounted for exactly in a few seconds.
+
+    Args:
+        view: the kind of the view.
+        node: the node of the view; None for every single node.
+        rounds: T.
+        mixing: the mixing matrices of the network.
+    """
     N, columns = mixing.nodes, rounds * mixing.nodes
     if N * columns > 2e7:
         return False
@@ -69,15 +91,15 @@ def affordable(view: str, node: int | None, rounds: int, mixing: Mixing) -> bool
 
 
 def linear_mu(weights: Matrix, shifts: Matrix, sigma: Matrix) -> float:
-    """μ of messages that are these combinations of noise.
+    """Return μ of messages that are given linear combinations of the noise.
 
     Args:
         weights: A [messages, T·N].
-        shifts: Δ [T, N], of what each node's noise is added to.
-        sigma: [T, N], the deviation of that noise.
+        shifts: Δ [T, N], the shift of the value to which each node's noise is added.
+        sigma: [T, N], the standard deviation of that noise.
 
     Returns:
-        infinite where a shift carries no noise.
+        μ; infinite where a shifted value carries no noise.
     """
     noisy = sigma.ravel() > 0
     if np.any(weights[:, (shifts.ravel() > 0) & ~noisy] != 0):

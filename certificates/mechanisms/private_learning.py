@@ -1,4 +1,4 @@
-"""What mechanisms share whose noise is added to clipped gradients while the network learns."""
+"""Functions shared by the mechanisms whose noise is added to clipped gradients during learning."""
 
 from dataclasses import replace
 from math import inf
@@ -6,52 +6,65 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.certificates.network import Vector
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
-from rewindnet.certificates.training import TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 
-#: Rounding is charged for noise of any size that occurs with more than this probability.
+#: The charge for rounding holds except for noise so large that its probability is below this.
 UNLIKELY = 1e-30
 
-#: A δ of at least this much leaves no room for the noise that rounding is not charged for.
+#: The smallest δ that is accepted, next to which the probability of such noise is negligible.
 LEAST_DELTA = 1e-20
 
 
 def changed_gradient(training: TrainingRun) -> Vector:
-    """Return by how much the deletion may change the mean gradient of every node [N], without clipping.
+    """Return a bound on how much the deletion changes the mean gradient of every node [N], without clipping.
 
-    That is 2mG/n where m of n samples are deleted, and G where all are.
+    It is 2mG/n where m of n samples are deleted, and G where all are.
+
+    Args:
+        training: how the network learned, and what was deleted.
     """
     n, m, G = training.samples, training.deleted.astype(float), training.constants.G.value
     return np.where(deletes_all(training), G, np.divide(2 * m * G, n, out=np.zeros_like(m), where=n > 0))
 
 
 def deletes_all(training: TrainingRun) -> NDArray[np.bool_]:
-    """Return the mask [N] of the nodes that delete all of their samples."""
+    """Return the mask [N] of the nodes that delete all of their samples.
+
+    Args:
+        training: how the network learned, and what was deleted.
+    """
     return np.asarray((training.samples == training.deleted) & (training.deleted > 0))
 
 
 def clipped_growth(training: TrainingRun, clip: float | None, step_size: float) -> float:
-    """Return γ, the Lipschitz constant of a step by a clipped gradient.
+    """Return γ, the Lipschitz constant of a step with a clipped gradient.
 
-    It is that of the strongest regime where no gradient is ever as long as the clip; otherwise it is 1 + ηL, for
+    It is that of the strongest regime where no gradient can be longer than the clip; otherwise it is 1 + ηL, because
     clipping preserves smoothness but not convexity.
+
+    Args:
+        training: how the network learned.
+        clip: the norm to which gradients are clipped; None for no clipping.
+        step_size: η.
     """
     constants = training.constants
-    pull = constants.l2.value * (training.radius or inf) if constants.l2.value > 0 else 0.0
-    if clip is None or clip >= constants.G.value + pull:
+    regularisation = constants.l2.value * (training.radius or inf) if constants.l2.value > 0 else 0.0
+    if clip is None or clip >= constants.G.value + regularisation:
         return local_growth(replace(training, step_size=step_size), strongest_regime(training))
     return 1 + step_size * constants.L.value
 
 
 def unresolved_noise(training: TrainingRun, delta: float, noise: float, norm: float, when: str) -> str | None:
-    """Return why noise added while learning gets no number in this arithmetic; None where it gets one.
+    """Return the reason why noise added during learning has no ε in this arithmetic; None where it may have one.
 
     Args:
         training: how the network learned.
         delta: δ.
-        noise: the standard deviation of what is added to a model at once: η·σ.
+        noise: the standard deviation of the noise that is added to a model at a time: η·σ.
         norm: a bound on the norm of every model.
-        when: how often noise is added, like "a round".
+        when: the step in which noise is added, such as "a round".
     """
     if training.arithmetic is None:
         return None

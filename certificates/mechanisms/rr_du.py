@@ -1,29 +1,33 @@
-"""The noise of a token: one model travels the network, and its deleting client u adds noise whenever it comes by.
+"""RR-DU: one model travels the network as a token, and the deleting client u adds noise at every visit.
 
-**What differs.** The unlearning of RR-DU is compared with the same procedure on a network that learned without the
-forget set and answers an empty request (Sekhari et al. 2021, "Remember what you want to forget"), along the same path
-and with the same batches, none of which look at data. Let θ be the token, e ≥ ‖θ_u − θ'_u‖ the sensitivity of what u
-begins with, η the step size, L the clip, L_s the smoothness, and a visit of u
+**Reference.** The unlearning is compared with the same procedure on a network that learned without the forget set and
+answers an empty request (Sekhari et al. 2021, "Remember what you want to forget"), along the same path and with the
+same batches, which do not depend on the data. Let θ be the token, e ≥ ‖θ_u − θ'_u‖ the sensitivity of u's learned
+model, η the step size, L the clip and L_s the smoothness. A visit of u is
 
     θ ← θ + η·(g(θ) + Z),    ‖g‖ ≤ L.
 
-* *Before the first visit* nothing is noised. Holders other than u read the same data in both runs, so that a step of
-  theirs grows the difference by the growth γ of a local step, and a relay leaves it as it is: e₁ = γ^k·e after k of
-  them.
-* *The first visit* noises θ + η·g(θ). Clipping is a projection, which never takes two vectors further apart. With
-  `exact` alignment both runs have the same g, so that ‖g(θ) − g(θ')‖ ≤ min(L_s·e₁, 2L), and what is noised differs by
-  at most e₁ + η·min(L_s·e₁, 2L). With `lightweight` g is 0 for an empty request: e₁ + η·L. With
-  `lightweight+descent` g = clip(s·h) against g' = clip(h), where h = −∇f'_u and s = (n − m)/n: at the same θ both
-  point the same way and their lengths min(L, s‖h‖) ≤ min(L, ‖h‖) differ most where ‖h‖ = L, by (m/n)·L; so
-  e₁ + η·(min(L_s·e₁, 2L) + (m/n)·L).
-* *Later visits*, given the token, differ by η·Δ with Δ = 0, L and (m/n)·L: with `exact` alignment nothing that was
-  deleted is read any more. Hops between visits read retained data only and are post-processing.
+**Differences of the noised values**
 
-Each visit is a Gaussian mechanism given all that came before, so that μ² = Σ_k (difference_k/noise_k)² for whoever sees
-every token from the first visit on (Dong, Roth and Su 2022, Cor. 3.3), and so for what is made of the last one.
+* *Before the first visit* no noise is added. Holders other than u use the same data in both runs, so a step of theirs
+  multiplies the difference by at most the growth γ of a local step, and a relay leaves it unchanged: e₁ = γ^k·e after k
+  steps.
+* *The first visit* adds noise to θ + η·g(θ). Clipping is a projection, which never increases distances. With `exact`
+  alignment both runs use the same g, so ‖g(θ) − g(θ')‖ ≤ min(L_s·e₁, 2L), and the noised values differ by at most
+  e₁ + η·min(L_s·e₁, 2L). With `lightweight`, g is 0 for an empty request: e₁ + η·L. With `lightweight+descent`,
+  g = clip(s·h) against g' = clip(h), where h = −∇f'_u and s = (n − m)/n: at the same θ both have the same direction,
+  and their lengths min(L, s‖h‖) ≤ min(L, ‖h‖) differ most where ‖h‖ = L, by (m/n)·L; so e₁ + η·(min(L_s·e₁,
+  2L) + (m/n)·L).
+* *Later visits*, given the token, differ by η·Δ, with Δ = 0 for `exact` alignment (which no longer uses the deleted
+  samples), L for `lightweight` and (m/n)·L for `lightweight+descent`. The hops between visits use retained data only
+  and are post-processing.
 
-**What the paper claims** leans on noise at every hop ("privacy amplification by decentralization"). Here the other hops
-are free of noise: they never increase the difference that is left, but need not shrink it, so nothing is amplified.
+**Composition.** Each visit is a Gaussian mechanism given everything before it. So an observer of every token from the
+first visit on has μ² = Σ_k (difference_k/noise_k)² (Dong, Roth and Su 2022, Cor. 3.3), and so has an observer of
+anything computed from the last token.
+
+**The paper's claim** uses noise at every hop ("privacy amplification by decentralization"). Here the hops of other
+nodes carry no noise: they never increase the remaining difference but need not decrease it, so nothing is amplified.
 """
 
 from collections.abc import Sequence
@@ -38,11 +42,12 @@ from rewindnet.certificates.accounting.gaussian import mu_of
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
+from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
-from rewindnet.certificates.sensitivity.recursion import propagate
 from rewindnet.certificates.sensitivity.rounding import charges_of_hops
-from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 
 Alignment = Literal["exact", "lightweight", "lightweight+descent"]
@@ -55,21 +60,24 @@ class RRDU(Mechanism):
     """Gaussian noise at every visit of a token to the deleting client.
 
     Attributes:
-        node: u, with which the token is before the first round.
+        node: u, the deleting client, which has the token before the first round.
         begin: the address of the first round.
-        holders: who has the token in each round.
-        works: whether that node takes a step, or passes the token on.
-        parents: [N], from whom each node has the last token, which is released; from itself who has it last.
-        noise: the standard deviation of what u adds to the model in each step of its own, 0 for none: η times that of
-            what it adds to its direction.
-        alignment: of its direction, as `rewindnet.clients.steps.rr_du.Token`.
-        clip: L, of its direction.
+        holders: the node that has the token in each round.
+        works: whether that node takes a step in the round, or passes the token on.
+        parents: [N], the node from which each node receives the released model; the root of the tree has itself.
+        noise: the standard deviation of the noise that u adds to the model in each of its steps, 0 for none; it is η
+            times that of the noise on its direction.
+        alignment: the direction that u takes, as in `rewindnet.clients.steps.rr_du.RRDUToken`.
+        clip: L, the largest norm of that direction.
         step_size: η.
-        forgotten: m, how many samples u deletes.
-        growth: γ^k, what the steps of others before u's first make of a difference.
-        slope: η·L_s, what the first step of u makes of it beyond keeping it, 0 with `lightweight`.
-        centre: of the ball onto which u projects what it has noised; None: it does not.
-        optimizer: of all steps.
+        forgotten: m, the number of samples that u deletes.
+        growth: γ^k, the growth of a difference by the steps of other nodes before u's first.
+        slope: η·L_s, the additional growth by u's first step; 0 with `lightweight`.
+        centre: the centre of the ball onto which u projects the noised model; None for no projection.
+        optimizer: the optimizer of all steps.
+
+    Raises:
+        CertificateError: if a choice is unknown, lengths differ, or a number is out of range.
     """
 
     node: int
@@ -91,7 +99,7 @@ class RRDU(Mechanism):
     noise_label: ClassVar[str] = "every visit"
 
     def __post_init__(self) -> None:
-        """Refuse what nobody can have done."""
+        """Refuse choices and numbers that are not possible."""
         for name, value, allowed in (
             ("alignment", self.alignment, get_args(Alignment)),
             ("centre of the trust region", self.centre, (None, *get_args(Centre))),
@@ -100,191 +108,230 @@ class RRDU(Mechanism):
             if value not in allowed:
                 raise CertificateError(f"unknown {name} {value!r}; it is one of: {', '.join(map(str, allowed))}")
         if len(self.holders) != len(self.works):
-            raise CertificateError("of every holder of a token it is known whether it takes a step")
-        if len(self.noise) != len(self.rounds) or not all(0 <= one < inf for one in self.noise):
+            raise CertificateError("holders and works must have one entry for each round of the token")
+        if len(self.noise) != len(self.visit_rounds) or not all(0 <= sigma < inf for sigma in self.noise):
             raise CertificateError("every visit of a token has noise of a non-negative standard deviation")
         if not (0 < self.clip < inf and 0 < self.step_size < inf):
             raise CertificateError("the clip and the step size of a visit are positive numbers")
 
     @cached_property
-    def rounds(self) -> tuple[int, ...]:
-        """In which u takes a step."""
-        both = zip(self.holders, self.works, strict=True)
-        return tuple(self.begin + at for at, (holder, works) in enumerate(both) if works and holder == self.node)
+    def visit_rounds(self) -> tuple[int, ...]:
+        """The rounds in which u takes a step."""
+        steps = zip(self.holders, self.works, strict=True)
+        return tuple(self.begin + index for index, (holder, works) in enumerate(steps) if works and holder == self.node)
 
     @property
-    def before(self) -> int:
-        """Steps that others take before u's first; of all steps, if it takes none."""
-        return sum(self.works[: self._first])
+    def steps_before_visit(self) -> int:
+        """The number of steps of other nodes before u's first; of all steps, if u takes none."""
+        return sum(self.works[: self._first_visit])
 
     @property
-    def leaves(self) -> bool:
-        """Whether the token is with others before u's first step."""
-        return any(holder != self.node for holder in self.holders[: self._first])
+    def leaves_before_visit(self) -> bool:
+        """Whether another node has the token before u's first step."""
+        return any(holder != self.node for holder in self.holders[: self._first_visit])
 
     @property
-    def _ascends(self) -> bool:
+    def _is_ascent(self) -> bool:
+        """Whether u's direction uses the forget set alone."""
         return self.alignment == "lightweight"
 
     @property
-    def _first(self) -> int:
-        return self.rounds[0] - self.begin if self.rounds else len(self.holders)
+    def _first_visit(self) -> int:
+        """The index of the round of u's first step; the number of rounds, if it takes none."""
+        return self.visit_rounds[0] - self.begin if self.visit_rounds else len(self.holders)
 
     @property
     def events(self) -> Sequence[tuple[int, int]]:
-        """The visits."""
-        return [(round, self.node) for round in self.rounds]
+        """The visits, as (round, u)."""
+        return [(round, self.node) for round in self.visit_rounds]
 
-    def grown(self, training: TrainingRun, claim: Claim) -> "RRDU":
-        """The same with `growth` and `slope` as they follow from the constants."""
-        known = replace(training, step_size=self.step_size)
-        gamma = local_growth(known, claim.regime or strongest_regime(training))
+    def with_growth(self, training: TrainingRun, claim: Claim) -> "RRDU":
+        """Return the same mechanism with `growth` and `slope` as they follow from the constants.
+
+        Args:
+            training: how the network learned.
+            claim: the regime.
+
+        Raises:
+            CertificateError: if the growth is not finite, or the constants do not prove the regime.
+        """
+        stepped = replace(training, step_size=self.step_size)
+        gamma = local_growth(stepped, claim.regime or strongest_regime(training))
         with np.errstate(over="ignore"):
-            growth = float(np.float64(gamma) ** self.before)
+            growth = float(np.float64(gamma) ** self.steps_before_visit)
         if not growth < inf:
-            raise CertificateError(f"{self.before} steps that may each grow by {gamma:.4g} allow no finite certificate")
-        slope = 0.0 if self._ascends else self.step_size * training.constants.L.value
+            raise CertificateError(
+                f"{self.steps_before_visit} steps that may each multiply a difference by {gamma:.4g} allow no finite "
+                "certificate"
+            )
+        slope = 0.0 if self._is_ascent else self.step_size * training.constants.L.value
         return replace(self, growth=growth, slope=slope)
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
-        """The sensitivity of the learned models, and η·Δ at every visit; rounding is charged to the first.
+        """Return the sensitivity of the learned models, and η·Δ at every visit; rounding is charged to the first.
 
         Raises:
-            CertificateError: if growth or slope are less than the constants allow, or the bound is `published`.
+            CertificateError: if growth or slope are less than the constants allow, the deletion is not that of u alone,
+                or the bound is `published`.
         """
         if claim.bound == "published":
-            raise CertificateError("the published bound is that of R2D and knows no token; use worst-case or instance")
-        needed = self.grown(training, claim)
-        if self.growth < needed.growth * (1 - 1e-12) or self.slope < needed.slope * (1 - 1e-12):
-            raise CertificateError("a visit is said to grow differences by less than the constants allow")
+            raise CertificateError("the published bound is that of R2D and has no token; use worst-case or instance")
+        proven = self.with_growth(training, claim)
+        if self.growth < proven.growth * (1 - 1e-12) or self.slope < proven.slope * (1 - 1e-12):
+            raise CertificateError("the stated growth of a difference is less than the constants allow")
         if not 0 <= self.node < training.mixing.nodes or not training.present[self.node]:
-            raise CertificateError(f"node {self.node} is not there to be visited")
+            raise CertificateError(f"node {self.node} cannot be visited: it does not exist or has left")
         if self.forgotten != training.deleted[self.node]:
-            raise CertificateError(f"the visited node deletes {training.deleted[self.node]} samples")
+            raise CertificateError(
+                f"the visited node deletes {training.deleted[self.node]} samples, not {self.forgotten}"
+            )
         if set(np.flatnonzero(training.deleted).tolist()) - {self.node}:
-            raise CertificateError("others than the visited node delete something, too; a token hides one of them")
-        known = propagate(training, disturbed=release.checkpoint_round, quiet=0, bound=claim.bound, regime=claim.regime)
-        shifts = np.full(len(self.rounds), self._read(training))
-        if self.rounds:
-            shifts[0] += self._rounding(training, needed, known.total)
-        return DivergenceBounds(known.total, known.rounding, shifts)
+            raise CertificateError("nodes other than the visited one delete samples; a token hides only its deletion")
+        learned = propagate(
+            training, disturbed=release.checkpoint_round, undisturbed=0, bound=claim.bound, regime=claim.regime
+        )
+        shifts = np.full(len(self.visit_rounds), self._later_shift(training))
+        if self.visit_rounds:
+            shifts[0] += self._rounding_before_noise(training, proven, learned.total)
+        return DivergenceBounds(learned.total, learned.rounding, shifts)
 
-    def _read(self, training: TrainingRun) -> float:
-        """η·Δ."""
+    def _later_shift(self, training: TrainingRun) -> float:
+        """Return η·Δ."""
         if self.alignment == "exact":
             return 0.0
         n, m = int(training.samples[self.node]), self.forgotten
-        share = 1.0 if self._ascends else m / n if n else 0.0
-        # u computes in double precision, whatever the network does.
-        known = training.arithmetic
-        slack = 0.0 if known is None else (known.parameters + 16) * 2.0**-50
+        share = 1.0 if self._is_ascent else m / n if n else 0.0
+        # u computes in double precision, whatever the precision of the network.
+        arithmetic = training.arithmetic
+        slack = 0.0 if arithmetic is None else (arithmetic.parameters + 16) * 2.0**-50
         return self.step_size * self.clip * (share + slack * (m > 0))
 
-    def _rounding(self, training: TrainingRun, needed: "RRDU", differs: Vector) -> float:
-        """Of the steps before the first visit and of that itself; nothing where both runs are the same to the bit."""
-        if not differs[self.node] > 0:
+    def _rounding_before_noise(self, training: TrainingRun, proven: "RRDU", sensitivity: Vector) -> float:
+        """Return what rounding adds up to and including the first visit; 0 where both runs are identical bit by bit."""
+        if not sensitivity[self.node] > 0:
             return 0.0
-        gamma = needed.growth ** (1 / self.before) if self.before else 1.0
-        charged, total = charges_of_hops(training, self.step_size, self.before + 1), 0.0
+        gamma = proven.growth ** (1 / self.steps_before_visit) if self.steps_before_visit else 1.0
+        charged, total = charges_of_hops(training, self.step_size, self.steps_before_visit + 1), 0.0
         for charge in charged[:-1]:
             total = gamma * total + charge
-        return total + min(needed.slope * total, 2 * self.step_size * self.clip) + charged[-1]
+        return total + min(proven.slope * total, 2 * self.step_size * self.clip) + charged[-1]
 
     def shifts(self, bounds: DivergenceBounds) -> Vector:
-        """[visits], by how much what each noise is added to differs."""
+        """Return the differences [visits] of the values to which noise is added.
+
+        Args:
+            bounds: the divergence of the learned models and η·Δ at every visit, bounds or measured.
+        """
         total = bounds.shifts.astype(np.float64)
         if len(total):
-            arrived = self.growth * float(bounds.nodes[self.node])
-            total[0] += arrived + min(self.slope * arrived, 2 * self.step_size * self.clip)
+            at_first_visit = self.growth * float(bounds.nodes[self.node])
+            total[0] += at_first_visit + min(self.slope * at_first_visit, 2 * self.step_size * self.clip)
         return total
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
-        """√Σ_k (difference_k/noise_k)²: every view shows no more than all tokens since the first visit."""
-        if self._bare(view, bounds) is not None:
+        """Return √(Σ_k (difference_k/noise_k)²): every view shows at most all tokens from the first visit on."""
+        if self._unhidden_reason(view, bounds) is not None:
             return inf
-        return hypot(*(_ratio(far, noise) for far, noise in zip(self.shifts(bounds), self.noise, strict=True)))
+        return hypot(
+            *(_ratio(difference, noise) for difference, noise in zip(self.shifts(bounds), self.noise, strict=True))
+        )
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """Where something is shown, or kept, that no noise has touched."""
-        return self._bare(claim.view, self.bounds(training, release, claim))
+        """Return the reason where the view includes a value, or u keeps a value, without noise."""
+        return self._unhidden_reason(claim.view, self.bounds(training, release, claim))
 
-    def _bare(self, view: View, bounds: DivergenceBounds) -> str | None:
-        """Why noise hides nothing where the two runs differ so, or None."""
-        differs, arrived = self.shifts(bounds), float(bounds.nodes[self.node]) > 0
-        if not self.rounds and arrived:
-            return "the token never comes to the deleting client, so that no noise is added"
-        if not differs.any():
+    def _unhidden_reason(self, view: View, bounds: DivergenceBounds) -> str | None:
+        """Return the reason why noise hides nothing for these divergences; None where it does."""
+        differences, arrived = self.shifts(bounds), float(bounds.nodes[self.node]) > 0
+        if not self.visit_rounds and arrived:
+            return "the token never comes to the deleting client, so no noise is added"
+        if not differences.any():
             return None
         if self.optimizer == "adam" and arrived:
             return (
-                "adam makes of noise a step of bounded length away from the model that the deleting client began with, "
-                "which it does not hide"
+                "adam makes of noise a step of bounded length from the model that the deleting client began with, "
+                "which therefore is not hidden"
             )
         if self.centre == "reference":
             return (
-                "the trust region is centred at the model that the deleting client began with, without noise: what is "
-                "projected onto it shows where it is; trust_centre noised, or no trust_radius, covers it"
+                "the trust region is centred at the model that the deleting client began with, without noise, and "
+                "projected models reveal the centre; trust_centre noised, or no trust_radius, is covered"
             )
-        if self.leaves and arrived and view.shows_messages:
+        if self.leaves_before_visit and arrived and view.shows_messages:
             return "the token is with other nodes before the deleting client first adds noise; start u covers them"
-        bare = [at for at, (far, noise) in enumerate(zip(differs, self.noise, strict=True)) if far > 0 and noise == 0]
-        if bare:
+        unnoised = [
+            index
+            for index, (difference, noise) in enumerate(zip(differences, self.noise, strict=True))
+            if difference > 0 and noise == 0
+        ]
+        if unnoised:
             return (
-                f"the deleting client adds no noise at its visit {bare[0] + 1}, and what it sends then may differ from "
-                f"that of retraining by {differs[bare[0]]:.4g}"
+                f"the deleting client adds no noise at its visit {unnoised[0] + 1}, and the model that it sends then "
+                f"may differ from that of retraining by {differences[unnoised[0]]:.4g}"
             )
         return None
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-        """What stands for the network, and what the path is worth."""
-        covered = "Every token" if not self.leaves else "No token before the first visit, and every one"
-        kept = ("The deleting client keeps what it deletes until its last visit.",) if self._ascends else ()
+        """Return which models are covered, and what is assumed about the path."""
+        covered = "Every token" if not self.leaves_before_visit else "No token before the first visit, and every token"
+        erasure = ("The deleting client keeps its forget set until its last visit.",) if self._is_ascent else ()
         return (
-            f"Only the model of the deleting client, node {self.node}, goes on, as a token; what other nodes have "
-            "learned is overwritten by the model that is released, which is one and the same for all.",
-            f"{covered} from the first visit on is covered, colluding peers included; the path, its batches and how "
-            "often it comes by are drawn without regard to data.",
+            f"Only the model of the deleting client, node {self.node}, is trained further, as a token; the learned "
+            "models of other nodes are overwritten by the released model, which is the same for all nodes.",
+            f"{covered} from the first visit on is covered, colluding peers included; the path, its batches and the "
+            "number of visits do not depend on the data.",
             "Retraining is followed by the same procedure with an empty request.",
-            *kept,
+            *erasure,
         )
 
-    def hiding(self, training: TrainingRun, release: Release, claim: Claim, epsilon: float) -> "RRDU":
-        """The same with just the noise that reaches (ε, δ) against retraining, with the least Σ_k noise_k².
+    def calibrated(self, training: TrainingRun, release: Release, claim: Claim, epsilon: float) -> "RRDU":
+        """Return the same mechanism with the noise that reaches (ε, δ), at the least Σ_k noise_k².
 
-        Under Σ_k (difference_k/noise_k)² = μ² that is noise_k² ∝ difference_k; a visit at which nothing can differ
-        carries none.
+        Under Σ_k (difference_k/noise_k)² = μ² this is noise_k² ∝ difference_k; a visit at which the two runs cannot
+        differ carries no noise.
+
+        Args:
+            training: how the network learned, and what was deleted.
+            release: what the unlearning method did.
+            claim: the view, the δ and the bound.
+            epsilon: the ε to reach.
 
         Raises:
             CertificateError: if no noise can reach it for the claim's view.
         """
-        some = replace(self, noise=(1.0,) * len(self.rounds))
-        found = some.bounds(training, release, claim)
-        reason = some.why_not_covered(training, release, claim)
+        unit_noise = replace(self, noise=(1.0,) * len(self.visit_rounds))
+        bounds = unit_noise.bounds(training, release, claim)
+        reason = unit_noise.why_not_covered(training, release, claim)
         if reason is not None:
             raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
-        differs = some.shifts(found)
-        # A hair more than the boundary asks for, so that the certificate of the rounded noise still reads ε.
-        noise = np.sqrt(differs * differs.sum()) / mu_of(epsilon, claim.delta) * (1 + 1e-12)
+        differences = unit_noise.shifts(bounds)
+        # Slightly above the exact boundary, so that the certificate of the rounded noise still gives at most ε.
+        noise = np.sqrt(differences * differences.sum()) / mu_of(epsilon, claim.delta) * (1 + 1e-12)
         return replace(self, noise=tuple(noise.tolist()))
 
-    def given_reference(self, training: TrainingRun) -> float:
-        """μ of all visits if what u begins with is taken to be known and the same in both runs: Σ_k (η·Δ/noise_k)².
+    def mu_given_reference(self, training: TrainingRun) -> float:
+        """Return μ of all visits if u's learned model were known and the same in both runs: √(Σ_k (η·Δ/noise_k)²).
 
-        The reading under which the paper's sensitivity is that of a clipped direction. It says nothing of unlearning:
-        with `exact` alignment it is 0 without any noise, as it would be if nothing were done at all.
+        Only under this reading is the paper's sensitivity that of a clipped direction. It is not a guarantee of
+        unlearning: with `exact` alignment it is 0 without any noise, as it would be if nothing were done at all.
+
+        Args:
+            training: how the network learned, and what was deleted.
         """
-        read = self._read(training)
-        return hypot(*(_ratio(read, noise) for noise in self.noise)) if self.noise else 0.0
+        shift = self._later_shift(training)
+        return hypot(*(_ratio(shift, noise) for noise in self.noise)) if self.noise else 0.0
 
-    def account(self, release: Release, rounds: int) -> str:
-        """Return how far the token went, and how often it visited the deleting client."""
+    def describe(self, release: Release, rounds: int) -> str:
+        """Return how many steps the token took, and how often it visited the deleting client."""
         return (
-            f"sent the model of node {self.node} round the network for {sum(self.works):,} steps, {len(self.rounds):,} "
-            f"of them its own, with {noise_size(release)} in those, and gave the last to everybody"
+            f"sent the model of node {self.node} round the network for {sum(self.works):,} steps, "
+            f"{len(self.visit_rounds):,} of them its own, with {noise_size(release)} in those, and gave the last model "
+            "to all nodes"
         )
 
 
-def _ratio(far: float, noise: float) -> float:
-    if far == 0:
+def _ratio(difference: float, noise: float) -> float:
+    """Return difference/noise: 0 where the difference is 0, infinite where it is not and there is no noise."""
+    if difference == 0:
         return 0.0
-    return far / noise if noise > 0 else inf
+    return difference / noise if noise > 0 else inf

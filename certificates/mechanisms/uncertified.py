@@ -1,6 +1,6 @@
-"""No mechanism at all: for methods of which nobody has shown how far they end up from retraining.
+"""The mechanism of methods without a proven bound on the divergence from retraining.
 
-What they leave is measured against retraining like everything else. Nothing is derived: no sensitivity, no μ, no ε.
+Their releases are measured against retraining like all others, but there is no sensitivity, no μ and no ε.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ from typing import ClassVar
 import numpy as np
 
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.network import Mixing
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
-from rewindnet.certificates.training import Mixing, TrainingRun
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 
 
 @dataclass(frozen=True)
 class Uncertified(Mechanism):
-    """Nothing hides the deletion, as far as is known.
+    """No proven guarantee.
 
     Attributes:
         reason: why there is no ε, as the part of a sentence that follows a colon.
@@ -31,21 +32,21 @@ class Uncertified(Mechanism):
     noise_label: ClassVar[str] = "none"
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
-        """Nothing is known of any node."""
+        """Return no bounds: nothing is proven about any node."""
         return DivergenceBounds(np.zeros(0))
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
-        """Infinite: no noise hides anything."""
+        """Return infinity: no noise hides a difference."""
         return inf
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """The reason, whatever the view."""
+        """Return the reason, which does not depend on the view."""
         return self.reason
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-        """What was done, of which nothing is claimed."""
+        """Return what was done, about which nothing is claimed."""
         return (f"Nothing is claimed of what was done: it {self.deed}.",)
 
-    def account(self, release: Release, rounds: int) -> str:
+    def describe(self, release: Release, rounds: int) -> str:
         """Return what was done."""
         return self.deed

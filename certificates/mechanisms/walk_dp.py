@@ -1,32 +1,34 @@
-"""A token that learns in private: noise at every hop, so that hops that follow a visit hide what was read there.
+"""Private random-walk learning: a token with noise at every hop, where later hops hide what was used at a visit.
 
-At hop t the holder h_t takes x ← P(x − η(g_{h_t}(x) + Z_t)), Z_t ~ N(0, σ²·I), with g the gradient of its data, clipped
-or not, and P a projection or nothing. The walk is taken as it was drawn: it does not look at data, so that what holds
-for every walk holds. Compared is the same learning without the forget set. All is in the units of a gradient, divided
-by η. Let γ be the Lipschitz constant of x ↦ x − η·g(x), and b_t bound what the forget set changes in g at one and the
-same x: Δ at the deleting nodes, 0 elsewhere.
+**Algorithm.** At hop t the holder h_t computes x ← P(x − η(g_{h_t}(x) + Z_t)) with Z_t ~ N(0, σ²·I), where g is the
+gradient of its data, clipped or not, and P is a projection or the identity. The walk is taken as it was drawn: it does
+not depend on the data, so a guarantee for every fixed walk holds. The reference is the same learning without the forget
+set. All distances are in the units of a gradient, that is, divided by η. Let γ be the Lipschitz constant of
+x ↦ x − η·g(x), and b_t a bound on what the forget set changes in g at the same x: Δ at the deleting nodes, 0 elsewhere.
 
-**Whoever sees every token** sees as many Gaussian mechanisms as there are visits: μ² = Σ_t (b_t/σ)², the local bound
-(Dong, Roth and Su 2022, Cor. 3.3).
+**An observer of every token** sees one Gaussian mechanism for every visit: μ² = Σ_t (b_t/σ)², the local bound (Dong,
+Roth and Su 2022, Cor. 3.3).
 
-**Whoever sees the token at some hops only** knows less. Run the walk on D (tokens y_t), on D' (y'_t), and beside them
-on D' with a pull (ỹ_t): at hop t it adds s_t, ‖s_t‖ ≤ a_t, straight towards what y has there, to what its noise is
-added to. y and ỹ share their noise. Then ‖y − ỹ‖ ≤ z with
+**An observer of the token at some hops only** learns less.
+
+1. Let y_t be the tokens on D, y'_t those on the retained data D', and ỹ_t those of a third run on D' that uses the
+   noise of y and is shifted towards y: at hop t it adds s_t, ‖s_t‖ ≤ a_t, to the value to which its noise is added, in
+   the direction of the value that y has there.
+2. Then ‖y − ỹ‖ ≤ z with
 
     z ← γ·z + b_t − a_t,    0 ≤ a_t ≤ γ·z + b_t,
 
-because P never takes two points further apart, and ỹ = y wherever z = 0: let that be so at every hop that is seen, so
-that the view of ỹ is that of y. Given the messages of ỹ so far, its noise and therefore y so far are known, hence s_t:
-the next message is that of y' from the same point on, shifted by s_t. So the view is μ-GDP, μ² = Σ_t (a_t/σ)². Noise of
-whoever looks on is not needed: nothing is absorbed where it has the token. This is shifted interpolation (Bok, Su and
-Altschuler 2024, "Shifted interpolation for differential privacy"), with several sources and deadlines.
+   because P never increases distances. So ỹ = y wherever z = 0.
+3. Choose a so that z = 0 at every hop that is observed. Then the view of ỹ is the view of y.
+4. Given the messages of ỹ so far, its noise and therefore y so far are known, hence s_t. So, from the same point on,
+   the next message of ỹ is that of y', shifted by s_t. The view is μ-GDP with μ² = Σ_t (a_t/σ)².
 
-**The best a.** Between two hops that are seen, let â_j = a_j/γ^j and b̂_j = b_j/γ^j: the sums Σ_{i≤j} â_i must stay at
-or below Σ_{i≤j} b̂_i and be equal to it at the end, and Σ_j (γ^j·â_j)² is to be least. With Σ_{i≤j} γ^{−2i} as the clock
-this is the shortest way below a staircase: the slopes of its greatest convex minorant, found by pooling. One visit with
-ℓ hops to the next sighting costs Δ²/(σ²·Σ_{j<ℓ} γ^{−2j}), for γ = 1 (convex losses, η ≤ 2/L, nothing clipped)
-Δ²/(ℓ·σ²): the amplification by iteration of Feldman, Mironov, Talwar and Thakurta (2018). With any γ it never exceeds
-the local bound, for a = b is one way.
+The noise of the observer itself is not needed, because nothing is absorbed where it has the token. This is shifted
+interpolation (Bok, Su and Altschuler 2024, "Shifted interpolation for differential privacy") with several sources and
+deadlines.
+
+The least μ over the choices of a is computed in `mechanisms.walk_absorption`. With any γ it never exceeds the local
+bound, because a = b is one of the choices.
 """
 
 from collections.abc import Sequence
@@ -45,23 +47,26 @@ from rewindnet.certificates.mechanisms.private_learning import (
     clipped_growth,
     unresolved_noise,
 )
+from rewindnet.certificates.mechanisms.walk_absorption import absorption_norm
+from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
-from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 
 
 @dataclass(frozen=True)
 class WalkDP(Mechanism):
-    """Clipped gradients under fresh noise at every hop of a token.
+    """Clipped gradients with fresh noise at every hop of a token.
 
     Attributes:
-        holders: of the token at each hop, from the first.
-        parents: [N], from whom each node has the last token, which is released; from itself who has it last.
-        nodes: who deletes.
-        clip: C; None: gradients are as they are, which proven constants allow.
+        holders: the holder of the token at each hop, from the first.
+        parents: [N], the node from which each node receives the last token, which is released; the root of the tree has
+            itself.
+        nodes: the deleting nodes.
+        clip: C; None for gradients that are not clipped, which proven constants allow.
         step_size: η.
         growth: γ.
-        rounding: what rounding may add in a hop between two tokens that differ already, over η.
+        rounding: what rounding may add in a hop between two tokens that already differ, divided by η.
     """
 
     holders: tuple[int, ...]
@@ -85,10 +90,18 @@ class WalkDP(Mechanism):
         step_size: float,
         sigma: float,
     ) -> "WalkDP":
-        """That of a token which learns in this way from the data that a network learned from.
+        """Return the mechanism of a token that learns in this way from the network's data.
+
+        Args:
+            training: how the network learned, and what was deleted.
+            holders: the holder of the token at each hop.
+            parents: [N], the tree along which the last token spreads.
+            clip: C; None for no clipping.
+            step_size: η.
+            sigma: σ, the standard deviation of the noise on a gradient.
 
         Raises:
-            CertificateError: if clip or step size are no positive numbers, or a client has left.
+            CertificateError: if clip or step size are not positive numbers, or a client has left.
         """
         if not (0 < step_size < inf and (clip is None or 0 < clip < inf)):
             raise CertificateError(f"clip and step size are positive numbers, not {clip} and {step_size}")
@@ -100,7 +113,7 @@ class WalkDP(Mechanism):
             clip=clip,
             step_size=step_size,
             growth=clipped_growth(training, clip, step_size),
-            rounding=_rounding(training, len(holders), clip, step_size, sigma),
+            rounding=_rounding_between_points(training, len(holders), clip, step_size, sigma),
         )
 
     @property
@@ -109,68 +122,81 @@ class WalkDP(Mechanism):
         return tuple((hop, holder) for hop, holder in enumerate(self.holders) if holder in self.nodes)
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
-        """Nothing at the start, and at every hop of a deleting node what clipping and the constants allow.
+        """Return no divergence at the start, and at every hop of a deleting node what clipping and the constants allow.
 
         Raises:
             CertificateError: if the mechanism is not that of a token that learns in this way.
         """
         sigma = _sigma(release)
-        again = WalkDP.of(training, self.holders, self.parents, self.clip, self.step_size, sigma)
-        if self.nodes != again.nodes or self.growth < again.growth or self.rounding < again.rounding * (1 - 1e-9):
-            raise CertificateError(f"the private walk is described as {self}, and it is {again}")
+        expected = WalkDP.of(training, self.holders, self.parents, self.clip, self.step_size, sigma)
+        understated = self.growth < expected.growth or self.rounding < expected.rounding * (1 - 1e-9)
+        if self.nodes != expected.nodes or understated:
+            raise CertificateError(
+                f"the private walk is described as {self}, but for this training run it is {expected}"
+            )
         if (release.checkpoint_round, release.descent_rounds, release.gossip_rounds) != (0, 0, 0):
-            raise CertificateError("a private walk begins with learning")
+            raise CertificateError("a private walk begins with learning, so its release has no rounds of its own")
         if any(not 0 <= holder < training.mixing.nodes for holder in self.holders):
-            raise CertificateError("a walk is over the nodes of its network")
-        most = walk_shifts(training, self.clip)
-        slack = 0.0 if training.arithmetic is None else self._at_one_point(training, sigma)
-        nothing = np.zeros(training.mixing.nodes)
-        return DivergenceBounds(nothing, nothing, np.array([most[node] + slack for _, node in self.events]))
+            raise CertificateError("every holder of the token must be a node of the network")
+        largest_shifts = walk_shifts(training, self.clip)
+        slack = 0.0 if training.arithmetic is None else self._rounding_at_one_point(training, sigma)
+        zero = np.zeros(training.mixing.nodes)
+        return DivergenceBounds(zero, zero, np.array([largest_shifts[node] + slack for _, node in self.events]))
 
-    def _at_one_point(self, training: TrainingRun, sigma: float) -> float:
-        """What rounding adds to the difference of two gradients at the same θ, which are taken in double precision."""
+    def _rounding_at_one_point(self, training: TrainingRun, sigma: float) -> float:
+        """Return what rounding adds to the difference of two gradients at the same θ, computed in double precision."""
         assert training.arithmetic is not None
         norm = _largest_norm(training, len(self.holders), self.clip, self.step_size, sigma)
         constants, d = training.constants, training.arithmetic.parameters
-        terms = (int(training.samples.max(initial=0)) + d + 32) * (constants.G.value + _longest(training, self.clip))
+        size = constants.G.value + _largest_step(training, self.clip)
+        terms = (int(training.samples.max(initial=0)) + d + 32) * size
         return 2.0**-50 * (terms + constants.l2.value * norm)
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
-        """Of every token for transcript:all; otherwise by how the hops until the token is seen absorb what was read."""
-        sigma, felt = _sigma(release), np.zeros(len(self.holders))
-        felt[[hop for hop, _ in self.events]] = bounds.shifts
-        if not felt.any():
+        """Return μ of all tokens for transcript:all; for other views that of absorption until the next observed hop."""
+        sigma, disturbance = _sigma(release), np.zeros(len(self.holders))
+        disturbance[[hop for hop, _ in self.events]] = bounds.shifts
+        if not disturbance.any():
             return 0.0
         if sigma == 0:
             return inf
         kind, node = view.kind, view.within(mixing.nodes).node
-        local = hypot(*(felt / sigma))
+        local = hypot(*(disturbance / sigma))
         if kind == "transcript:all":
             return local
-        if kind != "transcript":
-            return min(local, self._seen(felt, (), sigma))
+        if kind == "transcript":
+            return min(local, self._mu_of_peer(node, disturbance, sigma, mixing))
+        return min(local, self._mu_of_hops(disturbance, (), sigma))
+
+    def _mu_of_peer(self, node: int | None, disturbance: Vector, sigma: float, mixing: Mixing) -> float:
+        """Return μ of what a node receives; without a node, of the peer with the largest μ."""
         nodes = range(mixing.nodes) if len(self.nodes) > 1 else (v for v in range(mixing.nodes) if v not in self.nodes)
         watching = (node,) if node is not None else tuple(nodes)
-        there = set(watching) & set(self.holders)
-        # One that deletes knows what it deletes, and is a peer to the others that do.
-        own = np.array([holder if node is None and holder in self.nodes else -1 for holder in self.holders])
-        every = [self._seen(np.where(own == v, 0.0, felt), self._arrivals(v), sigma) for v in sorted(there)]
-        # Who never has the token before the end sees what is released.
-        rest = [] if len(there) == len(watching) and there else [self._seen(felt, (), sigma)]
-        return min(local, max([*every, *rest]))
+        arriving = set(watching) & set(self.holders)
+        # A deleting node knows its own forget set; as an observer it is a peer of the other deleting nodes.
+        known_to = np.array([holder if node is None and holder in self.nodes else -1 for holder in self.holders])
+        mus = [
+            self._mu_of_hops(np.where(known_to == v, 0.0, disturbance), self._arrivals(v), sigma)
+            for v in sorted(arriving)
+        ]
+        if not arriving or len(arriving) < len(watching):
+            # A node that never has the token before the end observes the released model only.
+            mus.append(self._mu_of_hops(disturbance, (), sigma))
+        return max(mus)
 
     def _arrivals(self, node: int) -> tuple[int, ...]:
+        """Return the hops at which a node has the token."""
         return tuple(hop for hop, holder in enumerate(self.holders) if holder == node)
 
-    def _seen(self, felt: Vector, seen: Sequence[int], sigma: float) -> float:
-        """μ of a view of the tokens that come to these hops, and of the last."""
-        ends = [*(hop for hop in seen if hop > 0), len(felt)]
+    def _mu_of_hops(self, disturbance: Vector, observed: Sequence[int], sigma: float) -> float:
+        """Return μ of a view of the tokens that arrive at these hops, and of the last token."""
+        ends = [*(hop for hop in observed if hop > 0), len(disturbance)]
         starts = [0, *ends[:-1]]
-        parts = (felt[start:end] for start, end in zip(starts, ends, strict=True))
-        return hypot(*(absorbed(part, self.growth, self.rounding) for part in parts)) / sigma
+        parts = (disturbance[start:end] for start, end in zip(starts, ends, strict=True))
+        return hypot(*(absorption_norm(part, self.growth, self.rounding) for part in parts)) / sigma
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """Return that there is no noise, or that the arithmetic does not carry it."""
+        """Return the reason where there is no noise, or where the arithmetic does not resolve it."""
         sigma = _sigma(release)
         if not self.events:
             return None
@@ -180,82 +206,51 @@ class WalkDP(Mechanism):
         return unresolved_noise(training, claim.delta, self.step_size * sigma, norm, "a hop")
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-        """What is covered, and what is taken for granted."""
-        clipped = "Gradients are as they are" if self.clip is None else f"Gradients are clipped to norm {self.clip:.6g}"
+        """Return what is covered and what is assumed."""
+        clipped = "Gradients are not clipped" if self.clip is None else f"Gradients are clipped to norm {self.clip:.6g}"
         visits = ", ".join(f"node {node}: {self.holders.count(node)}" for node in self.nodes)
         return (
-            "Learning itself added the noise, by a token on a walk that was drawn without regard to data; the "
-            f"certificate is conditional on this walk, in which the deleting clients took so many steps: {visits}.",
+            "Learning itself added the noise, by a token on a walk that does not depend on the data; the certificate "
+            f"is conditional on this walk, in which the deleting clients took this number of steps: {visits}.",
             f"{clipped}; a step is {self.growth:.6g}-Lipschitz.",
-            "Who looks on knows its own noise, and that of a deleting client is not its own; when the token is with "
-            "whom is known to all.",
+            "An observing node knows its own noise but not that of a deleting client; the holder of the token at every "
+            "hop is public.",
         )
 
-    def account(self, release: Release, rounds: int) -> str:
+    def describe(self, release: Release, rounds: int) -> str:
         """Return that learning itself added the noise."""
         return (
-            f"had learned by one model that walked from client to client, with {noise_size(release)} at every hop, so "
-            "that nothing was left to do"
+            f"had learned by one model that travelled from client to client, with {noise_size(release)} at every hop, "
+            "so nothing was left to do"
         )
 
 
 def check_holders(training: TrainingRun) -> None:
-    """Refuse a network that a client has left: what remains need not even be connected.
+    """Refuse a network that a client has left, because its nodes need not even be connected.
+
+    Args:
+        training: how the network learned.
 
     Raises:
         CertificateError: with what is allowed.
     """
     if training.departed:
-        raise CertificateError("without one of its holders a walk is another walk; use deletion.departure relay")
-
-
-def absorbed(felt: Vector, growth: float, charge: float = 0.0) -> float:
-    """√Σ_t a_t² of the best pull that absorbs these disturbances by the last hop: times 1/σ it is μ.
-
-    Args:
-        felt: b_t ≥ 0 [T] of every hop.
-        growth: γ > 0.
-        charge: what is added at every hop at which there is a difference already.
-    """
-    hops = np.flatnonzero(felt)
-    if not hops.size:
-        return 0.0
-    b = felt[hops[0] :].astype(np.float64)
-    b[1:] += charge
-    # Straight pieces: hops, Σ γ^(−2j) and Σ b_j·γ^(−j). They are counted from the first hop of a piece where steps grow
-    # and from its last where they contract, so that nothing overflows, and nothing vanishes that is not nothing.
-    pieces: list[tuple[int, float, float]] = []
-    for amount in b.tolist():
-        piece = (1, 1.0, amount)
-        while pieces and _steeper(pieces[-1], piece, growth):
-            piece = _pooled(pieces.pop(), piece, growth)
-        pieces.append(piece)
-    return sqrt(sum(amount * (amount / time) for _, time, amount in pieces))
-
-
-def _steeper(one: tuple[int, float, float], next: tuple[int, float, float], growth: float) -> bool:
-    """Whether the slope does not increase from one piece to the next."""
-    if growth >= 1:
-        return one[2] * next[1] * growth ** -one[0] >= next[2] * one[1]
-    return one[2] * next[1] >= next[2] * one[1] * growth ** next[0]
-
-
-def _pooled(one: tuple[int, float, float], next: tuple[int, float, float], growth: float) -> tuple[int, float, float]:
-    hops = one[0] + next[0]
-    if growth >= 1:
-        scale = growth ** -one[0]
-        return hops, one[1] + next[1] * scale**2, one[2] + next[2] * scale
-    scale = growth ** next[0]
-    return hops, one[1] * scale**2 + next[1], one[2] * scale + next[2]
+        raise CertificateError("without a departed node the walk is another walk; use deletion.departure relay")
 
 
 def walk_shifts(training: TrainingRun, clip: float | None) -> Vector:
-    """Δ [N], by how much every node's clipped gradient may change in exact arithmetic: min(2C, 2mG/n or G)."""
-    widest = inf if clip is None else 2 * clip
-    return np.asarray(np.minimum(changed_gradient(training), widest))
+    """Return Δ [N], the largest change of every node's clipped gradient in exact arithmetic: min(2C, 2mG/n or G).
+
+    Args:
+        training: how the network learned, and what was deleted.
+        clip: C; None for no clipping.
+    """
+    diameter = inf if clip is None else 2 * clip
+    return np.asarray(np.minimum(changed_gradient(training), diameter))
 
 
 def _sigma(release: Release) -> float:
+    """Return σ of the private walk, which must be the same at all nodes."""
     sigma = float(release.sigma.max(initial=0.0))
     if np.any(release.sigma != sigma):
         raise CertificateError("the noise of a private walk is the same at all nodes")
@@ -263,28 +258,30 @@ def _sigma(release: Release) -> float:
 
 
 def _largest_norm(training: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
-    """A bound on every ‖x‖ that occurs, but for noise of probability at most 1e-30."""
+    """Return a bound on every ‖x‖ that occurs, except for noise with a probability of at most 1e-30."""
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
-    long = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * hops / UNLIKELY))
-    once, summed = step_size * sigma * long, step_size * sigma * sqrt(hops) * long
+    noise_norm = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * hops / UNLIKELY))
+    single_noise, total_noise = step_size * sigma * noise_norm, step_size * sigma * sqrt(hops) * noise_norm
     if step_size * training.constants.l2.value > 2:
         raise CertificateError(f"step_size {step_size:g} is so large that regularisation alone lets a token explode")
-    start, moved = arithmetic.initial_norm, step_size * _longest(training, clip)
+    start, step = arithmetic.initial_norm, step_size * _largest_step(training, clip)
     if training.radius is not None:
-        # A step that is not clipped adds the pull of the regulariser, which does not make a token longer.
-        return (training.radius + moved + once) * (1 + 1e-3)
-    return (start + moved * hops + summed + once) * (1 + 1e-3)
+        # The regulariser of a step that is not clipped does not increase the norm of the token.
+        return (training.radius + step + single_noise) * (1 + 1e-3)
+    return (start + step * hops + total_noise + single_noise) * (1 + 1e-3)
 
 
-def _longest(training: TrainingRun, clip: float | None) -> float:
-    """What a gradient moves a token by, at most, over η: without a clip that of the loss alone."""
+def _largest_step(training: TrainingRun, clip: float | None) -> float:
+    """Return the largest change of the token by a gradient, divided by η; without a clip, by that of the loss alone."""
     return training.constants.G.value if clip is None else clip
 
 
-def _rounding(training: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
-    """What rounding adds to the difference of two runs at different x in a hop, over η: gradients are double."""
+def _rounding_between_points(
+    training: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float
+) -> float:
+    """Return what rounding adds in a hop to the difference of two runs at different x, divided by η."""
     arithmetic = training.arithmetic
     if arithmetic is None:
         return 0.0
@@ -292,6 +289,7 @@ def _rounding(training: TrainingRun, hops: int, clip: float | None, step_size: f
     G, L, l2 = constants.G.value, constants.L.value, constants.l2.value
     M = _largest_norm(training, hops, clip, step_size, sigma)
     terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G
-    step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + (d + 16) * _longest(training, clip)
-    # The features, and the token as it is kept, are in the precision of the network.
+    clipping = (d + 16) * _largest_step(training, clip)
+    step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + clipping
+    # Gradients are computed in double precision; the features and the stored token have the precision of the network.
     return 2 * arithmetic.unit_roundoff * (step + (16 + d) * M / step_size)

@@ -1,1 +1,1 @@
-"""Planning: the noise that certificates take, computed before anything is learned."""
+"""Planning: the noise that requests would need and what it would do to the models, computed before any run."""

@@ -1,9 +1,9 @@
-"""What will be left of the noise: a forecast from the network and the curvature, before anything is run.
+"""Forecast how much of a release's noise remains in the released models, from the network and the curvature alone.
 
-Noise on the result stays as it is, unless gossip follows. Noise on the rewound checkpoint goes through the rounds that
-descend on retained data: neighbours average it, and descent pulls every model back to where it was going.
+With placement output the noise stays as it is unless gossip rounds follow. With placement rewind it goes through the
+rounds of descent on retained data: mixing averages it over the network, and descent contracts it.
 
-A forecast is no certificate: no ε depends on it.
+A forecast is not a certificate: no ε depends on it.
 """
 
 from collections.abc import Iterator
@@ -14,42 +14,50 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.network import Vector
 from rewindnet.certificates.release import Release
-from rewindnet.certificates.training import TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 
-#: Up to so many products of a weight and a number the forecast is exact in the mixing; beyond, it is estimated.
+#: The mixing is followed exactly up to this number of multiplications; beyond it, the result is estimated.
 _MOST_PRODUCTS = 5_000_000_000
 
-#: How many numbers a node follows at a time, and how many signs are drawn where the forecast is estimated.
+#: The number of columns that are mixed at a time, and the number of random sign vectors where the result is estimated.
 _AT_ONCE, _PROBES = 256, 512
 
-#: How many curvatures are followed one by one, at most, where averaging and descent do not factor.
+#: The largest number of eigenvalues that are followed separately where mixing and descent do not factor.
 _CURVATURES = 16
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The curvature of the network's mean objective, direction by direction.
+    """The spectrum of the Hessian of the network's mean objective.
 
     Attributes:
-        eigenvalues: [k], of its Hessian.
-        directions: [k], how many of the d directions have each.
+        eigenvalues: [k], the eigenvalues.
+        directions: [k], the number of the d directions that have each eigenvalue.
+
+    Raises:
+        CertificateError: if the shapes differ, or a number is out of range.
     """
 
     eigenvalues: Vector
     directions: Vector
 
     def __post_init__(self) -> None:
-        """Refuse what is no spectrum."""
+        """Refuse arrays that are not a spectrum."""
         for name in ("eigenvalues", "directions"):
             object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
         if self.eigenvalues.shape != self.directions.shape or self.eigenvalues.ndim != 1 or not self.eigenvalues.size:
-            raise CertificateError("a spectrum has some eigenvalues, and for each the number of its directions")
+            raise CertificateError("a spectrum has at least one eigenvalue, and for each the number of its directions")
         if not np.all(np.isfinite(self.eigenvalues)) or not np.all(self.directions > 0):
-            raise CertificateError("the eigenvalues of a spectrum are numbers, and each has one direction or more")
+            raise CertificateError("the eigenvalues of a spectrum are finite, and each has more than 0 directions")
 
     def thinned(self, most: int) -> "Spectrum":
-        """At most so many eigenvalues: those near each other, on a logarithmic scale, become their mean."""
+        """Return a spectrum of at most `most` eigenvalues: those close on a log scale are replaced by their mean.
+
+        Args:
+            most: the largest number of eigenvalues.
+        """
         if self.eigenvalues.size <= most:
             return self
         size = np.log(np.maximum(np.abs(self.eigenvalues), 1e-6 * np.abs(self.eigenvalues).max() + 1e-300))
@@ -61,50 +69,58 @@ class Spectrum:
 
 
 def noise_left(training: TrainingRun, release: Release, spectrum: Spectrum) -> Vector:
-    """[N], the size of what the noise of a release has become in every released model, to be compared with σ.
+    """Return the root mean square per parameter [N] of what the noise has changed in every released model.
 
-    That is the root of E‖what the noise changes‖²/d, for every node. Linearise: with one Hessian H for all nodes, what
-    noise has changed obeys ξ⁺ = W·(I − ηH)^E·ξ, or ξ⁺ = (W − I + (I − ηH)^E)·ξ with the order
-    consensus-plus-gradient, so in a direction of curvature λ it is multiplied by a product P_λ of N × N matrices over
-    the realised rounds, and
+    The result is √(E‖ξ_i‖²/d) for every node i, with ξ_i the change of its model by the noise; compare it with σ. It is
+    computed to first order.
 
-        E‖ξ_i‖²/d = mean over directions of Σ_j (P_λ)_ij²·σ_j²
+    1. With one Hessian H for all nodes, ξ⁺ = W·(I − ηH)^E·ξ in a round, or ξ⁺ = (W − I + (I − ηH)^E)·ξ with the order
+       consensus-plus-gradient. So in a direction of curvature λ, ξ is multiplied by a product P_λ of N × N matrices
+       over the realised rounds, and
 
-    In the first two orders P_λ = (1 − ηλ)^(EK)·P with P the product of the mixing matrices: averaging (Σ_j P_ij²σ_j²)
-    times healing. Rounds of settling only average. The sum over j is exact up to a size, and beyond it a mean over
-    random signs z of (P·(σ∘z))_i², unbiased, with a standard error of at most 3 % of the result; the signs are always
-    the same.
+        E‖ξ_i‖²/d = mean over directions of Σ_j (P_λ)_ij²·σ_j².
 
-    What it leaves out: clients whose curvature differs from the mean, and that the Hessian changes while the network
-    learns. `rewindnet.clients.training.curvature` makes a spectrum.
+    2. In the first two orders, P_λ = (1 − ηλ)^(EK)·P with P the product of the mixing matrices: averaging, Σ_j
+       P_ij²σ_j², times contraction by the descent. Gossip rounds only average.
+    3. The sum over j is exact up to a size of the problem. Beyond it, it is estimated by the mean over random sign
+       vectors z of (P·(σ∘z))_i², which is unbiased with a standard error of at most 3 % of the result. The sign vectors
+       are always the same.
+
+    The forecast ignores that the clients' curvatures differ from the mean and that the Hessian changes during learning.
+    `rewindnet.clients.training.curvature` computes a spectrum.
 
     Args:
         training: how the network descends.
-        release: where the noise is and how large; `sigma` [N].
-        spectrum: of the network's mean objective.
+        release: where the noise is added and how large it is; `sigma` [N].
+        spectrum: the spectrum of the network's mean objective.
 
     Raises:
-        CertificateError: if sigma has not one entry a node.
+        CertificateError: if sigma does not have one entry for each node.
     """
     spectrum, variance = _forecast(training, release, spectrum)
     return np.asarray(np.sqrt(variance @ (spectrum.directions / spectrum.directions.sum())))
 
 
 def excess_loss(training: TrainingRun, release: Release, spectrum: Spectrum) -> Vector:
-    """[N], by how much the noise of a release raises every released model's loss on the network's data, on average.
+    """Return the expected increase [N] of every released model's loss on the network's data due to the noise.
 
-    ½·Σ over directions of λ·E ξ_i², to second order, with ξ as in `noise_left`: noise hurts where the loss curves, and
-    that is where descent heals it.
+    It is ½·Σ over directions of λ·E ξ_i², to second order, with ξ as in `noise_left`. Directions of high curvature
+    increase the loss most, and in them descent also reduces the noise most.
+
+    Args:
+        training: how the network descends.
+        release: where the noise is added and how large it is; `sigma` [N].
+        spectrum: the spectrum of the network's mean objective.
 
     Raises:
-        CertificateError: if sigma has not one entry a node.
+        CertificateError: if sigma does not have one entry for each node.
     """
     spectrum, variance = _forecast(training, release, spectrum)
     return np.asarray(variance @ (spectrum.directions * spectrum.eigenvalues) / 2)
 
 
 def _forecast(training: TrainingRun, release: Release, spectrum: Spectrum) -> tuple[Spectrum, Vector]:
-    """A spectrum of k eigenvalues, perhaps fewer than given, and E ξ_i² [N, k] in a direction of each."""
+    """Return a spectrum of k eigenvalues, possibly fewer than given, and E ξ_i² [N, k] in a direction of each."""
     N = training.mixing.nodes
     if np.shape(release.sigma) != (N,):
         raise CertificateError(f"sigma must have one entry for each of {N} nodes")
@@ -119,18 +135,20 @@ def _forecast(training: TrainingRun, release: Release, spectrum: Spectrum) -> tu
 
 
 def _healed(training: TrainingRun, spectrum: Spectrum, rounds: int) -> Vector:
-    """[k], what rounds of descent leave of a disturbance in a direction of each curvature: (1 − ηλ)^(E·rounds)."""
+    """Return the factor [k] of rounds of descent on ξ in a direction of each curvature: (1 − ηλ)^(E·rounds)."""
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray((1 - training.step_size * spectrum.eigenvalues) ** (training.local_steps * rounds))
 
 
 def _mixed(training: TrainingRun, release: Release, pulled: Vector) -> NDArray[np.float64]:
-    """[N, k], Σ_j (P_ij·σ_j)² with P the product of W_t − a·I over the descent after the noise, and of W_t settling.
+    """Return Σ_j (P_ij·σ_j)² [N, k], with P the product of the matrices that mix the noise.
+
+    P is the product over the rounds after the noise of W_t − a·I for rounds that descend and W_t for gossip rounds.
 
     Args:
         training: the network.
         release: which rounds follow the noise.
-        pulled: [k], the a: one product for each.
+        pulled: [k], the values of a, with one product P for each.
     """
     N, k = training.mixing.nodes, pulled.size
     rounds = list(_rounds(training, release))
@@ -145,19 +163,19 @@ def _mixed(training: TrainingRun, release: Release, pulled: Vector) -> NDArray[n
 
 
 def _rounds(training: TrainingRun, release: Release) -> Iterator[tuple[csr_array, bool]]:
-    """The mixing matrices of the rounds after the noise, and whether the round descends as well."""
+    """Yield the mixing matrix of each round after the noise, and whether the round also descends."""
     ends = release.checkpoint_round + release.descent_rounds
     for t in range(release.noise_round, ends + release.gossip_rounds):
         yield training.mixing.matrix(t), t < ends
 
 
 def _starts(sigma: Vector, products: int, width: int) -> Iterator[tuple[NDArray[np.float64], float]]:
-    """Noise to follow, [N, at most `width`] at a time, and the weight of the squares of what becomes of it.
+    """Yield the noise to mix, [N, at most `width`] at a time, and the weight of the squares of the mixed columns.
 
     Args:
         sigma: [N], the noise of every node.
-        products: what following a column takes.
-        width: columns to follow together.
+        products: the number of multiplications for one column.
+        width: the number of columns at a time.
     """
     noisy, N = np.flatnonzero(sigma), len(sigma)
     if noisy.size * products <= _MOST_PRODUCTS:

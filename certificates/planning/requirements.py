@@ -1,10 +1,10 @@
-"""Many deletion requests, every depth: what each would take, from the constants alone and before anything is learned.
+"""The noise that many deletion requests would need at every depth, from the constants alone and before any learning.
 
-The sensitivities are those of `sensitivity.recursion`, the noise is that of `certificates.certify`; here they are
-computed for many clients at once, and every view is read off the same sensitivities.
+The noise is that of `certificates.calibrate`. Here it is computed for many clients at once, and the requirement of
+every view is derived from the same sensitivities (`planning.sensitivities`).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -13,20 +13,19 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates.claim import Allocation
 from rewindnet.certificates.constants import Regime
-from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.network import Mixing, Vector
+from rewindnet.certificates.planning.sensitivities import DepthSensitivities, depth_sensitivities
 from rewindnet.certificates.release import Placement, Release
-from rewindnet.certificates.sensitivity.local_steps import strongest_regime
-from rewindnet.certificates.sensitivity.recursion import Recursion
 from rewindnet.certificates.sensitivity.rounding import least_noise, rounding_of_average
-from rewindnet.certificates.training import Mixing, TrainingRun, Vector
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 from rewindnet.certificates.views.allocation import noise_shape
-from rewindnet.certificates.views.distances import mu_of_view
 from rewindnet.certificates.views.light_cones import light_cone, light_cones
+from rewindnet.certificates.views.mu import mu_of_view
 
 Matrix = NDArray[np.float64]
 
-#: Requests, at most, whose sensitivities are held at once, times the number of nodes.
+#: The largest number of requests whose sensitivities are in memory at once, times the number of nodes.
 _BLOCK = 16_000_000
 
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
@@ -34,78 +33,22 @@ ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 
 
 @dataclass(frozen=True)
-class Stop:
-    """What k requests have done where noise may be added.
+class NoiseRequirements:
+    """The noise that the requests of k clients need, in units of 1/μ: σ = needed/μ(ε, δ).
+
+    The axes of `needed` and `finest` are placement × depth × view × allocation × client, [2, D, V, 2, k], in the order
+    of `PLACEMENTS`, `depths`, `views` and `ALLOCATIONS`.
 
     Attributes:
-        placement: before the descent on retained data (`rewind`) or after it (`output`).
-        depth: K, the rounds rewound.
-        start: [N, k], e^(T−K), at the checkpoint.
-        sensitivity: [N, k], e where the noise is added: e^(T−K) for `rewind`, e^T for `output`.
-    """
-
-    placement: Placement
-    depth: int
-    start: Matrix
-    sensitivity: Matrix
-
-
-def sensitivities(
-    training: TrainingRun,
-    deleted: NDArray[np.int64],
-    *,
-    rewound: Collection[int],
-    descent_rounds: Collection[int] = (),
-    regime: Regime | None = None,
-) -> Iterator[Stop]:
-    """The worst-case sensitivities of k requests at once, at every depth in question.
-
-    Args:
-        training: how the network would learn; its own request is left aside.
-        deleted: [N, k], the samples that each request deletes at each node.
-        rewound: the depths K at which the noise may go on the checkpoint.
-        descent_rounds: those at which it may go on the result of the descent; each costs K rounds more.
-        regime: which curvature to assume; by default the strongest that the constants prove.
-
-    Yields:
-        A stop for every depth of `rewound` and `descended`, the deepest first.
-
-    Raises:
-        CertificateError: as `propagate`; but numbers that are not finite are left in.
-    """
-    T = training.rounds
-    if training.batches is not None or training.departed:
-        raise CertificateError("minibatches and departures cannot be planned: what is read then depends on the request")
-    recursion = Recursion(training, deleted, T, "worst-case", regime or strongest_regime(training))
-    state, done = recursion.start, 0
-    for depth in sorted({*rewound, *descent_rounds}, reverse=True):
-        with np.errstate(over="ignore", invalid="ignore"):
-            state, done = recursion.go_on(state, range(done, T - depth), disturbed=True), T - depth
-            start = end = state.sensitivity.total
-            if depth in descent_rounds:
-                end = recursion.go_on(state, range(T - depth, T), disturbed=False).sensitivity.total
-        if depth in rewound:
-            yield Stop("rewind", depth, start, start)
-        if depth in descent_rounds:
-            yield Stop("output", depth, start, end)
-
-
-@dataclass(frozen=True)
-class Prices:
-    """The noise that k clients' requests take, in units of 1/μ: σ = needed/μ(ε, δ).
-
-    Axes: placement × depth × view × allocation × client, [2, D, V, 2, k], in the order of `PLACEMENTS`, `depths`,
-    `views` and `ALLOCATIONS`.
-
-    Attributes:
-        clients: [k].
-        depths: the K, increasing.
-        views: whose view.
-        needed: σ·μ, root mean square over nodes; NaN where no noise gives the view a number, or it was not computed.
-        finest: the same of the node with the least noise that is not 0.
-        least: [2, D], the σ that the arithmetic still resolves there.
-        spread: [2, D, k], the nodes that share the sensitivity, (Σe)²/Σe², as a share of all.
-        kept: [N] of the first client, its sensitivities at every stop of `descended`, by placement and depth.
+        clients: [k], the deleting clients.
+        depths: the depths K, increasing.
+        views: the views.
+        needed: σ·μ, root mean square over the nodes; NaN where no noise gives the view an ε, or it was not computed.
+        finest: σ·μ of the node with the least noise above 0.
+        least: [2, D], the smallest σ that the arithmetic resolves at that point.
+        spread: [2, D, k], the effective number of nodes that share the sensitivity, (Σe)²/Σe², as a share of all nodes.
+        first_client_sensitivities: by placement and depth, the sensitivities [N] of the first client, for every depth
+            of `descent_rounds`.
     """
 
     clients: NDArray[np.int64]
@@ -115,10 +58,10 @@ class Prices:
     finest: NDArray[np.float64]
     least: NDArray[np.float64]
     spread: NDArray[np.float64]
-    kept: dict[tuple[Placement, int], Vector]
+    first_client_sensitivities: dict[tuple[Placement, int], Vector]
 
 
-def prices(
+def noise_requirements(
     training: TrainingRun,
     clients: NDArray[np.int64],
     counts: NDArray[np.int64],
@@ -127,130 +70,143 @@ def prices(
     rewound: Collection[int],
     descent_rounds: Collection[int],
     regime: Regime | None = None,
-) -> Prices:
-    """What it takes to hide each of these clients' requests, in every view, at every depth.
+) -> NoiseRequirements:
+    """Return the noise that the request of each of these clients would need, in every view and at every depth.
 
     Args:
-        training: how the network would learn; its own request is left aside.
-        clients: [k], who asks: one at a time.
-        counts: [k], how many samples each of them deletes.
-        views: whose view, as in a `Claim`.
-        rewound: as for `sensitivities`.
-        descent_rounds: as for `sensitivities`.
-        regime: as for `sensitivities`.
+        training: how the network would learn; its own deletions are ignored.
+        clients: [k], the deleting client of each request; requests are independent of each other.
+        counts: [k], the number of samples that each of them deletes.
+        views: the views, as in a `Claim`.
+        rewound: as for `depth_sensitivities`.
+        descent_rounds: as for `depth_sensitivities`.
+        regime: as for `depth_sensitivities`.
     """
     N, k, depths = training.mixing.nodes, len(clients), tuple(sorted({*rewound, *descent_rounds}))
     shape = (len(PLACEMENTS), len(depths), len(views), len(ALLOCATIONS), k)
     needed, finest, spread = np.full(shape, np.nan), np.full(shape, np.nan), np.full((*shape[:2], k), np.nan)
-    kept: dict[tuple[Placement, int], Vector] = {}
+    first_client: dict[tuple[Placement, int], Vector] = {}
     chunk = max(1, _BLOCK // N)
     for first in range(0, k, chunk):
-        here = slice(first, min(first + chunk, k))
-        deleted = np.zeros((N, here.stop - first), dtype=np.int64)
-        deleted[clients[here], np.arange(deleted.shape[1])] = counts[here]
-        for stop in sensitivities(training, deleted, rewound=rewound, descent_rounds=descent_rounds, regime=regime):
-            at = PLACEMENTS.index(stop.placement), depths.index(stop.depth)
-            needed[(*at, ..., here)], finest[(*at, ..., here)] = _stop_prices(training, stop, views)
-            spread[(*at, here)] = _spread(stop.sensitivity)
-            if not first and stop.depth in descent_rounds:
-                kept[stop.placement, stop.depth] = stop.sensitivity[:, 0].copy()
-    sites = [
-        [training.rounds - depth if where == "rewind" else training.rounds for depth in depths] for where in PLACEMENTS
-    ]
-    resolved = {site: least_noise(training, site) for site in {site for row in sites for site in row}}
-    least = np.array([[resolved[site] for site in row] for row in sites])
-    return Prices(clients, depths, tuple(views), needed, finest, least, spread, kept)
+        columns = slice(first, min(first + chunk, k))
+        deleted = np.zeros((N, columns.stop - first), dtype=np.int64)
+        deleted[clients[columns], np.arange(deleted.shape[1])] = counts[columns]
+        for point in depth_sensitivities(
+            training, deleted, rewound=rewound, descent_rounds=descent_rounds, regime=regime
+        ):
+            axes = PLACEMENTS.index(point.placement), depths.index(point.depth)
+            needed[(*axes, ..., columns)], finest[(*axes, ..., columns)] = _requirements(training, point, views)
+            spread[(*axes, columns)] = _effective_share(point.sensitivity)
+            if not first and point.depth in descent_rounds:
+                first_client[point.placement, point.depth] = point.sensitivity[:, 0].copy()
+    least = _resolvable_noise(training, depths)
+    return NoiseRequirements(clients, depths, tuple(views), needed, finest, least, spread, first_client)
 
 
-def _spread(e: Matrix) -> Vector:
-    total, square = e.sum(axis=0), _norm(e) ** 2
+def _resolvable_noise(training: TrainingRun, depths: Sequence[int]) -> Matrix:
+    """Return the smallest σ [2, D] that the arithmetic resolves, for each placement and depth."""
+    T = training.rounds
+    rounds = [[T - depth if placement == "rewind" else T for depth in depths] for placement in PLACEMENTS]
+    resolved = {t: least_noise(training, t) for t in {t for row in rounds for t in row}}
+    return np.array([[resolved[t] for t in row] for row in rounds])
+
+
+def _effective_share(e: Matrix) -> Vector:
+    """Return (Σe)²/Σe² [k] of each column as a share of all nodes; NaN where the column is 0."""
+    total, square = e.sum(axis=0), _column_norms(e) ** 2
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         return np.where(square > 0, total**2 / (square * len(e)), np.nan)
 
 
-def _stop_prices(training: TrainingRun, stop: Stop, views: Sequence[View]) -> tuple[Matrix, Matrix]:
-    """(needed, finest) [V, 2, k] at one stop."""
-    found = [_view_prices(training, stop, view) for view in views]
-    needed, finest = (np.stack(part) for part in zip(*found, strict=True))
+def _requirements(training: TrainingRun, point: DepthSensitivities, views: Sequence[View]) -> tuple[Matrix, Matrix]:
+    """Return (needed, finest), each [V, 2, k], at one point where noise may be added."""
+    by_view = [_view_requirements(training, point, view) for view in views]
+    needed, finest = (np.stack(arrays) for arrays in zip(*by_view, strict=True))
     return needed, finest
 
 
-def _view_prices(training: TrainingRun, stop: Stop, view: View) -> tuple[Matrix, Matrix]:
-    """(needed, finest) [2, k] of one view, uniform and optimal: what `calibrate` finds for a release at ε with μ = 1.
+def _view_requirements(training: TrainingRun, point: DepthSensitivities, view: View) -> tuple[Matrix, Matrix]:
+    """Return (needed, finest), each [2, k], for one view: the noise of `calibrate` where μ(ε, δ) = 1.
 
-    Alone, a node's model takes σ_v = e_v: the same everywhere is the largest, optimal is σ_i = e_i. Together, uniform
-    takes ‖e‖₂ and optimal σ_i = √(e_i·Σe).
+    For a single node's model, σ_v = e_v suffices: uniform noise is the largest of these, and optimal noise is
+    σ_i = e_i. For all models together, uniform noise is ‖e‖₂, and optimal noise is σ_i = √(e_i·Σe).
     """
-    e, mixing = stop.sensitivity, training.mixing
+    e, mixing = point.sensitivity, training.mixing
     kind, node = view.kind, view.within(mixing.nodes).node
     with np.errstate(invalid="ignore", over="ignore"):
-        if stop.placement == "output" and kind == "average":
-            summed = e.mean(axis=0) + rounding_of_average(training, training.rounds) * (e.max(axis=0) > 0)
-            return np.stack([summed, summed]), np.stack([summed, summed])
-        if stop.placement == "output" and kind == "node":
-            return _alone(e, node)
+        if point.placement == "output" and kind == "average":
+            of_average = e.mean(axis=0) + rounding_of_average(training, training.rounds) * (e.max(axis=0) > 0)
+            return np.stack([of_average, of_average]), np.stack([of_average, of_average])
+        if point.placement == "output" and kind == "node":
+            return _single_model_requirements(e, node)
         if kind in ("node", "transcript"):
-            needed, finest = _of_peers(training, stop, view, node)
+            needed, finest = _peer_requirements(training, point, view, node)
         else:
-            needed, finest = _together(e)
-    if stop.placement == "output" and kind.startswith("transcript"):
-        bare = _unnoised(training, stop, node)
-        needed[:, bare], finest[:, bare] = np.nan, np.nan
+            needed, finest = _joint_requirements(e)
+    if point.placement == "output" and kind.startswith("transcript"):
+        uncovered = _has_unnoised_messages(training, point, node)
+        needed[:, uncovered], finest[:, uncovered] = np.nan, np.nan
     return needed, finest
 
 
-def _of_peers(training: TrainingRun, stop: Stop, view: View, node: int | None) -> tuple[Matrix, Matrix]:
-    """What one peer sees of noised vectors, or the peer that sees the most: those in its light cone."""
-    e, mixing, none = stop.sensitivity, training.mixing, np.zeros(training.mixing.nodes)
-    release = Release("r2d", training.rounds - stop.depth, stop.depth, stop.placement, none)
+def _peer_requirements(
+    training: TrainingRun, point: DepthSensitivities, view: View, node: int | None
+) -> tuple[Matrix, Matrix]:
+    """Return (needed, finest) for what a peer receives: the noised vectors of its light cone.
+
+    Without a node, it is the peer with the weakest guarantee.
+    """
+    e, mixing, no_noise = point.sensitivity, training.mixing, np.zeros(training.mixing.nodes)
+    release = Release("r2d", training.rounds - point.depth, point.depth, point.placement, no_noise)
     if node is not None:
-        return _together(
-            np.where(light_cone(node, release.noise_round, release.rounds_after_noise, mixing)[:, None], e, 0.0)
-        )
+        cone = light_cone(node, release.noise_round, release.rounds_after_noise, mixing)
+        return _joint_requirements(np.where(cone[:, None], e, 0.0))
     cones = light_cones(release.noise_round, release.rounds_after_noise, mixing)
     if cones is None or cones.sums(np.ones(mixing.nodes)).min() == mixing.nodes or not np.all(np.isfinite(e)):
-        return _together(e)
-    sigma = np.stack([[_least(view, allocation, one, release, mixing) for one in e.T] for allocation in ALLOCATIONS])
-    return np.sqrt(np.mean(sigma**2, axis=2)), np.stack([_smallest(part.T) for part in sigma])
+        return _joint_requirements(e)
+    sigma = np.stack(
+        [[_unit_noise(view, allocation, request, release, mixing) for request in e.T] for allocation in ALLOCATIONS]
+    )
+    return np.sqrt(np.mean(sigma**2, axis=2)), np.stack([_smallest_nonzero(noise.T) for noise in sigma])
 
 
-def _least(view: View, allocation: Allocation, e: Vector, release: Release, mixing: Mixing) -> Vector:
-    """σ [N] at which the view's μ is 1."""
+def _unit_noise(view: View, allocation: Allocation, e: Vector, release: Release, mixing: Mixing) -> Vector:
+    """Return the σ [N] for which the view's μ is 1."""
     unit = noise_shape(view, allocation, e, release, mixing)
     return unit * mu_of_view(view, e, replace(release, sigma=unit), mixing)
 
 
-def _alone(e: Matrix, node: int | None) -> tuple[Matrix, Matrix]:
-    """One released model, the worst or that of a node."""
+def _single_model_requirements(e: Matrix, node: int | None) -> tuple[Matrix, Matrix]:
+    """Return (needed, finest) for one released model: that of a node, or the one with the weakest guarantee."""
     uniform = e.max(axis=0) if node is None else e[node]
-    optimal = np.where(uniform > 0, _norm(e) / np.sqrt(len(e)), 0.0)
-    return np.stack([uniform, optimal]), np.stack([uniform, np.where(uniform > 0, _smallest(e), 0.0)])
+    optimal = np.where(uniform > 0, _column_norms(e) / np.sqrt(len(e)), 0.0)
+    return np.stack([uniform, optimal]), np.stack([uniform, np.where(uniform > 0, _smallest_nonzero(e), 0.0)])
 
 
-def _together(e: Matrix) -> tuple[Matrix, Matrix]:
-    """All nodes' noised vectors."""
-    uniform, total = _norm(e), e.sum(axis=0)
-    return np.stack([uniform, total / np.sqrt(len(e))]), np.stack([uniform, np.sqrt(_smallest(e) * total)])
+def _joint_requirements(e: Matrix) -> tuple[Matrix, Matrix]:
+    """Return (needed, finest) for the noised vectors of all nodes."""
+    uniform, total = _column_norms(e), e.sum(axis=0)
+    return np.stack([uniform, total / np.sqrt(len(e))]), np.stack([uniform, np.sqrt(_smallest_nonzero(e) * total)])
 
 
-def _unnoised(training: TrainingRun, stop: Stop, node: int | None) -> NDArray[np.bool_]:
-    """[k], whether a transcript holds un-noised messages that the deletion can have reached (see `uncovered`)."""
-    if not stop.depth:
-        return np.zeros(stop.start.shape[1], dtype=bool)
-    reached = stop.start > 0
+def _has_unnoised_messages(training: TrainingRun, point: DepthSensitivities, node: int | None) -> NDArray[np.bool_]:
+    """Return a mask [k] of the requests whose transcript has un-noised messages that the deletion can have reached."""
+    if not point.depth:
+        return np.zeros(point.start.shape[1], dtype=bool)
+    reached = point.start > 0
     if node is not None:
-        reached &= light_cone(node, training.rounds - stop.depth, stop.depth, training.mixing)[:, None]
+        reached &= light_cone(node, training.rounds - point.depth, point.depth, training.mixing)[:, None]
     return np.asarray(reached.any(axis=0))
 
 
-def _norm(e: Matrix) -> Vector:
-    """‖e‖₂ [k] of each column, whatever the size of the numbers."""
+def _column_norms(e: Matrix) -> Vector:
+    """Return ‖e‖₂ [k] of each column without overflow or underflow."""
     largest = e.max(axis=0)
     scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
     return np.asarray(scale * np.sqrt(np.einsum("ij,ij->j", e / scale, e / scale)))
 
 
-def _smallest(e: Matrix) -> Vector:
-    """[k], the smallest entry of each column that is not 0; 0 where all are."""
-    least = np.where(e > 0, e, np.inf).min(axis=0)
-    return np.asarray(np.where(e.max(axis=0) > 0, least, 0.0))
+def _smallest_nonzero(e: Matrix) -> Vector:
+    """Return the smallest entry [k] of each column that is not 0; 0 where all are."""
+    smallest = np.where(e > 0, e, np.inf).min(axis=0)
+    return np.asarray(np.where(e.max(axis=0) > 0, smallest, 0.0))

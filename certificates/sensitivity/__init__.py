@@ -1,1 +1,1 @@
-"""Sensitivity: how far two coupled runs can lie apart at every node."""
+"""Sensitivity: bounds on the divergence of two coupled runs at every node."""

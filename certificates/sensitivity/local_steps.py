@@ -1,7 +1,8 @@
-"""What the local steps of one round do to the difference of two coupled runs: how it grows, and what is added to it.
+"""The effect of one round's local steps on the divergence of two coupled runs: its growth and the added disturbance.
 
-A local step θ ↦ θ − η∇f(θ) has a Jacobian I − ηH. Where a step reads a minibatch of weight s = Σ 1/B over its samples,
-H lies between s·lowest + l2 and s·highest + l2 of the data loss; s = 1 where it reads every sample.
+A local step θ ↦ θ − η∇f(θ) has the Jacobian I − ηH, with H the Hessian of f. Let s = Σ 1/B over the samples in the
+step's minibatch be the weight of the batch (s = 1 where the step uses every sample), and let the data loss have
+curvature between `lowest` and `highest`. Then H lies between s·lowest + l2 and s·highest + l2.
 """
 
 from collections.abc import Callable
@@ -14,243 +15,256 @@ from scipy.sparse import csr_array
 from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.training import TrainingRun, Vector
+from rewindnet.certificates.network import Vector
+from rewindnet.certificates.training import TrainingRun
 
 Matrix = NDArray[np.float64]
 
 
 def strongest_regime(training: TrainingRun) -> Regime:
-    """The regime with the smallest growth that the constants prove."""
+    """Return the regime with the smallest growth that the constants prove.
+
+    Args:
+        training: how the network learned.
+    """
     return training.constants.regimes()[-1]
 
 
 def local_growth(training: TrainingRun, regime: Regime) -> float:
-    """γ, the Lipschitz constant of a local step θ ↦ θ − η∇f'(θ) with Hessians between the regime's curvature and L."""
+    """Return γ, the Lipschitz constant of a local step θ ↦ θ − η∇f'(θ) on retained data.
+
+    Args:
+        training: how the network learned.
+        regime: the regime, which gives the lower bound on the Hessian's eigenvalues; the upper bound is L.
+
+    Raises:
+        CertificateError: if the constants do not prove the regime.
+    """
     low, high = curvatures(training, regime, np.ones(1))
     return float(np.maximum(1 - training.step_size * low, training.step_size * high - 1)[0])
 
 
 def curvatures(training: TrainingRun, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
-    """The ends of the Hessian's spectrum where samples of total weight `share`, of any shape, are read.
+    """Return bounds on the Hessian's eigenvalues for steps that use samples of a given total weight.
 
-    What the constants say of an objective must hold for every sample's own loss where share is not 1. Of a client that
-    retains nothing they say nothing: its objective is the l2 term alone, whatever curvature the data of others lend to
-    theirs. Constants that are derived never have more curvature than that; declared ones may.
+    Where the weight is not 1, the constants must hold for the loss of every single sample. They say nothing about a
+    client that retains no data: its objective is the l2 term alone, with curvature l2. The bounds therefore include l2
+    if there is such a client. (Derived constants never prove a larger lower bound than l2; declared ones may.)
+
+    Args:
+        training: how the network learned.
+        regime: the regime.
+        share: the total weights s, an array of any shape.
+
+    Returns:
+        The lower and the upper bounds, each of the shape of `share`.
+
+    Raises:
+        CertificateError: if the constants do not prove the regime.
     """
-    low, high = _with_samples(training, regime, share)
-    if not _bare(training, training.deleted):
+    low, high = _curvatures_with_data(training, regime, share)
+    if not _retains_nothing(training, training.deleted):
         return low, high
     l2 = training.constants.l2.value
     return np.minimum(low, l2), np.maximum(high, l2)
 
 
-def _with_samples(training: TrainingRun, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
+def _curvatures_with_data(training: TrainingRun, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
+    """Return the same bounds for clients that retain data."""
     constants = training.constants
     l2, smooth = constants.l2.value, constants.L.value - constants.l2.value
     lowest, high = constants.lowest_curvature(regime), share * smooth + l2
     if regime == "nonconvex":
         return -high, high
     low = share * (constants.strong_convexity.value - l2) + l2
-    # An objective that is convex thanks to its regulariser alone is not where a batch outweighs that.
+    # An objective that is convex only because of its regulariser need not be convex on a batch of larger weight.
     return (np.minimum(low, lowest) if regime == "convex" else low), high
 
 
-def _bare(training: TrainingRun, deleted: NDArray[np.int64]) -> bool:
-    """Whether someone who is there retains nothing, of any of the requests `deleted` [N] or [N, k]."""
+def _retains_nothing(training: TrainingRun, deleted: NDArray[np.int64]) -> bool:
+    """Return whether a node of the network retains no data under any of the requests `deleted` [N] or [N, k]."""
     nothing = training.samples == deleted.T
     return bool(np.any(nothing & training.present))
 
 
 def worst_case_disturbance(training: TrainingRun, round: int = 0) -> Matrix:
-    """b [E, N] of each local step of a round: 2ηmG/n where m of n samples are deleted, ηG where all are, 0 elsewhere.
+    """Return the disturbance b [E, N] of each local step of a round.
 
-    Of a minibatch with m deleted samples, which is averaged over its expected size B whatever is deleted, ηmG/B.
+    With full gradients, b is 2ηmG/n where m of n samples are deleted, ηG where all are, and 0 elsewhere. For a
+    minibatch with m deleted samples, whose mean is taken over its expected size B whatever is deleted, b is ηmG/B.
+
+    Args:
+        training: how the network learned, and what was deleted.
+        round: the round, on which minibatches and earlier deletions depend.
     """
     eta, G, shape = training.step_size, training.constants.G.value, (training.local_steps, training.mixing.nodes)
     if training.batches is not None:
         return np.asarray(eta * G * training.batches.shares(round)[1])
-    taken = training.already_deleted(round)
-    return np.broadcast_to(eta * G * _deleted_share(training.samples - taken, training.deleted - taken), shape)
+    earlier = training.already_deleted(round)
+    return np.broadcast_to(eta * G * _deleted_share(training.samples - earlier, training.deleted - earlier), shape)
 
 
 def _deleted_share(samples: NDArray[np.int64], deleted: NDArray[np.int64]) -> Vector:
-    """By how many G the mean gradient of a node may change: 2m/n, or 1 where nothing is left. As `deleted` in shape."""
+    """Return the change of each node's mean gradient in units of G, in the shape of `deleted`.
+
+    It is 2m/n where m of n samples are deleted, and 1 where all are.
+    """
     n, m = np.broadcast_to(samples.reshape(-1, *[1] * (deleted.ndim - 1)), deleted.shape), deleted.astype(float)
     share = np.divide(2 * m, n, out=np.zeros_like(m), where=n > 0)
     return np.where((m == n) & (m > 0), 1.0, share)
 
 
 def powers(base: float, E: int) -> Vector:
-    """base^0 … base^E; what is too large for a float is infinite, not an error."""
+    """Return base^0 … base^E; powers that overflow are infinite.
+
+    Args:
+        base: the base.
+        E: the largest exponent.
+    """
     with np.errstate(over="ignore"):
         return np.asarray(np.float64(base) ** np.arange(E + 1))
 
 
 @dataclass(frozen=True)
-class Round:
-    """What the E local steps of a round do.
+class RoundEffect:
+    """The effect of the E local steps of a round.
 
     Attributes:
-        growth: [N], the Lipschitz constant of all of them together.
-        centre, spread: [N]; their Jacobian is centre·I + a rest of norm at most `spread`.
+        growth: [N], the Lipschitz constant of the E steps together.
+        centre: [N], p; the Jacobian of the E steps is p·I plus a remainder.
+        remainder: [N], a bound on the norm of that remainder.
         disturbance: [N, k], b_E for each of k requests.
-        fresh: [N, k], where it may be other than 0.
+        disturbed: [N, k], a mask of the nodes where b_E may be other than 0.
     """
 
     growth: Vector
     centre: Vector
-    spread: Vector
+    remainder: Vector
     disturbance: Matrix
-    fresh: NDArray[np.bool_]
+    disturbed: NDArray[np.bool_]
 
 
 class LocalSteps:
-    """The local steps of every round, for k deletion requests at once.
+    """The effect of the local steps of every round, for k deletion requests at once.
 
     Args:
-        training: how the network learned; its own request is that of column 0 unless `deleted` says otherwise.
-        regime: which curvature to assume.
+        training: how the network learned. With minibatches, earlier deletions or an instance bound, `deleted` must be
+            its own request.
+        regime: the curvature to assume.
         bound: `worst-case`, or `instance` from the ledger.
-        deleted: [N, k], the samples that each request deletes at each node.
+        deleted: [N, k], the number of samples that each request deletes at each node.
 
     Raises:
-        CertificateError: if there is no ledger, or one of another learning.
+        CertificateError: if an instance bound is asked for and there is no ledger, or one of another run.
     """
 
     def __init__(self, training: TrainingRun, regime: Regime, bound: Bound, deleted: NDArray[np.int64]) -> None:
-        self._learning, self._regime, self._deleted = training, regime, deleted
-        self._stay = training.present[:, None]
-        # The requests need not be the one that the learning knows of.
-        self._empties = _bare(training, deleted)
-        self._measured = _measured(training) if bound == "instance" else None
-        self._whole = self._steps(np.ones((training.local_steps, 1)))
-        share = _deleted_share(training.samples, deleted) * self._stay
-        self._constant = training.step_size * training.constants.G.value * share
+        self._training, self._regime, self._deleted = training, regime, deleted
+        self._present = training.present[:, None]
+        # The requests need not be the one in `training`.
+        self._retains_nothing = _retains_nothing(training, deleted)
+        self._measured = _measured_disturbances(training) if bound == "instance" else None
+        self._full_steps = self._jacobians(np.ones((training.local_steps, 1)))
+        share = _deleted_share(training.samples, deleted) * self._present
+        self._full_disturbance = training.step_size * training.constants.G.value * share
 
-    def quiet(self, round: int) -> Round:
-        """A round that reads retained data only, on both sides."""
-        nothing = np.zeros(self._deleted.shape)
-        return self._round(round, lambda after: nothing, nothing > 0)
+    def undisturbed(self, round: int) -> RoundEffect:
+        """Return the effect of a round in which both runs use retained data only.
 
-    def disturbed(self, round: int) -> Round:
-        """A round in which one side reads what is deleted."""
-        training = self._learning
+        Args:
+            round: t.
+        """
+        zero = np.zeros(self._deleted.shape)
+        return self._effect(round, lambda later_growth: zero, zero > 0)
+
+    def disturbed(self, round: int) -> RoundEffect:
+        """Return the effect of a round in which one of the runs uses the deleted samples.
+
+        Args:
+            round: t.
+        """
+        training = self._training
         if self._measured is not None:
             measured = self._measured[round]
-            return self._round(round, lambda after: (after * measured).sum(axis=0)[:, None], self._read(round))
-        if training.earlier_deletions and training.batches is None:
-            some = worst_case_disturbance(training, round)[0][:, None] * self._stay
-            return self._round(round, lambda after: after.sum(axis=0)[:, None] * some, some > 0)
+            return self._effect(
+                round, lambda later_growth: (later_growth * measured).sum(axis=0)[:, None], self._uses_deleted(round)
+            )
         if training.batches is None:
-            return self._round(round, lambda after: after.sum(axis=0)[:, None] * self._constant, self._constant > 0)
-        _, gone = training.batches.shares(round)
-        step = training.step_size * training.constants.G.value
-        return self._round(
-            round, lambda after: step * (after * gone).sum(axis=0)[:, None] * self._stay, self._read(round)
+            disturbance = self._full_disturbance
+            if training.earlier_deletions:
+                disturbance = worst_case_disturbance(training, round)[0][:, None] * self._present
+            return self._effect(
+                round, lambda later_growth: later_growth.sum(axis=0)[:, None] * disturbance, disturbance > 0
+            )
+        _, deleted_share = training.batches.shares(round)
+        gradient_step = training.step_size * training.constants.G.value
+        return self._effect(
+            round,
+            lambda later_growth: gradient_step * (later_growth * deleted_share).sum(axis=0)[:, None] * self._present,
+            self._uses_deleted(round),
         )
 
-    def _read(self, round: int) -> NDArray[np.bool_]:
-        """[N, 1], where a deleted sample is read in that round."""
-        batches = self._learning.batches
+    def _uses_deleted(self, round: int) -> NDArray[np.bool_]:
+        """Return a mask [N, 1] of the nodes that use a deleted sample in that round."""
+        batches = self._training.batches
         if batches is None:
-            return np.asarray((self._deleted > self._learning.already_deleted(round)[:, None]) & self._stay)
-        read = batches.shares(round)[1].sum(axis=0)[:, None]
-        return np.asarray((read > 0) & self._stay)
+            return np.asarray((self._deleted > self._training.already_deleted(round)[:, None]) & self._present)
+        share = batches.shares(round)[1].sum(axis=0)[:, None]
+        return np.asarray((share > 0) & self._present)
 
-    def _round(self, round: int, disturbance: Callable[[Matrix], Matrix], fresh: NDArray[np.bool_]) -> Round:
-        batches, participating = self._learning.batches, self._learning.mixing.participating(round)
-        growth, centre = self._whole if batches is None else self._steps(batches.shares(round)[0])
-        # What a step added is grown by the steps after it.
+    def _effect(self, round: int, disturbance: Callable[[Matrix], Matrix], disturbed: NDArray[np.bool_]) -> RoundEffect:
+        """Return the effect of a round.
+
+        Args:
+            round: t.
+            disturbance: returns b_E [N, k], given the growth [E, N] or [E, 1] of the steps after each step.
+            disturbed: [N, k], a mask of the nodes where b_E may be other than 0.
+        """
+        batches, participating = self._training.batches, self._training.mixing.participating(round)
+        growth, centre = self._full_steps if batches is None else self._jacobians(batches.shares(round)[0])
+        # b_E = Σ_k b_k·Π_{l>k} γ_l: the disturbance of a step is multiplied by the growth of the steps after it.
         with np.errstate(over="ignore", invalid="ignore"):
-            later = np.vstack([np.ones((1, growth.shape[1])), growth[:0:-1]])
-            after: Matrix = np.multiply.accumulate(later, axis=0)[::-1]
-            whole, middle = growth.prod(axis=0), centre.prod(axis=0)
-            rest, b = whole - np.abs(middle), disturbance(after)
+            step_growth = np.vstack([np.ones((1, growth.shape[1])), growth[:0:-1]])
+            later_growth: Matrix = np.multiply.accumulate(step_growth, axis=0)[::-1]
+            growth_of_all, centre_of_all = growth.prod(axis=0), centre.prod(axis=0)
+            remainder, b = growth_of_all - np.abs(centre_of_all), disturbance(later_growth)
         if participating is None:
-            return Round(whole, middle, rest, b, fresh)
+            return RoundEffect(growth_of_all, centre_of_all, remainder, b, disturbed)
         active = participating[:, None]
-        return Round(
-            np.where(participating, whole, 1.0),
-            np.where(participating, middle, 1.0),
-            np.where(participating, rest, 0.0),
+        return RoundEffect(
+            np.where(participating, growth_of_all, 1.0),
+            np.where(participating, centre_of_all, 1.0),
+            np.where(participating, remainder, 0.0),
             np.where(active, b, 0.0),
-            fresh & active,
+            disturbed & active,
         )
 
-    def _steps(self, share: Matrix) -> tuple[Matrix, Matrix]:
-        """(γ, p) [E, N] (or [E, 1]) of each step: its Jacobian is p·I + a·R with ‖R‖ ≤ 1 and |p| + a = γ."""
-        eta, l2 = self._learning.step_size, self._learning.constants.l2.value
-        low, high = curvatures(self._learning, self._regime, share)
-        if self._empties:
+    def _jacobians(self, share: Matrix) -> tuple[Matrix, Matrix]:
+        """Return (γ, p), each [E, N] or [E, 1]: the Jacobian of a step is p·I + a·R with ‖R‖ ≤ 1 and |p| + a = γ."""
+        eta, l2 = self._training.step_size, self._training.constants.l2.value
+        low, high = curvatures(self._training, self._regime, share)
+        if self._retains_nothing:
             low, high = np.minimum(low, l2), np.maximum(high, l2)
         return np.maximum(1 - eta * low, eta * high - 1), 1 - eta * (high + low) / 2
 
 
-def held(round: Round, W: csr_array) -> Vector:
-    """κ [N], the Lipschitz constant of θ ↦ W_ii·θ + (D(θ) − θ), with D the E local steps.
+def consensus_growth(effect: RoundEffect, W: csr_array) -> Vector:
+    """Return κ [N], the Lipschitz constant of θ ↦ W_ii·θ + (D(θ) − θ), with D the E local steps.
 
-    With Hessians between `lowest` and L a step's Jacobian is p·I + a·R with ‖R‖ ≤ 1, p = 1 − η(L + lowest)/2 and
-    a = η(L − lowest)/2, so that |p| + a = γ. The product of E of them is p^E·I plus a rest of norm at most
-    γ^E − |p|^E, hence κ_i = |p^E − (1 − W_ii)| + γ^E − |p|^E. For E = 1 this is ‖W_ii·I − ηH‖ exactly.
+    1. With Hessians between `lowest` and L, a step's Jacobian is p·I + a·R with ‖R‖ ≤ 1, p = 1 − η(L + lowest)/2 and
+       a = η(L − lowest)/2, so |p| + a = γ.
+    2. The product of E such Jacobians is p^E·I plus a remainder of norm at most γ^E − |p|^E.
+    3. Hence κ_i = |p^E − (1 − W_ii)| + γ^E − |p|^E. For E = 1 this is ‖W_ii·I − ηH‖ exactly.
+
+    Args:
+        effect: the effect of the round's local steps.
+        W: the mixing matrix [N, N] of the round.
     """
-    return np.asarray(np.abs(round.centre - (1 - W.diagonal())) + round.spread)
+    return np.asarray(np.abs(effect.centre - (1 - W.diagonal())) + effect.remainder)
 
 
-def mixing_drift(training: TrainingRun, bound: Bound) -> Callable[[int], Vector]:
-    """[N], ‖Σ_j (W_t − W'_t)_ij·x_j‖ of a round: what has changed at every node since clients left.
-
-    Worst case: the rows of W_t and W'_t both sum to 1, so Σ_j (W − W')_ij·x_j = Σ_j (W − W')_ij·(x_j − c) for any c,
-    and messages in a ball of radius R make it at most R·Σ_j |W − W'|_ij.
-
-    Raises:
-        CertificateError: without a radius in the worst case, without measurements for an instance bound.
-    """
-    N, mixing_before = training.mixing.nodes, training.mixing_before
-    if mixing_before is None:
-        none = np.zeros(N)
-        return lambda t: none
-    if bound == "instance":
-        ledger = training.ledger
-        if (
-            ledger is None
-            or ledger.mixing_drift is None
-            or ledger.mixing_drift.shape != (training.rounds, len(ledger.affected_nodes))
-        ):
-            raise CertificateError("an instance bound after a departure needs the drift measured during learning")
-        affected_nodes, measured = list(ledger.affected_nodes), ledger.mixing_drift
-
-        def instance(t: int) -> Vector:
-            moved = np.zeros(N)
-            moved[affected_nodes] = measured[t]
-            weighs_otherwise = changed(training, t) > 0
-            missed = weighs_otherwise & (moved == 0)
-            missed[affected_nodes] = False
-            if missed.any():
-                raise CertificateError(
-                    f"the ledger has no drift of node {int(np.argmax(missed))}, whose weights the departure has changed"
-                )
-            # Where nothing was felt, as of messages that are all alike, other sums were taken all the same.
-            return np.where(weighs_otherwise & (moved == 0), np.finfo(float).tiny, moved)
-
-        return instance
-    if training.radius is None:
-        raise CertificateError(
-            "the worst case of a departure `leave` needs a bound on the models: set learning.radius, which projects "
-            "them onto a ball, or use the bound instance"
-        )
-    radius = training.radius
-    return lambda t: radius * changed(training, t)
-
-
-def changed(training: TrainingRun, round: int) -> Vector:
-    """[N], Σ_j |W_t − W'_t|_ij at the nodes that have not left."""
-    assert training.mixing_before is not None
-    difference = abs(training.mixing_before.matrix(round) - training.mixing.matrix(round))
-    return np.asarray(difference.sum(axis=1)).ravel() * training.present
-
-
-def _measured(training: TrainingRun) -> Matrix:
-    """[T, E, N], the measured disturbances."""
+def _measured_disturbances(training: TrainingRun) -> Matrix:
+    """Return the measured disturbances [T, E, N] of the ledger."""
     if training.ledger is None:
         raise CertificateError("an instance bound needs the ledger of measured disturbances that learning keeps")
     nodes, measured = list(training.ledger.nodes), training.ledger.disturbance
@@ -260,6 +274,6 @@ def _measured(training: TrainingRun) -> Matrix:
         raise CertificateError(
             f"the ledger's disturbances have the shape {measured.shape}, not [rounds, local steps, nodes]"
         )
-    spread = np.zeros((training.rounds, training.local_steps, training.mixing.nodes))
-    spread[:, :, nodes] = measured
-    return spread
+    result = np.zeros((training.rounds, training.local_steps, training.mixing.nodes))
+    result[:, :, nodes] = measured
+    return result

@@ -1,1 +1,1 @@
-"""Views: which noised vectors an observer sees, and how far apart two runs are for it."""
+"""Views: the μ of what an observer sees, light cones, and the allocation of noise among the nodes."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from rewindnet.certificates import Certificate, Claim, Release, TrainingRun, Uncertified, View
 from rewindnet.certificates.claim import Bound
-from rewindnet.certificates.training import Vector
+from rewindnet.certificates.network import Vector
 from rewindnet.clients.steps.program import Program
 from rewindnet.errors import UserError
 

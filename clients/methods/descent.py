@@ -132,7 +132,7 @@ class NoisyDescent(Method):
             replace(self, bound="worst-case").plan(learning)
         else:
             learning.check_view(View.of(self.view))
-            propagate(learning, disturbed=learning.rounds, quiet=0, regime=self.regime)
+            propagate(learning, disturbed=learning.rounds, undisturbed=0, regime=self.regime)
 
     def plan(self, learning: TrainingRun) -> Plan:
         """Return the descent, solved for the one of (ε, depth, σ) that is open."""

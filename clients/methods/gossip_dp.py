@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from rewindnet.certificates import Claim, Mixing, Release, TrainingRun, View, epsilon_of, mu_of
 from rewindnet.certificates import GossipDP as GossipDPMechanism
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
-from rewindnet.certificates.mechanisms.linear_view import affordable, linear_mu, received, released
+from rewindnet.certificates.mechanisms.linear_view import is_affordable, linear_mu, received_weights, released_weights
 from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import MethodError, Plan
 from rewindnet.clients.methods.private_learning import PrivateLearning
@@ -130,11 +130,11 @@ class GossipDP(PrivateLearning):
         # A node that deletes knows what it deletes.
         peers = [int(v) for v in np.flatnonzero(learning.deleted == 0) if node in (None, v)]
         hears_all = kind == "transcript:all" or (kind == "transcript" and not peers)
-        if hears_all or not affordable(kind, node, T, learning.mixing):
+        if hears_all or not is_affordable(kind, node, T, learning.mixing):
             return hypot(*shifts[shifts > 0]), _LOCAL
         if kind == "transcript":
-            return max(linear_mu(received(v, T, learning.mixing), shifts, noise) for v in peers), _LINEAR
-        models = released(T, learning.mixing)
+            return max(linear_mu(received_weights(v, T, learning.mixing), shifts, noise) for v in peers), _LINEAR
+        models = released_weights(T, learning.mixing)
         if kind == "node":
             nodes = range(N) if node is None else [node]
             return max(linear_mu(models[[v]], shifts, noise) for v in nodes), _LINEAR

@@ -24,14 +24,14 @@ from rewindnet.certificates import (
 )
 from rewindnet.certificates.mechanisms import Newton as NewtonMechanism
 from rewindnet.certificates.mechanisms import NewtonSharedNoise
-from rewindnet.certificates.mechanisms.newton import check_contraction, lowest_eigenvalue
-from rewindnet.certificates.training import Vector
+from rewindnet.certificates.mechanisms.fixed_point import check_contraction, lowest_eigenvalue
+from rewindnet.certificates.network import Vector
 from rewindnet.clients.methods.base import Method, MethodError, Plan
 from rewindnet.clients.methods.settings import check_noise_settings, requested_epsilon
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.curvatures import Curvature
-from rewindnet.topologies.routing import links, spreading
+from rewindnet.topologies.routing import adjacency_of_weights, spreading_tree
 
 _CLAIMED_BY = (
     "sigma = (B/epsilon)·sqrt(2·ln(1.25/delta)), B = rho·D²/(2·mu) being the error of one Newton step after Sekhari et "
@@ -206,7 +206,7 @@ class Newton(Method):
                 "with reach uniform newton answers a first request of one client; for others use reach network"
             )
         target = int(targets[0])
-        depth = max(spreading(links(W), target).depths)
+        depth = max(spreading_tree(adjacency_of_weights(W), target).depths)
         return kind(rounds=1 + depth, spectrum=(low, high), source=target, held=int(learning.samples[target]))
 
     def _steps(self, spectrum: tuple[float, float]) -> int:

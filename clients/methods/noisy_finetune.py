@@ -100,7 +100,7 @@ class NoisyFinetune(NoisyRoundsMethod):
             if self.bound == "published":
                 scale = self._by_the_paper(learning, mechanism, scale)
             release = replace(release, sigma=release.sigma * scale)
-        claimed = mechanism.claimed(View.of(self.view), release.sigma, learning.mixing, self.delta)
+        claimed = mechanism.claimed_epsilon(View.of(self.view), release.sigma, learning.mixing, self.delta)
         return Plan(
             release,
             replace(
@@ -153,7 +153,7 @@ class NoisyFinetune(NoisyRoundsMethod):
         """Return the noise for which the paper prints ε, at least that which can be proved to suffice."""
 
         def claims(sigma: float) -> float:
-            return mechanism.claimed(
+            return mechanism.claimed_epsilon(
                 View.of(self.view), np.where(learning.present, sigma, 0.0), learning.mixing, self.delta
             )
 

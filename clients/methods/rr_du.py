@@ -82,11 +82,11 @@ class RRDU(RRDUSettings):
         spread = self._spread(learning)
         if self.noise == "sound":
             assert self.epsilon is not None
-            visits = visits.hiding(learning, release, claim, self.epsilon)
+            visits = visits.calibrated(learning, release, claim, self.epsilon)
         elif self.noise == "claimed":
             sigma = spread / self.epsilon if self.epsilon is not None else self.sigma
             assert sigma is not None
-            visits = replace(visits, noise=(visits.step_size * sigma,) * len(visits.rounds))
+            visits = replace(visits, noise=(visits.step_size * sigma,) * len(visits.visit_rounds))
         sigmas = np.zeros(learning.mixing.nodes)
         sigmas[client] = visits.noise[0] if visits.noise else 0.0
         return Plan(
@@ -110,7 +110,7 @@ class RRDU(RRDUSettings):
         path = release.mechanism
         if not isinstance(path, RRDUMechanism):
             raise MethodError("the release of an rr-du names the path of a token")
-        noise, end = dict(zip(path.rounds, path.noise, strict=True)), path.begin + len(path.holders)
+        noise, end = dict(zip(path.visit_rounds, path.noise, strict=True)), path.begin + len(path.holders)
         rounds = range(path.begin, end)
         travel = RRDUToken(
             rounds=rounds,
@@ -191,16 +191,16 @@ class RRDU(RRDUSettings):
             centre=self._centre,
             optimizer=self.optimizer,
         )
-        return mechanism.grown(learning, claim)
+        return mechanism.with_growth(learning, claim)
 
 
 def _formula(visits: RRDUMechanism, learning: TrainingRun, delta: float) -> str:
     """Return the formula that is claimed, and the ε that follows if the reference model is taken as known."""
-    given = epsilon_of(visits.given_reference(learning), delta)
+    given = epsilon_of(visits.mu_given_reference(learning), delta)
     read = f"epsilon {given:.6g}" if isfinite(given) else "no finite epsilon"
     return (
         "sigma = (L/epsilon)·sqrt(p·T_u·ln(1/delta)·ln(N)/N), reconstructed from secondary readings of Lamri and "
-        f"Maniatakos (2026), constant unknown and taken as 1; given the reference model, {len(visits.rounds)} "
+        f"Maniatakos (2026), constant unknown and taken as 1; given the reference model, {len(visits.visit_rounds)} "
         f"visits with {visits.alignment} alignment compose to {read}"
     )
 

@@ -8,7 +8,7 @@ from rewindnet.certificates import Regime, TrainingRun, View, check_delta, check
 from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
 from rewindnet.clients.methods.base import Method, MethodError
 from rewindnet.clients.methods.token_paths import graph_weights
-from rewindnet.topologies.routing import Beginning, Path, Routing, links, token_path
+from rewindnet.topologies.routing import Routing, TokenPath, TokenStart, adjacency_of_weights, token_path
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class RRDUSettings(Method):
     alignment: Alignment = "lightweight"
     routing: Routing = "others"
     visit_probability: float | None = None
-    start: Beginning = "u"
+    start: TokenStart = "u"
     visits: int | None = None
     noise: Literal["claimed", "sound", "off"] = "claimed"
     epsilon: float | None = None
@@ -117,10 +117,10 @@ class RRDUSettings(Method):
     def _step_size(self, learning: TrainingRun) -> float:
         return learning.step_size if self.step_size is None else self.step_size
 
-    def _path(self, learning: TrainingRun, client: int) -> Path:
+    def _path(self, learning: TrainingRun, client: int) -> TokenPath:
         """Draw the path of the token of a deleting client."""
         return token_path(
-            links(graph_weights(learning)),
+            adjacency_of_weights(graph_weights(learning)),
             client,
             self.hops,
             self.seed,

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from rewindnet.certificates import TrainingRun
-from rewindnet.topologies.routing import Tree, links, spreading
+from rewindnet.topologies.routing import Tree, adjacency_of_weights, spreading_tree
 
 
 def graph_weights(learning: TrainingRun) -> csr_array:
@@ -17,7 +17,7 @@ def graph_weights(learning: TrainingRun) -> csr_array:
 
 def parents_from(weights: csr_array, last_holder: int) -> tuple[int, ...]:
     """Return the node [N] from which each node takes the token's last model: a breadth-first tree from its holder."""
-    return spreading(links(weights), last_holder).parents
+    return spreading_tree(adjacency_of_weights(weights), last_holder).parents
 
 
 def path_cost(

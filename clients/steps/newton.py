@@ -21,7 +21,7 @@ from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.curvature import PRODUCT, product, solve
 from rewindnet.clients.training.curvatures import Curvature
 from rewindnet.clients.training.probe import Probe
-from rewindnet.topologies.routing import links, spreading
+from rewindnet.topologies.routing import adjacency_of_weights, spreading_tree
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class NewtonBroadcast(CommunicationStep):
     def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
         """Return the matrix by which every level of the tree is heard by the next; 0 in the first round."""
         N = mixing.nodes
-        tree = spreading(links(mixing.matrix(round)), self.source)
+        tree = spreading_tree(adjacency_of_weights(mixing.matrix(round)), self.source)
         parents, levels = np.array(tree.parents), np.array(tree.depths)
         children = (
             np.flatnonzero(levels == round - self.rounds.start) if round > self.rounds.start else np.zeros(0, int)

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from rewindnet.certificates import Mixing
 from rewindnet.clients.steps.noisy import NoisyRounds
 from rewindnet.clients.training.client_block import ClientBlock
-from rewindnet.topologies.schedules.base import matrix_of
+from rewindnet.topologies.schedules.base import sparse_matrix
 
 
 class TokenRounds(NoisyRounds, ABC):
@@ -41,7 +41,7 @@ class TokenRounds(NoisyRounds, ABC):
 def one_hop(nodes: int, giver: int, taker: int) -> csr_array:
     """Return the identity [N, N] but for one node, which hears another."""
     own = np.arange(nodes)
-    return matrix_of(nodes, own, np.where(own == taker, giver, own), np.ones(nodes))
+    return sparse_matrix(nodes, own, np.where(own == taker, giver, own), np.ones(nodes))
 
 
 def only_row(block: ClientBlock, row: int) -> NDArray[np.bool_]:

@@ -158,7 +158,7 @@ class Recorder:
         self._json(f"{place}/audit", audit.to_record())
         self._json(f"{place}/metrics", metrics)
         self._weights(f"{place}/centre", outcome.centre, secret=True)
-        if not certificate.release.mechanism.shows_noised(certificate.release):
+        if not certificate.release.mechanism.releases_noised_models(certificate.release):
             self._weights(f"{place}/noised", outcome.noised, secret=True)
         self._weights(f"{place}/released", outcome.released, secret=certificate.release.noise_source != "os")
         self._write_record()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
 from rewindnet.topologies import Stream, adjacency
-from rewindnet.topologies.distances import distances, rounds_to_mix
+from rewindnet.topologies.distances import hop_distances, rounds_to_mix
 from rewindnet.topologies.graphs.edges import edge_array
 from rewindnet.topologies.rng import rng_at
 
@@ -118,7 +118,7 @@ def _roles(network: NetworkSetup, deleted: Counts, able: Counts, count: int) -> 
     if count > 1:
         degree = np.bincount(edge_array(network.graph).ravel(), minlength=N)[able]
         weight = _weight(deleted, network.samples)[able]
-        hops = distances(adjacency(network.graph), own)[able]
+        hops = hop_distances(adjacency(network.graph), own)[able]
         extremes = [
             (int(degree.argmin()), "lowest degree"),
             (int(degree.argmax()), "highest degree"),
@@ -150,7 +150,7 @@ def facts(network: NetworkSetup, deleted: Counts, clients: Counts) -> Facts:
         clients: [k], the clients.
     """
     links = adjacency(network.graph)
-    hops = [distances(links, client) for client in clients.tolist()]
+    hops = [hop_distances(links, client) for client in clients.tolist()]
     others = max(1, network.mixing.nodes - 1)
     samples, own = network.samples[clients], deleted[clients]
     return Facts(

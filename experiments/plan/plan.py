@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Regime, epsilon_of, mu_of
-from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, Prices, prices
+from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, NoiseRequirements, noise_requirements
 from rewindnet.certificates.view import View
 from rewindnet.experiments.plan.clients import Facts, Selection, facts, select
 from rewindnet.experiments.plan.cost import cost_of_depths
@@ -81,7 +81,7 @@ class Plan:
     point: Mapping[str, str]
     selection: Selection
     facts: Facts
-    prices: Mapping[Regime, Prices]
+    prices: Mapping[Regime, NoiseRequirements]
     answers: Sequence[Answer]
     cost: Mapping[int, Mapping[str, float]]
     notes: Sequence[str]
@@ -103,11 +103,11 @@ class Plan:
         return forecasts(self.network, self.depths, *self.target)
 
     def sigma(self, regime: Regime, position: int, epsilon: float, delta: float) -> Floats:
-        """Compute σ [2, D, V, 2] (see `Prices`) of the client at that position, NaN where no noise is enough."""
+        """Compute σ [2, D, V, 2] (see `NoiseRequirements`) of the client at a position; NaN if no noise is enough."""
         return sigma_for(self.prices[regime], mu_of(epsilon, delta))[..., position]
 
 
-def sigma_for(prices: Prices, mu: float) -> Floats:
+def sigma_for(prices: NoiseRequirements, mu: float) -> Floats:
     """Compute the σ [2, D, V, 2, k] that reaches μ.
 
     Returns:
@@ -140,7 +140,7 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
     selection = select(network, deleted, ladder if every_depth else required, ladder, len(regimes), clients)
     views = list(dict.fromkeys([*VIEWS, *(row.view for row in rows)]))
     by_regime = {
-        regime: prices(
+        regime: noise_requirements(
             network.training_run,
             selection.clients,
             deleted[selection.clients],
@@ -163,7 +163,7 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
     )
 
 
-def _answer(row: Row, prices: Prices) -> Answer:
+def _answer(row: Row, prices: NoiseRequirements) -> Answer:
     """Solve a row for whichever of depth, ε and σ it asks for."""
     view, allocation = prices.views.index(row.view), ALLOCATIONS.index(row.allocation)
     cell = PLACEMENTS.index(row.placement), slice(None), view, allocation

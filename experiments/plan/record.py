@@ -147,7 +147,7 @@ def arrays(plan: Plan) -> bytes:
     for regime, prices in plan.prices.items():
         content |= {f"{regime}/{name}": getattr(prices, name) for name in ("needed", "finest", "least", "spread")}
         content[f"{regime}/views"] = np.array([str(view) for view in prices.views])
-        for (placement, depth), e in prices.kept.items():
+        for (placement, depth), e in prices.first_client_sensitivities.items():
             content[f"{regime}/sensitivity/{placement}/{depth}"] = e
     buffer = io.BytesIO()
     np.savez(buffer, **content)  # type: ignore[arg-type]

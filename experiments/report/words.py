@@ -86,7 +86,7 @@ def request(run: RunFolder) -> str:
 
 def account(certificate: Certificate) -> str:
     """Return what a method did."""
-    return certificate.release.mechanism.account(certificate.release, certificate.training.rounds)
+    return certificate.release.mechanism.describe(certificate.release, certificate.training.rounds)
 
 
 def verdict(run: RunFolder) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rewindnet.certificates import Certificate, together
+from rewindnet.certificates import Certificate, compose_certificates
 
 
 def composed(certified: Sequence[Sequence[Certificate]]) -> list[dict[str, Any]]:
@@ -18,4 +18,4 @@ def composed(certified: Sequence[Sequence[Certificate]]) -> list[dict[str, Any]]
 
 def _claim(certificates: Sequence[Certificate]) -> dict[str, Any]:
     view = certificates[0].view
-    return {"method": certificates[0].method, **asdict(together(certificates, view)), "view": str(view)}
+    return {"method": certificates[0].method, **asdict(compose_certificates(certificates, view)), "view": str(view)}

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rewindnet.certificates.audits.montecarlo import check_draws
-from rewindnet.certificates.training import Order
+from rewindnet.certificates.network import Order
 from rewindnet.clients.data.backdoor import Corner
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.sections import Choice, Section

@@ -23,7 +23,7 @@ from rewindnet.certificates import (
     worst_case_disturbance,
 )
 from rewindnet.certificates.constants import DERIVATIONS, Constants
-from rewindnet.certificates.sensitivity.local_steps import changed
+from rewindnet.certificates.sensitivity.departure import weight_change
 from rewindnet.clients.methods import Method
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder, read_folder
 from rewindnet.experiments.runs.composed import composed
@@ -155,7 +155,7 @@ def _check_ledger(learning: TrainingRun) -> None:
         demand(worst <= 1 + 1e-6, f"a measured disturbance is {worst:.4g} times what the constants allow")
     if ledger.mixing_drift is not None and learning.radius is not None:
         for t, felt in enumerate(ledger.mixing_drift):
-            allowed = learning.radius * changed(learning, t)[list(ledger.affected_nodes)]
+            allowed = learning.radius * weight_change(learning, t)[list(ledger.affected_nodes)]
             demand(bool(np.all(felt <= allowed * (1 + 1e-6))), "a measured drift is more than the radius allows")
 
 

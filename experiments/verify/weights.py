@@ -56,7 +56,11 @@ def _expected_arrays(folder: RunFolder) -> set[str]:
             arrays.add(f"checkpoints/retrained{request_suffix_of(folder, index)}-{t:06d}")
     for place, certificate in claimed:
         arrays |= {f"{place}/centre", f"{place}/released"}
-        arrays |= {f"{place}/noised"} if not certificate.release.mechanism.shows_noised(certificate.release) else set()
+        arrays |= (
+            {f"{place}/noised"}
+            if not certificate.release.mechanism.releases_noised_models(certificate.release)
+            else set()
+        )
     return arrays
 
 

@@ -1,1 +1,1 @@
-"""Graphs: which nodes are linked."""
+"""Graphs: deterministic and random families, and their edges."""

@@ -1,4 +1,4 @@
-"""Edges of graphs as arrays, which every topology is built from and checked by."""
+"""Edge arrays: the form in which graphs are built, checked and compared."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,10 +18,10 @@ Edges = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class EdgeGraph:
-    """A graph that is its edges and nothing else: a networkx graph of a million nodes would take gigabytes.
+    """A graph given by its edges alone, because a networkx graph of a million nodes takes gigabytes.
 
     Attributes:
-        nodes: N; they are numbered 0..N-1.
+        nodes: N; the nodes are numbered 0..N-1.
         edges: [m, 2], each edge once, without self-loops.
     """
 
@@ -29,14 +29,14 @@ class EdgeGraph:
     edges: Edges
 
     def __len__(self) -> int:
-        """N."""
+        """Return N."""
         return self.nodes
 
     @cached_property
     def connected(self) -> bool:
         """Whether every node can reach every other."""
-        one, other = self.edges.astype(np.int32).T
-        links = sparse.coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(self.nodes, self.nodes))
+        first, second = self.edges.astype(np.int32).T
+        links = sparse.coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(self.nodes, self.nodes))
         return bool(csgraph.connected_components(links, directed=False, return_labels=False) == 1)
 
 
@@ -44,18 +44,25 @@ Graph: TypeAlias = nx.Graph | EdgeGraph
 
 
 def from_edges(nodes: int, edges: Edges) -> nx.Graph:
-    """The networkx graph on 0..nodes-1 with these edges, an integer array [m, 2]."""
+    """Return the networkx graph on the nodes 0..nodes-1 with these edges.
+
+    Args:
+        nodes: N.
+        edges: [m, 2].
+    """
     graph = nx.empty_graph(nodes)
     graph.add_edges_from(edges.tolist())
     return graph
 
 
 def edge_array(graph: Graph) -> Edges:
-    """The edges as an integer array [m, 2], each edge once.
+    """Return the edges of a graph as an integer array [m, 2], each edge once.
+
+    Args:
+        graph: the graph.
 
     Raises:
-        TopologyError: if the graph is directed, a multigraph, has self-loops, or nodes other than 0..N-1 in
-        order.
+        TopologyError: if the graph is directed, a multigraph, has self-loops, or its nodes are not 0..N-1 in order.
     """
     if isinstance(graph, EdgeGraph):
         return graph.edges
@@ -72,19 +79,32 @@ def edge_array(graph: Graph) -> Edges:
 
 
 def is_connected(graph: Graph) -> bool:
-    """Whether every node can reach every other."""
+    """Return whether every node can reach every other.
+
+    Args:
+        graph: the graph.
+    """
     return (graph if isinstance(graph, EdgeGraph) else EdgeGraph(len(graph), edge_array(graph))).connected
 
 
 def adjacency(graph: Graph) -> sparse.csr_array:
-    """[N, N], an entry 1 for each edge and each of its two directions."""
+    """Return the adjacency matrix [N, N]: an entry 1 for each edge in each of its two directions.
+
+    Args:
+        graph: the graph.
+    """
     edges = edge_array(graph).astype(np.int32)
     row, column = np.concatenate([edges, edges[:, ::-1]]).T
     return sparse.csr_array((np.ones(len(row)), (row, column)), shape=(len(graph), len(graph)))
 
 
-def among(keys: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each of the keys is one of those that ascend; quicker than `np.isin`, which sorts both."""
+def in_sorted(keys: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which of the keys occur in a sorted array; faster than `np.isin`, which sorts both.
+
+    Args:
+        keys: the keys.
+        ascending: the sorted array.
+    """
     if not ascending.size:
         return np.zeros(len(keys), dtype=bool)
     places = np.minimum(np.searchsorted(ascending, keys), ascending.size - 1)
@@ -92,7 +112,16 @@ def among(keys: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.b
 
 
 def require_nodes(family: str, nodes: int, least: int) -> None:
-    """Refuses a node count below the least that a family has."""
+    """Refuse a node count below the least that a family has.
+
+    Args:
+        family: the name of the family.
+        nodes: the node count.
+        least: the least node count.
+
+    Raises:
+        TopologyError: if there are fewer nodes.
+    """
     article = "an" if family[0] in "aeiou" else "a"
     if nodes < least:
         raise TopologyError(f"{article} {family} has at least {least} nodes, not {nodes}")

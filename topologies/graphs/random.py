@@ -1,6 +1,7 @@
-"""Graph families drawn at random: the same seed gives the same graph.
+"""Random graph families: the same seed gives the same graph.
 
-Functions as in `graphs`. A family that may come out disconnected is redrawn, each time at its own address.
+Each family is a function as in `graphs.deterministic`. A family that may be disconnected is redrawn, each time with its
+own random stream.
 """
 
 import math
@@ -12,17 +13,26 @@ import numpy as np
 
 from rewindnet.registry import former_settings
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.graphs.edges import EdgeGraph, Edges, Graph, among, is_connected, require_nodes
+from rewindnet.topologies.graphs.edges import EdgeGraph, Edges, Graph, in_sorted, is_connected, require_nodes
 from rewindnet.topologies.rng import Stream, rng_at
 
+#: The number of draws of a random family, each at its own address, after which it is declared disconnected.
 DRAWS = 100
-"""How often a random family is redrawn, each time at its own address, before it is declared disconnected."""
 
 DrawnT = TypeVar("DrawnT", bound=Graph)
 
 
 def erdos_renyi(nodes: int, seed: int, *, p: float = 0.3) -> nx.Graph:
-    """Each pair talks with probability p; redrawn until connected."""
+    """Link each pair of nodes with probability p; redrawn until connected.
+
+    Args:
+        nodes: N.
+        seed: the seed of the draw.
+        p: the probability, in (0, 1].
+
+    Raises:
+        TopologyError: if a number is out of range, or no draw is connected.
+    """
     require_nodes("erdos-renyi graph", nodes, 2)
     if not 0 < p <= 1:
         raise TopologyError(f"erdos-renyi takes a p above 0 and at most 1, not {p}")
@@ -35,9 +45,18 @@ def erdos_renyi(nodes: int, seed: int, *, p: float = 0.3) -> nx.Graph:
 
 @former_settings(neighbours="k", rewiring="p")
 def watts_strogatz(nodes: int, seed: int, *, k: int = 6, p: float = 0.1) -> nx.Graph:
-    """A small world: a ring with links to the nearest `k` nodes, each rewired with probability `p`.
+    """Draw a small world: a ring with links to the nearest `k` nodes, each rewired with probability `p`.
 
     Watts and Strogatz, "Collective dynamics of small-world networks", Nature 393 (1998).
+
+    Args:
+        nodes: N.
+        seed: the seed of the draw.
+        k: the number of neighbours on the ring, even.
+        p: the probability of rewiring, in [0, 1].
+
+    Raises:
+        TopologyError: if a number is out of range, or no draw is connected.
     """
     require_nodes("watts-strogatz graph", nodes, 3)
     if k < 2 or k % 2 or k >= nodes:
@@ -54,9 +73,17 @@ def watts_strogatz(nodes: int, seed: int, *, k: int = 6, p: float = 0.1) -> nx.G
 
 @former_settings(attachments="m")
 def barabasi_albert(nodes: int, seed: int, *, m: int = 2) -> nx.Graph:
-    """Hubs: each new node links to `m` earlier ones, the more linked the likelier.
+    """Draw a graph with hubs: each new node links to `m` earlier ones with probability proportional to their degree.
 
     Barabási and Albert, "Emergence of scaling in random networks", Science 286 (1999).
+
+    Args:
+        nodes: N.
+        seed: the seed of the draw.
+        m: the number of links of each new node.
+
+    Raises:
+        TopologyError: if a number is out of range.
     """
     require_nodes("barabasi-albert graph", nodes, 2)
     if not 1 <= m < nodes:
@@ -65,10 +92,18 @@ def barabasi_albert(nodes: int, seed: int, *, m: int = 2) -> nx.Graph:
 
 
 def random_regular(nodes: int, seed: int, *, degree: int = 8) -> EdgeGraph:
-    """Every node has the same number of neighbours, drawn at random; redrawn until connected.
+    """Draw a graph in which every node has the same number of neighbours; redrawn until connected.
 
-    Steger and Wormald, "Generating random regular graphs quickly", Combinatorics, Probability and Computing 8
-    (1999). Above half of all neighbours the complement is drawn, which has the same law and is quick.
+    Steger and Wormald, "Generating random regular graphs quickly", Combinatorics, Probability and Computing 8 (1999).
+    For a degree above half of the node count the complement is drawn, which has the same law and is faster.
+
+    Args:
+        nodes: N.
+        seed: the seed of the draw.
+        degree: the number of neighbours of every node.
+
+    Raises:
+        TopologyError: if a number is out of range, or no draw is connected.
     """
     require_nodes("random-regular graph", nodes, 2)
     if not 1 <= degree < nodes or (degree == 1 and nodes > 2):
@@ -94,7 +129,7 @@ def random_regular(nodes: int, seed: int, *, degree: int = 8) -> EdgeGraph:
 def _connected(
     family: str, nodes: int, seed: int, draw: Callable[[np.random.Generator], DrawnT], advice: str
 ) -> DrawnT:
-    """The first connected draw; the attempt is the round of the draw's address."""
+    """Return the first connected draw; the number of the attempt is the round of the draw's address."""
     for attempt in range(DRAWS):
         graph = draw(rng_at(seed, Stream.GRAPH, round=attempt))
         if is_connected(graph):
@@ -103,27 +138,27 @@ def _connected(
 
 
 def _regular_edges(nodes: int, degree: int, rng: np.random.Generator) -> Edges:
-    """The edges [nodes·degree/2, 2] of a random regular graph, sorted; begins afresh in a dead end."""
+    """Return the sorted edges of a random regular graph; start again where no further pairing is possible."""
     while True:
         stubs = np.repeat(np.arange(nodes, dtype=np.int64), degree)
-        kept = np.empty(0, dtype=np.int64)
+        accepted = np.empty(0, dtype=np.int64)
         while stubs.size:
             pairs = np.sort(rng.permutation(stubs).reshape(-1, 2), axis=1)
             keys = pairs[:, 0] * nodes + pairs[:, 1]
-            good = np.zeros(len(keys), dtype=bool)
-            good[np.unique(keys, return_index=True)[1]] = True
-            good &= (pairs[:, 0] != pairs[:, 1]) & ~among(keys, kept)
-            if not good.any() and _cornered(stubs, kept, nodes):
+            valid = np.zeros(len(keys), dtype=bool)
+            valid[np.unique(keys, return_index=True)[1]] = True
+            valid &= (pairs[:, 0] != pairs[:, 1]) & ~in_sorted(keys, accepted)
+            if not valid.any() and _is_stuck(stubs, accepted, nodes):
                 break
-            kept = np.concatenate([kept, keys[good]])
-            kept.sort(kind="stable")
-            stubs = pairs[~good].ravel()
+            accepted = np.concatenate([accepted, keys[valid]])
+            accepted.sort(kind="stable")
+            stubs = pairs[~valid].ravel()
         else:
-            return np.stack([kept // nodes, kept % nodes], axis=1)
+            return np.stack([accepted // nodes, accepted % nodes], axis=1)
 
 
-def _cornered(stubs: Edges, kept: Edges, nodes: int) -> bool:
-    """Whether every two nodes that still want a neighbour are neighbours already."""
-    wanting = np.unique(stubs)
-    low, high = np.triu_indices(len(wanting), 1)
-    return bool(np.isin(wanting[low] * nodes + wanting[high], kept).all())
+def _is_stuck(stubs: Edges, accepted: Edges, nodes: int) -> bool:
+    """Return whether every two nodes that still need a neighbour are already linked."""
+    unfinished = np.unique(stubs)
+    low, high = np.triu_indices(len(unfinished), 1)
+    return bool(np.isin(unfinished[low] * nodes + unfinished[high], accepted).all())

@@ -1,4 +1,4 @@
-"""Schedules: which mixing matrix is used in which round, and who of the network is awake. The kinds there are."""
+"""Mixing schedules: the mixing matrix and the participating nodes of each round."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from rewindnet.topologies.schedules.matchings import Matchings, OnePeerExponenti
 from rewindnet.topologies.schedules.sequence import Graphs
 from rewindnet.topologies.schedules.walk import Walk
 
-#: Called as `Kind(graph, weights, seed, departed, *, settings)`.
+#: The mixing schedules by name, called as `Kind(graph, weights, seed, departed, *, settings)`.
 SCHEDULES: Registry[Callable[..., Schedule]] = Registry(
     "schedule",
     {
@@ -31,7 +31,13 @@ SCHEDULES: Registry[Callable[..., Schedule]] = Registry(
 
 
 def gossip(schedule: Schedule, seed: int, departed: tuple[int, ...] = ()) -> Schedule:
-    """Every node that is awake steps and mixes in every round."""
+    """Every participating node takes local steps and mixes in every round.
+
+    Args:
+        schedule: the mixing schedule of the topology.
+        seed: not used.
+        departed: not used.
+    """
     return schedule
 
 
@@ -44,19 +50,28 @@ def walk(
     restart: float = 0.0,
     start: int | None = None,
 ) -> Schedule:
-    """One model travels from node to node; a round is a hop, and whoever holds it steps. See `schedules.walk`.
+    """One model travels from node to node: a round is a hop, and its holder takes the local steps.
+
+    Args:
+        schedule: the mixing schedule of the topology, which must be static.
+        seed: the seed of the walk.
+        departed: the nodes that have left, of which there must be none.
+        rule: see `schedules.walk.Walk`.
+        restart: see `schedules.walk.Walk`.
+        start: see `schedules.walk.Walk`.
 
     Raises:
-        TopologyError: if the schedule changes, or somebody has left.
+        TopologyError: if the schedule is not static, or a node has left.
     """
     if type(schedule) is not Static:
-        raise TopologyError("a walk goes over a topology that stays as it is; use topology.schedule=static")
+        raise TopologyError("a walk needs a topology that does not change; use topology.schedule=static")
     if departed:
-        raise TopologyError("without one of its holders a walk is another walk; use departure relay")
+        raise TopologyError("without a departed node the walk is another walk; use departure relay")
     return Walk(schedule.graph, schedule.weights, seed, rule=rule, restart=restart, start=start)
 
 
-#: How a network learns on its schedule: called as `kind(schedule, seed, departed, *, settings)`.
+#: The ways to learn on a mixing schedule by name, called as `kind(schedule, seed, departed, *, settings)`. They return
+#: the schedule of learning.
 LEARNING: Registry[Callable[..., Schedule]] = Registry("learning", {"gossip": gossip, "walk": walk}, TopologyError)
 
 
@@ -68,18 +83,18 @@ def schedule(
     departed: tuple[int, ...] = (),
     **parameters: Any,
 ) -> Schedule:
-    """A schedule of a kind of `SCHEDULES`.
+    """Return a mixing schedule of a kind in `SCHEDULES`.
 
     Args:
-        kind: of the schedule.
-        graph: on the nodes 0..N-1, with every link that there may be.
+        kind: the name of the schedule.
+        graph: the graph on the nodes 0..N-1, with every link that can occur in a round.
         weights: the mixing matrix [N, N] of the whole graph.
-        seed: of its coins.
-        departed: nodes that have left.
-        parameters: of the kind.
+        seed: the seed of the schedule's random draws.
+        departed: the nodes that have left.
+        parameters: the settings of the schedule.
 
     Raises:
-        TopologyError: if there is no such kind or parameter, or it does not suit the graph.
+        TopologyError: if there is no such kind or setting, or it does not suit the graph.
     """
     built: Schedule = SCHEDULES.build(kind, graph, weights, seed, departed, **parameters)
     return built

@@ -1,4 +1,4 @@
-"""Schedules in which links, or nodes, are not always there."""
+"""Mixing schedules in which links fail or nodes do not participate in some rounds."""
 
 from typing import Literal
 
@@ -9,13 +9,13 @@ from scipy import sparse
 
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.rng import Stream, rng_at
-from rewindnet.topologies.schedules.base import Static, matrix_of
+from rewindnet.topologies.schedules.base import Static, sparse_matrix
 
 
-class _Losing(Static):
-    """Some entries are lost in every round, and stay with the node that would have heard them.
+class _LossySchedule(Static):
+    """A schedule in which some entries of W are lost in every round; each is added to the diagonal of its row.
 
-    Where W is symmetric and links are lost for both of their ends, what remains is symmetric.
+    Where W is symmetric and a lost link loses both of its entries, the remaining matrix is symmetric.
     """
 
     def __init__(
@@ -23,30 +23,37 @@ class _Losing(Static):
     ) -> None:
         super().__init__(graph, weights, seed, departed)
         N = self.nodes
-        # With every diagonal entry stored, a round changes the data of the matrix and nothing of its pattern.
+        # Storing every diagonal entry lets a round change the data of the matrix without changing its pattern.
         entries = sparse.csr_array(weights + 0.0 * sparse.eye_array(N, format="csr"))
         entries.sort_indices()
         self._row = np.repeat(np.arange(N), np.diff(entries.indptr))
         self._column, self._weight = entries.indices.astype(np.int64), entries.data
-        self._home = np.flatnonzero(self._row == self._column)
+        self._diagonal = np.flatnonzero(self._row == self._column)
 
-    def _without(self, lost: NDArray[np.bool_]) -> sparse.csr_array:
-        """W without these of its entries [nnz]."""
-        lost[self._home] = False
+    def _without_entries(self, lost: NDArray[np.bool_]) -> sparse.csr_array:
+        """Return W without these entries [nnz], each added to the diagonal of its row."""
+        lost[self._diagonal] = False
         weight = np.where(lost, 0.0, self._weight)
-        weight[self._home] += np.bincount(self._row[lost], self._weight[lost], self.nodes)
-        kept = weight > 0
-        # Sums of shares are 1 but for rounding; who hears nobody keeps exactly what it has.
-        alone = np.bincount(self._row[kept & (self._row != self._column)], minlength=self.nodes) == 0
-        weight[self._home[alone]] = 1.0
-        return matrix_of(self.nodes, self._row[kept], self._column[kept], weight[kept])
+        weight[self._diagonal] += np.bincount(self._row[lost], self._weight[lost], self.nodes)
+        nonzero = weight > 0
+        # The sum of a row is 1 only up to rounding; a node that receives nothing must keep its model exactly.
+        isolated = np.bincount(self._row[nonzero & (self._row != self._column)], minlength=self.nodes) == 0
+        weight[self._diagonal[isolated]] = 1.0
+        return sparse_matrix(self.nodes, self._row[nonzero], self._column[nonzero], weight[nonzero])
 
 
-class LinkFailures(_Losing):
-    """Every link fails in every round with this probability, independently; its weight then stays at both its ends.
+class LinkFailures(_LossySchedule):
+    """Every link fails independently with a given probability in every round; both ends keep its weight.
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
+        weights: its mixing matrix [N, N].
+        seed: the seed of the failures.
+        departed: the nodes that have left.
+        probability: the probability that a link fails in a round, in [0, 1).
 
     Raises:
-        TopologyError: if the probability is not in [0, 1): at 1 nobody would ever hear anybody.
+        TopologyError: if the probability is out of range.
     """
 
     def __init__(
@@ -62,18 +69,25 @@ class LinkFailures(_Losing):
         self._probability = _probability("a link fails", probability)
         keys = np.minimum(self._row, self._column) * self.nodes + np.maximum(self._row, self._column)
         self._link = np.searchsorted(self._edges[:, 0] * self.nodes + self._edges[:, 1], keys)
-        self._link[self._home] = len(self._edges)
+        self._link[self._diagonal] = len(self._edges)
 
     def _matrix(self, round: int) -> sparse.csr_array:
         failed = rng_at(self._seed, Stream.LINK_FAILURES, round).random(len(self._edges)) < self._probability
-        return self._without(np.append(failed, False)[self._link])
+        return self._without_entries(np.append(failed, False)[self._link])
 
 
-class NodeSleep(_Losing):
-    """Every node sleeps in every round with this probability: it neither sends nor steps, and keeps what it has.
+class NodeSleep(_LossySchedule):
+    """Every node is inactive with a given probability in every round: it neither sends nor steps, and keeps its model.
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
+        weights: its mixing matrix [N, N].
+        seed: the seed of the draws.
+        departed: the nodes that have left.
+        probability: the probability that a node is inactive in a round, in [0, 1).
 
     Raises:
-        TopologyError: if the probability is not in [0, 1): at 1 nobody would ever wake.
+        TopologyError: if the probability is out of range.
     """
 
     def __init__(
@@ -89,20 +103,34 @@ class NodeSleep(_Losing):
         self._probability = _probability("a node sleeps", probability)
 
     def participating(self, round: int) -> NDArray[np.bool_]:
-        """[N], those that do not sleep."""
+        """Return the mask [N] of the nodes that are active in that round.
+
+        Args:
+            round: t.
+        """
         return rng_at(self._seed, Stream.SLEEP, round).random(self.nodes) >= self._probability
 
     def _matrix(self, round: int) -> sparse.csr_array:
-        asleep = ~self.participating(round)
-        return self._without(asleep[self._row] | asleep[self._column])
+        inactive = ~self.participating(round)
+        return self._without_entries(inactive[self._row] | inactive[self._column])
 
 
-class Asynchronous(_Losing):
-    """One random link or node acts in every round, which is a tick; everybody else keeps still.
+class Asynchronous(_LossySchedule):
+    """One random link or node acts in every round; all other nodes keep their models.
 
-    `edge`: both ends of a random link step and average (Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip
-    algorithms"). `node`: a random node steps and takes in what its neighbours have, who do not hear it; the matrix of
-    that tick is not doubly stochastic.
+    With `edge`, both ends of a random link step and average (Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip
+    algorithms"). With `node`, a random node steps and averages the models of its neighbours, which do not receive its
+    own; the matrix of such a round is not doubly stochastic.
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
+        weights: its mixing matrix [N, N].
+        seed: the seed of the draws.
+        departed: the nodes that have left.
+        activates: `edge` or `node`.
+
+    Raises:
+        TopologyError: if `activates` is unknown, or there is no edge to activate.
     """
 
     def __init__(
@@ -122,30 +150,36 @@ class Asynchronous(_Losing):
         self._by_edge = activates == "edge"
 
     def _active(self, round: int) -> NDArray[np.int64]:
-        drawn = rng_at(self._seed, Stream.ACTIVATION, round)
+        """Return the nodes that act in that round."""
+        rng = rng_at(self._seed, Stream.ACTIVATION, round)
         if self._by_edge:
-            return np.asarray(self._edges[drawn.integers(len(self._edges))])
-        return np.array([drawn.integers(self.nodes)])
+            return np.asarray(self._edges[rng.integers(len(self._edges))])
+        return np.array([rng.integers(self.nodes)])
 
     def participating(self, round: int) -> NDArray[np.bool_]:
-        """[N], the ends of the link, or the node."""
-        acts = np.zeros(self.nodes, dtype=bool)
-        acts[self._active(round)] = True
-        return acts
+        """Return the mask [N] of the ends of the link, or of the node, that acts in that round.
+
+        Args:
+            round: t.
+        """
+        mask = np.zeros(self.nodes, dtype=bool)
+        mask[self._active(round)] = True
+        return mask
 
     def _matrix(self, round: int) -> sparse.csr_array:
         active, N = self._active(round), self.nodes
         if not self._by_edge:
-            return self._without(self._row != active[0])
-        home = np.ones(N)
+            return self._without_entries(self._row != active[0])
+        diagonal = np.ones(N)
         if self._departed[active].any():
-            return matrix_of(N, np.arange(N), np.arange(N), home)
-        home[active] = 0.5
+            return sparse_matrix(N, np.arange(N), np.arange(N), diagonal)
+        diagonal[active] = 0.5
         row, column = np.concatenate([np.arange(N), active]), np.concatenate([np.arange(N), active[::-1]])
-        return matrix_of(N, row, column, np.concatenate([home, [0.5, 0.5]]))
+        return sparse_matrix(N, row, column, np.concatenate([diagonal, [0.5, 0.5]]))
 
 
-def _probability(what: str, probability: float) -> float:
+def _probability(event: str, probability: float) -> float:
+    """Return the probability if it is in [0, 1)."""
     if not 0 <= probability < 1:
-        raise TopologyError(f"the probability that {what} is at least 0 and below 1, not {probability}")
+        raise TopologyError(f"the probability that {event} is at least 0 and below 1, not {probability}")
     return probability

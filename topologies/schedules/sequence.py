@@ -1,4 +1,4 @@
-"""A schedule that a person brings along: a list of graphs, one after the other."""
+"""A mixing schedule that repeats a given list of graphs."""
 
 import networkx as nx
 import numpy as np
@@ -14,20 +14,21 @@ _RULES = {"metropolis-hastings": metropolis_hastings, "max-degree": max_degree}
 
 
 class Graphs(Static):
-    """One graph of a list after the other, from the first again after the last; weighted by a mixing rule each.
+    """The graphs of a list, one after the other, repeated from the first; each is weighted by a mixing rule.
 
     Args:
-        graph: the topology; every link of the list must be one of it.
+        graph: the topology; every link in the list must be one of its links.
         weights: its mixing matrix; not used.
         seed: not used.
-        departed: nodes that have left, whose links are gone.
-        graphs: each an edge list in a file (.txt, .edges, .csv, .tsv; names as the topology's, or numbers), or a list
-            of pairs of nodes.
-        rounds: how many rounds each of them lasts.
+        departed: the nodes that have left, whose links are removed.
+        graphs: the list; each graph is an edge list in a file (.txt, .edges, .csv, .tsv; with the topology's names or
+            numbers), or a list of pairs of nodes.
+        rounds: the number of rounds that each graph lasts.
         rule: metropolis-hastings or max-degree.
 
     Raises:
-        TopologyError: if there is none, one has a link that the topology has not, or they never connect all nodes.
+        TopologyError: if the list is empty, a graph has a link that the topology does not have, or the union of the
+            graphs is not connected.
     """
 
     def __init__(
@@ -46,42 +47,45 @@ class Graphs(Static):
             raise TopologyError("the schedule graphs takes at least one graph, for at least one round each")
         if rule not in _RULES:
             raise TopologyError(f"the schedule graphs takes the rule {' or '.join(_RULES)}, not {rule!r}")
-        lists = [self._links(place, given) for place, given in enumerate(graphs)]
+        lists = [self._links(index, given) for index, given in enumerate(graphs)]
         union = from_edges(self.nodes, np.concatenate(lists))
         if not is_connected(union):
             parts = nx.number_connected_components(union)
             raise TopologyError(
                 f"the {len(graphs)} graphs of the schedule never connect: all of them together leave {parts} parts "
-                "that never hear of each other"
+                "without links to each other"
             )
         self.recorded = {"graphs": [links.tolist() for links in lists]}
-        kept = [links[~self._departed[links].any(axis=1)] for links in lists]
-        self._rounds, self._turns = rounds, [_RULES[rule](from_edges(self.nodes, links)) for links in kept]
+        remaining = [links[~self._departed[links].any(axis=1)] for links in lists]
+        self._rounds, self._matrices = rounds, [_RULES[rule](from_edges(self.nodes, links)) for links in remaining]
 
-    def _links(self, place: int, given: str | list[list[int]]) -> np.ndarray:
-        """The links [m, 2] of a graph of the list, sorted, each once."""
-        links = links_from_file(self.graph, given) if isinstance(given, str) else _pairs(place, given)
+    def _links(self, index: int, given: str | list[list[int]]) -> np.ndarray:
+        """Return the links [m, 2] of a graph in the list, sorted, each once."""
+        links = links_from_file(self.graph, given) if isinstance(given, str) else _pairs(index, given)
         outside = links[(links < 0).any(axis=1) | (links >= self.nodes).any(axis=1) | (links[:, 0] == links[:, 1])]
         if len(outside):
             raise TopologyError(
-                f"graph {place} of the schedule links {outside[0].tolist()}; "
+                f"graph {index} of the schedule links {outside[0].tolist()}; "
                 f"it takes two of the nodes 0 to {self.nodes - 1}"
             )
         links = np.unique(np.sort(links, axis=1), axis=0)
-        known = np.isin(links[:, 0] * self.nodes + links[:, 1], self._edges[:, 0] * self.nodes + self._edges[:, 1])
-        if not known.all():
-            missing = links[int(np.argmin(known))].tolist()
+        in_topology = np.isin(
+            links[:, 0] * self.nodes + links[:, 1], self._edges[:, 0] * self.nodes + self._edges[:, 1]
+        )
+        if not in_topology.all():
+            missing = links[int(np.argmin(in_topology))].tolist()
             raise TopologyError(
-                f"graph {place} of the schedule links {missing[0]} and {missing[1]}, which the topology does not; "
-                "choose a topology with every link that there may be, like complete"
+                f"graph {index} of the schedule links {missing[0]} and {missing[1]}, which the topology does not; "
+                "choose a topology with every link that can occur, such as complete"
             )
         return links
 
     def _matrix(self, round: int) -> sparse.csr_array:
-        return self._turns[round // self._rounds % len(self._turns)]
+        return self._matrices[round // self._rounds % len(self._matrices)]
 
 
-def _pairs(place: int, given: list[list[int]]) -> np.ndarray:
+def _pairs(index: int, given: list[list[int]]) -> np.ndarray:
+    """Return a list of pairs of nodes as an array [m, 2]."""
     if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in given):
-        raise TopologyError(f"graph {place} of the schedule is a file or a list of pairs of nodes, not {given!r:.60}")
+        raise TopologyError(f"graph {index} of the schedule is a file or a list of pairs of nodes, not {given!r:.60}")
     return np.array(given, dtype=np.int64).reshape(-1, 2)
