@@ -17,7 +17,7 @@ from rewindnet.experiments.scenario.registries import LISTS, registry, settings_
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load, parse_yaml, resolve
 
-RECIPES = sorted(Path(__file__).parents[1].glob("experiments/recipes/*.yaml"))
+RECIPES = sorted(Path(__file__).parents[2].glob("experiments/recipes/*.yaml"))
 
 #: Where a scenario says which entry of a registry it wants.
 PLACES = {
@@ -486,7 +486,7 @@ def test_an_archive_that_is_missing_or_none_is_refused(tmp_path):
 
 
 def test_an_empty_scenario_is_the_demo():
-    recipe = Path(__file__).parent.parent / "experiments/recipes/demo.yaml"
+    recipe = Path(__file__).parents[2] / "experiments/recipes/demo.yaml"
     assert resolve(None) == load(recipe)
 
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learnings import small_learning
 from networks import Network, networks
+from numpy_learning import numpy_learning, worker
 from runs import refused_here, run_through
-from test_simulation import numpy_learning, worker
 
 from rewindnet import topologies
 from rewindnet.certificates import Arithmetic, CertificateError, TrainingRun, audit, certify, epsilon_of

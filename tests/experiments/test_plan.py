@@ -22,7 +22,7 @@ from rewindnet.experiments.plan.plan import make_plan
 from rewindnet.experiments.plan.record import arrays, record
 from rewindnet.experiments.scenario.yaml_files import resolve
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SCENARIO = {
     "name": "planned",
     "data": {"source": "synthetic", "samples": 200, "dimensions": 4, "classes": 3},

@@ -18,7 +18,7 @@ import rewindnet
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.experiments.runs.progress import Progress
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TINY = {
     "name": "tiny",
     "data": {"source": "synthetic", "samples": 100, "dimensions": 3},

@@ -129,7 +129,7 @@ class ThrowAway(Method):
 
 
 def in_a_fresh_process(folder: Path, code: str) -> str:
-    environment = {"PYTHONPATH": f"{Path(__file__).parents[1]}:{folder}", "PATH": ""}
+    environment = {"PYTHONPATH": f"{Path(__file__).parents[2]}:{folder}", "PATH": ""}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

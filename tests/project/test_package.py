@@ -16,7 +16,7 @@ from rewindnet.simulator.transports.mpi.mpiexec import ranks
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FOLDERS = ("topologies", "certificates", "clients", "simulator", "experiments")
 TINY = """
 data: {source: synthetic, samples: 100, dimensions: 3}

@@ -36,7 +36,7 @@ def mpi(ranks: int) -> tuple[str, ...]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "COLUMNS": "250"}
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "250"}
 
 
 def write(scenario: Mapping[str, Any], folder: Path) -> Path:

@@ -19,7 +19,7 @@ from rewindnet.experiments.scenario.registries import LISTS, registry
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.extras import EXTRAS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "rewindnet"]
 TINY = """
 data: {source: synthetic, samples: 100, dimensions: 3}

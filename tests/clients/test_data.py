@@ -119,7 +119,7 @@ def test_every_source_says_what_it_is_in_one_line():
 
 def test_listing_sources_loads_no_heavy_library():
     program = "import sys, rewindnet.clients.data; print(sorted({'sklearn', 'torch'} & set(sys.modules)))"
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

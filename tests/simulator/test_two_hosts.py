@@ -20,7 +20,7 @@ from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.transports.mpi.division import divide_nodes
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 BESIDE = Path(sys.executable).with_name("mpiexec")
 MPIEXEC = str(BESIDE) if BESIDE.is_file() else shutil.which("mpiexec")
 #: What the interface is called, and which address it has, in either namespace; no other can see them.
@@ -58,14 +58,14 @@ class Hosts:
         """The scenario, started on both from the first, as a user would."""
         environment = {
             **os.environ,
-            "PYTHONPATH": str(HERE.parent),
+            "PYTHONPATH": str(ROOT),
             # Namespaces share the memory of one machine, and UCX would go round the link by it. An MPICH that was
             # built with libfabric goes by the other variable.
             "UCX_TLS": "tcp,self",
             "FI_PROVIDER": "tcp",
         }
         hosts = ("-hosts", ",".join(self.names), "-localhost", ADDRESSES[0])
-        launcher = ("-launcher", "ssh", "-launcher-exec", str(HERE / "two_hosts_ssh.sh"))
+        launcher = ("-launcher", "ssh", "-launcher-exec", str(ROOT / "tests/support/two_hosts_ssh.sh"))
         run = ("-m", "mpi4py", "-m", "rewindnet", "run", str(self._scenario), "backend.kind=mpi")
         command = (str(MPIEXEC), *hosts, *launcher, "-n", "2", sys.executable, *run, "--out", str(self.out))
         with self._said.open("wb") as said:

@@ -579,10 +579,11 @@ def test_messages_go_wherever_a_matrix_says_over_flower() -> None:
 @with_mpi
 @pytest.mark.parametrize("ranks", [3, *(pytest.param(ranks, marks=pytest.mark.slow) for ranks in (1, 2, 5))])
 def test_messages_go_wherever_a_matrix_says_over_mpi(ranks: int) -> None:
-    here = Path(__file__).parent
-    paths = {"PYTHONPATH": os.pathsep.join([str(here.parent), str(here)])}
+    root = Path(__file__).parents[2]
+    support = root / "tests/support"
+    paths = {"PYTHONPATH": os.pathsep.join([str(root), str(support)])}
     done = subprocess.run(
-        [str(MPIEXEC), "-n", str(ranks), sys.executable, "-m", "mpi4py", str(here / "conformance.py")],
+        [str(MPIEXEC), "-n", str(ranks), sys.executable, "-m", "mpi4py", str(support / "conformance.py")],
         env={**os.environ, **paths},
         stdin=subprocess.DEVNULL,
         capture_output=True,

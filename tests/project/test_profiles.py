@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 CASES = """
 from drawn import examples
 from hypothesis import given, strategies as st
@@ -29,7 +29,7 @@ def test_default(number):
 def drawn(folder: Path, profile: str | None) -> list[str]:
     """The lines that the cases print in a run of their own."""
     (folder / "conftest.py").write_text(
-        f"import sys; sys.path.insert(0, {str(HERE)!r})\n" + (HERE / "conftest.py").read_text()
+        f"import sys; sys.path.insert(0, {str(TESTS / 'support')!r})\n" + (TESTS / "conftest.py").read_text()
     )
     (folder / "test_cases.py").write_text(CASES)
     chosen = [] if profile is None else [f"--hypothesis-profile={profile}"]

@@ -21,7 +21,8 @@ from rewindnet.simulator.transports.mpi.division import divide_nodes, make_route
 from rewindnet.simulator.transports.sums import AlternatingBuffers, MessageCounter, edges, in_node_order
 from rewindnet.simulator.transports.wire import InProcess
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
+SUPPORT = ROOT / "tests/support"
 BESIDE = Path(sys.executable).with_name("mpiexec")
 MPIEXEC = str(BESIDE) if BESIDE.is_file() else shutil.which("mpiexec")
 with_mpi = pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")
@@ -161,8 +162,8 @@ def test_in_process_needs_something_to_scatter() -> None:
 
 def mpi(ranks: int, script: str, *arguments: str) -> "subprocess.Popen[str]":
     """An MPI job in the background."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
-    command = [str(MPIEXEC), "-n", str(ranks), sys.executable, "-m", "mpi4py", str(HERE / script), *arguments]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(SUPPORT)])}
+    command = [str(MPIEXEC), "-n", str(ranks), sys.executable, "-m", "mpi4py", str(SUPPORT / script), *arguments]
     return subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -144,7 +144,7 @@ def test_the_methods_are_imported_without_torch() -> None:
         "import sys, rewindnet.clients.methods as m; [m.METHODS[name] for name in m.METHODS]; "
         "print(sorted(name for name in sys.modules if name.partition('.')[0] == 'torch')[:3])"
     )
-    environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": ""}
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"

@@ -9,7 +9,7 @@ from pathlib import Path
 from rewindnet.experiments.scenario.yaml_files import parse_yaml, resolve
 from rewindnet.experiments.studies.grid import grid
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -33,7 +33,7 @@ def test_the_commands_name_recipes_and_settings_that_exist() -> None:
     recipes = re.findall(r"rewindnet run (experiments/\S+) ?(.*)", README)
     assert recipes
     for path, rest in recipes:
-        text = (Path(__file__).parent.parent / path).read_text(encoding="utf-8")
+        text = (Path(__file__).parents[2] / path).read_text(encoding="utf-8")
         resolve(parse_yaml(text), [word for word in rest.split() if "=" in word])
 
 
