@@ -55,7 +55,13 @@ class Certificate:
         mu: μ: distinguishing unlearning from retraining is at least as hard as distinguishing N(0, 1) from N(μ, 1);
             None where no finite value is proven.
         epsilon: ε at the claim's δ; None where no finite value is proven.
-        conditional: whether the guarantee depends on a constant that was only estimated or declared.
+        conditional: whether the guarantee depends on a constant that was only estimated or declared, or holds for this
+            data alone.
+        data_dependent_noise: whether the level of the noise, or ε itself, was computed from measurements of the data, and
+            may reveal something about the deleted samples. The guarantee is then per-instance (Benarroch et al. 2026,
+            arXiv 2602.15602).
+        reference: the process that the release is compared with, in a sentence.
+        premises: sentences without which the guarantee does not hold, beyond the numbers of the certificate.
         assumptions: sentences that say what is covered and what is assumed.
         reason: why there is no ε; None where there is one.
     """
@@ -69,6 +75,9 @@ class Certificate:
     mu: float | None
     epsilon: float | None
     conditional: bool
+    data_dependent_noise: bool
+    reference: str
+    premises: tuple[str, ...]
     assumptions: tuple[str, ...]
     reason: str | None = None
 
@@ -132,6 +141,9 @@ class Certificate:
             "mixing_sha256": training.mixing_sha256,
             "forget_sha256": training.forget_sha256,
             "conditional": self.conditional,
+            "data_dependent_noise": self.data_dependent_noise,
+            "reference": self.reference,
+            "premises": list(self.premises),
             "assumptions": list(self.assumptions),
             "reason": self.reason,
         }
@@ -202,6 +214,9 @@ class Certificate:
             mu=record["mu"],
             epsilon=record["epsilon"],
             conditional=record["conditional"],
+            data_dependent_noise=record["data_dependent_noise"],
+            reference=record["reference"],
+            premises=tuple(record["premises"]),
             assumptions=tuple(record["assumptions"]),
             reason=record["reason"],
         )

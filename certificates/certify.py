@@ -45,6 +45,7 @@ def certify(training: TrainingRun, release: Release, claim: Claim) -> Certificat
         reason = _unhidden_reason(bounds.nodes, release.sigma)
     if reason is None:
         reason = _unresolved_reason(training, release, bounds.nodes)
+    differs = bool(np.any(bounds.nodes > 0) or np.any(bounds.shifts > 0))
     regime = "nonconvex" if claim.bound == "published" else claim.regime or strongest_regime(training)
     return Certificate(
         release=release,
@@ -64,7 +65,10 @@ def certify(training: TrainingRun, release: Release, claim: Claim) -> Certificat
         mu=mu if reason is None else None,
         epsilon=epsilon if reason is None else None,
         # Where nothing can differ, no constant matters.
-        conditional=training.constants.conditional and bool(np.any(bounds.nodes > 0) or np.any(bounds.shifts > 0)),
+        conditional=differs and (training.constants.conditional or claim.bound == "instance"),
+        data_dependent_noise=differs and claim.bound == "instance",
+        reference=_reference(training),
+        premises=_premises(training, release, claim),
         assumptions=assumptions(training, release, claim),
         reason=reason,
     )
@@ -180,6 +184,32 @@ def _bytes(W: object) -> bytes:
     return hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest()
 
 
+def _reference(training: TrainingRun) -> str:
+    """Return the sentence that names the reference process (Definition 1 of docs/certificates.md)."""
+    network = "the network that remains after the departure" if training.departed else "the same network"
+    return (
+        f"Retraining on {network} with the retained data alone, from the same initial model and with the same mixing "
+        "matrices and random draws, plus noise of the level that this request calls for; which clients delete, and how "
+        "many samples, is public."
+    )
+
+
+def _premises(training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
+    """Return the premises of the guarantee, beyond its numbers."""
+    premises = [*release.mechanism.premises(training, release, claim)]
+    if claim.bound == "instance":
+        premises.append(
+            "The guarantee is per-instance: it holds for this data and this request, and what the level of the noise "
+            "reveals about the deleted samples is outside it."
+        )
+    if training.continued:
+        premises.append(
+            "Learning goes on after this request from models that carry no noise and know the deleted data; what peers "
+            "see of learning, before or after the request, is outside the guarantee."
+        )
+    return tuple(premises)
+
+
 def assumptions(training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
     """Return sentences that say what a certificate covers and what it assumes.
 
@@ -214,11 +244,6 @@ def _reference_sentences(training: TrainingRun) -> list[str]:
 def _bound_sentences(claim: Claim) -> list[str]:
     """Return sentences about the bound that is used."""
     sentences = []
-    if claim.bound == "instance":
-        sentences.append(
-            "The noise level was computed from measurements on the data; what it, or a depth chosen by it, reveals is "
-            "not covered."
-        )
     if claim.bound == "published":
         sentences.append(
             "The published sensitivity does not depend on the topology; the claimed epsilon follows the paper's own "

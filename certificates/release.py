@@ -139,6 +139,16 @@ class Mechanism(ABC):
             claim: the guarantee that is asked for.
         """
 
+    def premises(self, training: TrainingRun, release: "Release", claim: Claim) -> tuple[str, ...]:
+        """Return sentences without which the guarantee does not hold, beyond its numbers.
+
+        Args:
+            training: how the network learned, and what was deleted.
+            release: what the unlearning method did.
+            claim: the guarantee that is asked for.
+        """
+        return ()
+
     def covers(self, release: "Release", certified: View, view: View) -> bool:
         """Return whether the μ of a certificate for the view `certified` also holds for the view `view`.
 

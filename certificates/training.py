@@ -40,6 +40,7 @@ class TrainingRun:
             remains); None without a departure.
         earlier_deletions: the deleted samples that earlier requests had already removed from learning, as pairs (first
             round without them, their number at each node [N]); rounds and numbers increase.
+        continued: whether learning goes on after the request, from models that carry no noise.
 
     Raises:
         CertificateError: if the description is inconsistent or cannot be certified.
@@ -61,6 +62,7 @@ class TrainingRun:
     departed: tuple[int, ...] = ()
     mixing_before: Mixing | None = None
     earlier_deletions: tuple[tuple[int, NDArray[np.int64]], ...] = ()
+    continued: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a description that is inconsistent or cannot be certified."""
@@ -174,6 +176,7 @@ class TrainingRun:
             "radius": self.radius,
             "departed": list(self.departed),
             "earlier_deletions": [[start, counts.tolist()] for start, counts in self.earlier_deletions],
+            "continued": self.continued,
         }
 
     @classmethod
@@ -215,6 +218,7 @@ class TrainingRun:
                 earlier_deletions=tuple(
                     (int(start), np.array(counts, dtype=np.int64)) for start, counts in record["earlier_deletions"]
                 ),
+                continued=bool(record["continued"]),
             )
         except (KeyError, TypeError, ValueError) as problem:
             if isinstance(problem, CertificateError):

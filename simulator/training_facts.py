@@ -80,6 +80,7 @@ def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[T
             departed=setup.departed,
             mixing_before=None if setup.remaining is None else setup.mixing,
             earlier_deletions=tuple((round, counted(taken, len(samples))) for round, taken in earlier),
+            continued=rounds < arrivals[-1].round,
         )
         runs.append(run)
     return tuple(runs)

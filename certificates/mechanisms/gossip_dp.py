@@ -27,6 +27,7 @@ from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.absorption import NetworkRounds, final_messages, least_mu, received_messages
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.mechanisms.private_learning import (
+    FIXED_REQUEST,
     UNLIKELY,
     changed_gradient,
     clipped_growth,
@@ -159,6 +160,10 @@ class GossipDP(Mechanism):
                 f"{UNLIKELY:g}."
             )
         return tuple(sentences)
+
+    def premises(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
+        """Return that the request must not depend on the noise."""
+        return (FIXED_REQUEST,)
 
     def describe(self, release: Release, rounds: int) -> str:
         """Return that learning itself added the noise."""

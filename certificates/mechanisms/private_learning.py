@@ -17,6 +17,13 @@ UNLIKELY = 1e-30
 LEAST_DELTA = 1e-20
 
 
+#: The premise of every mechanism whose noise was drawn before the request (Gupta et al. 2021, arXiv 2106.04378).
+FIXED_REQUEST = (
+    "The request was chosen independently of the noisy models: the noise was drawn before the request, and a request "
+    "that is chosen after seeing the models that carry it is not covered (Gupta et al. 2021)."
+)
+
+
 def changed_gradient(training: TrainingRun) -> Vector:
     """Return a bound on how much the deletion changes the mean gradient of every node [N], without clipping.
 

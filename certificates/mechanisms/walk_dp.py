@@ -42,6 +42,7 @@ from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.mechanisms.private_learning import (
+    FIXED_REQUEST,
     UNLIKELY,
     changed_gradient,
     clipped_growth,
@@ -216,6 +217,10 @@ class WalkDP(Mechanism):
             "An observing node knows its own noise but not that of a deleting client; the holder of the token at every "
             "hop is public.",
         )
+
+    def premises(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
+        """Return that the request must not depend on the noise."""
+        return (FIXED_REQUEST,)
 
     def describe(self, release: Release, rounds: int) -> str:
         """Return that learning itself added the noise."""

@@ -38,6 +38,7 @@ _PLAIN = (
         "epsilon_empirical",
         "epsilon_lower_bound",
         "conditional",
+        "data_dependent_noise",
         "holds",
     ),
     *("sensitivity", "divergence", "distance_to_retrained", "simulated_seconds", "reason"),

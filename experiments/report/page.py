@@ -201,10 +201,13 @@ def _certificate(index: int, certificate: Certificate, found: Audit, metrics: di
         ("forget set, sha256", certificate.training.forget_sha256),
     ]
     assumed = "".join(f"<li>{escape(sentence)}</li>" for sentence in certificate.assumptions)
+    premises = "".join(f"<li>{escape(sentence)}</li>" for sentence in certificate.premises)
+    premised = f"<h3>It holds only if</h3><ul>{premises}</ul>" if premises else ""
     return (
         f'<details id="certificate-{index}"{"" if found.holds else " class=violated open"}>'
         f'<summary>{index} {escape(certificate.method)}<span class="short">{escape(short)}</span></summary>'
         f'<div class="inside">{_paragraphs([words.outcome(certificate, found)])}{_facts(facts)}'
+        f"<h3>It is compared with</h3><p>{escape(certificate.reference)}</p>{premised}"
         f"<h3>It assumes</h3><ul>{assumed}</ul></div></details>"
     )
 

@@ -22,10 +22,11 @@ def percent(row: Row, which: str) -> str:
 
 
 def certified(row: Row) -> str:
-    """Return the certified ε, marked † where it is computed from measurements, and * where it is conditional."""
+    """Return the certified ε, marked † where its noise depends on the data, else * where it is conditional."""
     if row["epsilon_certified"] is None:
         return "—"
-    return epsilon(row["epsilon_certified"]) + "†" * bool(row["bound"] == "instance") + "*" * bool(row["conditional"])
+    mark = "†" if row["data_dependent_noise"] else "*" if row["conditional"] else ""
+    return epsilon(row["epsilon_certified"]) + mark
 
 
 def _empirical(row: Row) -> str:
@@ -94,7 +95,9 @@ def legend(rows: Sequence[Row]) -> list[str]:
     deltas = sorted({row["delta"] for row in rows})
     lines = [
         f"ε at δ = {', '.join(f'{delta:g}' for delta in deltas)}: claimed by the method's own formula; certified by "
-        "this project's accountant; empirical, of this very pair of runs; lower bound, from samples of the noise.",
+        "this project's accountant; empirical, of this very pair of runs; lower bound, from samples of the noise. All "
+        "compare with retraining on the retained data plus noise of the level that this request calls for; who "
+        "deletes, and how many samples, is public.",
         "Accuracy: mean over nodes (lowest node). Distance: to the retrained network, at the furthest node. "
         "Gradients, bytes and time: as a share of retraining. Network time: simulated, on the scenario's network.",
     ]
@@ -112,10 +115,22 @@ def legend(rows: Sequence[Row]) -> list[str]:
             "† per-instance: computed from measurements of this data and this request. It compares this deletion with "
             "its own retraining; the level of the noise, or ε itself, may tell something about the deleted data."
         )
-    if any(row["conditional"] for row in rows):
+    if any("*" in certified(row) for row in rows):
         lines.append("* conditional: holds if the estimated or declared constants do.")
+    lines += [f"Premise, {'; '.join(who)}: {sentence}" for sentence, who in _premises(rows).items()]
     reasons = {f"{row['method']}, {row['view']}": row["reason"] for row in rows if row["reason"]}
     lines += [f"— {who}: {why}." for who, why in reasons.items()]
+    return lines
+
+
+def _premises(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Return the premises of the rows, each with the rows that have it; the one behind † has a line of its own."""
+    lines: dict[str, list[str]] = {}
+    for row in rows:
+        for sentence in row["premises"]:
+            if row["epsilon_certified"] is not None and not sentence.startswith("The guarantee is per-instance"):
+                names = lines.setdefault(sentence, [])
+                names += [what(row)] * (what(row) not in names)
     return lines
 
 

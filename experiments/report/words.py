@@ -162,7 +162,10 @@ def outcome(certificate: Certificate, found: Audit) -> str:
         said = f"Exactly retraining: {whom} can tell nothing (ε = 0)."
     else:
         said = f"ε = {certificate.epsilon:.4g} at δ = {certificate.delta:g} against {whom}."
-        said += " Conditional on its estimated or declared constants." if certificate.conditional else ""
+        if certificate.data_dependent_noise:
+            said += " Per-instance: it was computed from measurements of this data."
+        elif certificate.conditional:
+            said += " Conditional on its estimated or declared constants."
     measured = "infinite" if found.epsilon_empirical is None else f"{found.epsilon_empirical:.4g}"
     sample = found.monte_carlo
     more = "" if sample is None else f", of which samples of the noise show at least {sample.epsilon_lower_bound:.3g}"

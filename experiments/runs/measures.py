@@ -104,6 +104,8 @@ def row(
         "epsilon_empirical": found.epsilon_empirical,
         "epsilon_lower_bound": found.monte_carlo and found.monte_carlo.epsilon_lower_bound,
         "conditional": certificate.conditional,
+        "data_dependent_noise": certificate.data_dependent_noise,
+        "premises": list(certificate.premises),
         "holds": found.holds,
         "reason": certificate.reason,
         "accuracy": {name: {"mean": _mean(of), "lowest": min(of["nodes"])} for name, of in scores.items()},

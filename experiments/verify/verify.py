@@ -341,6 +341,8 @@ def _table_sentence(folder: RunFolder) -> str:
             "epsilon_lower_bound": found.monte_carlo and found.monte_carlo.epsilon_lower_bound,
             "holds": found.holds,
             "conditional": claimed.conditional,
+            "data_dependent_noise": claimed.data_dependent_noise,
+            "premises": list(claimed.premises),
             "sensitivity": max(claimed.sensitivity, default=None),
             "divergence": max(found.divergence),
             "distance_to_retrained": max(method.metrics["distance_to_retrained"]),
