@@ -57,9 +57,9 @@ class Certificate:
         epsilon: ε at the claim's δ; None where no finite value is proven.
         conditional: whether the guarantee depends on a constant that was only estimated or declared, or holds for this
             data alone.
-        data_dependent_noise: whether the level of the noise, or ε itself, was computed from measurements of the data, and
-            may reveal something about the deleted samples. The guarantee is then per-instance (Benarroch et al. 2026,
-            arXiv 2602.15602).
+        data_dependent_noise: whether the level of the noise, or ε itself, was computed from measurements of the data,
+            so that it may reveal something about the deleted samples. The guarantee is then per-instance (Benarroch et
+            al. 2026, arXiv 2602.15602).
         reference: the process that the release is compared with, in a sentence.
         premises: sentences without which the guarantee does not hold, beyond the numbers of the certificate.
         assumptions: sentences that say what is covered and what is assumed.

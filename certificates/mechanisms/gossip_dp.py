@@ -29,9 +29,11 @@ from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.mechanisms.private_learning import (
     FIXED_REQUEST,
     UNLIKELY,
+    Design,
     changed_gradient,
     clipped_growth,
     deletes_all,
+    design_sentence,
     unresolved_noise,
 )
 from rewindnet.certificates.network import Mixing, Vector
@@ -52,6 +54,7 @@ class GossipDP(Mechanism):
         growth: γ, the Lipschitz constant of a local step with its clipping.
         rounding: what rounding may add in a round between two runs that already differ, divided by η.
         level: the highest level of absorption that is tried (`least_mu`); every value gives a valid μ.
+        designed_for: the request that the noise was designed for, before any request; None where σ was given.
     """
 
     rounds: int
@@ -60,6 +63,7 @@ class GossipDP(Mechanism):
     growth: float
     rounding: float
     level: float
+    designed_for: Design | None = None
 
     kind: ClassVar[str] = "gossip-dp"
     noise_label: ClassVar[str] = "every round"
@@ -162,8 +166,8 @@ class GossipDP(Mechanism):
         return tuple(sentences)
 
     def premises(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-        """Return that the request must not depend on the noise."""
-        return (FIXED_REQUEST,)
+        """Return that neither the request may depend on the noise nor the level of the noise on the request."""
+        return (FIXED_REQUEST, design_sentence(training, self.designed_for))
 
     def describe(self, release: Release, rounds: int) -> str:
         """Return that learning itself added the noise."""

@@ -24,6 +24,44 @@ FIXED_REQUEST = (
 )
 
 
+#: The request that noise is designed for: the client, None for any; the number of its samples, None for all.
+Design = tuple[int | None, int | None]
+
+
+def exceeds(training: TrainingRun, design: Design) -> bool:
+    """Return whether a request is larger than the one that the noise was designed for.
+
+    Args:
+        training: how the network learned, and what was deleted.
+        design: the request that the noise was designed for.
+    """
+    client, samples = design
+    deleting = np.flatnonzero(training.deleted)
+    return (
+        len(deleting) > 1
+        or (client is not None and bool(np.any(deleting != client)))
+        or (samples is not None and bool(np.any(training.deleted > samples)))
+    )
+
+
+def design_sentence(training: TrainingRun, design: Design | None) -> str:
+    """Return the sentence about the request that the level of the noise was designed for.
+
+    Args:
+        training: how the network learned, and what was deleted.
+        design: the request that the noise was designed for; None where σ was given.
+    """
+    if design is None:
+        return "The level of the noise was set by its user, independently of the request."
+    client, samples = design
+    who = "any one client" if client is None else f"client {client}"
+    what = "all of its samples" if samples is None else f"at most {samples} of its samples"
+    sentence = f"The level of the noise was designed, before any request, for the deletion of {what} by {who}."
+    return (
+        f"{sentence} This request exceeds that; ε is that of this request." if exceeds(training, design) else sentence
+    )
+
+
 def changed_gradient(training: TrainingRun) -> Vector:
     """Return a bound on how much the deletion changes the mean gradient of every node [N], without clipping.
 

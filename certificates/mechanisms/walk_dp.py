@@ -44,8 +44,10 @@ from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.mechanisms.private_learning import (
     FIXED_REQUEST,
     UNLIKELY,
+    Design,
     changed_gradient,
     clipped_growth,
+    design_sentence,
     unresolved_noise,
 )
 from rewindnet.certificates.mechanisms.walk_absorption import absorption_norm
@@ -77,6 +79,7 @@ class WalkDP(Mechanism):
     step_size: float
     growth: float
     rounding: float
+    designed_for: Design | None = None
 
     kind: ClassVar[str] = "walk-dp"
     noise_label: ClassVar[str] = "every hop"
@@ -219,8 +222,8 @@ class WalkDP(Mechanism):
         )
 
     def premises(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
-        """Return that the request must not depend on the noise."""
-        return (FIXED_REQUEST,)
+        """Return that neither the request may depend on the noise nor the level of the noise on the request."""
+        return (FIXED_REQUEST, design_sentence(training, self.designed_for))
 
     def describe(self, release: Release, rounds: int) -> str:
         """Return that learning itself added the noise."""

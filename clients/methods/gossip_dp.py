@@ -58,6 +58,9 @@ class GossipDP(PrivateLearning):
         view: who sees what: node, node:v, joint, average, transcript, transcript:v or transcript:all.
         calibrate: whether the noise makes the proven ε the one asked for (`certified`), or the claimed one (`claimed`).
         noise_source: `seed` for studies, `os` for a release.
+        designed_client: the client whose request the noise for `epsilon` is designed for, before any request; any by
+            default.
+        designed_samples: how many of its samples that request deletes; all by default.
 
     Raises:
         MethodError: if epsilon and sigma are both given, or a setting is out of range.
@@ -71,6 +74,8 @@ class GossipDP(PrivateLearning):
     view: str = "node"
     calibrate: Literal["certified", "claimed"] = "certified"
     noise_source: NoiseSource = "seed"
+    designed_client: int | None = None
+    designed_samples: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning, and fill in ε where neither ε nor σ is given."""
@@ -90,10 +95,10 @@ class GossipDP(PrivateLearning):
             sigma = self.sigma
         elif self.calibrate == "claimed":
             assert self.epsilon is not None
-            sigma = unit / mu_of(self.epsilon, self.delta)
+            designed = max(self._claimed(run)[0] for run in self.designed_requests(learning))
+            sigma = designed / mu_of(self.epsilon, self.delta)
         else:
-            shift = float(shift_bounds(learning, self._clip(learning)).max()) * sqrt(learning.rounds)
-            sigma = self._certified_noise(learning, claim, lambda s: self._release(learning, s), shift, _REMEDY)
+            sigma = self.designed_noise(learning, claim, self._release, self._local_shift, _REMEDY)
         claimed = epsilon_of(unit / sigma, self.delta) if sigma > 0 else inf
         return Plan(
             self._release(learning, sigma), replace(claim, claimed_epsilon=claimed if isfinite(claimed) else None)
@@ -117,7 +122,11 @@ class GossipDP(PrivateLearning):
         return learning.constants.G.value + learning.constants.l2.value * (learning.radius or 0.0)
 
     def _release(self, learning: TrainingRun, sigma: float) -> Release:
-        return self._release_with(learning, sigma, GossipDPMechanism.of(learning, self._clip(learning), sigma))
+        mechanism = GossipDPMechanism.of(learning, self._clip(learning), sigma)
+        return self._release_with(learning, sigma, replace(mechanism, designed_for=self.design))
+
+    def _local_shift(self, learning: TrainingRun) -> float:
+        return float(shift_bounds(learning, self._clip(learning)).max()) * sqrt(learning.rounds)
 
     def _claimed(self, learning: TrainingRun) -> tuple[float, str]:
         """Return μ for a σ of 1 by the accounting that is claimed, and the name of that accounting."""

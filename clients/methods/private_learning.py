@@ -1,13 +1,16 @@
 """What methods share that learn in private from the start, so that a deletion takes nothing more."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from rewindnet.certificates import CertificateError, Claim, Mechanism, Release, TrainingRun, certify, mu_of
+from rewindnet.certificates.mechanisms.private_learning import Design
 from rewindnet.certificates.release import NoiseSource
-from rewindnet.clients.methods.base import Method
+from rewindnet.clients.methods.base import Method, MethodError
 from rewindnet.clients.methods.settings import check_noise_settings, requested_epsilon
 
 #: The noise changes what rounding is charged, which changes the noise; a few steps settle it.
@@ -24,6 +27,8 @@ class PrivateLearning(Method):
         delta: δ.
         view: for whom the certificate is written.
         noise_source: where noise comes from.
+        designed_client: the client whose request the noise is designed for; None for any.
+        designed_samples: the number of its samples that the noise is designed for; None for all.
     """
 
     name: ClassVar[str]
@@ -32,6 +37,8 @@ class PrivateLearning(Method):
     delta: float
     view: str
     noise_source: NoiseSource
+    designed_client: int | None
+    designed_samples: int | None
 
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """Return the start."""
@@ -43,6 +50,10 @@ class PrivateLearning(Method):
 
     def _check_noise(self) -> None:
         """Refuse settings of the noise without a meaning, and fill in ε where neither is given."""
+        if self.designed_samples is not None and self.designed_samples < 1:
+            raise MethodError(f"designed_samples of {self.name} is at least 1, not {self.designed_samples}")
+        if self.designed_client is not None and self.designed_client < 0:
+            raise MethodError(f"designed_client of {self.name} is a client, not {self.designed_client}")
         check_noise_settings(self.name, self.epsilon, self.sigma, self.delta, self.view)
         object.__setattr__(self, "epsilon", requested_epsilon(self.name, self.epsilon, self.sigma))
 
@@ -58,6 +69,66 @@ class PrivateLearning(Method):
             mechanism=mechanism,
         )
 
+    @property
+    def design(self) -> Design | None:
+        """The request that the noise is designed for; None where σ is given."""
+        return None if self.epsilon is None else (self.designed_client, self.designed_samples)
+
+    def designed_requests(self, learning: TrainingRun) -> list[TrainingRun]:
+        """Return the run with each request that the noise is designed for; with a departed client, the actual request.
+
+        Args:
+            learning: how the network learns; its own deletion is not used, except for departures.
+
+        Raises:
+            MethodError: if there is no such client, or it holds no sample.
+        """
+        if learning.departed:
+            return [learning]
+        N, counts = learning.mixing.nodes, learning.samples
+        chosen = np.flatnonzero(counts) if self.designed_client is None else np.array([self.designed_client])
+        if self.designed_client is not None and not (self.designed_client < N and counts[self.designed_client]):
+            raise MethodError(
+                f"designed_client of {self.name} is a client that holds samples, not {self.designed_client}"
+            )
+        requests = []
+        for client in chosen.tolist():
+            deleted = np.zeros(N, dtype=np.int64)
+            deleted[client] = min(int(counts[client]), self.designed_samples or int(counts[client]))
+            requests.append(replace(learning, deleted=deleted, ledger=None, batches=None, earlier_deletions=()))
+        return requests
+
+    def designed_noise(
+        self,
+        learning: TrainingRun,
+        claim: Claim,
+        release_of: Callable[[TrainingRun, float], Release],
+        local_shift: Callable[[TrainingRun], float],
+        remedy: str,
+    ) -> float:
+        """Return the least noise σ at which every request of the design has a certified ε of at most `epsilon`.
+
+        Args:
+            learning: how the network learns.
+            claim: what is claimed.
+            release_of: the release of a run with a noise of that size.
+            local_shift: the root of the sum of all squared shifts of a run, from which the search begins.
+            remedy: what to do where no noise suffices, because more of it is charged more rounding.
+
+        Raises:
+            CertificateError: if no noise reaches ε.
+        """
+        assert self.epsilon is not None
+        wanted, sigma = mu_of(self.epsilon, self.delta), 0.0
+        for run in sorted(self.designed_requests(learning), key=local_shift, reverse=True):
+            if sigma > 0:
+                mu = certify(run, release_of(run, sigma), claim).mu
+                if mu is not None and mu <= wanted:
+                    continue
+            needed = self._certified_noise(run, claim, partial(release_of, run), local_shift(run), remedy)
+            sigma = max(sigma, needed)
+        return sigma
+
     def _certified_noise(
         self,
         learning: TrainingRun,
@@ -66,10 +137,10 @@ class PrivateLearning(Method):
         local_shift: float,
         remedy: str,
     ) -> float:
-        """Find the noise σ at which the certificate reads ε.
+        """Return the noise σ at which the certificate of one request has the wanted ε.
 
         Args:
-            learning: as it was.
+            learning: how the network learns, with the request.
             claim: what is claimed.
             release_of: the release with a noise of that size.
             local_shift: the root of the sum of all squared shifts, from which the search begins.

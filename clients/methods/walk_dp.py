@@ -56,6 +56,9 @@ class WalkDP(PrivateLearning):
         start: the first holder; drawn by default.
         view: who sees what: single views hide what a walk hides, `transcript:all` shows every token.
         noise_source: `seed` for studies, `os` for a release.
+        designed_client: the client whose request the noise for `epsilon` is designed for, before any request; any by
+            default.
+        designed_samples: how many of its samples that request deletes; all by default.
 
     Raises:
         MethodError: if epsilon and sigma are both given, or a setting is out of range.
@@ -74,6 +77,8 @@ class WalkDP(PrivateLearning):
     start: int | None = None
     view: str = "node"
     noise_source: NoiseSource = "seed"
+    designed_client: int | None = None
+    designed_samples: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning, and fill in ε where neither ε nor σ is given."""
@@ -103,13 +108,20 @@ class WalkDP(PrivateLearning):
         if self.sigma is not None:
             sigma = self.sigma
         elif self.noise == "certified":
-            shift = float(walk_shifts(learning, self.clip).max()) * sqrt(len(walk.holders))
-            sigma = self._certified_noise(learning, claim, lambda s: self._release(walk, s), shift, _REMEDY)
+            sigma = self.designed_noise(
+                learning,
+                claim,
+                lambda run, s: self._release(replace(walk, learning=run), s),
+                lambda run: float(walk_shifts(run, self.clip).max()) * sqrt(len(walk.holders)),
+                _REMEDY,
+            )
         elif unit is None:
             raise CertificateError(_NO_CLAIM)
         else:
             assert self.epsilon is not None
-            sigma = sqrt(unit / rho_of(self.epsilon, self.delta))
+            runs = self.designed_requests(learning)
+            designed = max(self._claimed_rho(replace(walk, learning=run)) or 0.0 for run in runs)
+            sigma = sqrt(designed / rho_of(self.epsilon, self.delta))
         claimed = None if unit is None or sigma == 0 < unit else epsilon_of_rho(unit / (sigma or 1) ** 2, self.delta)
         return Plan(
             self._release(walk, sigma),
@@ -168,7 +180,7 @@ class WalkDP(PrivateLearning):
     def _release(self, walk: "_Walk", sigma: float) -> Release:
         step_size = self._step_size(walk.learning)
         mechanism = WalkDPMechanism.of(walk.learning, walk.holders, walk.parents, self.clip, step_size, sigma)
-        return self._release_with(walk.learning, sigma, mechanism)
+        return self._release_with(walk.learning, sigma, replace(mechanism, designed_for=self.design))
 
     def _claimed_rho(self, walk: "_Walk") -> float | None:
         """Return ρ for a σ of 1, of a Rényi divergence αρ, by the paper and at most what the visits of the walk allow.
