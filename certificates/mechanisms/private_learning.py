@@ -57,9 +57,8 @@ def design_sentence(training: TrainingRun, design: Design | None) -> str:
     who = "any one client" if client is None else f"client {client}"
     what = "all of its samples" if samples is None else f"at most {samples} of its samples"
     sentence = f"The level of the noise was designed, before any request, for the deletion of {what} by {who}."
-    return (
-        f"{sentence} This request exceeds that; ε is that of this request." if exceeds(training, design) else sentence
-    )
+    exceeded = " This request exceeds that; its own ε is stated." if exceeds(training, design) else ""
+    return sentence + exceeded
 
 
 def changed_gradient(training: TrainingRun) -> Vector:

@@ -33,6 +33,9 @@ from rewindnet.simulator.simulation import Simulation
 
 VIEWS = ("node", "node:1", "joint", "average", "transcript", "transcript:1", "transcript:all")
 
+#: The request of `small_learning`.
+DESIGN: dict[str, int] = {"designed_client": 0, "designed_samples": 5}
+
 
 def case_of(**changes: object) -> Network:
     """A ring of five logistic clients; node 1 deletes half of what it has."""
@@ -160,7 +163,7 @@ def test_shifts_are_bounded_by_what_is_deleted_and_by_clipping(m: int, l2: float
 
 def test_a_view_of_everything_is_the_plain_composition() -> None:
     known = small_learning()
-    plan = GossipDP(view="transcript:all").plan(known)
+    plan = GossipDP(view="transcript:all", **DESIGN).plan(known)
     # 3.73·Δ·√T at (1, 1e-5).
     assert plan.release.sigma == pytest.approx(3.730631635 * 2 * 5 / 20 * sqrt(2) * sqrt(known.rounds))
     assert plan.claim.claimed_epsilon == pytest.approx(1.0)
@@ -170,13 +173,13 @@ def test_a_view_of_everything_is_the_plain_composition() -> None:
 @pytest.mark.parametrize("arithmetic", [None, Arithmetic(2.0**-53, 6, 3, 18, 0.1), Arithmetic(2.0**-24, 6, 3, 18, 0.0)])
 def test_an_epsilon_decides_the_noise(view: str, arithmetic: Arithmetic | None) -> None:
     known = small_learning(arithmetic=arithmetic, radius=20.0)
-    plan = GossipDP(epsilon=0.7, view=view).plan(known)
+    plan = GossipDP(epsilon=0.7, view=view, **DESIGN).plan(known)
     certificate = certify(known, plan.release, plan.claim)
     assert certificate.epsilon == pytest.approx(0.7, rel=1e-7)
     assert certificate.epsilon <= 0.7
     assert plan.claim.claimed_epsilon is not None
     assert plan.claim.claimed_epsilon <= 0.7 * (1 + 1e-9)
-    claimed = GossipDP(epsilon=0.7, view=view, calibrate="claimed").plan(known)
+    claimed = GossipDP(epsilon=0.7, view=view, calibrate="claimed", **DESIGN).plan(known)
     assert claimed.claim.claimed_epsilon == pytest.approx(0.7)
     assert claimed.release.sigma[0] <= plan.release.sigma[0] * (1 + 1e-9)
     again = GossipDP(sigma=float(plan.release.sigma[0]), view=view).plan(known)
@@ -189,9 +192,12 @@ def test_whoever_sees_less_needs_less_noise() -> None:
     deleted = np.zeros(20, dtype=np.int64)
     deleted[0] = 10
     known = small_learning(mixing=mixing, rounds=50, samples=np.full(20, 20), deleted=deleted, radius=5.0)
-    sigma = {view: float(GossipDP(view=view).plan(known).release.sigma[0]) for view in ("node", *VIEWS[2:])}
+    sigma = {
+        view: float(GossipDP(view=view, designed_client=0).plan(known).release.sigma[0])
+        for view in ("node", *VIEWS[2:])
+    }
     far = max(nx.single_source_shortest_path_length(graph, 0).items(), key=lambda found: found[1])[0]
-    distant = float(GossipDP(view=f"transcript:{far}").plan(known).release.sigma[0])
+    distant = float(GossipDP(view=f"transcript:{far}", designed_client=0).plan(known).release.sigma[0])
     assert sigma["node"] <= sigma["joint"] == sigma["average"] < sigma["transcript:all"] / 2.5
     assert distant < sigma["transcript:all"] / 1.5
     assert sigma["transcript"] <= sigma["transcript:all"]

@@ -48,6 +48,9 @@ SMALL = Network(
     radius=0.4,
 )
 
+#: The request of `small_learning`.
+DESIGN: dict[str, int] = {"designed_client": 0, "designed_samples": 5}
+
 
 # -- the pull ------------------------------------------------------------------------------------------------------
 
@@ -237,7 +240,7 @@ def test_far_from_the_deleting_client_less_is_claimed():
 @pytest.mark.parametrize("radius", [None, 2.0])
 def test_sound_noise_certifies_exactly_what_was_asked(view, radius):
     known = small_learning(radius=radius)
-    plan = WalkDP(seed=3, hops=60, epsilon=0.8, view=view).plan(known)
+    plan = WalkDP(seed=3, hops=60, epsilon=0.8, view=view, **DESIGN).plan(known)
     certificate = certify(known, plan.release, plan.claim)
     assert certificate.epsilon == pytest.approx(0.8, rel=1e-6)
     assert certificate.epsilon <= 0.8
