@@ -20,7 +20,7 @@ from rewindnet.experiments.runs.progress import LiveProgress, Progress
 from rewindnet.experiments.scenario import yaml_files
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.experiments.studies.grid import place, value_text
+from rewindnet.experiments.studies.grid import folder_name, value_text
 from rewindnet.experiments.studies.sweep import run_missing
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.errors import TransportError
@@ -141,7 +141,7 @@ def sweep(
 
     temporary = TemporaryFolder() if out is None else None
     folder = Path(out or "") if temporary is None else temporary.path
-    names = [place({key: value_text(value) for key, value in point.items()}) or "run" for point in points]
+    names = [folder_name({key: value_text(value) for key, value in point.items()}) or "run" for point in points]
     if len(set(names)) < len(names):
         raise ScenarioError("two combinations would have the same folder; give each value once")
     folders = [folder / name for name in names]

@@ -32,7 +32,7 @@ def grid(settings: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
     return [key for key, of in axes if len(of) > 1] or [key for key, _ in axes], points
 
 
-def place(point: dict[str, str]) -> str:
+def folder_name(point: dict[str, str]) -> str:
     """Name the folder of a combination."""
     return ",".join(f"{key}={_plain(value)}" for key, value in point.items())
 

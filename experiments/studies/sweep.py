@@ -13,7 +13,7 @@ from rewindnet.experiments.runs.progress import LiveProgress
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
-from rewindnet.experiments.studies.grid import grid, place
+from rewindnet.experiments.studies.grid import folder_name, grid
 
 
 def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool) -> list[str]:
@@ -38,7 +38,7 @@ def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force:
         keys, points = grid(settings)
         scenarios = [load(path, [f"{key}={value}" for key, value in point.items()]) for point in points]
     folder = out or Path("runs") / f"{scenarios[0].name}-sweep"
-    folders = [folder / (place(point) or "run") for point in points]
+    folders = [folder / (folder_name(point) or "run") for point in points]
     console = terminal()
 
     def run(scenario: Scenario, into: Path, number: int, count: int) -> RunFolder:
