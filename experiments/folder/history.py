@@ -52,7 +52,7 @@ def _schedule(
     return topologies.LEARNING[str(learning["kind"])](links, seed, departed, **how)
 
 
-def recorded_learnings(
+def recorded_training_runs(
     scenario: Json, learning: Json, mixing: Mixing, mixing_before: Mixing | None
 ) -> list[TrainingRun]:
     """Describe how the network learned up to each request, with minibatches drawn again.

@@ -18,7 +18,7 @@ from rewindnet.certificates import Audit, Certificate, CertificateError, Trainin
 from rewindnet.clients.training.sampling import SamplingError
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import Json, parse_object, read_json, read_scenario, read_text
-from rewindnet.experiments.folder.history import recorded_learnings, recorded_schedules
+from rewindnet.experiments.folder.history import recorded_schedules, recorded_training_runs
 
 __all__ = [
     "FORMATS",
@@ -29,8 +29,8 @@ __all__ = [
     "digest",
     "read_folder",
     "read_record",
-    "recorded_learnings",
     "recorded_schedules",
+    "recorded_training_runs",
     "state",
 ]
 
@@ -132,7 +132,7 @@ class RunFolder:
         except topologies.TopologyError as problem:
             raise FolderError(f"{self.path / 'topology.json'} is damaged: {problem}") from None
         try:
-            return graph, recorded_learnings(self.scenario, self.learning, mixing, mixing_before)
+            return graph, recorded_training_runs(self.scenario, self.learning, mixing, mixing_before)
         except (CertificateError, SamplingError, LookupError, TypeError, AttributeError) as problem:
             raise FolderError(f"{self.path / 'learning.json'} is damaged: {problem}") from None
 
