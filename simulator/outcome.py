@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rewindnet.clients.methods import Plan
+from rewindnet.clients.methods import UnlearningPlan
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.transports.network import Network
 
@@ -48,7 +48,7 @@ class Outcome:
     noised: Tensor
     released: Tensor
     cost: Cost
-    plan: Plan
+    plan: UnlearningPlan
     shifts: NDArray[np.float64]
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rewindnet.certificates import Ledger, Release, TrainingRun
 from rewindnet.certificates.sensitivity.departure import weight_change
-from rewindnet.clients.methods import Method, Plan
+from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.learning import Average, Descend, InitialModel, averaging
 from rewindnet.clients.steps.program import Program
@@ -130,7 +130,9 @@ class Simulation:
         self._run_task(further)
         return self._trajectory([first, further], cost)
 
-    def execute(self, method: Method, plan: Plan, learned: Trajectory, index: int, request: int = 0) -> Outcome:
+    def execute(
+        self, method: Method, plan: UnlearningPlan, learned: Trajectory, index: int, request: int = 0
+    ) -> Outcome:
         """Have every client do what a method has planned.
 
         What comes before the noise, where it is a descent, depends only on where it starts and how long it is: what

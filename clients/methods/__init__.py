@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from rewindnet.clients.methods.base import Method, MethodError, Plan
+from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan
 from rewindnet.registry import Registry
 
 #: Built as `METHODS[name](**settings)`.
@@ -26,4 +26,4 @@ METHODS: Registry[Callable[..., Method]] = Registry(
     MethodError,
 )
 
-__all__ = ["METHODS", "Method", "MethodError", "Plan"]
+__all__ = ["METHODS", "Method", "MethodError", "UnlearningPlan"]

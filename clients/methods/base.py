@@ -37,7 +37,7 @@ def demand(holds: bool, otherwise: str) -> None:
 
 
 @dataclass(frozen=True)
-class Plan:
+class UnlearningPlan:
     """What will be done, and what will be claimed of it."""
 
     release: Release
@@ -75,7 +75,7 @@ class Method(ABC):
         return rounds
 
     @abstractmethod
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return what to do about this deletion.
 
         Raises:
@@ -100,7 +100,7 @@ class Method(ABC):
 
         return unlearning_program(release, learning.order, seed, index)
 
-    def refine(self, plan: Plan, learning: TrainingRun, measured: Mapping[int, Vector]) -> Plan:
+    def refine(self, plan: UnlearningPlan, learning: TrainingRun, measured: Mapping[int, Vector]) -> UnlearningPlan:
         """Return the plan, given what the nodes that its program watches have measured before the noise.
 
         Args:
@@ -154,7 +154,7 @@ def weakest_bound(learning: TrainingRun) -> Bound:
 
 def quiet_plan(
     learning: TrainingRun, method: str, depth: tuple[int, int], view: str, delta: float, deed: Uncertified | None = None
-) -> Plan:
+) -> UnlearningPlan:
     """Return a plan that adds no noise anywhere.
 
     Args:
@@ -168,4 +168,4 @@ def quiet_plan(
     release = Release(method, *depth, "output", np.zeros(learning.mixing.nodes))
     if deed is not None:
         release = replace(release, mechanism=deed)
-    return Plan(release, Claim(View.of(view), delta, weakest_bound(learning)))
+    return UnlearningPlan(release, Claim(View.of(view), delta, weakest_bound(learning)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rewindnet.certificates import TrainingRun
-from rewindnet.clients.methods.base import Method, Plan, quiet_plan
+from rewindnet.clients.methods.base import Method, UnlearningPlan, quiet_plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Baseline(Method):
         """Return the one end."""
         return (self.requested_depth(rounds)[0],)
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return the descent, without noise."""
         return quiet_plan(learning, self.name, self.requested_depth(learning.rounds), self.view, self.delta)
 

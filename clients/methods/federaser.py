@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rewindnet.certificates import Release, TrainingRun, Uncertified
-from rewindnet.clients.methods.base import Method, MethodError, Plan, quiet_plan
+from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan, quiet_plan
 from rewindnet.clients.steps.program import Program
 from rewindnet.topologies import Walk
 
@@ -59,7 +59,7 @@ class FedEraser(Method):
         """Return the end of learning, and no rounds of descent."""
         return rounds, 0
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return some rounds again; nothing of it is certified.
 
         Raises:

@@ -15,7 +15,7 @@ from math import ceil, isfinite
 import numpy as np
 
 from rewindnet.certificates import Release, TrainingRun, Uncertified
-from rewindnet.clients.methods.base import Method, MethodError, Plan, quiet_plan
+from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan, quiet_plan
 from rewindnet.clients.steps.program import Program
 
 _REASON = "no certificate is known: what ascent leaves of the forget set has no bound, and no noise hides it"
@@ -66,7 +66,7 @@ class GradientAscent(Method):
         """Return the end of learning, and no rounds of plain descent."""
         return rounds, 0
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return ascent, and learning again; nothing of it is certified.
 
         Raises:

@@ -31,7 +31,7 @@ from rewindnet.certificates import (
     epsilon_of,
 )
 from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
-from rewindnet.clients.methods.base import MethodError, Plan, demand
+from rewindnet.clients.methods.base import MethodError, UnlearningPlan, demand
 from rewindnet.clients.methods.rr_du_settings import RRDUSettings
 from rewindnet.clients.methods.token_paths import graph_weights, parents_from, path_cost
 from rewindnet.clients.steps.program import Program
@@ -66,7 +66,7 @@ class RRDU(RRDUSettings):
         """Refuse what cannot be met; an instance bound is known only after learning."""
         learning.check_view(replace(self, bound="worst-case").plan(learning).claim.view)
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Draw the path, and find the noise or what is claimed of it.
 
         Raises:
@@ -89,7 +89,7 @@ class RRDU(RRDUSettings):
             visits = replace(visits, noise=(visits.step_size * sigma,) * len(visits.visit_rounds))
         sigmas = np.zeros(learning.mixing.nodes)
         sigmas[client] = visits.noise[0] if visits.noise else 0.0
-        return Plan(
+        return UnlearningPlan(
             replace(release, sigma=sigmas, mechanism=visits),
             replace(
                 claim, claimed_epsilon=self._claimed(visits, spread), claimed_by=_formula(visits, learning, self.delta)

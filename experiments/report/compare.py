@@ -53,7 +53,7 @@ def compare(folders: Sequence[Path], out: Sequence[Path], console: Console) -> N
     """
     writers = [_writer(path) for path in out]
     rows = rows_of([read_folder(folder) for folder in folders], folders)
-    table.show(rows, console, "comparison", _first(rows))
+    table.print_table(rows, console, "comparison", _first(rows))
     for path, form in zip(out, writers, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, form(rows))

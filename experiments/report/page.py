@@ -90,7 +90,7 @@ def _table(run: RunFolder) -> str:
     columns = table.columns_of(run.summary)
     heads = "".join(f"<th{_text_class(at)}>{escape(heading)}</th>" for at, (heading, _) in enumerate(columns))
     rows = "".join(_row(row, columns) for row in run.summary)
-    lines = [*table.legend(run.summary), *table.together(run.together)]
+    lines = [*table.legend(run.summary), *table.composition_sentences(run.compositions)]
     legend = "".join(f"<p>{escape(line)}</p>" for line in lines)
     drawn = f'<table class="results"><thead><tr><th>#</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
     return _section("table", "Results", f'<div class="wide">{drawn}</div><div class="note">{legend}</div>')

@@ -40,7 +40,7 @@ def depth(run: RunFolder) -> str:
         drawn, axes = figure(5.2, 3.0 + 0.17 * len(lines))
         for at, (index, certificate, epsilon) in enumerate(lines):
             # Every line passes through the run's own depth, whatever the steps in between.
-            learning = run.learning_of(index)
+            learning = run.training_run_of(index)
             own = sorted({*_depths(learning, len(lines)), certificate.rewound_rounds})
             epsilons = [_epsilon_at(learning, certificate, K) for K in own]
             look = line_look(at)

@@ -123,19 +123,21 @@ def _formulas(rows: Sequence[Row]) -> dict[str, list[str]]:
     return found
 
 
-def together(found: Sequence[Row]) -> list[str]:
-    """What may be claimed to a reader of all releases of a method, one sentence each."""
-    said = []
-    for one in found:
-        who = f"{one['method']}, {one['view']}: whoever has all of its releases"
+def composition_sentences(compositions: Sequence[Row]) -> list[str]:
+    """Return a sentence about the (ε, δ) of all releases of each method together."""
+    sentences = []
+    for entry in compositions:
+        subject = f"{entry['method']}, {entry['view']}: an observer of all of its releases"
         claim = (
-            f"ε {one['epsilon']:.3g} at δ = {one['delta']:g}" if one["epsilon"] is not None else f"—, {one['reason']}"
+            f"ε {entry['epsilon']:.3g} at δ = {entry['delta']:g}"
+            if entry["epsilon"] is not None
+            else f"—, {entry['reason']}"
         )
-        said.append(f"{who}: {claim}.")
-    return said
+        sentences.append(f"{subject}: {claim}.")
+    return sentences
 
 
-def show(rows: Sequence[Row], console: Console, title: str, first: Sequence[Column] = ()) -> None:
+def print_table(rows: Sequence[Row], console: Console, title: str, first: Sequence[Column] = ()) -> None:
     """Print the table and its legend; a terminal too narrow for all columns gets the most important ones."""
     table = Table(title=title, title_justify="left", header_style="bold", expand=False)
     columns, left_out = _fitting((*first, *columns_of(rows)), rows, console.width)

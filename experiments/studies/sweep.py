@@ -8,7 +8,7 @@ from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.reader import RunFolder, read_folder, state
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
-from rewindnet.experiments.runs.launch import run_in, silent_beside_the_first, violations_of
+from rewindnet.experiments.runs.launch import errors_from_first_rank_only, run_in, violations_of
 from rewindnet.experiments.runs.progress import LiveProgress
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -34,7 +34,7 @@ def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force:
         UserError: about any of the scenarios, before the first is run.
         RunError: if a run began and could not be finished; the others are left as they are.
     """
-    with silent_beside_the_first():
+    with errors_from_first_rank_only():
         keys, points = grid(settings)
         scenarios = [load(path, [f"{key}={value}" for key, value in point.items()]) for point in points]
     folder = out or Path("runs") / f"{scenarios[0].name}-sweep"
@@ -51,7 +51,7 @@ def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force:
         {**row, "point": point} for point, of in zip(points, folders, strict=True) for row in read_folder(of).summary
     ]
     first = [(key, partial(_at_point, key=key)) for key in keys]
-    table.show(rows, console, title=f"{scenarios[0].name}: {len(points)} runs", first=first)
+    table.print_table(rows, console, title=f"{scenarios[0].name}: {len(points)} runs", first=first)
     console.print(f"run folders: {folder}", highlight=False, soft_wrap=True)
     return violations or [f"{of}: a certificate does not hold" for of in folders if not _all_hold(of)]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rewindnet.certificates import Audit
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder
-from rewindnet.experiments.runs.composed import composed
+from rewindnet.experiments.runs.composition import compose_releases
 from rewindnet.experiments.verify.records import certificate_of, demand, request_of, same, short
 
 Row = Mapping[str, Any]
@@ -89,5 +89,5 @@ def _check_composition(folder: RunFolder) -> None:
     methods, requests = len(folder.scenario["unlearning"]), len(folder.learning["requests"])
     certificates = [certificate_of(method) for method in folder.methods]
     by_method: Iterable[Any] = (certificates[index::methods] for index in range(methods))
-    expected = composed(list(by_method)) if requests > 1 else []
-    demand(same(folder.together, expected), "the composition of all releases of a method does not follow from them")
+    expected = compose_releases(list(by_method)) if requests > 1 else []
+    demand(same(folder.compositions, expected), "the composition of all releases of a method does not follow from them")

@@ -227,7 +227,7 @@ def test_what_is_no_run_folder_is_refused(tmp_path: Path) -> None:
 def test_an_incomplete_run_is_refused(folder: Path) -> None:
     _edit(folder / "record.json", state="incomplete")
     assert state(folder) == "incomplete"
-    with pytest.raises(FolderError, match="is incomplete; run its scenario again, and it goes on"):
+    with pytest.raises(FolderError, match="is incomplete; run its scenario again to continue it"):
         write_report(folder)
     assert not (folder / "report.html").exists()
 

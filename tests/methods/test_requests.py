@@ -120,7 +120,7 @@ def test_a_run_certifies_each_request_and_all_of_them_together(tmp_path):
     certified = [Certificate.from_record(method.certificate) for method in folder.methods]
     assert [certificate.training.rounds for certificate in certified] == [6] * 5 + [12] * 5
     assert all(row["holds"] for row in folder.summary)
-    for at, told in enumerate(folder.together):
+    for at, told in enumerate(folder.compositions):
         both = certified[at], certified[at + 5]
         if None in (both[0].mu, both[1].mu):
             assert told["epsilon"] is None
@@ -130,7 +130,7 @@ def test_a_run_certifies_each_request_and_all_of_them_together(tmp_path):
             assert told["epsilon"] >= max(one.epsilon for one in both)
     page = write_report(tmp_path / "run").read_text("utf-8")
     assert "after round 6 client 0 took back 5 of its" in page
-    assert "whoever has all of its releases" in page
+    assert "an observer of all of its releases" in page
     # From round 6 on, learning no longer read what the first request asked for.
     ((start, gone),) = folder.network[1].earlier_deletions
     assert (start, gone.tolist()) == (6, [5, 0, 38, 0, 0])
