@@ -1,4 +1,4 @@
-"""The unlearning methods."""
+"""The unlearning methods and their registry."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What rewinding and warm starts share: descend from a checkpoint on retained data, with noise before or after.
+"""The base class of rewinding and warm starts: descent from a checkpoint on retained data, with noise before or after.
 
 Of the three numbers (ε, depth, σ) two are given and the third follows.
 """
@@ -40,7 +40,7 @@ class NoisyDescent(Method):
     The settings are documented at `R2D`.
 
     Attributes:
-        name: of the method.
+        name: the name of the method.
     """
 
     name: ClassVar[str]
@@ -56,7 +56,7 @@ class NoisyDescent(Method):
     noise_source: Literal["seed", "os"] = "seed"
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning, and fill in what two of the three leave open."""
+        """Check the settings, and fill in what two of the three leave open."""
         check_delta(self.delta)
         View.of(self.view)
         if self.epsilon is not None:
@@ -74,7 +74,7 @@ class NoisyDescent(Method):
 
     @property
     def shares_secret_noise(self) -> bool:
-        """Whether one vector from the operating system is added to the average."""
+        """Whether one secret noise vector is added to the average."""
         return self._averaged and self.noise_source == "os"
 
     @property
@@ -92,14 +92,14 @@ class NoisyDescent(Method):
 
     @abstractmethod
     def _depths(self, rounds: int) -> Sequence[int]:
-        """Return the depths, in rounds, that come into question, increasing."""
+        """Return the candidate depths in rounds, increasing."""
 
     def _checkpoint_round(self, rounds: int, depth: int) -> int:
         """Return the round of learning from which a descent of that depth begins: by default the last."""
         return rounds
 
     def checkpoints(self, rounds: int) -> Sequence[int]:
-        """Return where the descents begin whose depths come into question."""
+        """Return the checkpoint rounds of all candidate depths."""
         return sorted({self._checkpoint_round(rounds, depth) for depth in self._depths(rounds)}, reverse=True)
 
     def requested_depth(self, rounds: int) -> tuple[int, int] | None:
@@ -110,7 +110,7 @@ class NoisyDescent(Method):
         return self._checkpoint_round(rounds, depth), depth
 
     def _release(self, learning: TrainingRun, depth: int) -> Release:
-        """Return what is done at that depth, as yet without noise."""
+        """Make the release at a depth, still without noise."""
         return Release(
             method=self.name,
             checkpoint_round=self._checkpoint_round(learning.rounds, depth),
@@ -123,7 +123,7 @@ class NoisyDescent(Method):
         )
 
     def check(self, learning: TrainingRun) -> None:
-        """Refuse what cannot be met; an instance bound, known only after learning, exists where a worst case does."""
+        """Check that the settings can be met; an instance bound exists wherever a worst-case bound does."""
         if self.bound == "instance" and weakest_bound(learning) == "instance":
             learning = replace(learning, radius=_SOME_RADIUS)
         if self.bound != "instance":
@@ -135,7 +135,7 @@ class NoisyDescent(Method):
             propagate(learning, disturbed=learning.rounds, undisturbed=0, regime=self.regime)
 
     def plan(self, learning: TrainingRun) -> UnlearningPlan:
-        """Return the descent, solved for the one of (ε, depth, σ) that is open."""
+        """Plan the descent, solved for the one of (ε, depth, σ) that is not given."""
         learning.check_view(View.of(self.view))
         claim, depths = self._claim, self._depths(learning.rounds)
 

@@ -71,7 +71,7 @@ class GossipDP(PrivateLearning):
     noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning, and fill in ε where neither ε nor σ is given."""
+        """Check the settings, and fill in ε where neither ε nor σ is given."""
         self._check_noise()
         if self.clip is not None and not 0 < self.clip < inf:
             raise MethodError(f"clip must be a positive number, not {self.clip}")

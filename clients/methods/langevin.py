@@ -51,7 +51,7 @@ class Langevin(NoisyRoundsMethod):
     noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning."""
+        """Check the settings."""
         self._check_settings()
         if self.bound not in ("worst-case", "instance"):
             raise MethodError(f"langevin has the bounds worst-case and instance, not {self.bound}")

@@ -81,7 +81,7 @@ class Newton(Method):
     noise_source: Literal["seed", "os"] = "seed"
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning."""
+        """Check the settings."""
         check_noise_settings("newton", self.epsilon, self.sigma, self.delta, self.view)
         object.__setattr__(self, "epsilon", requested_epsilon("newton", self.epsilon, self.sigma))
         if self.noise == "claimed" and self.sigma is not None:
@@ -113,7 +113,7 @@ class Newton(Method):
         return f"{self.reach}, {self.curvature}"
 
     def checkpoints(self, rounds: int) -> Sequence[int]:
-        """Return the end of learning."""
+        """Return the last round of learning."""
         return (rounds,)
 
     def requested_depth(self, rounds: int) -> tuple[int, int]:

@@ -66,7 +66,7 @@ class NoisyFinetune(NoisyRoundsMethod):
     noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning."""
+        """Check the settings."""
         self._check_settings()
         for name in ("start_radius", "gradient_radius", "model_radius", "step_size"):
             value = getattr(self, name)

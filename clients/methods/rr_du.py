@@ -1,4 +1,4 @@
-"""RR-DU: unlearning by a token that walks the network and comes by the deleting client now and then.
+"""RR-DU: unlearning by a token that walks the network and visits the deleting client with probability p.
 
 Lamri and Maniatakos (CVPR 2026), "Fully decentralized certified unlearning", arXiv 2512.08443. **Reconstructed from its
 abstract and secondary readings**: the body was not available, and every point that they leave open is a setting. The
@@ -55,7 +55,7 @@ class RRDU(RRDUSettings):
         return f"{self.alignment}, " + ("no noise" if self.noise == "off" else f"{self.noise} noise")
 
     def checkpoints(self, rounds: int) -> Sequence[int]:
-        """Return the end of learning."""
+        """Return the last round of learning."""
         return (rounds,)
 
     def requested_depth(self, rounds: int) -> tuple[int, int]:
@@ -63,7 +63,7 @@ class RRDU(RRDUSettings):
         return rounds, 0
 
     def check(self, learning: TrainingRun) -> None:
-        """Refuse what cannot be met; an instance bound is known only after learning."""
+        """Check that the settings can be met; an instance bound is known only after learning."""
         learning.check_view(replace(self, bound="worst-case").plan(learning).claim.view)
 
     def plan(self, learning: TrainingRun) -> UnlearningPlan:

@@ -42,7 +42,7 @@ class WalkDP(PrivateLearning):
     last token is released to all. Give `epsilon` or `sigma`; with neither, `epsilon` is 1.
 
     Args:
-        seed: of the walk.
+        seed: the seed of the walk.
         hops: T, steps in all; as many as learning has rounds by default.
         epsilon: the ε to reach or to claim.
         sigma: σ, the noise on every entry of a gradient.
@@ -74,7 +74,7 @@ class WalkDP(PrivateLearning):
     noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning, and fill in ε where neither ε nor σ is given."""
+        """Check the settings, and fill in ε where neither ε nor σ is given."""
         self._check_noise()
         if self.hops is not None and self.hops < 1:
             raise MethodError(f"hops of walk-dp is at least 1, not {self.hops}")

@@ -87,9 +87,9 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(asked, sentence):
 @pytest.mark.parametrize(
     ("deletion", "sentence"),
     [
-        ({"client": 1, "requests": [{"client": 0}]}, "each says for itself which client"),
+        ({"client": 1, "requests": [{"client": 0}]}, "give client in each request"),
         ({"requests": [{"client": 0, "when": 3}]}, "unknown key 'when'"),
-        ({"departure": "leave", "requests": [{"samples": "all"}, {"client": 1, "samples": 3}]}, "say samples: all"),
+        ({"departure": "leave", "requests": [{"samples": "all"}, {"client": 1, "samples": 3}]}, "give samples: all"),
         (
             {"departure": "leave", "requests": [{"samples": "all", "round": 3}, {"client": 1, "samples": "all"}]},
             "clients that leave do so together",
@@ -129,7 +129,7 @@ def test_a_run_certifies_each_request_and_all_of_them_together(tmp_path):
             assert told["epsilon"] == compose([one.mu for one in both], both[0].delta)
             assert told["epsilon"] >= max(one.epsilon for one in both)
     page = write_report(tmp_path / "run").read_text("utf-8")
-    assert "after round 6 client 0 took back 5 of its" in page
+    assert "after round 6 client 0 deleted 5 of its" in page
     assert "an observer of all of its releases" in page
     # From round 6 on, learning no longer read what the first request asked for.
     ((start, gone),) = folder.network[1].earlier_deletions
