@@ -22,7 +22,7 @@ class Indices(Section):
     indices: list[int]
 
 
-class Request(Section):
+class RequestSettings(Section):
     """The request of one client to delete samples of its own.
 
     Attributes:
@@ -51,7 +51,7 @@ class Request(Section):
         return given
 
 
-class Deletion(Request):
+class DeletionSettings(RequestSettings):
     """The deletion requests: either the request of the section itself, or a list of requests.
 
     Attributes:
@@ -60,7 +60,7 @@ class Deletion(Request):
     """
 
     departure: Literal["relay", "leave"] = "relay"
-    requests: tuple[Request, ...] = ()
+    requests: tuple[RequestSettings, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -77,7 +77,7 @@ class Deletion(Request):
         return given
 
     @model_validator(mode="after")
-    def _departures_are_whole(self) -> "Deletion":
+    def _departures_are_whole(self) -> "DeletionSettings":
         """Refuse clients that leave without deleting all of their samples, or that leave in different rounds."""
         requests = self.each
         if self.departure == "leave" and any(request.samples != "all" for request in requests):
@@ -91,7 +91,7 @@ class Deletion(Request):
         return self
 
     @property
-    def each(self) -> tuple[Request, ...]:
+    def each(self) -> tuple[RequestSettings, ...]:
         """All requests, in the order of arrival."""
         return self.requests or (self,)
 

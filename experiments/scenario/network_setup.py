@@ -15,11 +15,11 @@ from rewindnet import topologies
 from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data import Dataset, load
 from rewindnet.clients.data.backdoor import Trigger, plant, with_triggered
-from rewindnet.clients.data.deletion import Arrival, Asked, DeletionError, arrivals
+from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequest, arrivals
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.data.partitions import PartitionError, declared_sizes, partition
 from rewindnet.clients.models import Model
-from rewindnet.experiments.scenario.deletion import Request
+from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -97,7 +97,7 @@ class NetworkSetup:
         """The size of a message that holds one model."""
         return self.model.parameters * self.dtype.itemsize
 
-    def samples_deleted(self, request: Request) -> Any:
+    def samples_deleted(self, request: RequestSettings) -> Any:
         """Return the samples that a request names, as plain data; poisoned samples by their positions."""
         return _samples_deleted(request, self.poisoned)
 
@@ -253,11 +253,11 @@ def _arrivals(scenario: Scenario, labels: "_ClientLabels", poisoned: Integers | 
             raise DeletionError(
                 "deletion.samples names a class, but without data it is not known which clients have it"
             )
-        requests.append(Asked(request.client, samples, request.round or T))
+        requests.append(DeletionRequest(request.client, samples, request.round or T))
     return tuple(arrivals(requests, labels, T, scenario.seed))
 
 
-def _samples_deleted(request: Request, poisoned: Integers | None) -> Any:
+def _samples_deleted(request: RequestSettings, poisoned: Integers | None) -> Any:
     """Return the samples that a request names, with poisoned samples by their positions."""
     if request.samples == "poisoned" and poisoned is not None:
         return {"indices": poisoned.tolist()}

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from rewindnet.experiments.scenario.deletion import Deletion, Request
+from rewindnet.experiments.scenario.deletion import DeletionSettings, RequestSettings
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.plain_data import quoted
 from rewindnet.experiments.scenario.sections import Section, plain_value
@@ -24,7 +24,7 @@ from rewindnet.experiments.scenario.settings import (
     UnlearningSettings,
 )
 
-__all__ = ["ALWAYS", "DEFAULT_METHODS", "Deletion", "Request", "Scenario"]
+__all__ = ["ALWAYS", "DEFAULT_METHODS", "DeletionSettings", "RequestSettings", "Scenario"]
 
 _PEERS = {"view": "transcript:all", "placement": "rewind", "allocation": "optimal"}
 #: The methods of the demo; `recipes/demo.yaml` lists the same methods.
@@ -50,7 +50,7 @@ class Scenario(Section):
     model: ModelSettings = Field(default_factory=lambda: ModelSettings.model_validate({}))
     topology: TopologySettings = Field(default_factory=lambda: TopologySettings.model_validate({}))
     learning: LearningSettings = Field(default_factory=lambda: LearningSettings.model_validate({}))
-    deletion: Deletion = Deletion()
+    deletion: DeletionSettings = DeletionSettings()
     unlearning: Annotated[tuple[UnlearningSettings, ...], Field(min_length=1)] = Field(
         default_factory=lambda: tuple(UnlearningSettings.model_validate(method) for method in DEFAULT_METHODS)
     )

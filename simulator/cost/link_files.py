@@ -22,7 +22,7 @@ from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.files import is_number, text_lines
 
 
-def links_from_file(
+def measured_links(
     graph: nx.Graph,
     seed: int,
     *,

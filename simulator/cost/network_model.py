@@ -112,7 +112,7 @@ NETWORK_MODELS: Registry[Callable[..., NetworkModel]] = Registry(
     {
         "uniform": "rewindnet.simulator.cost.network_kinds:uniform",
         "heterogeneous": "rewindnet.simulator.cost.network_kinds:heterogeneous",
-        "file": "rewindnet.simulator.cost.link_files:links_from_file",
+        "file": "rewindnet.simulator.cost.link_files:measured_links",
     },
     TopologyError,
 )
