@@ -36,7 +36,7 @@ class GradientAscentRounds(CommunicationStep):
     before they combine, and what it ended with otherwise. A client that hears no other takes its own.
 
     Attributes:
-        order: of the learning rounds.
+        order: the order of learning.
         rounds: the address of the last round of learning.
         forget: [N], how many samples each node is to forget.
         steps: of ascent, each on all of these samples.

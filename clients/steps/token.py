@@ -1,4 +1,4 @@
-"""What steps of a token share: one model that travels from node to node along a path that was drawn beforehand."""
+"""The base class of token steps: one model travels from node to node along a path that is drawn beforehand."""
 
 from abc import ABC
 

@@ -1,4 +1,4 @@
-"""What deletions change at the clients, measured while they learn and unlearn."""
+"""Measure the changes that deletions make at the clients, during learning and unlearning."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -45,7 +45,7 @@ class ShiftMeter(Meter):
     """
 
     def shift(self, round: int, node: int, value: float) -> None:
-        """Record by how much what the node works with in this round would be another."""
+        """Record the shift of a node in a round."""
         if node in self.measured:
             self.measured[node][round] = value
 

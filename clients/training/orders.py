@@ -1,4 +1,4 @@
-"""The three learning orders, each as what a client sends and what it makes of what it receives.
+"""The three orders of learning: what a client sends in a round, and how it combines the messages that it receives.
 
     adapt-then-combine          Θ⁺ = W·D(Θ)                  diffusion learning, gossip federated averaging
     combine-then-adapt          Θ⁺ = D(WΘ)                   diffusion learning

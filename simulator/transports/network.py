@@ -1,4 +1,4 @@
-"""What a network of clients can be told, whatever carries its messages.
+"""The interface of a network of clients, independent of the transport of its messages.
 
 The clients keep their states to themselves, under names; `fetch` and `store` are for studies of the network.
 """
@@ -48,7 +48,7 @@ class Network(ABC):
 
         Args:
             step: what the round is part of.
-            round: its address.
+            round: the address of the round.
             W: [N, N], the weights; row i is what node i hears.
             changed: W − W' [N, N], if clients are to measure how much of what they hear will have changed once others
                 have left. It is a study's doing and counts as no message.

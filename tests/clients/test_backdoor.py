@@ -117,7 +117,7 @@ def test_the_command_line_refuses_it_with_a_sentence(tmp_path: Path, capsys: pyt
     ("changes", "words"),
     [
         ({"data": {"source": "digits"}}, "by data.backdoor no client has any"),
-        ({"deletion": {"client": 2, "samples": "poisoned"}}, "by data.backdoor client 1 has any"),
+        ({"deletion": {"client": 2, "samples": "poisoned"}}, "by data.backdoor only client 1 has any"),
         ({"deletion": {"requests": [{"client": 0, "samples": "poisoned"}]}}, "client 0 is to delete its poisoned"),
     ],
 )

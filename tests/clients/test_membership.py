@@ -296,5 +296,5 @@ def test_users_who_take_no_part_are_non_members(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{}, {"partition": {"kind": "iid", "clients": 4}}])
 def test_unseen_users_must_be_there(tmp_path: Path, change: dict[str, Any]) -> None:
-    with pytest.raises(ScenarioError, match="natural clients that take no part"):
+    with pytest.raises(ScenarioError, match="natural clients that are not part of the network"):
         build_run(by_users(tmp_path, None, measures={"negatives": "unseen-users"}, **change))

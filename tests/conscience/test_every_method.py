@@ -22,7 +22,7 @@ from rewindnet.certificates.mechanisms import WalkDP as WalkDPMechanism
 from rewindnet.certificates.mechanisms.langevin import contractions
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.certificates.view import View
-from rewindnet.clients.methods import METHODS, Method, MethodError, Plan
+from rewindnet.clients.methods import METHODS, Method, MethodError, UnlearningPlan
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.gossip_dp import GossipDPRounds
 from rewindnet.clients.steps.program import Program
@@ -335,7 +335,7 @@ class OnRetained(Method):
     def horizon(self, rounds: int) -> int:
         return self._own.horizon(rounds)
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         return self._own.plan(learning)
 
     def program(self, *asked: Any) -> Program:

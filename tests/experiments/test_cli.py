@@ -39,8 +39,7 @@ def rewindnet(*arguments, folder):
 
 
 def environment():
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return {**os.environ, "PYTHONPATH": here, "COLUMNS": "250"}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "250"}
 
 
 def everything(folder):

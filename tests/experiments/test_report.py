@@ -109,7 +109,7 @@ def test_the_page_has_every_section_in_order(text: str) -> None:
     page = _Page(text)
     assert [name for name in page.ids if name in _SECTIONS] == _SECTIONS
     assert "8 clients hold 1,438 samples of digits" in page.text
-    assert "client 2 took back 5 of its" in page.text
+    assert "client 2 deleted 5 of its" in page.text
     assert "All certificates hold" in page.text
     assert {heading for heading, _ in COLUMNS if heading not in page.text} == {"backdoor %"}
 
@@ -227,7 +227,7 @@ def test_what_is_no_run_folder_is_refused(tmp_path: Path) -> None:
 def test_an_incomplete_run_is_refused(folder: Path) -> None:
     _edit(folder / "record.json", state="incomplete")
     assert state(folder) == "incomplete"
-    with pytest.raises(FolderError, match="is incomplete; run its scenario again, and it goes on"):
+    with pytest.raises(FolderError, match="is incomplete; run its scenario again to continue it"):
         write_report(folder)
     assert not (folder / "report.html").exists()
 

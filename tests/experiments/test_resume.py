@@ -97,7 +97,7 @@ def test_a_killed_run_goes_on(long: tuple[Path, dict[str, Any]], tmp_path: Path,
     file, expected = long
     killed(file, tmp_path / "out", phase, rounds, *IN_PROCESS)
     said = parity.through(file, tmp_path / "out", *IN_PROCESS)
-    assert "going on with the run in" in said
+    assert "continuing the run in" in said
     went_on(tmp_path / "out", expected)
 
 

@@ -318,7 +318,7 @@ def ask_for_more(folder: Path) -> None:
         (forge(more_samples), "0 r2d, certificate", "gradients were counted"),
         (forge(finer_arithmetic), "learning", "rounding is not charged as that of float64"),
         (forge(exact_arithmetic), "learning", "rounding is not charged as that of float64"),
-        (forge(lose_weights), "stored weights", "is gone"),
+        (forge(lose_weights), "stored weights", "is missing"),
         (forge(say_os), "stored weights", "other arrays than such a run makes"),
         (forge(rewind_further), "0 r2d, certificate", "were counted"),
         (forge(more_noise_than_there_was), "1 r2d, noise", "are not centre + noise"),

@@ -44,7 +44,7 @@ def forged(done: RunFolder, index: int, change: Callable[[Release], Release], pl
             target = place / file.relative_to(done.path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.read_bytes())
-    claimed, learning = certificate_of(done.methods[index]), done.learning_of(index)
+    claimed, learning = certificate_of(done.methods[index]), done.training_run_of(index)
     other = certify(learning, change(claimed.release), claimed.claim)
     found = done.certified[index][1]
     shifts = np.zeros(len(other.shifts))

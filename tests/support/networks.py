@@ -15,7 +15,7 @@ from rewindnet import topologies
 from rewindnet.certificates import Claim, Constant, Release, TrainingRun
 from rewindnet.certificates.claim import Bound
 from rewindnet.clients.data.deletion import Arrival
-from rewindnet.clients.methods import Method, Plan
+from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.models import MODELS
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.training.client_block import LocalTraining, make_block
@@ -41,13 +41,13 @@ class AsPlanned(Method):
     def horizon(self, rounds: int) -> int:
         raise NotImplementedError
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         raise NotImplementedError
 
 
-def as_planned(release: Release) -> tuple[Method, Plan]:
+def as_planned(release: Release) -> tuple[Method, UnlearningPlan]:
     """What carries out this very release."""
-    return AsPlanned(), Plan(release, Claim("node", 1e-5))
+    return AsPlanned(), UnlearningPlan(release, Claim("node", 1e-5))
 
 
 @dataclass(frozen=True)
