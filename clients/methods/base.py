@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,7 +50,13 @@ class Method(ABC):
     It says which checkpoints it needs and, once learning is over, what it will do. It computes no ε: it describes, and
     `certificates` certifies. Everything that is particular to a method is one of its attributes or methods; importing
     it takes no torch, so steps are imported where a program is made.
+
+    Attributes:
+        rewinds: whether its settings are those of `R2D`, and how far it rewinds is what tells its releases apart: then
+            tables name the depth, reports draw ε against it, and `rewindnet plan` plans it.
     """
+
+    rewinds: ClassVar[bool] = False
 
     @property
     def shares_secret_noise(self) -> bool:

@@ -2,9 +2,9 @@
 
 A `LocalStep` is what every client does by itself; a `CommunicationStep` is a run of rounds in which clients send
 messages and combine what their neighbours' messages sum to. Steps are data: they hold no client, know nothing of how
-messages travel, and go over a wire as a record (`records.py`). Transports know nothing of what a step computes. Which
-node hears which in a round is a matrix, so a gossip round, a broadcast and a token that travels from one node to the
-next are all communication steps.
+messages travel, and go over a wire as a record (`clients/step_records.py`). Transports know nothing of what a step
+computes. Which node hears which in a round is a matrix, so a gossip round, a broadcast and a token that travels from
+one node to the next are all communication steps.
 
 A step is a frozen dataclass, and its class registers itself under its name when it is defined.
 """

@@ -84,7 +84,7 @@ def _forecast(
     claim = Claim(View.of(_VIEW), delta, allocation="optimal")
     for placement in get_args(Placement):
         none = np.zeros(training_run.mixing.nodes)
-        release = Release("r2d", training_run.rounds - depth, depth, placement, none)
+        release = Release("planned", training_run.rounds - depth, depth, placement, none)
         try:
             release = replace(release, sigma=calibrate(training_run, release, claim, epsilon))
         except CertificateError:

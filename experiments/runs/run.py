@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate, TrainingRun, certify
 from rewindnet.clients.methods import Method, Plan
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.experiments.folder.recorder import Recorder
@@ -57,7 +58,7 @@ def run(setup: RunSetup, network: Network, recorder: Recorder, progress: Progres
     for request, (learning, planned) in enumerate(zip(learnings, plans, strict=True)):
         T, horizon = learning.rounds, max(method.horizon(learning.rounds) for method in methods)
         suffix, rounds = simulation.request_suffix(request), {T, *(plan.release.noise_round for plan in planned)}
-        with watch.phase(f"retrain{suffix}", horizon):
+        with watch.phase(f"{Retrain.name}{suffix}", horizon):
             oracle = simulation.retrain(horizon, rounds, request)
         recorder.retrained(oracle, rounds, suffix)
         before = learned.at(T)

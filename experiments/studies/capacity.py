@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rewindnet.certificates import CertificateError
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.files import write_json
 from rewindnet.experiments.folder.reader import read_folder
@@ -127,7 +128,7 @@ def asking(scenario: Scenario, deleted: int, method: int, draws: int) -> Scenari
     """
     plain = scenario.plain()
     answering = plain["unlearning"][method]
-    retrain = {"method": "retrain", "delta": answering.get("delta", 1e-5)}
+    retrain = {"method": Retrain.name, "delta": answering.get("delta", 1e-5)}
     return resolve(
         {
             **plain,

@@ -15,8 +15,8 @@ from rewindnet import topologies
 from rewindnet.certificates import certify
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.federaser import FedEraser
+from rewindnet.clients.step_records import from_record, to_record
 from rewindnet.clients.steps.federaser import FedEraserCalibration
-from rewindnet.clients.steps.records import from_record, to_record
 from rewindnet.experiments.folder.journal import FolderJournal
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.runs.launch import run_scenario

@@ -19,9 +19,9 @@ from rewindnet.certificates.release import Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.gradient_ascent import GradientAscent
+from rewindnet.clients.step_records import from_record as step_of
+from rewindnet.clients.step_records import to_record as record_of
 from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds
-from rewindnet.clients.steps.records import from_record as step_of
-from rewindnet.clients.steps.records import to_record as record_of
 from rewindnet.clients.steps.spreading import spread
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.runs.launch import run_scenario

@@ -20,9 +20,9 @@ from rewindnet.certificates.release import DivergenceBounds, Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.langevin import Langevin
+from rewindnet.clients.step_records import from_record as step_from_record
+from rewindnet.clients.step_records import to_record as step_to_record
 from rewindnet.clients.steps.langevin import LangevinRounds
-from rewindnet.clients.steps.records import from_record as step_from_record
-from rewindnet.clients.steps.records import to_record as step_to_record
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.outcome import divergence

@@ -17,12 +17,12 @@ from rewindnet.certificates import CertificateError, Constant, Constants, certif
 from rewindnet.certificates.mechanisms import Newton as NewtonMechanism
 from rewindnet.certificates.mechanisms import NewtonSharedNoise
 from rewindnet.certificates.mechanisms.fixed_point import check_contraction
+from rewindnet.clients import step_records
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.newton import Newton
 from rewindnet.clients.models import Model
 from rewindnet.clients.models.huber_logistic import HuberLogistic
 from rewindnet.clients.models.logistic import Logistic
-from rewindnet.clients.steps import records as step_records
 from rewindnet.clients.steps.learning import AddNoise, Descend
 from rewindnet.clients.steps.newton import NewtonBroadcast, NewtonResidual, NewtonSweeps
 from rewindnet.clients.training.client_block import make_block

@@ -33,9 +33,9 @@ from rewindnet.certificates.release import DivergenceBounds, Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.noisy_finetune import NoisyFinetune
+from rewindnet.clients.step_records import from_record as step_from_record
+from rewindnet.clients.step_records import to_record as step_to_record
 from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
-from rewindnet.clients.steps.records import from_record as step_from_record
-from rewindnet.clients.steps.records import to_record as step_to_record
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.simulator.outcome import divergence
 from rewindnet.topologies import Stream
