@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from conformance import NODES
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from networks import Network, learn_and_retrain, networks
 from scipy.sparse import csr_array
 
@@ -41,7 +42,7 @@ SAMPLES = np.array([9, 8, 7, 12, 0])
 
 
 @given(case=networks())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_learning_and_retraining_take_what_is_known_of_them(case: Network) -> None:
     """Whatever the schedule, the batches, the requests and who has left: measured is what the records say."""
     simulation, learned, oracle, learning = learn_and_retrain(case)

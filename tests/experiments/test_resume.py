@@ -211,7 +211,7 @@ def test_the_end_of_an_mpi_run_is_the_end_of_its_ranks(
     assert len(started) >= 3
     run.send_signal(number)
     try:
-        _, complained = run.communicate(timeout=15)
+        _, complained = run.communicate(timeout=60)
         assert run.returncode != 0
         assert "Traceback" not in complained
     finally:

@@ -8,7 +8,8 @@ import networks
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from drawn import examples
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 from newtons import measured, network, small
 from scipy import sparse
@@ -100,14 +101,14 @@ def cases(draw):
     return drawn, method
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@examples(8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(cases())
 def test_no_node_is_further_off_than_its_sensitivity(case):
     stays_within(case)
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@examples(60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(cases())
 def test_no_node_is_further_off_than_its_sensitivity_in_many_cases(case):
     stays_within(case)
