@@ -34,6 +34,7 @@ from rewindnet.topologies import Stream
 from rewindnet.topologies.rng import rng_at
 
 SCENARIO: dict[str, Any] = {
+    "measures": {"membership": True},
     "name": "attacked",
     "seed": 2,
     "data": {"source": "synthetic", "samples": 300, "dimensions": 6, "classes": 3},

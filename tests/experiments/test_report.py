@@ -30,6 +30,7 @@ _SECTIONS = [
     "provenance",
 ]
 _SCENARIO = {
+    "measures": {"membership": True},
     "name": "tiny",
     "seed": 3,
     "partition": {"clients": 8},

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 import yaml
+from runs import WITHOUT_ATTACKS
 
 T = TypeVar("T")
 Run = "subprocess.Popen[str]"
@@ -40,8 +41,8 @@ def environment() -> dict[str, str]:
 
 
 def write(scenario: Mapping[str, Any], folder: Path) -> Path:
-    """The scenario as a file, to be summed in node order."""
-    exact = {**scenario, "backend": {"precision": "exact", **scenario.get("backend", {})}}
+    """The scenario as a file, to be summed in node order, and without membership attacks unless it speaks of them."""
+    exact = {**WITHOUT_ATTACKS, **scenario, "backend": {"precision": "exact", **scenario.get("backend", {})}}
     file = folder / "scenario.yaml"
     file.write_text(yaml.safe_dump(exact), encoding="utf-8")
     return file
