@@ -5,6 +5,7 @@ package imports every module in it, and so registers all of them.
 """
 
 import pkgutil
+from importlib import import_module
 
 from rewindnet.certificates.mechanisms.gaussian_output import GaussianOutput
 from rewindnet.certificates.mechanisms.gossip_dp import GossipDP
@@ -27,3 +28,5 @@ __all__ = [
     "WalkDP",
 ]
 
+for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    import_module(_module.name)
