@@ -40,11 +40,15 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "250"}
 
 
+def exact(scenario: Mapping[str, Any]) -> dict[str, Any]:
+    """The scenario, to be summed in node order, and without membership attacks unless it speaks of them."""
+    return {**WITHOUT_ATTACKS, **scenario, "backend": {"precision": "exact", **scenario.get("backend", {})}}
+
+
 def write(scenario: Mapping[str, Any], folder: Path) -> Path:
-    """The scenario as a file, to be summed in node order, and without membership attacks unless it speaks of them."""
-    exact = {**WITHOUT_ATTACKS, **scenario, "backend": {"precision": "exact", **scenario.get("backend", {})}}
+    """That scenario as a file."""
     file = folder / "scenario.yaml"
-    file.write_text(yaml.safe_dump(exact), encoding="utf-8")
+    file.write_text(yaml.safe_dump(exact(scenario)), encoding="utf-8")
     return file
 
 

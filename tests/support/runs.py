@@ -3,13 +3,17 @@
 Membership attacks take most of the time of a small run, so a scenario that says nothing of measures goes without them.
 """
 
-from collections.abc import Mapping
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
@@ -25,6 +29,31 @@ def run_through(scenario: Mapping[str, Any], folder: Path, *overrides: str) -> R
     resolved = resolve(deepcopy({**WITHOUT_ATTACKS, **scenario}), overrides)
     resolved.backend.build().execute(RunJob(build_run(resolved), folder, False, folder.parent / "scratch"))
     return read_folder(folder)
+
+
+class SharedRuns:
+    """Runs that are made once in a test session, by whichever worker needs them first.
+
+    Args:
+        place: the folder that all workers of the session keep them in.
+        copies: makes a new folder, for a copy that is the caller's own.
+    """
+
+    def __init__(self, place: Path, copies: Callable[[], Path]) -> None:
+        self._place, self._copies = place, copies
+
+    def __call__(self, scenario: Mapping[str, Any], *overrides: str) -> RunFolder:
+        """A copy of the run of a scenario, in a folder called `run`; it may be changed."""
+        said = json.dumps([scenario, overrides], sort_keys=True)
+        kept = self._place / hashlib.sha256(said.encode()).hexdigest()[:20]
+        self._place.mkdir(exist_ok=True)
+        with FileLock(f"{kept}.lock"):
+            if not (kept / "made").exists():
+                shutil.rmtree(kept, ignore_errors=True)
+                kept.mkdir()
+                run_through(scenario, kept / "run", *overrides)
+                (kept / "made").touch()
+        return read_folder(Path(shutil.copytree(kept / "run", self._copies() / "run")))
 
 
 def refused_here(
