@@ -53,7 +53,7 @@ class Simulation:
     _costs: dict[str, Cost] = field(default_factory=dict)
 
     @property
-    def foreseen(self) -> TrainingRun:
+    def training_run(self) -> TrainingRun:
         """The facts about all of learning that are known in advance."""
         return self.requests[-1]
 
@@ -66,7 +66,7 @@ class Simulation:
         Returns:
             The checkpoints, and for each request how the network learned up to it.
         """
-        known, affected_nodes = self.foreseen, self._affected_nodes()
+        known, affected_nodes = self.training_run, self._affected_nodes()
         nodes = {*np.flatnonzero((known.deleted > 0) & known.present).tolist(), *affected_nodes}
         shape = (known.rounds, len(self.requests), known.local_steps + 1)
         measured: MeasuredDisturbances = {node: np.zeros(shape) for node in sorted(nodes)}
@@ -101,11 +101,11 @@ class Simulation:
 
     def _affected_nodes(self) -> tuple[int, ...]:
         """Return the nodes whose mixing weights will have changed in some round, once others have left."""
-        if self.foreseen.mixing_before is None:
+        if self.training_run.mixing_before is None:
             return ()
-        change = np.zeros(self.foreseen.mixing.nodes)
-        for round in range(self.foreseen.rounds):
-            change += weight_change(self.foreseen, round)
+        change = np.zeros(self.training_run.mixing.nodes)
+        for round in range(self.training_run.rounds):
+            change += weight_change(self.training_run, round)
         return tuple(np.flatnonzero(change).tolist())
 
     def retrain(self, horizon: int, keep: Collection[int], request: int = 0) -> Trajectory:
@@ -199,12 +199,12 @@ class Simulation:
         average = Task(
             "oracle_state", request + 1, checkpoint_name, (), averaging(release), release.noise_round, frozenset()
         )
-        execute(self.network, average, self.foreseen.mixing)
+        execute(self.network, average, self.training_run.mixing)
         return self.network.fetch()
 
     def _without_departed(self, theta: Tensor) -> Tensor:
         """Return θ without the models of nodes that have left."""
-        departed = list(self.foreseen.departed)
+        departed = list(self.training_run.departed)
         if not departed or not len(theta):
             return theta
         theta = theta.clone()
@@ -246,7 +246,9 @@ class Simulation:
         """Return rounds of learning, from a state or from the start."""
         prepare: tuple[LocalStep, ...] = (InitialModel(self.seed),) if begin is None else ()
         within = frozenset(t for t in keep if rounds.start <= t <= rounds.stop)
-        return Task(name, requests_met, begin, prepare, (Descend(self.foreseen.order, rounds),), rounds.start, within)
+        return Task(
+            name, requests_met, begin, prepare, (Descend(self.training_run.order, rounds),), rounds.start, within
+        )
 
     def _trajectory(self, tasks: Sequence[Task], cost: Cost) -> Trajectory:
         return Trajectory(self.network, {t: task.checkpoint_name(t) for task in tasks for t in sorted(task.keep)}, cost)

@@ -26,4 +26,9 @@ METHODS: Registry[Callable[..., Method]] = Registry(
     MethodError,
 )
 
-__all__ = ["METHODS", "Method", "MethodError", "UnlearningPlan"]
+__all__ = ["METHODS", "Method", "MethodError", "UnlearningPlan", "rewinds"]
+
+
+def rewinds(name: str) -> bool:
+    """Return whether the method of that name rewinds (`Method.rewinds`); one that is not registered does not."""
+    return name in METHODS and bool(getattr(METHODS[name], "rewinds", False))

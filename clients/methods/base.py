@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -56,7 +56,13 @@ class Method(ABC):
     certified ε: it describes the release, and `certificates` certifies it. Everything that is particular to a method is
     an attribute or a method of its class. Importing a method does not import torch: steps are imported when a program
     is made.
+
+    Attributes:
+        rewinds: whether its settings are those of `R2D`. Tables then name the depth of its rewinding, reports draw ε
+            against it, and `rewindnet plan` plans it.
     """
+
+    rewinds: ClassVar[bool] = False
 
     @property
     def shares_secret_noise(self) -> bool:

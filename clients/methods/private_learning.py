@@ -10,7 +10,7 @@ from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import Method
 from rewindnet.clients.methods.settings import check_noise_settings, requested_epsilon
 
-#: The noise changes what rounding is charged, which changes the noise; a few steps settle it.
+#: The noise changes what rounding is charged, which changes the noise; a few steps converge.
 _STEPS = 12
 
 

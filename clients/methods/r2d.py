@@ -36,6 +36,7 @@ class R2D(NoisyDescent):
     """
 
     name = "r2d"
+    rewinds = True
     rewind: float | None = None
 
     def __post_init__(self) -> None:

@@ -2,9 +2,9 @@
 
 A `LocalStep` is a computation of every client by itself; a `CommunicationStep` is a sequence of rounds in which clients
 send messages and combine the weighted sums of the messages of their neighbours. Steps are data: they hold no clients,
-do not depend on the transport, and are sent to other processes as records (`records.py`). A transport does not depend
-on what a step computes. A matrix defines which node receives which messages in a round, so a gossip round, a broadcast
-and a token that travels from node to node are all communication steps.
+do not depend on the transport, and are sent to other processes as records (`clients/step_records.py`). A transport does
+not depend on what a step computes. A matrix defines which node receives which messages in a round, so a gossip round, a
+broadcast and a token that travels from node to node are all communication steps.
 
 A step is a frozen dataclass, and its class registers itself under its name when it is defined.
 """
@@ -66,7 +66,7 @@ class CommunicationStep(Step, ABC):
 
     What the clients keep between rounds may be wider than a model, [b, k·d], as long as the last round leaves [b, d];
     messages are [b, d]. By default a round is one of gossip: clients send their parameters, and go on from the
-    weighted sum of what they hear.
+    weighted sum of what they receive.
 
     Attributes:
         rounds: the addresses of the rounds: which mixing matrices and which random numbers they use.
@@ -84,7 +84,7 @@ class CommunicationStep(Step, ABC):
         return ()
 
     def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """Return the weights [N, N] of a round; row i is what node i hears.
+        """Return the weights [N, N] of a round; row i holds the weights of the messages that node i receives.
 
         Args:
             round: the address of the round.

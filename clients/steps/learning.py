@@ -108,7 +108,7 @@ class Gossip(CommunicationStep):
 
 @dataclass(frozen=True)
 class Average(CommunicationStep):
-    """Rounds in which every node hears every node: the mixing of a server, or of secure aggregation, W = 11ᵀ/N."""
+    """Rounds in which every node receives from every node: a server, or secure aggregation, with W = 11ᵀ/N."""
 
     rounds: range
 

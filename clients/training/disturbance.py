@@ -12,7 +12,7 @@ from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.probe import Probe
 
 #: For every node that measures something while it learns, [T, R, E + 1] for R requests: the disturbances of its local
-#: steps where it deletes, and last the drift, how much of what it hears has changed since others left. While it
+#: steps where it deletes, and last the drift, how much of what it receives has changed since others left. While it
 #: unlearns, [rounds]: the shift of every round.
 MeasuredDisturbances = Mapping[int, NDArray[np.float64]]
 
@@ -32,7 +32,7 @@ class Meter(Probe):
 
     @abstractmethod
     def mixing_drift(self, round: int, changed: Tensor) -> None:
-        """Measure ‖Σ_j (W − W')_ij·x_j‖, given these sums [b, d] of what the clients hear."""
+        """Measure ‖Σ_j (W − W')_ij·x_j‖, given these sums [b, d] of what the clients receive."""
 
 
 class ShiftMeter(Meter):

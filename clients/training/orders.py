@@ -22,7 +22,7 @@ from rewindnet.clients.training.probe import Probe
 
 
 class LearningOrder(ABC):
-    """What a client sends in a round of learning, and how it combines the weighted sum of what it hears with its own.
+    """What a client sends in a round of learning, and how it combines the sum of what it receives with its own.
 
     Attributes:
         adapts_first: whether the local steps are taken before the message is sent.

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from rewindnet import topologies
 from rewindnet.certificates import Audit, Certificate, CertificateError, TrainingRun
+from rewindnet.clients.methods import METHODS
 from rewindnet.clients.training.sampling import SamplingError
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import Json, parse_object, read_json, read_scenario, read_text
@@ -179,11 +180,12 @@ def read_folder(path: Path) -> RunFolder:
         raise FolderError(f"{path} is not a run folder: it holds no record.json")
     if progress != "complete":
         raise FolderError(f"the run in {path} is incomplete; run its scenario again to continue it")
-    rows = _rows(path / "summary.json")
+    rows, scenario = _rows(path / "summary.json"), read_scenario(path)
+    _import_methods(scenario)
     return RunFolder(
         path=path,
         record=read_record(path),
-        scenario=read_scenario(path),
+        scenario=scenario,
         topology=read_json(path / "topology.json"),
         learning=read_json(path / "learning.json"),
         summary=rows,
@@ -213,6 +215,15 @@ def read_record(path: Path) -> Json:
     if "state" not in record:
         raise FolderError(f"{path / 'record.json'} is damaged: it does not say whether the run is complete")
     return record
+
+
+def _import_methods(scenario: Json) -> None:
+    """Import the methods of a scenario: the mechanism of a certificate may be defined in the module of its method."""
+    listed = scenario.get("unlearning")
+    for method in listed if isinstance(listed, list) else ():
+        name = method.get("method") if isinstance(method, Mapping) else method
+        if name in METHODS:
+            METHODS[name]
 
 
 def _rows(file: Path) -> list[Json]:

@@ -85,7 +85,7 @@ def _forecast(
     claim = Claim(View.of(_VIEW), delta, allocation="optimal")
     for placement in get_args(Placement):
         no_noise = np.zeros(training_run.mixing.nodes)
-        release = Release("r2d", training_run.rounds - depth, depth, placement, no_noise)
+        release = Release("planned", training_run.rounds - depth, depth, placement, no_noise)
         try:
             release = replace(release, sigma=calibrate(training_run, release, claim, epsilon))
         except CertificateError:

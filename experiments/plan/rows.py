@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewindnet.certificates import Regime, View, strongest_regime
-from rewindnet.clients.methods import METHODS
+from rewindnet.clients.methods import rewinds
+from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
 
 
@@ -50,12 +51,12 @@ def rows_of(network: NetworkSetup) -> tuple[list[Row], list[str]]:
     """
     training_run = network.training_run
     settings = {
-        index: method.settings for index, method in enumerate(network.scenario.unlearning) if method.name == "r2d"
+        index: method.settings for index, method in enumerate(network.scenario.unlearning) if rewinds(method.name)
     }
     notes = []
     if not settings:
-        settings = {0: vars(METHODS["r2d"]())}
-        notes.append("The scenario lists no r2d, so the plan covers r2d with its defaults.")
+        settings = {0: vars(R2D())}
+        notes.append(f"The scenario lists no {R2D.name}, so the plan covers {R2D.name} with its defaults.")
     rows = []
     for index, chosen in settings.items():
         regime = chosen["regime"] or strongest_regime(training_run)

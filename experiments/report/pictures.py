@@ -12,6 +12,8 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Audit, Certificate, CertificateError, TrainingRun, certify, scaled_noise
+from rewindnet.clients.methods import rewinds
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.report.svg import ALARM, INK, MUTED, PAGE, SERIES, figure, inline, line_look, log_axis, style
 
@@ -38,7 +40,7 @@ def depth(run: RunFolder) -> str:
     lines = [
         (index, certificate, certificate.epsilon)
         for index, (certificate, _) in enumerate(run.certified)
-        if certificate.method == "r2d" and certificate.epsilon and any(certificate.release.sigma)
+        if rewinds(certificate.method) and certificate.epsilon and any(certificate.release.sigma)
     ]
     if not lines:
         return ""
@@ -178,7 +180,7 @@ def curves(run: RunFolder) -> list[str]:
 def _curve(phases: dict[str, list[tuple[int, float]]], name: str, ylabel: str, percent: bool) -> str:
     """Draw one quantity over the rounds of each phase."""
     drawn, axes = figure(4.6, 2.9 + 0.17 * -(-len(phases) // 3))
-    unlearning: Sequence[str] = [phase for phase in phases if phase not in ("learn", "retrain")]
+    unlearning: Sequence[str] = [phase for phase in phases if phase not in ("learn", Retrain.name)]
     for phase, points in phases.items():
         look: dict[str, Any] = {"color": INK} if phase == "learn" else {"color": MUTED, "linestyle": (0, (5, 2))}
         look = line_look(unlearning.index(phase)) if phase in unlearning else look

@@ -7,6 +7,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from rewindnet.clients.methods import rewinds
+
 Row = Mapping[str, Any]
 
 
@@ -39,7 +41,7 @@ def _share(row: Row, which: str) -> str:
 
 def what(row: Row) -> str:
     """Return the method of a row with its rewind depth and its variant."""
-    depth = f" {100 * row['rewind']:.0f} %" if row["method"] == "r2d" else ""
+    depth = f" {100 * row['rewind']:.0f} %" if rewinds(row["method"]) else ""
     return str(row["method"]) + depth + (f", {row['variant']}" if row["variant"] else "")
 
 

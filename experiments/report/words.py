@@ -5,6 +5,7 @@ from typing import Any
 
 from rewindnet.certificates import Audit, Certificate, Constant, TrainingRun, violation
 from rewindnet.certificates.view import View
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder
 
 _ORDERS = {
@@ -119,7 +120,7 @@ def _best(run: RunFolder) -> str:
     if hidden and best not in hidden:
         strongest = max(hidden, key=_accuracy)
         said += f"; against {View.of(strongest['view']).observer} it is {_who(strongest)}"
-    exact = [row for row in run.summary if row["method"] == "retrain"]
+    exact = [row for row in run.summary if row["method"] == Retrain.name]
     return said + (f". Retraining reaches {100 * _accuracy(exact[0]):.1f} %." if exact else ".")
 
 

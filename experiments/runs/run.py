@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate, TrainingRun, certify
 from rewindnet.clients.methods import Method, UnlearningPlan
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.experiments.folder.recorder import Recorder
@@ -159,7 +160,7 @@ class _Run:
         horizon = max(method.horizon(training.rounds) for method in self._setup.methods)
         suffix = self._simulation.request_suffix(request)
         rounds = {training.rounds, *(plan.release.noise_round for plan in plans)}
-        with self._rounds.phase(f"retrain{suffix}", horizon):
+        with self._rounds.phase(f"{Retrain.name}{suffix}", horizon):
             oracle = self._simulation.retrain(horizon, rounds, request)
         self._recorder.write_retraining(oracle, rounds, suffix)
         return oracle

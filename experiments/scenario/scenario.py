@@ -6,6 +6,9 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from rewindnet.clients.methods.baselines import DoNothing, Retrain
+from rewindnet.clients.methods.r2d import R2D
+from rewindnet.clients.methods.warm_start import WarmStart
 from rewindnet.experiments.scenario.deletion import DeletionSettings, RequestSettings
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.plain_data import quoted
@@ -29,15 +32,15 @@ __all__ = ["ALWAYS", "DEFAULT_METHODS", "DeletionSettings", "RequestSettings", "
 _PEERS = {"view": "transcript:all", "placement": "rewind", "allocation": "optimal"}
 #: The methods of the demo; `recipes/demo.yaml` lists the same methods.
 DEFAULT_METHODS: list[dict[str, Any]] = [
-    {"method": "r2d", "rewind": 0.9, "bound": "worst-case"},
-    {"method": "r2d", "rewind": 0.5, "bound": "instance"},
-    {"method": "r2d", "rewind": 0.5, "bound": "instance", **_PEERS},
-    {"method": "warm-start", "bound": "instance"},
-    {"method": "retrain"},
-    {"method": "do-nothing"},
+    {"method": R2D.name, "rewind": 0.9, "bound": "worst-case"},
+    {"method": R2D.name, "rewind": 0.5, "bound": "instance"},
+    {"method": R2D.name, "rewind": 0.5, "bound": "instance", **_PEERS},
+    {"method": WarmStart.name, "bound": "instance"},
+    {"method": Retrain.name},
+    {"method": DoNothing.name},
 ]
 #: The methods that every run has, even if they are not listed: the oracle and the control.
-ALWAYS = ("retrain", "do-nothing")
+ALWAYS = (Retrain.name, DoNothing.name)
 
 
 class Scenario(Section):

@@ -14,6 +14,7 @@ from rich.table import Table
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from rewindnet.clients.methods.baselines import DoNothing
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.learning import Descend, InitialModel
 from rewindnet.clients.worker import ClientWorker
@@ -70,7 +71,7 @@ def _learning(nodes: int, dimensions: int, classes: int, samples: int, steps: in
         "topology": {"kind": "random-regular", "degree": min(8, nodes - 2)},
         "learning": {"local_steps": steps, "step_size": 0.1},
         "deletion": {"samples": 1},
-        "unlearning": ["do-nothing"],
+        "unlearning": [DoNothing.name],
     }
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rewindnet.certificates import CertificateError
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.files import write_json
 from rewindnet.experiments.folder.reader import read_folder
@@ -144,7 +145,7 @@ def trial_scenario(scenario: Scenario, deleted: int, method: int, draws: int) ->
     """
     plain = scenario.plain()
     chosen = plain["unlearning"][method]
-    retrain = {"method": "retrain", "delta": chosen.get("delta", 1e-5)}
+    retrain = {"method": Retrain.name, "delta": chosen.get("delta", 1e-5)}
     return resolve(
         {
             **plain,

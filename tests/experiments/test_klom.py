@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from runs import run_through
+from runs import SharedRuns, run_through
 from safetensors.numpy import load_file
 from scipy.stats import entropy
 
@@ -44,8 +44,8 @@ SCENARIO: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return run_through(json.loads(json.dumps(SCENARIO)), tmp_path_factory.mktemp("runs") / "run")
+def done(run_once: SharedRuns) -> RunFolder:
+    return run_once(SCENARIO)
 
 
 def test_two_bins_by_hand() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import run_through
+from runs import SharedRuns, run_through
 
 from rewindnet.certificates.view import View
 from rewindnet.experiments.folder.reader import FolderError, read_folder, state
@@ -30,6 +30,7 @@ _SECTIONS = [
     "provenance",
 ]
 _SCENARIO = {
+    "measures": {"membership": True},
     "name": "tiny",
     "seed": 3,
     "partition": {"clients": 8},
@@ -81,10 +82,8 @@ class _Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    run_through(_SCENARIO, folder)
-    return folder
+def finished(run_once: SharedRuns) -> Path:
+    return run_once(_SCENARIO).path
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from runs import run_through
+from runs import SharedRuns, run_through
 from safetensors.numpy import load_file, save_file
 
 from rewindnet.certificates import Claim, Constant, Release, audit, certify, derive
@@ -41,11 +41,10 @@ SCENARIO: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    finished = run_through(json.loads(json.dumps(SCENARIO)), folder)
+def made(run_once: SharedRuns) -> Path:
+    finished = run_once(SCENARIO)
     assert all(found.holds for _, found in finished.certified)
-    return folder
+    return finished.path
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ def test_learning_after_a_request_is_learning_without_what_it_asked_for():
 def test_an_earlier_request_leaves_less_to_be_disturbed(case: Network):
     """What was forgotten on the way costs no more than if all had been asked for at the end."""
     simulation = case.simulation()
-    known = simulation.foreseen
+    known = simulation.training_run
     late = replace(known, earlier_deletions=())
     if known.batches is not None:
         return

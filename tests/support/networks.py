@@ -181,7 +181,7 @@ def learn_and_retrain(network: Network, extra: int = 0) -> tuple[Simulation, Tra
 def further(simulation: Simulation, begin: str, rounds: CommunicationStep, start: int) -> Tensor:
     """θ [N, d] after these rounds on the retained data, from a state that the clients keep."""
     task = Task("further", len(simulation.requests), begin, (), (rounds,), start, frozenset())
-    execute(simulation.network, task, simulation.foreseen.mixing)
+    execute(simulation.network, task, simulation.training_run.mixing)
     return simulation.network.fetch().clone()
 
 

@@ -15,8 +15,8 @@ from flwr.clientapp import ClientApp
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from rewindnet.clients.step_records import from_record
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
-from rewindnet.clients.steps.records import from_record
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.transports.flower.arrays import pack, unpack
 from rewindnet.simulator.transports.flower.errors import FlowerError

@@ -17,8 +17,8 @@ from flwr.serverapp import Grid
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from rewindnet.clients.step_records import to_record
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
-from rewindnet.clients.steps.records import to_record
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
 from rewindnet.clients.training.gradient_counter import Counts, RoundGradients
 from rewindnet.simulator.errors import BrokenTransportError
