@@ -14,7 +14,7 @@ from rewindnet.certificates.network import Mixing
 from rewindnet.certificates.release import DivergenceBounds
 from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.views.mu import mu_of_view
-from rewindnet.clients.methods import Method, Plan
+from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.program import Program
 
@@ -115,14 +115,14 @@ class SlowStart(Method):
     def requested_depth(self, rounds: int) -> tuple[int, int]:
         return rounds, self.rounds
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         none, nodes = np.zeros(learning.mixing.nodes), learning.mixing.nodes
         mechanism = NoiseInParts(self.parts)
         release = Release("slow-start", learning.rounds, self.rounds, "rewind", none, mechanism=mechanism)
         claim = Claim(View.of("joint"), self.delta)
         sensitivity = mechanism.bounds(learning, release, claim).nodes
         sigma = float(np.linalg.norm(sensitivity)) / mu_of(self.epsilon, self.delta) * (1 + 1e-9)
-        return Plan(replace(release, sigma=np.full(nodes, sigma)), claim)
+        return UnlearningPlan(replace(release, sigma=np.full(nodes, sigma)), claim)
 
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
