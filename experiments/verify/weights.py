@@ -1,4 +1,4 @@
-"""The verifier on the stored weights: are they the run's, how far apart are they, is the noise in them."""
+"""Verify the stored weights against their hashes, and audit each release again on them."""
 
 import hashlib
 from typing import Any
@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Audit, Certificate, Release, TrainingRun, audit
+from rewindnet.certificates import Audit, Release, TrainingRun, audit
 from rewindnet.experiments.folder.reader import RunFolder, digest
 from rewindnet.experiments.verify.records import (
-    UNIT_ROUNDOFF,
     certificate_of,
     demand,
     request_of,
@@ -17,55 +16,65 @@ from rewindnet.experiments.verify.records import (
     same,
 )
 
-#: The purpose of noise in the address of a draw, as recorded runs have it.
-_NOISE = 7
 
+def check_weights(folder: RunFolder) -> str:
+    """Check which arrays are recorded, and the hash and type of each stored array.
 
-def weights_sentence(folder: RunFolder) -> str:
-    """Every array that the run must have kept, against its recorded hash."""
+    Returns:
+        A sentence about what was checked.
+
+    Raises:
+        MismatchError: if an array is missing, surplus or changed.
+    """
     hashes = folder.record["weights_sha256"]
-    odd = sorted(set(hashes) ^ _expected_arrays(folder))
-    demand(not odd, f"the record speaks of other arrays than such a run makes: {', '.join(odd)}")
-    whole = digest(hashes)
-    demand(folder.record.get("sha256") == whole, f"the sha256 of all weights is {whole}, and recorded otherwise")
-    stored, kept = 0, bool(folder.scenario["record"]["weights"])
-    for place, recorded in hashes.items():
-        theta = folder.weights(place)
-        demand(theta is not None or not kept, f"{place} was kept by the run and is gone")
+    unexpected = sorted(set(hashes) ^ _expected_arrays(folder))
+    demand(not unexpected, f"the record lists other arrays than such a run makes: {', '.join(unexpected)}")
+    total = digest(hashes)
+    demand(folder.record.get("sha256") == total, f"the sha256 of all weights is {total}, and recorded otherwise")
+    stored, must_exist = 0, bool(folder.scenario["record"]["weights"])
+    for name, recorded in hashes.items():
+        theta = folder.weights(name)
+        demand(theta is not None or not must_exist, f"the file of {name} is missing")
         if theta is None:
             continue
         stored += 1
-        found = hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()
-        demand(found == recorded, f"{place} is not what the run wrote: its sha256 differs")
-        demand(str(theta.dtype) == folder.scenario["backend"]["dtype"], f"{place} is stored as {theta.dtype}")
-    return f"{stored} of {len(hashes)} arrays kept, every one as the run wrote it"
+        computed = hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()
+        demand(computed == recorded, f"{name} is not what the run wrote: its sha256 differs")
+        demand(str(theta.dtype) == folder.scenario["backend"]["dtype"], f"{name} is stored as {theta.dtype}")
+    return f"{stored} of {len(hashes)} arrays are stored, and their hashes are those of the record"
 
 
 def _expected_arrays(folder: RunFolder) -> set[str]:
-    """What a run of this scenario records: all of it, or of secret noise only what was released under it."""
-    claimed = [(method.place, certificate_of(method)) for method in folder.methods]
-    if any(certificate.release.noise_source == "os" for _, certificate in claimed):
-        return {f"{place}/released" for place, certificate in claimed if certificate.release.noise_source == "os"}
-    rounds = [int(one["rounds"]) for one in folder.learning["requests"]]
-    arrays = {
-        f"checkpoints/learned-{t:06d}"
-        for t in {*rounds, *(certificate.release.checkpoint_round for _, certificate in claimed)}
-    }
-    for index, (_, certificate) in enumerate(claimed):
-        for t in (certificate.release.noise_round, rounds[request_of(folder, index)]):
+    """Name the arrays that a run of this scenario records; with secret noise, only releases with that noise."""
+    releases = [(method.place, certificate_of(method).release) for method in folder.methods]
+    if any(release.noise_source == "os" for _, release in releases):
+        return {f"{place}/released" for place, release in releases if release.noise_source == "os"}
+    rounds = [int(request["rounds"]) for request in folder.learning["requests"]]
+    checkpoints = {*rounds, *(release.checkpoint_round for _, release in releases)}
+    arrays = {f"checkpoints/learned-{t:06d}" for t in checkpoints}
+    for index, (place, release) in enumerate(releases):
+        for t in (release.noise_round, rounds[request_of(folder, index)]):
             arrays.add(f"checkpoints/retrained{request_suffix_of(folder, index)}-{t:06d}")
-    for place, certificate in claimed:
         arrays |= {f"{place}/centre", f"{place}/released"}
-        arrays |= (
-            {f"{place}/noised"}
-            if not certificate.release.mechanism.releases_noised_models(certificate.release)
-            else set()
-        )
+        if not release.mechanism.releases_noised_models(release):
+            arrays.add(f"{place}/noised")
     return arrays
 
 
-def audit_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
-    """Measure the divergence again where weights were kept, and audit again."""
+def check_audit(folder: RunFolder, training: TrainingRun, index: int) -> str:
+    """Measure the divergence again on the stored weights, if there are any, and repeat the audit.
+
+    Args:
+        folder: the run folder.
+        training: how the network learned up to the request that the release answers.
+        index: the number of the release.
+
+    Returns:
+        A sentence about what was checked.
+
+    Raises:
+        MismatchError: if the recorded audit does not follow, or a node diverged by more than its sensitivity.
+    """
     method = folder.methods[index]
     claimed, recorded = certificate_of(method), Audit.from_record(method.audit)
     release = claimed.release
@@ -74,23 +83,23 @@ def audit_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
         folder.weights(f"checkpoints/retrained{request_suffix_of(folder, index)}-{release.noise_round:06d}"),
     )
     divergence = np.array(recorded.divergence)
-    how = "weights were not kept, so the recorded divergence was taken as it is"
+    how = "weights were not kept, so the recorded divergence was used"
     if centre is not None and retrained is not None:
         measured = np.linalg.norm(centre.astype(np.float64) - averaged(retrained, release), axis=1)
-        alike = np.allclose(measured, divergence, rtol=1e-6, atol=1e-12)
         demand(
-            bool(alike), f"the divergence is recorded as up to {divergence.max():.6g} and measures {measured.max():.6g}"
+            np.allclose(measured, divergence, rtol=1e-6, atol=1e-12),
+            f"the divergence is recorded as up to {divergence.max():.6g} and measures {measured.max():.6g}",
         )
         divergence, how = measured, "measured again on the stored weights"
     again = audit(
-        claimed, learning.mixing, np.array(recorded.divergence), recorded.monte_carlo, np.array(recorded.shifts)
+        claimed, training.mixing, np.array(recorded.divergence), recorded.monte_carlo, np.array(recorded.shifts)
     )
     demand(same(recorded.to_record(), again.to_record()), "the audit does not follow from its own divergences")
     node = again.worst_node
     bound = claimed.sensitivity[node] if claimed.sensitivity else float("inf")
     demand(again.holds, f"node {node} diverged by {divergence[node]:.6g}, its sensitivity is {bound:.6g}")
     if not claimed.sensitivity:
-        return f"no node was promised to be anywhere ({how}); node {node} diverged most, by {divergence[node]:.3g}"
+        return f"no sensitivity is certified ({how}); node {node} diverged most, by {divergence[node]:.3g}"
     return (
         f"no node diverged beyond its sensitivity ({how}); "
         f"node {node} comes closest, {divergence[node]:.3g} of {bound:.3g}"
@@ -98,72 +107,6 @@ def audit_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
 
 
 def averaged(theta: NDArray[Any], release: Release) -> NDArray[np.float64]:
-    """What the nodes would have released without noise, as far as averaging goes."""
+    """Return the models [N, d] as float64; for a release of the average, the average in every row."""
     plain = theta.astype(np.float64)
     return np.tile(plain.mean(axis=0), (len(plain), 1)) if release.averaged else plain
-
-
-def noise_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
-    """Draw the noise again, and follow it from the centre as far as the records go."""
-    method = folder.methods[index]
-    claimed = certificate_of(method)
-    if claimed.release.noise_source != "seed":
-        return "from the operating system, so nobody can draw it again; not checked"
-    if not claimed.release.mechanism.one_vector:
-        return "added on the way, which takes the data to follow; not checked"
-    centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
-    if centre is None or released is None:
-        return "weights were not kept; not checked"
-    _check_centre(folder, claimed, centre, request_suffix_of(folder, index))
-    kept = folder.weights(f"{method.place}/noised")
-    noised = released if kept is None else kept
-    expected = centre.astype(np.float64)
-    seed, roundoff = int(folder.scenario["seed"]), UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
-    for node, sigma in enumerate(claimed.release.sigma):
-        address = np.random.SeedSequence([seed, _NOISE, index, 0 if claimed.release.averaged else node])
-        drawn = sigma * np.random.default_rng(address).standard_normal(expected.shape[1])
-        off = float(np.abs(expected[node] + drawn - noised[node]).max())
-        demand(
-            off <= 8 * roundoff * (float(np.abs(expected[node]).max()) + float(np.abs(drawn).max())),
-            f"the models of node {node} are not centre + noise: off by up to {off:.3g}",
-        )
-    if not claimed.release.mechanism.plain_descent:
-        return f"centre + noise of the certificate, drawn again, is what {claimed.method} went on from"
-    end = "descended from" if claimed.release.placement == "rewind" and claimed.release.descent_rounds else "released"
-    said = (
-        f"centre + noise of the certificate, drawn again, is what was {end}"
-        if any(claimed.release.sigma)
-        else "none claimed"
-    )
-    if claimed.release.placement == "rewind" and claimed.release.descent_rounds:
-        return f"{said}; the descent itself needs the data and is not checked"
-    for t in range(
-        claimed.release.checkpoint_round + claimed.release.descent_rounds,
-        claimed.release.checkpoint_round + claimed.release.descent_rounds + claimed.release.gossip_rounds,
-    ):
-        noised = learning.mixing.matrix(t) @ noised.astype(np.float64)
-    scale = float(np.abs(noised).max()) * learning.mixing.nodes * (claimed.release.gossip_rounds + 1)
-    demand(
-        bool(np.abs(noised - released).max() <= 8 * roundoff * scale), "the released models are not the settled ones"
-    )
-    return said
-
-
-def _check_centre(folder: RunFolder, claimed: Certificate, centre: NDArray[Any], mark: str) -> None:
-    """Where nothing was computed before the noise, the centre is a checkpoint; retraining releases the oracle."""
-    release = claimed.release
-    if not claimed.release.mechanism.plain_descent:
-        return
-    learned = folder.weights(f"checkpoints/learned-{claimed.release.checkpoint_round:06d}")
-    if learned is not None:
-        learned[folder.topology["departed"]] = 0.0
-    if release.noise_round == claimed.release.checkpoint_round and not claimed.release.averaged and learned is not None:
-        demand(bool(np.array_equal(centre, learned)), "the centre is not the checkpoint that the method started from")
-    retrained = folder.weights(f"checkpoints/retrained{mark}-{release.noise_round:06d}")
-    if (
-        claimed.release.checkpoint_round == 0
-        and release.noise_round == claimed.release.descent_rounds
-        and retrained is not None
-        and not claimed.release.averaged
-    ):
-        demand(bool(np.array_equal(centre, retrained)), "a descent from the start is not what retraining gave")

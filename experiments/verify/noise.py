@@ -1,0 +1,109 @@
+"""Verify the noise of a release: draw it again from its address, and compare it with the stored weights."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.certificates import Certificate, TrainingRun
+from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.verify.records import UNIT_ROUNDOFF, certificate_of, demand, request_suffix_of
+
+#: The stream of noise in the address of a draw, as recorded runs have it.
+_NOISE = 7
+
+Weights = NDArray[Any]
+
+
+def check_noise(folder: RunFolder, training: TrainingRun, index: int) -> str:
+    """Draw the noise of a release again, and follow it from the centre as far as the records allow.
+
+    Args:
+        folder: the run folder.
+        training: how the network learned up to the request that the release answers.
+        index: the number of the release.
+
+    Returns:
+        A sentence about what was checked, or why nothing was.
+
+    Raises:
+        MismatchError: if the stored weights are not the centre plus this noise.
+    """
+    method = folder.methods[index]
+    claimed = certificate_of(method)
+    release = claimed.release
+    if release.noise_source != "seed":
+        return "from the operating system, so it cannot be drawn again; not checked"
+    if not release.mechanism.one_vector:
+        return "added during the rounds, which takes the data to follow; not checked"
+    centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
+    if centre is None or released is None:
+        return "weights were not kept; not checked"
+    _check_centre(folder, claimed, centre, request_suffix_of(folder, index))
+    stored = folder.weights(f"{method.place}/noised")
+    noised = released if stored is None else stored
+    _check_draws(folder, claimed, centre, noised, index)
+    if not release.mechanism.plain_descent:
+        return f"centre + noise of the certificate, drawn again, is what {claimed.method} continued from"
+    before_descent = release.placement == "rewind" and release.descent_rounds > 0
+    sentence = "none claimed"
+    if any(release.sigma):
+        use = "descended from" if before_descent else "released"
+        sentence = f"centre + noise of the certificate, drawn again, is what was {use}"
+    if before_descent:
+        return f"{sentence}; the descent itself needs the data and is not checked"
+    _check_gossip(folder, claimed, training, noised, released)
+    return sentence
+
+
+def _check_centre(folder: RunFolder, claimed: Certificate, centre: Weights, suffix: str) -> None:
+    """Check the centre of a plain descent where it must equal a stored checkpoint.
+
+    Without rounds before the noise, it is the checkpoint of learning; after a descent from round 0, it is that of
+    retraining.
+    """
+    release = claimed.release
+    if not release.mechanism.plain_descent or release.averaged:
+        return
+    learned = folder.weights(f"checkpoints/learned-{release.checkpoint_round:06d}")
+    if learned is not None and release.noise_round == release.checkpoint_round:
+        learned[folder.topology["departed"]] = 0.0
+        demand(bool(np.array_equal(centre, learned)), "the centre is not the checkpoint that the method started from")
+    retrained = folder.weights(f"checkpoints/retrained{suffix}-{release.noise_round:06d}")
+    from_start = release.checkpoint_round == 0 and release.noise_round == release.descent_rounds
+    if retrained is not None and from_start:
+        demand(bool(np.array_equal(centre, retrained)), "a descent from the start is not what retraining gave")
+
+
+def _check_draws(folder: RunFolder, claimed: Certificate, centre: Weights, noised: Weights, index: int) -> None:
+    """Check that the noised models are the centre plus noise drawn from its address, up to rounding."""
+    release, expected = claimed.release, centre.astype(np.float64)
+    seed, roundoff = int(folder.scenario["seed"]), _roundoff(folder)
+    for node, sigma in enumerate(release.sigma):
+        address = np.random.SeedSequence([seed, _NOISE, index, 0 if release.averaged else node])
+        drawn = sigma * np.random.default_rng(address).standard_normal(expected.shape[1])
+        off = float(np.abs(expected[node] + drawn - noised[node]).max())
+        demand(
+            off <= 8 * roundoff * (float(np.abs(expected[node]).max()) + float(np.abs(drawn).max())),
+            f"the models of node {node} are not centre + noise: off by up to {off:.3g}",
+        )
+
+
+def _check_gossip(
+    folder: RunFolder, claimed: Certificate, training: TrainingRun, noised: Weights, released: Weights
+) -> None:
+    """Check that the released models are the noised models after the gossip rounds, up to rounding."""
+    release = claimed.release
+    start = release.checkpoint_round + release.descent_rounds
+    for t in range(start, start + release.gossip_rounds):
+        noised = training.mixing.matrix(t) @ noised.astype(np.float64)
+    scale = float(np.abs(noised).max()) * training.mixing.nodes * (release.gossip_rounds + 1)
+    demand(
+        bool(np.abs(noised - released).max() <= 8 * _roundoff(folder) * scale),
+        "the released models are not the noised ones after the gossip rounds",
+    )
+
+
+def _roundoff(folder: RunFolder) -> float:
+    """Return the unit roundoff of the floating-point type of the run."""
+    return UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
