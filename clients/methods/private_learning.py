@@ -1,6 +1,7 @@
 """What methods share that learn in private from the start, so that a deletion takes nothing more."""
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from rewindnet.clients.methods.base import Method
 from rewindnet.clients.methods.settings import check_noise_settings, requested_epsilon
 
 #: The noise changes what rounding is charged, which changes the noise; a few steps settle it.
-_STEPS = 12
+_STEPS = 20
 
 
 class PrivateLearning(Method):
@@ -81,13 +82,27 @@ class PrivateLearning(Method):
         assert self.epsilon is not None
         wanted = mu_of(self.epsilon, self.delta)
         sigma = local_shift / wanted
+        least = self._least_sigma(learning, release_of(sigma)) if sigma > 0 else 0.0
+        sigma = max(sigma, least)
         reason: str | None = remedy
+        nudge = 1e-15
         for _ in range(_STEPS):
             certificate = certify(learning, release_of(sigma), claim)
             if certificate.mu is None:
                 reason = certificate.reason
                 break
-            if certificate.mu <= wanted <= certificate.mu * (1 + 1e-9) or certificate.mu == 0:
-                return sigma
-            sigma *= certificate.mu / wanted * (1 + 1e-12)
+            assert certificate.epsilon is not None
+            # At μ = μ(ε, δ) the ε of the certificate, which is rounded up, may exceed the one that was asked for.
+            near = sigma == least or wanted <= certificate.mu * (1 + 1e-9) or certificate.mu == 0
+            if certificate.mu <= wanted and near:
+                if certificate.epsilon <= self.epsilon:
+                    return sigma
+                sigma, nudge = sigma * (1 + nudge), 4 * nudge
+                continue
+            sigma = max(sigma * (certificate.mu / wanted * (1 + 1e-12)), least)
         raise CertificateError(f"no noise reaches epsilon {self.epsilon:g} for the view {self.view}: {reason}")
+
+    def _least_sigma(self, learning: TrainingRun, release: Release) -> float:
+        """Return the smallest σ that the arithmetic resolves; 0 where it resolves none, which the certificate says."""
+        least = release.mechanism.least_sigma(learning, release)
+        return least if isfinite(least) else 0.0

@@ -110,13 +110,19 @@ class Plan:
 def sigma_for(prices: NoiseRequirements, mu: float) -> Floats:
     """Compute the σ [2, D, V, 2, k] that reaches μ.
 
+    Where the arithmetic would round the noise of a node away, that node gets the least that is resolved, as in
+    `calibrate`. If all nodes have the same noise, this is the least; otherwise √(σ² + least²) is an upper bound on the
+    root mean square.
+
     Returns:
-        NaN where none does, or where the arithmetic would round the least of it away.
+        NaN where none does.
     """
     with np.errstate(invalid="ignore"):
         sigma = prices.needed / mu * (1 + 1e-12)
-        lost = (prices.finest > 0) & (prices.finest / mu < prices.least[:, :, None, None, None])
-    return np.asarray(np.where(lost | ~np.isfinite(sigma), np.nan, sigma))
+        least = prices.least[:, :, None, None, None]
+        lost = (prices.finest > 0) & (prices.finest / mu < least)
+        raised = np.where(prices.finest < prices.needed * (1 - 1e-9), np.hypot(sigma, least), least)
+    return np.asarray(np.where(np.isfinite(sigma), np.where(lost, raised, sigma), np.nan))
 
 
 def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | None = None) -> Plan:
