@@ -61,7 +61,7 @@ def exact_value_of(*words):
 @example(2**54 - 2, ALL_ONES, 0)
 @example(0, 2**63, 0)
 def test_a_value_is_the_quantile_of_its_words(first, second, shift):
-    """However small the words make U, and so however far the value is out: 63 bits of U, and 64 more where it takes them."""
+    """However small the words make U, and so however far out the value is."""
     first = (first >> shift) | (first & 1)
     words = (first, second) if first >> 1 < 2**53 else (first,)
     assert value_of(*words) == pytest.approx(exact_value_of(*words), rel=1e-13, abs=2**-50)
@@ -247,5 +247,3 @@ def test_rounds_of_noise_are_counted_towards_the_floor():
     between = sampler_floor("seed", 2 * 4 * 1000)
     with pytest.raises(CertificateError, match="its 40 vectors of 1,000 values"):
         certify(learning, plan.release, replace(plan.claim, delta=between))
-
-
