@@ -13,12 +13,12 @@ from rewindnet.certificates.accounting.gaussian import (
     textbook_epsilon,
     textbook_sigma,
 )
-from rewindnet.certificates.certify import certify, check_request
+from rewindnet.certificates.certify import certify, check_floor, check_request
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import GaussianOutput
 from rewindnet.certificates.network import Vector
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import DivergenceBounds, Release
 from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.views.allocation import noise_shape
 from rewindnet.certificates.views.mu import mu_of_view
@@ -40,6 +40,9 @@ def least_scale(training: TrainingRun, release: Release, claim: Claim, epsilon: 
         claim: the view and the δ of the guarantee.
         epsilon: the ε to reach.
 
+    Where the arithmetic would round the noise of this factor away at a node whose model may differ, the factor is the
+    least with which it does not.
+
     Returns:
         The factor; 0 where the unlearned and the retrained models cannot differ.
 
@@ -50,6 +53,18 @@ def least_scale(training: TrainingRun, release: Release, claim: Claim, epsilon: 
     training.check_view(claim.view)
     mechanism = release.mechanism
     bounds = mechanism.bounds(training, release, claim)
+    factor = _sufficient_scale(training, release, claim, epsilon, bounds)
+    noise = release.sigma[release.sigma > 0]
+    if factor == 0 or not noise.size or not np.any(bounds.nodes > 0):
+        return factor
+    return max(factor, mechanism.least_sigma(training, release) / float(noise.min()) * (1 + 1e-12))
+
+
+def _sufficient_scale(
+    training: TrainingRun, release: Release, claim: Claim, epsilon: float, bounds: DivergenceBounds
+) -> float:
+    """Return the factor of `least_scale` in exact arithmetic, for these bounds on the divergence."""
+    mechanism = release.mechanism
     reason = mechanism.why_not_covered(training, release, claim)
     mu = mechanism.mu(claim.view, bounds, release, training.mixing)
     if reason is not None or not isfinite(mu):
@@ -76,7 +91,8 @@ def calibrate(training: TrainingRun, release: Release, claim: Claim, epsilon: fl
 
     For a mechanism with one Gaussian vector per node (`GaussianOutput`) the noise is allocated among the nodes as the
     claim asks, whatever `release.sigma` is; with the bound `published` its size follows from `textbook_sigma`, as in
-    the R2D paper. For every other mechanism `release.sigma` is multiplied by one factor (`least_scale`).
+    the R2D paper. For every other mechanism `release.sigma` is multiplied by one factor (`least_scale`). A node whose
+    model may differ gets at least the noise that the arithmetic resolves, so the release has an ε.
 
     Args:
         training: how the network learned and what was deleted.
@@ -104,9 +120,27 @@ def calibrate(training: TrainingRun, release: Release, claim: Claim, epsilon: fl
     unit = noise_shape(claim.view, claim.allocation, bounds, release, training.mixing) * training.present
     mu = mu_of_view(claim.view, bounds, replace(release, sigma=unit), training.mixing)
     if claim.bound == "published":
-        return unit * mu * textbook_sigma(epsilon, claim.delta)
-    # Slightly above the exact boundary, so that the certificate of the rounded σ still gives at most ε.
-    return unit * (mu / mu_of(epsilon, claim.delta)) * (1 + 1e-12)
+        sigma = unit * mu * textbook_sigma(epsilon, claim.delta)
+    else:
+        # Slightly above the exact boundary, so that the certificate of the rounded σ still gives at most ε.
+        sigma = unit * (mu / mu_of(epsilon, claim.delta)) * (1 + 1e-12)
+    sigma = resolved_noise(training, release, sigma)
+    check_floor(training, replace(release, sigma=sigma), claim)
+    return sigma
+
+
+def resolved_noise(training: TrainingRun, release: Release, sigma: Vector) -> Vector:
+    """Return the noise σ [N], raised to the least that the arithmetic resolves where it is above 0 and below that.
+
+    More noise at a node never increases μ of a view of independent noise, so a μ that was reached still is.
+
+    Args:
+        training: how the network learned.
+        release: what was done; its `sigma` plays no part.
+        sigma: [N], the noise.
+    """
+    least = release.mechanism.least_sigma(training, release)
+    return np.where(sigma > 0, np.maximum(sigma, least), sigma)
 
 
 def scaled_noise(training: TrainingRun, release: Release, claim: Claim, sigma: float) -> Vector:

@@ -6,14 +6,17 @@ from math import inf, isfinite
 
 import numpy as np
 
+from rewindnet.certificates.accounting.sampler import sampler_floor
 from rewindnet.certificates.certificate import Certificate, TrainingFacts
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.network import Vector
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.sensitivity.local_steps import strongest_regime
-from rewindnet.certificates.sensitivity.rounding import least_noise
 from rewindnet.certificates.training import TrainingRun
+
+#: The end of the sentence that refuses a δ below the floor.
+_OTHER_SOURCE = {"os": "", "seed": ", or noise_source os"}
 
 #: The tolerance within which the columns of a doubly stochastic matrix sum to 1.
 _BALANCE = 1e-9
@@ -27,13 +30,18 @@ def certify(training: TrainingRun, release: Release, claim: Claim) -> Certificat
         release: what the unlearning method did.
         claim: the view, the δ and the bound of the guarantee.
 
+    The δ must be at least the floor of the source of the noise (`accounting.sampler`). It is not compared where the
+    number of parameters is not known, because `training.arithmetic` is None, or where no noise is added.
+
     Returns:
         The certificate. Its `epsilon` is None, and `reason` says why, where no finite ε is proven.
 
     Raises:
-        CertificateError: if the training, the release or the claim is not understood.
+        CertificateError: if the training, the release or the claim is not understood, or δ is below the floor of the
+            source of the noise.
     """
     check_request(training, release, claim)
+    check_floor(training, release, claim)
     mechanism, view, mixing = release.mechanism, claim.view, training.mixing
     bounds = mechanism.bounds(training, release, claim)
     reason = mechanism.why_not_covered(training, release, claim)
@@ -98,7 +106,7 @@ def _unresolved_reason(training: TrainingRun, release: Release, sensitivity: Vec
     """Return the reason why no ε is stated where a node's noise is lost to rounding; None where none is lost."""
     if not sensitivity.size:
         return None
-    smallest = least_noise(training, release.noise_round)
+    smallest = release.mechanism.least_sigma(training, release)
     unresolved = (sensitivity > 0) & (release.sigma > 0) & (release.sigma < smallest)
     if not unresolved.any():
         return None
@@ -127,6 +135,29 @@ def check_request(training: TrainingRun, release: Release, claim: Claim) -> None
     if np.shape(release.sigma) != (training.mixing.nodes,):
         raise CertificateError(f"sigma must have one entry for each of {training.mixing.nodes} nodes")
     training.check_view(claim.view)
+
+
+def check_floor(training: TrainingRun, release: Release, claim: Claim) -> None:
+    """Refuse a δ below the floor of the source of the noise; nothing is refused where the floor is not known.
+
+    Args:
+        training: how the network learned; its arithmetic says how many parameters a model has.
+        release: what the unlearning method did, with its noise.
+        claim: the δ.
+
+    Raises:
+        CertificateError: with the floor.
+    """
+    if training.arithmetic is None:
+        return
+    vectors, parameters = release.mechanism.noise_vectors(release), training.arithmetic.parameters
+    floor = sampler_floor(release.noise_source, vectors * parameters)
+    if claim.delta < floor:
+        raise CertificateError(
+            f"delta {claim.delta:g} is below what the noise source {release.noise_source} can give: its "
+            f"{vectors:,} vectors of {parameters:,} values may differ from Gaussian noise with a probability of up to "
+            f"{floor:.2g}; choose a delta of at least that" + _OTHER_SOURCE[release.noise_source]
+        )
 
 
 def _departure_sentence(training: TrainingRun) -> str:

@@ -11,6 +11,7 @@ from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.network import Mixing, Vector
+from rewindnet.certificates.sensitivity.rounding import least_noise
 from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 
@@ -128,6 +129,23 @@ class Mechanism(ABC):
             claim: the view, the bound and the regime.
         """
         return None
+
+    def noise_vectors(self, release: "Release") -> int:
+        """Return how many Gaussian vectors the release adds, or a bound on it.
+
+        Args:
+            release: what the unlearning method did.
+        """
+        return 1 if release.averaged and release.sigma.any() else int(np.count_nonzero(release.sigma))
+
+    def least_sigma(self, training: TrainingRun, release: "Release") -> float:
+        """Return the smallest σ that the arithmetic resolves where the noise is added; infinite where it resolves none.
+
+        Args:
+            training: how the network learned.
+            release: what the unlearning method did.
+        """
+        return least_noise(training, release.noise_round)
 
     @abstractmethod
     def assumptions(self, training: TrainingRun, release: "Release", claim: Claim) -> tuple[str, ...]:

@@ -1,34 +1,42 @@
-"""Monte-Carlo audits: a lower bound on ε from samples of the noise, by the optimal linear distinguisher.
+"""Monte-Carlo audits: a lower bound on ε from samples of the noise, by the likelihood-ratio test.
 
 **Test statistic.** For a given view, the unlearned and the retrained network are Gaussians with the same covariance Σ
-and centres c and c'. The optimal test between them uses T = ⟨Σ⁻¹(c − c'), ·⟩ (Neyman and Pearson 1933). Let X = Σ_i
-⟨b_i, z_i⟩ with Σ_i ‖b_i‖² = 1, where z_i is the standard noise of node i. Scaled to unit variance, T − T(c') equals X
-for the retrained network and μ + X for the unlearned one. The z_i are whole vectors from the sampler that is audited; X
-is not assumed to be Gaussian.
+and known centres c and c', at the distance μ = ‖Σ^{-1/2}(c − c')‖. The most powerful test between them is a threshold
+on the likelihood ratio (Neyman and Pearson 1933), whose logarithm is
+
+    log p_c(x)/p_c'(x) = μ·(T(x) − μ/2),    T(x) = ⟨Σ⁻¹(c − c'), x − c'⟩/μ,
+
+so a threshold on T is a threshold on the likelihood ratio. Let X = Σ_i ⟨b_i, z_i⟩ with Σ_i ‖b_i‖² = 1, where z_i is the
+standard noise of node i. T equals X for the retrained network and μ + X for the unlearned one. The z_i are whole
+vectors from the sampler that is audited; X is not assumed to be Gaussian.
 
 **Validity.** The test says "unlearned" where T > t. Suppose the view is (ε, δ)-indistinguishable. Then
 TPR ≤ e^ε·FPR + δ and 1 − FPR ≤ e^ε·(1 − TPR) + δ for every t (Kairouz, Oh and Viswanath 2015), hence
 
     ε ≥ log((TPR − δ)/FPR)    and    ε ≥ log((1 − FPR − δ)/(1 − TPR)).                       (1)
 
-Suppose the view is μ-GDP, as a certificate with a μ claims. Then TPR ≤ Φ(Φ⁻¹(FPR) + μ) (Dong, Roth and Su 2022, Def.
-3), hence
+Suppose the view is μ-GDP, as a certificate with a μ claims. Then TPR ≤ Φ(Φ⁻¹(FPR) + μ) for every t (Dong, Roth and Su
+2022, Def. 3). The difference TPR − FPR is largest where FPR = Φ(−μ/2), so TPR − FPR ≤ 2Φ(μ/2) − 1, hence
 
-    μ ≥ Φ⁻¹(TPR) − Φ⁻¹(FPR),    and    ε ≥ ε(δ; μ) where the noise is Gaussian.              (2)
+    μ ≥ 2·Φ⁻¹((1 + TPR − FPR)/2),    and    ε ≥ ε(δ; μ) where the noise is Gaussian.         (2)
+
+**One count for a difference.** Both networks draw the same noise, so TPR − FPR = P(t − μ < X ≤ t): the probability that
+the two tests of one draw, with its noise around either centre, disagree. The number of such draws is binomial, and one
+lower bound of Clopper and Pearson (1934) replaces a lower bound on the TPR and an upper bound on the FPR. Where μ is
+small, nearly all of the variance of the two rates is common to both and cancels.
 
 The first tenth of the draws chooses two thresholds: one in the tail, where (1) is best, and one in the middle, where
-(2) is best. Given the thresholds, the counts over the other draws are binomial. For each threshold there is a lower
-bound on the TPR and an upper bound on the FPR (Clopper and Pearson 1934), each at level (1 − confidence)/4. By the
-union bound, which needs no independence, all four hold together with probability at least `confidence`; so the same
-draws can be used for both hypotheses. The largest lower bound on ε that follows from them holds at that confidence.
+(2) is best. Given the thresholds, the counts over the other draws are binomial. A fifth of 1 − confidence is spent on
+(1): half of it on a lower bound on the TPR and half on an upper bound on the FPR. The rest is spent on the difference
+in (2). By the union bound, which needs no independence, all three hold together with probability at least `confidence`.
+The largest lower bound on ε that follows from them holds at that confidence.
 
 Sources: Jagielski, Ullman and Oprea (2020), "Auditing differentially private machine learning"; Nasr et al. (2021),
-"Adversary instantiation: lower bounds for differentially private machine learning"; for (2), Nasr et al. (2023), "Tight
-auditing of differentially private machine learning".
+"Adversary instantiation: lower bounds for differentially private machine learning"; Nasr et al. (2023), "Tight auditing
+of differentially private machine learning", who bound the two rates in (2) one by one.
 
-**Power.** With n counted draws, (1) cannot exceed log(n/4.4), and (2) loses about 5.6/√n of μ. At ε = 1, δ = 1e-5,
-noise of half the certified size (μ = 0.54 instead of 0.27) is detected from about 1,000 draws on, and by (1) alone from
-about 25,000.
+**Power.** With n counted draws, (1) cannot exceed log(n/5.3), and (2) loses about 2.8·√(μ/n) of a small μ, where bounds
+on both rates would lose 5.6/√n.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +64,8 @@ _AFFORDABLE = 100_000_000
 _FEWEST = 500
 #: The number of noise values in memory at a time.
 _AT_ONCE = 1 << 20
+#: The share of 1 − confidence that is spent on the two rates of the tail.
+_SHARE_OF_TAIL = 0.2
 #: The candidate thresholds, in standard deviations of X; with two digits, rounding of X cannot change the choice.
 _THRESHOLDS = np.arange(601) / 100
 
@@ -71,7 +81,8 @@ class MonteCarlo:
         confidence: the confidence of the bound.
         draws: the number of draws of the noise of every node in the view; the first tenth chose the thresholds.
         counted: the number of draws that were counted under each of the two hypotheses.
-        thresholds: the thresholds of the two tests, in standard deviations of X.
+        thresholds: the thresholds of the two tests, in standard deviations of X: that of the tail, and that of the
+            middle.
         true_positives: how often each test said "unlearned" of the unlearned network.
         false_positives: how often each test said "unlearned" of the retrained network.
     """
@@ -109,7 +120,7 @@ def monte_carlo(
     retrained: NDArray[np.floating[Any]],
     noise: Noise,
     draws: int | None = None,
-    confidence: float = 0.95,
+    confidence: float = 0.999,
 ) -> MonteCarlo | None:
     """Return a lower bound on ε for the certificate's view, from samples of the noise around two centres.
 
@@ -193,24 +204,38 @@ def lower_bound(true: Sequence[int], false: Sequence[int], counted: int, confide
     """Return the lower bound on ε that the counts of the tests prove at this confidence; at least 0.
 
     Args:
-        true: the true positives of each test.
-        false: the false positives of each test.
+        true: the true positives of the test of the tail and of the test of the middle.
+        false: the false positives of the two.
         counted: the number of draws under each hypothesis.
         confidence: the confidence of the bound.
         delta: δ.
     """
-    level = (1 - confidence) / (2 * len(true))
-    low, high = _rate_bounds(np.array(true, dtype=float), np.array(false, dtype=float), counted, level)
-    mu = float((ndtri(low) - ndtri(high)).max())
-    return max(0.0, float(_epsilon_bounds(low, high, delta).max()), epsilon_of(max(mu, 0.0), delta))
+    tail_level, middle_level = _levels(confidence)
+    low, high = _rate_bounds(np.array(true[:1], dtype=float), np.array(false[:1], dtype=float), counted, tail_level)
+    mu = float(_mu_bound(np.array(true[-1] - false[-1], dtype=float), counted, middle_level))
+    return max(0.0, float(_epsilon_bounds(low, high, delta).max()), epsilon_of(mu, delta))
+
+
+def _levels(confidence: float) -> tuple[float, float]:
+    """Return the error probabilities of each rate of the tail, and of the difference of rates in the middle."""
+    return (1 - confidence) * _SHARE_OF_TAIL / 2, (1 - confidence) * (1 - _SHARE_OF_TAIL)
+
+
+def _mu_bound(between: Vector, counted: int, level: float) -> Vector:
+    """Return the lower bound of (2) on μ from the numbers of draws with t − μ < X ≤ t, at that level."""
+    difference = _lowest_rate(between, counted, level)
+    return np.asarray(2 * ndtri((1 + difference) / 2))
+
+
+def _lowest_rate(count: Vector, counted: int, level: float) -> Vector:
+    """Return Clopper and Pearson's lower bound on a probability, at that level."""
+    smallest_count = 1e-6  # expected counts, from which thresholds are chosen, can lie between 0 and 1
+    return np.where(count > 0, betaincinv(np.maximum(count, smallest_count), counted - count + 1, level), 0.0)
 
 
 def _rate_bounds(true: Vector, false: Vector, counted: int, level: float) -> tuple[Vector, Vector]:
     """Return Clopper and Pearson's lower bounds on the TPRs and upper bounds on the FPRs, each at that level."""
-    smallest_count = 1e-6  # expected counts, from which thresholds are chosen, can lie between 0 and 1
-    low = np.where(true > 0, betaincinv(np.maximum(true, smallest_count), counted - true + 1, level), 0.0)
-    high = np.where(false < counted, betaincinv(false + 1, np.maximum(counted - false, smallest_count), 1 - level), 1.0)
-    return low, high
+    return _lowest_rate(true, counted, level), 1 - _lowest_rate(counted - false, counted, level)
 
 
 def _epsilon_bounds(low: Vector, high: Vector, delta: float) -> Vector:
@@ -225,8 +250,9 @@ def _thresholds(mu: float, pilot: Vector, counted: int, confidence: float, delta
     """Return the two thresholds with the best expected bounds, for a Gaussian X with the pilot's mean and deviation."""
     mean, deviation = float(pilot.mean()), max(float(pilot.std()), 1e-3)
     true, false = (counted * ndtr((mean + shift - _THRESHOLDS) / deviation) for shift in (mu, 0.0))
-    low, high = _rate_bounds(true, false, counted, (1 - confidence) / 4)
-    tail, middle = _epsilon_bounds(low, high, delta), ndtri(low) - ndtri(high)
+    tail_level, middle_level = _levels(confidence)
+    low, high = _rate_bounds(true, false, counted, tail_level)
+    tail, middle = _epsilon_bounds(low, high, delta), _mu_bound(true - false, counted, middle_level)
     return tuple(float(_THRESHOLDS[int(np.argmax(promise))]) for promise in (tail, middle))
 
 

@@ -34,6 +34,7 @@ from rewindnet.certificates.mechanisms.private_learning import (
     clipped_growth,
     deletes_all,
     design_sentence,
+    least_resolved_sigma,
     unresolved_noise,
 )
 from rewindnet.certificates.network import Mixing, Vector
@@ -148,6 +149,16 @@ class GossipDP(Mechanism):
             return "learning added no noise to its gradients"
         norm = _largest_norm(training, self.clip, sigma)
         return unresolved_noise(training, claim.delta, training.step_size * sigma, norm, "a round")
+
+    def noise_vectors(self, release: Release) -> int:
+        """Return one vector for every node in every round."""
+        return self.rounds * super().noise_vectors(release)
+
+    def least_sigma(self, training: TrainingRun, release: Release) -> float:
+        """Return the smallest σ that the arithmetic resolves in a round."""
+        return least_resolved_sigma(
+            training, training.step_size, lambda sigma: _largest_norm(training, self.clip, sigma)
+        )
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """Return what is covered and what is assumed."""

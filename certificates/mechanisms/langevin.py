@@ -119,6 +119,10 @@ class Langevin(Mechanism):
         sigma, Z = float(release.sigma.max()), hypot(*bounds.nodes.tolist())
         return min(start_mu, mu_of_last_state(Z, (1.0, *self.contraction)) / sigma) if sigma > 0 else start_mu
 
+    def noise_vectors(self, release: Release) -> int:
+        """Return one vector for every node before every round; one for every node if there are no rounds."""
+        return max(release.descent_rounds, 1) * super().noise_vectors(release)
+
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """Return what is compared, and what of it is covered."""
         coverage = "All models that are released at the end are covered; messages of the noisy rounds are not."

@@ -210,6 +210,10 @@ class NewtonSharedNoise(Newton):
     one_vector: ClassVar[bool] = False
     noise_label: ClassVar[str] = "correction, shared"
 
+    def noise_vectors(self, release: Release) -> int:
+        """Return 1: all nodes add the same vector."""
+        return int(release.sigma.any())
+
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Return μ of one noised model; infinite for views that depend on several."""
         if not bounds.nodes.size:

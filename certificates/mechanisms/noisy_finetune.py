@@ -227,6 +227,10 @@ class NoisyFinetune(Mechanism):
             "no round of finetuning, so no noise, hides the learned models" if nodes.any() or not nodes.size else None
         )
 
+    def noise_vectors(self, release: Release) -> int:
+        """Return one vector for every node in every step."""
+        return self.rounds * super().noise_vectors(release)
+
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """Return what is compared, and what of it is covered."""
         sentences = [

@@ -1,5 +1,6 @@
 """Functions shared by the mechanisms whose noise is added to clipped gradients during learning."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates.network import Vector
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
+from rewindnet.certificates.sensitivity.rounding import RESOLUTION
 from rewindnet.certificates.training import TrainingRun
 
 #: The charge for rounding holds except for noise so large that its probability is below this.
@@ -100,6 +102,22 @@ def clipped_growth(training: TrainingRun, clip: float | None, step_size: float) 
     return 1 + step_size * constants.L.value
 
 
+def least_resolved_sigma(training: TrainingRun, step_size: float, norm: Callable[[float], float]) -> float:
+    """Return the smallest σ for which `unresolved_noise` finds the noise η·σ large enough; infinite where none is.
+
+    Args:
+        training: how the network learned.
+        step_size: η.
+        norm: the bound on the norm of every model for a given σ; it must be affine in σ.
+    """
+    if training.arithmetic is None:
+        return 0.0
+    share, fixed = RESOLUTION * training.arithmetic.unit_roundoff, norm(0.0)
+    # η·σ ≥ share·(fixed + slope·σ).
+    room = step_size - share * (norm(1.0) - fixed)
+    return share * fixed / room * (1 + 1e-9) if room > 0 else inf
+
+
 def unresolved_noise(training: TrainingRun, delta: float, noise: float, norm: float, when: str) -> str | None:
     """Return the reason why noise added during learning has no ε in this arithmetic; None where it may have one.
 
@@ -114,7 +132,7 @@ def unresolved_noise(training: TrainingRun, delta: float, noise: float, norm: fl
         return None
     if delta < LEAST_DELTA:
         return f"rounding is charged up to a probability of {UNLIKELY:g}, and delta must be {LEAST_DELTA:g} or more"
-    smallest = 1024 * training.arithmetic.unit_roundoff * norm
+    smallest = RESOLUTION * training.arithmetic.unit_roundoff * norm
     if noise < smallest:
         return (
             f"the noise of {when} (step_size·sigma {noise:.4g}) is too small for the arithmetic to carry; it takes at "

@@ -237,8 +237,20 @@ class RRDU(Mechanism):
         )
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """Return the reason where the view includes a value, or u keeps a value, without noise."""
-        return self._unhidden_reason(claim.view, self.bounds(training, release, claim))
+        """Return the reason where the view includes a value, or u keeps a value, without noise that is resolved."""
+        bounds = self.bounds(training, release, claim)
+        return self._unhidden_reason(claim.view, bounds) or self._unresolved_reason(training, release, bounds)
+
+    def _unresolved_reason(self, training: TrainingRun, release: Release, bounds: DivergenceBounds) -> str | None:
+        """Return the reason where the noise of a visit is lost to rounding; None where none is lost."""
+        least = self.least_sigma(training, release)
+        for index, (difference, noise) in enumerate(zip(self.shifts(bounds), self.noise, strict=True)):
+            if difference > 0 and 0 < noise < least:
+                return (
+                    f"the noise of visit {index + 1} (sigma {noise:.4g}) is too small for the arithmetic to carry; it "
+                    f"takes at least {least:.4g} here"
+                )
+        return None
 
     def _unhidden_reason(self, view: View, bounds: DivergenceBounds) -> str | None:
         """Return the reason why noise hides nothing for these divergences; None where it does."""
@@ -271,6 +283,10 @@ class RRDU(Mechanism):
             )
         return None
 
+    def noise_vectors(self, release: Release) -> int:
+        """Return one vector for every visit with noise."""
+        return sum(sigma > 0 for sigma in self.noise)
+
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """Return which models are covered, and what is assumed about the path."""
         covered = "Every token" if not self.leaves_before_visit else "No token before the first visit, and every token"
@@ -299,14 +315,15 @@ class RRDU(Mechanism):
         Raises:
             CertificateError: if no noise can reach it for the claim's view.
         """
-        unit_noise = replace(self, noise=(1.0,) * len(self.visit_rounds))
+        unit_noise = replace(self, noise=(max(1.0, self.least_sigma(training, release)),) * len(self.visit_rounds))
         bounds = unit_noise.bounds(training, release, claim)
         reason = unit_noise.why_not_covered(training, release, claim)
         if reason is not None:
             raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
-        differences = unit_noise.shifts(bounds)
+        differences, least = unit_noise.shifts(bounds), self.least_sigma(training, release)
         # Slightly above the exact boundary, so that the certificate of the rounded noise still gives at most ε.
         noise = np.sqrt(differences * differences.sum()) / mu_of(epsilon, claim.delta) * (1 + 1e-12)
+        noise = np.where(differences > 0, np.maximum(noise, least), noise)
         return replace(self, noise=tuple(noise.tolist()))
 
     def mu_given_reference(self, training: TrainingRun) -> float:

@@ -48,6 +48,7 @@ from rewindnet.certificates.mechanisms.private_learning import (
     changed_gradient,
     clipped_growth,
     design_sentence,
+    least_resolved_sigma,
     unresolved_noise,
 )
 from rewindnet.certificates.mechanisms.walk_absorption import absorption_norm
@@ -208,6 +209,18 @@ class WalkDP(Mechanism):
             return "the token learned without noise"
         norm = _largest_norm(training, len(self.holders), self.clip, self.step_size, sigma)
         return unresolved_noise(training, claim.delta, self.step_size * sigma, norm, "a hop")
+
+    def noise_vectors(self, release: Release) -> int:
+        """Return one vector for every hop."""
+        return len(self.holders) if release.sigma.any() else 0
+
+    def least_sigma(self, training: TrainingRun, release: Release) -> float:
+        """Return the smallest σ that the arithmetic resolves at a hop."""
+        return least_resolved_sigma(
+            training,
+            self.step_size,
+            lambda sigma: _largest_norm(training, len(self.holders), self.clip, self.step_size, sigma),
+        )
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """Return what is covered and what is assumed."""

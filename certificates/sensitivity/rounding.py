@@ -13,6 +13,9 @@ from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.sensitivity.local_steps import curvatures, powers
 from rewindnet.certificates.training import TrainingRun
 
+#: The smallest σ in units of the rounding error of the largest possible parameter.
+RESOLUTION = 1024
+
 
 def charges(training: TrainingRun, regime: Regime, rounds: int) -> Iterator[float]:
     """Yield what rounding may add to the divergence in each round, at a node that the deletion has reached.
@@ -105,7 +108,7 @@ def least_noise(training: TrainingRun, round: int) -> float:
     """
     if training.arithmetic is None:
         return 0.0
-    return 1024 * training.arithmetic.unit_roundoff * _largest_norm(training, round)
+    return RESOLUTION * training.arithmetic.unit_roundoff * _largest_norm(training, round)
 
 
 def _largest_norm(training: TrainingRun, rounds: int) -> float:

@@ -22,6 +22,7 @@ from rewindnet.certificates import (
     textbook_epsilon,
     textbook_sigma,
 )
+from rewindnet.certificates.calibrate import resolved_noise
 from rewindnet.certificates.mechanisms import Newton as NewtonMechanism
 from rewindnet.certificates.mechanisms import NewtonSharedNoise
 from rewindnet.certificates.mechanisms.fixed_point import check_contraction, lowest_eigenvalue
@@ -159,7 +160,8 @@ class Newton(Method):
         unit, bounds = replace(release, sigma=np.ones(len(nodes))), mechanism.bounds(learning, release, plan.claim)
         reach = mechanism.mu(View.of(self.view), bounds, unit, learning.mixing)
         # A hair more noise than the boundary asks for, so that the certificate of the rounded σ still reads ε.
-        release = replace(release, sigma=unit.sigma * (reach / mu_of(self.epsilon, self.delta)) * (1 + 1e-12))
+        sigma = unit.sigma * (reach / mu_of(self.epsilon, self.delta)) * (1 + 1e-12)
+        release = replace(release, sigma=resolved_noise(learning, release, sigma))
         return UnlearningPlan(release, self._claimed(learning, release, plan.claim))
 
     def program(

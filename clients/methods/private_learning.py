@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from math import isfinite
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from rewindnet.clients.methods.base import Method, MethodError
 from rewindnet.clients.methods.settings import check_noise_settings, requested_epsilon
 
 #: The noise changes what rounding is charged, which changes the noise; a few steps converge.
-_STEPS = 12
+_STEPS = 20
 
 
 class PrivateLearning(Method):
@@ -152,13 +153,27 @@ class PrivateLearning(Method):
         assert self.epsilon is not None
         wanted = mu_of(self.epsilon, self.delta)
         sigma = local_shift / wanted
+        least = self._least_sigma(learning, release_of(sigma)) if sigma > 0 else 0.0
+        sigma = max(sigma, least)
         reason: str | None = remedy
+        nudge = 1e-15
         for _ in range(_STEPS):
             certificate = certify(learning, release_of(sigma), claim)
             if certificate.mu is None:
                 reason = certificate.reason
                 break
-            if certificate.mu <= wanted <= certificate.mu * (1 + 1e-9) or certificate.mu == 0:
-                return sigma
-            sigma *= certificate.mu / wanted * (1 + 1e-12)
+            assert certificate.epsilon is not None
+            # At μ = μ(ε, δ) the ε of the certificate, which is rounded up, may exceed the one that was asked for.
+            near = sigma == least or wanted <= certificate.mu * (1 + 1e-9) or certificate.mu == 0
+            if certificate.mu <= wanted and near:
+                if certificate.epsilon <= self.epsilon:
+                    return sigma
+                sigma, nudge = sigma * (1 + nudge), 4 * nudge
+                continue
+            sigma = max(sigma * (certificate.mu / wanted * (1 + 1e-12)), least)
         raise CertificateError(f"no noise reaches epsilon {self.epsilon:g} for the view {self.view}: {reason}")
+
+    def _least_sigma(self, learning: TrainingRun, release: Release) -> float:
+        """Return the smallest σ that the arithmetic resolves; 0 where it resolves none, which the certificate says."""
+        least = release.mechanism.least_sigma(learning, release)
+        return least if isfinite(least) else 0.0

@@ -1,5 +1,11 @@
 """Gaussian noise, repeatable for a study or drawn from the operating system for a release.
 
+**Secret noise** is ±Φ⁻¹(U/2) with U uniform in (0, 1). A 64-bit word gives the sign and 63 bits of U. Where U is so
+small that these hold fewer than 53 significant bits, once in 1,024 draws, another word continues it, and so on. U is
+then a double with full relative precision however small it is: no value in the tail is cut off, or has a larger share
+of the probability than its rounding gives it. `certificates.accounting.sampler` proves how far this is from an exact
+Gaussian.
+
 Sampling Gaussians in floating point has known weaknesses: Mironov (2012), "On significance of the least significant
 bits for differential privacy"; Jin et al. (2022), "Are we there yet? Timing and floating-point attacks on differential
 privacy systems". Neither source here defends against an adversary who reads the lowest bits of a released model.
@@ -18,6 +24,11 @@ from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.topologies.rng import Stream, rng_at
 
+#: The words of a draw, at most; a further one is needed with probability 2⁻⁹⁰⁶.
+MOST_WORDS = 15
+#: A whole number below this has fewer than 53 significant bits in common with the words that continue it.
+_COARSE = np.uint64(1 << 53)
+
 #: Rounds of one release that noise can be drawn for.
 _ROUNDS = 10_000_000
 
@@ -32,8 +43,8 @@ def draw(
         seed: the seed of the simulation.
         release: the number of the release.
         node: the node.
-        source: `seed` draws at an address, so that a simulation repeats and a verifier can draw again; `os` takes 52
-            fresh bits from the operating system for every entry, which cannot be drawn again.
+        source: `seed` draws at an address, so that a simulation repeats and a verifier can draw again; `os` takes
+            fresh words from the operating system for every entry, which cannot be drawn again.
         stream: what the noise is for; audits of this sampler draw from a stream of their own.
     """
     if source == "seed":
@@ -57,8 +68,32 @@ def draw_in_round(
 
 
 def _secret(size: int) -> NDArray[np.float64]:
-    bits = np.frombuffer(os.urandom(8 * size), dtype=np.uint64) >> np.uint64(12)
-    result: NDArray[np.float64] = ndtri((bits.astype(np.float64) + 0.5) / 2.0**52)
+    """Return standard Gaussian noise [size] from the operating system."""
+    return gaussian_from(lambda count: np.frombuffer(os.urandom(8 * count), dtype=np.uint64), size)
+
+
+def gaussian_from(words: Callable[[int], NDArray[np.uint64]], size: int) -> NDArray[np.float64]:
+    """Return standard Gaussian values [size] from uniform words, with full precision in the tails.
+
+    Args:
+        words: returns that many independent uniform 64-bit words; called at most `MOST_WORDS` times.
+        size: how many values.
+    """
+    first = words(size)
+    upper = first >> np.uint64(1)
+    # U in (0, 1], rounded to nearest: all ones give 1, whose Φ⁻¹(U/2) is 0.
+    uniform = _continued(upper, words, MOST_WORDS - 1) * 2.0**-63
+    value: NDArray[np.float64] = ndtri(uniform / 2)
+    np.negative(value, where=(first & np.uint64(1)) == 1, out=value)
+    return value
+
+
+def _continued(whole: NDArray[np.uint64], words: Callable[[int], NDArray[np.uint64]], left: int) -> NDArray[np.float64]:
+    """Return whole + F, with F uniform in (0, 1) from further words where the rounded sum depends on it, else 1/2."""
+    result = whole.astype(np.float64) + 0.5
+    coarse = np.flatnonzero(whole < _COARSE)
+    if left and coarse.size:
+        result[coarse] = whole[coarse] + _continued(words(coarse.size), words, left - 1) * 2.0**-64
     return result
 
 

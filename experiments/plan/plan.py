@@ -114,15 +114,19 @@ class Plan:
 def sigma_for(requirements: NoiseRequirements, mu: float) -> Floats:
     """Compute the σ that reaches μ.
 
+    Where the arithmetic would round the noise of a node away, that node gets the least that is resolved, as in
+    `calibrate`. If all nodes have the same noise, this is the least; otherwise √(σ² + least²) is an upper bound on the
+    root mean square.
+
     Returns:
-        [2, D, V, 2, k], by placement, depth, view, allocation and client; NaN if no finite σ reaches μ, or if the
-        smallest noise of a node would be lost to rounding.
+        [2, D, V, 2, k], by placement, depth, view, allocation and client; NaN if no finite σ reaches μ.
     """
     with np.errstate(invalid="ignore"):
         sigma = requirements.needed / mu * (1 + 1e-12)
-        smallest = requirements.finest / mu
-        lost = (requirements.finest > 0) & (smallest < requirements.least[:, :, None, None, None])
-    return np.asarray(np.where(lost | ~np.isfinite(sigma), np.nan, sigma))
+        least = requirements.least[:, :, None, None, None]
+        lost = (requirements.finest > 0) & (requirements.finest / mu < least)
+        raised = np.where(requirements.finest < requirements.needed * (1 - 1e-9), np.hypot(sigma, least), least)
+    return np.asarray(np.where(np.isfinite(sigma), np.where(lost, raised, sigma), np.nan))
 
 
 def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | None = None) -> Plan:

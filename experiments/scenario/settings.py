@@ -156,7 +156,7 @@ class AuditSettings(Section):
     """
 
     draws: int | None = None
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.999
 
     @field_validator("draws")
     @classmethod

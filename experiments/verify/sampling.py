@@ -80,6 +80,7 @@ def _check_bound(recorded: MonteCarlo, delta: float) -> None:
     demand(recorded.counted == counted, f"of {recorded.draws} draws {counted} are counted, not {recorded.counted}")
     counts = (*recorded.true_positives, *recorded.false_positives)
     possible = len(counts) == 4 and all(type(count) is int and 0 <= count <= counted for count in counts)
+    possible = possible and all(t >= f for t, f in zip(recorded.true_positives, recorded.false_positives, strict=True))
     demand(possible, f"{counts} are no counts of two tests on {counted} draws")
     follows = lower_bound(recorded.true_positives, recorded.false_positives, counted, recorded.confidence, delta)
     demand(

@@ -1,10 +1,11 @@
 from itertools import pairwise
 from math import expm1, inf, log, nan, pi, sqrt
 
+import mpmath
 import numpy as np
 import pytest
 from drawn import examples
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -113,6 +114,90 @@ def test_independent_releases_add_in_squares():
         composed = first.compose(second).compose(third).get_epsilon_for_delta(1e-5)
         assert on_our_side * (composed - epsilon_of(together, 1e-5)) >= 0
         assert composed == pytest.approx(epsilon_of(together, 1e-5), rel=1e-3)
+
+
+# -- the digits --------------------------------------------------------------------------------------------------------
+
+small_mus = st.one_of(st.floats(-18, -6.001), st.floats(-300, -6.001)).map(lambda power: 10**power)
+mus = st.one_of(small_mus, st.floats(-6, 3).map(lambda power: 10**power))
+tiny_deltas = st.one_of(st.floats(-300, log(0.5, 10)), st.floats(-20, -6)).map(lambda power: 10**power)
+
+
+def exact_delta(mu, epsilon):
+    """δ(ε; μ) of these floats, with 50 digits more than the difference of the two terms loses."""
+    with mpmath.workdps(60 + max(0, round(-2 * np.log10(mu)))):
+        mu, epsilon = mpmath.mpf(mu), mpmath.mpf(epsilon)
+        first, second = (mpmath.erfc((epsilon / mu + side * mu / 2) / mpmath.sqrt(2)) / 2 for side in (-1, 1))
+        return +(first - mpmath.exp(epsilon) * second)
+
+
+def stated_error(mu):
+    """The relative error of δ(ε; μ) that the module states."""
+    return 1e-12 if mu < 1e-6 else 1e-10 / min(mu, 1.0)
+
+
+@settings(deadline=None, max_examples=300)
+@given(mus, st.floats(0, 37))
+@example(9.99e-7, 37.0)
+@example(1e-6, 37.0)
+@example(1e-12, 2.0)
+@example(1e-12, 1.9999999)
+def test_delta_has_the_digits_that_are_stated(mu, x):
+    epsilon = mu * (x + mu / 2)
+    exact = exact_delta(mu, epsilon)
+    if exact >= 1e-300:
+        assert abs(delta_of(mu, epsilon) / exact - 1) <= stated_error(mu)
+
+
+@settings(deadline=None, max_examples=100)
+@given(mus)
+def test_delta_at_epsilon_zero_is_an_error_function(mu):
+    exact = mpmath.erf(mpmath.mpf(mu) / (2 * mpmath.sqrt(2)))
+    assert abs(delta_of(mu, 0.0) / exact - 1) <= stated_error(mu) / 1000
+
+
+@settings(deadline=None, max_examples=300)
+@given(mus, tiny_deltas)
+@example(1e-16, 1e-17)
+@example(1e-300, 1e-300)
+@example(1e-6, 1e-300)
+def test_epsilon_is_never_rounded_down(mu, delta):
+    epsilon = epsilon_of(mu, delta)
+    allowed = 1 if mu < 1e-6 else 1 + stated_error(mu)
+    assert exact_delta(mu, epsilon) <= mpmath.mpf(delta) * allowed
+    # And it is no larger than it must be: a little less of it is not enough.
+    if epsilon > 1e-3 * mu:
+        assert exact_delta(mu, epsilon * (1 - 1e-6)) > delta
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.floats(-300, 3).map(lambda power: 10**power), tiny_deltas)
+@example(1e-300, 1e-300)
+@example(1e-20, 1e-20)
+def test_mu_is_never_rounded_up(epsilon, delta):
+    mu = mu_of(epsilon, delta)
+    allowed = 1 if mu < 1e-6 else 1 + stated_error(mu)
+    assert exact_delta(mu, epsilon) <= mpmath.mpf(delta) * allowed
+    assert exact_delta(mu * (1 + 1e-6), epsilon) > delta
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.floats(1e-3, 30), st.floats(-30, -8).map(lambda power: 10**power))
+def test_what_is_calibrated_is_certified_for_small_distances(x, delta):
+    epsilon = x * delta
+    assert epsilon_of(mu_of(epsilon, delta) * (1 - 1e-12), delta) <= epsilon
+
+
+@pytest.mark.parametrize("delta", [1e-15, 1e-12, 1e-9])
+def test_the_two_forms_of_delta_meet(delta):
+    below, above = epsilon_of(1e-6 * (1 - 1e-12), delta), epsilon_of(1e-6, delta)
+    assert below == pytest.approx(above, rel=1e-6)
+
+
+def test_a_distance_just_above_delta_has_an_epsilon():
+    """δ(0; μ) = erf(μ/(2√2)) = 3.99e-17 exceeds δ."""
+    assert delta_of(1e-16, 0.0) == pytest.approx(3.989422804014327e-17, rel=1e-13)
+    assert epsilon_of(1e-16, 1e-17) == pytest.approx(9.0234634751e-17, rel=1e-9)
 
 
 def test_the_published_noise_is_the_textbooks_up_to_one_and_exact_above():

@@ -199,9 +199,11 @@ def test_whoever_sees_less_needs_less_noise() -> None:
     }
     far = max(nx.single_source_shortest_path_length(graph, 0).items(), key=lambda found: found[1])[0]
     distant = float(GossipDP(view=f"transcript:{far}", designed_client=0).plan(known).release.sigma[0])
-    assert sigma["node"] <= sigma["joint"] == sigma["average"] < sigma["transcript:all"] / 2.5
+    # σ is found to a relative accuracy of 1e-9.
+    assert sigma["node"] <= sigma["joint"] * (1 + 1e-9)
+    assert sigma["joint"] == sigma["average"] < sigma["transcript:all"] / 2.5
     assert distant < sigma["transcript:all"] / 1.5
-    assert sigma["transcript"] <= sigma["transcript:all"]
+    assert sigma["transcript"] <= sigma["transcript:all"] * (1 + 1e-9)
 
 
 def test_clipping_that_bites_keeps_only_smoothness() -> None:
