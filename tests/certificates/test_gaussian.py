@@ -5,7 +5,7 @@ import mpmath
 import numpy as np
 import pytest
 from drawn import examples
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -136,7 +136,7 @@ def stated_error(mu):
     return 1e-12 if mu < 1e-6 else 1e-10 / min(mu, 1.0)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(mus, st.floats(0, 37))
 @example(9.99e-7, 37.0)
 @example(1e-6, 37.0)
@@ -149,14 +149,14 @@ def test_delta_has_the_digits_that_are_stated(mu, x):
         assert abs(delta_of(mu, epsilon) / exact - 1) <= stated_error(mu)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(mus)
 def test_delta_at_epsilon_zero_is_an_error_function(mu):
     exact = mpmath.erf(mpmath.mpf(mu) / (2 * mpmath.sqrt(2)))
     assert abs(delta_of(mu, 0.0) / exact - 1) <= stated_error(mu) / 1000
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(mus, tiny_deltas)
 @example(1e-16, 1e-17)
 @example(1e-300, 1e-300)
@@ -170,7 +170,7 @@ def test_epsilon_is_never_rounded_down(mu, delta):
         assert exact_delta(mu, epsilon * (1 - 1e-6)) > delta
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(st.floats(-300, 3).map(lambda power: 10**power), tiny_deltas)
 @example(1e-300, 1e-300)
 @example(1e-20, 1e-20)
@@ -181,7 +181,7 @@ def test_mu_is_never_rounded_up(epsilon, delta):
     assert exact_delta(mu * (1 + 1e-6), epsilon) > delta
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.floats(1e-3, 30), st.floats(-30, -8).map(lambda power: 10**power))
 def test_what_is_calibrated_is_certified_for_small_distances(x, delta):
     epsilon = x * delta

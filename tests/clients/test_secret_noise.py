@@ -6,7 +6,8 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from drawn import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 from learnings import DELTA, release_of, small_learning
 from scipy.special import log_ndtr, ndtr
@@ -54,7 +55,7 @@ def exact_value_of(*words):
 # -- the words ---------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.integers(0, ALL_ONES), st.integers(0, ALL_ONES), st.integers(0, 63))
 @example(3, 0, 0)
 @example(2, ALL_ONES, 0)
@@ -88,7 +89,7 @@ def test_the_most_extreme_words_give_finite_values():
     assert np.isfinite(gaussian_from(lambda count: np.full(count, ALL_ONES, dtype=np.uint64), 1000)).all()
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.lists(st.integers(0, ALL_ONES), min_size=3, max_size=3), st.integers(0, 63))
 def test_the_sign_is_a_bit_of_its_own(words, shift):
     words[0] >>= shift

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from drawn import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learnings import requests, small_learning
@@ -41,7 +42,7 @@ def learning_for(name, **changes):
     return (small if name == "newton" else small_learning)(**changes)
 
 
-@settings(deadline=None, max_examples=15)
+@examples(15)
 @given(
     epsilon=st.floats(-2, 11).map(lambda power: 10**power),
     arithmetic=st.sampled_from([None, SINGLE, DOUBLE]),
