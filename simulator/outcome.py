@@ -1,12 +1,13 @@
 """What learning and unlearning leave: trajectories, outcomes, and the distance between two of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rewindnet.certificates.audits.noise import NoiseLogs
 from rewindnet.clients.methods import Plan
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.transports.network import Network
@@ -42,6 +43,7 @@ class Outcome:
         cost: of all its rounds.
         plan: what was done, as it was refined on the way.
         shifts: [events] of the mechanism, as measured.
+        noise: what each node has measured of the noise that it added; nothing where none was to be added.
     """
 
     centre: Tensor
@@ -50,6 +52,7 @@ class Outcome:
     cost: Cost
     plan: Plan
     shifts: NDArray[np.float64]
+    noise: NoiseLogs = field(default_factory=dict)
 
 
 def divergence(first: Tensor, second: Tensor) -> NDArray[np.float64]:

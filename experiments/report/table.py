@@ -23,6 +23,9 @@ def percent(row: Row, which: str) -> str:
 
 def _audited(row: Row) -> str:
     shown = "∞" if row["epsilon_empirical"] is None else epsilon(row["epsilon_empirical"])
+    if row.get("noise_audit") == "unchecked":
+        # Runs that were recorded before the noise was audited have no such entry.
+        shown += "†"
     return shown if row["holds"] else f"{shown} VIOLATED"
 
 
@@ -106,10 +109,25 @@ def legend(rows: Sequence[Row]) -> list[str]:
             "model: compare with the row of retrain."
         )
     lines += [f"ε claimed, {'; '.join(who)}: {formula}." for formula, who in _formulas(rows).items()]
+    lines += _noise_audits(rows)
     if any(row["conditional"] for row in rows):
         lines.append("* conditional: holds if the estimated or declared constants do.")
     reasons = {f"{row['method']}, {row['view']}": row["reason"] for row in rows if row["reason"]}
     lines += [f"— {who}: {why}." for who, why in reasons.items()]
+    return lines
+
+
+def _noise_audits(rows: Sequence[Row]) -> list[str]:
+    """Return what was found of the noise that each release added, in as few lines as it takes."""
+    holding = sum(row.get("noise_audit") == "holds" for row in rows)
+    noisy = sum(row.get("noise_audit", "no noise") != "no noise" for row in rows)
+    lines = (
+        [f"The noise that was added, measured: as certified in {holding} of {noisy} rows with noise."] if noisy else []
+    )
+    for row in rows:
+        if row.get("noise_audit") in ("violated", "unchecked"):
+            mark = "† noise unchecked" if row["noise_audit"] == "unchecked" else "Noise VIOLATED"
+            lines.append(f"{mark}, {row['method']}, {row['view']}: {row['noise_audit_reason']}.")
     return lines
 
 

@@ -105,6 +105,8 @@ def row(
         "epsilon_lower_bound": found.monte_carlo and found.monte_carlo.epsilon_lower_bound,
         "conditional": certificate.conditional,
         "holds": found.holds,
+        "noise_audit": found.noise_audit.status if not found.noise_audit.no_noise else "no noise",
+        "noise_audit_reason": found.noise_audit.sentence,
         "reason": certificate.reason,
         "accuracy": {name: {"mean": _mean(of), "lowest": min(of["nodes"])} for name, of in scores.items()},
         "backdoor": metrics["backdoor"]

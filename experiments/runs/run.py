@@ -11,11 +11,12 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate, TrainingRun, certify
+from rewindnet.certificates.audits.noise import NoiseTraces
 from rewindnet.clients.methods import Method, Plan
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.experiments.folder.recorder import Recorder
-from rewindnet.experiments.runs.auditing import audited
+from rewindnet.experiments.runs.auditing import audited, audited_noise
 from rewindnet.experiments.runs.composed import composed
 from rewindnet.experiments.runs.measures import measure, row
 from rewindnet.experiments.runs.progress import Progress
@@ -54,6 +55,7 @@ def run(setup: RunSetup, network: Network, recorder: Recorder, progress: Progres
 
     rows: list[dict[str, Any]] = []
     certified: list[list[Certificate]] = [[] for _ in methods]
+    traces: list[NoiseTraces] = []
     for request, (learning, planned) in enumerate(zip(learnings, plans, strict=True)):
         T, horizon = learning.rounds, max(method.horizon(learning.rounds) for method in methods)
         suffix, rounds = simulation.request_suffix(request), {T, *(plan.release.noise_round for plan in planned)}
@@ -61,7 +63,9 @@ def run(setup: RunSetup, network: Network, recorder: Recorder, progress: Progres
             oracle = simulation.retrain(horizon, rounds, request)
         recorder.retrained(oracle, rounds, suffix)
         before = learned.at(T)
-        answering = _Answering(setup, network, simulation, recorder, watch, learned, before, learning, oracle, request)
+        answering = _Answering(
+            setup, network, simulation, recorder, watch, learned, before, learning, oracle, request, traces
+        )
         for at, (method, plan) in enumerate(zip(methods, planned, strict=True)):
             index = request * len(methods) + at
             records = answering.release(method, plan, index)
@@ -87,6 +91,7 @@ class _Answering:
         learning: how the network learned up to the request.
         oracle: the checkpoints of retraining.
         request: its number.
+        traces: of the noise of all releases so far, with which that of later ones is compared.
     """
 
     setup: RunSetup
@@ -99,6 +104,7 @@ class _Answering:
     learning: TrainingRun
     oracle: Trajectory
     request: int
+    traces: list[NoiseTraces]
 
     def release(self, method: Method, plan: Plan, index: int) -> tuple[Certificate, Audit, dict[str, Any]] | None:
         """Carry out a method's plan, certify, audit and measure the release, and record it.
@@ -110,6 +116,8 @@ class _Answering:
         """
         recorded = self.network.agree(self.recorder.recorded(index, plan.release.method))
         if recorded is not None:
+            if self.network.root:
+                self.traces.append(self.recorder.noise_traces(index))
             return recorded
         with self.watch.phase(f"{index}-{plan.release.method}", self._rounds(method, plan, index)):
             outcome = self.simulation.execute(method, plan, self.learned, index, self.request)
@@ -120,9 +128,11 @@ class _Answering:
         if not self.network.root:
             return None
         certificate = certify(self.learning, release, claim)
-        audit = audited(self.setup, certificate, outcome, counterpart, index)
+        noise, traces = audited_noise(self.setup, self.learning, outcome, counterpart, self.traces)
+        self.traces.append(traces)
+        audit = audited(self.setup, certificate, outcome, counterpart, index, noise)
         metrics = measure(self.setup, outcome, self.before, retrained, self.oracle.cost, self.request)
-        self.recorder.method(index, certificate, audit, metrics, outcome)
+        self.recorder.method(index, certificate, audit, metrics, outcome, traces)
         return certificate, audit, metrics
 
     def _rounds(self, method: Method, plan: Plan, index: int) -> int:

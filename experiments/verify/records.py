@@ -1,9 +1,10 @@
 """What the verifier's checks share: findings, and the records of a run folder as certificates need them."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isclose
-from typing import Any
+from typing import Any, Literal
 
 import networkx as nx
 import numpy as np
@@ -21,11 +22,33 @@ UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked, whether it holds, and how it was found out."""
+    """One thing that was to be checked, and how it was found out.
+
+    Attributes:
+        what: was to be checked.
+        holds: whether nothing wrong was found.
+        sentence: what was found.
+        grounds: `derived` where it was derived again from the records; `recorded` where a part of it rests on the
+            record's word; `unchecked` where it could not be checked.
+    """
 
     what: str
     holds: bool
     sentence: str
+    grounds: Literal["derived", "recorded", "unchecked"] = "derived"
+
+    @property
+    def status(self) -> str:
+        """Return `FAILS`, `holds`, `recorded` or `unchecked`."""
+        return "FAILS" if not self.holds else "holds" if self.grounds == "derived" else self.grounds
+
+
+class OnRecord(str):
+    """The sentence of a check a part of which rests on the record's word."""
+
+
+class Unchecked(str):
+    """The sentence of a check that could not be made: why."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +70,25 @@ class RecordedNetwork:
         """Everyone, in every round."""
 
 
+def tally(findings: Sequence[Finding]) -> str:
+    """Count what holds, what fails, what rests on the record's word and what is unchecked, in a sentence."""
+    counts = Counter(finding.status for finding in findings)
+    return (
+        f"{counts['holds']} hold, {counts['FAILS']} fail, {counts['recorded']} rest on the record's word, "
+        f"{counts['unchecked']} unchecked"
+    )
+
+
 def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
     """Whether a check holds: its own sentence if it does, what it found instead if not."""
     try:
-        return Finding(what, True, check(*arguments))
+        sentence = check(*arguments)
+        grounds: Literal["derived", "recorded", "unchecked"] = "derived"
+        if isinstance(sentence, OnRecord):
+            grounds = "recorded"
+        elif isinstance(sentence, Unchecked):
+            grounds = "unchecked"
+        return Finding(what, True, str(sentence), grounds)
     except (MismatchError, CertificateError) as problem:
         return Finding(what, False, str(problem))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rewindnet.certificates import Audit, MonteCarlo, TrainingRun, monte_carlo
 from rewindnet.certificates.audits.montecarlo import MOST_DRAWS, lower_bound
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.verify.records import certificate_of, demand, request_suffix_of, same
+from rewindnet.experiments.verify.records import OnRecord, certificate_of, demand, request_suffix_of, same
 from rewindnet.experiments.verify.weights import averaged
 
 #: The purpose of audits in the address of a draw, as recorded runs have it.
@@ -31,11 +31,13 @@ def sampling_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> s
     centre = folder.weights(f"{method.place}/centre")
     retrained = folder.weights(f"checkpoints/retrained{request_suffix_of(folder, index)}-{release.noise_round:06d}")
     if release.noise_source != "seed":
-        return f"{said}; the noise is a secret, so nothing was drawn again"
+        return OnRecord(f"{said}; the noise is a secret, so nothing was drawn again")
     if centre is None or retrained is None:
-        return f"{said}; weights were not kept, so nothing was drawn again"
+        return OnRecord(f"{said}; weights were not kept, so nothing was drawn again")
     if release.averaged and centre.dtype != np.float64:
-        return f"{said}; an average in {centre.dtype} is not taken twice to the bit, so nothing was drawn again"
+        return OnRecord(
+            f"{said}; an average in {centre.dtype} is not taken twice to the bit, so nothing was drawn again"
+        )
     noise = _Noise(int(folder.scenario["seed"]), index, centre.shape[1])
     again = monte_carlo(claimed, learning.mixing, centre, averaged(retrained, release), noise, asked[1], asked[0])
     _check_same(recorded, again)

@@ -27,11 +27,13 @@ from rewindnet.certificates.sensitivity.departure import weight_change
 from rewindnet.clients.methods import Method
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder, read_folder
 from rewindnet.experiments.runs.composed import composed
+from rewindnet.experiments.verify.noise import noise_audit_sentence
 from rewindnet.experiments.verify.plans import check_plan, method_of
 from rewindnet.experiments.verify.records import (
     TOLERANCE,
     UNIT_ROUNDOFF,
     Finding,
+    OnRecord,
     certificate_of,
     demand,
     finding,
@@ -42,7 +44,7 @@ from rewindnet.experiments.verify.records import (
     short,
 )
 from rewindnet.experiments.verify.sampling import sampling_sentence
-from rewindnet.experiments.verify.weights import audit_sentence, noise_sentence, weights_sentence
+from rewindnet.experiments.verify.weights import audit_sentence, noise_sentence, released_sentence, weights_sentence
 
 
 def verify_folder(path: Path) -> list[Finding]:
@@ -67,6 +69,8 @@ def verify_folder(path: Path) -> list[Finding]:
             ("audit", audit_sentence),
             ("Monte-Carlo audit", sampling_sentence),
             ("noise", noise_sentence),
+            ("noise audit", noise_audit_sentence),
+            ("released models", released_sentence),
         ):
             findings.append(
                 finding(f"{index} {method.certificate.get('method')}, {what}", check, folder, learning, index)
@@ -94,8 +98,10 @@ def _learning_sentence(folder: RunFolder) -> str:
     for request, learning in enumerate(learnings):
         _check_learning(folder, learning, request)
     learning = learnings[-1]
-    derived = "derived again" if learning.constants.model in DERIVATIONS else "on the record's word"
-    return f"{learning.rounds} rounds, constants {derived}, disturbances within their bound"
+    derivable = learning.constants.model in DERIVATIONS and learning.constants.radius.provenance != "estimated"
+    derived = "derived again" if derivable else "on the record's word"
+    said = f"{learning.rounds} rounds, constants {derived}, disturbances within their bound"
+    return said if derivable else OnRecord(said)
 
 
 def _check_learning(folder: RunFolder, learning: TrainingRun, request: int) -> None:
@@ -340,6 +346,7 @@ def _table_sentence(folder: RunFolder) -> str:
             "epsilon_empirical": found.epsilon_empirical,
             "epsilon_lower_bound": found.monte_carlo and found.monte_carlo.epsilon_lower_bound,
             "holds": found.holds,
+            "noise_audit": "no noise" if found.noise_audit.no_noise else found.noise_audit.status,
             "conditional": claimed.conditional,
             "sensitivity": max(claimed.sensitivity, default=None),
             "divergence": max(found.divergence),

@@ -10,6 +10,8 @@ from rewindnet.certificates import Audit, Certificate, Release, TrainingRun, aud
 from rewindnet.experiments.folder.reader import RunFolder, digest
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
+    OnRecord,
+    Unchecked,
     certificate_of,
     demand,
     request_of,
@@ -38,6 +40,8 @@ def weights_sentence(folder: RunFolder) -> str:
         found = hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()
         demand(found == recorded, f"{place} is not what the run wrote: its sha256 differs")
         demand(str(theta.dtype) == folder.scenario["backend"]["dtype"], f"{place} is stored as {theta.dtype}")
+    if not stored:
+        return Unchecked(f"none of {len(hashes)} arrays was kept, so that no hash was computed again")
     return f"{stored} of {len(hashes)} arrays kept, every one as the run wrote it"
 
 
@@ -83,15 +87,23 @@ def audit_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
         )
         divergence, how = measured, "measured again on the stored weights"
     again = audit(
-        claimed, learning.mixing, np.array(recorded.divergence), recorded.monte_carlo, np.array(recorded.shifts)
+        claimed,
+        learning.mixing,
+        np.array(recorded.divergence),
+        recorded.monte_carlo,
+        np.array(recorded.shifts),
+        recorded.noise_audit,
     )
     demand(same(recorded.to_record(), again.to_record()), "the audit does not follow from its own divergences")
     node = again.worst_node
     bound = claimed.sensitivity[node] if claimed.sensitivity else float("inf")
+    demand(again.noise_audit.status != "violated", again.noise_audit.sentence)
     demand(again.holds, f"node {node} diverged by {divergence[node]:.6g}, its sensitivity is {bound:.6g}")
+    said: type[str] = str if how.startswith("measured") else OnRecord
     if not claimed.sensitivity:
-        return f"no node was promised to be anywhere ({how}); node {node} diverged most, by {divergence[node]:.3g}"
-    return (
+        most = f"node {node} diverged most, by {divergence[node]:.3g}"
+        return said(f"no node was promised to be anywhere ({how}); {most}")
+    return said(
         f"no node diverged beyond its sensitivity ({how}); "
         f"node {node} comes closest, {divergence[node]:.3g} of {bound:.3g}"
     )
@@ -107,20 +119,21 @@ def noise_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
     """Draw the noise again, and follow it from the centre as far as the records go."""
     method = folder.methods[index]
     claimed = certificate_of(method)
+    if not len(claimed.release.mechanism.additions(learning, claimed.release)):
+        return "none claimed"
     if claimed.release.noise_source != "seed":
-        return "from the operating system, so nobody can draw it again; not checked"
-    if not claimed.release.mechanism.one_vector:
-        return "added on the way, which takes the data to follow; not checked"
+        return Unchecked("from the operating system, so nobody can draw it again")
+    if not claimed.release.adds_one_vector:
+        return Unchecked("added on the way, which takes the data to follow")
     centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
     if centre is None or released is None:
-        return "weights were not kept; not checked"
-    _check_centre(folder, claimed, centre, request_suffix_of(folder, index))
+        return Unchecked("weights were not kept")
     kept = folder.weights(f"{method.place}/noised")
     noised = released if kept is None else kept
     expected = centre.astype(np.float64)
     seed, roundoff = int(folder.scenario["seed"]), UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
     for node, sigma in enumerate(claimed.release.sigma):
-        address = np.random.SeedSequence([seed, _NOISE, index, 0 if claimed.release.averaged else node])
+        address = np.random.SeedSequence([seed, _NOISE, index, 0 if claimed.release.shares_noise else node])
         drawn = sigma * np.random.default_rng(address).standard_normal(expected.shape[1])
         off = float(np.abs(expected[node] + drawn - noised[node]).max())
         demand(
@@ -130,23 +143,33 @@ def noise_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
     if not claimed.release.mechanism.plain_descent:
         return f"centre + noise of the certificate, drawn again, is what {claimed.method} went on from"
     end = "descended from" if claimed.release.placement == "rewind" and claimed.release.descent_rounds else "released"
-    said = (
-        f"centre + noise of the certificate, drawn again, is what was {end}"
-        if any(claimed.release.sigma)
-        else "none claimed"
-    )
-    if claimed.release.placement == "rewind" and claimed.release.descent_rounds:
-        return f"{said}; the descent itself needs the data and is not checked"
-    for t in range(
-        claimed.release.checkpoint_round + claimed.release.descent_rounds,
-        claimed.release.checkpoint_round + claimed.release.descent_rounds + claimed.release.gossip_rounds,
-    ):
+    return f"centre + noise of the certificate, drawn again, is what was {end}"
+
+
+def released_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
+    """Follow the released models from the checkpoint through the noise, as far as that takes no data."""
+    method = folder.methods[index]
+    claimed = certificate_of(method)
+    release = claimed.release
+    centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
+    if centre is None or released is None:
+        return Unchecked("weights were not kept")
+    _check_centre(folder, claimed, centre, request_suffix_of(folder, index))
+    if not release.mechanism.plain_descent:
+        return OnRecord(f"the steps of {claimed.method} need the data, so that its models are on the record's word")
+    if release.placement == "rewind" and release.descent_rounds:
+        return OnRecord("the descent after the noise needs the data, so that its models are on the record's word")
+    kept = folder.weights(f"{method.place}/noised")
+    noised, roundoff = released if kept is None else kept, UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
+    for t in range(release.noise_round, release.noise_round + release.gossip_rounds):
         noised = learning.mixing.matrix(t) @ noised.astype(np.float64)
-    scale = float(np.abs(noised).max()) * learning.mixing.nodes * (claimed.release.gossip_rounds + 1)
+    scale = float(np.abs(noised).max()) * learning.mixing.nodes * (release.gossip_rounds + 1)
     demand(
         bool(np.abs(noised - released).max() <= 8 * roundoff * scale), "the released models are not the settled ones"
     )
-    return said
+    if 0 < release.descent_rounds < learning.rounds or release.averaged:
+        return OnRecord("they follow from the centre; the descent before it needs the data and is on the record's word")
+    return "they follow from the centre, which is what the checkpoints make it"
 
 
 def _check_centre(folder: RunFolder, claimed: Certificate, centre: NDArray[Any], mark: str) -> None:
