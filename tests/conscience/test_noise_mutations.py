@@ -49,6 +49,7 @@ SCENARIO: dict[str, Any] = {
     "deletion": {"client": 2, "samples": 5},
     "unlearning": [*NOISY, *QUIET],
     "audit": {"draws": 0},
+    "measures": {"membership": False},
 }
 
 
