@@ -89,6 +89,6 @@ class Arithmetic:
 
     def __post_init__(self) -> None:
         """Refuse numbers that no arithmetic can have."""
-        sound = 0 < self.unit_roundoff < 1 and min(self.inputs, self.outputs, self.parameters) >= 1
-        if not (sound and 0 <= self.initial_norm < float("inf")):
+        possible = 0 < self.unit_roundoff < 1 and min(self.inputs, self.outputs, self.parameters) >= 1
+        if not (possible and 0 <= self.initial_norm < float("inf")):
             raise CertificateError(f"the description of the arithmetic has a number out of range: {self}")

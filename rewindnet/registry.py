@@ -84,12 +84,13 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return self[name](*supplied, **settings)
 
     def current(self, name: object, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings under their current names; a notice tells of each that was given by a former name.
+        """Return the settings under their current names and values; a notice tells of each former name or value.
 
         Raises:
             UserError: if a setting is given by both names.
         """
         former: Mapping[str, str] = getattr(self[name], "former_settings", {})
+        former_values: Mapping[str, Mapping[str, str]] = getattr(self[name], "former_values", {})
         found: dict[str, Any] = {}
         for given, value in settings.items():
             setting = former.get(given, given)
@@ -99,7 +100,10 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
                 raise self._error(
                     f"the setting {setting!r} of the {self.kind} {name!r} is given twice, as {given!r} too"
                 )
-            found[setting] = value
+            now = former_values.get(setting, {}).get(value, value) if isinstance(value, str) else value
+            if now is not value:
+                notice(f"the value {value!r} of {setting!r} of the {self.kind} {name!r} is called {now!r} now")
+            found[setting] = now
         return found
 
     def summary(self, name: object) -> str:
@@ -112,6 +116,16 @@ def former_settings(**names: str) -> Callable[[Entry], Entry]:
 
     def mark(entry: Entry) -> Entry:
         entry.former_settings = names  # type: ignore[attr-defined]
+        return entry
+
+    return mark
+
+
+def former_values(**values: Mapping[str, str]) -> Callable[[Entry], Entry]:
+    """Let settings of an entry take values by former names: `@former_values(noise={"certified": "certified"})`."""
+
+    def mark(entry: Entry) -> Entry:
+        entry.former_values = values  # type: ignore[attr-defined]
         return entry
 
     return mark

@@ -63,7 +63,7 @@ def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = (
         optional: arrays that are read if they are there.
 
     Raises:
-        DataError: if the file is no sound .npz archive, or lacks an array, or an array holds Python objects.
+        DataError: if the file is no valid .npz archive, or lacks an array, or an array holds Python objects.
     """
     # Opened here because numpy leaves a damaged archive's file open.
     with open(path, "rb") as file:

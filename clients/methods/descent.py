@@ -25,6 +25,7 @@ from rewindnet.certificates import (
     scaled_noise,
 )
 from rewindnet.clients.methods.base import Method, MethodError, Plan, weakest_bound
+from rewindnet.registry import former_settings
 
 #: Of a ball that stands in for a bound that is not known before learning.
 _SOME_RADIUS = 1e6
@@ -33,6 +34,7 @@ _SOME_RADIUS = 1e6
 _LADDER = 50
 
 
+@former_settings(settle="gossip_rounds")
 @dataclass(frozen=True, kw_only=True)
 class NoisyDescent(Method):
     """Descent on retained data from a checkpoint, made indistinguishable from retraining by Gaussian noise.
@@ -52,7 +54,7 @@ class NoisyDescent(Method):
     view: str = "node"
     placement: Literal["output", "rewind"] = "output"
     allocation: Literal["uniform", "optimal"] = "uniform"
-    settle: int = 0
+    gossip_rounds: int = 0
     noise_source: Literal["seed", "os"] = "seed"
 
     def __post_init__(self) -> None:
@@ -63,11 +65,11 @@ class NoisyDescent(Method):
             check_epsilon(self.epsilon)
         if self.sigma is not None and not 0 <= self.sigma < float("inf"):
             raise MethodError(f"sigma must be a non-negative number, not {self.sigma}")
-        if self.settle < 0:
-            raise MethodError(f"settle is a number of gossip rounds, not {self.settle}")
-        if self._averaged and self.settle:
+        if self.gossip_rounds < 0:
+            raise MethodError(f"gossip_rounds is a number of rounds, not {self.gossip_rounds}")
+        if self._averaged and self.gossip_rounds:
             raise MethodError(
-                "settle has no meaning for the view average, where one noise vector is added to the average"
+                "gossip_rounds has no meaning for the view average, where one noise vector is added to the average"
             )
         if self.bound == "published" and self.regime not in (None, "nonconvex"):
             raise MethodError(f"the published bound is for the nonconvex regime, not {self.regime}")
@@ -117,7 +119,7 @@ class NoisyDescent(Method):
             descent_rounds=depth,
             placement=self.placement,
             sigma=np.zeros(learning.mixing.nodes),
-            gossip_rounds=self.settle,
+            gossip_rounds=self.gossip_rounds,
             averaged=self._averaged,
             noise_source=self.noise_source,
         )

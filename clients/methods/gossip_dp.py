@@ -23,6 +23,7 @@ from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import MethodError, Plan
 from rewindnet.clients.methods.private_learning import PrivateLearning
 from rewindnet.clients.steps.program import Program
+from rewindnet.registry import former_values
 
 _LINEAR = "exact linear Gaussian accounting of the view, gradients taken as given"
 _LOCAL = "local composition: sqrt(sum over rounds of (shift/sigma)^2), Gaussian"
@@ -40,6 +41,7 @@ class _CachedMixing:
         self.matrix: Callable[[int], csr_array] = cache(mixing.matrix)
 
 
+@former_values(calibrate={"sound": "certified"})
 @dataclass(frozen=True, kw_only=True)
 class GossipDP(PrivateLearning):
     """Learn with noise on every clipped gradient, so that a deletion takes nothing more: private gossip descent.
@@ -54,7 +56,7 @@ class GossipDP(PrivateLearning):
         clip: C, the norm to which gradients are clipped; by default the largest that they can have, or G where nothing
             bounds the l2 term.
         view: who sees what: node, node:v, joint, average, transcript, transcript:v or transcript:all.
-        calibrate: whether the noise makes the proven ε the one asked for (`sound`), or the claimed one (`claimed`).
+        calibrate: whether the noise makes the proven ε the one asked for (`certified`), or the claimed one (`claimed`).
         noise_source: `seed` for studies, `os` for a release.
 
     Raises:
@@ -67,7 +69,7 @@ class GossipDP(PrivateLearning):
     delta: float = 1e-5
     clip: float | None = None
     view: str = "node"
-    calibrate: Literal["sound", "claimed"] = "sound"
+    calibrate: Literal["certified", "claimed"] = "certified"
     noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
@@ -75,8 +77,8 @@ class GossipDP(PrivateLearning):
         self._check_noise()
         if self.clip is not None and not 0 < self.clip < inf:
             raise MethodError(f"clip must be a positive number, not {self.clip}")
-        if self.calibrate not in ("sound", "claimed"):
-            raise MethodError(f"calibrate is sound or claimed, not {self.calibrate!r}")
+        if self.calibrate not in ("certified", "claimed"):
+            raise MethodError(f"calibrate is certified or claimed, not {self.calibrate!r}")
 
     def plan(self, learning: TrainingRun) -> Plan:
         """Return the private learning, with noise for ε, or ε for noise."""

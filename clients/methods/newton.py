@@ -31,6 +31,7 @@ from rewindnet.clients.methods.settings import check_noise_settings, requested_e
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.curvatures import Curvature
+from rewindnet.registry import former_values
 from rewindnet.topologies.routing import adjacency_of_weights, spreading_tree
 
 _CLAIMED_BY = (
@@ -40,6 +41,7 @@ _CLAIMED_BY = (
 )
 
 
+@former_values(noise={"sound": "certified"})
 @dataclass(frozen=True, kw_only=True)
 class Newton(Method):
     """Correct the learned models by a Newton step, add Gaussian noise, take clean rounds (reconstructed).
@@ -57,7 +59,7 @@ class Newton(Method):
         epsilon: the ε to reach.
         sigma: the noise of every node instead.
         delta: δ.
-        noise: calibrate to ε by the measured residual (`sound`) or as the paper might (`claimed`).
+        noise: calibrate to ε by the measured residual (`certified`) or as the paper might (`claimed`).
         shared_noise: one noise vector for all, as in the paper, which leaves the nodes' differences bare.
         clean: rounds of descent on retained data after the noise.
         view: who sees what: node, node:v, joint or average; no noise covers transcripts.
@@ -74,7 +76,7 @@ class Newton(Method):
     epsilon: float | None = None
     sigma: float | None = None
     delta: float = 1e-5
-    noise: Literal["sound", "claimed"] = "sound"
+    noise: Literal["certified", "claimed"] = "certified"
     shared_noise: bool = False
     clean: int = 1
     view: str = "joint"
@@ -89,7 +91,7 @@ class Newton(Method):
         for name, value, known in (
             ("reach", self.reach, ("network", "uniform")),
             ("curvature", self.curvature, ("hessian", "fisher", "diagonal")),
-            ("noise", self.noise, ("sound", "claimed")),
+            ("noise", self.noise, ("certified", "claimed")),
         ):
             if value not in known:
                 raise MethodError(f"{name} is one of {', '.join(known)}, not {value!r}")
@@ -136,7 +138,7 @@ class Newton(Method):
             mechanism=mechanism,
         )
         claim = Claim(View.of(self.view), self.delta, "instance", claimed_by=_CLAIMED_BY)
-        if self.sigma is None and self.noise == "sound":
+        if self.sigma is None and self.noise == "certified":
             reason = mechanism.why_not_covered(learning, release, claim)
             if reason is not None:
                 raise CertificateError(f"no noise reaches epsilon {self.epsilon:g} for the view {self.view}: {reason}")

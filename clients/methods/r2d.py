@@ -28,7 +28,7 @@ class R2D(NoisyDescent):
         placement: noise on the result (`output`) or on the checkpoint before the descent (`rewind`).
         allocation: the same noise everywhere (`uniform`), or more where more can differ (`optimal`): the least in all
             for joint views and for single peers, σ_i ∝ e_i for single models with noise on the result.
-        settle: gossip-only rounds at the end.
+        gossip_rounds: gossip-only rounds at the end.
         noise_source: `seed` for studies, `os` for a release.
 
     Raises:

@@ -44,7 +44,7 @@ class RRDU(RRDUSettings):
 
     The token begins as the learned model of the deleting client u, and its last model is given to all. It goes over the
     links of the whole graph, which are taken to be up while it travels. What is claimed takes the model that it begins
-    with for known; the sound ε does not.
+    with for known; the certified ε does not.
 
     The settings are documented at `RRDUSettings`.
     """
@@ -80,7 +80,7 @@ class RRDU(RRDUSettings):
         claim = Claim(View.of(self.view), self.delta, self.bound, regime=self.regime)
         visits = self._mechanism(learning, claim, client)
         spread = self._spread(learning)
-        if self.noise == "sound":
+        if self.noise == "certified":
             assert self.epsilon is not None
             visits = visits.calibrated(learning, release, claim, self.epsilon)
         elif self.noise == "claimed":

@@ -8,9 +8,11 @@ from rewindnet.certificates import Regime, TrainingRun, View, check_delta, check
 from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
 from rewindnet.clients.methods.base import Method, MethodError
 from rewindnet.clients.methods.token_paths import graph_weights
+from rewindnet.registry import former_values
 from rewindnet.topologies.routing import Routing, TokenPath, TokenStart, adjacency_of_weights, token_path
 
 
+@former_values(noise={"sound": "certified"})
 @dataclass(frozen=True)
 class RRDUSettings(Method):
     """What a scenario may set of RR-DU, and the path of the token that follows from it.
@@ -25,8 +27,8 @@ class RRDUSettings(Method):
         visit_probability: p; 1/N by default.
         start: which node steps first: `u`, or `random`, drawn like any other.
         visits: the most steps that u takes; no limit by default.
-        noise: `claimed`, as the paper's formula has it for epsilon; `sound`, the least that certifies (ε, δ) against
-            retraining; `off`.
+        noise: `claimed`, as the paper's formula has it for epsilon; `certified`, the least that certifies (ε, δ)
+            against retraining; `off`.
         epsilon: the ε to claim or to reach; 1 by default.
         sigma: of Z, given instead of epsilon with noise `claimed`; the claim then follows.
         delta: δ.
@@ -54,7 +56,7 @@ class RRDUSettings(Method):
     visit_probability: float | None = None
     start: TokenStart = "u"
     visits: int | None = None
-    noise: Literal["claimed", "sound", "off"] = "claimed"
+    noise: Literal["claimed", "certified", "off"] = "claimed"
     epsilon: float | None = None
     sigma: float | None = None
     delta: float = 1e-5
@@ -94,8 +96,8 @@ class RRDUSettings(Method):
         """Refuse an ε and a σ that do not fit the noise, and fill in ε where there is noise and neither is given."""
         if self.noise == "off" and (self.epsilon, self.sigma) != (None, None):
             raise MethodError("rr-du with noise off takes neither epsilon nor sigma")
-        if self.noise == "sound" and self.sigma is not None:
-            raise MethodError("rr-du with noise sound takes the epsilon to reach; sigma follows")
+        if self.noise == "certified" and self.sigma is not None:
+            raise MethodError("rr-du with noise certified takes the epsilon to reach; sigma follows")
         if self.epsilon is not None and self.sigma is not None:
             raise MethodError("rr-du takes epsilon or sigma, and the other follows; both are given")
         if self.noise != "off" and self.epsilon is None and self.sigma is None:

@@ -26,6 +26,7 @@ from rewindnet.clients.methods.base import MethodError, Plan, demand
 from rewindnet.clients.methods.private_learning import PrivateLearning
 from rewindnet.clients.methods.token_paths import graph_weights, parents_from
 from rewindnet.clients.steps.program import Program
+from rewindnet.registry import former_values
 from rewindnet.topologies.routing import Tree, mixing_walk
 
 _REMEDY = "the more noise, the more its rounding is charged; set learning.radius, or use float64"
@@ -34,6 +35,7 @@ _REMEDY = "the more noise, the more its rounding is charged; set learning.radius
 _LARGEST = 3_000
 
 
+@former_values(noise={"sound": "certified"})
 @dataclass(frozen=True)
 class WalkDP(PrivateLearning):
     """A token that learns with noise on every gradient, so that a deletion takes nothing more: private random walk.
@@ -47,7 +49,7 @@ class WalkDP(PrivateLearning):
         epsilon: the ε to reach or to claim.
         sigma: σ, the noise on every entry of a gradient.
         delta: δ.
-        noise: whether epsilon is what can be proved (`sound`) or what the paper's formula says (`claimed`).
+        noise: whether epsilon is what can be proved (`certified`) or what the paper's formula says (`claimed`).
         clip: C, to which gradients are clipped; not at all by default: their sensitivity follows from the constants,
             and clipping gives up what convexity gives.
         step_size: η; that of learning by default.
@@ -66,7 +68,7 @@ class WalkDP(PrivateLearning):
     epsilon: float | None = None
     sigma: float | None = None
     delta: float = 1e-5
-    noise: Literal["sound", "claimed"] = "sound"
+    noise: Literal["certified", "claimed"] = "certified"
     clip: float | None = None
     step_size: float | None = None
     start: int | None = None
@@ -100,7 +102,7 @@ class WalkDP(PrivateLearning):
         claim = Claim(View.of(self.view), self.delta, claimed_by=_FORMULA)
         if self.sigma is not None:
             sigma = self.sigma
-        elif self.noise == "sound":
+        elif self.noise == "certified":
             shift = float(walk_shifts(learning, self.clip).max()) * sqrt(len(walk.holders))
             sigma = self._certified_noise(learning, claim, lambda s: self._release(walk, s), shift, _REMEDY)
         elif unit is None:

@@ -35,7 +35,9 @@ __all__ = [
 ]
 
 #: The layouts of a run folder that this version reads; the recorder writes the last of them.
-FORMATS = (4,)
+FORMATS = (5,)
+#: The versions of rewindnet that read older layouts.
+_READERS = {1: "0.1", 2: "0.1", 3: "0.1", 4: "0.1"}
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,10 @@ def read_record(path: Path) -> Json:
     record = read_json(path / "record.json")
     if record.get("format") not in FORMATS:
         known = ", ".join(map(str, FORMATS))
-        raise FolderError(f"{path} is a run folder of format {record.get('format')!r}; this version reads: {known}")
+        given = record.get("format")
+        reader = _READERS.get(given) if isinstance(given, int) else None
+        advice = f": read it with rewindnet {reader}, or run its scenario.yaml again" if reader else ""
+        raise FolderError(f"{path} is a run folder of format {given!r}; this version reads: {known}{advice}")
     if "state" not in record:
         raise FolderError(f"{path / 'record.json'} is damaged: it does not say whether the run is complete")
     return record

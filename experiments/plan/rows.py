@@ -78,8 +78,10 @@ def _not_planned(index: int, settings: Mapping[str, Any]) -> list[str]:
         )
     elif settings["bound"] != "worst-case":
         notes.append(f"Row {index} asks for the bound {settings['bound']}; planned is the worst case.")
-    if settings["settle"]:
-        notes.append(f"Row {index} settles for {settings['settle']} rounds, which is not planned: it only lowers ε.")
+    if settings["gossip_rounds"]:
+        notes.append(
+            f"Row {index} ends with {settings['gossip_rounds']} gossip rounds, which are not planned: they lower ε."
+        )
     if settings["view"] == "average" and settings["placement"] == "output":
         notes.append(f"Row {index} releases the average; the messages of the averaging itself are not in its bytes.")
     return notes

@@ -1,4 +1,4 @@
-"""Claimed, proved, found: the three ε of every method beside what its models are worth."""
+"""Draw the claimed, the certified and the empirical ε of every row beside the accuracy of its models."""
 
 import io
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from rewindnet.experiments.report.svg import ALARM, INK, MUTED, PAGE, SERIES, inline, plain, style
-from rewindnet.experiments.report.table import Row, what
+from rewindnet.experiments.report.table import Row, certified, what
 
 #: The ε of a row, how they are drawn, and what they are called.
 _MARKS: Sequence[tuple[str, str, dict[str, Any]]] = (
@@ -20,15 +20,15 @@ _MARKS: Sequence[tuple[str, str, dict[str, Any]]] = (
         "claimed by the method's own formula",
         {"marker": "o", "mfc": "none", "mec": SERIES[1], "markersize": 12},
     ),
-    ("epsilon_certified", "proved", {"marker": "s", "mfc": SERIES[0], "mec": SERIES[0], "markersize": 6}),
-    ("epsilon_empirical", "true for this very pair of runs", {"marker": "x", "mec": ALARM, "markersize": 7}),
+    ("epsilon_certified", "certified", {"marker": "s", "mfc": SERIES[0], "mec": SERIES[0], "markersize": 6}),
+    ("epsilon_empirical", "empirical, of this very pair of runs", {"marker": "x", "mec": ALARM, "markersize": 7}),
 )
 #: The ε of which nothing more can be told on a picture.
 _SMALLEST, _LARGEST = 1e-3, 1e6
 
 
 def picture(rows: Sequence[Row]) -> bytes:
-    """A PNG: the three ε of every row on one axis, its test accuracy on another."""
+    """Return a PNG with the three ε of every row on one axis and its test accuracy on another."""
     with style():
         drawn = Figure((10.4, 1.3 + 0.31 * len(rows)), layout="constrained", facecolor=PAGE)
         left, right = drawn.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
@@ -40,7 +40,7 @@ def picture(rows: Sequence[Row]) -> bytes:
 
 
 def claims(rows: Sequence[Row]) -> str:
-    """The same for the inside of a page, as an <svg> element."""
+    """Return the same picture as an <svg> element, for a page."""
     with style():
         drawn = Figure((8.6, 1.2 + 0.3 * len(rows)), layout="constrained")
         drawn.patch.set_visible(False)
@@ -49,11 +49,11 @@ def claims(rows: Sequence[Row]) -> str:
             axes.patch.set_visible(False)
         draw(left, right, rows)
         drawn.legend(loc="outside upper left", ncols=3, handletextpad=0.2)
-        return inline(drawn, "claims", "The epsilon that each method claims, what is proved, and what was found")
+        return inline(drawn, "claims", "The claimed, the certified and the empirical epsilon of each row")
 
 
 def draw(left: Axes, right: Axes, rows: Sequence[Row]) -> None:
-    """Both axes, one line for each row, the first on top."""
+    """Draw both axes, one line for each row, the first on top."""
     places = np.arange(len(rows))[::-1]
     _epsilons(left, rows, places)
     _accuracies(right, rows, places)
@@ -68,7 +68,7 @@ def draw(left: Axes, right: Axes, rows: Sequence[Row]) -> None:
 
 def _label(row: Row, rows: Sequence[Row]) -> str:
     several = len({other["run"] for other in rows}) > 1 if "run" in row else False
-    return (f"{row['run']}: " if several else "") + f"{what(row)}, {row['view']}"
+    return (f"{row['run']}: " if several else "") + f"{what(row)}, {row['view']}" + " †" * ("†" in certified(row))
 
 
 def _epsilons(axes: Axes, rows: Sequence[Row], places: np.ndarray[Any, Any]) -> None:
@@ -90,7 +90,7 @@ def _epsilons(axes: Axes, rows: Sequence[Row], places: np.ndarray[Any, Any]) -> 
 
 
 def _place(value: float | None, name: str, row: Row, low: float, high: float, zero: float, none: float) -> float:
-    """Where an ε is drawn; a method that claims nothing has no mark for a claim."""
+    """Return the position of an ε on the axis; NaN for the claim of a method that claims nothing."""
     if value is None or not isfinite(value):
         return float("nan") if name == "epsilon_claimed" else none
     return zero if value < low else min(value, high)

@@ -112,12 +112,13 @@ def _text_class(column: int) -> str:
 
 def _claims(run: RunFolder) -> str:
     caption = [
-        "Circles: what a method's own formula claims for the noise it used. Squares: what is proved here. Crosses: "
-        "what was found by retraining. A square to the right of its circle is a claim that is not borne out; a cross "
-        "to the right of its square would be a violation.",
-        "Beyond the line stands what has no number: nothing can be proved, or the two runs can be told apart for sure.",
+        "Circles: the ε that a method's own formula claims for its noise. Squares: the certified ε. Crosses: the "
+        "empirical ε of this pair of runs. A square to the right of its circle means that the claim is too small; a "
+        "cross to the right of its square means that the certificate is violated.",
+        "Beyond the line stands what has no finite ε: no certificate, or two runs that can be told apart for sure.",
+        "†: per-instance, computed from measurements of this data and this request.",
     ]
-    return _section("claims", "Claimed, proved, found", _figure([claims(run.summary)], caption))
+    return _section("claims", "Claimed, certified and empirical ε", _figure([claims(run.summary)], caption))
 
 
 def _network(run: RunFolder) -> str:

@@ -165,13 +165,9 @@ def outcome(certificate: Certificate, found: Audit) -> str:
         said += " Conditional on its estimated or declared constants." if certificate.conditional else ""
     measured = "infinite" if found.epsilon_empirical is None else f"{found.epsilon_empirical:.4g}"
     sample = found.monte_carlo
-    more = (
-        ""
-        if sample is None
-        else f", and samples of the noise alone prove at least {sample.epsilon_lower_bound:.3g} of it"
-    )
+    more = "" if sample is None else f", of which samples of the noise show at least {sample.epsilon_lower_bound:.3g}"
     state = "The audit confirms it" if found.holds else "The audit finds it VIOLATED"
-    return f"{said} {state}: the exact ε of this pair of runs is {measured}{more}. {noise_found(found)}"
+    return f"{said} {state}: the empirical ε of this pair of runs is {measured}{more}. {noise_found(found)}"
 
 
 def noise_found(found: Audit) -> str:

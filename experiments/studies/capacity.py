@@ -180,7 +180,7 @@ def show(scenario: Scenario, trials: Sequence[Trial], gamma: float, method: int,
     name = scenario.unlearning[method].name
     title = f"{scenario.name}: client {scenario.deletion.client} deletes m samples, {name} answers"
     table = Table(title=title, title_justify="left", header_style="bold")
-    for heading in ("m", "ε sound", "σ", "retrained %", "unlearned %", "gap", f"within {gamma:g}"):
+    for heading in ("m", "ε certified", "σ", "retrained %", "unlearned %", "gap", f"within {gamma:g}"):
         table.add_column(heading, justify="right", no_wrap=True)
     for trial in trials:
         numbers = (trial.retrained, trial.unlearned, trial.gap)

@@ -260,7 +260,7 @@ def _check_settings(claimed: Certificate, asked: Mapping[str, Any], method: Meth
         "bound": claim.bound,
         "placement": release.placement,
         "allocation": claim.allocation,
-        "settle": release.gossip_rounds,
+        "gossip_rounds": release.gossip_rounds,
         "noise_source": release.noise_source,
     }
     for name, found in certified.items():

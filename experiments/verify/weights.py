@@ -122,7 +122,7 @@ def noise_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
     if not len(claimed.release.mechanism.additions(learning, claimed.release)):
         return "none claimed"
     if claimed.release.noise_source != "seed":
-        return Unchecked("from the operating system, so nobody can draw it again")
+        return Unchecked("from the operating system, so it cannot be drawn again")
     if not claimed.release.adds_one_vector:
         return Unchecked("added on the way, which takes the data to follow")
     centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")

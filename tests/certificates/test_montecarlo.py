@@ -345,7 +345,7 @@ def test_a_run_says_what_samples_of_its_noise_prove(tmp_path):
     assert 0 < found.monte_carlo.epsilon_lower_bound < found.epsilon_empirical < 1
     assert [row["epsilon_lower_bound"] for row in run.summary] == [found.monte_carlo.epsilon_lower_bound, None, None]
     page = write_report(tmp_path / "run").read_text("utf-8")
-    assert "samples of the noise alone prove at least" in page
+    assert "of which samples of the noise show at least" in page
     assert "5,000 draws, 4,500 of them counted in each world; above " in page
     assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
     run_through(SCENARIO, tmp_path / "none", "audit.draws=0")

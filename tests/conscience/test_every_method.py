@@ -106,7 +106,7 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         "bound": one_of("worst-case", "instance", "published"),
         "regime": regime,
         "allocation": one_of("uniform", "optimal"),
-        "settle": one_of(0, 0, 2),
+        "gossip_rounds": one_of(0, 0, 2),
     }
     placed = {**descent, "placement": one_of("output", "rewind")}
     own: dict[str, dict[str, Any]] = {
@@ -118,7 +118,7 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
             "curvature": one_of("hessian", "fisher", "diagonal"),
             "iterations": maybe(st.integers(1, 8)),
             "tolerance": one_of(1e-2, 1e-6),
-            "noise": one_of("sound", "sound", "claimed"),
+            "noise": one_of("certified", "certified", "claimed"),
             "shared_noise": st.booleans(),
             "clean": st.integers(0, 2),
         },
@@ -129,7 +129,7 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
             "visit_probability": maybe(one_of(0.0, 0.5, 1.0)),
             "start": one_of("u", "random"),
             "visits": maybe(st.integers(0, 4)),
-            "noise": one_of("claimed", "sound", "off"),
+            "noise": one_of("claimed", "certified", "off"),
             "clip": POSITIVE,
             "trust_radius": maybe(POSITIVE),
             "trust_centre": one_of("reference", "noised"),
@@ -152,10 +152,10 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
             "regime": regime,
         },
         "langevin": {"rounds": rounds, "bound": bound, "regime": regime},
-        "gossip-dp": {"clip": maybe(POSITIVE), "calibrate": one_of("sound", "claimed")},
+        "gossip-dp": {"clip": maybe(POSITIVE), "calibrate": one_of("certified", "claimed")},
         "walk-dp": {
             "hops": maybe(st.integers(1, 12)),
-            "noise": one_of("sound", "claimed"),
+            "noise": one_of("certified", "claimed"),
             "clip": maybe(POSITIVE),
             "step_size": maybe(POSITIVE),
             "start": maybe(st.integers(0, network.nodes - 1)),
@@ -186,11 +186,11 @@ def tidied(method: str, found: dict[str, Any]) -> dict[str, Any]:
         if found["bound"] == "published":
             found = {**found, "regime": None}
         if found["view"] == "average":
-            found = {**found, "settle": 0}
-    if method == "rr-du" and (found["noise"] == "off" or (found["noise"] == "sound" and "sigma" in found)):
+            found = {**found, "gossip_rounds": 0}
+    if method == "rr-du" and (found["noise"] == "off" or (found["noise"] == "certified" and "sigma" in found)):
         found = {name: value for name, value in found.items() if name not in ("epsilon", "sigma")}
     if method == "newton" and "sigma" in found:
-        found = {**found, "noise": "sound"}
+        found = {**found, "noise": "certified"}
     return found
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from learnings import SETTINGS, learnings
+from machines import Everyone, machine
 from networks import Network, as_planned, further, learn_and_retrain, networks
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from rewindnet.certificates import (
     Arithmetic,
@@ -21,7 +21,6 @@ from rewindnet.certificates import (
     Release,
     TrainingRun,
     certify,
-    derive,
     local_growth,
     propagate,
 )
@@ -37,50 +36,6 @@ ALIKE_LEAVER = Network(
     spread=0.0,
     departure="leave",
 )
-
-
-class One:
-    """A single machine."""
-
-    nodes = 1
-
-    def matrix(self, round: int) -> csr_array:
-        return csr_array(np.ones((1, 1)))
-
-    def participating(self, round: int) -> None:
-        return None
-
-
-class Everyone:
-    """Federated averaging over N clients."""
-
-    def __init__(self, nodes: int) -> None:
-        self.nodes = nodes
-
-    def matrix(self, round: int) -> csr_array:
-        return csr_array(np.full((self.nodes, self.nodes), 1 / self.nodes))
-
-    def participating(self, round: int) -> None:
-        return None
-
-
-def machine(
-    model: str, l2: float, *, n: int, m: int, eta: float, T: int, E: int = 1, mixing: object = None
-) -> TrainingRun:
-    mixing = mixing or One()
-    N = mixing.nodes  # type: ignore[attr-defined]
-    deleted = np.zeros(N, dtype=np.int64)
-    deleted[0] = m
-    return TrainingRun(
-        mixing=mixing,  # type: ignore[arg-type]
-        rounds=T,
-        step_size=eta,
-        local_steps=E,
-        order="adapt-then-combine",
-        constants=derive(model, Constant(1.0, "proven"), l2=l2, **SETTINGS[model]),
-        samples=np.full(N, n),
-        deleted=deleted,
-    )
 
 
 @given(case=networks(), share=st.floats(0, 1))

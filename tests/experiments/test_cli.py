@@ -76,7 +76,7 @@ def test_a_run_says_what_it_found_and_where(finished):
     folder, done = finished
     assert done.returncode == 0
     assert done.stderr == ""
-    assert all(word in done.stdout for word in ("r2d", "retrain", "do-nothing", "ε sound", "run folder: runs/tiny"))
+    assert all(word in done.stdout for word in ("r2d", "retrain", "do-nothing", "ε certified", "run folder: runs/tiny"))
     assert json.loads((folder / "runs" / "tiny" / "record.json").read_text())["state"] == "complete"
     assert not [name for name in everything(folder) if name.endswith(".part")]
 

@@ -50,7 +50,7 @@ def test_a_narrow_terminal_shows_the_most_important_columns(runs):
     compare(runs[:2], [], Console(file=text, width=110))
     lines = text.getvalue().splitlines()
     assert max(map(len, (line for line in lines if line.startswith(("┃", "│"))))) <= 110
-    assert "ε sound" in text.getvalue()
+    assert "ε certified" in text.getvalue()
     assert any(line.startswith("columns that do not fit: ") and "backdoor" not in line for line in lines)
 
 

@@ -29,7 +29,14 @@ SCENARIO: dict[str, Any] = {
     "deletion": {"client": 2, "samples": 15},
     "unlearning": [
         {"method": "r2d", "rewind": 0.5, "sigma": 0.01},
-        {"method": "r2d", "rewind": 0.5, "sigma": 0.1, "view": "transcript:all", "placement": "rewind", "settle": 1},
+        {
+            "method": "r2d",
+            "rewind": 0.5,
+            "sigma": 0.1,
+            "view": "transcript:all",
+            "placement": "rewind",
+            "gossip_rounds": 1,
+        },
         {"method": "r2d", "rewind": 0.5, "sigma": 0.1, "view": "average"},
         {"method": "do-nothing"},
     ],

@@ -232,9 +232,19 @@ def test_an_incomplete_run_is_refused(folder: Path) -> None:
     assert not (folder / "report.html").exists()
 
 
-def test_an_unknown_format_is_refused(folder: Path) -> None:
-    _edit(folder / "record.json", format=99)
-    with pytest.raises(FolderError, match="of format 99; this version reads: 4"):
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (99, "of format 99; this version reads: 5$"),
+        (4, "of format 4; this version reads: 5: read it with rewindnet 0.1, or run its scenario.yaml again$"),
+        ("4", "of format '4'; this version reads: 5$"),
+        (None, "of format None; this version reads: 5$"),
+        ([4], r"of format \[4\]; this version reads: 5$"),
+    ],
+)
+def test_another_format_is_refused(folder: Path, given: object, sentence: str) -> None:
+    _edit(folder / "record.json", format=given)
+    with pytest.raises(FolderError, match=sentence):
         state(folder)
 
 

@@ -29,8 +29,8 @@ pytestmark = [
 METHODS = [
     {"method": "r2d", "rewind": 0.5, "bound": "instance"},
     # It shares its descent with the first.
-    {"method": "r2d", "rewind": 0.5, "sigma": 0.3, "settle": 2},
-    {"method": "r2d", "rewind": 0.7, "placement": "rewind", "view": "transcript:all", "settle": 1},
+    {"method": "r2d", "rewind": 0.5, "sigma": 0.3, "gossip_rounds": 2},
+    {"method": "r2d", "rewind": 0.7, "placement": "rewind", "view": "transcript:all", "gossip_rounds": 1},
     {"method": "r2d", "rewind": 0.5, "view": "average"},
     {"method": "warm-start", "rounds": 4},
     {"method": "retrain"},

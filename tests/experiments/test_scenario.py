@@ -10,7 +10,7 @@ from drawn import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewindnet.errors import UserError
+from rewindnet.errors import Notice, UserError
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.registries import LISTS, registry, settings_model
@@ -493,3 +493,32 @@ def test_an_empty_scenario_is_the_demo():
 def test_what_follows_from_other_settings_is_written_out():
     method, *_ = resolve({"unlearning": ["r2d"]}).plain()["unlearning"]
     assert (method["rewind"], method["epsilon"], method["sigma"]) == (0.5, 1.0, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "now", "sentence"),
+    [
+        (
+            {"method": "r2d", "settle": 2},
+            {"gossip_rounds": 2},
+            "the setting 'settle' of the method 'r2d' is called 'gossip_rounds' now",
+        ),
+        *(
+            (
+                {"method": method, key: "sound"},
+                {key: "certified"},
+                f"the value 'sound' of '{key}' of the method '{method}' is called 'certified' now",
+            )
+            for method, key in (
+                ("newton", "noise"),
+                ("rr-du", "noise"),
+                ("walk-dp", "noise"),
+                ("gossip-dp", "calibrate"),
+            )
+        ),
+    ],
+)
+def test_former_names_of_settings_and_values_are_taken_with_a_notice(given, now, sentence):
+    with pytest.warns(Notice, match=f"^{re.escape(sentence)}$"):
+        scenario = resolve({"unlearning": [given]})
+    assert now.items() <= scenario.unlearning[0].settings.items()

@@ -30,7 +30,7 @@ SCENARIO: dict[str, Any] = {
         {"method": "r2d", "rewind": 0.5, "bound": "instance"},
         {"method": "r2d", "rewind": 0.5, "view": "transcript:all", "placement": "rewind", "allocation": "optimal"},
         {"method": "r2d", "rewind": 0.25, "view": "average"},
-        {"method": "r2d", "sigma": 0.2, "rewind": 0.25, "view": "joint", "settle": 2},
+        {"method": "r2d", "sigma": 0.2, "rewind": 0.25, "view": "joint", "gossip_rounds": 2},
         {"method": "r2d", "rewind": 0.5, "sigma": 0.1, "view": "transcript:all"},
         {"method": "r2d", "epsilon": 3.0, "sigma": 0.5, "bound": "instance"},
         {"method": "warm-start", "bound": "instance"},
@@ -388,7 +388,7 @@ def test_gossip_that_moves_nothing_is_no_reason_for_doubt(tmp_path: Path) -> Non
     scenario = json.loads(json.dumps(SCENARIO)) | {
         "partition": {"clients": 4},
         "topology": {"kind": "complete", "mixing": "uniform"},
-        "unlearning": [{"method": "r2d", "rewind": 1.0, "settle": 2}],
+        "unlearning": [{"method": "r2d", "rewind": 1.0, "gossip_rounds": 2}],
     }
     run_through(scenario, tmp_path / "run")
     assert [finding for finding in verify_folder(tmp_path / "run") if not finding.holds] == []

@@ -27,7 +27,7 @@ SCENARIO = {
     "learning": {"rounds": 6, "radius": 3.0},
     "deletion": {"client": 2, "samples": 5},
     "unlearning": [
-        {"method": "rr-du", "hops": 9, "noise": "sound", "view": "transcript:all"},
+        {"method": "rr-du", "hops": 9, "noise": "certified", "view": "transcript:all"},
         {"method": "rr-du", "hops": 9, "alignment": "exact", "batch": 4, "routing": "neighbours", "trust_radius": 1.0},
         {"method": "rr-du", "hops": 9, "sigma": 0.4, "start": "random"},
         {"method": "walk-dp", "view": "transcript"},

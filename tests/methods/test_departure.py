@@ -219,7 +219,7 @@ SCENARIO = {
     "deletion": {"client": 0, "samples": "all", "departure": "leave"},
     "unlearning": [
         {"method": "r2d", "bound": "instance"},
-        {"method": "r2d", "bound": "instance", "placement": "rewind", "view": "transcript:all", "settle": 1},
+        {"method": "r2d", "bound": "instance", "placement": "rewind", "view": "transcript:all", "gossip_rounds": 1},
         {"method": "warm-start", "bound": "instance", "rounds": 3},
         "retrain",
         "do-nothing",

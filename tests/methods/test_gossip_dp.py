@@ -286,7 +286,7 @@ def test_departure_is_refused() -> None:
         ({"sigma": -1.0}, "non-negative"),
         ({"clip": 0.0}, "clip must be a positive number"),
         ({"clip": float("inf")}, "clip must be a positive number"),
-        ({"calibrate": "never"}, "sound or claimed"),
+        ({"calibrate": "never"}, "certified or claimed"),
     ],
 )
 def test_settings_without_a_meaning_are_refused(given: dict[str, object], words: str) -> None:
@@ -305,7 +305,7 @@ SCENARIO = {
         {"method": "gossip-dp"},
         {"method": "gossip-dp", "sigma": 3.0, "clip": 0.5, "view": "transcript:0"},
         {"method": "gossip-dp", "calibrate": "claimed", "view": "joint"},
-        {"method": "noise-only", "view": "joint", "settle": 2},
+        {"method": "noise-only", "view": "joint", "gossip_rounds": 2},
         "retrain",
     ],
 }

@@ -182,7 +182,7 @@ def test_settings_reach_the_release_and_the_claim():
         view="transcript:all",
         placement="rewind",
         allocation="optimal",
-        settle=3,
+        gossip_rounds=3,
         noise_source="os",
     )
     known = measured()
@@ -232,8 +232,8 @@ def test_three_of_three_are_refused(kind):
         ({"sigma": -0.1}, MethodError, "sigma must be a non-negative number, not -0.1"),
         ({"sigma": float("inf")}, MethodError, "sigma must be a non-negative number, not inf"),
         ({"sigma": float("nan")}, MethodError, "sigma must be a non-negative number, not nan"),
-        ({"settle": -1}, MethodError, "settle is a number of gossip rounds, not -1"),
-        ({"settle": 1, "view": "average"}, MethodError, "settle has no meaning for the view average"),
+        ({"gossip_rounds": -1}, MethodError, "gossip_rounds is a number of rounds, not -1"),
+        ({"gossip_rounds": 1, "view": "average"}, MethodError, "gossip_rounds has no meaning for the view average"),
         ({"view": "everyone"}, CertificateError, "unknown view 'everyone'; it is one of: node, node:v, joint, "),
         (
             {"bound": "published", "regime": "convex"},

@@ -384,7 +384,7 @@ def test_steps_go_over_a_wire(step):
         ({"view": "all"}, CertificateError, "unknown view 'all'"),
         ({"reach": "near"}, MethodError, "reach is one of network, uniform, not 'near'"),
         ({"curvature": "none"}, MethodError, "curvature is one of hessian, fisher, diagonal, not 'none'"),
-        ({"noise": "off"}, MethodError, "noise is one of sound, claimed, not 'off'"),
+        ({"noise": "off"}, MethodError, "noise is one of certified, claimed, not 'off'"),
         ({"noise": "claimed", "sigma": 1.0}, MethodError, "noise claimed follows from epsilon"),
         ({"iterations": 0}, MethodError, "iterations is a number of sweeps"),
         ({"tolerance": 1.0}, MethodError, "tolerance must lie strictly between 0 and 1"),

@@ -257,11 +257,11 @@ def test_the_claimed_noise_is_the_textbooks_for_the_claimed_bound():
     bound = length**2 / 0.4
     assert plan.release.sigma == pytest.approx(np.full(4, bound * np.sqrt(2 * np.log(1.25e5)) / 0.5))
     assert plan.claim.claimed_epsilon == pytest.approx(0.5)
-    sound = certify(learning, plan.release, plan.claim).epsilon
+    epsilon = certify(learning, plan.release, plan.claim).epsilon
     # 50 times the residual: the same noise hides less, and the claim stays what it was.
     worse = measured(learning, Newton(epsilon=0.5, noise="claimed"), residual=0.5)
     assert worse.claim.claimed_epsilon == pytest.approx(0.5)
-    assert certify(learning, worse.release, worse.claim).epsilon > sound
+    assert certify(learning, worse.release, worse.claim).epsilon > epsilon
     whole = replace(learning, deleted=np.array([20, 0, 0, 0]))
     length = learning.constants.G.value / (3 * 0.2)
     sigma = length**2 / 0.4 * np.sqrt(2 * np.log(1.25e5)) / 0.5

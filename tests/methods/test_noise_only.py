@@ -21,7 +21,7 @@ from rewindnet.simulator.outcome import divergence
 @given(learnings(), st.sampled_from(["node", "joint", "average", "transcript:all"]), st.sampled_from([0, 2]))
 def test_it_is_a_rewind_of_nothing(learning, view, settle):
     settle = 0 if view == "average" else settle
-    same = {"view": view, "settle": settle, "epsilon": 0.8, "bound": "instance"}
+    same = {"view": view, "gossip_rounds": settle, "epsilon": 0.8, "bound": "instance"}
     own, other = NoiseOnly(**same).plan(learning), R2D(rewind=0.0, **same).plan(learning)
     assert own.release.method == "noise-only"
     assert {**vars(own.release), "method": "r2d", "sigma": None} == {**vars(other.release), "sigma": None}
@@ -66,7 +66,7 @@ def test_one_of_epsilon_and_noise_is_given():
 
 def test_a_scenario_may_not_ask_for_a_rewind():
     assert set(settings_model("method", "noise-only").model_fields) == {
-        *("epsilon", "sigma", "delta", "bound", "regime", "view", "allocation", "settle", "noise_source")
+        *("epsilon", "sigma", "delta", "bound", "regime", "view", "allocation", "gossip_rounds", "noise_source")
     }
     assert METHODS["noise-only"] is NoiseOnly
 
@@ -75,7 +75,7 @@ def test_a_scenario_may_not_ask_for_a_rewind():
 @given(networks(departure="relay", early=None, radius=5.0))
 def test_retraining_finds_nothing_that_the_certificate_does_not_allow(case: Network):
     simulation, learned, oracle, known = learn_and_retrain(case)
-    method = NoiseOnly(epsilon=2.0, view="joint", settle=1)
+    method = NoiseOnly(epsilon=2.0, view="joint", gossip_rounds=1)
     outcome = simulation.execute(method, method.plan(known), learned, 0)
     certificate = certify(known, outcome.plan.release, outcome.plan.claim)
     found = audit(certificate, known.mixing, divergence(outcome.centre, oracle.at(case.rounds)))

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from machines import machine
 from runs import run_through
-from test_sensitivity import machine
 
 from rewindnet.certificates import local_growth, propagate
 from rewindnet.experiments.verify.verify import verify_folder

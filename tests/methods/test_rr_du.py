@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from learnings import small_learning
 from networks import Network, learn_and_retrain, networks
+from numpy_rr_du import Oracle
 
 from rewindnet.certificates import CertificateError, audit, certify, epsilon_of, propagate
 from rewindnet.certificates.release import Mechanism
@@ -42,36 +43,6 @@ SMALL = Network(
 
 
 # -- what it computes ----------------------------------------------------------------------------------------------
-
-
-class Oracle:
-    """RR-DU in numpy, as it is written down, on the data of a small network."""
-
-    def __init__(self, case, forget):
-        rng = np.random.default_rng(case.seed)
-        x, y = case.rows(rng)
-        ends = np.cumsum(case.sizes)
-        self.x = [x[end - size : end] for end, size in zip(ends, case.sizes, strict=True)]
-        self.y = [y[end - size : end] for end, size in zip(ends, case.sizes, strict=True)]
-        self.l2, self.u, self.earlier_deletions = case.l2, case.client, forget
-        self.kept = np.setdiff1d(np.arange(case.sizes[self.u]), forget)
-
-    def gradient(self, theta, node, rows=None):
-        rows = np.arange(len(self.y[node])) if rows is None else rows
-        x, y = self.x[node][rows], self.y[node][rows]
-        x = np.hstack([sqrt(1 - 0.1**2) * x, np.full((len(x), 1), 0.1)])
-        scores = x @ theta.reshape(3, -1).T
-        p = np.exp(scores - scores.max(axis=1, keepdims=True))
-        p /= p.sum(axis=1, keepdims=True)
-        p[np.arange(len(y)), y] -= 1
-        return (p.T @ x / max(len(rows), 1)).ravel() + self.l2 * theta
-
-    def direction(self, theta, alignment):
-        u, n, m = self.u, len(self.y[self.u]), len(self.earlier_deletions)
-        if alignment == "exact":
-            return -self.gradient(theta, u, self.kept)
-        ascent = m / n * self.gradient(theta, u, self.earlier_deletions)
-        return ascent if alignment == "lightweight" else ascent - self.gradient(theta, u)
 
 
 def ball(theta, centre, radius):
@@ -186,7 +157,7 @@ def test_everyone_ends_with_the_last_token_and_every_message_is_counted():
 def test_it_follows_learning_of_any_kind(schedule):
     case = replace(SMALL, schedule=schedule, family="complete", rounds=12)
     simulation, learned, oracle, learning = learn_and_retrain(case)
-    method = RRDU(hops=10, noise="sound", bound="instance")
+    method = RRDU(hops=10, noise="certified", bound="instance")
     plan = method.plan(learning)
     outcome = simulation.execute(method, plan, learned, 0)
     certificate = certify(learning, outcome.plan.release, outcome.plan.claim)
@@ -218,7 +189,7 @@ def test_one_visit_is_one_gaussian(alignment):
 @pytest.mark.parametrize("view", ["node", "joint", "transcript:all"])
 def test_sound_noise_certifies_exactly_what_was_asked(alignment, view):
     known = small_learning()
-    plan = RRDU(seed=5, hops=30, alignment=alignment, noise="sound", epsilon=0.7, view=view).plan(known)
+    plan = RRDU(seed=5, hops=30, alignment=alignment, noise="certified", epsilon=0.7, view=view).plan(known)
     certificate = certify(known, plan.release, plan.claim)
     assert certificate.epsilon == pytest.approx(0.7, rel=1e-9)
     assert certificate.epsilon <= 0.7
@@ -287,7 +258,7 @@ def test_what_no_noise_touches_gets_a_reason_and_no_number(given, reason):
     assert reason in certificate.reason
     if given.get("noise") != "off":
         with pytest.raises(CertificateError, match=reason):
-            RRDU(seed=1, noise="sound", **given).plan(known)
+            RRDU(seed=1, noise="certified", **given).plan(known)
     found = audit(certificate, known.mixing, np.full(4, 1e-3), None, np.zeros(len(certificate.shifts)))
     assert found.epsilon_empirical is None
 
@@ -312,7 +283,7 @@ def test_what_comes_before_the_first_visit_grows_and_is_charged():
 
 def test_a_visit_that_is_said_to_grow_less_is_refused():
     known = small_learning()
-    plan = RRDU(alignment="exact", noise="sound").plan(known)
+    plan = RRDU(alignment="exact", noise="certified").plan(known)
     for lie in ({"slope": 0.0}, {"growth": 0.5}, {"forgotten": 4}):
         release = replace(plan.release, mechanism=replace(plan.release.mechanism, **lie))
         with pytest.raises(CertificateError):
@@ -400,7 +371,7 @@ def test_nothing_measured_is_more_than_certified(drawn):
         ({"visit_probability": 1.2}, "visit_probability is between 0 and 1"),
         ({"sigma": -1.0}, "sigma must be a non-negative number"),
         ({"sigma": 1.0, "epsilon": 1.0}, "epsilon or sigma"),
-        ({"sigma": 1.0, "noise": "sound"}, "takes the epsilon to reach"),
+        ({"sigma": 1.0, "noise": "certified"}, "takes the epsilon to reach"),
         ({"epsilon": 1.0, "noise": "off"}, "takes neither"),
     ],
 )

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learnings import small_learning
 from networks import Network, learn_and_retrain, networks
+from numpy_rr_du import Oracle
 from scipy.optimize import LinearConstraint, minimize
 from scipy.stats import chisquare
-from test_rr_du import Oracle
 
 from rewindnet import topologies
 from rewindnet.certificates import CertificateError, DivergenceBounds, audit, certify, epsilon_of

@@ -6,40 +6,57 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from rewindnet.experiments.scenario.yaml_files import parse_yaml, resolve
 from rewindnet.experiments.studies.grid import grid
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def page(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
 
 
-def test_the_library_example_runs_without_torch() -> None:
+def blocks(language: str, path: str = "README.md") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page(path), flags=re.DOTALL)
+
+
+def run_example(code: str, folder: Path) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_example_from_python_prints_certificates(tmp_path: Path) -> None:
     (example,) = blocks("python")
+    printed = run_example(example, tmp_path)
+    assert [word for word in ("r2d", "retrain", "do-nothing", "epsilon_certified") if word not in printed] == []
+
+
+def test_the_example_without_torch_prints_the_noise(tmp_path: Path) -> None:
+    *_, example = blocks("python", "docs/python.md")
     code = example + "\nimport sys\nassert 'torch' not in sys.modules\n"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 0.1 < float(result.stdout) < 10
+    assert 0.1 < float(run_example(code, tmp_path)) < 10
 
 
-def test_the_scenario_is_one() -> None:
-    (scenario,) = blocks("yaml")
+@pytest.mark.parametrize("page", ["README.md", "docs/scenarios.md"])
+def test_the_scenario_is_one(page: str) -> None:
+    (scenario,) = blocks("yaml", page)
     assert resolve(parse_yaml(scenario)).name == "my-network"
 
 
 def test_the_commands_name_recipes_and_settings_that_exist() -> None:
-    recipes = re.findall(r"rewindnet run (experiments/\S+) ?(.*)", README)
+    pages = (page(path) for path in ("README.md", "docs/results.md", "docs/methods.md"))
+    recipes = re.findall(r"rewindnet run (experiments/\S+) ?(.*)", "\n".join(pages).replace("\\\n", " "))
     assert recipes
     for path, rest in recipes:
-        text = (Path(__file__).parents[2] / path).read_text(encoding="utf-8")
-        resolve(parse_yaml(text), [word for word in rest.split() if "=" in word])
+        resolve(parse_yaml(page(path)), [word for word in rest.split("#")[0].split() if "=" in word])
 
 
 def test_the_commands_of_the_page_on_rr_du_describe_runs() -> None:
-    page = (ROOT / "docs/rr-du.md").read_text(encoding="utf-8").replace("\\\n", " ")
-    commands = [shlex.split(block) for block in re.findall(r"```\n(rewindnet .*?)```", page, flags=re.DOTALL)]
+    text = page("docs/rr-du.md").replace("\\\n", " ")
+    commands = [shlex.split(block) for block in re.findall(r"```\n(rewindnet .*?)```", text, flags=re.DOTALL)]
     words = [word for command in commands for word in command]
     starts = [at for at, word in enumerate(words) if word == "rewindnet"]
     assert len(starts) >= 7
@@ -48,5 +65,4 @@ def test_the_commands_of_the_page_on_rr_du_describe_runs() -> None:
         settings = [word for word in rest if "=" in word]
         points = grid(settings)[1] if command == "sweep" else [dict(word.split("=", 1) for word in settings)]
         for point in points:
-            text = (ROOT / path).read_text(encoding="utf-8")
-            resolve(parse_yaml(text), [f"{key}={value}" for key, value in point.items()])
+            resolve(parse_yaml(page(path)), [f"{key}={value}" for key, value in point.items()])

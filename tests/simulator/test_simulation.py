@@ -110,7 +110,7 @@ def test_costs_are_those_of_the_rounds() -> None:
     assert oracle.cost.bytes == 10 * edges * d * 8
     assert oracle.cost.gradients == 10 * 2 * (45 - 4)
     assert learned.cost.gradients == 10 * 2 * 45
-    plan = R2D(rewind=0.4, settle=2).plan(learning)
+    plan = R2D(rewind=0.4, gossip_rounds=2).plan(learning)
     cost = simulation.execute(*as_planned(plan.release), learned, 0).cost
     assert (cost.rounds, cost.gradients) == (6, 4 * 2 * (45 - 4))
 

@@ -49,7 +49,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "deletion": {"samples": 3},
         "unlearning": [
             {"method": "r2d", "rewind": 0.5, "bound": "instance"},
-            {"method": "r2d", "rewind": 0.5, "placement": "rewind", "settle": 2, "view": "transcript:all"},
+            {"method": "r2d", "rewind": 0.5, "placement": "rewind", "gossip_rounds": 2, "view": "transcript:all"},
             {"method": "warm-start", "rounds": 3, "view": "joint"},
             *CONTROLS,
         ],
@@ -103,7 +103,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "topology": {"kind": "erdos-renyi", "p": 0.3},
         "learning": {"rounds": 12, "local_steps": 2},
         "deletion": {"client": 3, "samples": 1},
-        "unlearning": [{"method": "r2d", "rewind": 0.25, "settle": 3, "allocation": "optimal"}, *CONTROLS],
+        "unlearning": [{"method": "r2d", "rewind": 0.25, "gossip_rounds": 3, "allocation": "optimal"}, *CONTROLS],
         "backend": {"dtype": "float32"},
     },
     "complete": {
@@ -131,7 +131,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
                 "view": "transcript:all",
                 "allocation": "optimal",
                 "bound": "instance",
-                "settle": 1,
+                "gossip_rounds": 1,
             },
             {"method": "warm-start", "rounds": 15, "placement": "rewind", "sigma": 0.4, "view": "node:0"},
             *CONTROLS,
@@ -163,7 +163,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "deletion": {"samples": 3},
         "unlearning": [
             {"method": "r2d", "rewind": 0.5, "view": "transcript:4", "placement": "rewind", "allocation": "optimal"},
-            {"method": "r2d", "rewind": 0.5, "settle": 3, "bound": "instance"},
+            {"method": "r2d", "rewind": 0.5, "gossip_rounds": 3, "bound": "instance"},
             *CONTROLS,
         ],
     },
@@ -186,7 +186,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         },
         "deletion": {"client": 2, "samples": 0.5},
         "unlearning": [
-            {"method": "r2d", "rewind": 0.5, "bound": "instance", "settle": 2},
+            {"method": "r2d", "rewind": 0.5, "bound": "instance", "gossip_rounds": 2},
             {"method": "r2d", "rewind": 0.5, "placement": "rewind", "view": "transcript:1"},
             *CONTROLS,
         ],
@@ -210,7 +210,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "deletion": {"client": 1, "samples": "all"},
         "unlearning": [
             {"method": "r2d", "rewind": 0.5, "bound": "instance"},
-            {"method": "r2d", "rewind": 0.5, "placement": "rewind", "view": "transcript:all", "settle": 3},
+            {"method": "r2d", "rewind": 0.5, "placement": "rewind", "view": "transcript:all", "gossip_rounds": 3},
             *CONTROLS,
         ],
     },
@@ -237,7 +237,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "deletion": {"client": 0, "samples": "all", "departure": "leave"},
         "unlearning": [
             {"method": "r2d", "rewind": 0.5, "bound": "instance", "placement": "rewind", "view": "transcript:all"},
-            {"method": "r2d", "rewind": 0.5, "bound": "instance", "settle": 2, "allocation": "optimal"},
+            {"method": "r2d", "rewind": 0.5, "bound": "instance", "gossip_rounds": 2, "allocation": "optimal"},
             *CONTROLS,
         ],
     },
@@ -319,7 +319,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "unlearning": [
             {"method": "gossip-dp", "sigma": 0.2, "clip": 0.3, "view": "transcript:all"},
             {"method": "gossip-dp", "view": "joint"},
-            {"method": "noise-only", "settle": 2, "bound": "instance"},
+            {"method": "noise-only", "gossip_rounds": 2, "bound": "instance"},
             *CONTROLS,
         ],
         "backend": {"dtype": "float32"},
@@ -330,7 +330,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "learning": {"rounds": 6, "sampling": {"kind": "poisson", "batch": 9}},
         "deletion": {"client": 2, "samples": 0.5},
         "unlearning": [
-            {"method": "rr-du", "hops": 12, "noise": "sound", "bound": "instance", "view": "transcript:all"},
+            {"method": "rr-du", "hops": 12, "noise": "certified", "bound": "instance", "view": "transcript:all"},
             {"method": "rr-du", "hops": 12, "alignment": "lightweight", "batch": 5, "routing": "neighbours"},
             {"method": "rr-du", "hops": 12, "optimizer": "adam", "trust_radius": 0.4, "start": "random"},
             {"method": "walk-dp", "hops": 15, "view": "transcript:0", "clip": 0.5},

@@ -142,7 +142,7 @@ def test_a_run_over_failing_links_is_certified_and_verified(tmp_path):
         "deletion": {"samples": 5},
         "unlearning": [
             {"method": "r2d", "bound": "instance"},
-            {"method": "r2d", "view": "transcript:all", "placement": "rewind", "settle": 2},
+            {"method": "r2d", "view": "transcript:all", "placement": "rewind", "gossip_rounds": 2},
             {"method": "warm-start"},
             {"method": "retrain"},
         ],
