@@ -103,6 +103,11 @@ class ClientWorker:
         """
         self._noise_meter = NoiseMeter({node: logs[node] for node in self.nodes if node in logs})
 
+    @property
+    def measures_noise(self) -> bool:
+        """Whether the clients measure the noise that they add."""
+        return self._noise_meter is not None
+
     def noise_logs(self, erase: bool) -> NoiseLogs:
         """Return what was measured of the noise since `measure_noise`; then erase it, and measure no more, if asked."""
         logs = {} if self._noise_meter is None else self._noise_meter.logs()

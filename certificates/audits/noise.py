@@ -54,7 +54,7 @@ for all of it together, is shared equally by its releases.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,7 @@ from rewindnet.certificates.network import Vector
 Status = Literal["holds", "violated", "unchecked"]
 Law = Literal["chi", "normal", "spacing"]
 Parameters = NDArray[np.floating[Any]]
+Size = TypeVar("Size", float, Vector)
 
 #: The probability that a run whose noise is as certified is called violated.
 LEVEL = 1e-6
@@ -234,10 +235,15 @@ def measure_addition(
     added = noised - centre
     norm = _norm(added)
     sizes = (_norm(centre) if begin is None else _norm(begin)) + _norm(centre) + _norm(noised)
-    allowance = 8 * roundoff * sizes + len(added) * 2.0**-52 * norm
+    allowance = _allowance(roundoff, sizes, len(added), norm)
     before = _norm(last)
     successive = float(np.einsum("i,i->", added, last)) / before if before > 0 else np.nan
     return np.array([round, norm, allowance, successive, *fingerprints(added[None])[0]]), added
+
+
+def _allowance(roundoff: float, sizes: Size, parameters: int, norm: Size) -> Size:
+    """Return a of (1), given ‖x‖ + ‖c‖ + ‖s‖, d and ‖s − c‖."""
+    return 8 * roundoff * sizes + parameters * 2.0**-52 * norm
 
 
 def fingerprints(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -310,7 +316,7 @@ def audit_vectors(
     nodes, sigma = additions.nodes, additions.sigma
     added = np.asarray(noised, dtype=np.float64)[nodes] - np.asarray(centre, dtype=np.float64)[nodes]
     sizes = 2 * _norms(np.asarray(centre, dtype=np.float64)[nodes]) + _norms(np.asarray(noised, np.float64)[nodes])
-    slack = (8 * roundoff * sizes + added.shape[1] * 2.0**-52 * _norms(added)) / sigma
+    slack = _allowance(roundoff, sizes, added.shape[1], _norms(added)) / sigma
     r = added / sigma[:, None]
     different = shared and len(r) > 1 and bool(np.any(_norms(r - r[0]) > slack + slack[0]))
     if shared and not different:

@@ -14,11 +14,12 @@ from rewindnet.clients.steps import learning, noisy
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.runs.launch import violations_of
 from rewindnet.experiments.verify.verify import verify_folder
+from rewindnet.simulator.transports.flower import transport
 
 #: Every method that adds noise, with the settings under which it adds it in another way.
 NOISY: tuple[dict[str, Any], ...] = (
     {"method": "r2d"},
-    {"method": "r2d", "placement": "rewind", "view": "transcript:all", "settle": 1},
+    {"method": "r2d", "placement": "rewind", "view": "transcript:all", "gossip_rounds": 1},
     {"method": "r2d", "view": "average"},
     {"method": "warm-start"},
     {"method": "noise-only"},
@@ -28,7 +29,7 @@ NOISY: tuple[dict[str, Any], ...] = (
     {"method": "noisy-finetune"},
     {"method": "gossip-dp"},
     {"method": "walk-dp", "sigma": 0.5},
-    {"method": "rr-du", "noise": "sound", "hops": 12, "visits": 5},
+    {"method": "rr-du", "noise": "certified", "hops": 12, "visits": 5},
     {"method": "rr-du", "noise": "claimed", "hops": 12, "visits": 5, "optimizer": "adam"},
 )
 QUIET = ("gradient-ascent", "retrain", "do-nothing")
@@ -151,6 +152,19 @@ def test_noise_from_the_operating_system_is_audited_too(tmp_path: Path, monkeypa
     weaken("half the noise", monkeypatch)
     run = a_run(SCENARIO, tmp_path / "weaker", unlearning=secret)
     assert statuses(run)[: len(secret)] == ["violated"] * len(secret)
+
+
+def test_a_client_that_is_made_anew_for_every_message_measures_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on runtimes whose processes end with a message: what a client has measured is in its state alone."""
+    asked = ["gossip-dp", "noisy-finetune", "langevin"]
+    here = a_run(SCENARIO, tmp_path / "here", unlearning=asked, backend={"precision": "exact"})
+    monkeypatch.setattr(transport, "cache", lambda function: function)
+    backend = {"kind": "flower", "runtime": "in-process", "precision": "exact"}
+    there = a_run(SCENARIO, tmp_path / "there", unlearning=asked, backend=backend)
+    assert statuses(there)[:3] == ["holds"] * 3
+    assert [method.audit for method in there.methods] == [method.audit for method in here.methods]
 
 
 @pytest.mark.parametrize("way", ["half the noise", "one vector for all nodes"])

@@ -80,12 +80,25 @@ def forge(audit: dict[str, Any]) -> None:
     """Another norm, with the p-value that follows from it."""
     test = next(test for test in audit["tests"] if test["name"] == "all norms")
     test["statistic"] = float(np.sqrt(test["degrees"]))
-    test["p_value"] = float(p_value("chi", test["degrees"], test["statistic"], test["allowance"]))
+    follow(audit)
+
+
+def fewer_norms(audit: dict[str, Any]) -> None:
+    """As if some norms had not been looked at."""
+    next(test for test in audit["tests"] if test["name"] == "norm")["tests"] -= 20
+    follow(audit)
+
+
+def follow(audit: dict[str, Any]) -> None:
+    """Have everything follow from the statistics."""
+    for test in audit["tests"]:
+        test["p_value"] = float(p_value(test["law"], test["degrees"], test["statistic"], test["allowance"]))
     adjusted = {t["name"]: min(1.0, t["p_value"] * t["tests"] * len(audit["tests"])) for t in audit["tests"]}
     worst = min(audit["tests"], key=lambda t: adjusted[t["name"]])
     audit["p_value"] = adjusted[worst["name"]]
-    audit["sentence"] = audit["sentence"].split("smallest")[0] + (
-        f"smallest adjusted p-value {audit['p_value']:.3g} ({worst['name']}, {worst['where']})"
+    many = sum(test["tests"] for test in audit["tests"])
+    audit["sentence"] = audit["sentence"].split("σ: ")[0] + (
+        f"σ: {many:,} tests, smallest adjusted p-value {audit['p_value']:.3g} ({worst['name']}, {worst['where']})"
     )
 
 
@@ -103,6 +116,7 @@ def forge(audit: dict[str, Any]) -> None:
             "60 additions of noise are cl",
         ),
         (edit("1-gossip-dp", of_test("successive", tests=1)), "1 gossip-dp", "does not follow from its own tests"),
+        (edit("1-gossip-dp", fewer_norms), "1 gossip-dp", "the statistic 'norm' has 60 tests"),
         (edit("1-gossip-dp", of_test("norm", degrees=41)), "1 gossip-dp", "the p-value of 'norm' is recorded as"),
         (edit("0-r2d", forge), "0 r2d", "the statistic 'all norms' is recorded as"),
         (edit("3-retrain", lambda a: a.update(measured=0)), "3 retrain", "noise was measured where none is claimed"),

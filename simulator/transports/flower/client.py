@@ -88,8 +88,10 @@ class _Client:
                 int(str(state.config_records[TRIP]["requests_met"])),
                 {int(node): measured.numpy() for node, measured in saved.items()},
             )
-            if measured_noise is not None:
-                worker.measure_noise({worker.nodes[0]: measured_noise})
+            # The worker may be another one than in the last trip, or have been through a trip that failed.
+            worker.noise_logs(erase=True)
+            if state.config_records[TRIP]["measures_noise"]:
+                worker.measure_noise({} if measured_noise is None else {worker.nodes[0]: measured_noise})
             self._sent = state.array_records[ARRAYS].get("message")
 
     def do(self, instruction: list[Any], arrays: ArrayRecord) -> None:
@@ -153,7 +155,12 @@ class _Client:
         self._state[ARRAYS] = record(self._answer)
         self._checkpoints.commit()
         self._state[TRIP] = ConfigRecord(
-            {"number": number, "requests_met": worker.requests_met, "gradients": json.dumps(self._gradients)}
+            {
+                "number": number,
+                "requests_met": worker.requests_met,
+                "gradients": json.dumps(self._gradients),
+                "measures_noise": worker.measures_noise,
+            }
         )
 
 
