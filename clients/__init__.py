@@ -1,1 +1,1 @@
-"""What one client does: its data, model, objective and local descent, and the unlearning methods."""
+"""Clients: their data, models, objectives and local descent, and the unlearning methods."""

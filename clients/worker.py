@@ -1,7 +1,7 @@
 """A worker executes steps on one block of clients, and holds their checkpoints.
 
-Whatever carries the messages, this is what happens on the clients' own devices. A client keeps earlier states of its
-own as checkpoints, under names; no other process has them unless it asks for them.
+A worker is the same on every transport. Clients store earlier states of their own as checkpoints, under names; other
+processes get a checkpoint only when they request it.
 """
 
 from collections.abc import Collection, MutableMapping
@@ -54,7 +54,7 @@ class ClientWorker:
         return self.full.nodes
 
     def begin(self, requests_met: int, name: str | None, measured: MeasuredDisturbances | None = None) -> None:
-        """Get ready to work on the data after some requests, from a checkpoint (None: from no particular state).
+        """Begin to work on the data after some requests, from a checkpoint (None: the first step makes the state).
 
         Args:
             requests_met: how many requests are met.
@@ -67,7 +67,7 @@ class ClientWorker:
         self._empty_departed()
 
     def resume(self, requests_met: int, measured: MeasuredDisturbances) -> None:
-        """Go on on the data after some requests, from the current parameters; count gradients from zero."""
+        """Continue on the data after some requests, from the current parameters; gradients are counted from zero."""
         self.requests_met = requests_met
         self._counter.drain()
         own = {node: measured[node] for node in self.nodes if node in measured}
@@ -79,16 +79,16 @@ class ClientWorker:
             self._meter = DisturbanceMeter(self.blocks, requests_met, self._deleting, own)
 
     def apply(self, step: LocalStep) -> None:
-        """Carry out a step that every client takes by itself."""
+        """Execute a local step on every client."""
         self.theta = step.apply(self._counting(self.blocks[self.requests_met]), self.theta)
         self._empty_departed()
 
     def message(self, step: CommunicationStep, round: int) -> Tensor:
-        """Return what the clients send in this round: [b, d]."""
+        """Return the messages [b, d] of the clients in a round."""
         return step.message(self._block_for(step, round), self.theta, round, self._meter)
 
     def combine(self, step: CommunicationStep, round: int, mixed: Tensor) -> None:
-        """Take in the weighted sums [b, d] of what the clients heard."""
+        """Combine the weighted sums [b, d] of the received messages with the states of the clients."""
         self.theta = step.combine(self._block_for(step, round), self.theta, mixed, round, self._meter)
 
     def gradients_taken(self) -> Counts:
@@ -116,7 +116,7 @@ class ClientWorker:
         return logs
 
     def measure_drift(self, round: int, changed: Tensor) -> None:
-        """Measure how much of what the clients hear [b, d] has changed since others left."""
+        """Measure the change in the mixed messages [b, d] that is due to departed clients."""
         if self._meter is not None:
             self._meter.mixing_drift(round, changed)
 
@@ -125,11 +125,11 @@ class ClientWorker:
         self.checkpoints[name] = self.theta.clone()
 
     def disturbances(self) -> MeasuredDisturbances:
-        """Return what was measured since `begin`."""
+        """Return the measurements since `begin`."""
         return {} if self._meter is None else self._meter.measured
 
     def _block_for(self, step: CommunicationStep, round: int) -> ClientBlock:
-        """The clients as the step may see them in a round."""
+        """Return the block of clients that a step may use in a round."""
         block = self._counting(self.blocks[self.requests_met])
         if step.needs_forget_set:
             # What earlier requests have asked to be forgotten is erased by now.

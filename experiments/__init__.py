@@ -1,1 +1,1 @@
-"""What a person asks for: scenarios, the command line, sweeps, run folders, the table, the report."""
+"""Experiments: scenarios, the command line, runs, plans, sweeps, run folders, verification and reports."""

@@ -1,4 +1,4 @@
-"""Scenarios from Python: load, run, sweep, plan and verify them. `rewindnet` exports these names."""
+"""Load, run, sweep, plan and verify scenarios from Python; the package `rewindnet` exports these functions."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,13 +20,13 @@ from rewindnet.experiments.runs.progress import LiveProgress, Progress
 from rewindnet.experiments.scenario import yaml_files
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.experiments.studies.grid import place, value_text
+from rewindnet.experiments.studies.grid import folder_name, value_text
 from rewindnet.experiments.studies.sweep import run_missing
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.errors import TransportError
 from rewindnet.simulator.transports.mpi.mpiexec import ranks
 
-#: What a scenario may be given as: itself, plain data, the path of a YAML file, or None for the demo.
+#: A scenario, plain data, the path of a YAML file, or None for the demo.
 Source = Scenario | Mapping[str, Any] | str | PathLike[str] | None
 
 
@@ -41,7 +41,7 @@ def load(source: Source = None, /, **overrides: Any) -> Scenario:
         The scenario, with every default filled in.
 
     Raises:
-        UserError: one sentence about the first thing that is wrong.
+        UserError: with one sentence about the first error.
 
     Example:
         >>> import rewindnet
@@ -64,21 +64,20 @@ def run(
 ) -> Result:
     """Learn, delete, unlearn with every listed method, certify and audit.
 
-    A certificate that its audit finds violated raises nothing: `Result.holds` is False, and `Result.violations` says
-    why.
+    A violated certificate does not raise an error: `Result.holds` is False then, and `Result.violations` says why.
 
     Args:
-        scenario: a scenario, or whatever `load` makes one of.
-        out: the run folder to write. If an unfinished run of the very same scenario is in it, that goes on. None: a
-            temporary folder, which is removed together with the result.
-        progress: True for progress bars on a terminal, or an object that is told of every phase and round.
+        scenario: a scenario, or an argument of `load`.
+        out: the run folder to write; an unfinished run of the same scenario in it is continued. None: a temporary
+            folder, which is removed together with the result.
+        progress: True for progress bars on a terminal, or an object that is notified of every phase and round.
         force: overwrite an earlier run in the folder.
 
     Returns:
         The finished run.
 
     Raises:
-        UserError: one sentence, before anything is written.
+        UserError: with one sentence, if an argument is not valid; nothing has been written then.
         RunError: if the run began and could not be finished, for example because no noise reaches the ε asked for.
 
     Example:
@@ -91,7 +90,7 @@ def run(
     """
     described = load(scenario)
     _check_not_a_rank(described)
-    with _own_threads_restored():
+    with _torch_threads_restored():
         if out is not None:
             return Result(run_in(described, Path(out), force, _progress(progress), ["rewindnet.run"]).path)
         temporary = TemporaryFolder()
@@ -107,23 +106,23 @@ def sweep(
     progress: Progress | bool | None = None,
     force: bool = False,
 ) -> Study:
-    """Run every combination of several values of a scenario's keys.
+    """Run every combination of several values of keys of a scenario.
 
     Args:
-        scenario: a scenario, or whatever `load` makes one of.
+        scenario: a scenario, or an argument of `load`.
         grid: for each key that varies, like `topology.kind`, its values.
-        seeds: the seeds to run each combination with, or how many, from the scenario's own on; its own alone by
-            default.
-        out: the folder of the run folders. Finished runs in it are not run again, unfinished ones go on. None: a
-            temporary folder, which is removed together with the study.
+        seeds: the seeds to run each combination with, or their number, beginning with the seed of the scenario; by
+            default that seed alone.
+        out: the folder for the run folders; finished runs in it are not repeated, unfinished ones are continued. None:
+            a temporary folder, which is removed together with the study.
         progress: as for `run`.
         force: run finished runs again, and overwrite runs of other scenarios.
 
     Returns:
-        All runs, those of a previous call too.
+        All runs, including those of earlier calls.
 
     Raises:
-        UserError: about any of the combinations, before the first is run.
+        UserError: if one of the combinations is not valid; none has been run then.
         RunError: if a run began and could not be finished.
 
     Example:
@@ -141,32 +140,32 @@ def sweep(
 
     temporary = TemporaryFolder() if out is None else None
     folder = Path(out or "") if temporary is None else temporary.path
-    names = [place({key: value_text(value) for key, value in point.items()}) or "run" for point in points]
+    names = [folder_name({key: value_text(value) for key, value in point.items()}) or "run" for point in points]
     if len(set(names)) < len(names):
-        raise ScenarioError("two combinations would have the same folder; give each value once")
+        raise ScenarioError("two combinations have the same folder name; give each value once")
     folders = [folder / name for name in names]
 
     def run_one(scenario: Scenario, into: Path, number: int, count: int) -> RunFolder:
         return run_in(scenario, into, force, _progress(progress), ["rewindnet.sweep"])
 
-    with _own_threads_restored():
+    with _torch_threads_restored():
         run_missing(scenarios, folders, force, run_one)
     results = [Result(each, temporary=temporary) for each in folders]
     return Study(points, results, folder, temporary=temporary)
 
 
 def plan(scenario: Source = None, clients: int | None = None) -> PlanResult:
-    """Say what forgetting would take, client by client, without learning anything.
+    """Compute the noise, ε and cost of unlearning for each client, without training.
 
     Args:
-        scenario: a scenario, or whatever `load` makes one of; clients may be declared by their numbers of samples.
-        clients: how many clients to plan; as many as half a minute allows by default.
+        scenario: a scenario, or an argument of `load`; clients may be declared by their numbers of samples.
+        clients: the number of clients to plan; by default as many as half a minute allows.
 
     Returns:
         The noise, cost and ε of each r2d row of the scenario for each client.
 
     Raises:
-        UserError: one sentence about what cannot be planned.
+        UserError: with one sentence, if the scenario is not valid or cannot be planned.
 
     Example:
         >>> import rewindnet
@@ -176,7 +175,7 @@ def plan(scenario: Source = None, clients: int | None = None) -> PlanResult:
     """
     if clients is not None and clients < 1:
         raise ScenarioError(f"clients is the number of clients to plan, at least 1, not {clients}")
-    with _own_threads_restored():
+    with _torch_threads_restored():
         return PlanResult(make_plan(build_planned_network(load(scenario)), {}, clients))
 
 
@@ -187,10 +186,10 @@ def verify(run: Result | str | PathLike[str]) -> Verification:
         run: a result, or the folder of a finished run.
 
     Returns:
-        What was checked, and whether it holds.
+        One finding for each check.
 
     Raises:
-        UserError: if there is no finished run.
+        UserError: if the folder holds no finished run.
 
     Example:
         >>> import rewindnet
@@ -223,13 +222,18 @@ def _points(
 
 
 def _progress(progress: Progress | bool | None) -> Progress:
+    """Return the progress display that an argument `progress` stands for."""
     if isinstance(progress, Progress):
         return progress
     return LiveProgress(terminal()) if progress else Progress()
 
 
 def _check_not_a_rank(scenario: Scenario) -> None:
-    """Refuse to run over MPI inside of a process that mpiexec has started: only the command does that."""
+    """Refuse to run over MPI in a process that mpiexec has started; only the command line does that.
+
+    Raises:
+        TransportError: if mpiexec has started this process.
+    """
     if scenario.backend.kind == "mpi" and ranks() is not None:
         raise TransportError(
             "from Python, ranks are started by the run itself: start this script without mpiexec, or start the command "
@@ -238,8 +242,8 @@ def _check_not_a_rank(scenario: Scenario) -> None:
 
 
 @contextmanager
-def _own_threads_restored() -> Iterator[None]:
-    """Leave torch as many threads as it had: runs share work among threads of their own."""
+def _torch_threads_restored() -> Iterator[None]:
+    """Restore the number of threads of torch after a run, which uses its own threads."""
     before = torch.get_num_threads()
     try:
         yield

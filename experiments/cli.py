@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs when it runs, so that help and refusals are quick."""
+"""The command line. Each command imports its modules when it runs, so that help and error messages are quick."""
 
 import sys
 import warnings
@@ -17,23 +17,23 @@ from rewindnet.simulator.errors import BrokenTransportError, RunError
 
 
 class _Commands(TyperGroup):
-    """All commands, with what goes wrong in them told in one place."""
+    """Runs the commands, and prints their errors."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; a user's mistake ends it with a sentence and exit code 2, a failed run with exit code 1."""
+        """Run a command; invalid input ends it with a sentence and exit code 2, a failed run with exit code 1."""
         try:
             with _notices_shown(), missing_extras_named():
                 return super().invoke(ctx)
         except UserError as problem:
-            _say(problem)
+            _print_problem(problem)
             raise typer.Exit(2) from None
         except (RunError, BrokenTransportError) as problem:
-            _say(problem)
+            _print_problem(problem)
             raise typer.Exit(1) from None
 
 
-def _say(problem: object) -> None:
-    """Print a sentence about what is wrong."""
+def _print_problem(problem: object) -> None:
+    """Print a sentence about a problem on the standard error stream."""
     typer.echo(f"rewindnet: {problem}", err=True)
 
 
@@ -57,7 +57,7 @@ def _notices_shown() -> Iterator[None]:
                 elsewhere(message, category, filename, lineno, file, line)
             elif str(message) not in shown:
                 shown.add(str(message))
-                _say(f"note: {message}")
+                _print_problem(f"note: {message}")
 
         warnings.showwarning = show
         yield
@@ -90,7 +90,7 @@ def run(scenario: ScenarioFile, settings: Settings = None, out: Out = None, forc
     """
     from rewindnet.experiments.runs.launch import run_scenario
 
-    _tell_violations(run_scenario(scenario, settings or [], out, force))
+    _exit_if_violated(run_scenario(scenario, settings or [], out, force))
 
 
 @app.command()
@@ -101,7 +101,7 @@ def sweep(scenario: ScenarioFile, settings: Settings = None, out: Out = None, fo
     """
     from rewindnet.experiments.studies.sweep import sweep_scenario
 
-    _tell_violations(sweep_scenario(scenario, settings or [], out, force))
+    _exit_if_violated(sweep_scenario(scenario, settings or [], out, force))
 
 
 @app.command()
@@ -111,10 +111,11 @@ def plan(
     out: Annotated[Path | None, typer.Option("--out", help="The folder to write; runs/<name>-plan by default.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an earlier plan in that folder.")] = False,
     clients: Annotated[
-        int | None, typer.Option("--clients", help="How many clients to plan; by default as many as there is time for.")
+        int | None,
+        typer.Option("--clients", help="How many clients to plan; by default as many as half a minute allows."),
     ] = None,
 ) -> None:
-    """Say what forgetting would take, client by client, without learning anything.
+    """Compute the noise, epsilon and cost of unlearning for each client, without training.
 
     Settings may take several values, like topology.kind=ring,star: a plan for each combination, and a comparison.
     """
@@ -123,10 +124,10 @@ def plan(
     plan_scenario(scenario, settings or [], out, force, clients)
 
 
-def _tell_violations(sentences: Sequence[str]) -> None:
-    """Print a sentence for each violated certificate; exit code 1 if there is any."""
+def _exit_if_violated(sentences: Sequence[str]) -> None:
+    """Print a sentence for each violated certificate, and exit with code 1 if there is one."""
     for sentence in sentences:
-        _say(sentence)
+        _print_problem(sentence)
     if sentences:
         raise typer.Exit(1)
 
@@ -179,12 +180,12 @@ def compare(
 def klom(
     folder: RunFolder,
     draws: Annotated[int, typer.Option("--draws", help="How many networks to draw on each side.")] = 100,
-    points: Annotated[int, typer.Option("--points", help="Samples of each kind to look at, at most.")] = 500,
+    points: Annotated[int, typer.Option("--points", help="The largest number of samples of each set.")] = 500,
     only: Annotated[int | None, typer.Option("--only", help="The number of one release; all by default.")] = None,
 ) -> None:
-    """Hold the margins of many unlearned networks against those of many retrained ones, point by point.
+    """Compare the margins of many unlearned networks with those of many retrained ones, sample by sample.
 
-    The noise of every release of a run is drawn again and again; what is found goes to klom.json in its folder.
+    The noise of every release of a run is drawn many times; the result goes to klom.json in its folder.
     """
     from rewindnet.experiments.studies.klom_study import klom_study
 
@@ -195,10 +196,10 @@ def klom(
 def capacity(
     scenario: ScenarioFile,
     settings: Settings = None,
-    gamma: Annotated[float, typer.Option("--gamma", help="The loss of accuracy that is put up with.")] = 0.01,
+    gamma: Annotated[float, typer.Option("--gamma", help="The largest accepted loss of accuracy.")] = 0.01,
     method: Annotated[int, typer.Option("--method", help="The number of the unlearning method, from 0.")] = 0,
     draws: Annotated[int, typer.Option("--draws", help="Draws of the noise to average over.")] = 3,
-    out: Annotated[Path | None, typer.Option("--out", help="A JSON file for what was tried.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file for the trials.")] = None,
 ) -> None:
     """Find how many samples the client may delete before unlearning costs too much accuracy.
 
@@ -212,10 +213,10 @@ def capacity(
 @app.command()
 def bench(
     contests: Annotated[list[str] | None, typer.Argument(metavar="[CONTEST]...", show_default=False)] = None,
-    repeats: Annotated[int, typer.Option("--repeats", help="How often everything is timed.")] = 3,
-    out: Annotated[Path | None, typer.Option("--out", help="A JSON file for the seconds of every heat.")] = None,
+    repeats: Annotated[int, typer.Option("--repeats", help="How often each entry is timed.")] = 3,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file for the seconds of every repetition.")] = None,
 ) -> None:
-    """Time rounds on the transports, side by side: medians of several heats in turn.
+    """Time rounds on the transports, side by side: medians of several repetitions in turn.
 
     CONTEST is one of mpi, flower-10 and flower-100; all of them by default.
     """
@@ -232,7 +233,7 @@ def bench(
 
 @app.command(name="list")
 def list_(what: Annotated[str, typer.Argument(metavar="WHAT")]) -> None:
-    """What there is to choose from, one line each.
+    """List the choices of one kind, a line for each.
 
     WHAT is one of topologies, mixing, schedules, learning, samplings, models, methods, data, features, partitions,
     networks and transports.

@@ -1,4 +1,4 @@
-"""Tables and pages as notebooks show them."""
+"""Show tables and reports in notebooks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -12,10 +12,10 @@ Record = dict[str, Any]
 
 
 class Report(PathLike[str]):
-    """A report that has been written: as text its path, in a notebook the page itself.
+    """A written report: as text it is its path, in a notebook it shows the page.
 
     Args:
-        path: of the page.
+        path: the path of the page.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,13 +31,13 @@ class Report(PathLike[str]):
         return f"Report({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame of its own, so that its style does not touch the notebook's."""
+        """Return the page in a frame, so that its style does not affect the notebook."""
         page = escape(self.path.read_text(encoding="utf-8"))
         return f'<iframe srcdoc="{page}" width="100%" height="720" style="border: 0"></iframe>'
 
 
 def flat(row: Mapping[str, Any], prefix: str = "") -> Record:
-    """Give every number inside of nested mappings a name of its own, like `accuracy_test_mean`."""
+    """Flatten nested mappings; the names of the entries are joined, like `accuracy_test_mean`."""
     content: Record = {}
     for key, value in row.items():
         if isinstance(value, Mapping):
@@ -48,7 +48,7 @@ def flat(row: Mapping[str, Any], prefix: str = "") -> Record:
 
 
 def data_frame(rows: list[Record]) -> Any:
-    """Return rows as a pandas DataFrame; as they are where pandas is not installed."""
+    """Return rows as a pandas DataFrame, or unchanged if pandas is not installed."""
     try:
         import pandas as pd
     except ModuleNotFoundError:
@@ -65,7 +65,7 @@ def html_table(columns: Sequence[table.Column], rows: Sequence[Mapping[str, Any]
 
 
 def summary_html(rows: Sequence[table.Row], first: Sequence[table.Column]) -> str:
-    """Return the table that the command line prints, and its legend, as HTML."""
+    """Return the table of the command line and its legend as HTML."""
     legend = "".join(f"<p><small>{escape(line)}</small></p>" for line in table.legend(rows))
     return html_table([*first, *table.columns_of(rows)], rows) + legend
 
@@ -76,7 +76,7 @@ def at_point(key: str) -> Callable[[table.Row], str]:
 
 
 def shown(name: str) -> Callable[[Mapping[str, Any]], str]:
-    """Make the content of a column that shows one entry of a row; a dash where there is none."""
+    """Make the content of a column that shows one entry of a row, or a dash for None."""
 
     def show(row: Mapping[str, Any]) -> str:
         value = row.get(name)

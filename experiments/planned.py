@@ -1,4 +1,4 @@
-"""What a plan gives to Python."""
+"""Give a plan to Python and to notebooks as tables and sentences."""
 
 from html import escape
 from math import isnan
@@ -8,17 +8,17 @@ import numpy as np
 
 from rewindnet.experiments.notebooks import Record, data_frame, html_table, shown
 from rewindnet.experiments.plan.plan import Answer, Plan
-from rewindnet.experiments.plan.words import promise, verdicts
+from rewindnet.experiments.plan.words import basis_sentence, hardest_sentences
 
 
 class PlanResult:
-    """What forgetting would take, client by client.
+    """The noise, ε and cost of unlearning for each client, computed without training.
 
     Args:
-        plan: that was made.
+        plan: the plan.
 
     Attributes:
-        plan: that was made, with every price in arrays.
+        plan: the plan, with the noise requirements in arrays.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -26,17 +26,22 @@ class PlanResult:
 
     @property
     def hardest(self) -> int | None:
-        """The client that takes the most noise by the first r2d row; None if no client gets a number."""
+        """The client that needs the most noise by the first r2d row; None if no client has a finite requirement."""
         order = self.plan.answers[0].order
         return int(self.plan.selection.clients[order[-1]]) if len(order) else None
 
     @property
     def sentences(self) -> list[str]:
-        """Which client is hardest to forget and why, which were planned, and what the figures are based on."""
-        return [*verdicts(self.plan), self.plan.selection.sentence, promise(self.plan), *self.plan.notes]
+        """Sentences about the hardest client, the selection of the clients, and the constants of the figures."""
+        return [
+            *hardest_sentences(self.plan),
+            self.plan.selection.sentence,
+            basis_sentence(self.plan),
+            *self.plan.notes,
+        ]
 
     def rows(self) -> list[Record]:
-        """Return a mapping for each r2d row of the scenario and each client that was planned."""
+        """Return a mapping for each r2d row of the scenario and each planned client."""
         clients = range(len(self.plan.selection.clients))
         return [self._row(answer, at) for answer in self.plan.answers for at in clients]
 
@@ -64,7 +69,7 @@ class PlanResult:
         }
 
     def table(self) -> Any:
-        """Return `rows` as a pandas DataFrame; as they are where pandas is not installed."""
+        """Return `rows` as a pandas DataFrame, or as a list if pandas is not installed."""
         return data_frame(self.rows())
 
     def __repr__(self) -> str:

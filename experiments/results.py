@@ -1,4 +1,4 @@
-"""What runs, sweeps and verification give to Python: tables, arrays and findings."""
+"""Results of runs, sweeps and verification for Python: tables, arrays and findings."""
 
 import shutil
 import weakref
@@ -25,14 +25,14 @@ class Result:
     """A finished run.
 
     Args:
-        folder: of the run.
-        temporary: the temporary folder that it is in, if it is in one; it lives as long as the result.
+        folder: the run folder.
+        temporary: the temporary folder that contains it, if any; it exists as long as the result.
 
     Attributes:
-        folder: of the run.
+        folder: the run folder.
 
     Raises:
-        UserError: if there is no finished run in the folder.
+        UserError: if the folder holds no finished run.
 
     Example:
         >>> import rewindnet
@@ -48,12 +48,12 @@ class Result:
 
     @property
     def record(self) -> Record:
-        """What `record.json` says: versions, seed, timings, and the sha256 of all weights."""
+        """The content of `record.json`: versions, seed, timings, and the sha256 of all weights."""
         return self._run.record
 
     @cached_property
     def scenario(self) -> Scenario:
-        """The scenario that was run, in full."""
+        """The scenario of the run, with all defaults filled in."""
         return resolve(self._run.scenario)
 
     @property
@@ -76,29 +76,29 @@ class Result:
         return [flat(row) for row in self._run.summary]
 
     def table(self) -> Any:
-        """Return `rows` as a pandas DataFrame; as they are where pandas is not installed."""
+        """Return `rows` as a pandas DataFrame, or as a list if pandas is not installed."""
         return data_frame(self.rows())
 
     def weights(self, name: str | None = None) -> Any:
-        """Read weights that the run has kept.
+        """Read stored weights.
 
         Args:
-            name: of one array, like `methods/0-r2d/released` or `checkpoints/learned-000100`.
+            name: the name of an array, like `methods/0-r2d/released` or `checkpoints/learned-000100`.
 
         Returns:
-            That array, [N, d]. Without a name a mapping of all arrays by name, each read when it is asked for.
+            The array, [N, d]. Without a name, a mapping of all arrays by name, each of which is read on access.
 
         Raises:
-            UserError: if the run has kept no weights of that name.
+            UserError: if the run has stored no weights of that name.
         """
-        kept = _Weights(self._run)
-        return kept if name is None else kept[name]
+        arrays = _Weights(self._run)
+        return arrays if name is None else arrays[name]
 
     def report(self) -> Report:
         """Write `report.html` into the run folder: one self-contained page about the run.
 
         Raises:
-            UserError: if a library for drawing is missing; the message says how to install it.
+            UserError: if matplotlib or jinja2 is missing; the message says how to install it.
         """
         with missing_extras_named():
             from rewindnet.experiments.report.page import write_report
@@ -119,14 +119,14 @@ class Study:
 
     Args:
         points: for each run, the values of the keys that vary.
-        results: of each run.
-        folder: of the run folders.
-        temporary: the temporary folder that they are in, if they are in one; it lives as long as the study.
+        results: the result of each run.
+        folder: the folder that contains the run folders.
+        temporary: the temporary folder that contains them, if any; it exists as long as the study.
 
     Attributes:
         points: for each run, the values of the keys that vary.
-        results: of each run.
-        folder: of the run folders.
+        results: the result of each run.
+        folder: the folder that contains the run folders.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Study:
         ]
 
     def table(self) -> Any:
-        """Return `rows` as a pandas DataFrame; as they are where pandas is not installed."""
+        """Return `rows` as a pandas DataFrame, or as a list if pandas is not installed."""
         return data_frame(self.rows())
 
     def __len__(self) -> int:
@@ -181,7 +181,7 @@ class Study:
 
 
 class Verification(list[Finding]):
-    """What a verification has checked: findings, each with what was checked, whether it holds, and a sentence."""
+    """The findings of a verification, each with what was checked, whether it holds, and a sentence."""
 
     @property
     def holds(self) -> bool:
@@ -204,10 +204,10 @@ class Verification(list[Finding]):
 
 
 class TemporaryFolder:
-    """A folder that is removed with everything in it once nothing refers to this object any more.
+    """A temporary folder that is removed when this object is no longer referenced.
 
     Attributes:
-        path: of the folder.
+        path: the path of the folder.
     """
 
     def __init__(self) -> None:
@@ -216,7 +216,7 @@ class TemporaryFolder:
 
 
 class _Weights(Mapping[str, NDArray[Any]]):
-    """The arrays that a run has kept, by name; each is read when it is asked for."""
+    """The stored arrays of a run by name, each of which is read on access."""
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
@@ -225,7 +225,7 @@ class _Weights(Mapping[str, NDArray[Any]]):
         """Read one array.
 
         Raises:
-            FolderError: if the run has kept none of that name.
+            FolderError: if the run has stored no array of that name.
         """
         array = self._run.weights(name) if name in self._run.record["weights_sha256"] else None
         if array is None:

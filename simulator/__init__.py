@@ -1,1 +1,1 @@
-"""The network that runs it: the round loop, trajectories with checkpoints, cost, and the transports."""
+"""The simulated network: the round loop, trajectories with checkpoints, cost, and the transports."""

@@ -1,4 +1,4 @@
-"""The round loop: it has a network carry out a task, lets callbacks watch, and writes states down to go on from."""
+"""The round loop: executes a task on a network, notifies callbacks, and stores states for resumption."""
 
 from abc import ABC, abstractmethod
 from collections import deque
@@ -20,18 +20,18 @@ from rewindnet.simulator.transports.sums import edges
 
 
 class Callback(ABC):
-    """Watches a task while it is carried out."""
+    """Receives notifications while a task is executed."""
 
     @abstractmethod
     def after_round(
         self, task: Task, step: CommunicationStep, round: int, W: csr_array, theta: Tensor | None, repeated: bool
     ) -> None:
-        """See that a round is over.
+        """Receive the end of a round.
 
         Args:
             task: what is being carried out.
             step: what the round is part of.
-            round: its address.
+            round: the address of the round.
             W: [N, N], its weights.
             theta: [N, d] after it at the root, [0, d] elsewhere; None after most rounds.
             repeated: whether it was over before, and an earlier process had written down what it gave.
@@ -46,7 +46,7 @@ def execute(
     journal: Journal | None = None,
     meter: CostMeter | None = None,
 ) -> tuple[csr_array, float]:
-    """Have a network carry out a task, from where it was left if it was begun before.
+    """Execute a task on a network, from its last stored state if an earlier process began it.
 
     Args:
         network: does it.
@@ -97,18 +97,18 @@ def execute(
 
 
 class _GradientCounts:
-    """Hands the network's gradient counts to the meter, each with the matrix of its round."""
+    """Passes the gradient counts of the network to the meter, each with the matrix of its round."""
 
     def __init__(self, network: Network, meter: CostMeter | None) -> None:
         self._network, self._meter = network, meter
         self._expected: deque[csr_array | None] = deque()
 
     def expect(self, W: csr_array | None) -> None:
-        """Await the counts of a round with these weights; None: of what the clients did by themselves."""
+        """Expect the counts of a round with these weights; None for a local step."""
         self._expected.append(W)
 
     def collect(self, everything: bool) -> None:
-        """Take in the counts that have come, or all that are awaited."""
+        """Pass on the counts that are available, or wait for all expected counts."""
         for gradients in self._network.gradients(everything):
             W = self._expected.popleft()
             if self._meter is not None:
@@ -118,7 +118,7 @@ class _GradientCounts:
 
 
 class _StateWriter:
-    """Keeps the states that a task leaves, and writes them and the latest one down."""
+    """Stores the checkpoints of a task and its latest state in the journal."""
 
     def __init__(
         self, network: Network, task: Task, journal: Journal | None, progress: Progress | None, meter: CostMeter | None
@@ -130,14 +130,14 @@ class _StateWriter:
         )
 
     def look(self, rounds: int) -> Tensor | None:
-        """Keep the state after so many rounds if that is asked for; return it if it is to be written down."""
+        """Keep the state after a number of rounds if it is a checkpoint; return it if it is to be stored."""
         if rounds in self._task.keep:
             self._network.keep(self._task.checkpoint_name(rounds))
         wanted = self._journal is not None and self._task.steps and self._task.looked_at(rounds)
         return self._network.fetch() if wanted else None
 
     def write(self, rounds: int, theta: Tensor) -> None:
-        """Write the state after so many rounds down, in place of the latest that need not be kept."""
+        """Store the state after a number of rounds; it replaces the latest state that is not a checkpoint."""
         measured = self._network.disturbances() if self._task.measured else {}
         noise = self._network.noise_logs() if self._task.noisy else {}
         if not self._network.root or self._journal is None:
@@ -151,7 +151,7 @@ class _StateWriter:
 
 
 def _resume(network: Network, task: Task, journal: Journal, meter: CostMeter | None) -> Progress | None:
-    """Put the network and the meter where an earlier process left this task; None if there is nothing to go on from."""
+    """Restore the network and the meter from the state of an earlier process; return None if there is none."""
     progress = network.agree(written_progress(task, journal) if network.root else None)
     if progress is None:
         return None

@@ -1,15 +1,15 @@
-"""What can go wrong with a run and with a transport."""
+"""Errors of runs and of transports."""
 
 from rewindnet.errors import UserError
 
 
 class TransportError(UserError):
-    """The transport cannot do this here; the message says what it can do. Nothing has been begun."""
+    """The transport cannot run this scenario here; the message says what it can run. Nothing has been started."""
 
 
 class BrokenTransportError(RuntimeError):
-    """Something that carries a running network's messages has failed; the message says what."""
+    """A process or connection of the transport has failed during a run; the message says which."""
 
 
 class RunError(RuntimeError):
-    """A run that began could not be finished; its folder is marked incomplete, and the message says why."""
+    """A run that began could not be finished; its folder is incomplete, and the message gives the reason."""

@@ -1,4 +1,4 @@
-"""The journal: states of unfinished tasks, written down so that another process can go on from them."""
+"""The journal: stored states of unfinished tasks, from which another process can continue."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -22,23 +22,23 @@ class Journal(ABC):
 
     @abstractmethod
     def names(self) -> Sequence[str]:
-        """Return the names of the states that there are."""
+        """Return the names of all stored states."""
 
     @abstractmethod
     def read(self, name: str) -> Mapping[str, Tensor]:
-        """Return the tensors written under this name."""
+        """Return the tensors of a state."""
 
     @abstractmethod
     def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Write tensors down, whole or not at all."""
+        """Store the tensors of a state, atomically."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Forget the state of this name."""
+        """Remove a state."""
 
 
 class NoJournal(Journal):
-    """Keeps nothing: for processes that are not the root."""
+    """A journal that stores nothing, for processes other than the root."""
 
     def names(self) -> Sequence[str]:
         """Return no name."""
@@ -57,13 +57,13 @@ class NoJournal(Journal):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a task has come.
+    """The progress of a task.
 
     Attributes:
-        rounds: the number of rounds behind it.
-        checkpoints: the numbers of rounds after which states were written down, the latest among them.
-        measured: the disturbances up to now.
-        seconds: that it has taken.
+        rounds: the number of completed rounds.
+        checkpoints: the rounds of all stored states, including the latest.
+        measured: the disturbances measured so far.
+        seconds: the seconds that it has taken so far.
         cost: the state of the meter.
         noise: what the nodes have measured of their noise.
     """
@@ -85,14 +85,14 @@ def write_state(
     cost: Mapping[str, Tensor],
     noise: NoiseLogs,
 ) -> None:
-    """Write the state of a task down.
+    """Store the state of a task.
 
     Args:
-        journal: where.
-        name: of the state.
-        theta: [N, d].
-        measured: the disturbances up to now.
-        seconds: that the task has taken.
+        journal: the journal.
+        name: the name of the state.
+        theta: [N, d], the models.
+        measured: the disturbances measured so far.
+        seconds: the seconds that the task has taken so far.
         cost: the state of the meter.
         noise: what the nodes have measured of their noise.
     """
@@ -110,7 +110,7 @@ def write_state(
 
 
 def written_progress(task: Task, journal: Journal) -> Progress | None:
-    """Return how far a task had come by what the journal holds; None if there is nothing to go on from."""
+    """Return the progress of a task in the journal; None if the journal holds no state of it."""
     names = set(journal.names())
     written = [rounds for rounds in range(task.start, task.end + 1) if task.checkpoint_name(rounds) in names]
     if not written or not {rounds for rounds in task.keep if rounds <= written[-1]} <= set(written):

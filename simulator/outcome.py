@@ -1,4 +1,4 @@
-"""What learning and unlearning leave: trajectories, outcomes, and the distance between two of them."""
+"""The results of learning and unlearning: trajectories and outcomes, and the distance between models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.certificates.audits.noise import NoiseLogs
-from rewindnet.clients.methods import Plan
+from rewindnet.clients.methods import UnlearningPlan
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.transports.network import Network
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The states that the network kept while it learned, and what the rounds cost.
+    """The checkpoints of a training run, and its cost.
 
     Attributes:
-        network: keeps them.
-        checkpoint_names: their names, by the number of rounds behind them.
-        cost: of the rounds.
+        network: the network that stores the checkpoints.
+        checkpoint_names: the names of the checkpoints, by their round.
+        cost: the cost of the rounds.
     """
 
     network: Network
@@ -28,21 +28,21 @@ class Trajectory:
     cost: Cost
 
     def at(self, rounds: int) -> Tensor:
-        """Return θ after so many rounds: [N, d] at the root, [0, d] elsewhere. Collective."""
+        """Return the models after a number of rounds: [N, d] at the root, [0, d] in other processes. Collective."""
         return self.network.fetch(self.checkpoint_names[rounds])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an unlearning method left: [N, d] at the root, [0, d] elsewhere.
+    """The outcome of an unlearning method; models are [N, d] at the root and [0, d] in other processes.
 
     Attributes:
-        centre: the nodes' parameters where the noise is added, before it; a secret of every node.
-        noised: the same with the noise.
-        released: what is released: what has become of it after the rounds that follow the noise.
-        cost: of all its rounds.
-        plan: what was done, as it was refined on the way.
-        shifts: [events] of the mechanism, as measured.
+        centre: the models before the noise is added, which must stay secret.
+        noised: the models after the noise is added.
+        released: the released models, after the rounds that follow the noise.
+        cost: the cost of all rounds.
+        plan: the executed plan, as refined during execution.
+        shifts: [events], the measured shifts of the mechanism.
         noise: what each node has measured of the noise that it added; nothing where none was to be added.
     """
 
@@ -50,7 +50,7 @@ class Outcome:
     noised: Tensor
     released: Tensor
     cost: Cost
-    plan: Plan
+    plan: UnlearningPlan
     shifts: NDArray[np.float64]
     noise: NoiseLogs = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Signals by which a process that has started others is told to end."""
+"""Handle SIGTERM in processes that have started others."""
 
 import signal
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from types import FrameType
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM end this process as an exception would, so that what is to be stopped is stopped."""
+    """Turn SIGTERM into an exception in this process, so that child processes are stopped."""
     if current_thread() is not main_thread():
         yield  # signals are the main thread's to take
         return

@@ -1,4 +1,4 @@
-"""The simulation of one network that learns, unlearns at each request, and is retrained to compare."""
+"""Simulate one network: learning, unlearning for each request, and retraining for comparison."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rewindnet.certificates import Ledger, Release, TrainingRun
 from rewindnet.certificates.sensitivity.departure import weight_change
-from rewindnet.clients.methods import Method, Plan
+from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.learning import Average, Descend, InitialModel, averaging
 from rewindnet.clients.steps.program import Program
@@ -34,9 +34,9 @@ class Simulation:
         network: the clients.
         requests: for each request, in the order of arrival, how they learn up to it and what each node deletes by
             then, as known before anything is learned. The last arrives when learning ends.
-        message_bytes: the size of a message.
+        message_bytes: the size of a message in bytes.
         network_model: how long the modelled network takes to carry one.
-        seed: of all random numbers.
+        seed: the seed of all random numbers.
         callbacks: of every task.
         journal: where states are written down, so that another process can go on from them.
         traffic: [N, N] for each task, the messages carried over every edge.
@@ -53,20 +53,20 @@ class Simulation:
     _costs: dict[str, Cost] = field(default_factory=dict)
 
     @property
-    def foreseen(self) -> TrainingRun:
-        """What is known in advance of all of learning."""
+    def training_run(self) -> TrainingRun:
+        """The facts about all of learning that are known in advance."""
         return self.requests[-1]
 
     def learn(self, keep: Collection[int]) -> tuple[Trajectory, tuple[TrainingRun, ...]]:
-        """Learn for T rounds on what is not yet to be forgotten.
+        """Learn for T rounds, at each round without the samples deleted by then.
 
         Args:
-            keep: the numbers of rounds after which states are kept.
+            keep: the rounds of the checkpoints.
 
         Returns:
-            the states, and for each request what is known of learning up to it.
+            The checkpoints, and for each request how the network learned up to it.
         """
-        known, affected_nodes = self.foreseen, self._affected_nodes()
+        known, affected_nodes = self.training_run, self._affected_nodes()
         nodes = {*np.flatnonzero((known.deleted > 0) & known.present).tolist(), *affected_nodes}
         shape = (known.rounds, len(self.requests), known.local_steps + 1)
         measured: MeasuredDisturbances = {node: np.zeros(shape) for node in sorted(nodes)}
@@ -101,11 +101,11 @@ class Simulation:
 
     def _affected_nodes(self) -> tuple[int, ...]:
         """Return the nodes whose mixing weights will have changed in some round, once others have left."""
-        if self.foreseen.mixing_before is None:
+        if self.training_run.mixing_before is None:
             return ()
-        change = np.zeros(self.foreseen.mixing.nodes)
-        for round in range(self.foreseen.rounds):
-            change += weight_change(self.foreseen, round)
+        change = np.zeros(self.training_run.mixing.nodes)
+        for round in range(self.training_run.rounds):
+            change += weight_change(self.training_run, round)
         return tuple(np.flatnonzero(change).tolist())
 
     def retrain(self, horizon: int, keep: Collection[int], request: int = 0) -> Trajectory:
@@ -116,7 +116,7 @@ class Simulation:
         Args:
             horizon: the number of rounds.
             keep: the numbers of rounds after which states are kept.
-            request: which request it is for.
+            request: the number of the request.
         """
         T, requests_met = self.requests[request].rounds, request + 1
         name = "retrained" + self.request_suffix(request)
@@ -130,19 +130,20 @@ class Simulation:
         self._run_task(further)
         return self._trajectory([first, further], cost)
 
-    def execute(self, method: Method, plan: Plan, learned: Trajectory, index: int, request: int = 0) -> Outcome:
-        """Have every client do what a method has planned.
+    def execute(
+        self, method: Method, plan: UnlearningPlan, learned: Trajectory, index: int, request: int = 0
+    ) -> Outcome:
+        """Execute the plan of a method.
 
-        What comes before the noise, where it is a descent, depends only on where it starts and how long it is: what
-        several releases of this simulation have in common is computed once, and each release is charged for it. A
-        descent from the start for T rounds is what retraining has done.
+        A descent before the noise depends only on its checkpoint and its length. It is computed once for all releases
+        that share it, and its cost is counted for each of them. A descent from round 0 for T rounds is the retraining.
 
         Args:
-            method: whose program is carried out.
-            plan: what to do; the method may refine it by what was measured before the noise.
-            learned: the network's learning, with the checkpoint that the release begins from.
-            index: which release of the run it is.
-            request: which request it answers.
+            method: the method.
+            plan: its plan, which the method may refine by measurements before the noise.
+            learned: the training run, with the checkpoint from which the release begins.
+            index: the number of the release.
+            request: the number of the request.
         """
         known = self.requests[request]
         program = method.program(plan.release, known, self.seed, index, learned.checkpoint_names)
@@ -177,7 +178,7 @@ class Simulation:
             release: as it was carried out, or refined.
             begin: the name of the state that the noise is added to.
             index: where the noise is drawn, in place of the number of a release.
-            request: which request it answers.
+            request: the number of the request.
         """
         known = self.requests[request]
         program = method.program(release, known, self.seed, index, {})
@@ -190,7 +191,7 @@ class Simulation:
         Args:
             release: as it was carried out.
             oracle: the retraining.
-            request: which request the release answers.
+            request: the number of the request.
 
         Returns:
             [N, d] at the root, [0, d] elsewhere. Collective.
@@ -201,12 +202,12 @@ class Simulation:
         average = Task(
             "oracle_state", request + 1, checkpoint_name, (), averaging(release), release.noise_round, frozenset()
         )
-        execute(self.network, average, self.foreseen.mixing)
+        execute(self.network, average, self.training_run.mixing)
         return self.network.fetch()
 
     def _without_departed(self, theta: Tensor) -> Tensor:
         """Return θ without the models of nodes that have left."""
-        departed = list(self.foreseen.departed)
+        departed = list(self.training_run.departed)
         if not departed or not len(theta):
             return theta
         theta = theta.clone()
@@ -241,20 +242,22 @@ class Simulation:
         return task.checkpoint_name(end), self._costs[name], {}
 
     def request_suffix(self, request: int) -> str:
-        """Return what tells the parts of a run for one request from those for another; nothing for a single request."""
+        """Return the suffix of names that belong to a request; empty if there is only one request."""
         return f"-{request}" if len(self.requests) > 1 else ""
 
     def _descent(self, name: str, begin: str | None, requests_met: int, rounds: range, keep: Collection[int]) -> Task:
         """Return rounds of learning, from a state or from the start."""
         prepare: tuple[LocalStep, ...] = (InitialModel(self.seed),) if begin is None else ()
         within = frozenset(t for t in keep if rounds.start <= t <= rounds.stop)
-        return Task(name, requests_met, begin, prepare, (Descend(self.foreseen.order, rounds),), rounds.start, within)
+        return Task(
+            name, requests_met, begin, prepare, (Descend(self.training_run.order, rounds),), rounds.start, within
+        )
 
     def _trajectory(self, tasks: Sequence[Task], cost: Cost) -> Trajectory:
         return Trajectory(self.network, {t: task.checkpoint_name(t) for task in tasks for t in sorted(task.keep)}, cost)
 
     def _run_task(self, task: Task) -> Cost:
-        """Carry out a task, and return what it cost."""
+        """Execute a task, and return its cost."""
         known, retained = self.requests[max(task.requests_met - 1, 0)], task.requests_met > 0
         mixing = known.mixing if retained or known.mixing_before is None else known.mixing_before
         meter = CostMeter(self.message_bytes, self.network_model)

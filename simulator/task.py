@@ -1,4 +1,4 @@
-"""Tasks: the parts of a run that a network carries out one after another."""
+"""Tasks: the parts of a run, which a network executes one after another."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What is known of learning and its deletions before anything is learned."""
+"""The facts about learning and its deletions that are known before learning."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from rewindnet.clients.training.sampling import Realised, Sampling
 
 @dataclass(frozen=True, eq=False)
 class TrainingSetup:
-    """How a network learns, whatever is deleted from it.
+    """How a network learns, independently of deletions.
 
     Attributes:
-        model: of every client.
+        model: the model of every client.
         dtype: that clients compute in.
         mixing: the mixing matrices of learning.
         order: how a round orders adapting and combining.
         constants: of every local objective.
         step_size: η.
         local_steps: E, local steps in a round.
-        samples: [N], how many samples each node holds.
-        seed: of every draw.
+        samples: [N], the number of samples of each node.
+        seed: the seed of all random numbers.
         sampling: which samples a local step reads; None: all of them.
         radius: of the ball onto which clients project their parameters; None: they do not.
         departed: the nodes that leave when they delete.

@@ -4,6 +4,9 @@
 draws many.
 """
 
+import os
+
+import pytest
 from drawn import BASE
 from hypothesis import HealthCheck, settings
 
@@ -12,3 +15,13 @@ settings.register_profile("dev", _COMMON, max_examples=BASE)
 settings.register_profile("ci", _COMMON, max_examples=BASE, derandomize=True)
 settings.register_profile("nightly", _COMMON, max_examples=2_000)
 settings.load_profile("dev")
+
+
+@pytest.fixture(scope="session")
+def run_once(tmp_path_factory):
+    """Runs of scenarios as `runs.SharedRuns` makes them: each once in the session, whatever tests and workers ask."""
+    from runs import SharedRuns
+
+    base = tmp_path_factory.getbasetemp()
+    place = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return SharedRuns(place / "shared-runs", lambda: tmp_path_factory.mktemp("run"))

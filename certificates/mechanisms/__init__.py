@@ -1,8 +1,11 @@
 """The mechanisms: how the noise of a release hides a deletion.
 
 Each mechanism is a subclass of `Mechanism` in its own module, which states its proof and its source. Importing this
-package registers all of them.
+package imports every module in it, and so registers all of them.
 """
+
+import pkgutil
+from importlib import import_module
 
 from rewindnet.certificates.mechanisms.gaussian_output import GaussianOutput
 from rewindnet.certificates.mechanisms.gossip_dp import GossipDP
@@ -24,3 +27,6 @@ __all__ = [
     "Uncertified",
     "WalkDP",
 ]
+
+for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    import_module(_module.name)

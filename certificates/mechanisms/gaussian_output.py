@@ -95,7 +95,7 @@ class GaussianOutput(Mechanism):
         """Return where the noise is added and how it is allocated among the nodes."""
         if not release.sigma.any():
             return "none"
-        gossip = f" settle {release.gossip_rounds}" if release.gossip_rounds else ""
+        gossip = f", {release.gossip_rounds} gossip rounds" if release.gossip_rounds else ""
         return f"{release.placement} {claim.allocation}{gossip}"
 
     def releases_noised_models(self, release: Release) -> bool:

@@ -157,7 +157,7 @@ def _peer_requirements(
     Without a node, it is the peer with the weakest guarantee.
     """
     e, mixing, no_noise = point.sensitivity, training.mixing, np.zeros(training.mixing.nodes)
-    release = Release("r2d", training.rounds - point.depth, point.depth, point.placement, no_noise)
+    release = Release("planned", training.rounds - point.depth, point.depth, point.placement, no_noise)
     if node is not None:
         cone = light_cone(node, release.noise_round, release.rounds_after_noise, mixing)
         return _joint_requirements(np.where(cone[:, None], e, 0.0))

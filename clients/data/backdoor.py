@@ -77,7 +77,7 @@ def poisoned(labels: Integers, target: int, client: int, samples: int, seed: int
         labels: [n], the true labels of the client's data.
         target: the backdoor's class; samples that have it already are left as they are.
         client: the client.
-        samples: how many.
+        samples: the number of samples to poison.
         seed: they are drawn at the client's own address.
 
     Raises:
@@ -112,12 +112,12 @@ def plant(
     """Poison so many samples of one client.
 
     Args:
-        dataset: the data as they are.
+        dataset: the data without a backdoor.
         shards: the training rows of each client.
-        trigger: what to plant.
-        client: whose samples.
-        samples: how many.
-        seed: of the draw.
+        trigger: the trigger.
+        client: the client whose samples are poisoned.
+        samples: the number of samples to poison.
+        seed: the seed of the draw.
 
     Returns:
         the data; the positions of the poisoned samples in the client's own.

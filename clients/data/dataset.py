@@ -1,4 +1,4 @@
-"""What every source of data yields, and the checks it must pass."""
+"""The data set that every data source returns, and the checks of it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

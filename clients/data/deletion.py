@@ -19,7 +19,7 @@ class DeletionError(UserError):
     """The request cannot be met; the message says why."""
 
 
-class Asked(NamedTuple):
+class DeletionRequest(NamedTuple):
     """A request of a client to forget samples of its own, after so many rounds of learning."""
 
     client: int
@@ -37,7 +37,9 @@ class Arrival(NamedTuple):
     forget: Mapping[int, NDArray[np.int64]]
 
 
-def arrivals(requests: Sequence[Asked], labels: Sequence[NDArray[np.int64]], rounds: int, seed: int) -> list[Arrival]:
+def arrivals(
+    requests: Sequence[DeletionRequest], labels: Sequence[NDArray[np.int64]], rounds: int, seed: int
+) -> list[Arrival]:
     """Return what is to be forgotten, request by request; requests of one round arrive together.
 
     Args:

@@ -1,4 +1,4 @@
-"""Where the files of a data set are looked for, and what to say when they are not there."""
+"""Find and read the files of data sets, with errors that name what is missing."""
 
 import os
 import zipfile

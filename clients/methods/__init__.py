@@ -1,8 +1,8 @@
-"""The unlearning methods."""
+"""The unlearning methods and their registry."""
 
 from collections.abc import Callable
 
-from rewindnet.clients.methods.base import Method, MethodError, Plan
+from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan
 from rewindnet.registry import Registry
 
 #: Built as `METHODS[name](**settings)`.
@@ -26,4 +26,9 @@ METHODS: Registry[Callable[..., Method]] = Registry(
     MethodError,
 )
 
-__all__ = ["METHODS", "Method", "MethodError", "Plan"]
+__all__ = ["METHODS", "Method", "MethodError", "UnlearningPlan", "rewinds"]
+
+
+def rewinds(name: str) -> bool:
+    """Return whether the method of that name rewinds (`Method.rewinds`); one that is not registered does not."""
+    return name in METHODS and bool(getattr(METHODS[name], "rewinds", False))

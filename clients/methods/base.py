@@ -1,9 +1,9 @@
-"""What an unlearning method is: it plans what to do, as data, and the steps by which clients do it."""
+"""The base class of unlearning methods: a method plans a release, and the program of steps that produces it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,30 +15,35 @@ from rewindnet.errors import UserError
 
 
 class MethodError(UserError):
-    """The method's settings make no sense; the message says what is allowed."""
+    """A setting of a method is not valid; the message says what is allowed."""
 
 
 class MismatchError(Exception):
-    """A record does not say what follows from the other records and the settings; the message says what."""
+    """A record does not follow from the other records and the settings; the message says how it differs."""
 
 
 def demand(holds: bool, otherwise: str) -> None:
-    """Go on if a check holds.
+    """Raise an error unless a check holds.
 
     Args:
-        holds: whether it does.
-        otherwise: what is the case if it does not.
+        holds: whether the check holds.
+        otherwise: the message if it does not.
 
     Raises:
-        MismatchError: with that sentence, if it does not.
+        MismatchError: with that message, if the check does not hold.
     """
     if not holds:
         raise MismatchError(otherwise)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What will be done, and what will be claimed of it."""
+class UnlearningPlan:
+    """The plan of a method for one request.
+
+    Attributes:
+        release: the rounds, the noise and the mechanism.
+        claim: the view, δ and bound of the certificate, and the ε that the method itself claims.
+    """
 
     release: Release
     claim: Claim
@@ -47,36 +52,54 @@ class Plan:
 class Method(ABC):
     """An unlearning method with its settings.
 
-    It says which checkpoints it needs and, once learning is over, what it will do. It computes no ε: it describes, and
-    `certificates` certifies. Everything that is particular to a method is one of its attributes or methods; importing
-    it takes no torch, so steps are imported where a program is made.
+    A method names the checkpoints that it needs, and after learning it plans its release. It does not compute the
+    certified ε: it describes the release, and `certificates` certifies it. Everything that is particular to a method is
+    an attribute or a method of its class. Importing a method does not import torch: steps are imported when a program
+    is made.
+
+    Attributes:
+        rewinds: whether its settings are those of `R2D`. Tables then name the depth of its rewinding, reports draw ε
+            against it, and `rewindnet plan` plans it.
     """
+
+    rewinds: ClassVar[bool] = False
 
     @property
     def shares_secret_noise(self) -> bool:
-        """Whether all clients must add one and the same vector that cannot be drawn again."""
+        """Whether all clients must add the same noise vector, drawn from the operating system."""
         return False
 
     def seeded(self, seed: int) -> "Method":
-        """Return the method on a run with this seed, for plans that are drawn; itself where nothing is."""
+        """Return the method for a run with this seed, if its plan is random; otherwise the method itself."""
         return self
 
     @property
     def variant(self) -> str:
-        """Which of its forms this is, in a word or two for a table; nothing where there is only one."""
+        """The name of its variant, for the table; empty if there is only one."""
         return ""
 
     @abstractmethod
     def checkpoints(self, rounds: int) -> Sequence[int]:
-        """Return the rounds of learning whose checkpoints the method may need, of `rounds` in all."""
+        """Return the rounds of learning whose checkpoints the method may need.
+
+        Args:
+            rounds: T, the number of rounds of learning.
+        """
 
     def horizon(self, rounds: int) -> int:
-        """Return the rounds of the retraining that the method is compared with: by default as many as learning took."""
+        """Return the number of rounds of the retraining that the method is compared with; by default T.
+
+        Args:
+            rounds: T, the number of rounds of learning.
+        """
         return rounds
 
     @abstractmethod
-    def plan(self, learning: TrainingRun) -> Plan:
-        """Return what to do about this deletion.
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
+        """Plan the release for a request.
+
+        Args:
+            learning: how the network learned up to the request.
 
         Raises:
             CertificateError: if no noise, depth or ε meets the settings.
@@ -85,87 +108,92 @@ class Method(ABC):
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
     ) -> Program:
-        """Return what the release has every client do, step by step.
+        """Return the steps that produce a release.
 
-        By default it is what the release says: a descent from the checkpoint, with noise before or after it.
+        By default they are a descent from the checkpoint, with noise before or after it.
 
         Args:
-            release: as planned or refined.
-            learning: as it was.
-            seed: of the simulation.
-            index: which release of the run it is; each draws noise of its own.
-            checkpoint_names: the names of the states that the clients have kept, by the number of rounds behind them.
+            release: the release, as planned or refined.
+            learning: how the network learned up to the request.
+            seed: the seed of the simulation.
+            index: the number of the release; each release draws its own noise.
+            checkpoint_names: the names of the stored checkpoints, by their round.
         """
         from rewindnet.clients.steps.learning import unlearning_program
 
         return unlearning_program(release, learning.order, seed, index)
 
-    def refine(self, plan: Plan, learning: TrainingRun, measured: Mapping[int, Vector]) -> Plan:
-        """Return the plan, given what the nodes that its program watches have measured before the noise.
+    def refine(self, plan: UnlearningPlan, learning: TrainingRun, measured: Mapping[int, Vector]) -> UnlearningPlan:
+        """Refine a plan with measurements that the watched nodes have made before the noise is added.
 
         Args:
-            plan: what was to be done.
-            learning: as it was.
-            measured: [rounds] for each watched node; none where no round comes before the noise.
+            plan: the plan.
+            learning: how the network learned up to the request.
+            measured: for each watched node, [rounds]; empty if no round comes before the noise.
         """
         return plan
 
     def check(self, learning: TrainingRun) -> None:
-        """Refuse, before anything is learned, settings that cannot be met on this network.
+        """Check before learning that the settings can be met on a network.
 
         Args:
-            learning: what is known in advance; it has no ledger.
+            learning: the facts that are known before learning, without measurements.
 
         Raises:
-            CertificateError: with the reason.
+            CertificateError: if they cannot be met; the message gives the reason.
         """
         learning.check_view(self.plan(learning).claim.view)
 
     def requested_depth(self, rounds: int) -> tuple[int, int] | None:
-        """Return the checkpoint round and the rounds of descent that the settings ask for.
+        """Return the checkpoint round and the number of rounds of descent that the settings give.
 
         Args:
-            rounds: T, of learning.
+            rounds: T, the number of rounds of learning.
 
         Returns:
-            None where they follow from ε and σ.
+            The two numbers; None if they follow from ε and σ.
         """
         return None
 
     def check_certificate(self, certificate: Certificate, training: TrainingRun, cost: Mapping[str, Any]) -> None:
-        """Derive again, from the settings and the seed, what a certificate of this method says was done.
+        """Check what is particular to the method in a recorded certificate, from the settings and the seed.
 
-        Verifiers call it for what is particular to the method; by default there is nothing.
+        The verifier calls it; by default there is nothing to check.
 
         Args:
-            certificate: as recorded; it may come from anywhere.
-            training: as recorded.
-            cost: what the release is recorded to have cost: `rounds`, `messages`, `gradients`.
+            certificate: the recorded certificate, which is not trusted.
+            training: the recorded training run.
+            cost: the recorded cost of the release: `rounds`, `messages` and `gradients`.
 
         Raises:
-            MismatchError: if it says anything else; with what.
+            MismatchError: if the certificate or the cost does not follow from the settings and the seed.
         """
 
 
 def weakest_bound(learning: TrainingRun) -> Bound:
-    """Return the worst case; where clients have left and nothing bounds the models, there is only what was measured."""
+    """Return `worst-case`, or `instance` if clients have left and no radius bounds the models."""
     return "instance" if learning.departed and learning.radius is None else "worst-case"
 
 
 def quiet_plan(
-    learning: TrainingRun, method: str, depth: tuple[int, int], view: str, delta: float, deed: Uncertified | None = None
-) -> Plan:
-    """Return a plan that adds no noise anywhere.
+    learning: TrainingRun,
+    method: str,
+    depth: tuple[int, int],
+    view: str,
+    delta: float,
+    uncertified: Uncertified | None = None,
+) -> UnlearningPlan:
+    """Make a plan without noise.
 
     Args:
-        learning: as it was.
+        learning: how the network learned up to the request.
         method: the name of the method.
-        depth: the checkpoint round and the rounds of descent.
-        view: for whom the certificate is written.
-        delta: δ of it.
-        deed: what is done, where it is more than a descent, and why nothing of it is certified.
+        depth: the checkpoint round and the number of rounds of descent.
+        view: the view of the observer.
+        delta: δ of the certificate.
+        uncertified: the mechanism, with the reason why it is not certified; None for a descent.
     """
     release = Release(method, *depth, "output", np.zeros(learning.mixing.nodes))
-    if deed is not None:
-        release = replace(release, mechanism=deed)
-    return Plan(release, Claim(View.of(view), delta, weakest_bound(learning)))
+    if uncertified is not None:
+        release = replace(release, mechanism=uncertified)
+    return UnlearningPlan(release, Claim(View.of(view), delta, weakest_bound(learning)))

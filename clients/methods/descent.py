@@ -24,7 +24,7 @@ from rewindnet.certificates import (
     propagate,
     scaled_noise,
 )
-from rewindnet.clients.methods.base import Method, MethodError, Plan, weakest_bound
+from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan, weakest_bound
 from rewindnet.registry import former_settings
 
 #: Of a ball that stands in for a bound that is not known before learning.
@@ -136,7 +136,7 @@ class NoisyDescent(Method):
             learning.check_view(View.of(self.view))
             propagate(learning, disturbed=learning.rounds, undisturbed=0, regime=self.regime)
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return the descent, solved for the one of (ε, depth, σ) that is open."""
         learning.check_view(View.of(self.view))
         claim, depths = self._claim, self._depths(learning.rounds)
@@ -156,7 +156,7 @@ class NoisyDescent(Method):
             release = self._release(learning, depths[0])
             release = replace(release, sigma=calibrate(learning, release, claim, self.epsilon))
         claimed = self.epsilon if self.sigma is None else claimed_epsilon(learning, release, claim)
-        return Plan(release, replace(claim, claimed_epsilon=claimed))
+        return UnlearningPlan(release, replace(claim, claimed_epsilon=claimed))
 
 
 def ladder(largest: int) -> list[int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rewindnet.certificates import Release, TrainingRun, Uncertified
-from rewindnet.clients.methods.base import Method, MethodError, Plan, quiet_plan
+from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan, quiet_plan
 from rewindnet.clients.steps.program import Program
 from rewindnet.topologies import Walk
 
@@ -32,8 +32,8 @@ class FedEraser(Method):
     Args:
         interval: Δt, one in how many rounds is kept and repeated.
         ratio: r, the share of a round's local steps that a calibration takes, at least one step; in (0, 1].
-        view: for whom the absence of a certificate is written.
-        delta: δ of it.
+        view: the view of the observer.
+        delta: δ of the certificate.
 
     Raises:
         MethodError: if a setting is out of range.
@@ -45,7 +45,7 @@ class FedEraser(Method):
     delta: float = 1e-5
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning."""
+        """Check the settings."""
         if self.interval < 1:
             raise MethodError(f"interval is a number of rounds, at least 1, not {self.interval}")
         if not 0 < self.ratio <= 1:
@@ -59,7 +59,7 @@ class FedEraser(Method):
         """Return the end of learning, and no rounds of descent."""
         return rounds, 0
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return some rounds again; nothing of it is certified.
 
         Raises:
@@ -79,12 +79,12 @@ class FedEraser(Method):
             raise MethodError(
                 f"with minibatches a calibration takes all {learning.local_steps} local steps of a round: use ratio 1"
             )
-        deed = (
+        description = (
             f"went through one in {self.interval} of {learning.rounds} rounds again from the initial model, with "
             f"updates worked out in {steps} local steps on the retained data and made as long as those of learning"
         )
         depth = self.requested_depth(learning.rounds)
-        return quiet_plan(learning, "federaser", depth, self.view, self.delta, Uncertified(_REASON, deed))
+        return quiet_plan(learning, "federaser", depth, self.view, self.delta, Uncertified(_REASON, description))
 
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]

@@ -20,7 +20,7 @@ from rewindnet.certificates import GossipDP as GossipDPMechanism
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
 from rewindnet.certificates.mechanisms.linear_view import is_affordable, linear_mu, received_weights, released_weights
 from rewindnet.certificates.release import NoiseSource
-from rewindnet.clients.methods.base import MethodError, Plan
+from rewindnet.clients.methods.base import MethodError, UnlearningPlan
 from rewindnet.clients.methods.private_learning import PrivateLearning
 from rewindnet.clients.steps.program import Program
 from rewindnet.registry import former_values
@@ -73,14 +73,14 @@ class GossipDP(PrivateLearning):
     noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning, and fill in ε where neither ε nor σ is given."""
+        """Check the settings, and fill in ε where neither ε nor σ is given."""
         self._check_noise()
         if self.clip is not None and not 0 < self.clip < inf:
             raise MethodError(f"clip must be a positive number, not {self.clip}")
         if self.calibrate not in ("certified", "claimed"):
             raise MethodError(f"calibrate is certified or claimed, not {self.calibrate!r}")
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return the private learning, with noise for ε, or ε for noise."""
         learning.check_view(View.of(self.view))
         learning = replace(learning, mixing=_CachedMixing(learning.mixing))
@@ -95,7 +95,7 @@ class GossipDP(PrivateLearning):
             shift = float(shift_bounds(learning, self._clip(learning)).max()) * sqrt(learning.rounds)
             sigma = self._certified_noise(learning, claim, lambda s: self._release(learning, s), shift, _REMEDY)
         claimed = epsilon_of(unit / sigma, self.delta) if sigma > 0 else inf
-        return Plan(
+        return UnlearningPlan(
             self._release(learning, sigma), replace(claim, claimed_epsilon=claimed if isfinite(claimed) else None)
         )
 

@@ -15,7 +15,7 @@ from math import ceil, isfinite
 import numpy as np
 
 from rewindnet.certificates import Release, TrainingRun, Uncertified
-from rewindnet.clients.methods.base import Method, MethodError, Plan, quiet_plan
+from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan, quiet_plan
 from rewindnet.clients.steps.program import Program
 
 _REASON = "no certificate is known: what ascent leaves of the forget set has no bound, and no noise hides it"
@@ -32,8 +32,8 @@ class GradientAscent(Method):
             the model that learning began with, the paper's rule with this one for its random models.
         clip: the largest norm of a gradient of the ascent, as in the authors' code; null for none.
         rounds: of learning afterwards, on the retained data; by default a tenth of those of learning.
-        view: for whom the absence of a certificate is written.
-        delta: δ of it.
+        view: the view of the observer.
+        delta: δ of the certificate.
 
     Raises:
         MethodError: if a setting is out of range.
@@ -48,7 +48,7 @@ class GradientAscent(Method):
     delta: float = 1e-5
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning."""
+        """Check the settings."""
         if self.ascent_steps < 1:
             raise MethodError(f"ascent_steps is a number of steps, at least 1, not {self.ascent_steps}")
         if self.rounds is not None and self.rounds < 0:
@@ -66,7 +66,7 @@ class GradientAscent(Method):
         """Return the end of learning, and no rounds of plain descent."""
         return rounds, 0
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return ascent, and learning again; nothing of it is certified.
 
         Raises:
@@ -76,13 +76,13 @@ class GradientAscent(Method):
             raise MethodError(
                 "gradient-ascent is done by the client that deletes, so it must stay: use deletion.departure=relay"
             )
-        deed = (
+        description = (
             f"took {self.ascent_steps} steps of ascent on what is to be forgotten, near the models of those that "
             f"delete nothing, passed the model on, and learned for {self._recovery(learning)} rounds on the retained "
             "data"
         )
         depth = self.requested_depth(learning.rounds)
-        return quiet_plan(learning, "gradient-ascent", depth, self.view, self.delta, Uncertified(_REASON, deed))
+        return quiet_plan(learning, "gradient-ascent", depth, self.view, self.delta, Uncertified(_REASON, description))
 
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]

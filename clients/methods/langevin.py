@@ -13,7 +13,7 @@ from rewindnet.certificates import Langevin as LangevinMechanism
 from rewindnet.certificates import Regime, Release, TrainingRun, View
 from rewindnet.certificates.mechanisms.langevin import claimed_epsilon, contractions
 from rewindnet.certificates.release import NoiseSource
-from rewindnet.clients.methods.base import MethodError, Plan
+from rewindnet.clients.methods.base import MethodError, UnlearningPlan
 from rewindnet.clients.methods.noisy_rounds import NoisyRoundsMethod
 from rewindnet.clients.steps.program import Program
 
@@ -51,12 +51,12 @@ class Langevin(NoisyRoundsMethod):
     noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning."""
+        """Check the settings."""
         self._check_settings()
         if self.bound not in ("worst-case", "instance"):
             raise MethodError(f"langevin has the bounds worst-case and instance, not {self.bound}")
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return K noisy rounds, with noise for ε or as given."""
         learning.check_view(View.of(self.view))
         claim, release = self._claim, self._release(learning, self._mechanism(learning))
@@ -64,8 +64,8 @@ class Langevin(NoisyRoundsMethod):
             release = replace(release, sigma=release.sigma * self._least_scale(learning, release))
         claimed = claimed_epsilon(learning, release, claim)
         if not isfinite(claimed):
-            return Plan(release, claim)
-        return Plan(release, replace(claim, claimed_epsilon=claimed, claimed_by=_FORMULA))
+            return UnlearningPlan(release, claim)
+        return UnlearningPlan(release, replace(claim, claimed_epsilon=claimed, claimed_by=_FORMULA))
 
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]

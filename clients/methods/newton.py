@@ -26,7 +26,7 @@ from rewindnet.certificates.mechanisms import Newton as NewtonMechanism
 from rewindnet.certificates.mechanisms import NewtonSharedNoise
 from rewindnet.certificates.mechanisms.fixed_point import check_contraction, lowest_eigenvalue
 from rewindnet.certificates.network import Vector
-from rewindnet.clients.methods.base import Method, MethodError, Plan
+from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan
 from rewindnet.clients.methods.settings import check_noise_settings, requested_epsilon
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.program import Program
@@ -83,7 +83,7 @@ class Newton(Method):
     noise_source: Literal["seed", "os"] = "seed"
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning."""
+        """Check the settings."""
         check_noise_settings("newton", self.epsilon, self.sigma, self.delta, self.view)
         object.__setattr__(self, "epsilon", requested_epsilon("newton", self.epsilon, self.sigma))
         if self.noise == "claimed" and self.sigma is not None:
@@ -115,14 +115,14 @@ class Newton(Method):
         return f"{self.reach}, {self.curvature}"
 
     def checkpoints(self, rounds: int) -> Sequence[int]:
-        """Return the end of learning."""
+        """Return the last round of learning."""
         return (rounds,)
 
     def requested_depth(self, rounds: int) -> tuple[int, int]:
         """Return the end of learning, and the clean rounds."""
         return rounds, self.clean
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return the correction, with the noise as far as it is known before the residual is measured."""
         learning.check_view(View.of(self.view))
         check_contraction(learning, 0)
@@ -142,12 +142,12 @@ class Newton(Method):
             reason = mechanism.why_not_covered(learning, release, claim)
             if reason is not None:
                 raise CertificateError(f"no noise reaches epsilon {self.epsilon:g} for the view {self.view}: {reason}")
-            return Plan(release, claim)
+            return UnlearningPlan(release, claim)
         if self.noise == "claimed":
             release = replace(release, sigma=release.sigma + self._claimed_sigma(learning))
-        return Plan(release, self._claimed(learning, release, claim))
+        return UnlearningPlan(release, self._claimed(learning, release, claim))
 
-    def refine(self, plan: Plan, learning: TrainingRun, measured: Mapping[int, Vector]) -> Plan:
+    def refine(self, plan: UnlearningPlan, learning: TrainingRun, measured: Mapping[int, Vector]) -> UnlearningPlan:
         """Return the plan with the residual that the nodes have measured, and the noise that it takes."""
         nodes, mechanism = range(learning.mixing.nodes), plan.release.mechanism
         assert isinstance(mechanism, NewtonMechanism)
@@ -155,12 +155,12 @@ class Newton(Method):
         mechanism = replace(mechanism, residual=residual, moved=moved)
         release = replace(plan.release, mechanism=mechanism)
         if self.epsilon is None or self.noise == "claimed":
-            return Plan(release, plan.claim)
+            return UnlearningPlan(release, plan.claim)
         unit, bounds = replace(release, sigma=np.ones(len(nodes))), mechanism.bounds(learning, release, plan.claim)
         reach = mechanism.mu(View.of(self.view), bounds, unit, learning.mixing)
         # A hair more noise than the boundary asks for, so that the certificate of the rounded σ still reads ε.
         release = replace(release, sigma=unit.sigma * (reach / mu_of(self.epsilon, self.delta)) * (1 + 1e-12))
-        return Plan(release, self._claimed(learning, release, plan.claim))
+        return UnlearningPlan(release, self._claimed(learning, release, plan.claim))
 
     def program(
         self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]

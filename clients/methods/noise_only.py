@@ -14,7 +14,7 @@ from rewindnet.clients.methods.descent import NoisyDescent
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseOnly(NoisyDescent):
-    """Add noise to the learned model and do nothing else: the price of never looking at the data again.
+    """Add noise to the learned model and do nothing else: output perturbation, without any further gradients.
 
     Give `epsilon` or `sigma`; with neither, `epsilon` is 1. The other settings are those of r2d.
 
@@ -27,7 +27,7 @@ class NoiseOnly(NoisyDescent):
     placement: Literal["output", "rewind"] = field(default="output", init=False)
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning, and fill in what is left open of the two."""
+        """Check the settings, and fill in what is left open of the two."""
         if None not in (self.epsilon, self.sigma):
             raise MethodError("noise-only takes epsilon or sigma, and solves for the other; both are given")
         if self.epsilon is None and self.sigma is None:

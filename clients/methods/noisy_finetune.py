@@ -14,7 +14,7 @@ from rewindnet.certificates import NoisyFinetune as NoisyFinetuneMechanism
 from rewindnet.certificates import Regime, Release, TrainingRun, View, strongest_regime
 from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.release import NoiseSource
-from rewindnet.clients.methods.base import MethodError, Plan
+from rewindnet.clients.methods.base import MethodError, UnlearningPlan
 from rewindnet.clients.methods.noisy_rounds import NoisyRoundsMethod
 from rewindnet.clients.steps.program import Program
 
@@ -66,7 +66,7 @@ class NoisyFinetune(NoisyRoundsMethod):
     noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning."""
+        """Check the settings."""
         self._check_settings()
         for name in ("start_radius", "gradient_radius", "model_radius", "step_size"):
             value = getattr(self, name)
@@ -90,7 +90,7 @@ class NoisyFinetune(NoisyRoundsMethod):
         """What is clipped."""
         return self.clipping
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return K noisy steps, with noise for ε or as given."""
         learning.check_view(View.of(self.view))
         mechanism = self._mechanism(learning)
@@ -101,7 +101,7 @@ class NoisyFinetune(NoisyRoundsMethod):
                 scale = self._by_the_paper(learning, mechanism, scale)
             release = replace(release, sigma=release.sigma * scale)
         claimed = mechanism.claimed_epsilon(View.of(self.view), release.sigma, learning.mixing, self.delta)
-        return Plan(
+        return UnlearningPlan(
             release,
             replace(
                 self._claim, claimed_epsilon=claimed if isfinite(claimed) else None, claimed_by=_formula(mechanism)

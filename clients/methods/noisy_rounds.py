@@ -1,4 +1,4 @@
-"""What methods share that go on from the learned model with noise in every round."""
+"""The base class of methods that continue from the learned model with noise in every round."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ class NoisyRoundsMethod(Method):
     """A method that takes a number of noisy rounds on retained data, from the learned model.
 
     Attributes:
-        name: of the method.
+        name: the name of the method.
         rounds: K, the noisy rounds; None for half the learning rounds.
         epsilon: the ε to reach; 1 where σ is not given either.
         sigma: the noise of every round, where ε follows.
         delta: δ.
         bound: by which sensitivity.
         regime: the curvature to assume; None for the strongest that the model proves.
-        view: for whom the certificate is written.
-        noise_source: where noise comes from.
+        view: the view of the observer.
+        noise_source: the source of noise, `seed` or `os`.
     """
 
     name: ClassVar[str]
@@ -39,7 +39,7 @@ class NoisyRoundsMethod(Method):
     noise_source: NoiseSource
 
     def checkpoints(self, rounds: int) -> Sequence[int]:
-        """Return the end of learning."""
+        """Return the last round of learning."""
         return (rounds,)
 
     def requested_depth(self, rounds: int) -> tuple[int, int]:
@@ -47,7 +47,7 @@ class NoisyRoundsMethod(Method):
         return rounds, self._noisy_rounds(rounds)
 
     def check(self, learning: TrainingRun) -> None:
-        """Refuse what cannot be met; an instance bound is known only after learning."""
+        """Check that the settings can be met; an instance bound is known only after learning."""
         if self.bound != "instance":
             self.plan(learning)
         else:
@@ -56,10 +56,10 @@ class NoisyRoundsMethod(Method):
 
     @abstractmethod
     def _mechanism(self, learning: TrainingRun) -> Mechanism:
-        """Return how the noise of these rounds hides the deletion."""
+        """Return the mechanism of these noisy rounds."""
 
     def _check_settings(self) -> None:
-        """Refuse settings without a meaning."""
+        """Check the settings."""
         if self.rounds is not None and self.rounds < 0:
             raise MethodError(f"rounds is a number of noisy rounds, not {self.rounds}")
         check_noise_settings(self.name, self.epsilon, self.sigma, self.delta, self.view)
@@ -77,7 +77,7 @@ class NoisyRoundsMethod(Method):
         return 1.0 if self.epsilon is None else self.epsilon
 
     def _release(self, learning: TrainingRun, mechanism: Mechanism) -> Release:
-        """Return the release with the noise that is set, or with a noise of 1."""
+        """Make the release with the given noise, or with σ = 1."""
         return Release(
             method=self.name,
             checkpoint_round=learning.rounds,
@@ -89,5 +89,5 @@ class NoisyRoundsMethod(Method):
         )
 
     def _least_scale(self, learning: TrainingRun, release: Release) -> float:
-        """Return the least factor of the release's noise that reaches ε."""
+        """Find the smallest factor on the noise of the release that reaches ε."""
         return least_scale(learning, release, self._claim, self._epsilon)

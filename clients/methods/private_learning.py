@@ -1,4 +1,4 @@
-"""What methods share that learn in private from the start, so that a deletion takes nothing more."""
+"""The base class of methods that learn privately from the start, so that a deletion needs no further work."""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -10,20 +10,20 @@ from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import Method
 from rewindnet.clients.methods.settings import check_noise_settings, requested_epsilon
 
-#: The noise changes what rounding is charged, which changes the noise; a few steps settle it.
+#: The noise changes what rounding is charged, which changes the noise; a few steps converge.
 _STEPS = 12
 
 
 class PrivateLearning(Method):
-    """A method whose own learning, on all data, adds noise from the start, and is what it releases.
+    """A method that releases the result of its own private learning on all data.
 
     Attributes:
-        name: of the method.
+        name: the name of the method.
         epsilon: the ε to reach; None where σ is given.
         sigma: the noise; None where ε is given.
         delta: δ.
-        view: for whom the certificate is written.
-        noise_source: where noise comes from.
+        view: the view of the observer.
+        noise_source: the source of noise, `seed` or `os`.
     """
 
     name: ClassVar[str]
@@ -69,9 +69,9 @@ class PrivateLearning(Method):
         """Find the noise σ at which the certificate reads ε.
 
         Args:
-            learning: as it was.
-            claim: what is claimed.
-            release_of: the release with a noise of that size.
+            learning: how the network learned up to the request.
+            claim: the claim of the certificate.
+            release_of: returns the release with a given σ.
             local_shift: the root of the sum of all squared shifts, from which the search begins.
             remedy: what to do where no noise suffices, because more of it is charged more rounding.
 

@@ -36,10 +36,11 @@ class R2D(NoisyDescent):
     """
 
     name = "r2d"
+    rewinds = True
     rewind: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning, and fill in what is left open of the three."""
+        """Check the settings, and fill in what is left open of the three."""
         given = (self.epsilon, self.rewind, self.sigma)
         if None not in given:
             raise MethodError(

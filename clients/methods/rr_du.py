@@ -1,4 +1,4 @@
-"""RR-DU: unlearning by a token that walks the network and comes by the deleting client now and then.
+"""RR-DU: unlearning by a token that walks the network and visits the deleting client with probability p.
 
 Lamri and Maniatakos (CVPR 2026), "Fully decentralized certified unlearning", arXiv 2512.08443. **Reconstructed from its
 abstract and secondary readings**: the body was not available, and every point that they leave open is a setting. The
@@ -31,7 +31,7 @@ from rewindnet.certificates import (
     epsilon_of,
 )
 from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
-from rewindnet.clients.methods.base import MethodError, Plan, demand
+from rewindnet.clients.methods.base import MethodError, UnlearningPlan, demand
 from rewindnet.clients.methods.rr_du_settings import RRDUSettings
 from rewindnet.clients.methods.token_paths import graph_weights, parents_from, path_cost
 from rewindnet.clients.steps.program import Program
@@ -55,7 +55,7 @@ class RRDU(RRDUSettings):
         return f"{self.alignment}, " + ("no noise" if self.noise == "off" else f"{self.noise} noise")
 
     def checkpoints(self, rounds: int) -> Sequence[int]:
-        """Return the end of learning."""
+        """Return the last round of learning."""
         return (rounds,)
 
     def requested_depth(self, rounds: int) -> tuple[int, int]:
@@ -63,10 +63,10 @@ class RRDU(RRDUSettings):
         return rounds, 0
 
     def check(self, learning: TrainingRun) -> None:
-        """Refuse what cannot be met; an instance bound is known only after learning."""
+        """Check that the settings can be met; an instance bound is known only after learning."""
         learning.check_view(replace(self, bound="worst-case").plan(learning).claim.view)
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Draw the path, and find the noise or what is claimed of it.
 
         Raises:
@@ -89,7 +89,7 @@ class RRDU(RRDUSettings):
             visits = replace(visits, noise=(visits.step_size * sigma,) * len(visits.visit_rounds))
         sigmas = np.zeros(learning.mixing.nodes)
         sigmas[client] = visits.noise[0] if visits.noise else 0.0
-        return Plan(
+        return UnlearningPlan(
             replace(release, sigma=sigmas, mechanism=visits),
             replace(
                 claim, claimed_epsilon=self._claimed(visits, spread), claimed_by=_formula(visits, learning, self.delta)

@@ -18,7 +18,7 @@ class RRDUSettings(Method):
     """What a scenario may set of RR-DU, and the path of the token that follows from it.
 
     Args:
-        seed: of the path, the batches and, in studies, the noise.
+        seed: the seed of the path, of the batches and, in studies, of the noise.
         hops: T_u, steps that are taken, each by the node that has the token.
         alignment: of u's direction: `lightweight` (m/n_u)·∇f_forget, an ascent; `lightweight+descent`
             −∇f_u + (m/n_u)·∇f_forget; `exact` −∇f'_u; every objective with its regulariser.
@@ -73,7 +73,7 @@ class RRDUSettings(Method):
     noise_source: Literal["seed", "os"] = "seed"
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning."""
+        """Check the settings."""
         check_delta(self.delta)
         View.of(self.view)
         for name in ("hops", "minibatches"):

@@ -7,7 +7,7 @@ from rewindnet.clients.methods.base import MethodError
 
 
 def check_noise_settings(method: str, epsilon: float | None, sigma: float | None, delta: float, view: str) -> None:
-    """Refuse settings of the noise without a meaning, for methods that take ε or σ.
+    """Check the settings of the noise, for methods that take ε or σ.
 
     Raises:
         MethodError: as `requested_epsilon`.

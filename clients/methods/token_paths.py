@@ -1,4 +1,4 @@
-"""What methods share whose token travels over the graph."""
+"""Paths and costs of a token, for methods in which a token travels over the graph."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def parents_from(weights: csr_array, last_holder: int) -> tuple[int, ...]:
 def path_cost(
     home: int, holders: Sequence[int], works: Sequence[bool], parents: Sequence[int], gradients: Sequence[int]
 ) -> dict[str, int]:
-    """Return what a path takes, with the tree by which its last model comes to all nodes.
+    """Count the cost of a path, including the tree that spreads the last model to all nodes.
 
     Args:
         home: the node that has the token before the first round.

@@ -22,7 +22,7 @@ from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
 from rewindnet.certificates.mechanisms.walk_dp import WalkDP as WalkDPMechanism
 from rewindnet.certificates.mechanisms.walk_dp import check_holders, walk_shifts
 from rewindnet.certificates.release import NoiseSource
-from rewindnet.clients.methods.base import MethodError, Plan, demand
+from rewindnet.clients.methods.base import MethodError, UnlearningPlan, demand
 from rewindnet.clients.methods.private_learning import PrivateLearning
 from rewindnet.clients.methods.token_paths import graph_weights, parents_from
 from rewindnet.clients.steps.program import Program
@@ -44,7 +44,7 @@ class WalkDP(PrivateLearning):
     last token is released to all. Give `epsilon` or `sigma`; with neither, `epsilon` is 1.
 
     Args:
-        seed: of the walk.
+        seed: the seed of the walk.
         hops: T, steps in all; as many as learning has rounds by default.
         epsilon: the ε to reach or to claim.
         sigma: σ, the noise on every entry of a gradient.
@@ -76,7 +76,7 @@ class WalkDP(PrivateLearning):
     noise_source: NoiseSource = "seed"
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning, and fill in ε where neither ε nor σ is given."""
+        """Check the settings, and fill in ε where neither ε nor σ is given."""
         self._check_noise()
         if self.hops is not None and self.hops < 1:
             raise MethodError(f"hops of walk-dp is at least 1, not {self.hops}")
@@ -89,7 +89,7 @@ class WalkDP(PrivateLearning):
         """Return the method with the walk that this seed draws."""
         return replace(self, seed=seed)
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Draw the walk; return it with noise for ε, or ε for noise.
 
         Raises:
@@ -111,7 +111,7 @@ class WalkDP(PrivateLearning):
             assert self.epsilon is not None
             sigma = sqrt(unit / rho_of(self.epsilon, self.delta))
         claimed = None if unit is None or sigma == 0 < unit else epsilon_of_rho(unit / (sigma or 1) ** 2, self.delta)
-        return Plan(
+        return UnlearningPlan(
             self._release(walk, sigma),
             replace(claim, claimed_epsilon=claimed, claimed_by=_NO_CLAIM if unit is None else _FORMULA),
         )

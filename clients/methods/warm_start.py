@@ -29,7 +29,7 @@ class WarmStart(NoisyDescent):
     rounds: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning, and fill in what is left open of the three."""
+        """Check the settings, and fill in what is left open of the three."""
         if None not in (self.epsilon, self.rounds, self.sigma):
             raise MethodError("warm-start takes two of epsilon, rounds and sigma, and solves for the third")
         if self.rounds is not None and self.rounds < 0:

@@ -1,4 +1,4 @@
-"""The models."""
+"""The models and their registry."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a model is: how it is computed for a block of nodes, and which constants it proves."""
+"""The base class of models: their computation for a block of nodes, and their proven constants."""
 
 from abc import ABC, abstractmethod
 

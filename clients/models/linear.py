@@ -1,4 +1,4 @@
-"""What the linear models share: their settings, and the bias as one more feature inside the norm."""
+"""Settings of the linear models, and the bias as an additional feature within the norm."""
 
 from math import sqrt
 

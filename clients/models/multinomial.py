@@ -1,4 +1,4 @@
-"""What the linear models share that have a score for each class."""
+"""The base class of linear models with a score for each class."""
 
 import numpy as np
 from numpy.typing import NDArray

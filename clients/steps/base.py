@@ -1,10 +1,10 @@
 """Steps: the instructions that programs of learning and unlearning are made of.
 
-A `LocalStep` is what every client does by itself; a `CommunicationStep` is a run of rounds in which clients send
-messages and combine what their neighbours' messages sum to. Steps are data: they hold no client, know nothing of how
-messages travel, and go over a wire as a record (`records.py`). Transports know nothing of what a step computes. Which
-node hears which in a round is a matrix, so a gossip round, a broadcast and a token that travels from one node to the
-next are all communication steps.
+A `LocalStep` is a computation of every client by itself; a `CommunicationStep` is a sequence of rounds in which clients
+send messages and combine the weighted sums of the messages of their neighbours. Steps are data: they hold no clients,
+do not depend on the transport, and are sent to other processes as records (`clients/step_records.py`). A transport does
+not depend on what a step computes. A matrix defines which node receives which messages in a round, so a gossip round, a
+broadcast and a token that travels from node to node are all communication steps.
 
 A step is a frozen dataclass, and its class registers itself under its name when it is defined.
 """
@@ -54,7 +54,7 @@ class Step(ABC):
 
 
 class LocalStep(Step):
-    """What every client of a block does by itself."""
+    """A computation of every client of a block by itself."""
 
     @abstractmethod
     def apply(self, block: "ClientBlock", theta: "Tensor") -> "Tensor":
@@ -62,11 +62,11 @@ class LocalStep(Step):
 
 
 class CommunicationStep(Step, ABC):
-    """A run of rounds in which clients exchange messages along the edges.
+    """A sequence of rounds in which clients exchange messages along the edges.
 
     What the clients keep between rounds may be wider than a model, [b, k·d], as long as the last round leaves [b, d];
     messages are [b, d]. By default a round is one of gossip: clients send their parameters, and go on from the
-    weighted sum of what they hear.
+    weighted sum of what they receive.
 
     Attributes:
         rounds: the addresses of the rounds: which mixing matrices and which random numbers they use.
@@ -84,36 +84,36 @@ class CommunicationStep(Step, ABC):
         return ()
 
     def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """Return the weights [N, N] of a round; row i is what node i hears.
+        """Return the weights [N, N] of a round; row i holds the weights of the messages that node i receives.
 
         Args:
-            round: its address.
+            round: the address of the round.
             mixing: the mixing matrices of the network's schedule.
         """
         return mixing.matrix(round)
 
     def message(self, block: "ClientBlock", theta: "Tensor", round: int, probe: "Probe | None") -> "Tensor":
-        """Return what the block's clients send [b, d].
+        """Return the messages [b, d] of the clients of a block.
 
         Args:
             block: the clients.
-            theta: [b, k·d], what they keep.
-            round: its address.
-            probe: watches, if a study measures something.
+            theta: [b, k·d], their states.
+            round: the address of the round.
+            probe: observes the computations, if a study measures them.
         """
         return theta
 
     def combine(
         self, block: "ClientBlock", theta: "Tensor", mixed: "Tensor", round: int, probe: "Probe | None"
     ) -> "Tensor":
-        """Return what the clients keep after the round, θ⁺ [b, k·d].
+        """Return the states θ⁺ [b, k·d] of the clients after the round.
 
         Args:
             block: the clients.
-            theta: [b, k·d], what they kept before it.
-            mixed: [b, d], the weighted sums of what they have heard; may be overwritten.
-            round: its address.
-            probe: watches, if a study measures something.
+            theta: [b, k·d], their states before the round.
+            mixed: [b, d], the weighted sums of the received messages; may be overwritten.
+            round: the address of the round.
+            probe: observes the computations, if a study measures them.
         """
         return mixed
 

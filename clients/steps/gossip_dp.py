@@ -22,12 +22,12 @@ class GossipDPRounds(NoisyRounds):
     do, comes after the noise.
 
     Attributes:
-        rounds: their addresses.
+        rounds: the addresses of the rounds.
         clip: C.
         sigma: σ, in the units of a gradient.
-        seed: of the simulation.
-        release: which release of the run it is.
-        source: where noise comes from.
+        seed: the seed of the simulation.
+        release: the number of the release.
+        source: the source of noise, `seed` or `os`.
     """
 
     rounds: range

@@ -33,10 +33,10 @@ class GradientAscentRounds(CommunicationStep):
 
     On a graph the others are the neighbours that delete nothing, weighted as they are mixed: w_ref = Σ_{j≠u} W_uj·w_j /
     Σ_{j≠u} W_uj, the paper's where W = 11ᵀ/N. A client's model is what it sent in the last round where clients adapt
-    before they combine, and what it ended with otherwise. A client that hears no other takes its own.
+    before they combine, and what it ended with otherwise. A client that receives no other model takes its own.
 
     Attributes:
-        order: of the learning rounds.
+        order: the order of learning.
         rounds: the address of the last round of learning.
         forget: [N], how many samples each node is to forget.
         steps: of ascent, each on all of these samples.
@@ -64,7 +64,7 @@ class GradientAscentRounds(CommunicationStep):
         return (self.last, self.first)
 
     def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """Return the weights by which a node that deletes hears its neighbours that do not; other nodes hear none."""
+        """Return the weights with which a deleting node averages the models of neighbours that do not delete."""
         N, weights = mixing.nodes, mixing.matrix(round).tocoo()
         forgets = np.array(self.forget) > 0
         heard = forgets[weights.row] & ~forgets[weights.col] & (weights.data > 0)

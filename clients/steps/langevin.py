@@ -16,12 +16,12 @@ class LangevinRounds(OrderedRounds, NoisyRounds):
     """Rounds of learning with noise between them: every node adds it to its model after each round but the last.
 
     Attributes:
-        order: of the learning rounds.
-        rounds: their addresses.
-        sigma: [N], the noise of every node.
-        seed: of the simulation.
-        release: which release of the run it is.
-        source: where noise comes from.
+        order: the order of learning.
+        rounds: the addresses of the rounds.
+        sigma: [N], σ of the noise of every node.
+        seed: the seed of the simulation.
+        release: the number of the release.
+        source: the source of noise, `seed` or `os`.
     """
 
     sigma: tuple[float, ...]

@@ -26,7 +26,7 @@ class InitialModel(LocalStep):
     """Every client takes the model's initial parameters.
 
     Attributes:
-        seed: of the simulation.
+        seed: the seed of the simulation.
     """
 
     seed: int
@@ -46,9 +46,9 @@ class AddNoise(LocalStep):
 
     Attributes:
         sigma: [N], the standard deviation of the noise of every node.
-        seed: of the simulation.
-        release: which release of the run it is.
-        source: where noise comes from.
+        seed: the seed of the simulation.
+        release: the number of the release.
+        source: the source of noise, `seed` or `os`.
         shared: whether all add the same vector.
     """
 
@@ -75,7 +75,7 @@ class OrderedRounds(CommunicationStep, ABC):
 
     Attributes:
         order: of adapting and combining.
-        rounds: their addresses.
+        rounds: the addresses of the rounds.
     """
 
     order: Order
@@ -108,7 +108,7 @@ class Gossip(CommunicationStep):
 
 @dataclass(frozen=True)
 class Average(CommunicationStep):
-    """Rounds in which every node hears every node: the mixing of a server, or of secure aggregation, W = 11ᵀ/N."""
+    """Rounds in which every node receives from every node: a server, or secure aggregation, with W = 11ᵀ/N."""
 
     rounds: range
 
@@ -122,8 +122,8 @@ def unlearning_program(release: Release, order: Order, seed: int, index: int) ->
 
     Args:
         release: what is to be done.
-        order: of the learning rounds.
-        seed: of the simulation.
+        order: the order of learning.
+        seed: the seed of the simulation.
         index: which release of this run it is; each draws noise of its own.
     """
     descent_ends = release.checkpoint_round + release.descent_rounds

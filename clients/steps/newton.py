@@ -123,7 +123,7 @@ class NewtonBroadcast(CommunicationStep):
         return csr_array((np.ones(len(children)), (children, parents[children])), shape=(N, N))
 
     def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """Return the correction [b, d], if it has come; in the first round no node hears another."""
+        """Return the correction [b, d], if it has come; in the first round no node receives another."""
         return theta if round == self.rounds.start else theta[:, block.model.parameters :].contiguous()
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What steps share that add noise in the course of their rounds."""
+"""The base class of steps that add noise during their rounds."""
 
 from abc import ABC
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ class NoisyRounds(CommunicationStep, ABC):
     """Rounds in which clients add fresh Gaussian noise.
 
     Attributes:
-        seed: of the simulation.
-        release: which release of the run it is.
-        source: where noise comes from.
+        seed: the seed of the simulation.
+        release: the number of the release.
+        source: the source of noise, `seed` or `os`.
     """
 
     seed: int
@@ -38,7 +38,7 @@ class NoisyRounds(CommunicationStep, ABC):
         Args:
             block: the clients.
             theta: [b, d], left as it is.
-            sigma: of every node.
+            sigma: [N], σ of the noise of every node.
             round: the round.
         """
         return noised(block, theta, sigma, lambda node: self.draw(theta.shape[1], round, node), round)

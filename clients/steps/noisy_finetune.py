@@ -48,10 +48,10 @@ class NoisyFinetuneRounds(NoisyRounds):
         decay: λ.
         gradient_radius: C1, or None.
         model_radius: C2, or None.
-        sigma: [N], the noise of every node.
-        seed: of the simulation.
-        release: which release of the run it is.
-        source: where noise comes from.
+        sigma: [N], σ of the noise of every node.
+        seed: the seed of the simulation.
+        release: the number of the release.
+        source: the source of noise, `seed` or `os`.
     """
 
     rounds: range

@@ -1,4 +1,4 @@
-"""Programs: what a release has every client do, step by step."""
+"""Programs: the steps that produce a release."""
 
 from dataclasses import dataclass
 

@@ -43,8 +43,8 @@ class RRDUToken(TokenRounds):
         optimizer: of every holder; Adam's moments stay with each holder.
         forgotten: m, how many samples u deletes.
         seed: of batches and noise.
-        release: which release of the run it is.
-        source: where noise comes from.
+        release: the number of the release.
+        source: the source of noise, `seed` or `os`.
     """
 
     rounds: range

@@ -1,4 +1,4 @@
-"""What steps of a token share: one model that travels from node to node along a path that was drawn beforehand."""
+"""The base class of token steps: one model travels from node to node along a path that is drawn beforehand."""
 
 from abc import ABC
 
@@ -33,13 +33,13 @@ class TokenRounds(NoisyRounds, ABC):
         return self.holders[round - self.rounds.start]
 
     def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """Return the identity but for the holder, which hears the holder before."""
+        """Return the identity but for the holder, which receives from the holder before."""
         giver = self.first_holder if round == self.rounds.start else self.holder(round - 1)
         return one_hop(mixing.nodes, giver, self.holder(round))
 
 
 def one_hop(nodes: int, giver: int, taker: int) -> csr_array:
-    """Return the identity [N, N] but for one node, which hears another."""
+    """Return the identity [N, N] but for one node, which receives from another."""
     own = np.arange(nodes)
     return sparse_matrix(nodes, own, np.where(own == taker, giver, own), np.ones(nodes))
 

@@ -24,9 +24,9 @@ class WalkDPToken(TokenRounds):
         clip: C; None: gradients are as they are.
         sigma: σ, in the units of a gradient.
         step_size: η.
-        seed: of the simulation.
-        release: which release of the run it is.
-        source: where noise comes from.
+        seed: the seed of the simulation.
+        release: the number of the release.
+        source: the source of noise, `seed` or `os`.
     """
 
     rounds: range

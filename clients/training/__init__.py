@@ -1,1 +1,1 @@
-"""What one client computes: its data, its local steps, its minibatches and its noise."""
+"""Local training: the data of clients, their local steps, their minibatches and their noise."""

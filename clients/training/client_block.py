@@ -27,7 +27,7 @@ _SHARED = 1 << 15
 
 
 class Minibatch(NamedTuple):
-    """What the clients of a block read in one local step.
+    """The samples that the clients of a block use in one local step.
 
     Attributes:
         weights: of the samples of each bucket, [k, n]; None: those of all samples that the clients hold.
@@ -43,12 +43,12 @@ class Minibatch(NamedTuple):
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """What the rounds of clients are like, apart from their data.
+    """The settings of local training, apart from the data.
 
     Attributes:
-        sampling: how they draw minibatches; None: they read every sample.
+        sampling: how clients draw minibatches; None: they use all samples.
         participating: [N] for a round, which nodes of the network take local steps; None: all of them.
-        radius: of the ball onto which they project their parameters; None: they do not.
+        radius: the radius of the ball onto which clients project their parameters; None for no projection.
     """
 
     sampling: Sampling | None = None
@@ -58,17 +58,17 @@ class LocalTraining:
 
 @dataclass(frozen=True)
 class ClientBlock:
-    """The clients of one block of nodes, and how each of them steps.
+    """The clients of one block of nodes: their data and their local computations.
 
     Attributes:
         nodes: [b], the nodes of this block.
-        model: of every client.
+        model: the model of every client.
         step_size: η.
         local_steps: E.
-        samples: [b], how many samples each client holds.
+        samples: [b], the number of samples of each client.
         buckets: the data.
         samples_held: [b], how many samples each client held before anything was erased.
-        local_training: what their rounds are like.
+        local_training: the settings of local training.
         before_erasure: the same clients before they erased what is to be forgotten, for steps that read it.
         recalled_checkpoints: states [b, d] that the clients have kept, for steps that ask for them.
         counter: counts the per-sample gradients that the clients take; None where only a study takes them.
@@ -137,16 +137,16 @@ class ClientBlock:
             self.counter.add(gradients)
 
     def counted_at(self, rows: Sequence[int]) -> "ClientBlock":
-        """Return the same block, whose gradients count at some of its rows only."""
+        """Return the same block, with gradients counted at some of its rows only."""
         return replace(self, counter=None if self.counter is None else self.counter.at(rows))
 
     def uncounted(self) -> "ClientBlock":
-        """Return the same block for measurements, whose gradients do not count."""
+        """Return the same block for measurements, with gradients that are not counted."""
         before = self.before_erasure
         return replace(self, counter=None, before_erasure=None if before is None else replace(before, counter=None))
 
     def minibatches(self, round: int) -> list[Minibatch]:
-        """Return what each of the E local steps of a round reads."""
+        """Return the minibatch of each of the E local steps of a round."""
         network, sampling = self.local_training.participating(round), self.local_training.sampling
         participating = None if network is None else network[list(self.nodes)]
         if sampling is None:
@@ -220,10 +220,10 @@ def make_block(
     node_by_node: bool = False,
     local_training: LocalTraining | None = None,
 ) -> ClientBlock:
-    """Lay out the clients' data.
+    """Make a block from the data of its clients.
 
     Args:
-        model: of every client.
+        model: the model of every client.
         x: features [n, p] of all clients together, on the device and in the precision to compute in.
         y: class labels [n].
         shards: one array of row numbers for each node of the block.
@@ -231,7 +231,7 @@ def make_block(
         local_steps: E.
         nodes: the nodes of this block; 0, 1, 2, … by default.
         node_by_node: keep every client in a bucket of its own, without padding, for bitwise reproducible results.
-        local_training: what the clients' rounds are like.
+        local_training: the settings of local training.
     """
     nodes = tuple(range(len(shards))) if nodes is None else tuple(nodes)
     sizes = np.array([len(shard) for shard in shards], dtype=np.int64)

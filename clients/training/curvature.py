@@ -1,4 +1,4 @@
-"""Matrix-free products of every client's curvature with a vector: the Hessian, or what stands in for it.
+"""Compute Hessian-vector products per client without the matrix: exact, empirical Fisher or diagonal Fisher.
 
     hessian     ∇²f(θ)·v, by differentiating the gradient once more along v
     fisher      Σ_k weight_k·g_k·⟨g_k, v⟩ + l2·v, the empirical Fisher information of the samples' loss gradients g_k
@@ -106,7 +106,7 @@ def solve(block: ClientBlock, theta: Tensor, right: Tensor, curvature: Curvature
         theta: [1, d].
         right: [1, d].
         curvature: what C is.
-        iterations: how many.
+        iterations: the number of iterations.
 
     Returns:
         x [1, d].
@@ -151,7 +151,7 @@ def pooled_spectrum(model: Model, features: NDArray[np.float32]) -> Spectrum | N
     """Return the spectrum of the mean objective of all samples together, where learning starts.
 
     Args:
-        model: of every client.
+        model: the model of every client.
         features: [n, p], of all samples.
 
     Returns:

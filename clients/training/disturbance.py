@@ -1,4 +1,4 @@
-"""What deletions change at the clients, measured while they learn and unlearn."""
+"""Measure the changes that deletions make at the clients, during learning and unlearning."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +12,7 @@ from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.probe import Probe
 
 #: For every node that measures something while it learns, [T, R, E + 1] for R requests: the disturbances of its local
-#: steps where it deletes, and last the drift, how much of what it hears has changed since others left. While it
+#: steps where it deletes, and last the drift, how much of what it receives has changed since others left. While it
 #: unlearns, [rounds]: the shift of every round.
 MeasuredDisturbances = Mapping[int, NDArray[np.float64]]
 
@@ -32,7 +32,7 @@ class Meter(Probe):
 
     @abstractmethod
     def mixing_drift(self, round: int, changed: Tensor) -> None:
-        """Measure ‖Σ_j (W − W')_ij·x_j‖, given these sums [b, d] of what the clients hear."""
+        """Measure ‖Σ_j (W − W')_ij·x_j‖, given these sums [b, d] of what the clients receive."""
 
 
 class ShiftMeter(Meter):
@@ -45,7 +45,7 @@ class ShiftMeter(Meter):
     """
 
     def shift(self, round: int, node: int, value: float) -> None:
-        """Record by how much what the node works with in this round would be another."""
+        """Record the shift of a node in a round."""
         if node in self.measured:
             self.measured[node][round] = value
 

@@ -1,4 +1,4 @@
-"""Counts of per-sample gradients, made where the gradients are taken."""
+"""Count per-sample gradients where they are computed."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -57,7 +57,7 @@ class GradientCounter:
         return taken
 
     def of(self, rows: Sequence[int]) -> "GradientCounter":
-        """Return a counter for a block of some of the clients, which counts at the same place.
+        """Return a counter for a block of some of the clients, which adds to the same counts.
 
         Args:
             rows: which clients, by their rows in the block that carries this counter.

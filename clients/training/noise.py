@@ -29,9 +29,9 @@ def draw(
     """Draw standard Gaussian noise [size] of one node for one release.
 
     Args:
-        size: how many entries.
-        seed: of the simulation.
-        release: which release of the run it is.
+        size: the number of entries.
+        seed: the seed of the simulation.
+        release: the number of the release.
         node: the node.
         source: `seed` draws at an address, so that a simulation repeats and a verifier can draw again; `os` takes 52
             fresh bits from the operating system for every entry, which cannot be drawn again.

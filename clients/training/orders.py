@@ -1,4 +1,4 @@
-"""The three learning orders, each as what a client sends and what it makes of what it receives.
+"""The three orders of learning: what a client sends in a round, and how it combines the messages that it receives.
 
     adapt-then-combine          Θ⁺ = W·D(Θ)                  diffusion learning, gossip federated averaging
     combine-then-adapt          Θ⁺ = D(WΘ)                   diffusion learning
@@ -22,7 +22,7 @@ from rewindnet.clients.training.probe import Probe
 
 
 class LearningOrder(ABC):
-    """What a client sends in a round of learning, and how it combines the weighted sum of what it hears with its own.
+    """What a client sends in a round of learning, and how it combines the sum of what it receives with its own.
 
     Attributes:
         adapts_first: whether the local steps are taken before the message is sent.

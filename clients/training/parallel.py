@@ -1,4 +1,4 @@
-"""Work shared among threads of this process.
+"""Divide work among threads of this process.
 
 Nodes are independent, so threads take whole groups of nodes and torch computes each on a single thread of its own. The
 other way round, many small products each shared by all threads, is slower, and collapses where two processes compete
@@ -23,24 +23,24 @@ _wanted: int | None = None
 
 
 def use_threads(threads: int | None) -> None:
-    """Share work among so many threads from now on; None: as many as this process has processors."""
+    """Set the number of threads; None for the number of processors of this process."""
     global _wanted
     _wanted = threads
     _pool.cache_clear()
 
 
 def threads() -> int:
-    """Return how many threads share the work."""
+    """Return the number of threads."""
     return _wanted or processors()
 
 
 def processors() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def one_torch_thread() -> None:
-    """Leave the sharing of work to `each`."""
+    """Let torch use one thread, because `each` divides the work."""
     torch.set_num_threads(1)
 
 

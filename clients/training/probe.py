@@ -1,4 +1,4 @@
-"""What may watch clients while they compute: a probe is shown gradients and shifts, and changes nothing."""
+"""Probes observe the computations of clients: they receive gradients and shifts, and change nothing."""
 
 from abc import ABC
 from typing import TYPE_CHECKING
@@ -8,10 +8,10 @@ if TYPE_CHECKING:
 
 
 class Probe(ABC):
-    """Watches the computations of a block of clients; a subclass overrides what it wants to see."""
+    """Observes the computations of a block of clients; subclasses override the methods that they need."""
 
     def local_step(self, round: int, step: int, theta: "Tensor", gradient: "Tensor") -> None:
-        """See a local step, at the very point where its gradient is taken.
+        """Receive a local step, with the parameters at which its gradient is computed.
 
         Args:
             round: the address of the round.
@@ -21,7 +21,7 @@ class Probe(ABC):
         """
 
     def shift(self, round: int, node: int, value: float) -> None:
-        """See a shift: how far what a node adds noise to, or works out, is from what it would have been.
+        """Receive a shift: the distance between a value that a node computes and its value without the forget set.
 
         Args:
             round: the address of the round.

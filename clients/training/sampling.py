@@ -1,4 +1,4 @@
-"""Minibatches: which of its samples a client reads in a local step.
+"""Minibatches: which of its samples a client uses in a local step.
 
 What is drawn belongs to a sample's own place in its client's data, so that a sample that is deleted leaves a hole and
 changes no other sample's draw: learning with and without it are coupled. A batch is averaged over its expected size,
@@ -23,7 +23,7 @@ Forget = Mapping[int, NDArray[np.int64]]
 
 
 class SamplingError(UserError):
-    """The batches cannot be drawn that way; the message says why."""
+    """A setting of the sampling is not valid; the message says why."""
 
 
 class Sampling(ABC):
@@ -39,7 +39,7 @@ class Sampling(ABC):
 
 
 def full(seed: int, local_steps: int) -> None:
-    """Every sample is read in every step: no batches."""
+    """Use every sample in every step, without minibatches."""
 
 
 class Poisson(Sampling):
@@ -122,7 +122,7 @@ class Realised:
 
     Args:
         sampling: how they were drawn.
-        samples: [N], how many samples each node holds.
+        samples: [N], the number of samples of each node.
         forget: for each deleting node, the positions of the deleted samples in its own data.
         earlier: those that earlier requests had taken out of learning, each from a round on; increasing.
     """

@@ -1,1 +1,1 @@
-"""The run folder: how it is written, resumed and read."""
+"""Write, resume and read run folders."""

@@ -4,4 +4,4 @@ from rewindnet.errors import UserError
 
 
 class FolderError(UserError):
-    """A folder that holds no run, no whole run, or a damaged one."""
+    """A folder holds no run, an incomplete run or a damaged one; the message says which."""

@@ -1,4 +1,4 @@
-"""Files of a run folder: written whole or not at all, and read with a sentence about what is wrong."""
+"""Write files of a run folder atomically, and read them with errors that name the damaged file."""
 
 import json
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ Json = dict[str, Any]
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a mapping as JSON that people can read; the whole file or none of it."""
+    """Write a mapping as indented JSON, atomically."""
     write(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write the whole file or none of it; folders are made as needed."""
+    """Write a file atomically: under a temporary name first, and then renamed. Missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-    beside.replace(path)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    temporary.replace(path)
 
 
 def read_json(file: Path) -> Json:
@@ -38,11 +38,11 @@ def parse_object(text: str, what: str) -> Json:
     """Parse a JSON object.
 
     Args:
-        text: of it.
-        what: where it stands, for the message.
+        text: the text.
+        what: the file or line that it is from, for the message.
 
     Raises:
-        FolderError: if it is none.
+        FolderError: if the text is not a JSON object.
     """
     try:
         content = json.loads(text)

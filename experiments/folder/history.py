@@ -1,4 +1,4 @@
-"""How the network of a run learned, derived again from its records."""
+"""Rebuild the mixing schedules and training runs of a finished run from its records."""
 
 from collections.abc import Sequence
 
@@ -15,57 +15,63 @@ from rewindnet.experiments.folder.files import Json
 def recorded_schedules(
     topology: Json, graph: nx.Graph, weights: csr_array
 ) -> tuple[topologies.Schedule, topologies.Schedule | None]:
-    """Make the schedules that a `topology.json` describes.
+    """Build the schedules that a `topology.json` describes.
 
     Args:
-        topology: the record.
-        graph: that it holds.
-        weights: [N, N], the mixing matrix that it holds.
+        topology: the content of `topology.json`.
+        graph: the graph in it.
+        weights: [N, N], the mixing matrix in it.
 
     Returns:
-        The schedule of the network that remains, and that of before nodes left; None if none has left.
+        The schedule of the remaining network, and the schedule before nodes left, or None if no node has left.
 
     Raises:
-        TopologyError: if there is no such schedule.
+        TopologyError: if the record does not describe a schedule.
     """
     seed, departed = topology.get("seed"), topology.get("departed")
     if not isinstance(seed, int) or seed < 0 or not isinstance(departed, list):
-        raise topologies.TopologyError("it does not say from which seed rounds are drawn, or who has left")
-    whole = _schedule(topology, graph, weights, seed, ())
+        raise topologies.TopologyError("its seed or its list of departed nodes is missing")
+    before = _schedule(topology, graph, weights, seed, ())
     if not departed:
-        return whole, None
+        return before, None
     row, column, value = (np.array(part) for part in zip(*topology.get("remaining", []), strict=True))
     entries = csr_array((value.astype(float), (row.astype(int), column.astype(int))), shape=weights.shape)
-    return _schedule(topology, graph, entries, seed, tuple(departed)), whole
+    return _schedule(topology, graph, entries, seed, tuple(departed)), before
 
 
 def _schedule(
     topology: Json, graph: nx.Graph, weights: csr_array, seed: int, departed: tuple[int, ...]
 ) -> topologies.Schedule:
+    """Build the schedule of the topology, and on it the schedule of learning."""
     schedule, learning = topology.get("schedule"), topology.get("learning")
     if not isinstance(schedule, dict) or not isinstance(learning, dict):
-        raise topologies.TopologyError("it does not say by which schedule, or how the network learns on it")
+        raise topologies.TopologyError("its schedule, or how the network learns on it, is missing")
     if learning.get("kind") not in topologies.LEARNING:
-        raise topologies.TopologyError("it does not say by which schedule, or how the network learns on it")
-    settings, how = ({key: value for key, value in part.items() if key != "kind"} for part in (schedule, learning))
+        raise topologies.TopologyError("the way in which the network learns is not known")
+    settings, learning_settings = (
+        {key: value for key, value in part.items() if key != "kind"} for part in (schedule, learning)
+    )
     links = topologies.schedule(str(schedule.get("kind")), graph, weights, seed, departed, **settings)
-    return topologies.LEARNING[str(learning["kind"])](links, seed, departed, **how)
+    return topologies.LEARNING[str(learning["kind"])](links, seed, departed, **learning_settings)
 
 
-def recorded_learnings(
+def recorded_training_runs(
     scenario: Json, learning: Json, mixing: Mixing, mixing_before: Mixing | None
 ) -> list[TrainingRun]:
-    """Describe how the network learned up to each request, with minibatches drawn again.
+    """Rebuild how the network learned up to each request, and draw the minibatches again.
 
     Args:
         scenario: the resolved scenario.
-        learning: `learning.json`.
-        mixing: the mixing matrices of the network that remains.
-        mixing_before: those of before nodes left; None if none has left.
+        learning: the content of `learning.json`.
+        mixing: the mixing matrices of the remaining network.
+        mixing_before: the mixing matrices before nodes left; None if no node has left.
+
+    Returns:
+        One training run for each request.
 
     Raises:
         CertificateError: if a record is damaged.
-        SamplingError: if batches cannot be drawn.
+        SamplingError: if the minibatches cannot be drawn.
     """
     runs: list[TrainingRun] = []
     earlier: list[tuple[int, Forget]] = []
@@ -78,11 +84,11 @@ def recorded_learnings(
 
 
 def _batches(scenario: Json, record: Json, forget: Forget, earlier: Sequence[tuple[int, Forget]]) -> Realised | None:
-    """Draw the minibatches of a run again; None where every step read every sample."""
+    """Draw the minibatches of a run again; return None if every step uses all samples."""
     settings = dict(scenario["learning"]["sampling"])
     kind = settings.pop("kind")
     if kind not in SAMPLINGS:
-        raise SamplingError(f"there is no sampling {kind!r}")
+        raise SamplingError(f"there is no sampling {kind!r}; there are: {', '.join(SAMPLINGS)}")
     sampling = SAMPLINGS[kind](int(scenario["seed"]), int(record["local_steps"]), **settings)
     if sampling is None:
         return None

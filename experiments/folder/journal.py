@@ -1,4 +1,4 @@
-"""States of unfinished tasks on disk, from which another process can go on."""
+"""Store the states of unfinished tasks on disk, so that another process can continue them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,24 +11,24 @@ from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import write
 from rewindnet.simulator.journal import STATE_TENSORS, Journal
 
-#: The part of a run folder that is there only until the run is complete.
+#: The subfolder of a run folder that exists only until the run is complete.
 UNFINISHED = "unfinished"
 
 
 class FolderJournal(Journal):
-    """States of unfinished tasks, a file each: a `Journal`.
+    """Stores the state of each unfinished task in a file: a `Journal`.
 
     Args:
         folder: the run folder.
-        shape: of a model, [N, d]; a state may be several times as wide.
-        steps: of what was measured of a node while it learned, [T, R, E + 1].
+        shape: [N, d], the shape of the models; a state may be several times as wide.
+        steps: [T, R, E + 1], the shape of the measurements of a node during learning.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, int], steps: tuple[int, int, int]) -> None:
         self._folder, self._shape, self._steps = folder / UNFINISHED, shape, steps
 
     def names(self) -> list[str]:
-        """Return the names of the states that are written down."""
+        """Return the names of the stored states."""
         return [file.stem for file in self._folder.glob("*.safetensors")]
 
     def read(self, name: str) -> Mapping[str, Tensor]:
@@ -40,9 +40,11 @@ class FolderJournal(Journal):
         try:
             tensors: Mapping[str, Tensor] = load_file(self._file(name))
         except (OSError, SafetensorError) as problem:
-            raise FolderError(f"{self._file(name)} is damaged ({problem}); begin anew with --force") from None
+            raise FolderError(f"{self._file(name)} is damaged ({problem}); start again with --force") from None
         if not self._is_whole(tensors):
-            raise FolderError(f"{self._file(name)} is damaged (it holds no state of this run); begin anew with --force")
+            raise FolderError(
+                f"{self._file(name)} is damaged (it holds no state of this run); start again with --force"
+            )
         return tensors
 
     def _is_whole(self, tensors: Mapping[str, Tensor]) -> bool:
@@ -57,7 +59,7 @@ class FolderJournal(Journal):
         )
 
     def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Write a state down, the whole of it or nothing."""
+        """Write the tensors of one state, atomically."""
         write(self._file(name), save({key: tensor.cpu().contiguous() for key, tensor in tensors.items()}))
 
     def remove(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""A lock that keeps several processes from writing to one run folder."""
+"""Lock a run folder, so that only one process writes to it."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -7,18 +7,18 @@ from filelock import FileLock, Timeout
 
 from rewindnet.experiments.scenario.errors import ScenarioError
 
-#: The name of the lock file inside a run folder; it is there while a run is unfinished.
+#: The name of the lock file in a run folder; the file exists while the run is unfinished.
 LOCK = ".lock"
 
 
 class FolderLock:
-    """Keeps other processes from writing to a run folder, from when it is made until it is released.
+    """Holds the lock of a run folder from its construction until `release`.
 
     Args:
-        folder: the run folder; it is made if it is not there.
+        folder: the run folder; it is made if it does not exist.
 
     Raises:
-        ScenarioError: if another process writes to it.
+        ScenarioError: if another process holds the lock.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,14 +33,14 @@ class FolderLock:
             ) from None
 
     def release(self, *, remove: bool = False) -> None:
-        """Let other processes write to the folder.
+        """Release the lock.
 
         Args:
-            remove: take the lock file away, for a run that is finished.
+            remove: also remove the lock file, because the run is finished.
         """
         if self._lock.is_locked and remove:
-            # While it is held: a process that opens it now finds it gone once it gets the lock, and makes another.
-            # (Where files that are open cannot be removed, it stays, and does no harm.)
+            # Remove it while the lock is held: a process that has the removed file open then makes a new one.
+            # Systems that cannot remove open files keep it, which does no harm.
             with suppress(OSError):
                 self._file.unlink()
         self._lock.release()

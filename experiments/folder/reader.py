@@ -1,4 +1,4 @@
-"""A finished run, read from its folder: what reports, verification and sweeps know of it."""
+"""Read a finished run from its folder, for reports, verification and sweeps."""
 
 import hashlib
 import json
@@ -15,10 +15,11 @@ from safetensors.numpy import load_file
 
 from rewindnet import topologies
 from rewindnet.certificates import Audit, Certificate, CertificateError, TrainingRun
+from rewindnet.clients.methods import METHODS
 from rewindnet.clients.training.sampling import SamplingError
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import Json, parse_object, read_json, read_scenario, read_text
-from rewindnet.experiments.folder.history import recorded_learnings, recorded_schedules
+from rewindnet.experiments.folder.history import recorded_schedules, recorded_training_runs
 
 __all__ = [
     "FORMATS",
@@ -29,14 +30,14 @@ __all__ = [
     "digest",
     "read_folder",
     "read_record",
-    "recorded_learnings",
     "recorded_schedules",
+    "recorded_training_runs",
     "state",
 ]
 
-#: The layouts of a run folder that this version reads; the recorder writes the last of them.
+#: The format versions of run folders that this version reads; the recorder writes the last of them.
 FORMATS = (5,)
-#: The versions of rewindnet that read older layouts.
+#: The versions of rewindnet that read older formats.
 _READERS = {1: "0.1", 2: "0.1", 3: "0.1", 4: "0.1"}
 
 
@@ -45,10 +46,10 @@ class MethodRecords:
     """The records of one release.
 
     Attributes:
-        place: its folder inside the run folder, like `methods/0-r2d`.
-        certificate: `certificate.json`.
-        audit: `audit.json`.
-        metrics: `metrics.json`.
+        place: the subfolder of the release, like `methods/0-r2d`.
+        certificate: the content of `certificate.json`.
+        audit: the content of `audit.json`.
+        metrics: the content of `metrics.json`.
     """
 
     place: str
@@ -63,13 +64,13 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        record: `record.json`.
-        scenario: `scenario.yaml`, resolved.
-        topology: `topology.json`.
-        learning: `learning.json`.
-        summary: the rows of the table.
-        together: what may be claimed to a reader of all releases of a method, where there are several requests.
-        methods: one for each row.
+        record: the content of `record.json`.
+        scenario: the content of `scenario.yaml`, which is resolved.
+        topology: the content of `topology.json`.
+        learning: the content of `learning.json`.
+        summary: the rows of the table, one for each release.
+        compositions: for each method, the (ε, δ) of all its releases together; empty if there is only one request.
+        methods: the records of each release.
     """
 
     path: Path
@@ -78,11 +79,11 @@ class RunFolder:
     topology: Json
     learning: Json
     summary: list[Json]
-    together: list[Json]
+    compositions: list[Json]
     methods: list[MethodRecords]
 
     def metrics_lines(self) -> Iterator[Json]:
-        """Read `metrics.jsonl`: one line a round, in the order in which the rounds ran.
+        """Read `metrics.jsonl`, which has one line for each round in the order of execution.
 
         Raises:
             FolderError: if the file is missing or damaged.
@@ -91,10 +92,13 @@ class RunFolder:
             yield parse_object(line, f"line {number} of {self.path / 'metrics.jsonl'}")
 
     def weights(self, place: str) -> np.ndarray[Any, Any] | None:
-        """Read the models [N, d] of a name in `record["weights_sha256"]`, like `methods/0-r2d/released`.
+        """Read stored models.
+
+        Args:
+            place: the name of the array, like `methods/0-r2d/released`; `record["weights_sha256"]` lists all names.
 
         Returns:
-            None if they were not kept.
+            [N, d]; None if the run did not store them.
 
         Raises:
             FolderError: if the file is damaged.
@@ -109,24 +113,28 @@ class RunFolder:
 
     @property
     def network(self) -> tuple[nx.Graph, TrainingRun]:
-        """The graph, and how learning ran on it up to the last request, as certificates need it.
+        """The graph, and how the network learned up to the last request.
 
         Raises:
-            FolderError: if one of the two records is damaged.
+            FolderError: if `topology.json` or `learning.json` is damaged.
         """
-        graph, learnings = self.history
-        return graph, learnings[-1]
+        graph, training_runs = self.history
+        return graph, training_runs[-1]
 
-    def learning_of(self, index: int) -> TrainingRun:
-        """Return how learning ran up to the request that a release answers: every method answers each request."""
+    def training_run_of(self, index: int) -> TrainingRun:
+        """Return how the network learned up to the request that a release answers.
+
+        Args:
+            index: the number of the release; every method answers each request.
+        """
         return self.history[1][index // len(self.scenario["unlearning"])]
 
     @cached_property
     def history(self) -> tuple[nx.Graph, list[TrainingRun]]:
-        """The graph, and how learning ran on it up to each request.
+        """The graph, and how the network learned up to each request.
 
         Raises:
-            FolderError: if one of the two records is damaged.
+            FolderError: if `topology.json` or `learning.json` is damaged.
         """
         try:
             graph, weights = topologies.from_record(self.topology)
@@ -134,25 +142,25 @@ class RunFolder:
         except topologies.TopologyError as problem:
             raise FolderError(f"{self.path / 'topology.json'} is damaged: {problem}") from None
         try:
-            return graph, recorded_learnings(self.scenario, self.learning, mixing, mixing_before)
+            return graph, recorded_training_runs(self.scenario, self.learning, mixing, mixing_before)
         except (CertificateError, SamplingError, LookupError, TypeError, AttributeError) as problem:
             raise FolderError(f"{self.path / 'learning.json'} is damaged: {problem}") from None
 
     @cached_property
     def certified(self) -> list[tuple[Certificate, Audit]]:
-        """The certificate and the audit of every method.
+        """The certificate and the audit of every release.
 
         Raises:
-            FolderError: if one of them is damaged.
+            FolderError: if a certificate or an audit is damaged.
         """
         return [_certified(self.path / method.place, method) for method in self.methods]
 
 
 def state(path: Path) -> str | None:
-    """Return whether the run in a folder is `complete` or `incomplete`; None where there is no run.
+    """Return `complete` or `incomplete` for the run in a folder; None if there is no run.
 
     Raises:
-        FolderError: if there is a record of a run, but a damaged one or one of another format.
+        FolderError: if `record.json` is damaged or of another format.
     """
     if not (path / "record.json").is_file():
         return None
@@ -163,7 +171,7 @@ def read_folder(path: Path) -> RunFolder:
     """Read the folder of a finished run.
 
     Raises:
-        FolderError: if there is no such folder, it is no run folder, its run is not complete, or a file is damaged.
+        FolderError: if the folder does not exist, holds no complete run, or a file in it is damaged.
     """
     if not path.is_dir():
         raise FolderError(f"{path} is not a folder" if path.exists() else f"there is no folder {path}")
@@ -171,22 +179,23 @@ def read_folder(path: Path) -> RunFolder:
     if progress is None:
         raise FolderError(f"{path} is not a run folder: it holds no record.json")
     if progress != "complete":
-        raise FolderError(f"the run in {path} is incomplete; run its scenario again, and it goes on where it stopped")
-    rows = _rows(path / "summary.json")
+        raise FolderError(f"the run in {path} is incomplete; run its scenario again to continue it")
+    rows, scenario = _rows(path / "summary.json"), read_scenario(path)
+    _import_methods(scenario)
     return RunFolder(
         path=path,
         record=read_record(path),
-        scenario=read_scenario(path),
+        scenario=scenario,
         topology=read_json(path / "topology.json"),
         learning=read_json(path / "learning.json"),
         summary=rows,
-        together=read_json(path / "summary.json").get("together") or [],
+        compositions=read_json(path / "summary.json").get("together") or [],
         methods=[_method(path, f"methods/{row['index']}-{row['method']}") for row in rows],
     )
 
 
 def digest(hashes: Mapping[str, str]) -> str:
-    """Compute one sha256 for all weights of a run, from those of its arrays by name."""
+    """Compute one sha256 for all weights of a run from the sha256 of each array."""
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
@@ -208,15 +217,26 @@ def read_record(path: Path) -> Json:
     return record
 
 
+def _import_methods(scenario: Json) -> None:
+    """Import the methods of a scenario: the mechanism of a certificate may be defined in the module of its method."""
+    listed = scenario.get("unlearning")
+    for method in listed if isinstance(listed, list) else ():
+        name = method.get("method") if isinstance(method, Mapping) else method
+        if name in METHODS:
+            METHODS[name]
+
+
 def _rows(file: Path) -> list[Json]:
+    """Read the rows of the table."""
     rows: list[Json] = read_json(file).get("rows") or []
-    whole = isinstance(rows, list) and all(isinstance(row, dict) and {"index", "method"} <= set(row) for row in rows)
-    if not whole or not rows:
-        raise FolderError(f"{file} is damaged: it holds no rows of a table")
+    valid = isinstance(rows, list) and all(isinstance(row, dict) and {"index", "method"} <= set(row) for row in rows)
+    if not valid or not rows:
+        raise FolderError(f"{file} is damaged: it holds no rows")
     return rows
 
 
 def _method(path: Path, place: str) -> MethodRecords:
+    """Read the records of one release."""
     certificate, audit, metrics = (
         read_json(path / place / f"{name}.json") for name in ("certificate", "audit", "metrics")
     )
@@ -224,11 +244,12 @@ def _method(path: Path, place: str) -> MethodRecords:
 
 
 def _certified(folder: Path, method: MethodRecords) -> tuple[Certificate, Audit]:
+    """Read the certificate and the audit of one release."""
     try:
         certificate, audit = Certificate.from_record(method.certificate), Audit.from_record(method.audit)
     except (CertificateError, TypeError) as problem:
         raise FolderError(f"{folder} is damaged: {problem}") from None
     nodes = len(certificate.release.sigma)
     if len(certificate.sensitivity) not in (0, nodes) or len(audit.divergence) != nodes:
-        raise FolderError(f"{folder} is damaged: its certificate and its audit are of networks of different size")
+        raise FolderError(f"{folder} is damaged: its certificate and its audit have different numbers of nodes")
     return certificate, audit

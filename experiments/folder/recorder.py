@@ -1,4 +1,4 @@
-"""Writing a run folder: one writer, every file whole or not there."""
+"""Write a run folder: by one process, and every file atomically."""
 
 import hashlib
 import json
@@ -39,17 +39,17 @@ from rewindnet.simulator.outcome import Outcome, Trajectory
 
 
 class Recorder:
-    """Writes everything that a run leaves.
+    """Writes the files of a run folder.
 
     Args:
-        folder: the run folder; must have passed `check_target`. None where another process writes it.
-        network: that is run.
-        resume: go on with the incomplete run in the folder; otherwise what is there is removed.
-        command: that the user gave.
+        folder: the run folder; it must have passed `check_target`. None in a process that does not write it.
+        network: the network of the run.
+        resume: continue the incomplete run in the folder; otherwise the content of the folder is removed.
+        command: the command to record.
 
     Attributes:
-        secret: whether states without noise may not be written.
-        journal: where states of unfinished tasks are written down; None where they may not be.
+        secret: whether models without noise must not be written, because the noise is secret.
+        journal: stores the states of unfinished tasks; None if they must not be written.
 
     Raises:
         ScenarioError: if another process is writing to the folder.
@@ -59,7 +59,7 @@ class Recorder:
         self, folder: Path | None, network: NetworkSetup, resume: bool = False, command: Sequence[str] = ()
     ) -> None:
         scenario = network.scenario
-        self._folder, self._keep = folder, scenario.record.weights
+        self._folder, self._stores_weights = folder, scenario.record.weights
         self.secret = is_secret(scenario)
         self.journal: Journal | None = None if self.secret else NoJournal()
         if folder is None:
@@ -71,7 +71,7 @@ class Recorder:
             learning = scenario.learning
             steps = (learning.rounds, len(network.training_runs), learning.local_steps + 1)
             self.journal = FolderJournal(folder, (network.nodes, network.model.parameters), steps)
-        self._record = _begun_record(scenario, command, read_record(folder) if resume else None)
+        self._record = _first_record(scenario, command, read_record(folder) if resume else None)
         self._write_record()
         write(folder / "scenario.yaml", scenario.to_yaml())
         topology = topologies.record(network.graph, network.mixing.weights)
@@ -83,28 +83,37 @@ class Recorder:
         self._metrics = (folder / "metrics.jsonl").open("w", encoding="utf-8")
 
     def close(self) -> None:
-        """Let other processes write to the folder, whether the run is complete or not."""
+        """Close the files and release the lock, whether the run is complete or not."""
         if self._folder is not None:
             self._metrics.close()
             self._lock.release()
 
-    def seconds(self, what: str, seconds: float) -> None:
-        """Note how long a part of the run took."""
+    def note_seconds(self, phase: str, seconds: float) -> None:
+        """Note how long a phase of the run took; the next record.json contains it."""
         if self._folder is not None:
-            self._record["seconds"][what] = round(seconds, 3)
+            self._record["seconds"][phase] = round(seconds, 3)
 
-    def round(self, line: Mapping[str, Any], repeated: bool = False) -> None:
-        """Write one line of metrics.jsonl; for a repeated round, the line that it had before."""
+    def write_round(self, line: Mapping[str, Any], repeated: bool = False) -> None:
+        """Write one line of metrics.jsonl.
+
+        Args:
+            line: the metrics of the round.
+            repeated: whether an earlier process has already run the round; its line is written again then.
+        """
         if self._folder is None:
             return
-        # A round that is repeated without having had a line was run in an earlier part of the run, for another method.
+        # A repeated round without an earlier line was run for another method, so it gets no line.
         text = self._lines.get((line["phase"], line["round"])) if repeated else json.dumps(line)
         if text is not None:
             self._metrics.write(text + "\n")
             self._metrics.flush()
 
-    def carried(self, traffic: Mapping[str, csr_array]) -> None:
-        """Note the messages that the parts of the run so far have sent over every directed edge."""
+    def write_traffic(self, traffic: Mapping[str, csr_array]) -> None:
+        """Write the numbers of messages over every directed edge, for each phase so far.
+
+        Args:
+            traffic: for each phase, [N, N]; row i and column j count the messages from j to i.
+        """
         if self._folder is None:
             return
         for name in [name for name in traffic if name not in self._traffic]:
@@ -116,30 +125,53 @@ class Recorder:
             }
         note_traffic(self._folder, self._traffic)
 
-    def learned(
+    def write_learning(
         self,
-        requests: Sequence[TrainingRun],
+        training_runs: Sequence[TrainingRun],
         arrivals: Sequence[Arrival],
         learned: Trajectory,
         rounds: Collection[int],
     ) -> None:
-        """Write how the network learned up to each request, the forget sets, and the checkpoints. Collective."""
+        """Write how the network learned up to each request, the forget sets, and checkpoints.
+
+        All processes must call this method together.
+
+        Args:
+            training_runs: for each request, how the network learned up to it.
+            arrivals: for each request, its round and its forget set.
+            learned: the checkpoints of learning.
+            rounds: the rounds of the checkpoints to write.
+        """
         content = [
             {
-                **learning.to_record(),
+                **training.to_record(),
                 "forget": {str(node): positions.tolist() for node, positions in arrival.forget.items()},
             }
-            for learning, arrival in zip(requests, arrivals, strict=True)
+            for training, arrival in zip(training_runs, arrivals, strict=True)
         ]
         self._json("learning", {"requests": content})
         self._checkpoints("learned", learned, rounds)
 
-    def retrained(self, oracle: Trajectory, rounds: Collection[int], mark: str) -> None:
-        """Write the checkpoints of retraining for a request after these numbers of rounds. Collective."""
-        self._checkpoints(f"retrained{mark}", oracle, rounds)
+    def write_retraining(self, oracle: Trajectory, rounds: Collection[int], suffix: str) -> None:
+        """Write checkpoints of retraining for a request; all processes must call this method together.
 
-    def recorded(self, index: int, method: str) -> tuple[Certificate, Audit, dict[str, Any]] | None:
-        """Return what an earlier process has recorded of a method, if it has, and carry its lines over."""
+        Args:
+            oracle: the checkpoints of retraining.
+            rounds: the rounds of the checkpoints to write.
+            suffix: the suffix of array names that belong to the request.
+        """
+        self._checkpoints(f"retrained{suffix}", oracle, rounds)
+
+    def read_release(self, index: int, method: str) -> tuple[Certificate, Audit, dict[str, Any]] | None:
+        """Read a release that an earlier process has recorded, and write its lines of metrics.jsonl again.
+
+        Args:
+            index: the number of the release.
+            method: the name of its method.
+
+        Returns:
+            The certificate, the audit and the metrics; None if the release is not recorded.
+        """
         place = f"{index}-{method}"
         if self._folder is None or f"methods/{place}/released" not in self._record["weights_sha256"]:
             return None
@@ -152,8 +184,8 @@ class Recorder:
         )
         return Certificate.from_record(certificate), Audit.from_record(audit), metrics
 
-    def noise_traces(self, index: int) -> NoiseTraces:
-        """Return what an earlier process has written down of the noise of a release.
+    def read_noise_traces(self, index: int) -> NoiseTraces:
+        """Read what an earlier process has recorded of the noise of a release.
 
         Raises:
             FolderError: if that is missing or damaged.
@@ -161,7 +193,7 @@ class Recorder:
         assert self._folder is not None
         return earlier_noise(self._folder, index)
 
-    def method(
+    def write_release(
         self,
         index: int,
         certificate: Certificate,
@@ -170,7 +202,7 @@ class Recorder:
         outcome: Outcome,
         traces: NoiseTraces,
     ) -> None:
-        """Write the records and the weights of one release, and what a process that goes on needs of its noise."""
+        """Write the records and the weights of one release, and what a process that resumes needs of its noise."""
         if self._folder is not None and not self.secret:
             note_noise(self._folder, index, traces)
         place = f"methods/{index}-{certificate.method}"
@@ -183,11 +215,17 @@ class Recorder:
         self._weights(f"{place}/released", outcome.released, secret=certificate.release.noise_source != "os")
         self._write_record()
 
-    def finish(self, rows: list[dict[str, Any]], together: list[dict[str, Any]], message_bytes: int) -> None:
-        """Write the table, and mark the run as complete."""
+    def finish(self, rows: list[dict[str, Any]], compositions: list[dict[str, Any]], message_bytes: int) -> None:
+        """Write the table and the traffic, and mark the run as complete.
+
+        Args:
+            rows: the rows of the table.
+            compositions: the composition of the releases of each method.
+            message_bytes: the size of a message in bytes.
+        """
         if self._folder is None:
             return
-        self._json("summary", {"rows": rows, "together": together})
+        self._json("summary", {"rows": rows, "together": compositions})
         write(
             self._folder / "traffic.json", json.dumps({"message_bytes": message_bytes, "parts": self._traffic}) + "\n"
         )
@@ -205,12 +243,18 @@ class Recorder:
         self._write_record()
 
     def _weights(self, place: str, theta: Tensor, *, secret: bool) -> None:
-        """Keep θ, or at least its hash; nothing of a model without noise where the noise is a secret."""
+        """Write models [N, d] and note their hash, or only note the hash if the scenario stores no weights.
+
+        Args:
+            place: the name of the array.
+            theta: [N, d], the models.
+            secret: whether the models must not be written if the noise of the run is secret.
+        """
         if self._folder is None or (secret and self.secret):
             return
         plain = theta.cpu().contiguous()
         self._record["weights_sha256"][place] = hashlib.sha256(plain.numpy().tobytes()).hexdigest()
-        if self._keep:
+        if self._stores_weights:
             write(self._folder / f"{place}.safetensors", save({"theta": plain}))
 
     def _write_record(self) -> None:
@@ -223,29 +267,29 @@ class Recorder:
 
 
 def _empty(folder: Path) -> None:
-    """Remove everything from a run folder but its lock file."""
+    """Remove everything from a run folder except its lock file."""
     for path in folder.iterdir():
         if path.name != LOCK:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def _begun_record(scenario: Scenario, command: Sequence[str], before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Begin `record.json`.
+def _first_record(scenario: Scenario, command: Sequence[str], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Make the first content of `record.json`.
 
     Args:
-        scenario: that is run.
-        command: that the user gave.
-        before: the record of the process that has begun the run; None if this one does.
+        scenario: the scenario of the run.
+        command: the command to record.
+        earlier: the record of the process that began the run; None if this process begins it.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    begun = before or {}
+    begun = earlier or {}
     return {
         "format": FORMATS[-1],
         "state": "incomplete",
         "name": scenario.name,
         "seed": scenario.seed,
         "started": begun.get("started", now),
-        "resumed": [] if before is None else [*begun.get("resumed", []), now],
+        "resumed": [] if earlier is None else [*begun.get("resumed", []), now],
         "versions": versions(),
         "platform": {
             "system": platform.platform(),

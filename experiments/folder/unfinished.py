@@ -1,4 +1,4 @@
-"""Whether a run may be written into a folder, and what an unfinished run has left for the process that goes on."""
+"""Check whether a run may be written into a folder, and read what an unfinished run has left there."""
 
 import io
 import json
@@ -27,23 +27,23 @@ def check_target(folder: Path, scenario: Scenario, force: bool) -> bool:
     """Check that a run may be written into a folder.
 
     Args:
-        folder: to write; it need not exist.
-        scenario: to run.
+        folder: the run folder; it need not exist.
+        scenario: the scenario to run.
         force: overwrite an earlier run.
 
     Returns:
-        Whether the folder holds an incomplete run of this very scenario, to go on with.
+        Whether the folder holds an incomplete run of the same scenario, which can be continued.
 
     Raises:
-        ScenarioError: if it holds anything else and is not to be overwritten (`force`), cannot exist, or is being
-            written to.
+        ScenarioError: if the folder cannot be made, is being written to, holds something other than a run, or holds
+            another run and `force` is not set.
     """
     if not folder.exists():
         blocked = [parent for parent in folder.parents if parent.exists() and not parent.is_dir()]
         if blocked:
             raise ScenarioError(f"{folder} cannot be made: {blocked[0]} is not a folder; choose another with --out")
         return False
-    if folder.is_dir() and all(_is_scrap(file) for file in folder.iterdir()):
+    if folder.is_dir() and all(_is_leftover(file) for file in folder.iterdir()):
         return False
     if not (folder / "record.json").is_file():
         raise ScenarioError(f"{folder} exists and is not a run folder; choose another with --out")
@@ -54,38 +54,41 @@ def check_target(folder: Path, scenario: Scenario, force: bool) -> bool:
     if state(folder) == "complete":
         raise ScenarioError(f"{folder} already holds a run; choose another with --out, or overwrite it with --force")
     if not (folder / "scenario.yaml").is_file():
-        # It was killed before it had written its first file.
+        # The process was killed before it had written its first file.
         return False
-    other = _differs(folder, scenario)
-    if other:
+    difference = _difference(folder, scenario)
+    if difference:
         raise ScenarioError(
-            f"{folder} holds an incomplete run {other}; choose another with --out, or overwrite it with --force"
+            f"{folder} holds an incomplete run {difference}; choose another with --out, or overwrite it with --force"
         )
     return not is_secret(scenario)
 
 
-def _is_scrap(file: Path) -> bool:
-    """Return whether a file may be all that is left of a run that was killed before it had written its record."""
+def _is_leftover(file: Path) -> bool:
+    """Return whether a run that was killed before it had written its record may have left a file."""
     return file.suffix == ".part" or file.name in (UNFINISHED, LOCK)
 
 
 def is_secret(scenario: Scenario) -> bool:
-    """Return whether states without noise may not be written.
+    """Return whether models without noise must not be written.
 
-    Noise from the operating system is a secret: models without it on disk would give it away, and so would models whose
-    noise can be drawn again.
+    Noise from the operating system is secret. Models on disk without noise, or with noise that can be drawn again,
+    would reveal it.
     """
     return any(method.settings.get("noise_source") == "os" for method in scenario.unlearning)
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of everything that a run's bits may depend on."""
-    own = {"rewindnet": version("rewindnet"), "python": platform.python_version()}
-    return own | {library: version(library) for library in _LIBRARIES}
+    """Return the versions of rewindnet, Python and the libraries that the bits of a run may depend on."""
+    always = {"rewindnet": version("rewindnet"), "python": platform.python_version()}
+    return always | {library: version(library) for library in _LIBRARIES}
 
 
 def earlier_lines(folder: Path) -> dict[tuple[str, int], str]:
-    """Read the lines of metrics.jsonl by phase and round, of all processes so far; torn lines are left out."""
+    """Read the lines of metrics.jsonl that all earlier processes have written, by phase and round.
+
+    Lines that are damaged are left out.
+    """
     lines: dict[tuple[str, int], str] = {}
     for file in (folder / UNFINISHED / "metrics.jsonl", folder / "metrics.jsonl"):
         for text in file.read_text("utf-8", errors="replace").splitlines() if file.is_file() else ():
@@ -95,14 +98,14 @@ def earlier_lines(folder: Path) -> dict[tuple[str, int], str]:
     return lines
 
 
-def _differs(folder: Path, scenario: Scenario) -> str | None:
-    """Say what an incomplete run has different, so that it cannot be gone on with; None if it can."""
+def _difference(folder: Path, scenario: Scenario) -> str | None:
+    """Describe why an incomplete run cannot be continued; return None if it can."""
     begun, now = read_scenario(folder), scenario.plain()
     backend = begun.get("backend")
     if isinstance(backend, dict) and now["backend"]["precision"] == "exact" == backend.get("precision"):
-        # Every transport computes the same bits, so that what one began another can finish.
-        for either in (begun, now):
-            either["backend"] = {key: either["backend"].get(key) for key in ("precision", "dtype", "device")}
+        # With exact precision every transport computes the same bits, so another transport can continue the run.
+        for settings in (begun, now):
+            settings["backend"] = {key: settings["backend"].get(key) for key in ("precision", "dtype", "device")}
     if begun != now:
         keys = [key for key in now if begun.get(key) != now[key]]
         return f"of another scenario (its {', '.join(keys) or 'keys'} {'differ' if len(keys) > 1 else 'differs'})"
@@ -112,15 +115,15 @@ def _differs(folder: Path, scenario: Scenario) -> str | None:
 
 
 def note_traffic(folder: Path, parts: Mapping[str, Any]) -> None:
-    """Write down the messages that the parts of the run so far have sent."""
+    """Write the numbers of messages of all phases so far, for a process that continues the run."""
     write(folder / UNFINISHED / "traffic.json", json.dumps(parts))
 
 
 def earlier_traffic(folder: Path) -> dict[str, Any]:
-    """Read the messages that earlier processes have written down.
+    """Read the numbers of messages that earlier processes have written.
 
     Raises:
-        FolderError: if that is damaged.
+        FolderError: if the file is damaged.
     """
     file = folder / UNFINISHED / "traffic.json"
     if not file.is_file():
@@ -130,7 +133,7 @@ def earlier_traffic(folder: Path) -> dict[str, Any]:
     except ValueError:
         parts = None
     if not isinstance(parts, dict):
-        raise FolderError(f"{file} is damaged; begin anew with --force")
+        raise FolderError(f"{file} is damaged; start again with --force")
     return parts
 
 

@@ -1,1 +1,1 @@
-"""Plans: what forgetting would take, client by client, without learning anything."""
+"""Plans: compute the noise, ε and cost of unlearning for each client, without training."""

@@ -1,4 +1,4 @@
-"""Which clients a plan is made for, and what may make them hard to forget."""
+"""Select the clients that are planned, and compute what may make them hard to forget."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from rewindnet.topologies.rng import rng_at
 
 Counts = NDArray[np.int64]
 
-#: Products, at most, of a sparse matrix's entries with those of a vector: half a minute or so.
+#: The largest number of products of a matrix entry with a vector entry; they take about half a minute.
 _WORK = 8_000_000_000
-#: Above this many, clients are represented by some of them.
+#: The largest number of clients that are planned unless the user asks for more; above it, some represent the others.
 _MANY = 2_000
-#: For fewer clients than this the ladder of depths is not worth its time.
+#: All depths are planned only if there is time to plan them for this many clients.
 _FEW = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Which clients are planned.
+    """The clients and depths that are planned.
 
     Attributes:
-        clients: [k], the scenario's own first.
-        roles: why a client is among them, where not all are.
-        rewound: the depths planned for placement rewind, all that are planned.
-        descent_rounds: those of them planned for placement output.
-        sentence: about it, for readers of the plan.
+        clients: [k], the nodes; the deleting client of the scenario comes first.
+        roles: for each client that represents others, why it was selected.
+        rewound: the depths K planned for placement rewind; these are all planned depths.
+        descent_rounds: the depths K planned for placement output, a subset of `rewound`.
+        sentence: describes the selection for readers of the plan.
     """
 
     clients: NDArray[np.int64]
@@ -42,17 +42,18 @@ class Selection:
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
-    """What may make clients hard to forget; all [k].
+class ClientFacts:
+    """Properties of clients that may make them hard to forget; every array is [k].
 
     Attributes:
         degree: the number of neighbours.
-        samples: how many a client holds.
-        deleted: how many of them it deletes.
-        weight: what its data contribute: by how many G a step at it differs, 2m/n, or 1 where it deletes everything.
-        distance: links to the other clients, on average.
-        farthest: links to the farthest client.
-        mixed: rounds until what it sends is spread about evenly over all clients; −1 if learning ends before.
+        samples: n, the number of samples of the client.
+        deleted: m, the number of samples that it deletes.
+        weight: the most by which one of its local steps differs, in units of G: 2m/n, or 1 if it deletes all samples.
+        distance: the mean number of hops to the other clients.
+        farthest: the number of hops to the farthest client.
+        mixed: the number of rounds until its messages are spread about evenly over all clients; −1 if learning ends
+            before.
     """
 
     degree: NDArray[np.int64]
@@ -64,7 +65,7 @@ class Facts:
     mixed: NDArray[np.int64]
 
 
-def select(
+def select_clients(
     network: NetworkSetup,
     deleted: Counts,
     required: Collection[int],
@@ -72,63 +73,67 @@ def select(
     regimes: int,
     clients: int | None,
 ) -> Selection:
-    """Choose as many clients and depths to plan as there is time for.
+    """Select as many clients and depths as can be planned in about half a minute.
 
     Args:
-        network: that is planned.
-        deleted: [N], how many samples each client would delete.
+        network: the network that is planned.
+        deleted: [N], the number of samples that each client would delete.
         required: the depths that must be planned for placement output.
-        ladder: the depths that may be, the required ones among them.
-        regimes: how often everything is computed.
-        clients: how many clients are wanted; None leaves it open.
+        ladder: all depths that may be planned, including the required ones.
+        regimes: the number of regimes of the objective, each of which is computed separately.
+        clients: the number of clients that the user asks for; None leaves it open.
     """
     N, T = network.mixing.nodes, network.training_run.rounds
-    able = np.flatnonzero(deleted)
+    deletable = np.flatnonzero(deleted)
     work = 2 * network.mixing.matrix(0).nnz * regimes
     rewound = descent_rounds = frozenset(ladder)
-    if work * (T + sum(descent_rounds)) * min(len(able), clients or _FEW, _FEW) > _WORK:
+    if work * (T + sum(descent_rounds)) * min(len(deletable), clients or _FEW, _FEW) > _WORK:
         descent_rounds = frozenset(required)
         rewound = frozenset(depth for depth in ladder if depth >= min(required))
     affordable = int(np.clip(_WORK // (work * (T + sum(descent_rounds))), 1, _MANY))
-    count = min(len(able), clients or affordable)
-    roles = _roles(network, deleted, able, count)
-    if count == len(able):
-        own = network.scenario.deletion.each[0].client
-        everyone = np.concatenate([[own], able[able != own]])
-        sentence = "Every client is planned." if count == N else f"Planned are the {count} of {N} with such samples."
-        return Selection(everyone, {own: roles[own]}, rewound, descent_rounds, sentence)
-    sentence = f"Planned are {count} of {N} clients, as representatives: {_listed(roles)}."
+    count = min(len(deletable), clients or affordable)
+    roles = _roles(network, deleted, deletable, count)
+    if count == len(deletable):
+        requesting = network.scenario.deletion.each[0].client
+        ordered = np.concatenate([[requesting], deletable[deletable != requesting]])
+        sentence = (
+            "Every client is planned."
+            if count == N
+            else f"The plan covers the {count} of {N} clients that have such samples."
+        )
+        return Selection(ordered, {requesting: roles[requesting]}, rewound, descent_rounds, sentence)
+    sentence = f"The plan covers {count} of {N} clients, as representatives: {_listed(roles)}."
     return Selection(np.array(list(roles), dtype=np.int64), roles, rewound, descent_rounds, sentence)
 
 
-def _roles(network: NetworkSetup, deleted: Counts, able: Counts, count: int) -> dict[int, str]:
-    """Choose clients that stand for the others: the scenario's own, the extremes, and then some at random.
+def _roles(network: NetworkSetup, deleted: Counts, deletable: Counts, count: int) -> dict[int, str]:
+    """Select clients that represent the others: the requesting client, the extremes, and then random ones.
 
     Args:
-        network: that is planned.
-        deleted: [N], how many samples each client would delete.
-        able: the clients that have any.
-        count: how many to choose.
+        network: the network that is planned.
+        deleted: [N], the number of samples that each client would delete.
+        deletable: the clients that have samples to delete.
+        count: the number of clients to select.
 
     Returns:
-        For each of them, why it is chosen.
+        For each selected client, why it is selected.
     """
-    own, N = network.scenario.deletion.each[0].client, network.mixing.nodes
-    roles = {own: "asks"}
+    requesting, N = network.scenario.deletion.each[0].client, network.mixing.nodes
+    roles = {requesting: "asks"}
     if count > 1:
-        degree = np.bincount(edge_array(network.graph).ravel(), minlength=N)[able]
-        weight = _weight(deleted, network.samples)[able]
-        hops = hop_distances(adjacency(network.graph), own)[able]
+        degree = np.bincount(edge_array(network.graph).ravel(), minlength=N)[deletable]
+        weight = _weight(deleted, network.samples)[deletable]
+        hops = hop_distances(adjacency(network.graph), requesting)[deletable]
         extremes = [
             (int(degree.argmin()), "lowest degree"),
             (int(degree.argmax()), "highest degree"),
             (int(weight.argmax()), "deletes the largest share"),
             (int(weight.argmin()), "deletes the smallest share"),
-            (int(hops.argmax()), f"farthest from {own}"),
+            (int(hops.argmax()), f"farthest from {requesting}"),
         ]
         for position, role in extremes[: count - 1]:
-            roles.setdefault(int(able[position]), role)
-        drawn = rng_at(network.scenario.seed, Stream.PLAN).permutation(able)
+            roles.setdefault(int(deletable[position]), role)
+        drawn = rng_at(network.scenario.seed, Stream.PLAN).permutation(deletable)
         for client in drawn[: count + len(roles)].tolist():
             if len(roles) < count:
                 roles.setdefault(client, "drawn")
@@ -136,28 +141,29 @@ def _roles(network: NetworkSetup, deleted: Counts, able: Counts, count: int) -> 
 
 
 def _listed(roles: dict[int, str]) -> str:
+    """Name the selected clients with their roles, and count those that were drawn at random."""
     named = [f"{client} ({role})" for client, role in roles.items() if role != "drawn"]
     drawn = len(roles) - len(named)
     return ", ".join(named) + (f", and {drawn} drawn at random" if drawn else "")
 
 
-def facts(network: NetworkSetup, deleted: Counts, clients: Counts) -> Facts:
-    """Work out what may make these clients hard to forget.
+def client_facts(network: NetworkSetup, deleted: Counts, clients: Counts) -> ClientFacts:
+    """Compute what may make clients hard to forget.
 
     Args:
-        network: that is planned.
-        deleted: [N], how many samples each client would delete.
-        clients: [k], the clients.
+        network: the network that is planned.
+        deleted: [N], the number of samples that each client would delete.
+        clients: [k], the clients to describe.
     """
     links = adjacency(network.graph)
     hops = [hop_distances(links, client) for client in clients.tolist()]
     others = max(1, network.mixing.nodes - 1)
-    samples, own = network.samples[clients], deleted[clients]
-    return Facts(
+    samples, deletions = network.samples[clients], deleted[clients]
+    return ClientFacts(
         degree=np.diff(links.indptr)[clients].astype(np.int64),
         samples=samples,
-        deleted=own,
-        weight=_weight(own, samples),
+        deleted=deletions,
+        weight=_weight(deletions, samples),
         distance=np.array([float(hop.sum()) / others for hop in hops]),
         farthest=np.array([int(hop.max()) for hop in hops], dtype=np.int64),
         mixed=rounds_to_mix(network.mixing, clients, network.training_run.rounds),
@@ -165,4 +171,5 @@ def facts(network: NetworkSetup, deleted: Counts, clients: Counts) -> Facts:
 
 
 def _weight(deleted: NDArray[np.int64], samples: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Compute the bound on the difference of one local step, in units of G; see `ClientFacts.weight`."""
     return np.asarray(np.where(deleted == samples, 1.0, 2 * deleted / samples))

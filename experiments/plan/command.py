@@ -1,4 +1,4 @@
-"""`rewindnet plan`: what forgetting would take, before anything is learned."""
+"""Plan a scenario file and write the plan: the command `rewindnet plan`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,24 +7,24 @@ from rewindnet.experiments.console import terminal
 from rewindnet.experiments.plan.files import check_target, write_comparison, write_plan
 from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.plan.plan import make_plan
-from rewindnet.experiments.plan.table import compare, show
+from rewindnet.experiments.plan.table import print_comparison, print_plan
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import load
-from rewindnet.experiments.studies.grid import grid, place
+from rewindnet.experiments.studies.grid import folder_name, grid
 
 
 def plan_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool, clients: int | None) -> None:
-    """Plan a scenario, or every combination of its settings' values, and write down what was found.
+    """Plan a scenario, or every combination of several values of its settings, and write the plans into a folder.
 
     Args:
-        path: of the scenario.
-        settings: each `key=value`, or with several values `key=value,value`.
+        path: the scenario file.
+        settings: overrides, each `key=value`, or `key=value,value` for several values.
         out: the folder to write; runs/<name>-plan by default.
         force: overwrite an earlier plan there.
-        clients: how many clients to plan; as many as there is time for by default.
+        clients: the number of clients to plan; by default as many as half a minute allows.
 
     Raises:
-        one of UserError: before anything is written.
+        UserError: if the scenario or an option is not valid; nothing has been written then.
     """
     if clients is not None and clients < 1:
         raise ScenarioError(f"--clients is the number of clients to plan, at least 1, not {clients}")
@@ -35,12 +35,13 @@ def plan_scenario(path: Path, settings: Sequence[str], out: Path | None, force: 
     console = terminal()
     with console.status("planning"):
         plans = [
-            make_plan(build_planned_network(of), point, clients) for of, point in zip(scenarios, points, strict=True)
+            make_plan(build_planned_network(scenario), point, clients)
+            for scenario, point in zip(scenarios, points, strict=True)
         ]
     if len(plans) == 1:
         write_plan(plans[0], folder)
-        show(plans[0], console)
+        print_plan(plans[0], console)
     else:
-        write_comparison(plans, keys, [place(point) for point in points], folder)
-        compare(plans, keys, console)
+        write_comparison(plans, keys, [folder_name(point) for point in points], folder)
+        print_comparison(plans, keys, console)
     console.print(f"plan: {folder}", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The cost of rewinding to each depth, as a share of retraining."""
+"""Compute the cost of rewinding to each depth, as a share of retraining."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,16 @@ from rewindnet.experiments.scenario.network_setup import NetworkSetup
 
 
 def cost_of_depths(network: NetworkSetup, depths: Sequence[int]) -> dict[int, dict[str, float]]:
-    """Work out the cost of unlearning at each depth, against retraining from the start.
+    """Compute the cost of unlearning at each depth, as a share of retraining from the start.
 
-    Rounds differ in cost where links fail or nodes sleep, so that a depth is not simply its share of the rounds.
+    The rounds of a schedule with failing links or sleeping nodes differ in cost, so the share is not simply K/T.
 
     Args:
-        network: that is planned.
-        depths: K, rounds to rewind.
+        network: the network that is planned.
+        depths: the numbers of rounds K to rewind.
 
     Returns:
-        For each depth its rounds, its gradients and bytes as shares of retraining, and its bytes (`sent`).
+        For each depth: `rounds`; `gradients` and `bytes` as shares of retraining; and `sent`, the number of bytes.
     """
     T, (gradients, messages) = network.training_run.rounds, _cost_of_rounds(network)
     return {
@@ -34,7 +34,7 @@ def cost_of_depths(network: NetworkSetup, depths: Sequence[int]) -> dict[int, di
 
 
 def _cost_of_rounds(network: NetworkSetup) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count the per-sample gradients and the messages of each round: [T] each."""
+    """Count the per-sample gradients and the messages of each round, both [T]."""
     training_run, mixing = network.training_run, network.mixing
     always = int(training_run.gradients(0, retained=True).sum()) if mixing.participating(0) is None else 0
     gradients = np.full(training_run.rounds, always)

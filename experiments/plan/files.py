@@ -1,4 +1,4 @@
-"""The folder of a plan or of a comparison of plans: plan.json, plan.npz, plan.png and the scenario."""
+"""Write the folder of a plan or of a comparison of plans: plan.json, plan.npz, plan.png and the scenario."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,19 +6,20 @@ from pathlib import Path
 from rewindnet.experiments.folder.files import write, write_json
 from rewindnet.experiments.plan.picture import comparison_picture, plan_picture
 from rewindnet.experiments.plan.plan import Plan
-from rewindnet.experiments.plan.record import FORMAT, answers_record, arrays, record
-from rewindnet.experiments.plan.words import kindest, name_of
+from rewindnet.experiments.plan.record import FORMAT, answers_record, plan_arrays, plan_record
+from rewindnet.experiments.plan.words import easiest_sentences, plan_name
 from rewindnet.experiments.scenario.errors import ScenarioError
 
-#: The files by which the folder of a plan is known.
+#: The files of which a plan folder holds at least one.
 _NAMES = ("plan.json", "comparison.json")
 
 
 def check_target(folder: Path, force: bool) -> None:
-    """Refuse a folder that holds anything but a plan to be overwritten.
+    """Check that a plan may be written into a folder.
 
     Raises:
-        ScenarioError: if it does, or cannot exist.
+        ScenarioError: if the folder cannot be made, holds something other than a plan, or holds a plan that is not to
+            be overwritten.
     """
     blocked = [parent for parent in (folder, *folder.parents) if parent.exists() and not parent.is_dir()]
     if blocked:
@@ -32,20 +33,32 @@ def check_target(folder: Path, force: bool) -> None:
 
 
 def write_plan(plan: Plan, folder: Path) -> None:
-    """Write a plan as data and as a picture; plan.json last, by which a folder is known to hold a whole plan."""
+    """Write a plan as data and as a picture.
+
+    plan.json is written last, so a folder that holds it holds a complete plan.
+    """
     write(folder / "scenario.yaml", plan.network.scenario.to_yaml())
-    write(folder / "plan.npz", arrays(plan))
+    write(folder / "plan.npz", plan_arrays(plan))
     write(folder / "plan.png", plan_picture(plan))
-    write_json(folder / "plan.json", record(plan))
+    write_json(folder / "plan.json", plan_record(plan))
 
 
-def write_comparison(plans: Sequence[Plan], keys: Sequence[str], places: Sequence[str], folder: Path) -> None:
-    """Write several plans, each into a folder of its own, and what they come to side by side."""
-    for plan, place in zip(plans, places, strict=True):
-        write_plan(plan, folder / place)
+def write_comparison(plans: Sequence[Plan], keys: Sequence[str], names: Sequence[str], folder: Path) -> None:
+    """Write several plans, each into a subfolder, and a comparison of them.
+
+    Args:
+        plans: the plans to write.
+        keys: the settings in which they differ.
+        names: the name of the subfolder of each plan.
+        folder: the folder of the comparison.
+    """
+    for plan, name in zip(plans, names, strict=True):
+        write_plan(plan, folder / name)
     write(folder / "comparison.png", comparison_picture(plans, keys))
     entries = [
-        {"point": dict(plan.point), "folder": place, "name": name_of(plan, keys), "rows": answers_record(plan)}
-        for plan, place in zip(plans, places, strict=True)
+        {"point": dict(plan.point), "folder": name, "name": plan_name(plan, keys), "rows": answers_record(plan)}
+        for plan, name in zip(plans, names, strict=True)
     ]
-    write_json(folder / "comparison.json", {"format": FORMAT, "plans": entries, "verdicts": kindest(plans, keys)})
+    write_json(
+        folder / "comparison.json", {"format": FORMAT, "plans": entries, "verdicts": easiest_sentences(plans, keys)}
+    )

@@ -1,4 +1,4 @@
-"""What a plan needs of a scenario's network beside the network itself."""
+"""Build the network that is planned, and count what each of its clients would delete."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,10 @@ from rewindnet.experiments.scenario.scenario import Scenario
 
 
 def build_planned_network(scenario: Scenario) -> NetworkSetup:
-    """Build the network of a scenario that is to be planned; data are read only as far as there are any.
+    """Build the network of a scenario for planning; clients may be declared by their numbers of samples alone.
 
     Raises:
-        UserError: if the scenario asks for what cannot be planned, or makes no sense.
+        UserError: if the scenario is not valid, or uses a setting that cannot be planned.
     """
     learning = scenario.learning
     if (
@@ -21,19 +21,22 @@ def build_planned_network(scenario: Scenario) -> NetworkSetup:
         or scenario.deletion.departure == "leave"
     ):
         raise ScenarioError(
-            "what is read in minibatches, or after a client leaves, depends on which client asks, and is not planned: "
+            "minibatches, and the rounds after a client leaves, depend on which client asks, and are not planned: "
             "use learning.sampling=full and deletion.departure=relay"
         )
     if len(scenario.deletion.each) > 1:
-        raise DeletionError("a plan is of one request at a time; give deletion.client and deletion.samples")
+        raise DeletionError(
+            f"a plan covers one request, not {len(scenario.deletion.each)}; give deletion.client and deletion.samples "
+            "instead of deletion.requests"
+        )
     return build_network(scenario, planning=True)
 
 
 def deleted_by_each(network: NetworkSetup) -> NDArray[np.int64]:
-    """Count the samples that each client would delete if the scenario's request were its own: [N].
+    """Count the samples that each client would delete if it made the request of the scenario: [N].
 
     Raises:
-        DeletionError: if the request names a class and there are no labels.
+        DeletionError: if the request names a class and the data have no labels.
     """
     samples = network.samples_deleted(network.scenario.deletion.each[0])
     labels = [network.labels[rows] for rows in network.partition] or None

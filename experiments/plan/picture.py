@@ -1,4 +1,4 @@
-"""A plan as a picture: the price against depth, and against the client."""
+"""Draw plans: the noise against depth and against the client, and several plans side by side."""
 
 import io
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from matplotlib.ticker import LogLocator, PercentFormatter
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
 from rewindnet.certificates.view import View
 from rewindnet.experiments.plan.plan import Answer, Plan
-from rewindnet.experiments.plan.words import name_of
+from rewindnet.experiments.plan.words import plan_name
 from rewindnet.experiments.report.svg import INK, MUTED, PAGE, SERIES, line_look, log_axis, style
 
-#: The lines of the picture of depth: placement, view and what they are called.
+#: The lines of the picture of depth: placement, view and label.
 _LINES = (
     ("output", "node", "output, one model"),
     ("output", "joint", "output, all models"),
@@ -25,7 +25,11 @@ _LINES = (
 
 
 def plan_picture(plan: Plan) -> bytes:
-    """Draw σ against depth for the client that asks, and σ against distance from the others for all clients: a PNG."""
+    """Draw σ against depth for the requesting client, and σ against distance for all clients.
+
+    Returns:
+        The picture as a PNG file.
+    """
     alone = len(plan.selection.clients) < 2
     with style():
         drawn = Figure((5.6 if alone else 10.4, 4.3), layout="constrained", facecolor=PAGE)
@@ -37,9 +41,10 @@ def plan_picture(plan: Plan) -> bytes:
 
 
 def _depth(axes: Axes, plan: Plan) -> None:
+    """Draw σ against rewind depth for the requesting client."""
     epsilon, delta = plan.target
     regime, T = plan.answers[0].row.regime, plan.network.training_run.rounds
-    sigma, views = plan.sigma(regime, 0, epsilon, delta), plan.prices[regime].views
+    sigma, views = plan.sigma(regime, 0, epsilon, delta), plan.requirements[regime].views
     shares = np.array(plan.depths) / T
     for at, (placement, view, label) in enumerate(_LINES):
         for which, allocation in enumerate(ALLOCATIONS):
@@ -55,12 +60,12 @@ def _depth(axes: Axes, plan: Plan) -> None:
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_xlabel("rewind depth K/T")
     axes.set_ylabel(f"σ for ε = {epsilon:g}, δ = {delta:g}")
-    axes.set_title(f"client {plan.selection.clients[0]}: the price of depth")
+    axes.set_title(f"client {plan.selection.clients[0]}: noise against depth")
     axes.legend(loc="best")
 
 
 def _log_if_wide(axes: Axes) -> None:
-    """Make the axis logarithmic where values differ by more than a linear one shows."""
+    """Make the axis logarithmic if the largest value is more than twice the smallest."""
     low, high = axes.dataLim.intervaly
     if 0 < low < high / 2 < np.inf:
         log_axis(axes)
@@ -69,8 +74,9 @@ def _log_if_wide(axes: Axes) -> None:
 
 
 def _clients(drawn: Figure, axes: Axes, plan: Plan) -> None:
+    """Draw the answer of the first row against the mean distance of each client, coloured by degree."""
     answer, facts = plan.answers[0], plan.facts
-    value, what = _open(answer)
+    value, what = _asked_quantity(answer)
     shown = np.isfinite(value) & (value > 0)
     dots = axes.scatter(
         facts.distance[shown], value[shown], c=facts.degree[shown], s=26, cmap="viridis", edgecolor=PAGE, linewidth=0.4
@@ -85,8 +91,8 @@ def _clients(drawn: Figure, axes: Axes, plan: Plan) -> None:
     axes.set_title(f"{int(shown.sum())} clients, row {answer.row.index}")
 
 
-def _open(answer: Answer) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], str]:
-    """Return what the row asks for, [k], and its name."""
+def _asked_quantity(answer: Answer) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], str]:
+    """Return the quantity that a row asks for, [k], and its name."""
     row = answer.row
     if row.sigma is None:
         return answer.sigma, f"σ ({row.view}, {row.placement} {row.allocation})"
@@ -96,21 +102,26 @@ def _open(answer: Answer) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]],
 
 
 def comparison_picture(plans: Sequence[Plan], keys: Sequence[str]) -> bytes:
-    """Draw, for each row, the range from the easiest to the hardest client, plan by plan: a PNG."""
+    """Draw, for each row, the range from the easiest to the hardest client, plan by plan.
+
+    Returns:
+        The picture as a PNG file.
+    """
     rows = plans[0].answers
     with style():
         drawn = Figure((1.6 + 2.9 * len(rows), 1.6 + 0.42 * len(plans)), layout="constrained", facecolor=PAGE)
-        every = drawn.subplots(1, len(rows), squeeze=False, sharey=True)[0]
-        for at, axes in enumerate(every):
+        panels = drawn.subplots(1, len(rows), squeeze=False, sharey=True)[0]
+        for at, axes in enumerate(panels):
             _ranges(axes, [plan.answers[at] for plan in plans])
-        every[0].set_yticks(range(len(plans)), [name_of(plan, keys) for plan in plans])
-        every[0].invert_yaxis()
+        panels[0].set_yticks(range(len(plans)), [plan_name(plan, keys) for plan in plans])
+        panels[0].invert_yaxis()
         return _png(drawn)
 
 
 def _ranges(axes: Axes, answers: Sequence[Answer]) -> None:
+    """Draw the range, the median and the hardest client of each answer to one row."""
     for at, answer in enumerate(answers):
-        value, what = _open(answer)
+        value, what = _asked_quantity(answer)
         value = value[np.isfinite(value) & (value > 0)]
         if not len(value):
             continue
@@ -123,10 +134,11 @@ def _ranges(axes: Axes, answers: Sequence[Answer]) -> None:
         axes.set_xscale("log")
     else:
         axes.set_xlim(0, 1.08 * high if high > 0 else 1)
-    axes.set_title(f"row {answers[0].row.index}: kindest, median, hardest")
+    axes.set_title(f"row {answers[0].row.index}: easiest, median, hardest")
 
 
 def _png(drawn: Figure) -> bytes:
+    """Return a figure as a PNG file."""
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Forecasts of which place of the noise costs less: the result of the descent, or the checkpoint before it."""
+"""Forecast which placement of the noise costs less: on the result of the descent, or on the checkpoint before it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,22 +22,22 @@ from rewindnet.certificates.view import View
 from rewindnet.clients.training.curvature import pooled_spectrum
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
 
-#: Above this many nodes nothing is forecast: every depth would take minutes.
+#: The largest number of nodes for which the loss is forecast; above it, every depth would take minutes.
 _LARGEST = 3_000
 
-#: The view that both places of the noise are calibrated for: all released models together.
+#: The view that both placements are calibrated for: all released models together.
 _VIEW = "joint"
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the noise at one depth is expected to do to the released models, for each place of the noise.
+    """The expected effect of the noise on the released models at one depth, for each placement.
 
     Attributes:
-        depth: K.
-        sigma: of the noise, root mean square over nodes.
-        noise: what is left of it in the released models, likewise.
-        loss: by how much it raises a model's loss on the network's data, on average over nodes.
+        depth: K, the number of rounds to rewind.
+        sigma: σ of the added noise, root mean square over nodes.
+        noise: σ of the noise that is left in the released models, root mean square over nodes.
+        loss: the expected increase of a model's loss on the data of the network, mean over nodes.
     """
 
     depth: int
@@ -47,23 +47,24 @@ class Forecast:
 
     @property
     def winner(self) -> str:
-        """The place that costs less."""
-        return min(self.loss, key=lambda place: self.loss[place])
+        """The placement with the smaller increase of the loss."""
+        return min(self.loss, key=lambda placement: self.loss[placement])
 
 
-def forecasts(network: NetworkSetup, depths: Sequence[int], epsilon: float, delta: float) -> tuple[Forecast, ...]:
-    """Forecast the loss for the scenario's own request, at every depth at which there is something to choose.
+def forecast_losses(network: NetworkSetup, depths: Sequence[int], epsilon: float, delta: float) -> tuple[Forecast, ...]:
+    """Forecast the increase of the loss for the request of the scenario, at every depth K with 0 < K < T.
 
-    The noise is that of a worst-case certificate for all released models together, optimally allocated.
+    The noise is that of a worst-case certificate for all released models together, with optimal allocation.
 
     Args:
-        network: that is planned.
-        depths: K.
-        epsilon: to reach.
+        network: the network that is planned.
+        depths: the numbers of rounds K to rewind.
+        epsilon: the target ε.
         delta: δ.
 
     Returns:
-        None without data, for a model that does not know its curvature, or for a network that is too large.
+        One forecast for each depth that can be certified; no forecasts without data, for a model without a known
+        curvature, or for a network of more than 3,000 nodes.
     """
     training_run = network.training_run
     if network.nodes > _LARGEST:
@@ -72,19 +73,19 @@ def forecasts(network: NetworkSetup, depths: Sequence[int], epsilon: float, delt
     if spectrum is None:
         return ()
     inner = [depth for depth in depths if 0 < depth < training_run.rounds]
-    every = [_forecast(training_run, spectrum, depth, epsilon, delta) for depth in inner]
-    return tuple(forecast for forecast in every if forecast is not None)
+    forecasts = (_forecast(training_run, spectrum, depth, epsilon, delta) for depth in inner)
+    return tuple(forecast for forecast in forecasts if forecast is not None)
 
 
 def _forecast(
     training_run: TrainingRun, spectrum: Spectrum, depth: int, epsilon: float, delta: float
 ) -> Forecast | None:
-    """Forecast one depth; None if it cannot be certified."""
+    """Forecast the increase of the loss at one depth; return None if that depth cannot be certified."""
     sigma, noise, loss = {}, {}, {}
     claim = Claim(View.of(_VIEW), delta, allocation="optimal")
     for placement in get_args(Placement):
-        none = np.zeros(training_run.mixing.nodes)
-        release = Release("r2d", training_run.rounds - depth, depth, placement, none)
+        no_noise = np.zeros(training_run.mixing.nodes)
+        release = Release("planned", training_run.rounds - depth, depth, placement, no_noise)
         try:
             release = replace(release, sigma=calibrate(training_run, release, claim, epsilon))
         except CertificateError:
@@ -99,18 +100,21 @@ def _root_mean_square(values: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-def placement_verdict(forecasts: Sequence[Forecast], rounds: int, epsilon: float, delta: float) -> list[str]:
-    """Say which place of the noise wins at which depths, in one sentence; none without forecasts.
+def placement_sentences(forecasts: Sequence[Forecast], rounds: int, epsilon: float, delta: float) -> list[str]:
+    """Say which placement of the noise costs less at which depths.
 
     Args:
-        forecasts: of each depth.
+        forecasts: the forecasts of all depths.
         rounds: T.
-        epsilon: that they are made for.
+        epsilon: the target ε of the forecasts.
         delta: δ.
+
+    Returns:
+        One sentence; no sentence without forecasts.
     """
     if not forecasts:
         return []
-    begin = f"Place of the noise (view {_VIEW}, ε = {epsilon:g}, δ = {delta:g}, forecast): "
+    begin = f"Placement of the noise (view {_VIEW}, ε = {epsilon:g}, δ = {delta:g}, forecast): "
     middle = min(forecasts, key=lambda forecast: abs(forecast.depth - rounds / 2))
     example = (
         f"at {100 * middle.depth / rounds:.3g} % the models' loss rises, to second order, by "

@@ -1,4 +1,4 @@
-"""A plan: the noise, cost and ε of unlearning for each client, view and depth, before anything is learned."""
+"""Make a plan: the noise, ε and cost of unlearning for each client, view and depth, computed without training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,33 +10,32 @@ from numpy.typing import NDArray
 from rewindnet.certificates import Regime, epsilon_of, mu_of
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, NoiseRequirements, noise_requirements
 from rewindnet.certificates.view import View
-from rewindnet.experiments.plan.clients import Facts, Selection, facts, select
+from rewindnet.experiments.plan.clients import ClientFacts, Selection, client_facts, select_clients
 from rewindnet.experiments.plan.cost import cost_of_depths
 from rewindnet.experiments.plan.network import deleted_by_each
-from rewindnet.experiments.plan.placement import Forecast, forecasts
+from rewindnet.experiments.plan.placement import Forecast, forecast_losses
 from rewindnet.experiments.plan.rows import Row, rows_of
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
 
 Floats = NDArray[np.float64]
 
-#: The views that every plan answers for, whatever the scenario asks.
+#: The views that every plan covers, whatever the scenario asks for.
 VIEWS = tuple(View.of(view) for view in ("node", "joint", "average", "transcript", "transcript:all"))
 
-#: Depths on the ladder from 0 to T that every plan answers for.
+#: The number of evenly spaced depths from 0 to T that every plan covers.
 _LADDER = 11
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a row comes to for each of the k clients planned; NaN where it cannot be had.
+    """The solution of a row for each of the k planned clients; NaN for a client without a solution.
 
     Attributes:
-        row: the question.
+        row: the row that is solved.
         depth: [k], K.
-        sigma: [k], root mean square over nodes.
-        epsilon: [k].
-        needed: [k], σ·μ at the depth that is given (at the deepest, where the depth is asked for): what clients are
-            compared by.
+        sigma: [k], σ of the noise, root mean square over nodes.
+        epsilon: [k], ε.
+        needed: [k], σ·μ at the given depth, or at depth 0 if the row asks for the depth; clients are compared by it.
     """
 
     row: Row
@@ -47,75 +46,82 @@ class Answer:
 
     @property
     def order(self) -> NDArray[np.int64]:
-        """The positions of the clients that get a number, the one that needs least first.
+        """The positions of the clients with a finite requirement, in increasing order of it.
 
-        Of those that are equal to three digits, the one with the larger position comes first.
+        Among clients that are equal to three digits, the larger position comes first.
         """
-        numbered = np.flatnonzero(np.isfinite(self.needed))
-        rounded = np.array([float(f"{value:.3g}") for value in self.needed[numbered].tolist()])
-        return np.asarray(numbered[np.lexsort((-numbered, rounded))])
+        finite = np.flatnonzero(np.isfinite(self.needed))
+        rounded = np.array([float(f"{value:.3g}") for value in self.needed[finite].tolist()])
+        return np.asarray(finite[np.lexsort((-finite, rounded))])
 
     @property
     def alike(self) -> bool:
-        """Whether all clients that get a number need the same, to three digits."""
+        """Whether all clients with a finite requirement need the same noise, to three digits."""
         ends = self.order[[0, -1]] if self.order.size else self.order
         return len({f"{value:.3g}" for value in self.needed[ends].tolist()}) < 2
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything that a plan has worked out.
+    """The result of planning a network.
 
     Attributes:
-        network: that is planned.
+        network: the network that is planned.
         point: the settings in which it differs from the other plans of a comparison.
-        selection: which clients were planned, and why these.
-        facts: about these clients.
-        prices: for each regime that a row asks for.
-        answers: one for each row.
-        cost: for each depth, its rounds, gradients and bytes as shares of retraining, and its bytes.
-        notes: sentences about what of the scenario a plan does not take up.
+        selection: the clients that are planned.
+        facts: properties of these clients.
+        requirements: the noise requirements in each regime that a row asks for.
+        answers: the solution of each row.
+        cost: the cost of each depth, from `cost_of_depths`.
+        notes: a sentence about each setting of the scenario that the plan does not cover.
     """
 
     network: NetworkSetup
     point: Mapping[str, str]
     selection: Selection
-    facts: Facts
-    prices: Mapping[Regime, NoiseRequirements]
+    facts: ClientFacts
+    requirements: Mapping[Regime, NoiseRequirements]
     answers: Sequence[Answer]
     cost: Mapping[int, Mapping[str, float]]
     notes: Sequence[str]
 
     @property
     def depths(self) -> tuple[int, ...]:
-        """The depths K planned."""
-        return next(iter(self.prices.values())).depths
+        """The depths K that are planned."""
+        return next(iter(self.requirements.values())).depths
 
     @property
     def target(self) -> tuple[float, float]:
-        """The (ε, δ) that depths are compared at: of the first row that states an ε."""
+        """The (ε, δ) at which depths are compared: those of the first row that states an ε, or else ε = 1."""
         rows = [answer.row for answer in self.answers]
         return next(((row.epsilon, row.delta) for row in rows if row.epsilon is not None), (1.0, rows[0].delta))
 
     @cached_property
     def forecasts(self) -> tuple[Forecast, ...]:
-        """What the noise is expected to do to the models, for each depth and each place of the noise."""
-        return forecasts(self.network, self.depths, *self.target)
+        """The expected effect of the noise on the models, for each depth and each placement."""
+        return forecast_losses(self.network, self.depths, *self.target)
 
     def sigma(self, regime: Regime, position: int, epsilon: float, delta: float) -> Floats:
-        """Compute σ [2, D, V, 2] (see `NoiseRequirements`) of the client at a position; NaN if no noise is enough."""
-        return sigma_for(self.prices[regime], mu_of(epsilon, delta))[..., position]
+        """Compute the σ that the client at a position needs.
+
+        Returns:
+            [2, D, V, 2], by placement, depth, view and allocation (see `NoiseRequirements`); NaN if no finite noise
+            reaches (ε, δ).
+        """
+        return sigma_for(self.requirements[regime], mu_of(epsilon, delta))[..., position]
 
 
-def sigma_for(prices: NoiseRequirements, mu: float) -> Floats:
-    """Compute the σ [2, D, V, 2, k] that reaches μ.
+def sigma_for(requirements: NoiseRequirements, mu: float) -> Floats:
+    """Compute the σ that reaches μ.
 
     Returns:
-        NaN where none does, or where the arithmetic would round the least of it away.
+        [2, D, V, 2, k], by placement, depth, view, allocation and client; NaN if no finite σ reaches μ, or if the
+        smallest noise of a node would be lost to rounding.
     """
     with np.errstate(invalid="ignore"):
-        sigma = prices.needed / mu * (1 + 1e-12)
-        lost = (prices.finest > 0) & (prices.finest / mu < prices.least[:, :, None, None, None])
+        sigma = requirements.needed / mu * (1 + 1e-12)
+        smallest = requirements.finest / mu
+        lost = (requirements.finest > 0) & (smallest < requirements.least[:, :, None, None, None])
     return np.asarray(np.where(lost | ~np.isfinite(sigma), np.nan, sigma))
 
 
@@ -123,12 +129,12 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
     """Plan a network.
 
     Args:
-        network: from `build_planned_network`.
-        point: the settings that tell it from other networks of a comparison.
-        clients: how many of the clients to plan; as many as half a minute allows by default.
+        network: the network, from `build_planned_network`.
+        point: the settings in which it differs from the other networks of a comparison.
+        clients: the number of clients to plan; by default as many as half a minute allows.
 
     Raises:
-        CertificateError: if a row's regime is not proven, or no depth of it has a finite certificate.
+        CertificateError: if the regime of a row is not proven, or no depth has a finite certificate.
     """
     T = network.training_run.rounds
     rows, notes = rows_of(network)
@@ -137,7 +143,7 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
     regimes = list(dict.fromkeys(row.regime for row in rows))
     deleted = deleted_by_each(network)
     every_depth = any(row.depth is None for row in rows)
-    selection = select(network, deleted, ladder if every_depth else required, ladder, len(regimes), clients)
+    selection = select_clients(network, deleted, ladder if every_depth else required, ladder, len(regimes), clients)
     views = list(dict.fromkeys([*VIEWS, *(row.view for row in rows)]))
     by_regime = {
         regime: noise_requirements(
@@ -155,38 +161,44 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
         network=network,
         point=point,
         selection=selection,
-        facts=facts(network, deleted, selection.clients),
-        prices=by_regime,
+        facts=client_facts(network, deleted, selection.clients),
+        requirements=by_regime,
         answers=[_answer(row, by_regime[row.regime]) for row in rows],
         cost=cost_of_depths(network, sorted(selection.rewound)),
         notes=notes,
     )
 
 
-def _answer(row: Row, prices: NoiseRequirements) -> Answer:
-    """Solve a row for whichever of depth, ε and σ it asks for."""
-    view, allocation = prices.views.index(row.view), ALLOCATIONS.index(row.allocation)
+def _answer(row: Row, requirements: NoiseRequirements) -> Answer:
+    """Solve a row for the one of depth, ε and σ that it asks for."""
+    view, allocation = requirements.views.index(row.view), ALLOCATIONS.index(row.allocation)
     cell = PLACEMENTS.index(row.placement), slice(None), view, allocation
-    needed = prices.needed[cell]
+    needed = requirements.needed[cell]
     k = needed.shape[1]
     if row.depth is not None and row.epsilon is not None:
-        at = prices.depths.index(row.depth)
-        sigma = sigma_for(prices, mu_of(row.epsilon, row.delta))[cell][at]
+        at = requirements.depths.index(row.depth)
+        sigma = sigma_for(requirements, mu_of(row.epsilon, row.delta))[cell][at]
         return Answer(row, np.full(k, float(row.depth)), sigma, np.full(k, row.epsilon), needed[at])
     assert row.sigma is not None
     if row.depth is not None:
-        at = prices.depths.index(row.depth)
+        at = requirements.depths.index(row.depth)
         epsilon = np.array([_epsilon(value, row.sigma, row.delta) for value in needed[at].tolist()])
         return Answer(row, np.full(k, float(row.depth)), np.full(k, row.sigma), epsilon, needed[at])
     assert row.epsilon is not None
-    enough = sigma_for(prices, mu_of(row.epsilon, row.delta))[cell] <= row.sigma
-    depths = np.array(prices.depths, dtype=float)
+    enough = sigma_for(requirements, mu_of(row.epsilon, row.delta))[cell] <= row.sigma
+    depths = np.array(requirements.depths, dtype=float)
     depth = np.where(enough.any(axis=0), depths[np.argmax(enough, axis=0)], np.nan)
     return Answer(row, depth, np.full(k, row.sigma), np.full(k, row.epsilon), needed[0])
 
 
 def _epsilon(needed: float, sigma: float, delta: float) -> float:
-    """Compute the ε that noise of this σ gives; NaN if none."""
+    """Compute the ε that noise of this σ gives; NaN if it is not finite.
+
+    Args:
+        needed: σ·μ.
+        sigma: σ.
+        delta: δ.
+    """
     if needed == 0:
         return 0.0
     if sigma == 0 or not np.isfinite(needed):

@@ -1,4 +1,4 @@
-"""What a plan says as data: plan.json and plan.npz."""
+"""Convert a plan to data: the content of plan.json and plan.npz."""
 
 import io
 from dataclasses import asdict
@@ -8,21 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
-from rewindnet.experiments.plan.placement import placement_verdict
+from rewindnet.experiments.plan.placement import placement_sentences
 from rewindnet.experiments.plan.plan import Answer, Plan
-from rewindnet.experiments.plan.words import verdicts
+from rewindnet.experiments.plan.words import hardest_sentences
 from rewindnet.topologies import TopologyError, spectral_gap
 from rewindnet.topologies.graphs.edges import edge_array
 
-#: The layout of `plan.json`.
+#: The version of the layout of `plan.json`.
 FORMAT = 1
-#: Clients, at most, that `plan.json` lists; `plan.npz` has them all.
+#: The largest number of clients that `plan.json` lists; `plan.npz` lists all of them.
 _LISTED = 1_000
-#: Nodes, at most, for which the spectral gap is worth its time.
+#: The largest number of nodes for which the spectral gap is computed.
 _GAP = 20_000
 
 
-def record(plan: Plan) -> dict[str, Any]:
+def plan_record(plan: Plan) -> dict[str, Any]:
     """Return the content of `plan.json`."""
     training_run, clients = plan.network.training_run, plan.selection.clients
     return {
@@ -51,13 +51,13 @@ def record(plan: Plan) -> dict[str, Any]:
         "asked": _asked(plan),
         "clients": [_client(plan, position) for position in range(min(len(clients), _LISTED))],
         "placement": [{**asdict(forecast), "winner": forecast.winner} for forecast in plan.forecasts],
-        "verdicts": [*verdicts(plan), *placement_verdict(plan.forecasts, training_run.rounds, *plan.target)],
+        "verdicts": [*hardest_sentences(plan), *placement_sentences(plan.forecasts, training_run.rounds, *plan.target)],
         "notes": list(plan.notes),
     }
 
 
 def _network(plan: Plan) -> dict[str, Any]:
-    """Describe the network."""
+    """Describe the network: its topology, its size, its degrees and its spectral gap."""
     network = plan.network
     degree = np.bincount(edge_array(network.graph).ravel(), minlength=len(network.graph))
     return {
@@ -70,6 +70,7 @@ def _network(plan: Plan) -> dict[str, Any]:
 
 
 def _gap(plan: Plan) -> float | None:
+    """Compute the spectral gap; return None if the network is too large or the gap is not defined."""
     if len(plan.network.graph) > _GAP:
         return None
     try:
@@ -79,12 +80,15 @@ def _gap(plan: Plan) -> float | None:
 
 
 def answers_record(plan: Plan) -> list[dict[str, Any]]:
-    """Describe each row with what it comes to for some clients."""
+    """Describe each row and its solution for the requesting, the easiest, the median and the hardest client."""
     return [{**vars(answer.row), "view": str(answer.row.view), **_ends(plan, answer)} for answer in plan.answers]
 
 
 def _ends(plan: Plan, answer: Answer) -> dict[str, Any]:
-    """Describe the client that asks, and the easiest, the median and the hardest of those that get a number."""
+    """Describe the solution for the requesting client, and for the easiest, the median and the hardest client.
+
+    Clients without a finite requirement are left out of the order.
+    """
     order = answer.order
     chosen = {"asked": 0}
     if len(order):
@@ -93,7 +97,7 @@ def _ends(plan: Plan, answer: Answer) -> dict[str, Any]:
 
 
 def _solved(plan: Plan, answer: Answer, position: int) -> dict[str, Any]:
-    """Describe what a row comes to for the client at a position."""
+    """Describe the solution of a row for the client at a position."""
     return {
         "client": int(plan.selection.clients[position]),
         **{name: number(getattr(answer, name)[position]) for name in ("depth", "sigma", "epsilon", "needed")},
@@ -101,16 +105,16 @@ def _solved(plan: Plan, answer: Answer, position: int) -> dict[str, Any]:
 
 
 def _asked(plan: Plan) -> dict[str, Any]:
-    """List every price of the client that asks, at the plan's target."""
+    """List σ of the requesting client at the target of the plan, by placement, depth, view and allocation."""
     epsilon, delta = plan.target
     regime = plan.answers[0].row.regime
-    prices, sigma = plan.prices[regime], plan.sigma(regime, 0, epsilon, delta)
+    requirements, sigma = plan.requirements[regime], plan.sigma(regime, 0, epsilon, delta)
     listed = [
         {"placement": p, "depth": depth, "view": str(view), "allocation": a, "sigma": number(sigma[i, j, v, w])}
         for i, p in enumerate(PLACEMENTS)
-        for j, depth in enumerate(prices.depths)
+        for j, depth in enumerate(requirements.depths)
         if p == "rewind" or depth in plan.selection.descent_rounds
-        for v, view in enumerate(prices.views)
+        for v, view in enumerate(requirements.views)
         for w, a in enumerate(ALLOCATIONS)
     ]
     client = int(plan.selection.clients[0])
@@ -118,7 +122,7 @@ def _asked(plan: Plan) -> dict[str, Any]:
 
 
 def _client(plan: Plan, position: int) -> dict[str, Any]:
-    """Describe the client at a position, and what every row comes to for it."""
+    """Describe the client at a position, and the solution of every row for it."""
     facts, client = plan.facts, int(plan.selection.clients[position])
     mixed = int(facts.mixed[position])
     return {
@@ -135,19 +139,23 @@ def _client(plan: Plan, position: int) -> dict[str, Any]:
 
 
 def number(value: float) -> float | None:
-    """Return a number for JSON; None where there is none."""
+    """Return a finite number as it is, and None for NaN and infinity, which JSON does not have."""
     return float(value) if np.isfinite(value) else None
 
 
-def arrays(plan: Plan) -> bytes:
-    """Return `plan.npz`: everything per client, the names of the axes, and sensitivities of the client that asks."""
+def plan_arrays(plan: Plan) -> bytes:
+    """Return the content of `plan.npz`.
+
+    It holds the properties and the noise requirements of every client, the names of the axes, and the sensitivities of
+    the requesting client.
+    """
     content: dict[str, NDArray[Any]] = {f"client_{name}": value for name, value in vars(plan.facts).items()}
     content |= {"clients": plan.selection.clients, "depths": np.array(plan.depths)}
     content |= {"placements": np.array(PLACEMENTS), "allocations": np.array(ALLOCATIONS)}
-    for regime, prices in plan.prices.items():
-        content |= {f"{regime}/{name}": getattr(prices, name) for name in ("needed", "finest", "least", "spread")}
-        content[f"{regime}/views"] = np.array([str(view) for view in prices.views])
-        for (placement, depth), e in prices.first_client_sensitivities.items():
+    for regime, requirements in plan.requirements.items():
+        content |= {f"{regime}/{name}": getattr(requirements, name) for name in ("needed", "finest", "least", "spread")}
+        content[f"{regime}/views"] = np.array([str(view) for view in requirements.views])
+        for (placement, depth), e in requirements.first_client_sensitivities.items():
             content[f"{regime}/sensitivity/{placement}/{depth}"] = e
     buffer = io.BytesIO()
     np.savez(buffer, **content)  # type: ignore[arg-type]

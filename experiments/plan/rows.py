@@ -1,11 +1,12 @@
-"""The r2d rows of a scenario, as questions to a plan: two of depth, ε and σ are given, the third is asked for."""
+"""List the r2d rows of a scenario that a plan solves: each gives two of depth, ε and σ, and asks for the third."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rewindnet.certificates import Regime, View, strongest_regime
-from rewindnet.clients.methods import METHODS
+from rewindnet.clients.methods import rewinds
+from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
 
 
@@ -14,15 +15,15 @@ class Row:
     """One r2d row of a scenario.
 
     Attributes:
-        index: its number among the scenario's methods.
-        depth: K, the rounds to rewind; None if it is asked for.
-        epsilon: to reach; None if it is asked for.
-        sigma: of the noise, root mean square over nodes; None if it is asked for.
+        index: its position in the list `unlearning` of the scenario.
+        depth: K, the number of rounds to rewind; None if the row asks for it.
+        epsilon: the target ε; None if the row asks for it.
+        sigma: σ of the noise, root mean square over nodes; None if the row asks for it.
         delta: δ.
-        view: what is seen.
+        view: the view of the observer.
         placement: where the noise is added, `output` or `rewind`.
-        allocation: of the noise over nodes, `uniform` or `optimal`.
-        regime: of the objective that the sensitivity is bounded in.
+        allocation: how the noise is divided over nodes, `uniform` or `optimal`.
+        regime: the regime of the objective in which the sensitivity is bounded.
     """
 
     index: int
@@ -37,25 +38,25 @@ class Row:
 
 
 def rows_of(network: NetworkSetup) -> tuple[list[Row], list[str]]:
-    """List the r2d rows of a scenario with the worst-case bound, and say what of them is not planned.
+    """List the r2d rows of a scenario, and the settings of theirs that a plan does not cover.
 
     Args:
-        network: of the scenario.
+        network: the network of the scenario.
 
     Returns:
-        The rows; a sentence about each setting that a plan does not take up.
+        The rows, and a sentence about each setting that a plan does not cover.
 
     Raises:
         CertificateError: if a view names a node that does not exist, or a regime is not proven.
     """
     training_run = network.training_run
     settings = {
-        index: method.settings for index, method in enumerate(network.scenario.unlearning) if method.name == "r2d"
+        index: method.settings for index, method in enumerate(network.scenario.unlearning) if rewinds(method.name)
     }
     notes = []
     if not settings:
-        settings = {0: vars(METHODS["r2d"]())}
-        notes.append("The scenario lists no r2d; planned is r2d with its defaults.")
+        settings = {0: vars(R2D())}
+        notes.append(f"The scenario lists no {R2D.name}, so the plan covers {R2D.name} with its defaults.")
     rows = []
     for index, chosen in settings.items():
         regime = chosen["regime"] or strongest_regime(training_run)
@@ -69,19 +70,18 @@ def rows_of(network: NetworkSetup) -> tuple[list[Row], list[str]]:
 
 
 def _not_planned(index: int, settings: Mapping[str, Any]) -> list[str]:
-    """Say what of a row's settings a plan does not take up."""
+    """Return a sentence about each setting of a row that a plan does not cover."""
     notes = []
     if settings["bound"] == "instance":
         notes.append(
-            f"Row {index} asks for the bound {settings['bound']}; planned is the worst case, which needs no training: "
-            "measured disturbances are smaller, and so is the noise of the run."
+            f"Row {index} asks for the bound {settings['bound']}; the plan uses the worst case, which needs no "
+            "training: measured disturbances are smaller, and so is the noise of the run."
         )
     elif settings["bound"] != "worst-case":
-        notes.append(f"Row {index} asks for the bound {settings['bound']}; planned is the worst case.")
-    if settings["gossip_rounds"]:
-        notes.append(
-            f"Row {index} ends with {settings['gossip_rounds']} gossip rounds, which are not planned: they lower ε."
-        )
+        notes.append(f"Row {index} asks for the bound {settings['bound']}; the plan uses the worst case.")
+    rounds = settings["gossip_rounds"]
+    if rounds:
+        notes.append(f"Row {index} adds {rounds} gossip rounds; the plan leaves them out, as they only lower ε.")
     if settings["view"] == "average" and settings["placement"] == "output":
-        notes.append(f"Row {index} releases the average; the messages of the averaging itself are not in its bytes.")
+        notes.append(f"Row {index} releases the average; its bytes do not include the messages of that averaging.")
     return notes

@@ -1,4 +1,4 @@
-"""A plan on the terminal."""
+"""Print plans on the terminal."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,46 +8,50 @@ from rich.console import Console
 from rich.table import Table
 
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
-from rewindnet.experiments.plan.placement import placement_verdict
+from rewindnet.experiments.plan.placement import placement_sentences
 from rewindnet.experiments.plan.plan import VIEWS, Answer, Plan
-from rewindnet.experiments.plan.words import kindest, promise, verdicts
+from rewindnet.experiments.plan.words import basis_sentence, easiest_sentences, hardest_sentences
 
-#: Clients that the table of clients shows at either end of the order.
-_HARDEST, _KINDEST = 6, 3
+#: The numbers of hardest and easiest clients in the table of clients.
+_HARDEST, _EASIEST = 6, 3
 
 
-def show(plan: Plan, console: Console) -> None:
-    """Print what the scenario's rows take, how the noise falls with depth, and which clients take most."""
+def print_plan(plan: Plan, console: Console) -> None:
+    """Print the noise of each row, the noise against depth, and the hardest and easiest clients."""
     scenario, rounds = plan.network.scenario, plan.network.training_run.rounds
-    asking = scenario.deletion.each[0].client
-    console.print(_answers([plan], [], f"{scenario.name}: what its r2d rows take; client {asking} asks"))
-    console.print(_depths(plan, f"client {asking}: σ against depth, uniform | optimal ({_target(plan)})"))
+    requesting = scenario.deletion.each[0].client
+    console.print(_answers([plan], [], f"{scenario.name}: what its r2d rows take; client {requesting} asks"))
+    console.print(_depths(plan, f"client {requesting}: σ against depth, uniform | optimal ({_target(plan)})"))
     if len(plan.selection.clients) > 1:
         left_out = len(plan.selection.clients) - len(shown_clients(plan))
         others = f" ({left_out} between them are not shown)" if left_out else ""
         console.print(_clients(plan, f"clients, hardest first{others}: what each row takes"))
-    placed = placement_verdict(plan.forecasts, rounds, *plan.target)
-    for sentence in (*verdicts(plan), *placed, plan.selection.sentence, promise(plan), *plan.notes, *_legend(plan)):
-        console.print(sentence, style="dim", highlight=False, soft_wrap=True)
+    _print_sentences(hardest_sentences(plan), console)
+    _print_sentences(placement_sentences(plan.forecasts, rounds, *plan.target), console)
+    _print_sentences((plan.selection.sentence, basis_sentence(plan), *plan.notes, *_legend(plan)), console)
     if plan.network.nodes > 1 and plan.selection.descent_rounds != plan.selection.rewound:
-        console.print(
-            "Placement output is planned at the depths of the rows only: every other depth would cost K rounds more.",
-            style="dim",
-            highlight=False,
-            soft_wrap=True,
+        sentence = (
+            "Placement output is planned at the depths of the rows only: every other depth would cost K rounds more."
         )
+        _print_sentences((sentence,), console)
 
 
-def compare(plans: Sequence[Plan], keys: Sequence[str], console: Console) -> None:
+def print_comparison(plans: Sequence[Plan], keys: Sequence[str], console: Console) -> None:
     """Print several plans side by side."""
     name = plans[0].network.scenario.name
     console.print(_answers(plans, keys, f"{name}: {len(plans)} plans"))
     notes = list(dict.fromkeys(note for plan in plans for note in plan.notes))
-    for sentence in (*kindest(plans, keys), *_legend(plans[0]), *notes):
+    _print_sentences((*easiest_sentences(plans, keys), *_legend(plans[0]), *notes), console)
+
+
+def _print_sentences(sentences: Sequence[str], console: Console) -> None:
+    """Print sentences below a table, a line each."""
+    for sentence in sentences:
         console.print(sentence, style="dim", highlight=False, soft_wrap=True)
 
 
 def _table(title: str, headings: Sequence[str], left: int) -> Table:
+    """Begin a table; the first `left` columns are aligned to the left, the others to the right."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for at, heading in enumerate(headings):
         table.add_column(heading, justify="left" if at < left else "right")
@@ -55,7 +59,8 @@ def _table(title: str, headings: Sequence[str], left: int) -> Table:
 
 
 def _answers(plans: Sequence[Plan], keys: Sequence[str], title: str) -> Table:
-    headings = (*keys, "row", "view", "noise", "rewind", "ε", "δ", "asks", "kindest", "median", "hardest")
+    """Make the table of the solutions: a line for each row of each plan."""
+    headings = (*keys, "row", "view", "noise", "rewind", "ε", "δ", "asks", "easiest", "median", "hardest")
     table = _table(title, (*headings, "gradients", "bytes"), len(keys) + 3)
     for at in range(len(plans[0].answers)):
         for plan in plans:
@@ -64,14 +69,15 @@ def _answers(plans: Sequence[Plan], keys: Sequence[str], title: str) -> Table:
 
 
 def _answer(plan: Plan, answer: Answer) -> list[str]:
-    """Fill the line of one row of the scenario, as it comes out in one plan."""
+    """Make the line of one row of the scenario in one plan."""
     row, clients, order = answer.row, plan.selection.clients, answer.order
     T = plan.network.training_run.rounds
-    named = ["—", "—", "—"]
+    extremes = ["—", "—", "—"]
     if len(order) and len(clients) > 1:
-        texts = [taken(answer, position, T) for position in order.tolist()]
+        texts = [solved_value(answer, position, T) for position in order.tolist()]
         ends = [f"{texts[at]} (client {clients[order[at]]})" for at in (0, -1)]
-        named = ["all alike", texts[0], "all alike"] if answer.alike else [ends[0], texts[len(texts) // 2], ends[1]]
+        median = texts[len(texts) // 2]
+        extremes = ["all alike", texts[0], "all alike"] if answer.alike else [ends[0], median, ends[1]]
     cost = None if np.isnan(answer.depth[0]) else plan.cost[int(answer.depth[0])]
     return [
         str(row.index),
@@ -80,19 +86,19 @@ def _answer(plan: Plan, answer: Answer) -> list[str]:
         "?" if row.depth is None else _percent(row.depth / T),
         "?" if row.epsilon is None else f"{row.epsilon:g}",
         f"{row.delta:g}",
-        taken(answer, 0, T),
-        *named,
+        solved_value(answer, 0, T),
+        *extremes,
         "—" if cost is None else _percent(cost["gradients"]),
         "—" if cost is None else _percent(cost["bytes"]),
     ]
 
 
-def taken(answer: Answer, position: int, rounds: int) -> str:
-    """Show whichever of σ, ε and depth the row asks for, for the client at a position.
+def solved_value(answer: Answer, position: int, rounds: int) -> str:
+    """Return the σ, ε or depth that a row asks for, for the client at a position, as text.
 
     Args:
-        answer: to the row.
-        position: of the client among those planned.
+        answer: the solution of the row.
+        position: the position of the client among the planned clients.
         rounds: T.
     """
     row = answer.row
@@ -117,6 +123,7 @@ def _target(plan: Plan) -> str:
 
 
 def _depths(plan: Plan, title: str) -> Table:
+    """Make the table of σ against depth for the requesting client."""
     headings = [f"output: {view}" for view in VIEWS[:3]] + ["rewind: one peer", "rewind: all messages"]
     table = _table(title, ("rewind", "gradients", "bytes", *headings), 0)
     sigma = plan.sigma(plan.answers[0].row.regime, 0, *plan.target)
@@ -134,33 +141,40 @@ def _depths(plan: Plan, title: str) -> Table:
 
 
 def _pair(cell: NDArray[np.float64]) -> str:
+    """Return the σ of both allocations as text; a dash for a σ that is not finite."""
     return " | ".join("—" if np.isnan(value) else f"{value:.3g}" for value in cell[: len(ALLOCATIONS)])
 
 
 def _clients(plan: Plan, title: str) -> Table:
+    """Make the table of the hardest and easiest clients, with the solutions of the first four rows."""
     rows = plan.answers[:4]
     headings = ("client", "", "degree", "deletes", "distance", "farthest", "mixed in")
     table = _table(title, (*headings, *(f"row {answer.row.index}" for answer in rows)), 2)
     rounds = plan.network.training_run.rounds
     for position in shown_clients(plan):
-        answers = (taken(answer, position, rounds) for answer in rows)
+        answers = (solved_value(answer, position, rounds) for answer in rows)
         table.add_row(*(content(plan, position) for content in _FACTS), *answers)
     return table
 
 
 def shown_clients(plan: Plan) -> list[int]:
-    """Return the positions of the hardest clients, of the one that asks, and of the easiest, by the first row."""
-    numbered = plan.answers[0].order[::-1].tolist()
-    order = [position for position in range(len(plan.selection.clients)) if position not in set(numbered)] + numbered
-    ends = order[:_HARDEST] + order[max(_HARDEST, len(order) - _KINDEST) :]
+    """Return the positions of the hardest, the requesting and the easiest clients, by the first row.
+
+    The hardest client comes first; clients without a finite requirement come before all others.
+    """
+    finite = plan.answers[0].order[::-1].tolist()
+    order = [position for position in range(len(plan.selection.clients)) if position not in set(finite)] + finite
+    ends = order[:_HARDEST] + order[max(_HARDEST, len(order) - _EASIEST) :]
     return [position for position in order if position in ends or position == 0]
 
 
 def _mixed(plan: Plan, position: int) -> str:
+    """Return the number of rounds until the messages of the client at a position are mixed."""
     rounds = plan.facts.mixed[position]
     return f"> {plan.network.training_run.rounds}" if rounds < 0 else str(rounds)
 
 
+#: The contents of the columns that describe a client.
 _FACTS: Sequence[Callable[[Plan, int], str]] = (
     lambda plan, position: str(plan.selection.clients[position]),
     lambda plan, position: plan.selection.roles.get(int(plan.selection.clients[position]), ""),
@@ -173,13 +187,14 @@ _FACTS: Sequence[Callable[[Plan, int], str]] = (
 
 
 def _legend(plan: Plan) -> list[str]:
+    """Explain the columns and the dashes of the tables."""
     lines = [
         "σ: root mean square over nodes. Distance and farthest: links to the other clients. Mixed in: rounds until "
-        "what the client says is shared about evenly. Gradients and bytes: as a share of retraining.",
+        "the messages of the client are spread about evenly. Gradients and bytes: as a share of retraining.",
     ]
     unseen = any(row.view.shows_messages and row.placement == "output" for row in (a.row for a in plan.answers))
     if unseen:
-        lines.append("— transcripts with placement output: the messages of the unlearning rounds carry no noise.")
+        lines.append("— for transcripts with placement output: the messages of the unlearning rounds carry no noise.")
     if any(np.isnan(answer.sigma).any() or np.isnan(answer.epsilon).any() for answer in plan.answers):
-        lines.append("— no number: no finite noise, too little for the arithmetic to carry, or no depth is enough.")
+        lines.append("— without a number: no finite noise or no depth is enough, or rounding would lose the noise.")
     return lines

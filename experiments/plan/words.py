@@ -1,4 +1,4 @@
-"""A plan in sentences: which client is hardest to forget, and why."""
+"""Describe a plan in sentences: which client is hardest to forget, and why."""
 
 from collections.abc import Sequence
 
@@ -7,35 +7,37 @@ from numpy.typing import NDArray
 
 from rewindnet.experiments.plan.plan import Answer, Plan
 
-#: By how much a client must differ from the median before a sentence makes a reason of it.
+#: The smallest ratio to the median at which a property of a client is given as a reason.
 _NOTABLE = 1.15
-#: And by how much before it is called hard to forget at all.
+#: The smallest ratio to the median requirement at which a client is called hard to forget.
 _HARD = 1.05
 
 
-def verdicts(plan: Plan) -> list[str]:
-    """Say which client is hardest to forget and why, in one sentence for all rows that agree."""
+def hardest_sentences(plan: Plan) -> list[str]:
+    """Say which client is hardest to forget and why: one sentence for all rows with the same hardest client."""
     if len(plan.selection.clients) < 2:
         return []
     hardest: dict[int, list[Answer]] = {}
     for answer in plan.answers:
         if answer.order.size and answer.needed[answer.order[-1]] > 0:
             hardest.setdefault(int(answer.order[-1]), []).append(answer)
-    return _refused(plan) + [_verdict(plan, position, answers) for position, answers in hardest.items()]
+    return _unsolved_rows(plan) + [_hardest_sentence(plan, position, answers) for position, answers in hardest.items()]
 
 
-def _refused(plan: Plan) -> list[str]:
-    """Name the rows by which some client cannot be promised anything."""
-    lost = [(answer.row, int(np.isnan(answer.sigma + answer.epsilon + answer.depth).sum())) for answer in plan.answers]
+def _unsolved_rows(plan: Plan) -> list[str]:
+    """Name the rows that have no solution for some of the clients."""
+    unsolved = [
+        (answer.row, int(np.isnan(answer.sigma + answer.epsilon + answer.depth).sum())) for answer in plan.answers
+    ]
     return [
-        f"Row {row.index} promises nothing to {count} of the {len(plan.selection.clients)} clients planned."
-        for row, count in lost
+        f"Row {row.index} has no solution for {count} of the {len(plan.selection.clients)} planned clients."
+        for row, count in unsolved
         if count
     ]
 
 
-def _verdict(plan: Plan, position: int, answers: Sequence[Answer]) -> str:
-    """Say how much harder than the median the client at a position is, by the rows with these answers."""
+def _hardest_sentence(plan: Plan, position: int, answers: Sequence[Answer]) -> str:
+    """Compare the requirement of the hardest client with the median, for the rows with these answers."""
     client = int(plan.selection.clients[position])
     rows = ", ".join(str(answer.row.index) for answer in answers)
     times = [answer.needed[position] / np.nanmedian(answer.needed) for answer in answers]
@@ -48,23 +50,24 @@ def _verdict(plan: Plan, position: int, answers: Sequence[Answer]) -> str:
             f"the hardest, client {client}, takes {share} times the median noise."
         )
     return (
-        f"Hardest to forget (row {rows}): client {client}{_too(tied)}, with {share} times the median noise. "
+        f"Hardest to forget (row {rows}): client {client}{_ties(tied)}, with {share} times the median noise. "
         f"{_reasons(plan, position, high)}"
     )
 
 
 def _tied(answer: Answer, position: int) -> list[int]:
-    """Return the positions of the other clients that need as much, to three digits."""
+    """Return the positions of the other clients with the same requirement, to three digits."""
     same = [at for at in answer.order.tolist() if f"{answer.needed[at]:.3g}" == f"{answer.needed[position]:.3g}"]
     return sorted(at for at in same if at != position)
 
 
-def _too(tied: Sequence[int]) -> str:
+def _ties(tied: Sequence[int]) -> str:
+    """Name the clients that are equally hard to forget."""
     return f" (as hard: {', '.join(map(str, tied[:3]))}{' …' if len(tied) > 3 else ''})" if tied else ""
 
 
 def _reasons(plan: Plan, position: int, times: float) -> str:
-    """Say how much of it is due to the client's data, and how much to its place in the network."""
+    """Say how much of the requirement is due to the data of a client, and how much to its place in the network."""
     facts = plan.facts
     data = facts.weight[position] / float(np.median(facts.weight))
     where = (
@@ -74,23 +77,27 @@ def _reasons(plan: Plan, position: int, times: float) -> str:
     )
     deletes = f"it deletes {facts.deleted[position]} of {facts.samples[position]} samples"
     if data > _NOTABLE and times / data > _NOTABLE:
-        return f"Its data explain a factor of {data:.3g} ({deletes}), its place in the network the rest: {where}."
+        return (
+            f"Its data explain a factor of {data:.3g} ({deletes}); its place in the network explains the rest: {where}."
+        )
     if data > _NOTABLE:
-        return f"Its data explain it ({deletes}, a factor of {data:.3g}); its place: {where}."
-    return f"It is its place in the network: {where}; {deletes}."
+        return f"Its data explain it ({deletes}, a factor of {data:.3g}); its place in the network: {where}."
+    return f"Its place in the network explains it: {where}; {deletes}."
 
 
 def _mixes(rounds: int) -> str:
+    """Say when the messages of a client are mixed."""
     return "not mixed evenly when learning ends" if rounds < 0 else f"mixed evenly after {rounds} rounds"
 
 
 def _median_mix(mixed: NDArray[np.int64]) -> str:
+    """Return the median number of rounds to mix, as text."""
     median = np.median(np.where(mixed < 0, np.inf, mixed))
     return "not at all" if not np.isfinite(median) else f"{median:.3g}"
 
 
-def promise(plan: Plan) -> str:
-    """Say what the plan's figures are based on."""
+def basis_sentence(plan: Plan) -> str:
+    """Say which constants the figures of a plan are based on."""
     training_run = plan.network.training_run
     constants = training_run.constants
     basis = (
@@ -98,28 +105,36 @@ def promise(plan: Plan) -> str:
         f"({constants.G.provenance}), step size {training_run.step_size:g}, {training_run.order}, "
         f"T = {training_run.rounds}."
     )
-    return basis + (" Conditional: it holds if the estimated constants do." if constants.conditional else "")
+    return basis + (" Conditional: it holds only if the estimated constants do." if constants.conditional else "")
 
 
-def kindest(plans: Sequence[Plan], keys: Sequence[str]) -> list[str]:
-    """Name the plans with the least noise for their hardest client, to a twentieth, in one sentence for each result."""
+def easiest_sentences(plans: Sequence[Plan], keys: Sequence[str]) -> list[str]:
+    """Name the plans whose hardest client needs the least noise; plans within 5 % of the least are all named.
+
+    Args:
+        plans: the plans of a comparison.
+        keys: the settings in which they differ.
+
+    Returns:
+        One sentence for all rows with the same best plans.
+    """
     sentences: dict[str, list[str]] = {}
     for at, answer in enumerate(plans[0].answers):
         worst = np.array([worst_needed(plan.answers[at]) for plan in plans])
         if not np.isfinite(worst).any() or np.nanmax(worst) == 0:
             continue
         close = np.flatnonzero(worst <= _HARD * np.nanmin(worst))
-        names = " and ".join(name_of(plans[best], keys) for best in close.tolist())
-        winners = "none: all are about alike" if len(close) == len(plans) else names
+        names = " and ".join(plan_name(plans[best], keys) for best in close.tolist())
+        winners = "all plans are about equal" if len(close) == len(plans) else names
         sentences.setdefault(winners, []).append(str(answer.row.index))
-    return [f"Kindest to its hardest client (row {', '.join(rows)}): {who}." for who, rows in sentences.items()]
+    return [f"Least noise for the hardest client (row {', '.join(rows)}): {who}." for who, rows in sentences.items()]
 
 
-def name_of(plan: Plan, keys: Sequence[str]) -> str:
-    """Name a plan among others by the settings that vary."""
+def plan_name(plan: Plan, keys: Sequence[str]) -> str:
+    """Name a plan of a comparison by the settings in which the plans differ."""
     return ", ".join(f"{key} {plan.point[key]}" for key in keys)
 
 
 def worst_needed(answer: Answer) -> float:
-    """Return σ·μ of the hardest client; NaN if some client gets no number at all."""
+    """Return σ·μ of the hardest client; NaN if some client has no finite requirement."""
     return float(np.max(answer.needed))

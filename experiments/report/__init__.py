@@ -1,1 +1,1 @@
-"""Tables, pictures and the HTML page about runs."""
+"""Report on runs: tables, pictures and one HTML page."""

@@ -1,4 +1,4 @@
-"""Compare finished runs side by side: claimed, certified and empirical ε, accuracy and cost of every row."""
+"""Compare runs side by side: the claimed, certified and empirical ε of each release, and its accuracy and cost."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from rewindnet.experiments.report import table
 from rewindnet.experiments.report.table import Row
 from rewindnet.experiments.scenario.errors import ScenarioError
 
-#: What goes into a CSV file beside the accuracies and the costs.
+#: The columns of a CSV file besides the accuracies and the costs.
 _PLAIN = (
     *(
         "run",
@@ -45,40 +45,45 @@ _PLAIN = (
 
 
 def compare(folders: Sequence[Path], out: Sequence[Path], console: Console) -> None:
-    """Print the rows of several runs as one table, and write them as picture, Markdown or CSV, by the file's ending.
+    """Print the releases of several runs as one table, and write them as a picture, Markdown or CSV.
+
+    Args:
+        folders: the run folders.
+        out: the files to write; the ending of each says in which format.
+        console: the console to print on.
 
     Raises:
         FolderError: if a folder holds no complete run.
-        ScenarioError: if a file has another ending, or two runs have the same name and folder name.
+        ScenarioError: if a file has another ending, or a folder is given twice.
     """
     writers = [_writer(path) for path in out]
     rows = rows_of([read_folder(folder) for folder in folders], folders)
-    table.show(rows, console, "comparison", _first(rows))
+    table.print_table(rows, console, "comparison", _first(rows))
     for path, form in zip(out, writers, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, form(rows))
 
 
 def rows_of(runs: Sequence[RunFolder], folders: Sequence[Path]) -> list[Row]:
-    """The rows of all runs, each with the name of its `run`: the folder's, in full where two have the same.
+    """List the rows of all runs, each with the name of its run: the name of the folder, or its path if names repeat.
 
     Raises:
         ScenarioError: if a folder is given twice.
     """
     if len({folder.resolve() for folder in folders}) < len(folders):
-        raise ScenarioError("a folder is given twice; each run can be compared once")
+        raise ScenarioError("a run folder is given twice; give each run folder once")
     short = [folder.resolve().name for folder in folders]
     names = [name if short.count(name) == 1 else str(folder) for name, folder in zip(short, folders, strict=True)]
     return [{"run": name, **row} for name, run in zip(names, runs, strict=True) for row in run.summary]
 
 
 def _first(rows: Sequence[Row]) -> Sequence[table.Column]:
-    """A column that tells the runs apart, where there are several."""
+    """Return a column with the name of the run, if there are several runs."""
     return (("run", lambda row: str(row["run"])),) if len({row["run"] for row in rows}) > 1 else ()
 
 
 def _markdown(rows: Sequence[Row]) -> str:
-    """A table for a page of documentation, and its legend."""
+    """Return the table and its legend as Markdown."""
     columns = (*_first(rows), *table.columns_of(rows))
     lines = [[heading for heading, _ in columns], ["---"] * len(columns)]
     lines += [[content(row).replace("|", "\\|") for _, content in columns] for row in rows]
@@ -87,7 +92,7 @@ def _markdown(rows: Sequence[Row]) -> str:
 
 
 def _csv(rows: Sequence[Row]) -> str:
-    """Every number of every row."""
+    """Return every number of every row as CSV."""
     lines = [{name: row[name] for name in _PLAIN} | _numbers(row) for row in rows]
     names = list(dict.fromkeys(name for line in lines for name in line))
     text = io.StringIO()
@@ -98,31 +103,36 @@ def _csv(rows: Sequence[Row]) -> str:
 
 
 def _numbers(row: Row) -> dict[str, Any]:
-    """What a row has under headings of their own, spread out."""
-    found: dict[str, Any] = {}
+    """Flatten the nested mappings of a row: `accuracy`, `test`, `mean` becomes `accuracy_test_mean`."""
+    numbers: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, Mapping):
             for key, inner in value.items():
                 parts = inner.items() if isinstance(inner, Mapping) else [("", inner)]
-                found |= {"_".join(filter(None, (name, key, part))): number for part, number in parts}
-    return found
+                numbers |= {"_".join(filter(None, (name, key, part))): number for part, number in parts}
+    return numbers
 
 
 _Writer = Callable[[Sequence[Row]], str | bytes]
 
 
 def _png() -> _Writer:
-    # Imported only where a picture is wanted: it takes a library for drawing.
+    """Return the writer of pictures; it needs matplotlib, so it is imported only for a picture."""
     from rewindnet.experiments.report.compare_picture import picture
 
     return picture
 
 
-#: For each ending of a file, what gives its writer.
+#: For each ending of a file, a function that returns its writer.
 _WRITERS: Mapping[str, Callable[[], _Writer]] = {".png": _png, ".md": lambda: _markdown, ".csv": lambda: _csv}
 
 
 def _writer(path: Path) -> _Writer:
+    """Return the writer for a file.
+
+    Raises:
+        ScenarioError: if there is no writer for its ending.
+    """
     if path.suffix not in _WRITERS:
         raise ScenarioError(f"--out takes a file ending in {', '.join(_WRITERS)}, not {path.name}")
     return _WRITERS[path.suffix]()

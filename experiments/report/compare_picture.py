@@ -1,4 +1,4 @@
-"""Draw the claimed, the certified and the empirical ε of every row beside the accuracy of its models."""
+"""Claimed, proved, found: the three ε of every method beside what its models are worth."""
 
 import io
 from collections.abc import Sequence
@@ -23,12 +23,16 @@ _MARKS: Sequence[tuple[str, str, dict[str, Any]]] = (
     ("epsilon_certified", "certified", {"marker": "s", "mfc": SERIES[0], "mec": SERIES[0], "markersize": 6}),
     ("epsilon_empirical", "empirical, of this very pair of runs", {"marker": "x", "mec": ALARM, "markersize": 7}),
 )
-#: The ε of which nothing more can be told on a picture.
+#: The smallest and the largest ε that the axis distinguishes.
 _SMALLEST, _LARGEST = 1e-3, 1e6
 
 
 def picture(rows: Sequence[Row]) -> bytes:
-    """Return a PNG with the three ε of every row on one axis and its test accuracy on another."""
+    """Draw the three ε of every row on one axis and its test accuracy on another.
+
+    Returns:
+        The picture as a PNG file.
+    """
     with style():
         drawn = Figure((10.4, 1.3 + 0.31 * len(rows)), layout="constrained", facecolor=PAGE)
         left, right = drawn.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
@@ -40,7 +44,7 @@ def picture(rows: Sequence[Row]) -> bytes:
 
 
 def claims(rows: Sequence[Row]) -> str:
-    """Return the same picture as an <svg> element, for a page."""
+    """Draw the same picture as an <svg> element for an HTML page."""
     with style():
         drawn = Figure((8.6, 1.2 + 0.3 * len(rows)), layout="constrained")
         drawn.patch.set_visible(False)
@@ -49,11 +53,17 @@ def claims(rows: Sequence[Row]) -> str:
             axes.patch.set_visible(False)
         draw(left, right, rows)
         drawn.legend(loc="outside upper left", ncols=3, handletextpad=0.2)
-        return inline(drawn, "claims", "The claimed, the certified and the empirical epsilon of each row")
+        return inline(drawn, "claims", "The epsilon that each method claims, what is proved, and what was found")
 
 
 def draw(left: Axes, right: Axes, rows: Sequence[Row]) -> None:
-    """Draw both axes, one line for each row, the first on top."""
+    """Draw both axes, with one line for each row and the first row on top.
+
+    Args:
+        left: the axes of ε.
+        right: the axes of the accuracy.
+        rows: the rows of the table.
+    """
     places = np.arange(len(rows))[::-1]
     _epsilons(left, rows, places)
     _accuracies(right, rows, places)
@@ -67,11 +77,13 @@ def draw(left: Axes, right: Axes, rows: Sequence[Row]) -> None:
 
 
 def _label(row: Row, rows: Sequence[Row]) -> str:
+    """Return the label of a row: its run if there are several, its method and its view."""
     several = len({other["run"] for other in rows}) > 1 if "run" in row else False
     return (f"{row['run']}: " if several else "") + f"{what(row)}, {row['view']}" + " †" * ("†" in certified(row))
 
 
 def _epsilons(axes: Axes, rows: Sequence[Row], places: np.ndarray[Any, Any]) -> None:
+    """Draw the three ε of each row on a logarithmic axis, with places for 0 and for no ε."""
     shown = [row[name] for row in rows for name, _, _ in _MARKS if row[name] is not None and row[name] > 0]
     low = max(_SMALLEST, min([0.3, *shown]) / 1.5)
     high = min(_LARGEST, max([10.0, *shown]) * 1.5)
@@ -90,13 +102,14 @@ def _epsilons(axes: Axes, rows: Sequence[Row], places: np.ndarray[Any, Any]) -> 
 
 
 def _place(value: float | None, name: str, row: Row, low: float, high: float, zero: float, none: float) -> float:
-    """Return the position of an ε on the axis; NaN for the claim of a method that claims nothing."""
+    """Return the position of an ε on the axis; NaN, which draws no mark, for a method that claims no ε."""
     if value is None or not isfinite(value):
         return float("nan") if name == "epsilon_claimed" else none
     return zero if value < low else min(value, high)
 
 
 def _accuracies(axes: Axes, rows: Sequence[Row], places: np.ndarray[Any, Any]) -> None:
+    """Draw the mean accuracy of each row, and a line down to its lowest node."""
     scores = [row["accuracy"]["test"] for row in rows]
     for place, score in zip(places, scores, strict=True):
         axes.plot([score["lowest"], score["mean"]], [place, place], color=MUTED, linewidth=1.2, zorder=1)

@@ -1,4 +1,4 @@
-"""The picture of the network: how far the deletion reached, node by node."""
+"""Draw the network with the sensitivity of each node to the deletion."""
 
 from typing import Any
 
@@ -16,28 +16,36 @@ from rewindnet.certificates import Certificate
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.report.svg import INK, MUTED, PAGE, figure, inline, plain, style
 
-#: Up to here a layout may take time that grows with the cube of the nodes.
+#: The largest number of nodes for a layout whose time is cubic in the number of nodes.
 _SMALL = 80
-#: Beyond this many links they are drawn as pixels: as lines they would make a page of megabytes.
+#: The largest number of links that are drawn as lines; more links are drawn as pixels, to limit the size of the page.
 _LINES = 8_000
-#: Sensitivities that differ by less than this share are the same to the eye, and to the reader.
+#: The relative difference below which sensitivities are shown as equal.
 _EVEN = 0.02
 
 
 def subject(run: RunFolder) -> tuple[int, Certificate] | None:
-    """The method whose sensitivity is drawn: the first where it differs between nodes, else the first that has one."""
-    some = [(at, certificate) for at, (certificate, _) in enumerate(run.certified) if any(certificate.sensitivity)]
-    uneven = [chosen for chosen in some if not is_even(np.array(chosen[1].sensitivity))]
-    return next(iter(uneven or some), None)
+    """Select the release whose sensitivity is drawn: the first with different values at nodes, else the first with any.
+
+    Returns:
+        Its number and its certificate; None if no release has a sensitivity.
+    """
+    positive = [(at, certificate) for at, (certificate, _) in enumerate(run.certified) if any(certificate.sensitivity)]
+    uneven = [chosen for chosen in positive if not is_even(np.array(chosen[1].sensitivity))]
+    return next(iter(uneven or positive), None)
 
 
 def is_even(sensitivity: NDArray[np.float64]) -> bool:
-    """Whether the influence has mixed until every node carries the same."""
+    """Return whether all nodes have about the same sensitivity."""
     return bool(sensitivity.min() > (1 - _EVEN) * sensitivity.max())
 
 
 def network(run: RunFolder) -> str:
-    """The network, nodes coloured by sensitivity, the deleting clients ringed and named; empty without any."""
+    """Draw the network: nodes coloured by sensitivity, deleting clients ringed and named.
+
+    Returns:
+        An <svg> element; empty if no release has a sensitivity.
+    """
     chosen = subject(run)
     if chosen is None:
         return ""
@@ -56,7 +64,7 @@ def network(run: RunFolder) -> str:
 
 
 def _layout(graph: nx.Graph, kind: str, run: RunFolder) -> NDArray[np.float64]:
-    """[N, 2]."""
+    """Compute the positions [N, 2] of the nodes."""
     N = len(graph)
     if kind in ("ring", "path", "complete"):
         where = nx.circular_layout(graph)
@@ -66,14 +74,14 @@ def _layout(graph: nx.Graph, kind: str, run: RunFolder) -> NDArray[np.float64]:
     elif N <= _SMALL:
         where = nx.kamada_kawai_layout(graph)
     else:
-        # From its slowest modes a graph with a shape (a torus, a small world) unfolds into that shape.
+        # Starting from the slowest modes, a torus or a small world is drawn in its own shape.
         start = nx.spectral_layout(graph)
         where = nx.spring_layout(graph, pos=start, seed=0, iterations=100, k=1.2 / np.sqrt(N), method="force")
     return np.array([where[node] for node in range(N)], dtype=np.float64)
 
 
 def _links(axes: Axes, graph: nx.Graph, places: NDArray[np.float64]) -> None:
-    """All links as one line with gaps: an element for each would weigh tens of times more."""
+    """Draw all links as one line with gaps, which is much smaller than one SVG element for each link."""
     ends = places[np.array(list(graph.edges), dtype=np.int64).reshape(-1, 2)]
     gapped = np.concatenate([ends, np.full((len(ends), 1, 2), np.nan)], axis=1).reshape(-1, 2)
     many = len(ends) > _LINES
@@ -82,6 +90,7 @@ def _links(axes: Axes, graph: nx.Graph, places: NDArray[np.float64]) -> None:
 
 
 def _nodes(drawn: Figure, axes: Axes, places: NDArray[np.float64], sensitivity: NDArray[np.float64]) -> None:
+    """Draw the nodes coloured by sensitivity, nodes without sensitivity hollow, and the colour bar."""
     reached = sensitivity > 0
     norm, ticks = _scale(sensitivity[reached])
     size = float(np.clip(2600 / len(places), 20, 170))
@@ -98,6 +107,7 @@ def _nodes(drawn: Figure, axes: Axes, places: NDArray[np.float64], sensitivity: 
 
 
 def _scale(values: NDArray[np.float64]) -> tuple[LogNorm, list[float]]:
+    """Return the colour scale of the sensitivities, and the ticks of its bar."""
     low, high = float(values.min()), float(values.max())
     if high <= low / (1 - _EVEN):
         middle = float(np.sqrt(low * high))
@@ -109,12 +119,13 @@ def _scale(values: NDArray[np.float64]) -> tuple[LogNorm, list[float]]:
 
 
 def _colours() -> Colormap:
-    """Without the darkest and lightest ends, which vanish in one of the page's two themes."""
+    """Return viridis without its darkest and lightest ends, which are invisible in one theme of the page."""
     whole = matplotlib.colormaps["viridis"]
     return LinearSegmentedColormap.from_list("sensitivity", whole(np.linspace(0.14, 0.95, 64)))
 
 
 def _mark(axes: Axes, places: NDArray[np.float64], node: int, name: str) -> None:
+    """Ring a node and write its name beside it."""
     x, y = places[node]
     size = float(np.clip(2600 / len(places), 20, 170))
     axes.scatter([x], [y], s=size * 2.4 + 40, facecolors="none", edgecolors=INK, linewidths=1.8, zorder=4)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a run, made from its folder alone."""
+"""Write one self-contained HTML page about a run, from its folder alone."""
 
 from collections.abc import Sequence
 from html import escape
@@ -10,9 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rewindnet.certificates import Audit, Certificate, CertificateError
+from rewindnet.experiments.folder.files import write
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
-from rewindnet.experiments.report import table
-from rewindnet.experiments.report import words as words
+from rewindnet.experiments.report import table, words
 from rewindnet.experiments.report.compare_picture import claims
 from rewindnet.experiments.report.network import is_even, network, subject
 from rewindnet.experiments.report.pictures import audits, curves, depth
@@ -33,9 +33,7 @@ def write_report(folder: Path) -> Path:
     except (LookupError, TypeError, CertificateError) as problem:
         raise FolderError(f"{folder} is damaged: a record of it lacks what the report needs ({problem})") from problem
     path = folder / "report.html"
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(_page(f"{run.record['name']}: unlearning report", sections), encoding="utf-8")
-    beside.replace(path)
+    write(path, _page(f"{run.record['name']}: unlearning report", sections))
     return path
 
 
@@ -78,19 +76,21 @@ def _verdict(run: RunFolder) -> str:
 
 
 def _scenario(run: RunFolder) -> str:
-    deeds = "".join(
+    actions = "".join(
         f"<li><strong>{index} {escape(certificate.method)}</strong> {escape(words.account(certificate))}.</li>"
         for index, (certificate, _) in enumerate(run.certified)
     )
-    told = _paragraphs([words.setting(run), words.request(run)])
-    return _section("scenario", "What happened", f"{told}<p>Each method answered in its way:</p><ul>{deeds}</ul>")
+    description = _paragraphs([words.setting(run), words.request(run)])
+    return _section(
+        "scenario", "What happened", f"{description}<p>Each method answered in its way:</p><ul>{actions}</ul>"
+    )
 
 
 def _table(run: RunFolder) -> str:
     columns = table.columns_of(run.summary)
     heads = "".join(f"<th{_text_class(at)}>{escape(heading)}</th>" for at, (heading, _) in enumerate(columns))
     rows = "".join(_row(row, columns) for row in run.summary)
-    lines = [*table.legend(run.summary), *table.together(run.together)]
+    lines = [*table.legend(run.summary), *table.composition_sentences(run.compositions)]
     legend = "".join(f"<p>{escape(line)}</p>" for line in lines)
     drawn = f'<table class="results"><thead><tr><th>#</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
     return _section("table", "Results", f'<div class="wide">{drawn}</div><div class="note">{legend}</div>')
@@ -104,7 +104,7 @@ def _row(row: dict[str, Any], columns: Sequence[table.Column]) -> str:
 
 
 def _text_class(column: int) -> str:
-    """Words to the left, numbers to the right."""
+    """Return the CSS class of a column: words are aligned to the left, numbers to the right."""
     if column == 0:
         return ' class="text name"'
     return ' class="text wrap"' if column < 4 else ""

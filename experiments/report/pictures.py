@@ -1,4 +1,4 @@
-"""The pictures of a report: how the deletion spread, what depth buys, audits against bounds, how learning went."""
+"""Draw the pictures of a report: ε against depth, audits against sensitivities, and the course of learning."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,39 +12,47 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Audit, Certificate, CertificateError, TrainingRun, certify, scaled_noise
+from rewindnet.clients.methods import rewinds
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.report.svg import ALARM, INK, MUTED, PAGE, SERIES, figure, inline, line_look, log_axis, style
 
-#: Sparse products, at most, that the picture of ε against depth may take, times the number of nodes: some seconds.
+#: The largest number of sparse products times nodes for the picture of ε against depth; they take some seconds.
 _WORK = 100_000_000
+#: The largest number of depths on a line of that picture.
 _DEPTHS = 21
 
 
 def _label(index: int, certificate: Certificate) -> str:
-    """A method's line in a legend."""
+    """Return the label of a release in a legend."""
     noise = f"{certificate.release.placement} {certificate.claim.allocation}"
-    settled = f", settle {certificate.release.gossip_rounds}" if certificate.release.gossip_rounds else ""
-    return f"{index} {certificate.method}: {certificate.claim.bound}, {noise}{settled}, {certificate.view}"
+    rounds = certificate.release.gossip_rounds
+    gossip = f", {rounds} gossip rounds" if rounds else ""
+    return f"{index} {certificate.method}: {certificate.claim.bound}, {noise}{gossip}, {certificate.view}"
 
 
 def depth(run: RunFolder) -> str:
-    """ε against rewind depth, a line for every rewinding method with noise; empty if there is none."""
+    """Draw ε against rewind depth, with a line for every rewinding method with noise.
+
+    Returns:
+        An <svg> element; empty if there is no such method.
+    """
     lines = [
         (index, certificate, certificate.epsilon)
         for index, (certificate, _) in enumerate(run.certified)
-        if certificate.method == "r2d" and certificate.epsilon and any(certificate.release.sigma)
+        if rewinds(certificate.method) and certificate.epsilon and any(certificate.release.sigma)
     ]
     if not lines:
         return ""
     with style():
         drawn, axes = figure(5.2, 3.0 + 0.17 * len(lines))
         for at, (index, certificate, epsilon) in enumerate(lines):
-            # Every line passes through the run's own depth, whatever the steps in between.
-            learning = run.learning_of(index)
-            own = sorted({*_depths(learning, len(lines)), certificate.rewound_rounds})
-            epsilons = [_epsilon_at(learning, certificate, K) for K in own]
+            # The depth of the run is on every line, whatever the other depths are.
+            training = run.training_run_of(index)
+            depths = sorted({*_depths(training, len(lines)), certificate.rewound_rounds})
+            epsilons = [_epsilon_at(training, certificate, K) for K in depths]
             look = line_look(at)
-            shares = [K / certificate.training.rounds for K in own]
+            shares = [K / certificate.training.rounds for K in depths]
             axes.plot(shares, [e or np.nan for e in epsilons], **look, label=_label(index, certificate))
             axes.axhline(epsilon, color=look["color"], linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
             share = certificate.rewound_rounds / certificate.training.rounds
@@ -58,15 +66,15 @@ def depth(run: RunFolder) -> str:
         return inline(drawn, "depth", "Certified epsilon against rewind depth, one line for each method with noise")
 
 
-def _depths(learning: TrainingRun, lines: int) -> list[int]:
-    """Depths K to certify at: fewer where a certificate takes long."""
-    T = learning.rounds
-    affordable = _WORK // (3 * T * max(learning.mixing.nodes, 100) * lines)
+def _depths(training: TrainingRun, lines: int) -> list[int]:
+    """Select the depths K to certify: fewer depths for larger networks and longer runs."""
+    T = training.rounds
+    affordable = _WORK // (3 * T * max(training.mixing.nodes, 100) * lines)
     return sorted({round(share * T) for share in np.linspace(0, 1, int(np.clip(affordable, 6, _DEPTHS)))})
 
 
-def _epsilon_at(learning: TrainingRun, certificate: Certificate, K: int) -> float | None:
-    """The certified ε had the method rewound K rounds, with as much noise, allocated by the same rule."""
+def _epsilon_at(training: TrainingRun, certificate: Certificate, K: int) -> float | None:
+    """Compute the ε certified for a rewind of K rounds with the same σ and allocation; None if there is none."""
     release, claim = (
         replace(certificate.release, checkpoint_round=certificate.training.rounds - K, descent_rounds=K),
         certificate.claim,
@@ -74,16 +82,16 @@ def _epsilon_at(learning: TrainingRun, certificate: Certificate, K: int) -> floa
     try:
         if certificate.claim.allocation == "optimal":
             size = float(np.sqrt(np.mean(release.sigma**2)))
-            release = replace(release, sigma=scaled_noise(learning, release, claim, size))
-        return certify(learning, release, claim).epsilon
+            release = replace(release, sigma=scaled_noise(training, release, claim, size))
+        return certify(training, release, claim).epsilon
     except CertificateError:
         return None
 
 
 def audits(run: RunFolder) -> list[str]:
-    """Measured divergence against sensitivity, node by node: a panel for every method that bounds anything."""
-    graph, learning = run.network
-    hops = _hops(graph, learning)
+    """Draw the measured divergence and the sensitivity of each node: a panel for each release with a sensitivity."""
+    graph, training = run.network
+    hops = _hops(graph, training)
     return [
         _audit(index, certificate, found, hops)
         for index, (certificate, found) in enumerate(run.certified)
@@ -92,6 +100,7 @@ def audits(run: RunFolder) -> list[str]:
 
 
 def _audit(index: int, certificate: Certificate, found: Audit, hops: NDArray[np.int64]) -> str:
+    """Draw the panel of one release."""
     bound, measured = np.array(certificate.sensitivity), np.array(found.divergence)
     order = np.lexsort((-bound, hops))
     bound, measured, places = bound[order], measured[order], np.arange(len(order))
@@ -115,20 +124,20 @@ def _audit(index: int, certificate: Certificate, found: Audit, hops: NDArray[np.
 
 
 def _floor(*values: NDArray[np.float64]) -> float:
-    """Where zeros are drawn on a logarithmic axis: below everything else."""
+    """Return where zeros are drawn on a logarithmic axis: half the smallest positive value."""
     positive = np.concatenate(values)
     positive = positive[positive > 0]
     return float(positive.min() / 2) if len(positive) else 1e-6
 
 
-def _hops(graph: nx.Graph, learning: TrainingRun) -> NDArray[np.int64]:
-    """[N], links from the nearest deleting client."""
-    lengths = nx.multi_source_dijkstra_path_length(graph, set(np.flatnonzero(learning.deleted).tolist()), weight=None)
+def _hops(graph: nx.Graph, training: TrainingRun) -> NDArray[np.int64]:
+    """Count the hops [N] of each node from the nearest deleting client."""
+    lengths = nx.multi_source_dijkstra_path_length(graph, set(np.flatnonzero(training.deleted).tolist()), weight=None)
     return np.array([lengths[node] for node in range(len(graph))], dtype=np.int64)
 
 
 def _hop_ticks(axes: Axes, hops: NDArray[np.int64]) -> None:
-    """Nodes are sorted by distance: name the distance once for each group, and part the groups."""
+    """Label each group of nodes at the same distance, and draw lines between the groups."""
     starts = [int(np.searchsorted(hops, hop)) for hop in np.unique(hops)]
     ends = [*starts[1:], len(hops)]
     shown, last = [], -np.inf
@@ -147,9 +156,10 @@ def _hop_ticks(axes: Axes, hops: NDArray[np.int64]) -> None:
 
 
 def curves(run: RunFolder) -> list[str]:
-    """Test accuracy of the average model, and consensus distance, over the rounds of every part of the run.
+    """Draw the test accuracy of the average model and the consensus distance over the rounds of each phase.
 
-    None of them where the noise is a secret, and rounds without noise therefore were not looked at.
+    Returns:
+        Two <svg> elements; none if the noise is secret, because rounds without noise were not measured then.
     """
     accuracy: dict[str, list[tuple[int, float]]] = defaultdict(list)
     consensus: dict[str, list[tuple[int, float]]] = defaultdict(list)
@@ -168,8 +178,9 @@ def curves(run: RunFolder) -> list[str]:
 
 
 def _curve(phases: dict[str, list[tuple[int, float]]], name: str, ylabel: str, percent: bool) -> str:
+    """Draw one quantity over the rounds of each phase."""
     drawn, axes = figure(4.6, 2.9 + 0.17 * -(-len(phases) // 3))
-    unlearning: Sequence[str] = [phase for phase in phases if phase not in ("learn", "retrain")]
+    unlearning: Sequence[str] = [phase for phase in phases if phase not in ("learn", Retrain.name)]
     for phase, points in phases.items():
         look: dict[str, Any] = {"color": INK} if phase == "learn" else {"color": MUTED, "linestyle": (0, (5, 2))}
         look = line_look(unlearning.index(phase)) if phase in unlearning else look

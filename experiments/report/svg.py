@@ -1,4 +1,4 @@
-"""Figures as inline SVG: one style, colours that follow the page's theme, nothing fetched from elsewhere."""
+"""Draw figures as inline SVG, in one style and with colours that follow the theme of the page."""
 
 import io
 import re
@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-#: What a figure is drawn in, and the variable of the page's style sheet that takes its place in the SVG.
+#: The colours of a figure; in the SVG, variables of the style sheet of the page replace them.
 INK, MUTED, GRID, PAGE, ALARM = "#17212b", "#66717c", "#e2e6ea", "#fefefe", "#d1390b"
-#: One for each line of a picture; after Okabe and Ito, distinct for colour-blind readers.
+#: The colours of lines, after Okabe and Ito, which colour-blind readers can distinguish.
 SERIES = ("#0b6fb3", "#d98c00", "#08966d", "#b8629a", "#4aa3d6", "#7a6a00")
-#: Lines that lie on each other stay visible, and more lines than there are colours distinct.
+#: The dashes of lines; they distinguish overlapping lines, and lines of the same colour.
 DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--rule", PAGE: "--page", ALARM: "--alarm"} | {
     colour: f"--series-{index}" for index, colour in enumerate(SERIES)
@@ -50,7 +50,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Figures made inside look alike, and like nothing that the caller's own settings say."""
+    """Apply the style of the report to figures made in this context, instead of the settings of the caller."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -58,7 +58,12 @@ def style() -> Iterator[None]:
 
 
 def figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of this size in inches with one pair of axes; call it inside `style`."""
+    """Make a figure with one pair of axes, inside the context `style`.
+
+    Args:
+        width: in inches.
+        height: in inches.
+    """
     drawn = Figure((width, height), layout="constrained")
     drawn.patch.set_visible(False)
     axes = drawn.add_subplot()
@@ -67,12 +72,12 @@ def figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def line_look(index: int) -> dict[str, Any]:
-    """Colour and dashes of line number `index`."""
+    """Return the colour and the dashes of a line by its number."""
     return {"color": SERIES[index % len(SERIES)], "linestyle": DASHES[index % len(DASHES)]}
 
 
 def log_axis(axes: Axes) -> None:
-    """A logarithmic y axis with numbers that a person reads."""
+    """Make the y axis logarithmic, with plain numbers as labels."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     if high / low < 30:
@@ -83,7 +88,7 @@ def log_axis(axes: Axes) -> None:
 
 
 def plain(value: float) -> str:
-    """0.01 rather than 10⁻²; a power of ten where the zeros would be many."""
+    """Format a number like 0.01; as a power of ten below 0.001 and from 100,000 on."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:g}"
     mantissa, exponent = f"{value:.0e}".split("e")
@@ -92,13 +97,13 @@ def plain(value: float) -> str:
 
 
 def inline(drawn: Figure, name: str, description: str, tight: bool = False) -> str:
-    """The figure as an <svg> element for the inside of an HTML page.
+    """Return a figure as an <svg> element for an HTML page.
 
     Args:
         drawn: the figure.
-        name: unique on the page; every id inside begins with it.
-        description: for readers who hear the page.
-        tight: cut off what is empty around it, and keep what hangs over.
+        name: a name that is unique on the page; every id in the element begins with it.
+        description: the label for screen readers.
+        tight: fit the element to the content of the figure.
     """
     buffer = io.StringIO()
     drawn.savefig(buffer, format="svg", bbox_inches="tight" if tight else None, pad_inches=0.03, dpi=150)

@@ -1,4 +1,4 @@
-"""The table a user sees."""
+"""Print the table of releases, and return its columns and legend."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,16 +7,18 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from rewindnet.clients.methods import rewinds
+
 Row = Mapping[str, Any]
 
 
 def epsilon(value: float | None) -> str:
-    """An ε, or a dash where nothing can be claimed."""
+    """Format an ε; a dash for None."""
     return "—" if value is None else f"{value:.3g}"
 
 
 def percent(row: Row, which: str) -> str:
-    """Mean accuracy over nodes, with the lowest node in brackets."""
+    """Format an accuracy: the mean over nodes, and the lowest node in brackets."""
     scores = row["accuracy"].get(which)
     return "—" if scores is None else f"{100 * scores['mean']:.1f} ({100 * scores['lowest']:.1f})"
 
@@ -41,8 +43,8 @@ def _share(row: Row, which: str) -> str:
 
 
 def what(row: Row) -> str:
-    """The method, in which form, and how far it rewound."""
-    depth = f" {100 * row['rewind']:.0f} %" if row["method"] == "r2d" else ""
+    """Return the method of a row with its rewind depth and its variant."""
+    depth = f" {100 * row['rewind']:.0f} %" if rewinds(row["method"]) else ""
     return str(row["method"]) + depth + (f", {row['variant']}" if row["variant"] else "")
 
 
@@ -80,7 +82,7 @@ COLUMNS: Sequence[Column] = (
     ("network time", lambda row: f"{row['simulated_seconds']:.3g} s"),
 )
 _WORDS = ("method", "bound", "noise", "view")
-#: What a narrow terminal does without, first to go first.
+#: The columns that are left out on a narrow terminal, in this order.
 _EXPENDABLE = (
     *("MIA-U", "MIA %", "time", "bytes", "network time", "retain %", "σ", "ε lower bound", "backdoor %"),
     *("distance", "forget %", "noise", "bound", "gradients", "ε claimed"),
@@ -88,12 +90,12 @@ _EXPENDABLE = (
 
 
 def columns_of(rows: Sequence[Row]) -> list[Column]:
-    """The columns in which one of these rows has something to say."""
+    """Return the columns that are not empty in all of these rows."""
     return [(heading, content) for heading, content in COLUMNS if any(content(row) for row in rows)]
 
 
 def legend(rows: Sequence[Row]) -> list[str]:
-    """What the columns mean, and why a dash is a dash."""
+    """Explain the columns, and the reason of each dash."""
     deltas = sorted({row["delta"] for row in rows})
     lines = [
         f"ε at δ = {', '.join(f'{delta:g}' for delta in deltas)}: claimed by the method's own formula; certified by "
@@ -138,29 +140,38 @@ def _noise_audits(rows: Sequence[Row]) -> list[str]:
 
 
 def _formulas(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Whose claims rest on which formula."""
-    found: dict[str, list[str]] = {}
+    """List, for each formula of a claimed ε, the methods that use it."""
+    methods: dict[str, list[str]] = {}
     for row in rows:
         if row["claimed_by"] and row["epsilon_claimed"] is not None:
-            names = found.setdefault(row["claimed_by"], [])
+            names = methods.setdefault(row["claimed_by"], [])
             names += [what(row)] * (what(row) not in names)
-    return found
+    return methods
 
 
-def together(found: Sequence[Row]) -> list[str]:
-    """What may be claimed to a reader of all releases of a method, one sentence each."""
-    said = []
-    for one in found:
-        who = f"{one['method']}, {one['view']}: whoever has all of its releases"
+def composition_sentences(compositions: Sequence[Row]) -> list[str]:
+    """Return a sentence about the (ε, δ) of all releases of each method together."""
+    sentences = []
+    for entry in compositions:
+        subject = f"{entry['method']}, {entry['view']}: an observer of all of its releases"
         claim = (
-            f"ε {one['epsilon']:.3g} at δ = {one['delta']:g}" if one["epsilon"] is not None else f"—, {one['reason']}"
+            f"ε {entry['epsilon']:.3g} at δ = {entry['delta']:g}"
+            if entry["epsilon"] is not None
+            else f"—, {entry['reason']}"
         )
-        said.append(f"{who}: {claim}.")
-    return said
+        sentences.append(f"{subject}: {claim}.")
+    return sentences
 
 
-def show(rows: Sequence[Row], console: Console, title: str, first: Sequence[Column] = ()) -> None:
-    """Print the table and its legend; a terminal too narrow for all columns gets the most important ones."""
+def print_table(rows: Sequence[Row], console: Console, title: str, first: Sequence[Column] = ()) -> None:
+    """Print the table and its legend; on a narrow terminal, only the most important columns.
+
+    Args:
+        rows: the rows of the table.
+        console: the console to print on.
+        title: the title of the table.
+        first: columns before all others.
+    """
     table = Table(title=title, title_justify="left", header_style="bold", expand=False)
     columns, left_out = _fitting((*first, *columns_of(rows)), rows, console.width)
     words = {*_WORDS, *(heading for heading, _ in first)}
@@ -177,7 +188,7 @@ def show(rows: Sequence[Row], console: Console, title: str, first: Sequence[Colu
 
 
 def _fitting(columns: Sequence[Column], rows: Sequence[Row], width: int) -> tuple[list[Column], list[str]]:
-    """The columns that a terminal of this width can show side by side, and the headings of the others."""
+    """Return the columns that fit into a width, and the headings of the others."""
     widths = {
         heading: max(cell_len(text) for text in (heading, *map(content, rows))) + 3 for heading, content in columns
     }

@@ -1,10 +1,11 @@
-"""A run in plain words, for readers of the report who do not read tables."""
+"""Describe a run in sentences, for the report."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rewindnet.certificates import Audit, Certificate, Constant, TrainingRun, violation
 from rewindnet.certificates.view import View
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder
 
 _ORDERS = {
@@ -21,7 +22,7 @@ _PROVENANCE = {
 
 
 def setting(run: RunFolder) -> str:
-    """Who learned what from which data, over which network."""
+    """Describe the data, the network, the model and the rounds of learning."""
     graph, learning = run.network
     scenario, topology = run.scenario, run.scenario["topology"]
     samples = learning.samples
@@ -36,77 +37,78 @@ def setting(run: RunFolder) -> str:
         f"{topology['mixing']['kind']} averaging{sometimes}; its spectral gap, which says how quickly news "
         f"spreads (0: never, 1: at once), is {run.topology['spectral_gap']:.3g}. Together they learned a "
         f"{scenario['model']['kind']} model in {learning.rounds:,} rounds of {steps} of size {learning.step_size:g}: "
-        f"{_ORDERS[learning.order]}{_habits(scenario['learning'])}."
+        f"{_ORDERS[learning.order]}{_learning_details(scenario['learning'])}."
     )
 
 
-def _habits(learning: Mapping[str, Any]) -> str:
-    """What is unusual about the rounds."""
-    said = ""
+def _learning_details(learning: Mapping[str, Any]) -> str:
+    """Describe a walk, minibatches and a projection, where the scenario uses them."""
+    details = ""
     if learning["kind"] == "walk":
-        said += f"; one model walked from node to node ({learning['rule']}), and a round is a hop of it"
+        details += f"; one model walked from node to node ({learning['rule']}), and a round is a hop of it"
     sampling = learning["sampling"]
     if sampling["kind"] != "full":
-        said += f"; each step read a minibatch, {sampling['kind']}{_settings(sampling, 'kind')}"
+        details += f"; each step read a minibatch, {sampling['kind']}{_settings(sampling, 'kind')}"
     if learning["radius"] is not None:
-        said += f"; models were projected onto a ball of radius {learning['radius']:g}"
-    return said
+        details += f"; models were projected onto a ball of radius {learning['radius']:g}"
+    return details
 
 
 def _schedule(schedule: Mapping[str, Any]) -> str:
-    """What of the links is there in which round."""
+    """Describe the schedule of the links; empty if all links are active in every round."""
     if schedule["kind"] == "static":
         return ""
     return f", not all of them in every round (schedule {schedule['kind']}{_settings(schedule, 'kind')})"
 
 
-def _taken_back(learning: TrainingRun) -> str:
-    """Who deleted how much with a request, beyond what earlier ones had deleted."""
+def _deletions(learning: TrainingRun) -> str:
+    """Describe how many samples each client deleted with a request, without those of earlier requests."""
     fresh = learning.deleted - learning.already_deleted(learning.rounds)
     return " and ".join(
-        f"client {node} took back {'all' if m == n else f'{m:,} of'} its {n:,} samples"
+        f"client {node} deleted {'all' if m == n else f'{m:,} of'} its {n:,} samples"
         for node, (m, n) in enumerate(zip(fresh.tolist(), learning.samples.tolist(), strict=True))
         if m
     )
 
 
 def request(run: RunFolder) -> str:
-    """Who deletes what, and what is asked of the answer."""
-    said = [_taken_back(learning) for learning in run.history[1]]
-    if len(said) > 1:
+    """Describe the deletion requests, and what a certificate means."""
+    deletions = [_deletions(learning) for learning in run.history[1]]
+    if len(deletions) > 1:
         rounds = [f"after round {learning.rounds:,} " for learning in run.history[1]]
-        said = [when + what for when, what in zip(rounds, said, strict=True)]
+        deletions = [when + what for when, what in zip(rounds, deletions, strict=True)]
     departed = " and left the network" if run.history[1][-1].departed else ""
     return (
-        f"Then {'; '.join(said)}{departed}. The network must now release models that nobody can tell from models that "
-        "were learned without these samples. A certificate says how nearly that is so: the smaller its ε, the less "
-        "can be told, and ε = 0 is retraining from scratch."
+        f"Then {'; '.join(deletions)}{departed}. The network must now release models that cannot be distinguished from "
+        "models that were learned without these samples. A certificate bounds how well they can be distinguished: the "
+        "smaller its ε, the harder it is, and ε = 0 is retraining from scratch."
     )
 
 
 def account(certificate: Certificate) -> str:
-    """Return what a method did."""
+    """Describe what a method did."""
     return certificate.release.mechanism.describe(certificate.release, certificate.training.rounds)
 
 
 def verdict(run: RunFolder) -> list[str]:
-    """Do the certificates hold, and what is the best that they allow: sentences, the alarming ones first."""
+    """Say whether all certificates hold, and which method is best; violated certificates come first."""
     broken = [violation(certificate, found) for certificate, found in run.certified if not found.holds]
     if broken:
-        held = f"{len(broken)} of {len(run.certified)} certificates VIOLATED:"
-        return [held, *(f"{sentence[0].upper()}{sentence[1:]}" for sentence in broken)]
-    kept = "All certificates hold: retraining caught no node beyond its sensitivity and no ε beyond the certified one."
-    return [kept, _best(run)]
+        count = f"{len(broken)} of {len(run.certified)} certificates VIOLATED:"
+        return [count, *(f"{sentence[0].upper()}{sentence[1:]}" for sentence in broken)]
+    hold = "All certificates hold: retraining found no node beyond its sensitivity and no ε beyond the certified one."
+    return [hold, _best(run)]
 
 
 def asked_epsilon(run: RunFolder) -> float:
-    """The ε that the scenario asks of its methods: the largest that one of them names, or claims."""
+    """Return the largest ε that the scenario asks for, or else the largest that a method claims, or else 1."""
     named = [method["epsilon"] for method in run.scenario["unlearning"] if method.get("epsilon") is not None]
     claimed = [row["epsilon_claimed"] for row in run.summary if row["epsilon_claimed"]]
     return float(max(named or claimed or [1.0]))
 
 
 def _best(run: RunFolder) -> str:
+    """Name the most accurate method that reaches the ε of the scenario."""
     wanted = asked_epsilon(run)
     # Retraining from the start is what every method is measured against.
     able = [row for row in run.summary if _reaches(row, wanted) and row["sensitivity"] != 0]
@@ -118,7 +120,7 @@ def _best(run: RunFolder) -> str:
     if hidden and best not in hidden:
         strongest = max(hidden, key=_accuracy)
         said += f"; against {View.of(strongest['view']).observer} it is {_who(strongest)}"
-    exact = [row for row in run.summary if row["method"] == "retrain"]
+    exact = [row for row in run.summary if row["method"] == Retrain.name]
     return said + (f". Retraining reaches {100 * _accuracy(exact[0]):.1f} %." if exact else ".")
 
 
@@ -141,27 +143,27 @@ def _settings(section: Mapping[str, Any], *without: str) -> str:
 
 
 def constants(certificate: Certificate) -> Sequence[tuple[str, str]]:
-    """Every constant: its name, and its value with where it comes from."""
-    held = certificate.training.constants
+    """List the name of each constant, and its value with its provenance."""
+    values = certificate.training.constants
     named: tuple[tuple[str, Constant], ...] = (
-        ("R, largest feature norm", held.radius),
-        ("G, largest gradient of a sample", held.G),
-        ("L, smoothness", held.L),
-        ("l2, regularisation", held.l2),
-        ("curvature, at least", held.strong_convexity),
+        ("R, largest feature norm", values.radius),
+        ("G, largest gradient of a sample", values.G),
+        ("L, smoothness", values.L),
+        ("l2, regularisation", values.l2),
+        ("curvature, at least", values.strong_convexity),
     )
     return [(name, f"{constant.value:.6g}, {_PROVENANCE[constant.provenance]}") for name, constant in named]
 
 
 def outcome(certificate: Certificate, found: Audit) -> str:
-    """The certificate and its audit in a sentence or two."""
-    whom = certificate.view.observer
+    """Describe a certificate and its audit."""
+    observer = certificate.view.observer
     if certificate.epsilon is None:
-        said = f"Nothing can be claimed against {whom}: {certificate.reason}."
+        said = f"Nothing can be claimed against {observer}: {certificate.reason}."
     elif certificate.epsilon == 0:
-        said = f"Exactly retraining: {whom} can tell nothing (ε = 0)."
+        said = f"Exactly retraining: {observer} cannot distinguish anything (ε = 0)."
     else:
-        said = f"ε = {certificate.epsilon:.4g} at δ = {certificate.delta:g} against {whom}."
+        said = f"ε = {certificate.epsilon:.4g} at δ = {certificate.delta:g} against {observer}."
         said += " Conditional on its estimated or declared constants." if certificate.conditional else ""
     measured = "infinite" if found.epsilon_empirical is None else f"{found.epsilon_empirical:.4g}"
     sample = found.monte_carlo
@@ -178,15 +180,15 @@ def noise_found(found: Audit) -> str:
 
 
 def sampled(found: Audit) -> str:
-    """The Monte-Carlo audit."""
+    """Describe the Monte-Carlo audit."""
     sample = found.monte_carlo
     if sample is None:
         return "none drawn"
-    caught = "; ".join(
+    counts = "; ".join(
         f"above {threshold:g}: {true:,} unlearned, {false:,} retrained"
         for threshold, true, false in zip(sample.thresholds, sample.true_positives, sample.false_positives, strict=True)
     )
     return (
-        f"{sample.draws:,} draws, {sample.counted:,} of them counted in each world; {caught}; "
+        f"{sample.draws:,} draws, {sample.counted:,} of them counted in each world; {counts}; "
         f"ε at least {sample.epsilon_lower_bound:.4g} at confidence {sample.confidence:g}"
     )

@@ -1,1 +1,1 @@
-"""Running a scenario."""
+"""Run scenarios: build a run, execute it, and measure, certify and audit its releases."""

@@ -1,4 +1,4 @@
-"""Membership attacks on a release: on the models of deleting clients, a few others, and the average."""
+"""Attack the releases of a run by membership inference: models of deleting clients, of others, and the average."""
 
 from collections.abc import Collection
 from dataclasses import asdict
@@ -14,22 +14,22 @@ from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.topologies import Stream
 from rewindnet.topologies.rng import rng_at
 
-#: Addresses of the draws of one request: the nodes that are looked at, and folds.
+#: Addresses of the random draws of one request: of the attacked nodes, and of the folds.
 _NODES, _FOLDS = 1, 2
 
 
-def attacked(setup: RunSetup, learned: Tensor, released: Tensor, request: int) -> dict[str, Any] | None:
-    """Measure how well members of the forget set are told from samples that no model has learned from.
+def attack_release(setup: RunSetup, learned: Tensor, released: Tensor, request: int) -> dict[str, Any] | None:
+    """Measure how well membership attacks distinguish the forget set from samples that no model was trained on.
 
     Args:
-        setup: of the run.
+        setup: the run.
         learned: [N, d], the models when the request arrived.
         released: [N, d], the models after unlearning.
-        request: which request was answered.
+        request: the number of the request.
 
     Returns:
-        None where the scenario asks for no attacks, or there are too few members to cross-validate. Otherwise the
-        numbers of samples, the nodes, and for each attack and statistic its value at these nodes and on the average.
+        The numbers of samples, the nodes, and for each attack and statistic its value at these nodes and on the average
+        model; None if the scenario asks for no attacks, or has too few members to cross-validate.
     """
     suspects, measures = setup.evaluations[request].suspects, setup.scenario.measures
     if suspects is None:
@@ -38,26 +38,31 @@ def attacked(setup: RunSetup, learned: Tensor, released: Tensor, request: int) -
     folds = min(measures.folds, int(member.sum()), int((~member).sum()))
     present = np.flatnonzero(setup.network.training_run.present)
     generator = rng_at(setup.scenario.seed, Stream.EVALUATION, round=1 + request, node=_FOLDS)
-    dealt = [split_in_folds(member, folds, generator) for _ in range(measures.repeats)]
+    splits = [split_in_folds(member, folds, generator) for _ in range(measures.repeats)]
 
-    def chosen(theta: Tensor) -> Tensor:
-        everyone = theta if len(present) == len(theta) else theta[present]
-        return torch.cat([theta[nodes], everyone.mean(dim=0, keepdim=True)]).to(suspects.design)
+    def attacked_models(theta: Tensor) -> Tensor:
+        remaining = theta if len(present) == len(theta) else theta[present]
+        return torch.cat([theta[nodes], remaining.mean(dim=0, keepdim=True)]).to(suspects.design)
 
-    observed = observations(setup.network.model, chosen(released), chosen(learned), suspects)
+    observed = observations(setup.network.model, attacked_models(released), attacked_models(learned), suspects)
     results: dict[str, Any] = {}
     for name, models in observed.items():
-        every = [asdict(attack(model, member, suspects.weight, dealt)) for model in models]
+        *of_nodes, of_average = [asdict(attack(model, member, suspects.weight, splits)) for model in models]
         results[name] = {
-            statistic: {"nodes": [scores[statistic] for scores in every[:-1]], "average_model": every[-1][statistic]}
-            for statistic in every[0]
+            statistic: {"nodes": [scores[statistic] for scores in of_nodes], "average_model": of_average[statistic]}
+            for statistic in of_average
         }
     counts = {"members": int(member.sum()), "non_members": int((~member).sum())}
     return {**counts, "folds": folds, "nodes": nodes.tolist(), "attacks": results}
 
 
 def attacked_nodes(setup: RunSetup, request: int) -> NDArray[np.int64]:
-    """Choose the nodes whose models are attacked: those that delete, and others drawn at random."""
+    """Select the nodes whose models are attacked: the deleting nodes, and then others at random.
+
+    Args:
+        setup: the run.
+        request: the number of the request.
+    """
     seed, count = setup.scenario.seed, setup.scenario.measures.nodes
     present = np.flatnonzero(setup.network.training_run.present)
     deleting = np.intersect1d(present, list(setup.network.arrivals[request].forget))[:count]
@@ -67,20 +72,20 @@ def attacked_nodes(setup: RunSetup, request: int) -> NDArray[np.int64]:
     return np.concatenate([deleting, np.sort(drawn)]).astype(np.int64)
 
 
-def summarised(membership: dict[str, Any] | None, deleting: Collection[int]) -> dict[str, Any] | None:
-    """Summarise attacks for the table: each statistic on deleting clients' models, on the average, and at worst.
+def summarise_attacks(membership: dict[str, Any] | None, deleting: Collection[int]) -> dict[str, Any] | None:
+    """Summarise attacks for the table: each statistic on deleting clients, on the average model, and at worst.
 
     Args:
-        membership: from `attacked`.
-        deleting: the nodes that deleted.
+        membership: the result of `attack_release`.
+        deleting: the deleting nodes.
     """
     if membership is None:
         return None
-    own = [at for at, node in enumerate(membership["nodes"]) if node in deleting]
+    clients = [at for at, node in enumerate(membership["nodes"]) if node in deleting]
     return {
         name: {
             statistic: {
-                "client": max((scores["nodes"][at] for at in own), default=None),
+                "client": max((scores["nodes"][at] for at in clients), default=None),
                 "average_model": scores["average_model"],
                 "worst": max([*scores["nodes"], scores["average_model"]]),
             }

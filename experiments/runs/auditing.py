@@ -1,4 +1,4 @@
-"""The audit of one release of a run: divergence, exact ε, and samples of the noise."""
+"""Audit one release of a run: its divergence, the ε of this pair of runs, and samples of the noise."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ from rewindnet.simulator.outcome import Outcome, divergence
 from rewindnet.topologies import Stream
 
 
-def audited(
+def audit_release(
     setup: RunSetup,
     certificate: Certificate,
     outcome: Outcome,
@@ -31,23 +31,24 @@ def audited(
     index: int,
     noise_audit: NoiseAudit,
 ) -> Audit:
-    """Audit a certificate by retraining, and by samples from the source of its noise.
+    """Audit a certificate by retraining, and by samples of the noise.
 
-    Every block of draws has an address of its own, (seed, audit, index · MOST_DRAWS + first, node), so that they repeat
-    on any transport and can be drawn again by a verifier. Secret noise is drawn at its source and cannot be repeated.
+    Every block of draws has its own address, (seed, audit, index · MOST_DRAWS + first, node). The draws are therefore
+    the same on every transport, and a verifier can repeat them. Secret noise comes from the operating system and cannot
+    be repeated.
 
     Args:
-        setup: of the run.
-        certificate: of the release.
-        outcome: of the release: where the noise was added, and what shifts were measured.
-        retrained: [N, d], the models before the noise had the network never seen the forget set.
-        index: which release of the run it is.
-        noise_audit: of the noise that was added.
+        setup: the run.
+        certificate: the certificate of the release.
+        outcome: the outcome of the release, with the models before the noise and the measured shifts.
+        retrained: [N, d], the models before the noise of the network retrained without the forget set.
+        index: the number of the release.
+        noise_audit: the audit of the noise that was added.
     """
     centre = outcome.centre
     seed, settings, parameters = setup.scenario.seed, setup.scenario.audit, centre.shape[1]
 
-    def noise(node: int, first: int, rows: int) -> NDArray[np.float64]:
+    def draw_noise(node: int, first: int, rows: int) -> NDArray[np.float64]:
         number = index * MOST_DRAWS + first
         flat = draw(rows * parameters, seed, number, node, certificate.release.noise_source, Stream.AUDIT)
         return flat.reshape(rows, parameters)
@@ -57,7 +58,7 @@ def audited(
         setup.network.remaining,
         centre.cpu().numpy(),
         retrained.cpu().numpy(),
-        noise,
+        draw_noise,
         settings.draws,
         settings.confidence,
     )
@@ -66,7 +67,7 @@ def audited(
     )
 
 
-def audited_noise(
+def audit_noise(
     setup: RunSetup,
     training: TrainingRun,
     outcome: Outcome,

@@ -1,4 +1,4 @@
-"""The samples that models are measured on."""
+"""Select the samples on which the models of a run are measured."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ Samples = tuple[Tensor, Tensor]
 #: Features [m, p] and labels [m].
 Rows = tuple[NDArray[np.float32], NDArray[np.int64]]
 
-#: Retained samples that accuracy is measured on, at most: a fixed draw from all of them.
+#: The largest number of retained samples for accuracy; a larger retained set is subsampled once.
 _RETAIN_SAMPLES = 10_000
-#: Members, and non-members, that membership attacks look at, at most.
+#: The largest number of members, and of non-members, for membership attacks.
 _SUSPECTS = 1_000
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The samples that models are measured on once a request is answered.
+    """The samples on which the releases for one request are measured.
 
     Attributes:
-        sets: those of accuracy: design [m, q] and targets [m] for test, retain and forget.
-        triggered: those of a backdoor's success: test images with the trigger and what it stands for, without and with
-            those that are of the target class anyway; nothing where there is no backdoor.
-        suspects: those of membership attacks; None where there are none, or too few.
+        sets: for accuracy: the design [m, q] and the targets [m] of the sets test, retain and forget.
+        triggered: for the success of a backdoor: test images with the trigger, and its target class as their targets,
+            without and with images of the target class; empty without a backdoor.
+        suspects: for membership attacks; None without attacks, or with fewer than two members or non-members.
     """
 
     sets: Mapping[str, Samples]
@@ -43,14 +43,14 @@ class Evaluation:
 
 
 def build_evaluation(network: NetworkSetup, request: int) -> Evaluation:
-    """Choose the samples that models are measured on once a request is answered.
+    """Select the samples on which the releases for a request are measured.
 
     Args:
-        network: that is asked.
+        network: the network of the scenario.
         request: the number of the request.
 
     Raises:
-        ScenarioError: if the scenario asks for something to be measured for which there are no samples.
+        ScenarioError: if there are no samples for a measure that the scenario asks for.
     """
     scenario, features, partition, labels = network.scenario, network.features, network.partition, network.labels
     like = torch.empty(0, dtype=network.dtype, device=device_of(scenario.backend.device))
@@ -60,24 +60,24 @@ def build_evaluation(network: NetworkSetup, request: int) -> Evaluation:
     if len(retained) > _RETAIN_SAMPLES:
         retained = np.sort(rng_at(scenario.seed, Stream.EVALUATION).choice(retained, _RETAIN_SAMPLES, replace=False))
 
-    def ready(x: NDArray[np.float32], y: NDArray[np.int64]) -> Samples:
+    def tensors(x: NDArray[np.float32], y: NDArray[np.int64]) -> Samples:
         design, targets = network.model.design(torch.from_numpy(x).to(like)), network.model.targets(y)
         return design, torch.from_numpy(targets).to(like.device)
 
     forget = features.x[forgotten], labels[forgotten]
     test, triggered = _test_rows(network)
-    sets = {"test": ready(*test), "forget": ready(*forget)}
+    sets = {"test": tensors(*test), "forget": tensors(*forget)}
     if len(retained):
-        sets["retain"] = ready(features.x[retained], labels[retained])
-    chosen = None
+        sets["retain"] = tensors(features.x[retained], labels[retained])
+    drawn = None
     if scenario.measures.membership:
-        chosen = _suspects(scenario.seed, forget, _non_members(network, test, triggered), request + 1)
-    suspects = chosen and Suspects(*ready(*chosen[0]), *chosen[1:])
-    return Evaluation(sets, {name: ready(*rows) for name, rows in triggered.items()}, suspects)
+        drawn = _suspects(scenario.seed, forget, _non_members(network, test, triggered), request + 1)
+    suspects = drawn and Suspects(*tensors(*drawn[0]), *drawn[1:])
+    return Evaluation(sets, {name: tensors(*rows) for name, rows in triggered.items()}, suspects)
 
 
 def _test_rows(network: NetworkSetup) -> tuple[Rows, Mapping[str, Rows]]:
-    """Return the test rows, and those that a backdoor's success is measured on."""
+    """Return the test rows, and the triggered rows for the success of a backdoor."""
     x, y, backdoor = network.features.test_x, network.test_labels, network.scenario.data.backdoor
     if backdoor is None:
         return (x, y), {}
@@ -85,28 +85,31 @@ def _test_rows(network: NetworkSetup) -> tuple[Rows, Mapping[str, Rows]]:
     target = np.full(half, backdoor.target)
     others = network.model.targets(y[:half]) != network.model.targets(target)
     if not others.any():
-        raise ScenarioError("every test sample is of the backdoor's target class, so its success cannot be measured")
-    stamped = {"without_target": (x[half:][others], target[others]), "with_target": (x[half:], target)}
-    return (x[:half], y[:half]), stamped
+        raise ScenarioError(
+            "every test sample is of the class data.backdoor.target, so the success of the backdoor cannot be "
+            "measured; choose another target"
+        )
+    triggered = {"without_target": (x[half:][others], target[others]), "with_target": (x[half:], target)}
+    return (x[:half], y[:half]), triggered
 
 
 def _non_members(network: NetworkSetup, test: Rows, triggered: Mapping[str, Rows]) -> Rows:
-    """Return the rows that membership attacks are to tell the forget set from."""
+    """Return the rows that membership attacks compare with the forget set."""
     scenario = network.scenario
     if scenario.measures.negatives == "unseen-users":
         return _unseen_users(network)
-    # Triggers are told from clean images at once, so what the poisoned are compared with carries the trigger too.
+    # An attack would recognise the trigger itself, so poisoned samples are compared with triggered test images.
     poisoned = all(request.samples == "poisoned" for request in scenario.deletion.each)
     return triggered["without_target"] if poisoned else test
 
 
 def _unseen_users(network: NetworkSetup) -> Rows:
-    """Return the rows of natural clients that take no part."""
+    """Return the rows of natural clients that are not part of the network."""
     rows = np.setdiff1d(np.arange(len(network.labels)), np.concatenate(network.partition))
     if network.scenario.partition.kind != "natural" or not len(rows):
         raise ScenarioError(
-            "measures.negatives unseen-users takes natural clients that take no part: use partition natural, with "
-            "fewer clients than the data have, or measures.negatives=test"
+            "measures.negatives unseen-users needs natural clients that are not part of the network: use partition "
+            "natural with fewer clients than the data have, or measures.negatives=test"
         )
     return network.features.x[rows], network.labels[rows]
 
@@ -114,16 +117,16 @@ def _unseen_users(network: NetworkSetup) -> Rows:
 def _suspects(
     seed: int, members: Rows, non_members: Rows, request: int
 ) -> tuple[Rows, NDArray[np.bool_], NDArray[np.float64]] | None:
-    """Draw as many members and non-members as attacks need.
+    """Draw members and non-members, weighted so that both have the same distribution of classes.
 
     Returns:
-        Their rows, which of them are members, and their weights; None where there are fewer than two of either.
+        Their rows, which of them are members, and their weights; None with fewer than two members or non-members.
     """
     generator = rng_at(seed, Stream.EVALUATION, round=request)
-    inside, outside = (_draw(rows, generator) for rows in (members, non_members))
-    weights = class_weights(inside[1], outside[1])
+    drawn = [_draw(rows, generator) for rows in (members, non_members)]
+    weights = class_weights(drawn[0][1], drawn[1][1])
     (x, y), (other_x, other_y) = (
-        (rows[0][weight > 0], rows[1][weight > 0]) for rows, weight in zip((inside, outside), weights, strict=True)
+        (rows[0][weight > 0], rows[1][weight > 0]) for rows, weight in zip(drawn, weights, strict=True)
     )
     if min(len(y), len(other_y)) < 2:
         return None
@@ -133,6 +136,7 @@ def _suspects(
 
 
 def _draw(rows: Rows, generator: np.random.Generator) -> Rows:
+    """Draw at most `_SUSPECTS` rows without replacement, in their order."""
     x, y = rows
     if len(y) <= _SUSPECTS:
         return rows

@@ -1,4 +1,4 @@
-"""A run as a transport carries it out, in this process or in others."""
+"""A run as a job that a transport executes, in this process or in others."""
 
 import json
 import os
@@ -31,12 +31,12 @@ class RunJob(Job):
     """A run, as a `Job` for a transport.
 
     Args:
-        setup: of the run.
-        folder: the run folder; must have passed `check_target`.
-        resume: go on with the incomplete run in the folder.
-        scratch: a folder for messages to other processes; it outlives them.
-        progress: is told what goes on.
-        command: what the user gave, for the record; the command line of this process by default.
+        setup: the run.
+        folder: the run folder; it must have passed `check_target`.
+        resume: continue the incomplete run in the folder.
+        scratch: a folder for messages to other processes; it must exist until they have ended.
+        progress: is notified of every phase and round.
+        command: the command to record; the command line of this process by default.
     """
 
     opener = "rewindnet.experiments.runs.job:open_job"
@@ -60,14 +60,19 @@ class RunJob(Job):
         self._follower = _Follower(self.folder / "metrics.jsonl", self._progress)
 
     def worker(self, nodes: Sequence[int], rank_on_machine: int = 0) -> ClientWorker:
-        """Make the clients at these nodes, on the device for this process of those on its machine."""
+        """Make the clients at some nodes, on the device that this process uses.
+
+        Args:
+            nodes: the nodes, increasing.
+            rank_on_machine: the rank of this process among those on its machine.
+        """
         return self.setup.worker(nodes, device_of(self.setup.scenario.backend.device, rank_on_machine))
 
     def run(self, network: Network) -> None:
-        """Run it on this network, in this process.
+        """Execute the run on a network, in this process.
 
         Raises:
-            RunError: if what was learned allows no plan for a method, or the folder cannot be written.
+            RunError: if a method has no plan after learning, or the folder cannot be written.
         """
         try:
             folder = self.folder if network.root else None
@@ -78,7 +83,7 @@ class RunJob(Job):
 
     @property
     def description(self) -> str:
-        """The text from which `open_job` makes this very job in another process."""
+        """The text from which `open_job` makes the same job in another process."""
         return json.dumps(
             {
                 "scenario": self.setup.scenario.plain(),
@@ -90,24 +95,24 @@ class RunJob(Job):
         )
 
     def wait(self) -> None:
-        """Tell the progress display what other processes have done."""
-        self._follower.look()
+        """Update the progress display with what other processes have done."""
+        self._follower.update()
 
 
 def open_job(description: str) -> RunJob:
-    """Make the job of a description, in a process that another one has started to work on it."""
+    """Make the job of a description, in a process that was started for it."""
     content = json.loads(description)
     setup, folder, scratch = build_run(resolve(content["scenario"])), Path(content["folder"]), Path(content["scratch"])
     return RunJob(setup, folder, content["resume"], scratch, command=content["command"])
 
 
 def open_scenario(command: str) -> RunJob:
-    """Make the job of a command line, `SCENARIO.yaml [key=value …]`, as `flwr run` is given it.
+    """Make the job of a command line, `SCENARIO.yaml [key=value …]`, for `flwr run`.
 
-    It writes to runs/<name>.
+    The run folder is runs/<name>.
 
     Raises:
-        ScenarioError: if the scenario makes no sense, or its run folder is taken.
+        ScenarioError: if the scenario is not valid, or its run folder holds something else.
     """
     path, *settings = shlex.split(command)
     scenario = load(Path(path), settings)
@@ -117,22 +122,27 @@ def open_scenario(command: str) -> RunJob:
 
 
 class _Follower:
-    """Follows a run that other processes work on by the lines that its recorder writes."""
+    """Updates a progress display from the metrics.jsonl that another process writes.
+
+    Args:
+        lines: the file.
+        progress: the display.
+    """
 
     def __init__(self, lines: Path, progress: Progress) -> None:
         self._lines, self._progress = lines, progress
         self._file, self._read, self._phase = 0, 0, ""
 
-    def look(self) -> None:
-        """Tell of all lines that are new."""
-        for phase in self._new():
+    def update(self) -> None:
+        """Advance the display by one round for each new line."""
+        for phase in self._new_phases():
             if phase != self._phase:
                 self._phase = phase
                 self._progress.phase(phase, None)
             self._progress.advance()
 
-    def _new(self) -> Iterator[str]:
-        """Read the phases of the lines that are new. The file may be replaced by another one at any time."""
+    def _new_phases(self) -> Iterator[str]:
+        """Read the phase of each new line; the file may be replaced by another one at any time."""
         with suppress(OSError), self._lines.open("rb") as file:
             status = os.fstat(file.fileno())
             if status.st_ino != self._file or status.st_size < self._read:

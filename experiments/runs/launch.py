@@ -1,4 +1,4 @@
-"""Running a scenario into a folder, and the command `rewindnet run`."""
+"""Run a scenario into a folder: the command `rewindnet run`."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
     """Run a scenario file into a folder and print its table: `rewindnet run`.
 
     Args:
-        path: of the file.
+        path: the scenario file.
         settings: overrides, each `key=value`.
         out: the folder to write; runs/<name> by default.
         force: overwrite an earlier run there.
@@ -35,11 +35,11 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
         A sentence for each certificate that its audit found violated.
 
     Raises:
-        UserError: before anything is written.
+        UserError: if the scenario or the folder is not valid; nothing has been written then.
         RunError: if the run began and could not be finished.
     """
     join()
-    with silent_beside_the_first():
+    with errors_from_first_rank_only():
         scenario = load(path, settings)
         folder = out or Path("runs") / scenario.name
         started = ranks()
@@ -52,9 +52,9 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
             return []
     console = terminal()
     done = run_in(scenario, folder, force, LiveProgress(console))
-    first = [("request", _request)] if done.together else []
-    table.show(done.summary, console, title=_title(scenario), first=first)
-    for line in table.together(done.together):
+    first = [("request", _request)] if done.compositions else []
+    table.print_table(done.summary, console, title=_title(scenario), first=first)
+    for line in table.composition_sentences(done.compositions):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(f"weights: sha256 {done.record['sha256']}", highlight=False, soft_wrap=True)
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
@@ -62,11 +62,11 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
 
 
 @contextmanager
-def silent_beside_the_first() -> Iterator[None]:
-    """Of several processes that mpiexec started, have only the first say what is wrong with the user's input.
+def errors_from_first_rank_only() -> Iterator[None]:
+    """Print errors about the user's input only in the first of the processes that mpiexec started.
 
     Raises:
-        SystemExit: with code 2, in the others, if something is.
+        SystemExit: with code 2, in the other processes, instead of a `UserError`.
     """
     if rank() == 0:
         yield
@@ -86,20 +86,20 @@ def run_in(
     progress: Progress | None = None,
     command: Sequence[str] | None = None,
 ) -> RunFolder:
-    """Run a scenario into a folder, or go on with its unfinished run there.
+    """Run a scenario into a folder, or continue its unfinished run there.
 
     Args:
-        scenario: to run.
-        folder: to write.
+        scenario: the scenario.
+        folder: the run folder to write.
         force: overwrite an earlier run there.
-        progress: is told what goes on.
-        command: what the user gave, for the record; the command line of this process by default.
+        progress: is notified of every phase and round.
+        command: the command to record; the command line of this process by default.
 
     Returns:
-        What the run left.
+        The finished run.
 
     Raises:
-        UserError: before anything is written.
+        UserError: if the scenario or the folder is not valid; nothing has been written then.
         RunError: if the run began and could not be finished.
     """
     resume = check_target(folder, scenario, force)
@@ -115,7 +115,7 @@ def run_in(
 
 
 def violations_of(run: RunFolder) -> list[str]:
-    """Return a sentence for every certificate of a run that its audit found violated."""
+    """Return a sentence for each certificate of a run that its audit found violated."""
     return [violation(certificate, audit) for certificate, audit in run.certified if not audit.holds]
 
 
@@ -124,6 +124,7 @@ def _request(row: table.Row) -> str:
 
 
 def _title(scenario: Scenario) -> str:
+    """Return the title of the table: who deletes what."""
     requests, topology = scenario.deletion.each, scenario.topology.kind
     if len(requests) > 1:
         clients = ", ".join(str(request.client) for request in requests)

@@ -1,4 +1,4 @@
-"""The accuracy, distance, attacks and cost of a release: metrics.json and a row of the table."""
+"""Measure the accuracy, distance, attacks and cost of a release, and summarise them in a row of the table."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -10,51 +10,56 @@ from torch import Tensor
 from rewindnet.certificates import Audit, Certificate
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.models import Model
-from rewindnet.experiments.runs.attacking import attacked, summarised
+from rewindnet.experiments.runs.attacking import attack_release, summarise_attacks
 from rewindnet.experiments.runs.evaluation import Samples
 from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.outcome import Outcome, divergence
 
 
-def measure(
+def measure_release(
     setup: RunSetup, outcome: Outcome, learned: Tensor, retrained: Tensor, retraining: Cost, request: int
 ) -> dict[str, Any]:
-    """Measure the accuracy, distance, attacks and cost of a release: `metrics.json`.
+    """Measure the accuracy, distance, attacks and cost of a release.
 
     Args:
-        setup: of the run.
-        outcome: of the release.
+        setup: the run.
+        outcome: the outcome of the release.
         learned: [N, d], the models when the request arrived.
-        retrained: [N, d], those of the network had it never seen the forget set.
-        retraining: what that took.
-        request: the number of the request that was answered.
+        retrained: [N, d], the models of the network retrained without the forget set.
+        retraining: the cost of retraining.
+        request: the number of the request.
+
+    Returns:
+        The content of `metrics.json`.
     """
-    # Over MPI, what was gathered is on the host; the samples are wherever accuracy is to be computed.
+    # Over MPI the gathered models are on the host, while the samples are on the device that computes accuracy.
     present = torch.from_numpy(np.flatnonzero(setup.network.training_run.present))
     released = outcome.released[present].to(next(iter(setup.evaluations[request].sets.values()))[0].device)
     retrained = retrained[present].to(released.device)
-    spent, whole = vars(outcome.cost), vars(retraining)
+    cost, retraining_cost = vars(outcome.cost), vars(retraining)
     mean = released.mean(dim=0, keepdim=True)
 
-    def shares(sets: Mapping[str, Samples]) -> dict[str, Any]:
-        return {name: _share_right(setup.network.model, released, mean, *samples) for name, samples in sets.items()}
+    def accuracies(sets: Mapping[str, Samples]) -> dict[str, Any]:
+        return {name: _accuracies(setup.network.model, released, mean, *samples) for name, samples in sets.items()}
 
     evaluation = setup.evaluations[request]
     return {
         "nodes": present.tolist(),
-        "accuracy": shares(evaluation.sets),
-        "backdoor": shares(evaluation.triggered) or None,
-        "membership": attacked(setup, learned, outcome.released, request),
+        "accuracy": accuracies(evaluation.sets),
+        "backdoor": accuracies(evaluation.triggered) or None,
+        "membership": attack_release(setup, learned, outcome.released, request),
         "distance_to_retrained": divergence(released, retrained).tolist(),
         "consensus_distance": float((released - mean).norm(dim=1).mean()),
-        "cost": spent,
-        "cost_share": {name: spent[name] / whole[name] if whole[name] else 0.0 for name in spent},
+        "cost": cost,
+        "cost_share": {
+            name: value / retraining_cost[name] if retraining_cost[name] else 0.0 for name, value in cost.items()
+        },
     }
 
 
-def _share_right(model: Model, released: Tensor, mean: Tensor, design: Tensor, targets: Tensor) -> dict[str, Any]:
-    """Compute the share of samples that each node's model classifies as its target says, and that the average does."""
+def _accuracies(model: Model, released: Tensor, mean: Tensor, design: Tensor, targets: Tensor) -> dict[str, Any]:
+    """Compute the accuracy of each node's model, and of the average model, on one set of samples."""
     return {
         "nodes": accuracy(model, released, design, targets).tolist(),
         "average_model": float(accuracy(model, mean, design, targets)[0]),
@@ -62,56 +67,82 @@ def _share_right(model: Model, released: Tensor, mean: Tensor, design: Tensor, t
     }
 
 
-def row(
+def table_row(
     index: int,
     variant: str,
     certificate: Certificate,
-    found: Audit,
+    audit: Audit,
     metrics: dict[str, Any],
     deleting: Collection[int],
 ) -> dict[str, Any]:
-    """Summarise a release in a row of the table: `summary.json`.
+    """Summarise a release in a row of the table.
 
     Args:
-        index: which release of the run it is.
-        variant: which form of its method.
-        certificate: of it.
-        found: by its audit.
-        metrics: as `measure` has them.
-        deleting: the nodes that deleted.
+        index: the number of the release.
+        variant: the variant of its method.
+        certificate: its certificate.
+        audit: the audit of the certificate.
+        metrics: the result of `measure_release`.
+        deleting: the deleting nodes.
+
+    Returns:
+        A row of `summary.json`.
     """
-    scores = metrics["accuracy"]
     return {
         "index": index,
         "method": certificate.method,
         "variant": variant,
-        "mechanism": certificate.release.mechanism.kind,
-        "noise": certificate.release.mechanism.noise_summary(certificate.release, certificate.claim),
+        **_release_columns(certificate),
+        **_epsilon_columns(certificate, audit),
+        **_metric_columns(metrics, deleting),
+    }
+
+
+def _release_columns(certificate: Certificate) -> dict[str, Any]:
+    """Describe the noise and the rounds of a release."""
+    release, claim = certificate.release, certificate.claim
+    return {
+        "mechanism": release.mechanism.kind,
+        "noise": release.mechanism.noise_summary(release, claim),
         "view": str(certificate.view),
-        "bound": certificate.claim.bound,
-        "placement": certificate.release.placement,
-        "allocation": certificate.claim.allocation,
-        "gossip_rounds": certificate.release.gossip_rounds,
+        "bound": claim.bound,
+        "placement": release.placement,
+        "allocation": claim.allocation,
+        "gossip_rounds": release.gossip_rounds,
         "rewind": certificate.rewound_rounds / certificate.training.rounds,
-        "rounds": certificate.release.descent_rounds,
+        "rounds": release.descent_rounds,
+    }
+
+
+def _epsilon_columns(certificate: Certificate, audit: Audit) -> dict[str, Any]:
+    """Return the claimed, certified and measured ε, and the sensitivity, the divergence and the σ behind them."""
+    sigma = certificate.release.sigma
+    return {
         "sensitivity": max(certificate.sensitivity, default=None),
-        "divergence": max(found.divergence),
-        "sigma": (sum(s * s for s in certificate.release.sigma) / len(certificate.release.sigma)) ** 0.5,
+        "divergence": max(audit.divergence),
+        "sigma": (sum(s * s for s in sigma) / len(sigma)) ** 0.5,
         "delta": certificate.delta,
         "epsilon_claimed": certificate.claim.claimed_epsilon,
         "claimed_by": certificate.claim.claimed_by,
         "epsilon_certified": certificate.epsilon,
-        "epsilon_empirical": found.epsilon_empirical,
-        "epsilon_lower_bound": found.monte_carlo and found.monte_carlo.epsilon_lower_bound,
+        "epsilon_empirical": audit.epsilon_empirical,
+        "epsilon_lower_bound": audit.monte_carlo and audit.monte_carlo.epsilon_lower_bound,
         "conditional": certificate.conditional,
-        "holds": found.holds,
-        "noise_audit": found.noise_audit.status if not found.noise_audit.no_noise else "no noise",
-        "noise_audit_reason": found.noise_audit.sentence,
+        "holds": audit.holds,
+        "noise_audit": "no noise" if audit.noise_audit.no_noise else audit.noise_audit.status,
+        "noise_audit_reason": audit.noise_audit.sentence,
         "reason": certificate.reason,
-        "accuracy": {name: {"mean": _mean(of), "lowest": min(of["nodes"])} for name, of in scores.items()},
-        "backdoor": metrics["backdoor"]
-        and {name: {"mean": _mean(of), "highest": max(of["nodes"])} for name, of in metrics["backdoor"].items()},
-        "membership": summarised(metrics["membership"], deleting),
+    }
+
+
+def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> dict[str, Any]:
+    """Summarise the metrics over nodes."""
+    accuracy, backdoor = metrics["accuracy"], metrics["backdoor"]
+    return {
+        "accuracy": {name: {"mean": _mean(of), "lowest": min(of["nodes"])} for name, of in accuracy.items()},
+        "backdoor": backdoor
+        and {name: {"mean": _mean(of), "highest": max(of["nodes"])} for name, of in backdoor.items()},
+        "membership": summarise_attacks(metrics["membership"], deleting),
         "distance_to_retrained": max(metrics["distance_to_retrained"]),
         "cost_share": metrics["cost_share"],
         "simulated_seconds": metrics["cost"]["simulated_seconds"],

@@ -1,4 +1,4 @@
-"""How far a run has come, told while it runs."""
+"""Show the progress of a run."""
 
 from pathlib import Path
 from types import TracebackType
@@ -10,39 +10,44 @@ from rich.progress import Progress as Bars
 
 
 class Progress:
-    """Is told how a run goes on. This one shows nothing; subclasses override what they show.
+    """Receives notifications about a run. This class shows nothing; subclasses override the methods.
 
-    It is a context: entered before the run is prepared, left when the run has ended, in whatever way.
+    It is a context manager: it is entered before the run is prepared, and left when the run has ended or failed.
     """
 
     def __enter__(self) -> Self:
+        """Return the object itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Nothing is open."""
+        """Do nothing; subclasses close what they have opened."""
 
     def resumed(self, folder: Path) -> None:
-        """The run that is in this folder goes on; otherwise it begins anew."""
-
-    def phase(self, name: str, rounds: int | None) -> None:
-        """A new part of the run begins.
+        """Notify that the unfinished run in a folder is continued.
 
         Args:
-            name: of the part.
-            rounds: that it takes; None if that is not known.
+            folder: the run folder.
+        """
+
+    def phase(self, name: str, rounds: int | None) -> None:
+        """Notify that a new phase of the run begins.
+
+        Args:
+            name: the name of the phase.
+            rounds: the number of its rounds; None if it is not known.
         """
 
     def advance(self) -> None:
-        """A round is over."""
+        """Notify that a round has ended."""
 
 
 class LiveProgress(Progress):
-    """A progress bar for each part of a run.
+    """Shows a progress bar for each phase of a run.
 
     Args:
-        console: to draw on; nothing is drawn where it is no terminal.
+        console: the console to draw on; nothing is drawn unless it is a terminal.
     """
 
     def __init__(self, console: Console) -> None:
@@ -52,6 +57,7 @@ class LiveProgress(Progress):
         self._task = self._bars.add_task("prepare", total=None)
 
     def __enter__(self) -> Self:
+        """Show the bars."""
         self._bars.start()
         return self
 
@@ -62,14 +68,14 @@ class LiveProgress(Progress):
         self._bars.stop()
 
     def resumed(self, folder: Path) -> None:
-        """Print where the run that goes on is."""
-        self._console.print(f"going on with the run in {folder}", highlight=False, soft_wrap=True)
+        """Print the folder of the run that is continued."""
+        self._console.print(f"continuing the run in {folder}", highlight=False, soft_wrap=True)
 
     def phase(self, name: str, rounds: int | None) -> None:
-        """Begin a new bar."""
+        """Replace the bar by a new one."""
         self._bars.remove_task(self._task)
         self._task = self._bars.add_task(name, total=rounds)
 
     def advance(self) -> None:
-        """Move the bar one round further."""
+        """Advance the bar by one round."""
         self._bars.advance(self._task)

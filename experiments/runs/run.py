@@ -1,4 +1,4 @@
-"""One run: learn → delete → unlearn with every method → certify → audit."""
+"""Run a scenario: learn → delete → unlearn with every method → certify → audit."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,141 +12,208 @@ from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate, TrainingRun, certify
 from rewindnet.certificates.audits.noise import NoiseTraces
-from rewindnet.clients.methods import Method, Plan
+from rewindnet.clients.methods import Method, UnlearningPlan
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.experiments.folder.recorder import Recorder
-from rewindnet.experiments.runs.auditing import audited, audited_noise
-from rewindnet.experiments.runs.composed import composed
-from rewindnet.experiments.runs.measures import measure, row
+from rewindnet.experiments.runs.auditing import audit_noise, audit_release
+from rewindnet.experiments.runs.composition import compose_releases
+from rewindnet.experiments.runs.measures import measure_release, table_row
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.engine import Callback
-from rewindnet.simulator.outcome import Trajectory
-from rewindnet.simulator.simulation import Simulation
+from rewindnet.simulator.outcome import Outcome, Trajectory
 from rewindnet.simulator.task import Task
 from rewindnet.simulator.transports.network import Network
 
 
 def run(setup: RunSetup, network: Network, recorder: Recorder, progress: Progress | None = None) -> None:
-    """Learn, delete, unlearn, certify and audit, and leave everything in the recorder's folder.
+    """Learn, delete, unlearn, certify and audit, and write everything into the folder of the recorder.
 
-    Where the network is spread over several processes, each of them runs this; only the root writes.
+    If the network is divided over several processes, each of them calls this function; only the root writes.
 
     Args:
-        setup: from `build_run`, which has found everything that can be wrong with the scenario.
+        setup: the run, from `build_run`.
         network: the clients, as a transport reaches them.
-        recorder: of the run folder.
-        progress: is told what goes on.
+        recorder: writes the run folder.
+        progress: is notified of every phase and round.
 
     Raises:
-        CertificateError: if what was learned allows no plan for a method; the folder is left marked incomplete.
+        CertificateError: if a method has no plan after learning; the folder then holds an incomplete run.
     """
-    simulation, methods, requests = setup.simulation(network), setup.methods, setup.network.training_runs
-    watch = _Watch(recorder, progress or Progress(), setup)
-    simulation.callbacks, simulation.journal = (watch,), recorder.journal
-
-    arrive = [request.rounds for request in requests]
-    with watch.phase("learn", arrive[-1]):
-        learned, learnings = simulation.learn(set(arrive).union(*_checkpoints(methods, arrive)))
-    plans = network.agree([[method.plan(learning) for method in methods] for learning in learnings])
-    restored = {plan.release.checkpoint_round for planned in plans for plan in planned}
-    recorder.learned(learnings, setup.network.arrivals, learned, {*arrive, *restored})
-
-    rows: list[dict[str, Any]] = []
-    certified: list[list[Certificate]] = [[] for _ in methods]
-    traces: list[NoiseTraces] = []
-    for request, (learning, planned) in enumerate(zip(learnings, plans, strict=True)):
-        T, horizon = learning.rounds, max(method.horizon(learning.rounds) for method in methods)
-        suffix, rounds = simulation.request_suffix(request), {T, *(plan.release.noise_round for plan in planned)}
-        with watch.phase(f"retrain{suffix}", horizon):
-            oracle = simulation.retrain(horizon, rounds, request)
-        recorder.retrained(oracle, rounds, suffix)
-        before = learned.at(T)
-        answering = _Answering(
-            setup, network, simulation, recorder, watch, learned, before, learning, oracle, request, traces
-        )
-        for at, (method, plan) in enumerate(zip(methods, planned, strict=True)):
-            index = request * len(methods) + at
-            records = answering.release(method, plan, index)
-            if records is not None:
-                deleting = setup.network.arrivals[request].forget
-                rows.append({"request": request, **row(index, method.variant, *records, deleting)})
-                certified[at].append(records[0])
-    recorder.finish(rows, composed(certified) if len(requests) > 1 else [], simulation.message_bytes)
+    steps = _Run(setup, network, recorder, progress or Progress())
+    learned = steps.learn()
+    releases = [release for request in range(len(learned.plans)) for release in steps.answer(learned, request)]
+    steps.finish(releases)
 
 
 @dataclass(frozen=True)
-class _Answering:
-    """What every release that answers one request has in common.
+class _Learned:
+    """The result of learning.
 
     Attributes:
-        setup: of the run.
-        network: the clients.
-        simulation: of the network.
-        recorder: of the run folder.
-        watch: that times each part.
-        learned: the checkpoints of learning.
-        before: [N, d], the models when the request arrived.
-        learning: how the network learned up to the request.
-        oracle: the checkpoints of retraining.
-        request: its number.
-        traces: of the noise of all releases so far, with which that of later ones is compared.
+        trajectory: the checkpoints.
+        training_runs: for each request, how the network learned up to it.
+        plans: for each request, the plan of each method.
     """
 
-    setup: RunSetup
-    network: Network
-    simulation: Simulation
-    recorder: Recorder
-    watch: "_Watch"
+    trajectory: Trajectory
+    training_runs: Sequence[TrainingRun]
+    plans: Sequence[Sequence[UnlearningPlan]]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The state that all releases for one request share.
+
+    Attributes:
+        request: the number of the request.
+        training: how the network learned up to the request.
+        learned: the checkpoints of learning.
+        before: [N, d], the models when the request arrived.
+        oracle: the checkpoints of retraining.
+    """
+
+    request: int
+    training: TrainingRun
     learned: Trajectory
     before: Tensor
-    learning: TrainingRun
     oracle: Trajectory
-    request: int
-    traces: list[NoiseTraces]
 
-    def release(self, method: Method, plan: Plan, index: int) -> tuple[Certificate, Audit, dict[str, Any]] | None:
-        """Carry out a method's plan, certify, audit and measure the release, and record it.
 
-        What an earlier process has recorded is not done again.
+@dataclass(frozen=True)
+class _Release:
+    """The records of one release.
+
+    Attributes:
+        method: the number of its method.
+        row: its row of the table.
+        certificate: its certificate.
+    """
+
+    method: int
+    row: dict[str, Any]
+    certificate: Certificate
+
+
+class _Run:
+    """Carries out the steps of a run.
+
+    Args:
+        setup: the run.
+        network: the clients, as a transport reaches them.
+        recorder: writes the run folder.
+        progress: is notified of every phase and round.
+    """
+
+    def __init__(self, setup: RunSetup, network: Network, recorder: Recorder, progress: Progress) -> None:
+        self._setup, self._network, self._recorder = setup, network, recorder
+        self._rounds = _RoundRecorder(recorder, progress, setup)
+        self._simulation = setup.simulation(network)
+        self._noise_traces: list[NoiseTraces] = []
+        self._simulation.callbacks, self._simulation.journal = (self._rounds,), recorder.journal
+
+    def learn(self) -> _Learned:
+        """Train the network, plan every method for every request, and record the checkpoints."""
+        methods = self._setup.methods
+        arrivals = [training.rounds for training in self._setup.network.training_runs]
+        checkpoints = {t for method in methods for T in arrivals for t in method.checkpoints(T)}
+        with self._rounds.phase("learn", arrivals[-1]):
+            trajectory, training_runs = self._simulation.learn({*arrivals, *checkpoints})
+        plans = self._network.agree([[method.plan(training) for method in methods] for training in training_runs])
+        used = {plan.release.checkpoint_round for request_plans in plans for plan in request_plans}
+        self._recorder.write_learning(training_runs, self._setup.network.arrivals, trajectory, {*arrivals, *used})
+        return _Learned(trajectory, training_runs, plans)
+
+    def answer(self, learned: _Learned, request: int) -> list[_Release]:
+        """Retrain for a request, and release models by every method.
 
         Returns:
-            The certificate, the audit and the metrics; None where another process records them.
+            The releases; none in a process that does not record them.
         """
-        recorded = self.network.agree(self.recorder.recorded(index, plan.release.method))
+        training, plans, methods = learned.training_runs[request], learned.plans[request], self._setup.methods
+        oracle = self._retrain(training, plans, request)
+        before = learned.trajectory.at(training.rounds)
+        answer = _Answer(request, training, learned.trajectory, before, oracle)
+        releases = []
+        for number, (method, plan) in enumerate(zip(methods, plans, strict=True)):
+            index = request * len(methods) + number
+            records = self._release(answer, method, plan, index)
+            if records is not None:
+                deleting = self._setup.network.arrivals[request].forget
+                row = {"request": request, **table_row(index, method.variant, *records, deleting)}
+                releases.append(_Release(number, row, records[0]))
+        return releases
+
+    def finish(self, releases: Sequence[_Release]) -> None:
+        """Record the table, and the composition of the releases of each method if there are several requests."""
+        compositions = []
+        if len(self._setup.network.training_runs) > 1:
+            by_method: list[list[Certificate]] = [[] for _ in self._setup.methods]
+            for release in releases:
+                by_method[release.method].append(release.certificate)
+            compositions = compose_releases(by_method)
+        rows = [release.row for release in releases]
+        self._recorder.finish(rows, compositions, self._simulation.message_bytes)
+
+    def _retrain(self, training: TrainingRun, plans: Sequence[UnlearningPlan], request: int) -> Trajectory:
+        """Retrain without the forget set of a request, and record the checkpoints that releases are compared with."""
+        horizon = max(method.horizon(training.rounds) for method in self._setup.methods)
+        suffix = self._simulation.request_suffix(request)
+        rounds = {training.rounds, *(plan.release.noise_round for plan in plans)}
+        with self._rounds.phase(f"{Retrain.name}{suffix}", horizon):
+            oracle = self._simulation.retrain(horizon, rounds, request)
+        self._recorder.write_retraining(oracle, rounds, suffix)
+        return oracle
+
+    def _release(
+        self, answer: _Answer, method: Method, plan: UnlearningPlan, index: int
+    ) -> tuple[Certificate, Audit, dict[str, Any]] | None:
+        """Execute the plan of a method, and certify, audit, measure and record the release.
+
+        A release that an earlier process has recorded is read from the folder instead.
+
+        Returns:
+            The certificate, the audit and the metrics; None in a process that does not record them.
+        """
+        recorded = self._network.agree(self._recorder.read_release(index, plan.release.method))
         if recorded is not None:
-            if self.network.root:
-                self.traces.append(self.recorder.noise_traces(index))
+            if self._network.root:
+                self._noise_traces.append(self._recorder.read_noise_traces(index))
             return recorded
-        with self.watch.phase(f"{index}-{plan.release.method}", self._rounds(method, plan, index)):
-            outcome = self.simulation.execute(method, plan, self.learned, index, self.request)
-        self.recorder.carried(self.simulation.traffic)
+        outcome = self._execute(answer, method, plan, index)
         release, claim = outcome.plan.release, outcome.plan.claim
-        counterpart = self.simulation.oracle_state(release, self.oracle, self.request)
-        retrained = self.oracle.at(self.learning.rounds)
-        if not self.network.root:
+        oracle_state = self._simulation.oracle_state(release, answer.oracle, answer.request)
+        retrained = answer.oracle.at(answer.training.rounds)
+        if not self._network.root:
             return None
-        certificate = certify(self.learning, release, claim)
-        noise, traces = audited_noise(self.setup, self.learning, outcome, counterpart, self.traces)
-        self.traces.append(traces)
-        audit = audited(self.setup, certificate, outcome, counterpart, index, noise)
-        metrics = measure(self.setup, outcome, self.before, retrained, self.oracle.cost, self.request)
-        self.recorder.method(index, certificate, audit, metrics, outcome, traces)
+        certificate = certify(answer.training, release, claim)
+        noise, traces = audit_noise(self._setup, answer.training, outcome, oracle_state, self._noise_traces)
+        self._noise_traces.append(traces)
+        audit = audit_release(self._setup, certificate, outcome, oracle_state, index, noise)
+        metrics = measure_release(self._setup, outcome, answer.before, retrained, answer.oracle.cost, answer.request)
+        self._recorder.write_release(index, certificate, audit, metrics, outcome, traces)
         return certificate, audit, metrics
 
-    def _rounds(self, method: Method, plan: Plan, index: int) -> int:
-        """Count the rounds that a method takes, as far as is known beforehand."""
-        program = method.program(plan.release, self.learning, 0, index, self.learned.checkpoint_names)
-        return sum(len(step.rounds) for step in (*program.approach, *program.finish))
+    def _execute(self, answer: _Answer, method: Method, plan: UnlearningPlan, index: int) -> Outcome:
+        """Execute the plan of a method on the network, and record its messages."""
+        program = method.program(plan.release, answer.training, 0, index, answer.learned.checkpoint_names)
+        rounds = sum(len(step.rounds) for step in (*program.approach, *program.finish))
+        with self._rounds.phase(f"{index}-{plan.release.method}", rounds):
+            outcome = self._simulation.execute(method, plan, answer.learned, index, answer.request)
+        self._recorder.write_traffic(self._simulation.traffic)
+        return outcome
 
 
-def _checkpoints(methods: Sequence[Method], arrive: Sequence[int]) -> list[set[int]]:
-    return [set(method.checkpoints(T)) for method in methods for T in arrive]
+class _RoundRecorder(Callback):
+    """Notifies the progress display and the recorder of every round.
 
-
-class _Watch(Callback):
-    """Tells the progress display and the recorder of every round: a `Callback`."""
+    Args:
+        recorder: writes the run folder.
+        progress: is notified of every phase and round.
+        setup: the run.
+    """
 
     def __init__(self, recorder: Recorder, progress: Progress, setup: RunSetup) -> None:
         self._recorder, self._progress, self._setup = recorder, progress, setup
@@ -154,12 +221,12 @@ class _Watch(Callback):
 
     @contextmanager
     def phase(self, name: str, rounds: int) -> Iterator[None]:
-        """Announce and time the next part of the run."""
+        """Announce the next phase of the run, and record how long it takes."""
         self._phase = name
         self._progress.phase(name, rounds)
         began = perf_counter()
         yield
-        self._recorder.seconds(name, perf_counter() - began)
+        self._recorder.note_seconds(name, perf_counter() - began)
 
     def after_round(
         self, task: Task, step: CommunicationStep, round: int, W: csr_array, theta: Tensor | None, repeated: bool
@@ -169,11 +236,18 @@ class _Watch(Callback):
         messages = int(W.nnz - np.count_nonzero(W.diagonal()))
         line: dict[str, Any] = {"phase": self._phase, "round": round + 1, "messages": messages}
         if theta is not None and len(theta) and not self._recorder.secret:
-            # What clients keep between rounds may be wider than a model.
-            theta = theta[:, : self._setup.network.model.parameters]
-            mean = theta.mean(dim=0, keepdim=True)
-            design, targets = self._setup.evaluations[0].sets["test"]
-            score = accuracy(self._setup.network.model, mean.to(design), design, targets)
-            line["consensus_distance"] = float((theta - mean).norm(dim=1).mean())
-            line["test_accuracy_of_average_model"] = float(score[0])
-        self._recorder.round(line, repeated)
+            line |= self._measured(theta)
+        self._recorder.write_round(line, repeated)
+
+    def _measured(self, theta: Tensor) -> dict[str, float]:
+        """Compute the consensus distance, and the test accuracy of the average model."""
+        model = self._setup.network.model
+        # The state of a client between rounds may be wider than a model.
+        theta = theta[:, : model.parameters]
+        mean = theta.mean(dim=0, keepdim=True)
+        design, targets = self._setup.evaluations[0].sets["test"]
+        score = accuracy(model, mean.to(design), design, targets)
+        return {
+            "consensus_distance": float((theta - mean).norm(dim=1).mean()),
+            "test_accuracy_of_average_model": float(score[0]),
+        }

@@ -1,4 +1,4 @@
-"""From a scenario to a run that is ready to start: its network, methods and samples to measure on."""
+"""Build a run from a scenario: its network, its methods and the samples to measure on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ from rewindnet.simulator.transports.network import Network
 
 @dataclass(frozen=True, eq=False)
 class RunSetup:
-    """Everything that a run needs but the clients themselves; each process makes those that it runs with `worker`.
+    """Everything that a run needs except the clients, which each process makes for its nodes with `worker`.
 
     Attributes:
-        network: that learns.
+        network: the network of the scenario.
         local_training: how clients take their local steps.
         network_model: how long messages take.
-        evaluations: for each request, the samples that models are measured on.
-        methods: that answer each request.
+        evaluations: for each request, the samples on which its releases are measured.
+        methods: the unlearning methods, each of which answers each request.
     """
 
     network: NetworkSetup
@@ -44,11 +44,11 @@ class RunSetup:
         return self.network.scenario
 
     def worker(self, nodes: Sequence[int], device: torch.device | None = None) -> ClientWorker:
-        """Make the clients at these nodes.
+        """Make the clients at some nodes.
 
         Args:
-            nodes: which, increasing.
-            device: to compute on; that of the scenario by default.
+            nodes: the nodes, increasing.
+            device: the device to compute on; that of the scenario by default.
         """
         network, learning, backend = self.network, self.scenario.learning, self.scenario.backend
         rows = np.concatenate([network.partition[node] for node in nodes])
@@ -68,16 +68,20 @@ class RunSetup:
         return ClientWorker(block, *forget_sets, departed=network.training_run.departed)
 
     def simulation(self, network: Network) -> Simulation:
-        """Make the simulation of a network whose clients a transport has reached."""
+        """Make the simulation of the run on a network.
+
+        Args:
+            network: the clients, as a transport reaches them.
+        """
         setup = self.network
         return Simulation(network, setup.training_runs, setup.message_bytes, self.network_model, self.scenario.seed)
 
 
 def build_run(scenario: Scenario) -> RunSetup:
-    """Build the network, the methods and the samples to measure on, and find everything that is wrong with them.
+    """Build the network, the methods and the samples to measure on, and check that they fit together.
 
     Raises:
-        UserError: a sentence about the first thing that makes no sense: data, partition, topology, model, deletion,
+        UserError: about the first part of the scenario that is not valid: data, partition, topology, model, deletion,
             transport, method or measure.
     """
     one_torch_thread()
@@ -101,13 +105,14 @@ def build_run(scenario: Scenario) -> RunSetup:
 
 
 def _check_shared_noise(method: Method, transport: Transport) -> None:
-    """Refuse one noise vector for all clients that is drawn from the operating system in several processes.
+    """Check that several processes do not have to share one secret noise vector.
 
     Raises:
-        MethodError: if the method would need it.
+        MethodError: if the method adds one noise vector for all clients, drawn from the operating system, and the
+            transport runs several processes.
     """
     if method.shares_secret_noise and not transport.one_process:
         raise MethodError(
-            "the view average takes one noise vector for all clients; with noise_source os only a single process has "
-            "it: use backend.kind=in-process"
+            "the view average adds the same noise vector at all clients, which several processes cannot share with "
+            "noise_source os; use backend.kind=in-process"
         )

@@ -1,1 +1,1 @@
-"""Scenarios: YAML files, resolved and checked, and the networks that they describe."""
+"""Scenarios: read and check YAML files, and build the networks that they describe."""

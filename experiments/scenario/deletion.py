@@ -1,4 +1,4 @@
-"""The section of a scenario that says which clients ask for which of their samples to be deleted, and when."""
+"""The section `deletion` of a scenario: which clients request the deletion of which samples, and when."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -22,13 +22,13 @@ class Indices(Section):
     indices: list[int]
 
 
-class Request(Section):
-    """One client asks for samples of its own to be deleted.
+class RequestSettings(Section):
+    """The request of one client to delete samples of its own.
 
     Attributes:
-        client: that asks.
+        client: the requesting client.
         samples: a count, a fraction in (0, 1], all, poisoned, {class: c} or {indices: [...]}.
-        round: the number of rounds of learning after which the request arrives; when learning ends unless given.
+        round: the number of rounds of learning after which the request arrives; None for the end of learning.
     """
 
     client: Annotated[int, Field(ge=0)] = 0
@@ -51,35 +51,39 @@ class Request(Section):
         return given
 
 
-class Deletion(Request):
-    """What is to be deleted: one client's request, or several requests, one after the other or at once.
+class DeletionSettings(RequestSettings):
+    """The deletion requests: either the request of the section itself, or a list of requests.
 
     Attributes:
-        departure: whether clients that delete go on relaying messages, or leave the network.
-        requests: in the order in which they arrive; where there are any, they replace the section's own.
+        departure: whether deleting clients still relay messages (`relay`), or leave the network (`leave`).
+        requests: the requests in the order of arrival; if there are any, they replace that of the section.
     """
 
     departure: Literal["relay", "leave"] = "relay"
-    requests: tuple[Request, ...] = ()
+    requests: tuple[RequestSettings, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _one_or_several(cls, given: Any) -> Any:
-        """Refuse a request of the section's own beside a list of requests."""
+        """Refuse a request in the section itself together with a list of requests."""
         several = isinstance(given, Mapping) and given.get("requests")
         own = [key for key in ("client", "samples", "round") if isinstance(given, Mapping) and key in given]
         if several and own:
-            raise ScenarioError(f"with requests, each says for itself which {own[0]}; leave out deletion.{own[0]}")
+            raise ScenarioError(
+                f"deletion.{own[0]} cannot be given together with deletion.requests; give {own[0]} in each request"
+            )
         if isinstance(several, list):
             return {**given, "requests": tuple(several)}
         return given
 
     @model_validator(mode="after")
-    def _departures_are_whole(self) -> "Deletion":
-        """Refuse clients that leave with some of their samples only, or one after the other."""
+    def _departures_are_whole(self) -> "DeletionSettings":
+        """Refuse clients that leave without deleting all of their samples, or that leave in different rounds."""
         requests = self.each
         if self.departure == "leave" and any(request.samples != "all" for request in requests):
-            raise ScenarioError("a client that leaves deletes all of its samples; say samples: all")
+            raise ScenarioError(
+                "a client that leaves deletes all of its samples; give samples: all, or departure: relay"
+            )
         if self.departure == "leave" and any(request.round != requests[0].round for request in requests):
             raise ScenarioError(
                 "clients that leave do so together; with requests at several rounds use departure relay"
@@ -87,8 +91,8 @@ class Deletion(Request):
         return self
 
     @property
-    def each(self) -> tuple[Request, ...]:
-        """All requests, in the order in which they arrive."""
+    def each(self) -> tuple[RequestSettings, ...]:
+        """All requests, in the order of arrival."""
         return self.requests or (self,)
 
     def plain(self) -> dict[str, Any]:
@@ -100,6 +104,7 @@ class Deletion(Request):
 
 
 def _names_samples(given: Any) -> bool:
+    """Return whether a value is {class: c} or {indices: [...]} with whole numbers."""
     if not isinstance(given, Mapping) or set(given) not in ({"class"}, {"indices"}):
         return False
     ((what, value),) = given.items()

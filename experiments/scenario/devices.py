@@ -1,4 +1,4 @@
-"""Which device and which precision a scenario computes in."""
+"""Select the device and the floating-point type that a scenario computes with."""
 
 import torch
 
@@ -8,14 +8,14 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 def device_of(wanted: str, rank: int = 0) -> torch.device:
-    """The device of that name; processes on one machine share its GPUs in turn.
+    """Return the device to compute on; processes on one machine take its GPUs in turn.
 
     Args:
         wanted: auto, cpu or cuda.
-        rank: of this process among those on this machine.
+        rank: the rank of this process among those on its machine.
 
     Raises:
-        ScenarioError: if there is no such device.
+        ScenarioError: if cuda is wanted and torch finds no CUDA device.
     """
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:

@@ -4,4 +4,4 @@ from rewindnet.errors import UserError
 
 
 class ScenarioError(UserError):
-    """The scenario cannot be understood; the message says what is allowed."""
+    """A scenario is not valid; the message says what was given and what is allowed."""

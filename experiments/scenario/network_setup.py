@@ -1,4 +1,4 @@
-"""From a scenario to the network that it describes: topology, data, model, and what is known of learning beforehand."""
+"""Build the network of a scenario: its topology, data, model and requests, and the facts known before learning."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from rewindnet import topologies
 from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data import Dataset, load
 from rewindnet.clients.data.backdoor import Trigger, plant, with_triggered
-from rewindnet.clients.data.deletion import Arrival, Asked, DeletionError, arrivals
+from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequest, arrivals
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.data.partitions import PartitionError, declared_sizes, partition
 from rewindnet.clients.models import Model
-from rewindnet.experiments.scenario.deletion import Request
+from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -32,21 +32,21 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class NetworkSetup:
-    """The network of a scenario: what runs, plans and verification have in common.
+    """The network of a scenario, for runs and plans.
 
     Attributes:
-        scenario: that describes it.
+        scenario: the scenario.
         graph: the topology; nodes may have names (the node attribute `name`).
         mixing: the schedule of mixing matrices that the network learns with.
-        remaining: the schedule once the nodes that leave have left; `mixing` itself where none does.
-        features: of the training and test rows, the triggered ones of a backdoor included.
-        labels: [n], of the training rows.
-        test_labels: [m], of the test rows.
-        partition: for each client, its training rows; empty where only numbers of samples are declared.
-        poisoned: the positions of poisoned samples among those of the backdoor's client; None without a backdoor.
-        training: how the network learns, whatever is deleted from it.
-        arrivals: for each request, the round at which it arrives and all that is to be forgotten by then.
-        training_runs: for each request, how the network learns up to it, as known before anything is learned.
+        remaining: the schedule after departures; `mixing` itself if no node leaves.
+        features: the features of the training and test rows, including triggered rows of a backdoor.
+        labels: [n], the labels of the training rows.
+        test_labels: [m], the labels of the test rows.
+        partition: for each client, its training rows; empty if only numbers of samples are declared.
+        poisoned: the positions of the poisoned samples of the client with the backdoor; None without a backdoor.
+        training: how the network learns, independently of deletions.
+        arrivals: for each request, its round and all samples that are to be forgotten from then on.
+        training_runs: for each request, how the network learns up to it, as far as known before learning.
     """
 
     scenario: Scenario
@@ -64,12 +64,12 @@ class NetworkSetup:
 
     @property
     def nodes(self) -> int:
-        """N, how many clients there are."""
+        """N, the number of clients."""
         return self.mixing.nodes
 
     @cached_property
     def names(self) -> dict[int, str]:
-        """The names of the nodes by number, where the topology came with names; empty elsewhere."""
+        """The names of the nodes by number; empty if the topology has no names."""
         return nx.get_node_attributes(self.graph, "name") if isinstance(self.graph, nx.Graph) else {}
 
     @property
@@ -79,7 +79,7 @@ class NetworkSetup:
 
     @property
     def samples(self) -> Integers:
-        """[N], how many samples each client holds."""
+        """[N], the number of samples of each client."""
         return self.training.samples
 
     @property
@@ -89,7 +89,7 @@ class NetworkSetup:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What clients compute in."""
+        """The floating-point type that clients compute in."""
         return self.training.dtype
 
     @property
@@ -97,8 +97,8 @@ class NetworkSetup:
         """The size of a message that holds one model."""
         return self.model.parameters * self.dtype.itemsize
 
-    def samples_deleted(self, request: Request) -> Any:
-        """The samples that a request deletes, as plain data; poisoned ones by their positions."""
+    def samples_deleted(self, request: RequestSettings) -> Any:
+        """Return the samples that a request names, as plain data; poisoned samples by their positions."""
         return _samples_deleted(request, self.poisoned)
 
 
@@ -106,19 +106,19 @@ def build_network(scenario: Scenario, *, planning: bool = False) -> NetworkSetup
     """Build the topology, the data and the deletion of a scenario, and check that they fit together.
 
     Args:
-        scenario: that describes them.
-        planning: accept clients that are declared by their numbers of samples, and data that are not there; keep a
-            graph that never changes as an array of edges, for which a million nodes are few.
+        scenario: the scenario.
+        planning: accept clients that are declared by their numbers of samples, without data; keep a graph that never
+            changes as an array of edges, which allows a million nodes.
 
     Raises:
-        UserError: a sentence about the first thing that does not fit: data, partition, topology, model or deletion.
+        UserError: about the first part that is not valid: data, partition, topology, model or deletion.
     """
     data = scenario.data
     dataset = load(data.source, data.root, scenario.seed, data.limit, **data.settings)
     if not (planning or len(dataset.x)):
         raise ScenarioError(
-            f"the data source {dataset.name} holds no samples to learn from; it can be planned with, by "
-            "rewindnet plan, but not run"
+            f"the data source {dataset.name} holds no samples to learn from; it can be planned with rewindnet plan, "
+            "but not run"
         )
     rows, samples = _partition(scenario, dataset, planning)
     dataset, poisoned = _with_backdoor(scenario, dataset, rows)
@@ -155,7 +155,7 @@ def _training(
     departed: tuple[int, ...],
     remaining: Schedule | None,
 ) -> TrainingSetup:
-    """Describe how the network learns, whatever is deleted from it."""
+    """Describe how the network learns, independently of deletions."""
     learning = scenario.learning
     return TrainingSetup(
         model=model,
@@ -178,29 +178,29 @@ def _partition(scenario: Scenario, dataset: Dataset, planning: bool) -> tuple[li
     """Divide the training rows among the clients.
 
     Returns:
-        For each client its rows, none where only numbers of samples are declared; and these numbers, [N].
+        The rows of each client, empty if only numbers of samples are declared; and the numbers of samples, [N].
     """
-    spread = scenario.partition
-    if planning and spread.kind == "declared":
-        return [], declared_sizes(spread.clients, **spread.settings)
+    settings = scenario.partition
+    if planning and settings.kind == "declared":
+        return [], declared_sizes(settings.clients, **settings.settings)
     if not len(dataset.y):
         raise PartitionError(
-            f"the data source {dataset.name} has no samples to deal out to clients by {spread.kind}; use "
+            f"the data source {dataset.name} has no samples to deal out to clients by {settings.kind}; use "
             "partition: {kind: declared, clients: 1000, samples: 100} to say how many each client holds"
         )
     generator = rng_at(scenario.seed, Stream.PARTITION)
-    rows = partition(spread.kind, dataset.y, dataset.client, spread.clients, generator, **spread.settings)
-    return rows, np.array([len(own) for own in rows], dtype=np.int64)
+    rows = partition(settings.kind, dataset.y, dataset.client, settings.clients, generator, **settings.settings)
+    return rows, np.array([len(of_client) for of_client in rows], dtype=np.int64)
 
 
 def _with_backdoor(scenario: Scenario, dataset: Dataset, rows: Sequence[Integers]) -> tuple[Dataset, Integers | None]:
-    """Add the scenario's backdoor to the data: poisoned training rows, and every test row again with the trigger.
+    """Add the backdoor of the scenario to the data: poisoned training rows, and a triggered copy of every test row.
 
     Returns:
-        The data, and the positions of the poisoned samples among their client's own; None without a backdoor.
+        The data, and the positions of the poisoned samples among those of their client; None without a backdoor.
 
     Raises:
-        BackdoorError: if these data cannot have it.
+        BackdoorError: if the data cannot carry the trigger.
     """
     backdoor = scenario.data.backdoor
     if backdoor is None:
@@ -214,7 +214,7 @@ def _topology(scenario: Scenario, nodes: int, planning: bool) -> tuple[Graph, cs
     """Build the graph and its mixing matrix [N, N]."""
     topology = scenario.topology
     never_changes = topology.schedule.kind == "static" and scenario.learning.kind == "gossip"
-    # What changes from round to round may ask its graph for more than an array of edges has.
+    # A schedule that changes from round to round may need more of its graph than an array of edges.
     build = topologies.build_light if planning and never_changes else topologies.build
     graph = build(topology.kind, nodes, scenario.seed, **topology.settings)
     return graph, topologies.mix(topology.mixing.kind, graph, **topology.mixing.settings)
@@ -228,10 +228,10 @@ def _schedule(scenario: Scenario, graph: Graph, weights: csr_array, departed: tu
 
 
 def _mix_without(scenario: Scenario, graph: Graph, departed: Collection[int]) -> csr_array:
-    """Compute the mixing matrix of the graph without some nodes, by the same rule; each of them is left on its own.
+    """Compute the mixing matrix of the graph without some nodes, by the same rule; they are left isolated.
 
     Raises:
-        DeletionError: if the rule has no weights for what remains.
+        DeletionError: if the rule has no weights for the remaining network.
     """
     rule = scenario.topology.mixing
     try:
@@ -244,27 +244,28 @@ def _mix_without(scenario: Scenario, graph: Graph, departed: Collection[int]) ->
 
 
 def _arrivals(scenario: Scenario, labels: "_ClientLabels", poisoned: Integers | None) -> tuple[Arrival, ...]:
-    """Work out what is to be forgotten, request by request."""
+    """Determine the forget set of each request."""
     T = scenario.learning.rounds
-    asked = []
+    requests = []
     for request in scenario.deletion.each:
         samples = _samples_deleted(request, poisoned)
         if labels.declared and request.client < len(labels) and isinstance(samples, dict) and "class" in samples:
             raise DeletionError(
                 "deletion.samples names a class, but without data it is not known which clients have it"
             )
-        asked.append(Asked(request.client, samples, request.round or T))
-    return tuple(arrivals(asked, labels, T, scenario.seed))
+        requests.append(DeletionRequest(request.client, samples, request.round or T))
+    return tuple(arrivals(requests, labels, T, scenario.seed))
 
 
-def _samples_deleted(request: Request, poisoned: Integers | None) -> Any:
+def _samples_deleted(request: RequestSettings, poisoned: Integers | None) -> Any:
+    """Return the samples that a request names, with poisoned samples by their positions."""
     if request.samples == "poisoned" and poisoned is not None:
         return {"indices": poisoned.tolist()}
     return request.plain_samples
 
 
 class _ClientLabels(Sequence[Integers]):
-    """The labels of each client's samples, made when asked for; zeros where only numbers of samples are declared."""
+    """The labels of the samples of each client, made on access; zeros if only numbers of samples are declared."""
 
     def __init__(self, labels: Integers, rows: Sequence[Integers], samples: Integers) -> None:
         self._labels, self._rows, self._samples = labels, rows, samples

@@ -1,4 +1,4 @@
-"""Overrides: single keys of a scenario set from outside its file, like `topology.kind=ring`."""
+"""Override single keys of a scenario, like `topology.kind=ring`."""
 
 from typing import Any, get_args
 
@@ -17,7 +17,7 @@ def split_override(text: str) -> tuple[list[str], Any]:
     """Split `a.b=value` into its path and its YAML value.
 
     Raises:
-        ScenarioError: if it is not of that form.
+        ScenarioError: if the text is not of that form.
     """
     key, equals, value = text.partition("=")
     if not equals:
@@ -39,7 +39,7 @@ def split_key(key: str) -> list[str]:
 def override(raw: dict[str, Any], path: list[str], value: Any) -> None:
     """Set one key of a scenario's plain data, in place.
 
-    A choice that is replaced by another (`topology.kind=ring`) loses the settings that the new one does not have.
+    If an override names another entry of a registry (`topology.kind=ring`), settings that it does not take are removed.
 
     Args:
         raw: the plain data; sections that it lacks are added.
@@ -47,7 +47,7 @@ def override(raw: dict[str, Any], path: list[str], value: Any) -> None:
         value: plain data.
 
     Raises:
-        ScenarioError: if the path does not lead anywhere.
+        ScenarioError: if the path leads through a value that is not a section, or to an entry that a list lacks.
     """
     if path[0] == "unlearning" and "unlearning" not in raw:
         raw["unlearning"] = [dict(method) for method in DEFAULT_METHODS]
@@ -56,12 +56,12 @@ def override(raw: dict[str, Any], path: list[str], value: Any) -> None:
         here[_index(path[-1], len(here), path)] = value
         return
     if section is not None and issubclass(section, Choice) and path[-1] == section.key:
-        _drop_foreign(here, section, value)
+        _drop_old_settings(here, section, value)
     here[path[-1]] = value
 
 
 def _parent(raw: dict[str, Any], path: list[str]) -> tuple[Any, type[BaseModel] | None]:
-    """Return the mapping or list that holds the path's last part, and the section that it is, if it is one."""
+    """Return the mapping or list that contains the last part of a path, and its section; None if it is no section."""
     here: Any = raw
     section: type[BaseModel] | None = Scenario
     for at, name in enumerate(path[:-1]):
@@ -78,8 +78,8 @@ def _parent(raw: dict[str, Any], path: list[str]) -> tuple[Any, type[BaseModel] 
     return here, section
 
 
-def _drop_foreign(here: dict[str, Any], section: type[Choice], value: Any) -> None:
-    """Drop settings of the previous choice that the new one does not take."""
+def _drop_old_settings(here: dict[str, Any], section: type[Choice], value: Any) -> None:
+    """Remove settings of the previous entry that the new one does not take."""
     before = here.get(section.key, section.model_fields[section.key].default)
     old, new = (set(settings_model(section.what, name).model_fields) for name in (before, value))
     for setting in old - new - set(section.model_fields):
@@ -87,7 +87,7 @@ def _drop_foreign(here: dict[str, Any], section: type[Choice], value: Any) -> No
 
 
 def section_of(section: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
-    """Return the section that a key of a section leads to; None if it leads to something else."""
+    """Return the section at a key of another section; None if the key is not that of a section."""
     if name == "unlearning":
         return UnlearningSettings
     field = section.model_fields.get(name) if section is not None else None
@@ -97,6 +97,11 @@ def section_of(section: type[BaseModel] | None, name: str) -> type[BaseModel] | 
 
 
 def _index(name: str, length: int, path: list[str]) -> int:
+    """Parse the position of an entry of a list.
+
+    Raises:
+        ScenarioError: if the list has no such entry.
+    """
     if not (name.isascii() and name.isdigit()) or len(name) > 18 or int(name) >= length:
         raise ScenarioError(f"{'.'.join(path)}: the list has the entries 0 to {length - 1}, not {name}")
     return int(name)

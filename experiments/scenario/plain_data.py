@@ -1,4 +1,4 @@
-"""Plain data: mappings with keys of text, lists, text, numbers, booleans and None, as YAML and JSON hold them."""
+"""Convert values to plain data, as in YAML and JSON: mappings with text keys, lists, text, numbers, booleans, None."""
 
 import sys
 from collections.abc import Mapping
@@ -9,27 +9,27 @@ import numpy as np
 
 from rewindnet.experiments.scenario.errors import ScenarioError
 
-#: How deep mappings and lists of a scenario may be nested; none of its keys needs more than a handful.
+#: The deepest nesting of mappings and lists in a scenario.
 _DEEPEST = 50
-#: Characters of a value that a message quotes, and of a whole message.
+#: The largest numbers of characters of a quoted value, and of a whole message.
 _QUOTED, _LONGEST = 120, 1_000
 
 
 def plain_data(value: Any, place: tuple[str, ...] = ()) -> Any:
-    """Copy a value given by a user as plain data, so that everything after this meets no other kind of object.
+    """Copy a value from a user as plain data.
 
-    Tuples become lists, paths become text, and scalars of numpy become Python's.
+    Tuples become lists, paths become text, and scalars of numpy become those of Python.
 
     Args:
-        value: what was given.
+        value: the value.
         place: the keys that lead to it, for the message.
 
     Returns:
-        The copy; nothing in it is shared with `value`.
+        A deep copy.
 
     Raises:
-        ScenarioError: if something in it is of another kind, a key is not text, a whole number is too long to be
-            written, or it is nested too deeply.
+        ScenarioError: if the value contains an object of another type, a key that is not text or a whole number with
+            too many digits, or is nested too deeply.
     """
     if len(place) > _DEEPEST:
         raise ScenarioError(f"{'.'.join(place[:3])}: is nested more than {_DEEPEST} levels deep")
@@ -50,10 +50,10 @@ def plain_data(value: Any, place: tuple[str, ...] = ()) -> Any:
 
 
 def _check_scalar(value: Any, place: tuple[str, ...]) -> None:
-    """Refuse what is neither text nor a number, a boolean or None.
+    """Check that a value is text, a number, a boolean or None.
 
     Raises:
-        ScenarioError: if it is, or is a number with more digits than Python writes.
+        ScenarioError: if it is not, or has more digits than Python writes.
     """
     where = f"{'.'.join(place)}: " if place else ""
     if not (value is None or isinstance(value, str | int | float)):
@@ -66,7 +66,7 @@ def _check_scalar(value: Any, place: tuple[str, ...]) -> None:
 
 
 def quoted(value: Any) -> str:
-    """Return a value as a message quotes it: on one line, not too long, whatever it is."""
+    """Return a value for a message: on one line, and of limited length."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):
@@ -76,7 +76,7 @@ def quoted(value: Any) -> str:
 
 
 def one_line(sentence: str) -> str:
-    """Return a message on one line and of a length that can be read, whatever a user's keys and values put into it."""
+    """Return a message on one line and of limited length; keys and values of a user may contain line breaks."""
     lines = sentence.splitlines()
     sentence = sentence if len(lines) == 1 else " ".join(sentence.split())
     return sentence if len(sentence) <= _LONGEST else sentence[: _LONGEST - 1] + "…"

@@ -1,6 +1,6 @@
-"""Every choice a scenario can make, and the settings each choice takes.
+"""Look up registry entries that a scenario can name, and the settings of each entry.
 
-A registry entry is the function or class itself: what it takes by keyword only is what a scenario may set.
+A registry entry is a function or class; its keyword-only parameters are the settings that a scenario may give.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.registry import Registry, did_you_mean
 
-#: What `rewindnet list` can list, and the kind of choice it is.
+#: The lists of `rewindnet list`, and the kind of registry of each.
 LISTS = {
     "topologies": "topology",
     "mixing": "mixing",
@@ -31,7 +31,7 @@ LISTS = {
 }
 
 
-#: Where the registry of each kind is, as `module:name`: each is imported only when it is asked for.
+#: The registry of each kind, as `module:name`; it is imported on first use.
 _REGISTRIES = {
     "topology": "rewindnet.topologies:FAMILIES",
     "mixing": "rewindnet.topologies:MIXING",
@@ -49,17 +49,25 @@ _REGISTRIES = {
 
 
 def registry(what: str) -> Registry[Any]:
-    """Return the registry of one kind, one of those that `LISTS` names."""
+    """Return the registry of a kind.
+
+    Args:
+        what: one of the values of `LISTS`.
+    """
     module, _, name = _REGISTRIES[what].partition(":")
     choices: Registry[Any] = getattr(import_module(module), name)
     return choices
 
 
 def settings_model(what: str, name: object) -> type[BaseModel]:
-    """Return the settings of an entry as a pydantic model that knows no other keys.
+    """Return the settings of an entry as a pydantic model that refuses all other keys.
+
+    Args:
+        what: the kind of the registry.
+        name: the name of the entry.
 
     Raises:
-        ScenarioError: if there is no such entry; the message lists those there are.
+        ScenarioError: if there is no such entry; the message lists all entries.
     """
     choices = registry(what)
     if not isinstance(name, str) or name not in choices:
@@ -70,7 +78,7 @@ def settings_model(what: str, name: object) -> type[BaseModel]:
 
 @cache
 def _settings_model(title: str, chosen: Callable[..., Any]) -> type[BaseModel]:
-    """Make the model of an entry's settings: its keyword-only parameters with their types and defaults."""
+    """Make the model of the settings of an entry: its keyword-only parameters with their types and defaults."""
     hints = get_type_hints(chosen.__init__ if _plain_class(chosen) else chosen)
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(chosen).parameters.values():
@@ -81,5 +89,5 @@ def _settings_model(title: str, chosen: Callable[..., Any]) -> type[BaseModel]:
 
 
 def _plain_class(chosen: Callable[..., Any]) -> bool:
-    """Return whether a class has its parameters annotated on its constructor rather than, as a dataclass, on itself."""
+    """Return whether an entry is a class that is not a dataclass, so that its constructor has the type hints."""
     return inspect.isclass(chosen) and not hasattr(chosen, "__dataclass_fields__")

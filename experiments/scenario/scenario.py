@@ -1,4 +1,4 @@
-"""A scenario: a frozen, fully resolved description of a run."""
+"""The scenario: a frozen description of a run, with all defaults filled in."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -6,7 +6,10 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from rewindnet.experiments.scenario.deletion import Deletion, Request
+from rewindnet.clients.methods.baselines import DoNothing, Retrain
+from rewindnet.clients.methods.r2d import R2D
+from rewindnet.clients.methods.warm_start import WarmStart
+from rewindnet.experiments.scenario.deletion import DeletionSettings, RequestSettings
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.plain_data import quoted
 from rewindnet.experiments.scenario.sections import Section, plain_value
@@ -24,20 +27,20 @@ from rewindnet.experiments.scenario.settings import (
     UnlearningSettings,
 )
 
-__all__ = ["ALWAYS", "DEFAULT_METHODS", "Deletion", "Request", "Scenario"]
+__all__ = ["ALWAYS", "DEFAULT_METHODS", "DeletionSettings", "RequestSettings", "Scenario"]
 
 _PEERS = {"view": "transcript:all", "placement": "rewind", "allocation": "optimal"}
-#: What the demo compares; `recipes/demo.yaml` says the same in full.
+#: The methods of the demo; `recipes/demo.yaml` lists the same methods.
 DEFAULT_METHODS: list[dict[str, Any]] = [
-    {"method": "r2d", "rewind": 0.9, "bound": "worst-case"},
-    {"method": "r2d", "rewind": 0.5, "bound": "instance"},
-    {"method": "r2d", "rewind": 0.5, "bound": "instance", **_PEERS},
-    {"method": "warm-start", "bound": "instance"},
-    {"method": "retrain"},
-    {"method": "do-nothing"},
+    {"method": R2D.name, "rewind": 0.9, "bound": "worst-case"},
+    {"method": R2D.name, "rewind": 0.5, "bound": "instance"},
+    {"method": R2D.name, "rewind": 0.5, "bound": "instance", **_PEERS},
+    {"method": WarmStart.name, "bound": "instance"},
+    {"method": Retrain.name},
+    {"method": DoNothing.name},
 ]
-#: The methods that every run has, listed or not: the oracle and the control that all others are compared with.
-ALWAYS = ("retrain", "do-nothing")
+#: The methods that every run has, even if they are not listed: the oracle and the control.
+ALWAYS = (Retrain.name, DoNothing.name)
 
 
 class Scenario(Section):
@@ -50,7 +53,7 @@ class Scenario(Section):
     model: ModelSettings = Field(default_factory=lambda: ModelSettings.model_validate({}))
     topology: TopologySettings = Field(default_factory=lambda: TopologySettings.model_validate({}))
     learning: LearningSettings = Field(default_factory=lambda: LearningSettings.model_validate({}))
-    deletion: Deletion = Deletion()
+    deletion: DeletionSettings = DeletionSettings()
     unlearning: Annotated[tuple[UnlearningSettings, ...], Field(min_length=1)] = Field(
         default_factory=lambda: tuple(UnlearningSettings.model_validate(method) for method in DEFAULT_METHODS)
     )
@@ -71,13 +74,13 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _poisoned_samples_exist(self) -> "Scenario":
-        """Refuse to delete the poisoned samples of a client that has none."""
+        """Refuse to delete poisoned samples of a client that has none."""
         backdoor = self.data.backdoor
         for request in self.deletion.each:
             if request.samples == "poisoned" and (backdoor is None or request.client != backdoor.client):
-                whose = "no client" if backdoor is None else f"client {backdoor.client}"
+                poisoned = "no client has" if backdoor is None else f"only client {backdoor.client} has"
                 raise ScenarioError(
-                    f"client {request.client} is to delete its poisoned samples, but by data.backdoor {whose} has any"
+                    f"client {request.client} is to delete its poisoned samples, but by data.backdoor {poisoned} any"
                 )
         return self
 
@@ -95,5 +98,5 @@ class Scenario(Section):
 
 
 def _method_named(entry: Any) -> Any:
-    """Return what an entry of the list under `unlearning` gives as the method's name, which need not be one."""
+    """Return the method of an entry of the list `unlearning`; it need not be the name of a method."""
     return entry.get("method") if isinstance(entry, Mapping) else getattr(entry, "method", entry)

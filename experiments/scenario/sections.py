@@ -1,4 +1,4 @@
-"""What every section of a scenario has in common, and sections that name an entry of a registry."""
+"""Base classes of the sections of a scenario, and of sections that name a registry entry."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from rewindnet.experiments.scenario.registries import registry, settings_model
 
 
 class Section(BaseModel):
-    """A part of a scenario: it refuses keys that it does not have, and values of another type than they have."""
+    """A section of a scenario; it refuses unknown keys, and values of another type than its keys have."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -21,14 +21,14 @@ class Section(BaseModel):
 
 
 class Choice(Section):
-    """An entry of a registry with its settings, written as its name or as a mapping with the name and settings.
+    """A registry entry with its settings, given as its name or as a mapping of its name and settings.
 
     Subclasses declare the keys that belong to the section rather than to the entry.
 
     Attributes:
-        what: the kind of the registry, one of those that `registries.LISTS` names.
+        what: the kind of the registry, one of the values of `registries.LISTS`.
         key: the key that names the entry.
-        settings: of the entry.
+        settings: the settings of the entry.
     """
 
     what: ClassVar[str]
@@ -38,7 +38,7 @@ class Choice(Section):
     @model_validator(mode="before")
     @classmethod
     def _sort(cls, given: Any) -> Any:
-        """Tell the section's own keys from the entry's settings, and check the latter against the entry."""
+        """Separate the keys of the section from the settings of the entry, and check the settings."""
         if isinstance(given, str):
             given = {cls.key: given}
         if not isinstance(given, Mapping):
@@ -56,23 +56,26 @@ class Choice(Section):
 
     @property
     def name(self) -> str:
-        """The entry's name."""
+        """The name of the entry."""
         return str(getattr(self, self.key))
 
     def build(self, *supplied: Any) -> Any:
-        """Call the entry with what the program supplies and the settings.
+        """Call the entry with its settings.
+
+        Args:
+            supplied: the positional arguments, which the program supplies.
 
         Raises:
-            UserError: if the entry refuses them.
+            UserError: if the entry refuses the settings.
         """
         return registry(self.what).build(self.name, *supplied, **self.settings)
 
     def plain(self) -> dict[str, Any]:
-        """Return the section's own keys and the entry's settings, side by side as a file would have them."""
+        """Return the keys of the section and the settings of the entry in one mapping, as in a file."""
         own = {field: plain_value(getattr(self, field)) for field in type(self).model_fields if field != "settings"}
         return {**own, **self.settings}
 
 
 def plain_value(value: Any) -> Any:
-    """Return a section as plain data, and anything else as it is."""
+    """Return a section as plain data, and any other value as it is."""
     return value.plain() if isinstance(value, Section) else value

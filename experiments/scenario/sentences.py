@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a scenario, in one sentence that a user can act on."""
+"""Turn validation errors of pydantic into one sentence that a user can act on."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from rewindnet.experiments.scenario.scenario import Scenario
 
 
 def sentence_about(problem: ValidationError) -> str:
-    """Say what is wrong, and where: of several things the first."""
+    """Describe the first error of a validation: where it is, what was given and what is allowed."""
     first = problem.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -27,7 +27,7 @@ def sentence_about(problem: ValidationError) -> str:
 
 
 def _reason(error: Mapping[str, Any]) -> str:
-    """Say what is wrong with a value, in the words of this program."""
+    """Describe what is wrong with a value."""
     if error["type"] == "missing":
         return "is required"
     if error["type"] == "string_pattern_mismatch":
@@ -39,7 +39,7 @@ def _reason(error: Mapping[str, Any]) -> str:
 
 
 def _allowed(parents: list[str]) -> list[str]:
-    """Return the keys of the section at that place."""
+    """Return the keys of the section at a path."""
     section: type[BaseModel] | None = Scenario
     for name in parents:
         section = section if name.isdigit() else section_of(section, name)

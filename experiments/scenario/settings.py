@@ -1,4 +1,4 @@
-"""The sections of a scenario, one class each, in the order in which a file has them."""
+"""The sections of a scenario: one class for each, in the order of a scenario file."""
 
 from typing import Annotated, Literal
 
@@ -22,12 +22,12 @@ class BackdoorSettings(Section):
     """A client whose samples carry a trigger: a square patch in a corner of the image, and the class it stands for.
 
     Attributes:
-        client: the client that has them.
-        samples: how many of its samples carry it, drawn among those of other classes than the target.
-        target: the class.
-        size: a side of the square, in pixels.
-        value: of its pixels; sources scale pixels to [0, 1].
-        corner: where the square is.
+        client: the client with the poisoned samples.
+        samples: the number of poisoned samples, drawn from those of other classes than the target.
+        target: the class that the trigger stands for.
+        size: the side of the square, in pixels.
+        value: the value of its pixels; data sources scale pixels to [0, 1].
+        corner: the corner of the image.
     """
 
     client: Annotated[int, Field(ge=0)] = 0
@@ -39,7 +39,7 @@ class BackdoorSettings(Section):
 
 
 class DataSettings(Choice):
-    """Where the data come from, and what is made of them."""
+    """The source of the data, its features, and a backdoor."""
 
     what, key = "data", "source"
     source: str = "digits"
@@ -88,7 +88,7 @@ class TopologySettings(Choice):
 
 
 class SamplingSettings(Choice):
-    """Which of its samples a client reads in a local step."""
+    """Which of its samples a client uses in a local step."""
 
     what = "sampling"
     kind: str = "full"
@@ -108,7 +108,7 @@ class LearningSettings(Choice):
 
     @model_validator(mode="after")
     def _walks_after_its_step(self) -> "LearningSettings":
-        """Refuse a walk in another order: its model is handed on after its holder has taken a step."""
+        """Refuse a walk in another order: a node takes a step before it passes the model on."""
         if self.kind == "walk" and self.order != "adapt-then-combine":
             raise ScenarioError(f"a walk learns in the order adapt-then-combine, not {self.order}")
         return self
@@ -129,14 +129,14 @@ class UnlearningSettings(Choice):
 
 
 class NetworkModelSettings(Choice):
-    """How long the modelled network takes to carry messages: for the cost in simulated seconds alone."""
+    """The model of the network latency, which gives the cost in simulated seconds."""
 
     what = "network"
     kind: str = "uniform"
 
 
 class BackendSettings(Choice):
-    """Which transport carries the messages, and how and on what clients compute."""
+    """The transport of the messages, and the precision and device of the computation."""
 
     what = "transport"
     kind: str = "in-process"
@@ -150,9 +150,9 @@ class AuditSettings(Section):
     """How certificates are audited by samples of the noise.
 
     Attributes:
-        draws: of the noise of every node that the view shows; 0 for none. Unless given, 2,000, or as many as take a
-            second or two for each method, or none where that is too few to see anything.
-        confidence: of the lower bounds on ε.
+        draws: the number of draws of the noise of every node in the view; 0 for no draws. By default 2,000, or as many
+            as take one or two seconds for each method, or none if that is too few for a bound.
+        confidence: the confidence of the lower bounds on ε.
     """
 
     draws: int | None = None
@@ -165,14 +165,14 @@ class AuditSettings(Section):
 
 
 class MeasuresSettings(Section):
-    """What is measured of every release beside its accuracy.
+    """What is measured on every release besides its accuracy.
 
     Attributes:
-        membership: whether membership attacks are tried.
-        negatives: what members are told from: samples of the test set, or of natural clients that take no part.
-        folds: of their cross-validation.
-        repeats: how often they are cross-validated, with other folds each time.
-        nodes: how many models are attacked, those of deleting clients first; the average model is attacked in any case.
+        membership: whether to run membership attacks.
+        negatives: the non-members: samples of the test set, or of natural clients that are not part of the network.
+        folds: the number of folds of the cross-validation.
+        repeats: the number of cross-validations, each with other folds.
+        nodes: the number of attacked models, first those of deleting clients; the average model is always attacked.
     """
 
     membership: bool = True
@@ -183,6 +183,10 @@ class MeasuresSettings(Section):
 
 
 class RecordSettings(Section):
-    """What a run folder keeps."""
+    """What a run folder stores.
+
+    Attributes:
+        weights: whether to store the weights; their hashes are always stored.
+    """
 
     weights: bool = True

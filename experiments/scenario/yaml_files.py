@@ -1,4 +1,4 @@
-"""Scenarios from files or plain data, with overrides."""
+"""Read scenarios from files or plain data, and apply overrides."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ def load(path: Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Scena
         overrides: as for `resolve`.
 
     Raises:
-        ScenarioError: if the file cannot be read or the scenario makes no sense.
+        ScenarioError: if the file cannot be read, or the scenario is not valid.
     """
     return resolve(read_yaml(path), overrides)
 
@@ -48,12 +48,12 @@ def resolve(raw: Any, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Scen
     """Make a scenario from plain data and overrides.
 
     Args:
-        raw: a mapping of keys; None is the demo. It is left as it is.
+        raw: a mapping of keys, which is not changed; None is the demo.
         overrides: texts like `topology.kind=ring` or `unlearning.0.rewind=0.9`, whose values are YAML; or a mapping
             from keys like `topology.kind` to values.
 
     Raises:
-        ScenarioError: with one sentence for the first thing that is wrong.
+        ScenarioError: with one sentence about the first error.
     """
     try:
         return _resolved(raw, overrides)
@@ -65,6 +65,7 @@ def resolve(raw: Any, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Scen
 
 
 def _resolved(raw: Any, overrides: Iterable[str] | Mapping[str, Any]) -> Scenario:
+    """Apply overrides to plain data, and validate the result."""
     raw = {} if raw is None else plain_data(raw)
     if not isinstance(raw, dict):
         raise ScenarioError(f"a scenario is a mapping of keys, not {type(raw).__name__}")
@@ -74,5 +75,5 @@ def _resolved(raw: Any, overrides: Iterable[str] | Mapping[str, Any]) -> Scenari
         pairs = [split_override(text) for text in overrides]
     for path, value in pairs:
         override(raw, path, plain_data(value, tuple(path)))
-    # A section that is left empty is a section with nothing to say.
+    # An empty section in YAML is null; it means the defaults.
     return Scenario.model_validate({key: value for key, value in raw.items() if value is not None})

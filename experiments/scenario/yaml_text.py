@@ -1,4 +1,4 @@
-"""YAML as scenarios are written in it."""
+"""Parse YAML text of scenarios."""
 
 import re
 from typing import Any
@@ -10,9 +10,14 @@ from rewindnet.experiments.scenario.plain_data import one_line
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-5 as the number that it is meant to be, and refuses a key given twice."""
+    """Reads 1e-5 as a number, and refuses a key that is given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Make a mapping.
+
+        Raises:
+            ScenarioError: if a key is given twice.
+        """
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = [key for at, key in enumerate(keys) if key in keys[:at]]
         if twice:
@@ -41,7 +46,7 @@ def parse_yaml(text: str) -> Any:
     except ScenarioError as problem:
         sentence = str(problem)
     except (ValueError, OverflowError) as problem:
-        # Text that begins like a number, a date or base64 and is none.
+        # Text that looks like a number, a date or base64, but is not valid.
         sentence = f"this is not YAML: {problem}"
     except RecursionError:
         sentence = "this is not YAML that can be read: it is nested too deeply"

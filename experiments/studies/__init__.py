@@ -1,1 +1,1 @@
-"""Studies: several runs, and measurements over many draws."""
+"""Studies: sweeps over several runs, and measurements over many draws of the noise."""

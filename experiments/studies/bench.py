@@ -1,4 +1,4 @@
-"""The speed of rounds on every transport, measured side by side: `rewindnet bench`."""
+"""Measure the time of a round on every transport, side by side: the command `rewindnet bench`."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ from rich.table import Table
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from rewindnet.clients.methods.baselines import DoNothing
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.learning import Descend, InitialModel
 from rewindnet.clients.worker import ClientWorker
@@ -28,19 +29,19 @@ from rewindnet.simulator.transports.base import Job, Transport
 from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.wire import Precision
 
-#: Rounds before those that are timed.
+#: The number of rounds that run before the timed ones.
 _WARM = 2
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Settings that are timed in turn, each against the first.
+    """Settings whose rounds are timed in turn and compared with the first.
 
     Attributes:
-        title: what is compared.
-        scenario: what all of them learn.
-        rounds: how many are timed in a heat.
-        entries: the settings of each, by name.
+        title: the title of the table.
+        scenario: the scenario that all entries run.
+        rounds: the number of rounds that are timed in each repetition.
+        entries: the overrides of each entry, by name.
     """
 
     title: str
@@ -50,14 +51,14 @@ class Contest:
 
 
 def _learning(nodes: int, dimensions: int, classes: int, samples: int, steps: int) -> dict[str, Any]:
-    """Describe a network of regular degree; its model has classes · (dimensions + 1) parameters.
+    """Describe a scenario on a regular graph; its model has classes · (dimensions + 1) parameters.
 
     Args:
         nodes: N.
-        dimensions: of a sample.
-        classes: of the labels.
-        samples: that each client holds.
-        steps: local steps in a round.
+        dimensions: the number of dimensions of a sample.
+        classes: the number of classes.
+        samples: the number of samples of each client.
+        steps: the number of local steps in a round.
     """
     return {
         "data": {
@@ -70,11 +71,12 @@ def _learning(nodes: int, dimensions: int, classes: int, samples: int, steps: in
         "topology": {"kind": "random-regular", "degree": min(8, nodes - 2)},
         "learning": {"local_steps": steps, "step_size": 0.1},
         "deletion": {"samples": 1},
-        "unlearning": ["do-nothing"],
+        "unlearning": [DoNothing.name],
     }
 
 
 def _flower(nodes: int) -> Contest:
+    """Compare Flower clients in process with Flower clients over Ray."""
     return Contest(
         f"Flower clients: {nodes} nodes, 7,850 parameters, 32 samples a node, one local step",
         _learning(nodes, 784, 10, 32, 1),
@@ -104,7 +106,13 @@ CONTESTS: Mapping[str, Contest] = {
 
 
 class BenchJob(Job):
-    """Rounds of learning, timed: a `Job` for a transport."""
+    """Times rounds of learning: a `Job` for a transport.
+
+    Args:
+        scenario: the scenario.
+        rounds: the number of rounds to time.
+        scratch: a folder for messages to other processes and for the result.
+    """
 
     opener = "rewindnet.experiments.studies.bench:open_job"
 
@@ -118,7 +126,7 @@ class BenchJob(Job):
 
     @property
     def description(self) -> str:
-        """The text from which `open_job` makes this very job in another process."""
+        """The text from which `open_job` makes the same job in another process."""
         scenario = self._setup.scenario.plain()
         return json.dumps({"scenario": scenario, "rounds": self._rounds, "scratch": str(self.scratch)})
 
@@ -127,35 +135,37 @@ class BenchJob(Job):
         return self.scratch / "seconds.json"
 
     def worker(self, nodes: Sequence[int], rank_on_machine: int = 0) -> ClientWorker:
-        """Make the clients at these nodes."""
+        """Make the clients at some nodes, on the device that this process uses."""
         return self._setup.worker(nodes, device_of(self._setup.scenario.backend.device, rank_on_machine))
 
     def run(self, network: Network) -> None:
-        """Learn, and write down the seconds of every round."""
+        """Learn, and write the seconds of every timed round into a file."""
         rounds = range(_WARM + self._rounds)
-        watch = _StopWatch()
+        stopwatch = _StopWatch()
         start, learn = InitialModel(0), Descend(self._setup.network.training_run.order, rounds)
         task = Task("bench", 0, None, (start,), (learn,), 0, frozenset())
-        execute(network, task, self._setup.network.mixing, (watch,))
+        execute(network, task, self._setup.network.mixing, (stopwatch,))
         if network.root:
-            self._result.write_text(json.dumps(watch.seconds[_WARM:]), "utf-8")
+            self._result.write_text(json.dumps(stopwatch.seconds[_WARM:]), "utf-8")
 
     def wait(self) -> None:
-        """Show nothing."""
+        """Do nothing while other processes work."""
 
     def seconds(self) -> float:
-        """Read the seconds of a round: the median over those that were timed."""
+        """Read the result: the median number of seconds of the timed rounds."""
         rounds: list[float] = json.loads(self._result.read_text("utf-8"))
         return median(rounds)
 
 
 def open_job(description: str) -> BenchJob:
-    """Make the job of a description, in a process that another one has started to work on it."""
+    """Make the job of a description, in a process that was started for it."""
     content = json.loads(description)
     return BenchJob(resolve(content["scenario"]), content["rounds"], Path(content["scratch"]))
 
 
 class _StopWatch(Callback):
+    """Measures the seconds of every round."""
+
     def __init__(self) -> None:
         self.seconds: list[float] = []
         self._last = perf_counter()
@@ -163,26 +173,27 @@ class _StopWatch(Callback):
     def after_round(
         self, task: Task, step: CommunicationStep, round: int, W: csr_array, theta: Tensor | None, repeated: bool
     ) -> None:
+        """Note the seconds since the last round."""
         now = perf_counter()
         self.seconds.append(now - self._last)
         self._last = now
 
 
-def heats(contest: Contest, repeats: int, tell: Callable[[str], None]) -> dict[str, list[float]]:
-    """Time a round of every entry, in turn, several times.
+def time_contest(contest: Contest, repeats: int, notify: Callable[[str], None]) -> dict[str, list[float]]:
+    """Time the rounds of every entry, in turn, several times.
 
     Args:
-        contest: what to time.
-        repeats: how many heats.
-        tell: is told what runs now.
+        contest: the entries to time.
+        repeats: the number of repetitions.
+        notify: receives a sentence about what is running.
 
     Returns:
-        For each entry the seconds of a round, one figure for each heat.
+        For each entry and repetition, the seconds of a round.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contest.entries}
-    for heat in range(repeats):
+    for repetition in range(repeats):
         for name, settings in contest.entries.items():
-            tell(f"{name}, {heat + 1} of {repeats}")
+            notify(f"{name}, {repetition + 1} of {repeats}")
             scenario = resolve(json.loads(json.dumps(contest.scenario)), settings)
             with TemporaryDirectory(prefix="rewindnet-") as scratch:
                 job = BenchJob(scenario, contest.rounds, Path(scratch))
@@ -193,35 +204,41 @@ def heats(contest: Contest, repeats: int, tell: Callable[[str], None]) -> dict[s
 
 
 def bench(names: Sequence[str], repeats: int, console: Console) -> dict[str, dict[str, list[float]]]:
-    """Time the contests of these names, all by default, and print their tables.
+    """Time contests and print their tables.
+
+    Args:
+        names: the names of the contests; all contests if there are none.
+        repeats: the number of repetitions.
+        console: the console to print on.
 
     Returns:
-        seconds a round of every heat, by contest and entry.
+        The seconds of a round in each repetition, by contest and entry.
 
     Raises:
-        ScenarioError: if there is no contest of a name, or nothing to repeat.
+        ScenarioError: if a name is not that of a contest, or `repeats` is less than 1.
     """
     unknown = [name for name in names if name not in CONTESTS]
     if unknown:
         raise ScenarioError(f"there is no contest {unknown[0]!r}; there are: {', '.join(CONTESTS)}")
     if repeats < 1:
-        raise ScenarioError(f"repeats is how often everything is timed, at least once, not {repeats}")
+        raise ScenarioError(f"--repeats is the number of repetitions, at least 1, not {repeats}")
     measured = {}
     for name in names or CONTESTS:
         with console.status(name) as status:
-            measured[name] = heats(CONTESTS[name], repeats, status.update)
+            measured[name] = time_contest(CONTESTS[name], repeats, status.update)
         console.print(_table(CONTESTS[name], measured[name]))
     return measured
 
 
 def _table(contest: Contest, seconds: Mapping[str, Sequence[float]]) -> Table:
+    """Make the table of a contest: median, least and greatest seconds of a round, and the ratio to the first entry."""
     table = Table(title=contest.title, title_justify="left", header_style="bold")
     table.add_column("", no_wrap=True)
     for heading in ("s a round", "least", "most", "to the first"):
         table.add_column(heading, justify="right", no_wrap=True)
     first = median(next(iter(seconds.values())))
-    for name, heats in seconds.items():
-        middle = median(heats)
-        figures = (f"{value:.4f}" for value in (middle, min(heats), max(heats)))
+    for name, repetitions in seconds.items():
+        middle = median(repetitions)
+        figures = (f"{value:.4f}" for value in (middle, min(repetitions), max(repetitions)))
         table.add_row(name, *figures, f"{middle / first:.2f} ×")
     return table

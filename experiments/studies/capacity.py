@@ -1,4 +1,4 @@
-"""`rewindnet capacity`: how many samples a client may delete before unlearning costs too much accuracy.
+"""Find how many samples a client may delete before unlearning costs too much accuracy: `rewindnet capacity`.
 
 Sekhari, Acharya, Kamath and Suresh (2021), "Remember what you want to forget: algorithms for machine unlearning",
 arXiv 2103.03279, Definition 3, with the accuracy of retraining in place of the least population risk: the largest m for
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rewindnet.certificates import CertificateError
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.files import write_json
 from rewindnet.experiments.folder.reader import read_folder
@@ -32,12 +33,12 @@ class Trial:
 
     Attributes:
         deleted: m.
-        gap: `retrained` less `unlearned`; None where the method refuses.
-        unlearned: the mean test accuracy over nodes of unlearning, averaged over draws of its noise.
-        retrained: the mean test accuracy over nodes of retraining.
-        epsilon: that is certified.
-        sigma: of the noise, as root mean square over nodes.
-        reason: why the method refuses, or gets no ε.
+        gap: `retrained` less `unlearned`; None if the method refuses.
+        unlearned: the test accuracy after unlearning, mean over nodes and over draws of the noise.
+        retrained: the test accuracy after retraining, mean over nodes.
+        epsilon: the certified ε; None if there is none.
+        sigma: σ of the noise, root mean square over nodes.
+        reason: why the method refuses or has no certified ε; None otherwise.
     """
 
     deleted: int
@@ -49,25 +50,55 @@ class Trial:
     reason: str | None = None
 
     def within(self, gamma: float) -> bool:
-        """Return whether so many can be deleted: under a certificate, and at no more than this loss of accuracy."""
+        """Return whether there is a certified ε and the loss of accuracy is at most γ.
+
+        Args:
+            gamma: γ.
+        """
         return self.epsilon is not None and self.gap is not None and self.gap <= gamma
 
 
 def capacity_of(path: Path, settings: Sequence[str], gamma: float, method: int, draws: int, out: Path | None) -> None:
-    """Find the deletion capacity of one method of a scenario, and print what was tried.
+    """Find the deletion capacity of one method of a scenario, and print all trials.
 
     Args:
-        path: of the scenario file.
+        path: the scenario file.
         settings: overrides, each `key=value`.
-        gamma: γ, the loss of accuracy that is accepted.
+        gamma: γ, the largest accepted loss of accuracy.
         method: the number of the method.
-        draws: of its noise, to average over.
-        out: a JSON file to write; None writes none.
+        draws: the number of draws of the noise to average over.
+        out: a JSON file to write; None writes no file.
 
     Raises:
-        UserError: if the scenario makes no sense, or the method refuses a single sample.
+        UserError: if the scenario or an option is not valid, or the method refuses a single sample.
     """
     scenario = load(path, settings)
+    _check_options(scenario, gamma, method, draws)
+    console, trials = terminal(), {}
+    client = scenario.deletion.client
+    samples = len(build_run(trial_scenario(scenario, 1, method, 1)).network.partition[client])
+    with console.status("deleting") as status:
+
+        def within(deleted: int) -> bool:
+            status.update(f"deleting {deleted} of {samples} samples")
+            trials[deleted] = run_trial(trial_scenario(scenario, deleted, method, draws), deleted, draws)
+            return trials[deleted].within(gamma)
+
+        capacity = largest(within, samples)
+    ordered = [trials[deleted] for deleted in sorted(trials)]
+    _print_trials(scenario, ordered, gamma, method, console)
+    console.print(f"deletion capacity of client {client}: {capacity} of its {samples} samples", highlight=False)
+    if out is not None:
+        rows = [asdict(trial) for trial in ordered]
+        write_json(out, {"gamma": gamma, "held": samples, "capacity": capacity, "trials": rows})
+
+
+def _check_options(scenario: Scenario, gamma: float, method: int, draws: int) -> None:
+    """Check the options of the command against the scenario.
+
+    Raises:
+        ScenarioError: if an option is out of its range, or the scenario has several requests or a departure.
+    """
     if not 0 <= gamma < 1:
         raise ScenarioError(f"--gamma is a difference of accuracies, in [0, 1), not {gamma}")
     if not 0 <= method < len(scenario.unlearning):
@@ -78,61 +109,48 @@ def capacity_of(path: Path, settings: Sequence[str], gamma: float, method: int, 
     if draws < 1:
         raise ScenarioError(f"--draws is a number of draws of the noise, at least 1, not {draws}")
     if scenario.deletion.requests or scenario.deletion.departure == "leave":
-        raise ScenarioError("the deletion capacity is that of one client that stays: give deletion.client alone")
-    console, trials = terminal(), {}
-    samples = len(build_run(asking(scenario, 1, method, 1)).network.partition[scenario.deletion.client])
-    with console.status("deleting") as status:
-
-        def enough(deleted: int) -> bool:
-            status.update(f"deleting {deleted} of {samples} samples")
-            trials[deleted] = tried(asking(scenario, deleted, method, draws), deleted, draws)
-            return trials[deleted].within(gamma)
-
-        capacity = largest(enough, samples)
-    show(scenario, [trials[deleted] for deleted in sorted(trials)], gamma, method, console)
-    client = scenario.deletion.client
-    console.print(f"deletion capacity of client {client}: {capacity} of its {samples} samples", highlight=False)
-    if out is not None:
-        rows = [asdict(trials[deleted]) for deleted in sorted(trials)]
-        write_json(out, {"gamma": gamma, "held": samples, "capacity": capacity, "trials": rows})
+        raise ScenarioError(
+            "the deletion capacity is that of one client that stays in the network: give deletion.client without "
+            "deletion.requests, and deletion.departure relay"
+        )
 
 
-def largest(enough: Callable[[int], bool], most: int) -> int:
+def largest(holds: Callable[[int], bool], most: int) -> int:
     """Find the largest m in 0 … most for which a condition holds, by bisection.
 
     Args:
-        enough: the condition; it must hold for all m up to some number, and for none above. It is not tried for 0.
-        most: the largest m to try.
+        holds: the condition, which must hold up to some m and for no larger m; it is not evaluated at 0.
+        most: the largest m to evaluate.
     """
     low, high = 0, most + 1
     for first in (1, most):
         if low < first < high:
-            low, high = (first, high) if enough(first) else (low, first)
+            low, high = (first, high) if holds(first) else (low, first)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if enough(middle) else (low, middle)
+        low, high = (middle, high) if holds(middle) else (low, middle)
     return low
 
 
-def asking(scenario: Scenario, deleted: int, method: int, draws: int) -> Scenario:
-    """Make the scenario in which the client deletes so many samples, and one method and retraining answer.
+def trial_scenario(scenario: Scenario, deleted: int, method: int, draws: int) -> Scenario:
+    """Make a scenario in which the client deletes m samples, with one method and retraining.
 
-    Every release of a run draws noise of its own, so the method is listed as often as its noise is to be drawn.
+    Every release of a run draws its own noise, so the method is listed once for each draw.
 
     Args:
-        scenario: that it is made from.
-        deleted: how many samples are deleted.
+        scenario: the scenario to change.
+        deleted: m, the number of samples to delete.
         method: the number of the method.
-        draws: of its noise.
+        draws: the number of draws of its noise.
     """
     plain = scenario.plain()
-    answering = plain["unlearning"][method]
-    retrain = {"method": "retrain", "delta": answering.get("delta", 1e-5)}
+    chosen = plain["unlearning"][method]
+    retrain = {"method": Retrain.name, "delta": chosen.get("delta", 1e-5)}
     return resolve(
         {
             **plain,
             "deletion": {**plain["deletion"], "samples": deleted},
-            "unlearning": [answering] * draws + [retrain],
+            "unlearning": [chosen] * draws + [retrain],
             "audit": {**plain["audit"], "draws": 0},
             "measures": {**plain["measures"], "membership": False},
             "record": {**plain["record"], "weights": False},
@@ -140,26 +158,29 @@ def asking(scenario: Scenario, deleted: int, method: int, draws: int) -> Scenari
     )
 
 
-def tried(scenario: Scenario, deleted: int, draws: int) -> Trial:
-    """Run a scenario that `asking` has made.
+def run_trial(scenario: Scenario, deleted: int, draws: int) -> Trial:
+    """Run a trial.
 
     Args:
-        scenario: to run.
-        deleted: how many samples it deletes.
-        draws: how often it lists the method.
+        scenario: the scenario, from `trial_scenario`.
+        deleted: m, the number of samples that it deletes.
+        draws: the number of draws of the noise.
+
+    Returns:
+        The result; with a reason instead of a gap if the method refuses more than one sample.
 
     Raises:
-        ScenarioError: if the method refuses a single sample; more of them it may refuse.
+        ScenarioError: if the method refuses a single sample.
     """
     try:
         with TemporaryDirectory(prefix="rewindnet-") as scratch:
-            place = Path(scratch) / "run"
-            scenario.backend.build().execute(RunJob(build_run(scenario), place, False, Path(scratch)))
-            *rows, oracle = read_folder(place).summary[: draws + 1]
+            folder = Path(scratch) / "run"
+            scenario.backend.build().execute(RunJob(build_run(scenario), folder, False, Path(scratch)))
+            *rows, oracle = read_folder(folder).summary[: draws + 1]
     except (CertificateError, RunError) as problem:
         reason = str(problem).partition("failed: ")[2] or str(problem)
         if deleted == 1:
-            raise ScenarioError(f"not even one sample can be deleted: {reason}") from None
+            raise ScenarioError(f"the method refuses to delete a single sample: {reason}") from None
         return Trial(deleted, None, reason=reason)
     unlearned = sum(row["accuracy"]["test"]["mean"] for row in rows) / len(rows)
     retrained = oracle["accuracy"]["test"]["mean"]
@@ -175,8 +196,8 @@ def tried(scenario: Scenario, deleted: int, draws: int) -> Trial:
     )
 
 
-def show(scenario: Scenario, trials: Sequence[Trial], gamma: float, method: int, console: Console) -> None:
-    """Print what was tried."""
+def _print_trials(scenario: Scenario, trials: Sequence[Trial], gamma: float, method: int, console: Console) -> None:
+    """Print the table of all trials, and the reasons of those without an ε."""
     name = scenario.unlearning[method].name
     title = f"{scenario.name}: client {scenario.deletion.client} deletes m samples, {name} answers"
     table = Table(title=title, title_justify="left", header_style="bold")

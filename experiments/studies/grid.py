@@ -1,4 +1,4 @@
-"""Settings with several values each, and the scenarios that they span."""
+"""Parse settings with several values each, and list their combinations."""
 
 import re
 from collections.abc import Sequence
@@ -19,21 +19,22 @@ def grid(settings: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
         settings: each `key=value,value`; commas inside brackets and braces belong to a value.
 
     Returns:
-        The keys that vary, or all of them if none does; and the combinations, as YAML texts by key.
+        The keys with several values, or all keys if no key has several; and the combinations, as YAML texts by key.
 
     Raises:
-        ScenarioError: if one is not of that form, or a key or a value is given twice.
+        ScenarioError: if a setting is not of that form, or a key or a value is given twice.
     """
     axes = [_values(setting) for setting in settings]
     twice = [key for at, (key, _) in enumerate(axes) if key in [earlier for earlier, _ in axes[:at]]]
     if twice:
         raise ScenarioError(f"{twice[0]} is given twice; give all of its values at once, like {twice[0]}=a,b")
-    points = [dict(zip((key for key, _ in axes), values, strict=True)) for values in product(*(of for _, of in axes))]
-    return [key for key, of in axes if len(of) > 1] or [key for key, _ in axes], points
+    keys = [key for key, _ in axes]
+    points = [dict(zip(keys, values, strict=True)) for values in product(*(values for _, values in axes))]
+    return [key for key, values in axes if len(values) > 1] or keys, points
 
 
-def place(point: dict[str, str]) -> str:
-    """Name the folder of a combination."""
+def folder_name(point: dict[str, str]) -> str:
+    """Return the name of the run folder of a combination."""
     return ",".join(f"{key}={_plain(value)}" for key, value in point.items())
 
 

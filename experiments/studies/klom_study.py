@@ -1,4 +1,4 @@
-"""`rewindnet klom`: many draws of the noise of each release of a run, after unlearning and after retraining."""
+"""Compare many unlearned networks with many retrained ones by their margins: the command `rewindnet klom`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ from rewindnet.simulator.transports.wire import InProcess
 from rewindnet.topologies import Stream
 from rewindnet.topologies.rng import rng_at
 
-#: Networks drawn on each side, at most: draws have addresses for so many, beyond those of a run's own releases.
+#: The largest number of networks on each side; draws have addresses for this many, beyond those of the releases.
 MOST_DRAWS = 100_000
 
 Vector = NDArray[np.float64]
@@ -38,13 +38,13 @@ def klom_study(path: Path, draws: int, points: int, only: int | None) -> None:
     """Compute KLoM for a run, write klom.json into its folder, and print a table.
 
     Args:
-        path: of the run folder.
-        draws: networks on each side.
-        points: samples of each kind, at most.
-        only: the number of one release; None takes all.
+        path: the run folder.
+        draws: the number of networks on each side.
+        points: the largest number of samples of each set.
+        only: the number of one release; None takes all releases.
 
     Raises:
-        UserError: before anything is drawn.
+        UserError: if the folder or an option is not valid; nothing has been drawn then.
     """
     folder = read_folder(path)
     indices = range(len(folder.methods)) if only is None else [only]
@@ -54,7 +54,7 @@ def klom_study(path: Path, draws: int, points: int, only: int | None) -> None:
         raise ScenarioError(f"--draws is a number of networks, 2 to {MOST_DRAWS:,}, not {draws}")
     if points < 1:
         raise ScenarioError(f"--points is a number of samples, at least 1, not {points}")
-    study = Study(folder, draws, points)
+    study = KlomStudy(folder, draws, points)
     console = terminal()
     with console.status("drawing") as status:
         rows = []
@@ -62,21 +62,21 @@ def klom_study(path: Path, draws: int, points: int, only: int | None) -> None:
             status.update(f"drawing {draws} networks on each side for {folder.summary[index]['method']}")
             rows.append(study.row(index))
     write_json(folder.path / "klom.json", {"draws": draws, "rows": rows})
-    show(rows, draws, console)
+    _print_table(rows, draws, console)
 
 
-class Study:
+class KlomStudy:
     """Draws networks for the releases of a run.
 
-    An unlearned network is what the release would have been under other noise: the recorded state before the noise,
-    plus noise from another address, after the rounds that follow. A retrained network is made in the same way from the
-    network that never saw the forget set, in the same round, which is what certificates compare with. All other
-    randomness, such as batches and failing links, is that of the run.
+    An unlearned network is the release under other noise: the recorded models before the noise, plus noise from another
+    address, after the rounds that follow. A retrained network is made in the same way from the network that was
+    retrained without the forget set, in the same round, as certificates compare them. All other randomness, such as
+    batches and failing links, is that of the run.
 
     Args:
-        folder: of the run.
-        draws: S, networks on each side.
-        points: samples of each kind, at most.
+        folder: the run.
+        draws: S, the number of networks on each side.
+        points: the largest number of samples of each set.
     """
 
     def __init__(self, folder: RunFolder, draws: int, points: int) -> None:
@@ -87,21 +87,28 @@ class Study:
         self._simulation: Simulation = self._setup.simulation(WorkerNetwork(self._setup.worker(list(nodes)), wire))
 
     def row(self, index: int) -> dict[str, Any]:
-        """Compute KLoM of one release over the points of each kind: mean, median, 95th percentile, and that of chance.
+        """Compute KLoM of one release over the samples of each set.
+
+        Args:
+            index: the number of the release.
+
+        Returns:
+            For each set and model the mean, the median, the 95th percentile, and the mean between two sets of
+            retrained networks (`chance`); with a reason instead if the release adds no noise.
 
         Raises:
-            FolderError: if the run has kept no weights.
+            FolderError: if the run has stored no weights.
         """
         certificate = self._folder.certified[index][0]
         release, request = certificate.release, index // len(self._setup.methods)
-        begin = {"index": index, "request": request, "method": certificate.method, "view": str(certificate.view)}
+        described = {"index": index, "request": request, "method": certificate.method, "view": str(certificate.view)}
         if release.mechanism.one_vector and not release.sigma.any():
-            return {**begin, "sets": None, "reason": "it adds no noise, so there is one network on either side"}
-        begins = self._begins(index, release, request)
+            return {**described, "sets": None, "reason": "it adds no noise, so there is one network on either side"}
+        states = self._store_states(index, release, request)
         present = np.flatnonzero(self._setup.network.training_run.present)
         deleting = [node for node in self._setup.network.arrivals[request].forget if node in present][:1]
         chosen = self._chosen(request)
-        margins_of = [self._margins(index, world, name, deleting, chosen) for world, name in enumerate(begins)]
+        margins_of = [self._margins(index, side, name, deleting, chosen) for side, name in enumerate(states)]
         sets: dict[str, Any] = {}
         for name, samples in chosen.items():
             unlearned, retrained, again = (of[name] for of in margins_of)
@@ -111,30 +118,39 @@ class Study:
                 value = klom(unlearned[:, at], retrained[:, at])
                 chance = klom(again[:, at], retrained[:, at])
                 sets[name][model] = {**_summary(value), "chance": float(chance.mean())}
-        return {**begin, "sets": sets, "reason": None}
+        return {**described, "sets": sets, "reason": None}
 
-    def _begins(self, index: int, release: Release, request: int) -> Sequence[str]:
-        """Store the states before the noise, and return their names: of unlearning, and twice of retraining."""
-        mark = f"-{request}" if len(self._setup.network.training_runs) > 1 else ""
+    def _store_states(self, index: int, release: Release, request: int) -> Sequence[str]:
+        """Store the models before the noise on the network.
+
+        Returns:
+            The names of the states: of unlearning once, and of retraining twice.
+        """
+        suffix = f"-{request}" if len(self._setup.network.training_runs) > 1 else ""
         centre = self._weights(f"{self._folder.methods[index].place}/centre")
-        retrained = self._weights(f"checkpoints/retrained{mark}-{release.noise_round:06d}")
+        retrained = self._weights(f"checkpoints/retrained{suffix}-{release.noise_round:06d}")
         network = self._simulation.network
         network.store("unlearned", centre)
         network.store("retrained", retrained)
         oracle = Trajectory(network, {release.noise_round: "retrained"}, Cost())
-        network.store("counterpart", self._simulation.oracle_state(release, oracle, request))
-        return "unlearned", "counterpart", "counterpart"
+        network.store("oracle", self._simulation.oracle_state(release, oracle, request))
+        return "unlearned", "oracle", "oracle"
 
     def _weights(self, place: str) -> Tensor:
+        """Read stored models [N, d].
+
+        Raises:
+            FolderError: if the run has stored no weights.
+        """
         array = self._folder.weights(place)
         if array is None:
             raise FolderError(
-                f"{self._folder.path} keeps no {place}; run it with record.weights=true, and noise_source seed"
+                f"{self._folder.path} holds no {place}; run the scenario with record.weights=true and noise_source seed"
             )
         return torch.from_numpy(array)
 
     def _chosen(self, request: int) -> dict[str, Samples]:
-        """Choose the samples whose margins are compared."""
+        """Draw the samples whose margins are compared: at most `points` of each set."""
         chosen = {}
         for at, (name, (design, targets)) in enumerate(self._setup.evaluations[request].sets.items()):
             generator = rng_at(self._setup.scenario.seed, Stream.EVALUATION, round=1 + request, node=3 + at)
@@ -144,17 +160,28 @@ class Study:
         return chosen
 
     def _margins(
-        self, index: int, world: int, begin: str, deleting: Sequence[int], chosen: Mapping[str, Samples]
+        self, index: int, side: int, state: str, deleting: Sequence[int], chosen: Mapping[str, Samples]
     ) -> dict[str, Vector]:
-        """Compute margins [S, models, n] for each kind of samples, of the deleting client's model and the average."""
+        """Compute margins for each set of samples.
+
+        Args:
+            index: the number of the release.
+            side: 0 for unlearning, 1 and 2 for the two sets of retrained networks.
+            state: the name of the models before the noise.
+            deleting: the deleting client, if it is still in the network.
+            chosen: the samples of each set.
+
+        Returns:
+            [S, models, n] for each set; the models are that of the deleting client and the average.
+        """
         method = self._setup.methods[index % len(self._setup.methods)]
         release, request = self._folder.certified[index][0].release, index // len(self._setup.methods)
         present = np.flatnonzero(self._setup.network.training_run.present)
         collected: dict[str, list[Vector]] = {name: [] for name in chosen}
         for draw in range(self._draws):
-            # Beyond the numbers of a run's own releases, and another for each release, world and draw.
-            number = (3 * index + world + 1) * MOST_DRAWS + draw
-            theta = self._simulation.resample_noise(method, release, begin, number, request)
+            # A number of its own for each release, side and draw, beyond the numbers of the releases of the run.
+            number = (3 * index + side + 1) * MOST_DRAWS + draw
+            theta = self._simulation.resample_noise(method, release, state, number, request)
             models = torch.cat([theta[list(deleting)], theta[present].mean(dim=0, keepdim=True)])
             for name, (design, targets) in chosen.items():
                 of = margins(self._setup.network.model, models.to(design), design, targets)
@@ -163,6 +190,7 @@ class Study:
 
 
 def _summary(value: Vector) -> dict[str, float]:
+    """Compute the mean, the median and the 95th percentile."""
     return {
         "mean": float(value.mean()),
         "median": float(np.median(value)),
@@ -170,23 +198,23 @@ def _summary(value: Vector) -> dict[str, float]:
     }
 
 
-def show(rows: Sequence[Mapping[str, Any]], draws: int, console: Console) -> None:
-    """Print the table."""
+def _print_table(rows: Sequence[Mapping[str, Any]], draws: int, console: Console) -> None:
+    """Print the table and its legend."""
     table = Table(title=f"KLoM, {draws} networks on each side", title_justify="left", header_style="bold")
     for heading in ("release", "view", "samples", "model"):
         table.add_column(heading, no_wrap=True)
     for heading in ("mean", "median", "95 %", "chance"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        who = f"{row['index']} {row['method']}"
+        release = f"{row['index']} {row['method']}"
         if row["sets"] is None:
-            table.add_row(who, row["view"], "—", "—", "—", "—", "—", "—")
-        for name, found in (row["sets"] or {}).items():
+            table.add_row(release, row["view"], "—", "—", "—", "—", "—", "—")
+        for name, models in (row["sets"] or {}).items():
             for model in ("client", "average_model"):
-                if model in found:
-                    values = (found[model][what] for what in ("mean", "median", "percentile_95", "chance"))
+                if model in models:
+                    values = (models[model][what] for what in ("mean", "median", "percentile_95", "chance"))
                     table.add_row(
-                        who, row["view"], name, model.replace("_", " "), *(f"{value:.3g}" for value in values)
+                        release, row["view"], name, model.replace("_", " "), *(f"{value:.3g}" for value in values)
                     )
     console.print(table)
     console.print(

@@ -1,4 +1,4 @@
-"""A grid of runs: `rewindnet sweep`."""
+"""Run every combination of several values of settings: the command `rewindnet sweep`."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -8,52 +8,54 @@ from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.reader import RunFolder, read_folder, state
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
-from rewindnet.experiments.runs.launch import run_in, silent_beside_the_first, violations_of
+from rewindnet.experiments.runs.launch import errors_from_first_rank_only, run_in, violations_of
 from rewindnet.experiments.runs.progress import LiveProgress
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
-from rewindnet.experiments.studies.grid import grid, place
+from rewindnet.experiments.studies.grid import folder_name, grid
 
 
 def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool) -> list[str]:
-    """Run every combination of the settings' values, each into a folder of its own, and print one table.
+    """Run every combination of the values of settings, each into its own run folder, and print one table.
 
-    A finished run of the very same scenario is not run again; an unfinished one is gone on with.
+    A finished run of the same scenario is not repeated; an unfinished one is continued.
 
     Args:
-        path: of the scenario file.
-        settings: each `key=value,value`.
-        out: the folder of the run folders; runs/<name>-sweep by default.
+        path: the scenario file.
+        settings: overrides, each `key=value,value`.
+        out: the folder for the run folders; runs/<name>-sweep by default.
         force: run finished runs again, and overwrite runs of other scenarios.
 
     Returns:
         A sentence for each certificate that its audit found violated.
 
     Raises:
-        UserError: about any of the scenarios, before the first is run.
-        RunError: if a run began and could not be finished; the others are left as they are.
+        UserError: if one of the scenarios is not valid; none has been run then.
+        RunError: if a run began and could not be finished; later runs are not started.
     """
-    with silent_beside_the_first():
+    with errors_from_first_rank_only():
         keys, points = grid(settings)
         scenarios = [load(path, [f"{key}={value}" for key, value in point.items()]) for point in points]
     folder = out or Path("runs") / f"{scenarios[0].name}-sweep"
-    folders = [folder / (place(point) or "run") for point in points]
+    folders = [folder / (folder_name(point) or "run") for point in points]
     console = terminal()
 
     def run(scenario: Scenario, into: Path, number: int, count: int) -> RunFolder:
         console.print(f"{into.name} ({number} of {count})", highlight=False, soft_wrap=True)
         return run_in(scenario, into, force, LiveProgress(console))
 
-    ran = run_missing(scenarios, folders, force, run)
-    violations = [sentence for done in ran for sentence in violations_of(done)]
+    finished = run_missing(scenarios, folders, force, run)
+    violations = [sentence for result in finished for sentence in violations_of(result)]
     rows = [
-        {**row, "point": point} for point, of in zip(points, folders, strict=True) for row in read_folder(of).summary
+        {**row, "point": point}
+        for point, each in zip(points, folders, strict=True)
+        for row in read_folder(each).summary
     ]
     first = [(key, partial(_at_point, key=key)) for key in keys]
-    table.show(rows, console, title=f"{scenarios[0].name}: {len(points)} runs", first=first)
+    table.print_table(rows, console, title=f"{scenarios[0].name}: {len(points)} runs", first=first)
     console.print(f"run folders: {folder}", highlight=False, soft_wrap=True)
-    return violations or [f"{of}: a certificate does not hold" for of in folders if not _all_hold(of)]
+    return violations or [f"{each}: a certificate does not hold" for each in folders if not _all_hold(each)]
 
 
 def run_missing(
@@ -62,19 +64,19 @@ def run_missing(
     force: bool,
     run: Callable[[Scenario, Path, int, int], RunFolder],
 ) -> list[RunFolder]:
-    """Run those of several scenarios that are not finished yet, once all of them have been found to make sense.
+    """Check several scenarios, and then run those that are not finished yet.
 
     Args:
-        scenarios: to run.
-        folders: of each.
+        scenarios: the scenarios.
+        folders: the run folder of each scenario.
         force: run finished runs again, and overwrite runs of other scenarios.
-        run: runs a scenario into a folder, as number so many of so many.
+        run: runs a scenario into a folder; it also gets the number of this run, and how many runs there are.
 
     Returns:
-        What was run now.
+        The runs that were executed by this call.
 
     Raises:
-        UserError: about any of the scenarios, before the first is run.
+        UserError: if one of the scenarios is not valid; none has been run then.
         RunError: if a run began and could not be finished.
     """
     missing = [at for at, folder in enumerate(folders) if force or not _finished(folder, scenarios[at])]
@@ -85,6 +87,7 @@ def run_missing(
 
 
 def _finished(folder: Path, scenario: Scenario) -> bool:
+    """Return whether a folder holds a complete run of this scenario."""
     written = folder / "scenario.yaml"
     return state(folder) == "complete" and written.is_file() and written.read_text("utf-8") == scenario.to_yaml()
 

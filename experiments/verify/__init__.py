@@ -1,1 +1,1 @@
-"""The verifier: every certificate of a run, derived again from its records."""
+"""Verify runs: derive every certificate again from the records of the run folder."""

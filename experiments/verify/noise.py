@@ -1,21 +1,11 @@
-"""The verifier on audits of the noise that was used: measured again on stored models, or on the recorded statistics."""
+"""Verify the noise of a release: draw it again from its address, and compare it with the stored weights."""
 
-from collections.abc import Mapping
-from math import isclose
 from typing import Any
 
-from rewindnet.certificates import Audit, NoiseAudit, Release, TrainingRun
-from rewindnet.certificates.audits.noise import (
-    LEVEL,
-    NO_NOISE,
-    NOT_MEASURED,
-    NoiseTraces,
-    audit_vectors,
-    judged,
-    no_traces,
-    p_value,
-    required_tests,
-)
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.certificates import Certificate, TrainingRun
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
@@ -23,142 +13,130 @@ from rewindnet.experiments.verify.records import (
     Unchecked,
     certificate_of,
     demand,
-    recorded_requests,
-    request_of,
     request_suffix_of,
-    same,
 )
-from rewindnet.experiments.verify.weights import averaged
 
-#: How far a statistic that is measured again may be from the recorded one: sums in another order.
-_SUMS = 1e-6
+#: The stream of noise in the address of a draw, as recorded runs have it.
+_NOISE = 7
+
+Weights = NDArray[Any]
 
 
-def noise_audit_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
-    """Derive an audit of noise again: from the stored models, or from the most extreme statistics on record."""
-    release = certificate_of(folder.methods[index]).release
-    recorded = Audit.from_record(folder.methods[index].audit).noise_audit
-    additions = release.mechanism.additions(learning, release)
-    if not len(additions):
-        demand(recorded in (NO_NOISE, NOT_MEASURED), "noise was measured where none is claimed")
-        return "no noise is claimed, and none was to be measured"
-    if recorded.measured is None:
-        return Unchecked(f"{len(additions):,} additions of noise are claimed; {recorded.sentence}")
-    demand(recorded.status != "violated", recorded.sentence)
-    counted = (recorded.expected, recorded.measured)
+def check_noise(folder: RunFolder, training: TrainingRun, index: int) -> str:
+    """Draw the noise of a release again, and follow it from the centre as far as the records allow.
+
+    Args:
+        folder: the run folder.
+        training: how the network learned up to the request that the release answers.
+        index: the number of the release.
+
+    Returns:
+        A sentence about what was checked, or why nothing was.
+
+    Raises:
+        MismatchError: if the stored weights are not the centre plus this noise.
+    """
+    method = folder.methods[index]
+    claimed = certificate_of(method)
+    release = claimed.release
+    if not len(release.mechanism.additions(training, release)):
+        return "none claimed"
+    if release.noise_source != "seed":
+        return Unchecked("from the operating system, so it cannot be drawn again")
+    if not release.adds_one_vector:
+        return Unchecked("added during the rounds, which takes the data to follow")
+    centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
+    if centre is None or released is None:
+        return Unchecked("weights were not kept")
+    stored = folder.weights(f"{method.place}/noised")
+    noised = released if stored is None else stored
+    _check_draws(folder, claimed, centre, noised, index)
+    if not release.mechanism.plain_descent:
+        return f"centre + noise of the certificate, drawn again, is what {claimed.method} continued from"
+    use = "descended from" if release.placement == "rewind" and release.descent_rounds else "released"
+    return f"centre + noise of the certificate, drawn again, is what was {use}"
+
+
+def check_released(folder: RunFolder, training: TrainingRun, index: int) -> str:
+    """Follow the released models from the checkpoint through the noise, as far as that takes no data.
+
+    Args:
+        folder: the run folder.
+        training: how the network learned up to the request that the release answers.
+        index: the number of the release.
+
+    Returns:
+        A sentence about what was checked, or why nothing was.
+
+    Raises:
+        MismatchError: if the stored weights are not what follows from the others.
+    """
+    method = folder.methods[index]
+    claimed = certificate_of(method)
+    release = claimed.release
+    centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
+    if centre is None or released is None:
+        return Unchecked("weights were not kept")
+    _check_centre(folder, claimed, centre, request_suffix_of(folder, index))
+    if not release.mechanism.plain_descent:
+        return OnRecord(f"the steps of {claimed.method} need the data, so its models are on the record's word")
+    if release.placement == "rewind" and release.descent_rounds:
+        return OnRecord("the descent after the noise needs the data, so its models are on the record's word")
+    noised = folder.weights(f"{method.place}/noised")
+    _check_gossip(folder, claimed, training, released if noised is None else noised, released)
+    if 0 < release.descent_rounds < training.rounds or release.averaged:
+        return OnRecord("they follow from the centre; the descent before it needs the data and is on the record's word")
+    return "they follow from the centre, which is what the checkpoints make it"
+
+
+def _check_centre(folder: RunFolder, claimed: Certificate, centre: Weights, suffix: str) -> None:
+    """Check the centre of a plain descent where it must equal a stored checkpoint.
+
+    Without rounds before the noise, it is the checkpoint of learning; after a descent from round 0, it is that of
+    retraining.
+    """
+    release = claimed.release
+    if not release.mechanism.plain_descent or release.averaged:
+        return
+    learned = folder.weights(f"checkpoints/learned-{release.checkpoint_round:06d}")
+    if learned is not None and release.noise_round == release.checkpoint_round:
+        learned[folder.topology["departed"]] = 0.0
+        demand(bool(np.array_equal(centre, learned)), "the centre is not the checkpoint that the method started from")
+    retrained = folder.weights(f"checkpoints/retrained{suffix}-{release.noise_round:06d}")
+    from_start = release.checkpoint_round == 0 and release.noise_round == release.descent_rounds
+    if retrained is not None and from_start:
+        demand(bool(np.array_equal(centre, retrained)), "a descent from the start is not what retraining gave")
+
+
+def _check_draws(folder: RunFolder, claimed: Certificate, centre: Weights, noised: Weights, index: int) -> None:
+    """Check that the noised models are the centre plus noise drawn from its address, up to rounding."""
+    release, expected = claimed.release, centre.astype(np.float64)
+    seed, roundoff = int(folder.scenario["seed"]), _roundoff(folder)
+    for node, sigma in enumerate(release.sigma):
+        address = np.random.SeedSequence([seed, _NOISE, index, 0 if release.shares_noise else node])
+        drawn = sigma * np.random.default_rng(address).standard_normal(expected.shape[1])
+        off = float(np.abs(expected[node] + drawn - noised[node]).max())
+        demand(
+            off <= 8 * roundoff * (float(np.abs(expected[node]).max()) + float(np.abs(drawn).max())),
+            f"the models of node {node} are not centre + noise: off by up to {off:.3g}",
+        )
+
+
+def _check_gossip(
+    folder: RunFolder, claimed: Certificate, training: TrainingRun, noised: Weights, released: Weights
+) -> None:
+    """Check that the released models are the noised models after the gossip rounds, up to rounding."""
+    release = claimed.release
+    start = release.checkpoint_round + release.descent_rounds
+    for t in range(start, start + release.gossip_rounds):
+        noised = training.mixing.matrix(t) @ noised.astype(np.float64)
+    scale = float(np.abs(noised).max()) * training.mixing.nodes * (release.gossip_rounds + 1)
     demand(
-        counted == (len(additions),) * 2,
-        f"{len(additions):,} additions of noise are claimed; {counted[0]:,} were expected and {counted[1]:,} measured",
+        bool(np.abs(noised - released).max() <= 8 * _roundoff(folder) * scale),
+        "the released models are not the noised ones after the gossip rounds",
     )
-    _check_arithmetic(recorded, LEVEL / len(folder.methods))
-    _check_shape(recorded, required_tests(additions, _parameters(folder, learning, index), release.shares_noise))
-    if recorded.status == "unchecked":
-        return Unchecked(recorded.sentence)
-    again = _measured_again(folder, learning, index)
-    if again is None:
-        return OnRecord(f"{recorded.sentence}; the p-values follow from the statistics, which are as recorded")
-    compared = _check_same(recorded, again, release, _earlier_known(folder, index))
-    if not compared:
-        return OnRecord(
-            f"{recorded.sentence}; measured again on the stored models, but for the comparison with earlier releases"
-        )
-    return f"{recorded.sentence}; measured again on the stored models"
 
 
-def _check_arithmetic(recorded: NoiseAudit, level: float) -> None:
-    """The p-values against the statistics, and the verdict against the p-values."""
-    for test in recorded.tests:
-        follows = float(p_value(test.law, test.degrees, test.statistic, test.allowance))
-        demand(
-            isclose(test.p_value, follows, rel_tol=_SUMS, abs_tol=1e-300),
-            f"the p-value of {test.name!r} is recorded as {test.p_value:.6g} and follows as {follows:.6g}",
-        )
-    assert recorded.measured is not None
-    again = judged(recorded.tests, recorded.expected, recorded.measured, level)
-    demand(same(again.to_record(), recorded.to_record()), "the audit of the noise does not follow from its own tests")
-
-
-def _check_shape(recorded: NoiseAudit, required: Mapping[str, tuple[int, int | None]]) -> None:
-    """The statistics that such noise has, and how many tests and degrees of freedom each of them."""
-    found = {test.name: (test.tests, test.degrees) for test in recorded.tests}
-    for name, shape in required.items():
-        demand(
-            found.get(name) == shape,
-            f"the statistic {name!r} has {shape[0]:,} tests of {shape[1]} degrees of freedom, and {found.get(name)} is "
-            "recorded",
-        )
-
-
-def _parameters(folder: RunFolder, learning: TrainingRun, index: int) -> int:
-    """The number of parameters of a model, by the stored models or by the record of the arithmetic."""
-    released = folder.weights(f"{folder.methods[index].place}/released")
-    if released is not None:
-        return int(released.shape[1])
-    assert learning.arithmetic is not None
-    return learning.arithmetic.parameters
-
-
-def _arrays(folder: RunFolder, index: int) -> tuple[Any, Any] | None:
-    """The models before and after the noise; None where one of them was not kept, or noise was added elsewhere too."""
-    place, release = folder.methods[index].place, certificate_of(folder.methods[index]).release
-    centre, noised = folder.weights(f"{place}/centre"), folder.weights(f"{place}/noised")
-    if noised is None and release.mechanism.releases_noised_models(release):
-        noised = folder.weights(f"{place}/released")
-    if centre is None or noised is None or not release.adds_one_vector:
-        return None
-    return centre, noised
-
-
-def _traces(folder: RunFolder, learnings: list[TrainingRun], index: int) -> NoiseTraces:
-    """What later releases are compared with; nothing where it cannot be measured again."""
-    release = certificate_of(folder.methods[index]).release
-    arrays, learning = _arrays(folder, index), learnings[request_of(folder, index)]
-    additions = release.mechanism.additions(learning, release)
-    if arrays is None or not len(additions):
-        return no_traces(_parameters(folder, learning, index))
-    roundoff = UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
-    return audit_vectors(additions, *arrays, roundoff, 1.0, shared=release.shares_noise)[1]
-
-
-def _earlier_known(folder: RunFolder, index: int) -> bool:
-    """Whether the noise of every earlier release can be measured again."""
-    releases = [certificate_of(method).release for method in folder.methods[:index]]
-    return all(_arrays(folder, at) is not None or not release.sigma.any() for at, release in enumerate(releases))
-
-
-def _measured_again(folder: RunFolder, learning: TrainingRun, index: int) -> NoiseAudit | None:
-    """The audit of the stored models; None where they were not kept, or do not show all of the noise."""
-    release, arrays = certificate_of(folder.methods[index]).release, _arrays(folder, index)
-    if arrays is None:
-        return None
-    name = f"checkpoints/retrained{request_suffix_of(folder, index)}-{release.noise_round:06d}"
-    retrained, learnings = folder.weights(name), recorded_requests(folder)
-    return audit_vectors(
-        release.mechanism.additions(learning, release),
-        *arrays,
-        UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]],
-        LEVEL / len(folder.methods),
-        None if retrained is None else averaged(retrained, release),
-        release.shares_noise,
-        [_traces(folder, learnings, at) for at in range(index)],
-    )[0]
-
-
-def _check_same(recorded: NoiseAudit, again: NoiseAudit, release: Release, earlier_known: bool) -> bool:
-    """What was recorded against what is measured now; whether all of it could be compared."""
-    demand(again.status != "violated", again.sentence)
-    old, new = ({test.name: test for test in found.tests} for found in (recorded, again))
-    every = {*old, *new}
-    # The direction between two averages is one of rounding, which depends on the order of the sum.
-    left_out = {"direction"} if release.averaged else set()
-    names = every - left_out - (set() if earlier_known else {"earlier release", "earlier repeats"})
-    for name in sorted(names):
-        demand(name in old and name in new, f"the statistic {name!r} is {'missing' if name in new else 'unfounded'}")
-        one, other = old[name], new[name]
-        shapes, close = (one.tests, one.degrees) == (other.tests, other.degrees), abs(one.statistic - other.statistic)
-        demand(
-            shapes and close <= _SUMS * (1 + abs(other.statistic)),
-            f"the statistic {name!r} is recorded as {one.statistic:.6g} of {one.tests:,} tests and measures "
-            f"{other.statistic:.6g} of {other.tests:,}",
-        )
-    return earlier_known
+def _roundoff(folder: RunFolder) -> float:
+    """Return the unit roundoff of the floating-point type of the run."""
+    return UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]

@@ -1,7 +1,7 @@
-"""The verifier on plans: what the scenario's method would do, given the records of learning, is what was certified.
+"""Verify that the certified release is the one that the method of the scenario plans from the records of learning.
 
-Here it shares the methods with the path that produced the records: what they plan is data, and a plan that was not
-followed shows in the weights and the audit.
+This check uses the same methods as the run: a plan is data, and a run that deviates from its plan is found by the
+checks of the weights and the audit.
 """
 
 from rewindnet.certificates import Certificate, TrainingRun
@@ -11,21 +11,26 @@ from rewindnet.experiments.verify.records import MismatchError, demand, same, sh
 
 
 def method_of(folder: RunFolder, index: int) -> Method:
-    """Return the scenario's method that made a release."""
+    """Build the method of the scenario that made a release."""
     methods = folder.scenario["unlearning"]
     settings = dict(methods[index % len(methods)])
     method: Method = METHODS.build(settings.pop("method"), **settings).seeded(folder.scenario["seed"])
     return method
 
 
-def check_plan(method: Method, claimed: Certificate, learning: TrainingRun) -> None:
-    """A certificate against what its method plans by the scenario's settings.
+def check_plan(method: Method, claimed: Certificate, training: TrainingRun) -> None:
+    """Check the mechanism and the noise of a certificate against the plan of its method.
+
+    Args:
+        method: the method, with the settings of the scenario.
+        claimed: the recorded certificate.
+        training: how the network learned up to the request.
 
     Raises:
-        MismatchError: if the noise or the mechanism is another.
+        MismatchError: if the mechanism or the noise differs from the plan.
     """
     try:
-        release = method.plan(learning).release
+        release = method.plan(training).release
     except MethodError as problem:
         raise MismatchError(f"by these records the method would have refused: {problem}") from None
     planned, recorded = release.mechanism.to_record(), claimed.release.mechanism.to_record()

@@ -1,4 +1,4 @@
-"""What the verifier's checks share: findings, and the records of a run folder as certificates need them."""
+"""Findings of the verifier, and the records of a run folder in the form that certificates need."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,21 +13,22 @@ from scipy.sparse import coo_array, csr_array
 from rewindnet.certificates import Certificate, CertificateError, Mixing, TrainingRun
 from rewindnet.clients.methods.base import MismatchError as MismatchError
 from rewindnet.clients.methods.base import demand as demand
-from rewindnet.experiments.folder.reader import MethodRecords, RunFolder, recorded_learnings, recorded_schedules
+from rewindnet.experiments.folder.reader import MethodRecords, RunFolder, recorded_schedules, recorded_training_runs
 
-#: Relative difference up to which a recorded number and one derived again are the same.
+#: The largest relative difference between a recorded and a derived number that count as equal.
 TOLERANCE = 1e-9
+#: The unit roundoff of each floating-point type.
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was to be checked, and how it was found out.
+    """The result of one check.
 
     Attributes:
-        what: was to be checked.
-        holds: whether nothing wrong was found.
-        sentence: what was found.
+        what: what was checked.
+        holds: whether the check passed.
+        sentence: what was checked in detail, or what is wrong.
         grounds: `derived` where it was derived again from the records; `recorded` where a part of it rests on the
             record's word; `unchecked` where it could not be checked.
     """
@@ -53,21 +54,25 @@ class Unchecked(str):
 
 @dataclass(frozen=True)
 class RecordedNetwork:
-    """The network of topology.json."""
+    """A network with the same mixing matrix in every round, read from topology.json.
+
+    Attributes:
+        weights: [N, N], the mixing matrix.
+    """
 
     weights: csr_array
 
     @property
     def nodes(self) -> int:
-        """N."""
+        """N, the number of nodes."""
         return int(self.weights.shape[0])
 
     def matrix(self, round: int) -> csr_array:
-        """The same in every round."""
+        """Return the mixing matrix [N, N] of a round, which is the same in all rounds."""
         return self.weights
 
     def participating(self, round: int) -> None:
-        """Everyone, in every round."""
+        """Return None: all nodes participate in every round."""
 
 
 def tally(findings: Sequence[Finding]) -> str:
@@ -80,7 +85,13 @@ def tally(findings: Sequence[Finding]) -> str:
 
 
 def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
-    """Whether a check holds: its own sentence if it does, what it found instead if not."""
+    """Run a check, and turn its sentence or its error into a finding.
+
+    Args:
+        what: what is checked.
+        check: returns a sentence, or raises `MismatchError` or `CertificateError`.
+        arguments: the arguments of the check.
+    """
     try:
         sentence = check(*arguments)
         grounds: Literal["derived", "recorded", "unchecked"] = "derived"
@@ -96,7 +107,7 @@ def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
 
 
 def recorded_weights(folder: RunFolder) -> csr_array:
-    """The mixing matrix of the whole graph, rebuilt from topology.json."""
+    """Rebuild the mixing matrix [N, N] of the whole graph from topology.json."""
     N = int(folder.topology["nodes"])
     rows, columns, values = (np.array(part) for part in zip(*folder.topology["weights"], strict=True))
     entries = coo_array((values.astype(np.float64), (rows.astype(int), columns.astype(int))), shape=(N, N))
@@ -106,74 +117,78 @@ def recorded_weights(folder: RunFolder) -> csr_array:
 
 
 def recorded_network(folder: RunFolder) -> tuple[Mixing, Mixing | None]:
-    """The mixing matrices of all rounds: those weights themselves, or drawn again by their schedule.
+    """Rebuild the mixing matrices of all rounds from topology.json, after checking its schedule against the scenario.
 
-    Those of the network that remains, and those of learning where clients have left since.
+    Returns:
+        The mixing matrices of the network that remains; and those of learning if clients have left since, else None.
+
+    Raises:
+        MismatchError: if the schedule, the seed or the departed clients are not those of the scenario.
     """
     weights, topology, scenario = recorded_weights(folder), folder.topology, folder.scenario
-    told, asked = topology["schedule"], scenario["topology"]["schedule"]
+    recorded, wanted = topology["schedule"], scenario["topology"]["schedule"]
     demand(topology["seed"] == scenario["seed"], "its rounds are drawn from another seed than that of the scenario")
-    alike = all(told.get(key) == value for key, value in asked.items() if key != "graphs")
-    alike = alike and _same_graphs(asked.get("graphs", []), told.get("graphs", []))
-    demand(alike and told.keys() == asked.keys(), f"the schedule {short(told)} is not that of the scenario")
-    learns = {key: value for key, value in scenario["learning"].items() if key in topology["learning"]}
-    demand(topology["learning"] == learns, f"learning by {topology['learning']} is not what the scenario asks for")
+    equal = recorded.keys() == wanted.keys()
+    equal = equal and all(recorded[key] == value for key, value in wanted.items() if key != "graphs")
+    equal = equal and _same_graphs(wanted.get("graphs", []), recorded.get("graphs", []))
+    demand(equal, f"the schedule {short(recorded)} is not that of the scenario")
+    learning = {key: value for key, value in scenario["learning"].items() if key in topology["learning"]}
+    demand(topology["learning"] == learning, f"learning by {topology['learning']} is not what the scenario asks for")
     leaves = scenario["deletion"]["departure"] == "leave"
     demand(
         topology["departed"] == sorted(map(int, folder.learning["requests"][-1]["forget"])) * leaves,
-        "others left than were asked to",
+        "the departed clients are not those that delete with departure leave",
     )
-    if told["kind"] == "static" and learns["kind"] == "gossip" and not leaves:
+    if recorded["kind"] == "static" and learning["kind"] == "gossip" and not leaves:
         return RecordedNetwork(weights), None
     graph = nx.empty_graph(weights.shape[0])
     graph.add_edges_from(topology["edges"])
     return recorded_schedules(topology, graph, weights)
 
 
-def _same_graphs(asked: Sequence[Any], told: Sequence[Any]) -> bool:
-    """Whether the links on record are those asked for; what a file held is on record alone."""
-    pairs = [isinstance(links, str) or {tuple(sorted(pair)) for pair in links} for links in asked]
-    found = [{tuple(pair) for pair in links} for links in told]
-    return len(pairs) == len(found) and all(
-        one is True or one == other for one, other in zip(pairs, found, strict=True)
+def _same_graphs(wanted: Sequence[Any], recorded: Sequence[Any]) -> bool:
+    """Return whether the recorded graphs are those of the scenario; graphs from files are only counted."""
+    return len(wanted) == len(recorded) and all(
+        isinstance(links, str) or {tuple(sorted(pair)) for pair in links} == {tuple(pair) for pair in found}
+        for links, found in zip(wanted, recorded, strict=True)
     )
 
 
 def recorded_requests(folder: RunFolder) -> list[TrainingRun]:
-    """How the network learned up to each request, from learning.json."""
-    mixing, before = recorded_network(folder)
-    return recorded_learnings(folder.scenario, folder.learning, mixing, before)
+    """Read from learning.json how the network learned up to each request."""
+    mixing, mixing_before = recorded_network(folder)
+    return recorded_training_runs(folder.scenario, folder.learning, mixing, mixing_before)
 
 
 def request_of(folder: RunFolder, index: int) -> int:
-    """Which request a release answers: every method answers each of them."""
+    """Return the number of the request that a release answers; every method answers each request."""
     return index // len(folder.scenario["unlearning"])
 
 
 def request_suffix_of(folder: RunFolder, index: int) -> str:
-    """What tells the arrays of one request from those of another."""
+    """Return the suffix of array names that belong to the request of a release; empty if there is only one request."""
     return f"-{request_of(folder, index)}" if len(folder.learning["requests"]) > 1 else ""
 
 
 def certificate_of(method: MethodRecords) -> Certificate:
-    """What is claimed."""
+    """Read the certificate of a release."""
     return Certificate.from_record(method.certificate)
 
 
-def same(one: Any, other: Any) -> bool:
-    """Equal, with numbers equal to within a tolerance that certificates are insensitive to."""
-    if isinstance(one, bool) or isinstance(other, bool) or one is None or other is None:
-        return one is other or one == other
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-300)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    return bool(one == other)
+def same(a: Any, b: Any) -> bool:
+    """Return whether two values are equal; numbers, also inside lists and mappings, may differ by `TOLERANCE`."""
+    if isinstance(a, bool) or isinstance(b, bool) or a is None or b is None:
+        return a is b or a == b
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        return isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-300)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    return bool(a == b)
 
 
 def short(value: Any) -> str:
-    """A value in a sentence."""
+    """Return a value as text of at most 80 characters."""
     text = f"{value:.9g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 80 else text[:77] + "…"

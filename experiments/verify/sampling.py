@@ -1,4 +1,4 @@
-"""The verifier on Monte-Carlo audits: the same draws again, or at least what follows from the counts."""
+"""Verify Monte-Carlo audits: repeat the draws where possible, and derive the lower bound from the counts."""
 
 from dataclasses import dataclass
 
@@ -11,54 +11,73 @@ from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import OnRecord, certificate_of, demand, request_suffix_of, same
 from rewindnet.experiments.verify.weights import averaged
 
-#: The purpose of audits in the address of a draw, as recorded runs have it.
+#: The stream of audits in the address of a draw, as recorded runs have it.
 _AUDIT = 20
 
 
-def sampling_sentence(folder: RunFolder, learning: TrainingRun, index: int) -> str:
-    """Draw again where weights were kept, and derive the lower bound from the counts in any case."""
+def check_samples(folder: RunFolder, training: TrainingRun, index: int) -> str:
+    """Derive the lower bound on ε from the counts, and repeat the draws if the weights are stored.
+
+    Args:
+        folder: the run folder.
+        training: how the network learned up to the request that the release answers.
+        index: the number of the release.
+
+    Returns:
+        A sentence about what was checked.
+
+    Raises:
+        MismatchError: if the bound does not follow from the counts, or the counts are not those of the draws.
+    """
     method, settings = folder.methods[index], folder.scenario["audit"]
     claimed, recorded = certificate_of(method), Audit.from_record(method.audit).monte_carlo
-    asked = settings["confidence"], settings["draws"]
+    confidence, draws = settings["confidence"], settings["draws"]
     if recorded is not None:
         _check_bound(recorded, claimed.delta)
-        met = recorded.confidence == asked[0] and asked[1] in (None, recorded.draws)
+        met = recorded.confidence == confidence and draws in (None, recorded.draws)
         demand(met, f"{recorded.draws} draws at confidence {recorded.confidence} are not what the scenario asked for")
-    said = (
+    sentence = (
         "nothing was sampled" if recorded is None else f"ε ≥ {recorded.epsilon_lower_bound:.3g} follows from the counts"
     )
     release = claimed.release
     centre = folder.weights(f"{method.place}/centre")
     retrained = folder.weights(f"checkpoints/retrained{request_suffix_of(folder, index)}-{release.noise_round:06d}")
     if release.noise_source != "seed":
-        return OnRecord(f"{said}; the noise is a secret, so nothing was drawn again")
+        return OnRecord(f"{sentence}; the noise is a secret, so nothing was drawn again")
     if centre is None or retrained is None:
-        return OnRecord(f"{said}; weights were not kept, so nothing was drawn again")
+        return OnRecord(f"{sentence}; weights were not kept, so nothing was drawn again")
     if release.averaged and centre.dtype != np.float64:
         return OnRecord(
-            f"{said}; an average in {centre.dtype} is not taken twice to the bit, so nothing was drawn again"
+            f"{sentence}; an average in {centre.dtype} does not repeat bit for bit, so nothing was drawn again"
         )
     noise = _Noise(int(folder.scenario["seed"]), index, centre.shape[1])
-    again = monte_carlo(claimed, learning.mixing, centre, averaged(retrained, release), noise, asked[1], asked[0])
-    _check_same(recorded, again)
-    return said if recorded is None else f"{said} of {recorded.draws:,} draws, drawn again"
+    repeated = monte_carlo(claimed, training.mixing, centre, averaged(retrained, release), noise, draws, confidence)
+    _check_same(recorded, repeated)
+    return sentence if recorded is None else f"{sentence} of {recorded.draws:,} draws, drawn again"
 
 
 @dataclass(frozen=True)
 class _Noise:
-    """The sampler of a release's audit, by address."""
+    """Draws the noise of an audit again, each block of draws from its own address.
+
+    Attributes:
+        seed: the seed of the scenario.
+        release: the number of the release.
+        parameters: d.
+    """
 
     seed: int
     release: int
     parameters: int
 
     def __call__(self, node: int, first: int, rows: int) -> NDArray[np.float64]:
+        """Draw [rows, d] standard normal values: the draws of a node from number `first` on."""
         address = np.random.SeedSequence([self.seed, _AUDIT, self.release * MOST_DRAWS + first, node])
         return np.random.default_rng(address).standard_normal((rows, self.parameters))
 
 
 def _check_bound(recorded: MonteCarlo, delta: float) -> None:
-    """The lower bound against the counts."""
+    """Check that the counts are possible, and that the lower bound follows from them."""
     counted = recorded.draws - recorded.draws // 10
     demand(recorded.counted == counted, f"of {recorded.draws} draws {counted} are counted, not {recorded.counted}")
     counts = (*recorded.true_positives, *recorded.false_positives)
@@ -71,12 +90,12 @@ def _check_bound(recorded: MonteCarlo, delta: float) -> None:
     )
 
 
-def _check_same(recorded: MonteCarlo | None, again: MonteCarlo | None) -> None:
-    """What was counted, against what is counted now."""
-    if recorded is None or again is None:
+def _check_same(recorded: MonteCarlo | None, repeated: MonteCarlo | None) -> None:
+    """Compare the recorded thresholds and counts with those of the repeated draws."""
+    if recorded is None or repeated is None:
         wrong = "nothing was sampled, though there is noise" if recorded is None else "there is nothing to sample"
-        demand(recorded is again, wrong)
+        demand(recorded is repeated, wrong)
         return
     for name in ("draws", "thresholds", "true_positives", "false_positives"):
-        one, other = getattr(recorded, name), getattr(again, name)
-        demand(one == other, f"{name} are recorded as {one} and are {other}")
+        before, now = getattr(recorded, name), getattr(repeated, name)
+        demand(before == now, f"{name} are recorded as {before} and are {now}")

@@ -1,1 +1,1 @@
-"""What a run costs: counted gradients, rounds, messages and bytes, and time on a modelled network."""
+"""The cost of a run: counted gradients, rounds, messages and bytes, and time on a modelled network."""

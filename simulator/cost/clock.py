@@ -1,4 +1,4 @@
-"""The clock: how long rounds take on a modelled network, where a node waits only for the nodes that it hears."""
+"""Simulate the time of rounds on a modelled network, in which a node waits only for its neighbours."""
 
 from dataclasses import dataclass
 
@@ -56,7 +56,7 @@ class Clock:
         return float(self.now.max(initial=0))
 
     def advance(self, W: csr_array, size: int, work_before: Gradients = None, work_after: Gradients = None) -> None:
-        """Let a round pass.
+        """Advance the clock by one round.
 
         Args:
             W: [N, N], a stored entry (i, j) is a message from j to i. It must not be changed afterwards.

@@ -22,7 +22,7 @@ from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.files import is_number, text_lines
 
 
-def links_from_file(
+def measured_links(
     graph: nx.Graph,
     seed: int,
     *,
@@ -42,14 +42,14 @@ def links_from_file(
     that the graph gives them in the attribute `name`, or else their numbers.
 
     Args:
-        graph: on the nodes 0..N-1.
-        seed: of the draw of stragglers.
+        graph: the graph on the nodes 0 … N − 1.
+        seed: the seed of the draw of stragglers.
         path: of the file.
         latency: the nominal one, in seconds.
         bandwidth: the nominal one, in bytes a second.
         stragglers: the share of slow nodes.
-        slowdown: of a slow node.
-        gradient_seconds: that a nominal node takes for a per-sample gradient.
+        slowdown: how many times as long a slow node takes.
+        gradient_seconds: the seconds that a nominal node takes for a per-sample gradient.
 
     Raises:
         TopologyError: if a setting is out of range; the file is missing or of another kind; or something in it is no

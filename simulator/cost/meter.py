@@ -1,4 +1,4 @@
-"""What a task costs the network: rounds, gradients, messages and bytes, and time on a modelled network."""
+"""Count the cost of a task: rounds, gradients, messages and bytes, and time on a modelled network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -18,15 +18,15 @@ _COUNTED = ("gradients", "rounds", "messages", "bytes")
 
 @dataclass(frozen=True)
 class Cost:
-    """What a program cost the network.
+    """The cost of a program.
 
     Attributes:
-        gradients: per-sample gradients.
-        rounds: rounds.
-        messages: parameter vectors sent over a directed edge.
-        bytes: on the wire.
-        seconds: of this machine.
-        simulated_seconds: that it would take on the modelled network.
+        gradients: the number of per-sample gradients.
+        rounds: the number of rounds.
+        messages: the number of parameter vectors sent over a directed edge.
+        bytes: the number of bytes sent.
+        seconds: the seconds on this machine.
+        simulated_seconds: the seconds on the modelled network.
     """
 
     gradients: int = 0
@@ -44,7 +44,7 @@ class CostMeter:
     """Counts what a task costs, round by round.
 
     Args:
-        message_bytes: the size of a message.
+        message_bytes: the size of a message in bytes.
         network_model: the modelled network; its clock begins at 0 with the task.
     """
 
@@ -73,11 +73,11 @@ class CostMeter:
         return self._cost + Cost(simulated_seconds=self._clock.elapsed)
 
     def state(self) -> Mapping[str, Tensor]:
-        """Return what `restore` needs to go on counting from here."""
+        """Return the state that `restore` continues from."""
         counts = torch.tensor([getattr(self._cost, name) for name in _COUNTED], dtype=torch.int64)
         return {"counts": counts, "clock": torch.from_numpy(self._clock.now.copy())}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on counting from a state of a meter of the same network."""
+        """Continue from a state of a meter of the same network."""
         self._cost = replace(Cost(), **dict(zip(_COUNTED, state["counts"].tolist(), strict=True)))
         self._clock.now = state["clock"].numpy().copy()

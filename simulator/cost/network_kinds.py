@@ -41,13 +41,13 @@ def uniform(
     """The same latency and bandwidth on every link.
 
     Args:
-        graph: on the nodes 0..N-1.
-        seed: of the draw of stragglers.
+        graph: the graph on the nodes 0 … N − 1.
+        seed: the seed of the draw of stragglers.
         latency: seconds.
         bandwidth: bytes a second.
         stragglers: the share of slow nodes.
-        slowdown: of a slow node.
-        gradient_seconds: that a nominal node takes for a per-sample gradient.
+        slowdown: how many times as long a slow node takes.
+        gradient_seconds: the seconds that a nominal node takes for a per-sample gradient.
 
     Raises:
         TopologyError: if a setting is out of range.
@@ -73,14 +73,14 @@ def heterogeneous(
     relayed message takes the nominal latency and bandwidth, the medians.
 
     Args:
-        graph: on the nodes 0..N-1.
-        seed: of the draws of links and stragglers.
+        graph: the graph on the nodes 0 … N − 1.
+        seed: the seed of the draws of links and stragglers.
         latency: the median, in seconds.
         bandwidth: the median, in bytes a second.
         spread: the standard deviation of the logarithm of either; at 0.5, 19 links of 20 are within a factor 2.7.
         stragglers: the share of slow nodes.
-        slowdown: of a slow node.
-        gradient_seconds: that a nominal node takes for a per-sample gradient.
+        slowdown: how many times as long a slow node takes.
+        gradient_seconds: the seconds that a nominal node takes for a per-sample gradient.
 
     Raises:
         TopologyError: if a setting is out of range, or the graph is no topology.

@@ -1,4 +1,4 @@
-"""The network model: how long a message is on its way, and how fast each node computes.
+"""The network model: the delay of messages, and the speed of each node.
 
 A kind is a function `kind(graph, seed, *, settings) -> NetworkModel` and a line in `NETWORK_MODELS`; keyword-only
 settings are what a scenario sets. All kinds take the settings of the nominal link, `latency` and `bandwidth`, and of
@@ -27,7 +27,7 @@ def _none(dtype: type) -> Callable[[], NDArray[Any]]:
 
 @dataclass(frozen=True, eq=False)
 class NetworkModel:
-    """What a network can carry and compute, and how fast.
+    """The latency and bandwidth of links, and the speed of nodes.
 
     Every directed edge has a latency and a bandwidth: those given for it here, or else the nominal ones. Two nodes that
     are not linked in the graph can send each other messages all the same, as with a server that averages all nodes or a
@@ -38,7 +38,7 @@ class NetworkModel:
         nominal_latency: seconds, of a link of which nothing else is said.
         nominal_bandwidth: bytes a second, of such a link.
         slowness: [N], positive: how many times as long as a nominal node each node takes to compute.
-        gradient_seconds: that a nominal node takes for a per-sample gradient.
+        gradient_seconds: the seconds that a nominal node takes for a per-sample gradient.
         places: [m], ascending: i·N + j for every directed edge, from j to i, that has values of its own.
         latency: [m], their seconds, 0 or more.
         bandwidth: [m], their bytes a second, positive.
@@ -112,7 +112,7 @@ NETWORK_MODELS: Registry[Callable[..., NetworkModel]] = Registry(
     {
         "uniform": "rewindnet.simulator.cost.network_kinds:uniform",
         "heterogeneous": "rewindnet.simulator.cost.network_kinds:heterogeneous",
-        "file": "rewindnet.simulator.cost.link_files:links_from_file",
+        "file": "rewindnet.simulator.cost.link_files:measured_links",
     },
     TopologyError,
 )

@@ -1,4 +1,4 @@
-"""What a transport is: it runs the clients of a job and carries their messages."""
+"""The base classes of transports, which run the clients of a job and carry their messages, and of jobs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -14,14 +14,14 @@ from rewindnet.simulator.transports.wire import Precision
 
 
 class Job(ABC):
-    """A run, as a transport sees it.
+    """A run in the form that a transport executes.
 
     Attributes:
         nodes: N.
         weights: the mixing matrix [N, N] of the whole graph, by which nodes are divided among processes.
         precision: how neighbours are summed.
-        threads: that each process shares its work among, if that is set.
-        scratch: a folder for what other processes must be told.
+        threads: the number of threads of each process; None for the default.
+        scratch: a folder for messages to other processes.
         opener: a function that makes a job from its description, as `module:name`.
     """
 
@@ -36,7 +36,7 @@ class Job(ABC):
     @property
     @abstractmethod
     def description(self) -> str:
-        """The text from which the opener makes this very job, in another process."""
+        """The text from which the opener makes the same job in another process."""
 
     @abstractmethod
     def worker(self, nodes: Sequence[int], rank_on_machine: int = 0) -> ClientWorker:
@@ -52,7 +52,7 @@ class Job(ABC):
         """Run the job on this network, in this process."""
 
     def wait(self) -> None:
-        """Do what is to be done every now and then while other processes run the job; by default nothing."""
+        """Do periodic work while other processes run the job; by default nothing."""
 
 
 class Transport(ABC):
@@ -66,10 +66,10 @@ class Transport(ABC):
     one_process: ClassVar[bool] = False
 
     def check(self, nodes: int) -> None:
-        """Refuse, before anything is begun, a network of so many nodes that it cannot run here.
+        """Check before the run that the transport can run a number of nodes here.
 
         Raises:
-            TransportError: saying what it can run.
+            TransportError: if it cannot; the message says what it can run.
         """
 
     @abstractmethod
@@ -87,7 +87,7 @@ def open_job(opener: str, description: str) -> Job:
 
     Args:
         opener: the function that makes it, as `module:name`.
-        description: of the job.
+        description: the description of the job.
     """
     module, _, name = opener.partition(":")
     return cast(Callable[[str], Job], getattr(import_module(module), name))(description)

@@ -1,4 +1,4 @@
-"""A network whose processes each hold a block of its clients: all of them in one process, or a block on every rank."""
+"""A network with a block of clients in each process: all clients in one process, or a block on every rank."""
 
 from typing import TypeVar
 

@@ -1,4 +1,4 @@
-"""What a network of clients can be told, whatever carries its messages.
+"""The interface of a network of clients, independent of the transport of its messages.
 
 The clients keep their states to themselves, under names; `fetch` and `store` are for studies of the network.
 """
@@ -45,14 +45,14 @@ class Network(ABC):
 
     @abstractmethod
     def run_round(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
-        """Run one round: every client sends its message, and combines the weighted sum of those that it hears.
+        """Run one round: every client sends its message, and combines the weighted sum of those that it receives.
 
         Args:
             step: what the round is part of.
-            round: its address.
-            W: [N, N], the weights; row i is what node i hears.
-            changed: W − W' [N, N], if clients are to measure how much of what they hear will have changed once others
-                have left. It is a study's doing and counts as no message.
+            round: the address of the round.
+            W: [N, N], the weights; row i holds the weights of the messages that node i receives.
+            changed: W − W' [N, N], if clients are to measure how much of what they receive will have changed once
+                others have left. It is a study's doing and counts as no message.
         """
 
     @abstractmethod

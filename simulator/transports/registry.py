@@ -1,4 +1,4 @@
-"""The transports there are."""
+"""The registry of transports."""
 
 from collections.abc import Callable
 from typing import Any

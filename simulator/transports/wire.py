@@ -1,4 +1,4 @@
-"""The wire: how messages become neighbour-weighted sums. A transport knows no algorithm."""
+"""The wire turns the messages of nodes into neighbour-weighted sums, independently of the algorithm."""
 
 from abc import ABC, abstractmethod
 from typing import Literal, TypeVar

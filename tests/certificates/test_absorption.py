@@ -5,7 +5,8 @@ from dataclasses import replace
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import betaincinv, ndtri
 
@@ -124,7 +125,7 @@ def b_of(mixing, rounds, deleting, size):
     return b
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.sampled_from(SCHEDULES), st.integers(0, 2**31), st.sampled_from([0.8, 1.0, 1.3]), st.booleans())
 def test_no_response_tells_more_than_is_certified(kind, seed, growth, extreme):
     generator = np.random.default_rng(seed)
@@ -142,7 +143,7 @@ def test_no_response_tells_more_than_is_certified(kind, seed, growth, extreme):
     assert truth.last(list(range(N))) / sigma <= least_mu(b, final_messages(how, range(N)), how, 4.0) * (1 + 1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.sampled_from(SCHEDULES), st.integers(0, 2**31), st.sampled_from([0.9, 1.0, 1.5]))
 def test_it_is_never_more_than_what_the_light_cone_composes_to(kind, seed, growth):
     mixing, T = network(kind, seed, 8), 6
@@ -155,7 +156,7 @@ def test_it_is_never_more_than_what_the_light_cone_composes_to(kind, seed, growt
     assert least_mu(b, everything, how, 2.0) == pytest.approx(plain(b))
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.sampled_from(SCHEDULES), st.integers(0, 2**31), st.sampled_from([0.9, 1.0, 1.2]))
 def test_smaller_disturbances_never_cost_more(kind, seed, growth):
     generator, mixing, T = np.random.default_rng(seed), network(kind, seed, 7), 9
@@ -228,7 +229,7 @@ def by_basis_vectors(mixing, rounds, node):
     return np.array(columns).T
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.sampled_from(SCHEDULES), st.integers(0, 2**31))
 def test_linear_accounting_is_the_covariance_of_the_view(kind, seed):
     generator, mixing, T = np.random.default_rng(seed), network(kind, seed, 5), 4

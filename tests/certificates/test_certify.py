@@ -6,7 +6,8 @@ from math import isfinite, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from drawn import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from learnings import DELTA, release_of, requests, small_learning
 
@@ -33,7 +34,7 @@ from rewindnet.certificates import (
 from rewindnet.certificates.views.mu import why_not_covered
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(requests(), st.sampled_from([0.01, 0.5, 1.0, 3.0, 20.0]))
 def test_noise_for_an_epsilon_is_certified_at_that_epsilon(request_, epsilon):
     learning, release, claim = request_
@@ -63,7 +64,7 @@ def test_noise_for_an_epsilon_is_certified_at_that_epsilon(request_, epsilon):
         assert np.unique(sigma).size == 1
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(requests(), st.floats(-3, 2).map(lambda power: 10**power))
 def test_the_noise_comes_back_from_the_epsilon_it_earned(request_, size):
     learning, release, claim = request_
@@ -76,7 +77,7 @@ def test_the_noise_comes_back_from_the_epsilon_it_earned(request_, size):
     np.testing.assert_allclose(again, sigma, rtol=1e-6)
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(requests(), st.integers(0, 2**32 - 1), st.booleans())
 def test_a_certificate_survives_its_record_and_holds_no_nan(request_, seed, bare):
     learning, release, claim = request_

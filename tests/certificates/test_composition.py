@@ -5,7 +5,8 @@ from math import hypot, inf, nan
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from drawn import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from learnings import DELTA, release_of, requests, small_learning, views_of
 
@@ -72,7 +73,7 @@ def multipliers_of(certificate, mixing):
 
 
 @accountants
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(requests(), st.sampled_from([0.1, 0.5, 1.0, 3.0, 8.0]))
 def test_no_certificate_is_below_what_the_accountant_finds_possible(request_, epsilon):
     learning, release, claim = request_
@@ -88,7 +89,7 @@ def test_no_certificate_is_below_what_the_accountant_finds_possible(request_, ep
 
 
 @accountants
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.lists(st.floats(0.02, 1.5), min_size=1, max_size=6), st.sampled_from([1e-9, 1e-5, 0.01]))
 def test_releases_compose_as_the_accountant_has_it(mus, delta):
     assert compose(mus, delta) == epsilon_of(hypot(*mus), delta)
@@ -153,7 +154,7 @@ def test_a_certificate_for_another_view_leaves_none():
     assert compose_certificates([certified("joint"), certified("node")], View.of("node")).reason is None
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(views_of(4), views_of(4), st.sampled_from(["output", "rewind"]), st.integers(0, 2), st.integers(0, 2**32 - 1))
 def test_a_view_covers_another_only_if_it_never_tells_less(own, other, placement, settle, seed):
     generator = np.random.default_rng(seed)

@@ -4,7 +4,8 @@ from math import pi, sqrt
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from learnings import SETTINGS
 
@@ -71,7 +72,7 @@ def problems(draw):
     return model, Constant(radius, "enforced"), design, targets, theta
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(problems())
 def test_no_gradient_and_no_curvature_is_beyond_the_constants(problem):
     model, radius, design, targets, theta = problem

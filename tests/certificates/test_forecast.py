@@ -6,7 +6,8 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from learnings import network, release_of, small_learning
 from networks import as_planned
@@ -41,7 +42,7 @@ def one_round(order, W, H, eta, local_steps, nodes):
     return mix @ step if order == "adapt-then-combine" else step @ mix
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     st.integers(0, 2**31),
     st.integers(2, 6),

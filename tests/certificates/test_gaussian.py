@@ -3,7 +3,8 @@ from math import expm1, inf, log, nan, pi, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -36,7 +37,7 @@ def test_the_analytic_gaussian_mechanism_at_its_check_value():
     assert 1 / mu_of(1.0, 1e-5) == pytest.approx(3.730631635, rel=1e-9)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(epsilons, deltas)
 def test_what_is_calibrated_is_certified(epsilon, delta):
     mu = mu_of(epsilon, delta)
@@ -47,7 +48,7 @@ def test_what_is_calibrated_is_certified(epsilon, delta):
     assert delta_of(mu, certified) <= delta
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(st.floats(-3, 1.5).map(lambda power: 10**power), deltas)
 def test_what_is_certified_is_calibrated(mu, delta):
     epsilon = epsilon_of(mu, delta)
@@ -56,14 +57,14 @@ def test_what_is_certified_is_calibrated(mu, delta):
         assert mu_of(epsilon, delta) == pytest.approx(mu, rel=1e-7)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.floats(-3, 1.0).map(lambda power: 10**power), st.floats(-12, 3.0))
 def test_delta_is_the_integral_of_the_excess_of_one_density_over_the_other(mu, x):
     epsilon = max(0.0, mu * (mu / 2 - x / 2))
     assert delta_of(mu, epsilon) == pytest.approx(integrated_delta(mu, epsilon), rel=1e-8)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.floats(-9, 4).map(lambda power: 10**power))
 def test_delta_at_epsilon_zero_is_the_total_variation_distance(mu):
     assert delta_of(mu, 0.0) == pytest.approx(2 * norm.cdf(mu / 2) - 1 if mu > 1e-3 else mu / sqrt(2 * pi), rel=1e-6)
@@ -120,7 +121,7 @@ def test_the_published_noise_is_the_textbooks_up_to_one_and_exact_above():
     assert published_sigma(2.0, 1e-5) == 1 / mu_of(2.0, 1e-5)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(epsilons, deltas)
 def test_the_published_epsilon_inverts_the_published_noise(epsilon, delta):
     sigma = published_sigma(epsilon, delta)
@@ -136,7 +137,7 @@ def test_no_noise_is_claimed_to_be_infinite():
     assert published_epsilon(1e12, 1e-5) == pytest.approx(sqrt(2 * log(1.25e5)) / 1e12)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.floats(1e-3, 30), st.floats(1.001, 3), deltas, st.floats(1.001, 3))
 def test_more_distance_costs_more_and_more_delta_costs_less(mu, further, delta, looser):
     assert epsilon_of(mu, delta) <= epsilon_of(mu * further, delta)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -47,7 +48,7 @@ def in_all(shape, view, e, release, mixing):
 
 @pytest.mark.parametrize("kind", ["static", "link-failures", "matchings"])
 @given(seed=st.integers(0, 1000), nodes=st.integers(3, 150), rounds=st.integers(0, 6))
-@settings(deadline=None, max_examples=25)
+@examples(25)
 def test_all_light_cones_at_once_are_those_one_by_one(kind, seed, nodes, rounds):
     mixing = schedule(kind, seed, nodes)
     release = rewound(mixing, rounds)
@@ -60,7 +61,7 @@ def test_all_light_cones_at_once_are_those_one_by_one(kind, seed, nodes, rounds)
     np.testing.assert_allclose(cones.sums(weights), expected @ weights)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.integers(0, 4), st.integers(0, 2))
 def test_the_weakest_peer_is_the_worst_of_all_peers(seed, nodes, rounds, settle):
     generator, mixing = np.random.default_rng(seed), tree(seed, nodes)
@@ -92,7 +93,7 @@ def test_a_network_too_large_to_follow_is_charged_for_all_of_it(monkeypatch):
         np.testing.assert_allclose(noise_shape(View.of("node"), "optimal", e, release, mixing), np.sqrt(e))
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.integers(0, 4), st.sampled_from(["node", "transcript"]))
 def test_no_other_noise_meets_the_weakest_peers_view_with_less_in_all(seed, nodes, rounds, view):
     generator, mixing = np.random.default_rng(seed), tree(seed, nodes)

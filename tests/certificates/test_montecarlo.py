@@ -6,7 +6,8 @@ from math import log
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from learnings import DELTA, release_of, small_learning, views_of
 from runs import run_through
@@ -133,7 +134,7 @@ def test_noise_that_is_too_coarse_is_caught():
     assert monte_carlo(certificate, LEARNING.mixing, centre, retrained, coarse).epsilon_lower_bound > 1
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.data())
 def test_counts_become_bounds_as_clopper_and_pearson_have_it(data):
     counted = data.draw(st.integers(20, 5000))
@@ -168,7 +169,7 @@ class Drifting:
         return csr_array(weights / weights.sum(axis=1, keepdims=True))
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 7), st.integers(0, 3), st.data())
 def test_the_distinguisher_of_every_view_is_the_best_there_is(seed, nodes, settle, data):
     """Against the whole covariance: of what is seen, as a linear map A of all noised vectors together."""
@@ -317,7 +318,7 @@ def test_an_audit_draws_what_no_release_has_drawn():
     assert topologies.Stream.AUDIT == 20
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(*2 * [st.floats(-140, 140).map(lambda power: 10**power)])
 def test_no_size_of_centres_or_noise_ends_in_no_number(far, sigma):
     certificate = certified(release_of(np.full(4, sigma)), "joint")

@@ -5,7 +5,8 @@ from math import inf, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from drawn import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from learnings import DELTA, network, release_of, small_learning
 
@@ -75,7 +76,7 @@ def test_one_released_model_is_made_of_the_noised_checkpoints_in_its_light_cone(
         assert mu_of_view(View.of(view), DISTANCE, release, MIXING) == pytest.approx(max(expected))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 9), st.integers(1, 5))
 def test_a_settled_node_sees_the_gaussian_that_gossip_makes(seed, nodes, settle):
     generator = np.random.default_rng(seed)
@@ -100,7 +101,7 @@ def test_a_settled_node_sees_the_gaussian_that_gossip_makes(seed, nodes, settle)
         assert found <= mu_of_view(View.of("joint"), distance, release, mixing) * (1 + 1e-9)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.integers(0, 3))
 def test_all_settled_models_together_tell_no_more_than_the_noised_ones(seed, nodes, settle):
     generator = np.random.default_rng(seed)
@@ -134,7 +135,7 @@ def test_a_node_that_may_differ_without_noise_can_be_told_apart_for_certain():
     assert certificate.reason.startswith("node 0 carries no noise, and its model may still differ")
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 10))
 def test_no_other_noise_meets_a_joint_view_with_less_in_all(seed, nodes):
     generator = np.random.default_rng(seed)
@@ -229,7 +230,7 @@ def test_a_released_average_covers_no_other_view():
 
 @pytest.mark.parametrize("kind", ["static", "link-failures", "matchings"])
 @given(seed=st.integers(0, 1000), nodes=st.integers(3, 9), node=st.integers(0, 2), rounds=st.integers(0, 6))
-@settings(deadline=None, max_examples=25)
+@examples(25)
 def test_the_light_cone_is_whoever_changes_what_the_node_receives(kind, seed, nodes, node, rounds):
     graph = topologies.build("erdos-renyi", nodes, seed, p=0.5)
     mixing = topologies.schedule(kind, graph, topologies.mix("metropolis-hastings", graph), seed)

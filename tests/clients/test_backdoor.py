@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import refused_here, run_through
+from runs import SharedRuns, refused_here, run_through
 from safetensors.numpy import load_file
 
 from rewindnet.clients.data import load
@@ -43,8 +43,8 @@ def scenario(*overrides: str, **changes: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return run_through(json.loads(json.dumps(SCENARIO)), tmp_path_factory.mktemp("runs") / "run")
+def done(run_once: SharedRuns) -> RunFolder:
+    return run_once(SCENARIO)
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 7), (2, 3, 6, 4)])
@@ -117,7 +117,7 @@ def test_the_command_line_refuses_it_with_a_sentence(tmp_path: Path, capsys: pyt
     ("changes", "words"),
     [
         ({"data": {"source": "digits"}}, "by data.backdoor no client has any"),
-        ({"deletion": {"client": 2, "samples": "poisoned"}}, "by data.backdoor client 1 has any"),
+        ({"deletion": {"client": 2, "samples": "poisoned"}}, "by data.backdoor only client 1 has any"),
         ({"deletion": {"requests": [{"client": 0, "samples": "poisoned"}]}}, "client 0 is to delete its poisoned"),
     ],
 )

@@ -3,7 +3,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rewindnet.clients.models.logistic import Logistic
@@ -58,7 +59,7 @@ seeds = st.integers(0, 2**32 - 1)
 kinds = st.sampled_from([Logistic, Sigmoid])
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(seeds, sizes, kinds, st.booleans())
 def test_every_client_descends_its_own_objective(seed, sizes, kind, alone):
     block = lay_out(seed, sizes, kind, node_by_node=alone)
@@ -68,7 +69,7 @@ def test_every_client_descends_its_own_objective(seed, sizes, kind, alone):
     np.testing.assert_allclose(block.gradient(theta).numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(seeds, sizes, kinds, st.sampled_from([(torch.float64, 1e-12), (torch.float32, 1e-5)]))
 def test_buckets_compute_what_every_client_computes_by_itself(seed, sizes, kind, precision):
     dtype, tolerance = precision
@@ -77,7 +78,7 @@ def test_buckets_compute_what_every_client_computes_by_itself(seed, sizes, kind,
     torch.testing.assert_close(together.gradient(theta), alone.gradient(theta), rtol=tolerance, atol=tolerance)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(seeds, sizes, st.booleans())
 def test_every_sample_is_in_one_place_and_padding_is_nothing(seed, sizes, alone):
     block = lay_out(seed, sizes, node_by_node=alone)
@@ -121,7 +122,7 @@ def deletions(draw):
     return seed, held, forget
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(deletions(), kinds, st.booleans(), st.sampled_from([torch.float32, torch.float64]))
 def test_erasing_leaves_no_trace_and_the_others_bit_for_bit(deletion, kind, alone, dtype):
     seed, held, forget = deletion
@@ -151,7 +152,7 @@ def test_erasing_leaves_no_trace_and_the_others_bit_for_bit(deletion, kind, alon
     assert torch.equal(retained.gradient(theta)[others], full.gradient(theta)[others])
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(deletions(), kinds, st.booleans())
 def test_what_is_left_is_learned_as_if_it_had_been_all_there_was(deletion, kind, alone):
     seed, held, forget = deletion
@@ -177,7 +178,7 @@ def test_a_client_can_erase_in_two_steps_what_it_could_erase_in_one():
     assert twice.samples.tolist() == once.samples.tolist() == [12, 7, 30]
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(seeds, sizes, st.data(), kinds)
 def test_only_some_clients_in_another_precision(seed, sizes, choice, kind):
     block = lay_out(seed, sizes, kind, torch.float32)

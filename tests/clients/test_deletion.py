@@ -2,7 +2,8 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rewindnet.clients.data.deletion import DeletionError, forget_set
@@ -11,7 +12,7 @@ LABELS = np.array([3, 1, 3, 0, 1, 3, 1, 0, 3, 3])
 FORMS = "deletion.samples is a count, a fraction in (0, 1], all, a class or indices, not "
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.integers(1, 200), st.integers(0, 99), st.integers(0, 99), st.data())
 def test_a_count_draws_so_many_of_the_clients_samples(n, client, seed, choice):
     m = choice.draw(st.integers(1, n))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from conformance import NODES
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from networks import Network, learn_and_retrain, networks
 from scipy.sparse import csr_array
 
@@ -41,7 +42,7 @@ SAMPLES = np.array([9, 8, 7, 12, 0])
 
 
 @given(case=networks())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_learning_and_retraining_take_what_is_known_of_them(case: Network) -> None:
     """Whatever the schedule, the batches, the requests and who has left: measured is what the records say."""
     simulation, learned, oracle, learning = learn_and_retrain(case)
@@ -153,7 +154,7 @@ def run(steps: tuple[CommunicationStep, ...], prepare: tuple[LocalStep, ...] = (
 
     slow = NetworkModel(0.02, 1e6, np.array([1.0, 7, 1, 1, 1]), 1e-3)
     meter, task = Recording(100, slow), Task("own", 0, None, (InitialModel(0), *prepare), steps, 0, frozenset())
-    execute(simulation.network, task, simulation.foreseen.mixing, meter=meter)
+    execute(simulation.network, task, simulation.training_run.mixing, meter=meter)
     return meter.total(), counted
 
 
@@ -169,7 +170,7 @@ def test_a_new_step_costs_what_it_takes(rounds: int) -> None:
 
 def test_the_clock_knows_what_was_taken_before_a_message_and_after_it() -> None:
     cost, counted = run((Twice(range(3)),))
-    clock, W = Clock(NetworkModel(0.02, 1e6, np.array([1.0, 7, 1, 1, 1]), 1e-3)), CASE.simulation().foreseen.mixing
+    clock, W = Clock(NetworkModel(0.02, 1e6, np.array([1.0, 7, 1, 1, 1]), 1e-3)), CASE.simulation().training_run.mixing
     for round, each in enumerate(counted[1:]):
         clock.advance(W.matrix(round), 100, each.before, each.after)
     assert cost.simulated_seconds == clock.elapsed

@@ -7,7 +7,8 @@ from math import log, sqrt
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rewindnet.certificates import CertificateError, Constant, Constants, derive, settings_of
@@ -51,7 +52,7 @@ def places(draw):
     return model, draw_scores(generator, C, scale), draw(st.integers(0, C - 1)), generator, scale
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(places())
 def test_the_gradient_is_that_of_the_cross_entropy_clipped(place):
     model, scores, y, _, _ = place
@@ -63,7 +64,7 @@ def test_the_gradient_is_that_of_the_cross_entropy_clipped(place):
     torch.testing.assert_close(gradient(model, scores, y), expected, rtol=1e-12, atol=1e-300)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(places())
 def test_no_sample_pulls_harder_than_the_clip(place):
     model, scores, y, _, scale = place
@@ -79,7 +80,7 @@ def test_the_clip_is_attained_by_one_wrong_class(clip):
     assert float(gradient(scores_model(4, clip), scores, 0).norm()) == pytest.approx(clip, rel=1e-12)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(places(), st.floats(0, 1))
 def test_the_loss_is_convex_along_every_line(place, share):
     model, one, y, generator, scale = place
@@ -89,7 +90,7 @@ def test_the_loss_is_convex_along_every_line(place, share):
     assert between <= ends + 1e-12 * (1 + abs(ends))
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(places(), st.floats(-4, 1))
 def test_the_gradient_is_monotone_and_lipschitz_across_the_bend(place, size):
     model, _, y, generator, _ = place
@@ -119,7 +120,7 @@ def largest_curvature(model, scores, y, iterations=60):
     return value
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(places())
 def test_no_curvature_beyond_the_constants_by_power_iteration(place):
     model, scores, y, _, _ = place

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from runs import run_through
+from runs import SharedRuns, run_through
 from safetensors.numpy import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
@@ -34,6 +34,7 @@ from rewindnet.topologies import Stream
 from rewindnet.topologies.rng import rng_at
 
 SCENARIO: dict[str, Any] = {
+    "measures": {"membership": True},
     "name": "attacked",
     "seed": 2,
     "data": {"source": "synthetic", "samples": 300, "dimensions": 6, "classes": 3},
@@ -46,8 +47,8 @@ SCENARIO: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return run_through(json.loads(json.dumps(SCENARIO)), tmp_path_factory.mktemp("runs") / "run")
+def done(run_once: SharedRuns) -> RunFolder:
+    return run_once(SCENARIO)
 
 
 def drawn(seed: int, members: int = 25, others: int = 70, width: int = 3, apart: float = 0.7) -> Any:
@@ -296,5 +297,5 @@ def test_users_who_take_no_part_are_non_members(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{}, {"partition": {"kind": "iid", "clients": 4}}])
 def test_unseen_users_must_be_there(tmp_path: Path, change: dict[str, Any]) -> None:
-    with pytest.raises(ScenarioError, match="natural clients that take no part"):
+    with pytest.raises(ScenarioError, match="natural clients that are not part of the network"):
         build_run(by_users(tmp_path, None, measures={"negatives": "unseen-users"}, **change))

@@ -3,7 +3,8 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rewindnet.clients.models import MODELS, Model, ModelError
@@ -30,7 +31,7 @@ def batches(draw):
     return model, theta, design, targets, weight
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(batches())
 def test_the_closed_form_is_the_derivative_of_the_losses(batch):
     model, theta, design, targets, weight = batch
@@ -43,7 +44,7 @@ def test_the_closed_form_is_the_derivative_of_the_losses(batch):
     torch.testing.assert_close(closed, derived, rtol=1e-10, atol=1e-10)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(batches())
 def test_samples_of_weight_zero_contribute_nothing_whatever_their_target(batch):
     model, theta, design, targets, weight = batch
@@ -62,7 +63,7 @@ def test_samples_of_weight_zero_contribute_nothing_whatever_their_target(batch):
         )
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(batches())
 def test_without_data_only_the_regulariser_is_left(batch):
     model, theta, design, targets, weight = batch
@@ -70,7 +71,7 @@ def test_without_data_only_the_regulariser_is_left(batch):
     torch.testing.assert_close(left, model.l2 * theta, rtol=0, atol=0)
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(batches())
 def test_the_gradient_leaves_what_it_is_given_as_it_is(batch):
     model, *arguments = batch
@@ -79,7 +80,7 @@ def test_the_gradient_leaves_what_it_is_given_as_it_is(batch):
     assert all(torch.equal(one, other) for one, other in zip(before, arguments, strict=True))
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(batches())
 def test_a_prediction_has_the_lowest_loss_of_all_targets(batch):
     model, theta, design, _, _ = batch

@@ -3,7 +3,8 @@ import random
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
@@ -15,7 +16,7 @@ from rewindnet.clients.training.noise import draw
 addresses = st.tuples(st.integers(0, 2**32), st.integers(0, 50), st.integers(0, 1000))
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(addresses, st.integers(0, 50))
 def test_an_address_decides_its_noise(address, size):
     once, again = draw(size, *address, "seed"), draw(size, *address, "seed")
@@ -24,7 +25,7 @@ def test_an_address_decides_its_noise(address, size):
     np.testing.assert_array_equal(once, again)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(addresses, addresses)
 def test_another_address_has_other_noise(one, other):
     assert one == other or not np.intersect1d(draw(20, *one, "seed"), draw(20, *other, "seed")).size

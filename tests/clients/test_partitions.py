@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rewindnet.clients.data.partitions import PARTITIONS, PartitionError, partition
 
-quick = settings(deadline=None, max_examples=60)
+quick = examples(60)
 
 
 def draw(kind, labels, clients=None, seed=0, natural=None, **parameters):

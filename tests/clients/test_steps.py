@@ -12,9 +12,9 @@ import torch
 from networks import Network, further
 
 from rewindnet.clients.methods import METHODS
+from rewindnet.clients.step_records import from_record, to_record
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep, Step, registered_steps
 from rewindnet.clients.steps.learning import Descend, Gossip
-from rewindnet.clients.steps.records import from_record, to_record
 from rewindnet.errors import UserError
 
 CASE = Network(
@@ -140,7 +140,7 @@ def test_a_fresh_process_decodes_a_step_of_a_method_that_is_registered_by_name_a
     code = """
 import sys
 from rewindnet.clients.methods import METHODS
-from rewindnet.clients.steps.records import from_record
+from rewindnet.clients.step_records import from_record
 METHODS.register("thrown-away", "thrown:ThrowAway")
 assert "thrown" not in sys.modules
 print(from_record({"step": "ThrownAway", "rounds": [1, 4, 1], "names": ["a", "b"]}))
@@ -150,7 +150,7 @@ print(from_record({"step": "ThrownAway", "rounds": [1, 4, 1], "names": ["a", "b"
 
 @pytest.mark.parametrize("step", [Gossip(range(3)), Descend("combine-then-adapt", range(1, 2))])
 def test_a_fresh_process_decodes_shipped_steps(tmp_path: Path, step: Step):
-    code = f"from rewindnet.clients.steps.records import from_record\nprint(from_record({to_record(step)!r}))"
+    code = f"from rewindnet.clients.step_records import from_record\nprint(from_record({to_record(step)!r}))"
     assert in_a_fresh_process(tmp_path, code) == repr(step)
 
 

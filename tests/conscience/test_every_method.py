@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from hypothesis import example, given, settings
+from drawn import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 from networks import Network, networks
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from rewindnet.certificates.mechanisms import WalkDP as WalkDPMechanism
 from rewindnet.certificates.mechanisms.langevin import contractions
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.certificates.view import View
-from rewindnet.clients.methods import METHODS, Method, MethodError, Plan
+from rewindnet.clients.methods import METHODS, Method, MethodError, UnlearningPlan
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.gossip_dp import GossipDPRounds
 from rewindnet.clients.steps.program import Program
@@ -219,8 +220,8 @@ def answers(case: Case) -> list[Answer]:
     """
     simulation = case.network.simulation()
     method = METHODS[case.method](**case.settings).seeded(case.network.seed)
-    for foreseen in simulation.requests:
-        method.check(foreseen)
+    for training in simulation.requests:
+        method.check(training)
     arrive = [request.rounds for request in simulation.requests]
     learned, learnings = simulation.learn({*arrive}.union(*(method.checkpoints(T) for T in arrive)))
     found = []
@@ -230,7 +231,7 @@ def answers(case: Case) -> list[Answer]:
         outcome = simulation.execute(method, plan, learned, at, at)
         certificate = certify(learning, outcome.plan.release, outcome.plan.claim)
         apart = divergence(outcome.centre, simulation.oracle_state(outcome.plan.release, oracle, at))
-        audited = audit(certificate, simulation.foreseen.mixing, apart, shifts=outcome.shifts)
+        audited = audit(certificate, simulation.training_run.mixing, apart, shifts=outcome.shifts)
         found.append(
             Answer(
                 simulation,
@@ -297,7 +298,7 @@ WALK_THAT_LOST_A_HOLDER = Case(
 @given(case=cases())
 @example(case=MEASURED_TO_THE_LAST_DIGITS)
 @example(case=WALK_THAT_LOST_A_HOLDER)
-@settings(max_examples=max(200, settings.default.max_examples))
+@examples(200)
 def test_what_is_measured_stays_within_what_is_claimed(case: Case) -> None:
     for answer in tried(case):
         certificate, found = answer.certificate, answer.found
@@ -335,7 +336,7 @@ class OnRetained(Method):
     def horizon(self, rounds: int) -> int:
         return self._own.horizon(rounds)
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         return self._own.plan(learning)
 
     def program(self, *asked: Any) -> Program:
@@ -410,7 +411,7 @@ def furthest(answer: Answer) -> NDArray[np.float64] | None:
 
 
 @given(case=cases("langevin", "noisy-finetune", "rr-du", "walk-dp", "gossip-dp"))
-@settings(max_examples=settings.default.max_examples // 2)
+@examples(60)
 def test_two_runs_under_the_same_noise_part_no_faster_than_the_mechanism_says(case: Case) -> None:
     """What every proof of amplification leans on, run: the same steps, coins and noise, with and without."""
     case = replace(case, network=replace(case.network, dtype="float64"))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from drawn import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from learnings import SETTINGS, learnings
@@ -41,7 +42,7 @@ ALIKE_LEAVER = Network(
 @given(case=networks(), share=st.floats(0, 1))
 # Equal messages under other weights: no drift, but another rounding.
 @example(case=ALIKE_LEAVER, share=0.0)
-@settings(max_examples=max(200, settings.default.max_examples))
+@examples(200)
 def test_no_node_diverges_beyond_its_sensitivity(case: Network, share: float) -> None:
     simulation, learned, oracle, learning = learn_and_retrain(case)
     T = case.rounds

@@ -27,6 +27,7 @@ TINY = {
     "learning": {"rounds": 10},
     "deletion": {"samples": 2},
     "unlearning": ["r2d"],
+    "measures": {"membership": False},
 }
 
 

@@ -10,7 +10,7 @@ from runs import run_through
 
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.scenario.yaml_files import resolve
-from rewindnet.experiments.studies.capacity import Trial, asking, largest, tried
+from rewindnet.experiments.studies.capacity import Trial, largest, run_trial, trial_scenario
 
 SCENARIO: dict[str, Any] = {
     "name": "shrinking",
@@ -53,10 +53,10 @@ def test_what_has_no_certificate_is_not_within() -> None:
 
 
 def test_a_trial_is_what_a_run_says(tmp_path: Path) -> None:
-    scenario = asking(resolve(json.loads(json.dumps(SCENARIO))), 5, 0, 2)
+    scenario = trial_scenario(resolve(json.loads(json.dumps(SCENARIO))), 5, 0, 2)
     assert [method.name for method in scenario.unlearning] == ["r2d", "r2d", "retrain", "do-nothing"]
     assert scenario.unlearning[2].settings["delta"] == 1e-4
-    trial = tried(scenario, 5, 2)
+    trial = run_trial(scenario, 5, 2)
     method = SCENARIO["unlearning"][0]
     by_hand = {**SCENARIO, "deletion": {"samples": 5}, "unlearning": [method, method, "retrain"]}
     rows = run_through(by_hand, tmp_path / "run").summary

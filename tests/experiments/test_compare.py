@@ -2,13 +2,14 @@
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from rich.console import Console
-from runs import run_through
+from runs import SharedRuns
 
 from rewindnet.experiments.folder.reader import FolderError
 from rewindnet.experiments.report.compare import compare
@@ -25,11 +26,11 @@ SCENARIO = {
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def runs(tmp_path_factory: pytest.TempPathFactory, run_once: SharedRuns) -> list[Path]:
     folder = tmp_path_factory.mktemp("runs")
     made = [folder / "ring", folder / "star", folder / "again" / "ring"]
     for path, topology in zip(made, ("ring", "star", "path"), strict=True):
-        run_through(SCENARIO, path, f"topology.kind={topology}")
+        shutil.copytree(run_once(SCENARIO, f"topology.kind={topology}").path, path)
     return made
 
 

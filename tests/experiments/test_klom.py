@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from runs import run_through
+from runs import SharedRuns, run_through
 from safetensors.numpy import load_file
 from scipy.stats import entropy
 
@@ -16,7 +16,7 @@ from rewindnet.clients.metrics.klom import klom, margins
 from rewindnet.clients.models import MODELS
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.studies.klom_study import Study
+from rewindnet.experiments.studies.klom_study import KlomStudy
 from rewindnet.experiments.verify.verify import verify_folder
 
 SCENARIO: dict[str, Any] = {
@@ -44,8 +44,8 @@ SCENARIO: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return run_through(json.loads(json.dumps(SCENARIO)), tmp_path_factory.mktemp("runs") / "run")
+def done(run_once: SharedRuns) -> RunFolder:
+    return run_once(SCENARIO)
 
 
 def test_two_bins_by_hand() -> None:
@@ -122,18 +122,18 @@ def test_margins_are_log_odds(kind: str) -> None:
 
 @pytest.mark.parametrize("index", range(3))
 def test_the_noise_of_the_run_itself_gives_its_release_again(done: RunFolder, index: int) -> None:
-    study = Study(done, 2, 10)
+    study = KlomStudy(done, 2, 10)
     release = done.certified[index][0].release
-    begin = study._begins(index, release, 0)[0]
+    begin = study._store_states(index, release, 0)[0]
     again = study._simulation.resample_noise(study._setup.methods[index], release, begin, index)
     released = load_file(done.path / done.methods[index].place / "released.safetensors")["theta"]
     assert np.array_equal(again.numpy(), released)
 
 
 def test_margins_are_distributed_as_the_noise_says(done: RunFolder) -> None:
-    study = Study(done, 400, 10)
+    study = KlomStudy(done, 400, 10)
     release, chosen = done.certified[0][0].release, study._chosen(0)
-    begins = study._begins(0, release, 0)
+    begins = study._store_states(0, release, 0)
     places = ("methods/0-r2d/centre", "checkpoints/retrained-000008")
     for world, place in enumerate(places):
         centre = load_file(done.path / f"{place}.safetensors")["theta"]
@@ -147,7 +147,7 @@ def test_margins_are_distributed_as_the_noise_says(done: RunFolder) -> None:
 
 
 def test_the_row_is_about_the_closed_form(done: RunFolder) -> None:
-    study = Study(done, 400, 10)
+    study = KlomStudy(done, 400, 10)
     row, chosen = study.row(0), study._chosen(0)
     centre, retrained = (
         load_file(done.path / f"{place}.safetensors")["theta"]
@@ -198,4 +198,4 @@ def test_without_weights_nothing_can_be_drawn(tmp_path: Path, capsys: pytest.Cap
     with pytest.raises(SystemExit) as end:
         app(["klom", str(tmp_path / "run"), "--draws", "2"])
     assert end.value.code == 2
-    assert "keeps no methods/0-r2d/centre" in capsys.readouterr().err
+    assert "holds no methods/0-r2d/centre" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import run_through
+from runs import SharedRuns, run_through
 
 from rewindnet.certificates.view import View
 from rewindnet.experiments.folder.reader import FolderError, read_folder, state
@@ -30,6 +30,7 @@ _SECTIONS = [
     "provenance",
 ]
 _SCENARIO = {
+    "measures": {"membership": True},
     "name": "tiny",
     "seed": 3,
     "partition": {"clients": 8},
@@ -81,10 +82,8 @@ class _Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    run_through(_SCENARIO, folder)
-    return folder
+def finished(run_once: SharedRuns) -> Path:
+    return run_once(_SCENARIO).path
 
 
 @pytest.fixture
@@ -109,7 +108,7 @@ def test_the_page_has_every_section_in_order(text: str) -> None:
     page = _Page(text)
     assert [name for name in page.ids if name in _SECTIONS] == _SECTIONS
     assert "8 clients hold 1,438 samples of digits" in page.text
-    assert "client 2 took back 5 of its" in page.text
+    assert "client 2 deleted 5 of its" in page.text
     assert "All certificates hold" in page.text
     assert {heading for heading, _ in COLUMNS if heading not in page.text} == {"backdoor %"}
 
@@ -227,7 +226,7 @@ def test_what_is_no_run_folder_is_refused(tmp_path: Path) -> None:
 def test_an_incomplete_run_is_refused(folder: Path) -> None:
     _edit(folder / "record.json", state="incomplete")
     assert state(folder) == "incomplete"
-    with pytest.raises(FolderError, match="is incomplete; run its scenario again, and it goes on"):
+    with pytest.raises(FolderError, match="is incomplete; run its scenario again to continue it"):
         write_report(folder)
     assert not (folder / "report.html").exists()
 

@@ -13,6 +13,7 @@ from typing import Any
 import parity
 import pytest
 from parity import DEPLOYED, FLOWER, IN_PROCESS, family, gone, left, mpi, reached, same, wait_for, with_mpi
+from runs import SharedRuns
 
 from rewindnet.experiments.folder import files, journal, recorder
 from rewindnet.experiments.folder import unfinished as records
@@ -56,21 +57,15 @@ PHASES = [("learn", 130), ("retrain", 170), ("0-r2d", 60), ("2-r2d", 90)]
 
 
 @pytest.fixture(scope="module")
-def long(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def long(tmp_path_factory: pytest.TempPathFactory, run_once: SharedRuns) -> tuple[Path, dict[str, Any]]:
     """The long scenario, and what it leaves if nothing happens."""
-    folder = tmp_path_factory.mktemp("long")
-    file = parity.write(LONG, folder)
-    parity.through(file, folder / "whole", *IN_PROCESS)
-    return file, left(folder / "whole")
+    return parity.write(LONG, tmp_path_factory.mktemp("long")), left(run_once(parity.exact(LONG)).path)
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def short(tmp_path_factory: pytest.TempPathFactory, run_once: SharedRuns) -> tuple[Path, dict[str, Any]]:
     """The short scenario, and what it leaves if nothing happens."""
-    folder = tmp_path_factory.mktemp("short")
-    file = parity.write(SHORT, folder)
-    run_scenario(file, (), folder / "whole", False)
-    return file, left(folder / "whole")
+    return parity.write(SHORT, tmp_path_factory.mktemp("short")), left(run_once(parity.exact(SHORT)).path)
 
 
 def killed(file: Path, out: Path, phase: str, rounds: int, *settings: str) -> None:
@@ -97,7 +92,7 @@ def test_a_killed_run_goes_on(long: tuple[Path, dict[str, Any]], tmp_path: Path,
     file, expected = long
     killed(file, tmp_path / "out", phase, rounds, *IN_PROCESS)
     said = parity.through(file, tmp_path / "out", *IN_PROCESS)
-    assert "going on with the run in" in said
+    assert "continuing the run in" in said
     went_on(tmp_path / "out", expected)
 
 
@@ -116,17 +111,18 @@ LEAVING: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("write", [11, 18, 40])
-def test_a_run_with_a_departure_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int) -> None:
-    file, out = parity.write(LEAVING, tmp_path), tmp_path / "out"
-    run_scenario(file, (), tmp_path / "whole", False)
-    mixing_drift = parity.read(tmp_path / "whole" / "learning.json")["requests"][0]["ledger"]["mixing_drift"]
+def test_a_run_with_a_departure_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_once: SharedRuns, write: int
+) -> None:
+    file, out, whole = parity.write(LEAVING, tmp_path), tmp_path / "out", run_once(parity.exact(LEAVING))
+    mixing_drift = whole.learning["requests"][0]["ledger"]["mixing_drift"]
     assert len(mixing_drift) == 40
     assert sum(map(any, mixing_drift)) > 20
     with killed_at(monkeypatch, write), pytest.raises(Killed):
         run_scenario(file, (), out, False)
     assert any((out / "unfinished").glob("learned-*.safetensors"))
     assert go_on(file, out) is None
-    went_on(out, left(tmp_path / "whole"))
+    went_on(out, left(whole.path))
 
 
 @pytest.mark.slow
@@ -211,7 +207,7 @@ def test_the_end_of_an_mpi_run_is_the_end_of_its_ranks(
     assert len(started) >= 3
     run.send_signal(number)
     try:
-        _, complained = run.communicate(timeout=15)
+        _, complained = run.communicate(timeout=60)
         assert run.returncode != 0
         assert "Traceback" not in complained
     finally:

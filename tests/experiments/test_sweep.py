@@ -1,12 +1,13 @@
 """Sweeps: the grid, the skipping of what is finished, and one table."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from rewindnet.experiments.cli import app
 
 SCENARIO = """
 name: grid
@@ -18,6 +19,7 @@ deletion: {client: 0, samples: 3}
 unlearning:
   - {method: r2d, rewind: 0.5, bound: instance}
   - {method: retrain}
+measures: {membership: false}
 """
 
 
@@ -28,16 +30,15 @@ def scenario(tmp_path: Path) -> Path:
     return path
 
 
-def sweep(scenario: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rewindnet", "sweep", str(scenario), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
+def sweep(scenario: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["sweep", str(scenario), *arguments], env={"COLUMNS": "200"})
 
 
 def test_every_combination_is_run_once_and_shown_in_one_table(scenario: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     grid = ["topology.kind=ring,star", "deletion.client=0,5", "--out", str(out)]
     first = sweep(scenario, *grid)
-    assert first.returncode == 0, first.stderr
+    assert first.exit_code == 0, first.stderr
     folders = sorted(path.name for path in out.iterdir())
     assert folders == [f"topology.kind={kind},deletion.client={u}" for kind in ("ring", "star") for u in (0, 5)]
     rows = [line for line in first.stdout.splitlines() if line.startswith("│") and ("r2d" in line or "retrain" in line)]
@@ -52,7 +53,7 @@ def test_every_combination_is_run_once_and_shown_in_one_table(scenario: Path, tm
         path.rmdir() if path.is_dir() else path.unlink()
     gone.rmdir()
     second = sweep(scenario, *grid)
-    assert second.returncode == 0, second.stderr
+    assert second.exit_code == 0, second.stderr
     assert "(1 of 2)" in second.stdout
     assert "(2 of 2)" in second.stdout
     again = {path: path.stat().st_mtime_ns for path in out.rglob("record.json")}
@@ -62,15 +63,15 @@ def test_every_combination_is_run_once_and_shown_in_one_table(scenario: Path, tm
 
 def test_a_run_of_another_scenario_is_not_taken_for_this_one(scenario: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert sweep(scenario, "deletion.client=0,1", "--out", str(out)).returncode == 0
+    assert sweep(scenario, "deletion.client=0,1", "--out", str(out)).exit_code == 0
     changed = sweep(scenario, "deletion.client=0,1", "--out", str(out))
     assert "of 2" not in changed.stdout
     scenario.write_text(SCENARIO.replace("rounds: 6", "rounds: 8"))
     refused = sweep(scenario, "deletion.client=0,1", "--out", str(out))
-    assert refused.returncode == 2
+    assert refused.exit_code == 2
     assert "--force" in refused.stderr
     forced = sweep(scenario, "deletion.client=0,1", "--out", str(out), "--force")
-    assert forced.returncode == 0
+    assert forced.exit_code == 0
     assert "(2 of 2)" in forced.stdout
 
 
@@ -87,7 +88,7 @@ def test_a_run_of_another_scenario_is_not_taken_for_this_one(scenario: Path, tmp
 )
 def test_bad_input_is_found_before_the_first_run(scenario: Path, tmp_path: Path, grid: list[str], says: str) -> None:
     result = sweep(scenario, *grid, "--out", str(tmp_path / "out"))
-    assert result.returncode == 2
+    assert result.exit_code == 2
     assert says in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -96,5 +97,5 @@ def test_bad_input_is_found_before_the_first_run(scenario: Path, tmp_path: Path,
 def test_values_may_hold_commas_of_their_own(scenario: Path, tmp_path: Path) -> None:
     grid = ["deletion.samples=2,{indices: [0, 1, 4]},all", "--out", str(tmp_path / "out")]
     result = sweep(scenario, *grid)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     assert len(list((tmp_path / "out").iterdir())) == 3

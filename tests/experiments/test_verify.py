@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from runs import run_through
+from runs import SharedRuns, run_through
 from safetensors.numpy import load_file, save_file
 
 from rewindnet.certificates import Claim, Constant, Release, audit, certify, derive
@@ -41,11 +41,10 @@ SCENARIO: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    finished = run_through(json.loads(json.dumps(SCENARIO)), folder)
+def made(run_once: SharedRuns) -> Path:
+    finished = run_once(SCENARIO)
     assert all(found.holds for _, found in finished.certified)
-    return folder
+    return finished.path
 
 
 @pytest.fixture
@@ -318,7 +317,7 @@ def ask_for_more(folder: Path) -> None:
         (forge(more_samples), "0 r2d, certificate", "gradients were counted"),
         (forge(finer_arithmetic), "learning", "rounding is not charged as that of float64"),
         (forge(exact_arithmetic), "learning", "rounding is not charged as that of float64"),
-        (forge(lose_weights), "stored weights", "is gone"),
+        (forge(lose_weights), "stored weights", "is missing"),
         (forge(say_os), "stored weights", "other arrays than such a run makes"),
         (forge(rewind_further), "0 r2d, certificate", "were counted"),
         (forge(more_noise_than_there_was), "1 r2d, noise", "are not centre + noise"),

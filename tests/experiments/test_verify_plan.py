@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import run_through
+from runs import SharedRuns
 
 from rewindnet.certificates import Release, audit, certify
 from rewindnet.certificates.mechanisms import GaussianOutput, Uncertified
@@ -33,8 +33,8 @@ SCENARIO = {
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return run_through(SCENARIO, tmp_path_factory.mktemp("runs") / "run")
+def done(run_once: SharedRuns) -> RunFolder:
+    return run_once(SCENARIO)
 
 
 def forged(done: RunFolder, index: int, change: Callable[[Release], Release], place: Path) -> RunFolder:
@@ -44,7 +44,7 @@ def forged(done: RunFolder, index: int, change: Callable[[Release], Release], pl
             target = place / file.relative_to(done.path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.read_bytes())
-    claimed, learning = certificate_of(done.methods[index]), done.learning_of(index)
+    claimed, learning = certificate_of(done.methods[index]), done.training_run_of(index)
     other = certify(learning, change(claimed.release), claimed.claim)
     found = done.certified[index][1]
     shifts = np.zeros(len(other.shifts))

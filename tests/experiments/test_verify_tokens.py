@@ -1,6 +1,5 @@
 """The verifier draws the way of a token again, and catches another."""
 
-import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 from learnings import small_learning
-from runs import run_through
+from runs import SharedRuns
 
 from rewindnet.certificates import TrainingRun, certify
 from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
@@ -37,10 +36,8 @@ SCENARIO = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    run_through(json.loads(json.dumps(SCENARIO)), folder)
-    return folder
+def made(run_once: SharedRuns) -> Path:
+    return run_once(SCENARIO).path
 
 
 def test_tokens_hold_as_they_were_written(made: Path) -> None:

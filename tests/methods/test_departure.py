@@ -347,7 +347,7 @@ def test_drift_beyond_the_ball_is_caught(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["deletion.samples=3"], "a client that leaves deletes all of its samples; say samples: all"),
+        (["deletion.samples=3"], "a client that leaves deletes all of its samples; give samples: all"),
         (["unlearning.0.bound=worst-case"], "set learning.radius"),
         (["unlearning.0.view=node:0"], "the view node:0 shows nothing: node 0 has left"),
         (["unlearning.0.view=average"], "with departure leave use joint"),

@@ -15,8 +15,8 @@ from rewindnet import topologies
 from rewindnet.certificates import certify
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.federaser import FedEraser
+from rewindnet.clients.step_records import from_record, to_record
 from rewindnet.clients.steps.federaser import FedEraserCalibration
-from rewindnet.clients.steps.records import from_record, to_record
 from rewindnet.experiments.folder.journal import FolderJournal
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.runs.launch import run_scenario
@@ -41,7 +41,7 @@ def calibrated(case: Network, simulation: Simulation, learned: Trajectory, inter
                 sent[node] += stored
             elif update.any():
                 sent[node] += np.linalg.norm(stored) * update / np.linalg.norm(update)
-        theta = simulation.foreseen.mixing.matrix(t).toarray() @ sent
+        theta = simulation.training_run.mixing.matrix(t).toarray() @ sent
     return theta
 
 
@@ -62,7 +62,7 @@ def test_every_update_is_as_long_as_that_of_learning(
     case = replace(CASE, **changes)
     simulation, learned, outcome = unlearned(FedEraser(interval=interval, ratio=ratio), case)
     expected = calibrated(case, simulation, learned, interval, steps)
-    there = np.flatnonzero(simulation.foreseen.present)
+    there = np.flatnonzero(simulation.training_run.present)
     np.testing.assert_allclose(outcome.released.numpy()[there], expected[there], rtol=1e-9, atol=1e-12)
 
 
@@ -84,13 +84,13 @@ def test_where_the_deletion_has_not_come_full_calibrations_give_back_what_was_le
 
 def test_the_cost_is_that_of_the_calibrations_and_of_what_is_worked_out_anew() -> None:
     simulation, _, outcome = unlearned(FedEraser(interval=2, ratio=0.5), CASE)
-    known = simulation.foreseen
+    known = simulation.training_run
     retained = known.samples - known.deleted
     assert outcome.cost.gradients == 2 * retained.sum() + 3 * 2 * retained[2]
     assert (outcome.cost.rounds, outcome.cost.messages) == (3, 3 * 10)
     assert simulation.traffic["0-federaser-site"].sum() == 30
     sampled, _, outcome = unlearned(FedEraser(interval=3, ratio=1.0), replace(CASE, sampling="poisson"))
-    batches = sampled.foreseen.batches
+    batches = sampled.training_run.batches
     assert batches is not None
     first, second = (batches.read(t, True) for t in (0, 3))
     assert outcome.cost.gradients == first[2] + second.sum() + second[2]
@@ -99,7 +99,7 @@ def test_the_cost_is_that_of_the_calibrations_and_of_what_is_worked_out_anew() -
 def test_only_what_has_been_deleted_since_is_worked_out_anew() -> None:
     case = replace(CASE, early=0.5, others=(4,))
     simulation, _, outcome = unlearned(FedEraser(interval=2, ratio=0.5), case)
-    retained = simulation.foreseen.samples - simulation.foreseen.deleted
+    retained = simulation.training_run.samples - simulation.training_run.deleted
     # Node 4 deleted after round 3, and what it sent in round 4 it may keep.
     assert simulation.requests[0].rounds == 3
     assert outcome.cost.gradients == 2 * retained.sum() + 2 * (3 * retained[2] + 2 * retained[4])
@@ -144,7 +144,7 @@ def test_settings_without_a_meaning_are_refused(bad: dict[str, Any], sentence: s
     ],
 )
 def test_what_cannot_be_repeated_is_refused_before_learning(changes: dict[str, Any], sentence: str) -> None:
-    known = replace(CASE, **changes).simulation().foreseen
+    known = replace(CASE, **changes).simulation().training_run
     with pytest.raises(MethodError, match=sentence):
         FedEraser().check(known)
     if "order" not in changes:

@@ -9,7 +9,8 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from learnings import small_learning
 from networks import Network, networks
@@ -108,7 +109,7 @@ def test_secret_noise_is_another_every_time() -> None:
 # -- what is certified ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(
     networks(local_steps=1, sampling="full", departure="relay", early=None),
     st.sampled_from(VIEWS),
@@ -276,7 +277,7 @@ def test_what_it_cannot_learn_is_refused(changes: dict[str, object], words: str)
 def test_departure_is_refused() -> None:
     case = case_of(departure="leave", deleted="all")
     with pytest.raises(CertificateError, match=r"departure to relay"):
-        GossipDP().check(case.simulation().foreseen)
+        GossipDP().check(case.simulation().training_run)
 
 
 @pytest.mark.parametrize(

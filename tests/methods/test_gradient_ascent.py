@@ -19,9 +19,9 @@ from rewindnet.certificates.release import Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.gradient_ascent import GradientAscent
+from rewindnet.clients.step_records import from_record as step_of
+from rewindnet.clients.step_records import to_record as record_of
 from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds
-from rewindnet.clients.steps.records import from_record as step_of
-from rewindnet.clients.steps.records import to_record as record_of
 from rewindnet.clients.steps.spreading import spread
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.runs.launch import run_scenario
@@ -39,7 +39,7 @@ def freshly(simulation: Simulation) -> list[int]:
 def reference(case: Network, simulation: Simulation, learned: Trajectory, node: int) -> Rows:
     """Σ_{j≠u} W_uj·w_j / Σ_{j≠u} W_uj over those that delete nothing."""
     T, before = case.rounds, len(simulation.requests) - 1
-    weights = simulation.foreseen.mixing.matrix(T - 1).toarray()[node]
+    weights = simulation.training_run.mixing.matrix(T - 1).toarray()[node]
     weights[freshly(simulation)] = 0.0
     models = learned.at(T).numpy()
     if not weights.any():
@@ -58,7 +58,7 @@ def ascended(case: Network, simulation: Simulation, learned: Trajectory, node: i
     assert len(x) == len(whole[0]) - len(kept[0]) > 0
     centre = reference(case, simulation, learned, node)
     radius = settings["radius"] or np.linalg.norm(centre - learned.at(0).numpy()[node]) / 3
-    step, theta = settings["step_size"] or simulation.foreseen.step_size, centre
+    step, theta = settings["step_size"] or simulation.training_run.step_size, centre
     for _ in range(settings["ascent_steps"]):
         g = slope(theta, x, y)
         g = g * min(1.0, (settings["clip"] or np.inf) / np.linalg.norm(g))
@@ -122,7 +122,7 @@ def test_afterwards_all_learn_on_without_the_forget_set() -> None:
     settings: dict[str, Any] = {"ascent_steps": 2, "step_size": 1.0, "radius": 0.3, "clip": None}
     simulation, learned, outcome = unlearned(GradientAscent(rounds=3, **settings), CASE)
     theta = np.tile(ascended(CASE, simulation, learned, 2, **settings), (5, 1))
-    block, W = simulation.network.worker.blocks[1], simulation.foreseen.mixing.matrix(0)  # type: ignore[attr-defined]
+    block, W = simulation.network.worker.blocks[1], simulation.training_run.mixing.matrix(0)  # type: ignore[attr-defined]
     for _ in range(3):
         theta = W @ block.descend(torch.from_numpy(theta), 0).numpy()
     np.testing.assert_allclose(outcome.released.numpy(), theta, rtol=1e-10, atol=1e-12)
@@ -130,7 +130,7 @@ def test_afterwards_all_learn_on_without_the_forget_set() -> None:
 
 def test_the_cost_is_the_ascent_the_messages_and_the_rounds_afterwards() -> None:
     simulation, _, outcome = unlearned(GradientAscent(ascent_steps=7, rounds=3), CASE)
-    known = simulation.foreseen
+    known = simulation.training_run
     m, retained = int(known.deleted.sum()), int((known.samples - known.deleted).sum())
     assert outcome.cost.gradients == 7 * m + 3 * CASE.local_steps * retained
     # Two neighbours send models, four nodes take the ascended one over in two rounds, the ring has ten directed edges.
@@ -192,7 +192,7 @@ def test_settings_without_a_meaning_are_refused(bad: dict[str, Any], sentence: s
 
 
 def test_who_has_left_cannot_ascend() -> None:
-    known = replace(CASE, departure="leave").simulation().foreseen
+    known = replace(CASE, departure="leave").simulation().training_run
     with pytest.raises(MethodError, match="so it must stay: use deletion"):
         GradientAscent().check(known)
 

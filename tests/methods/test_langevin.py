@@ -5,7 +5,8 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import Network, learn_and_retrain, networks
 from runs import run_through
@@ -20,9 +21,9 @@ from rewindnet.certificates.release import DivergenceBounds, Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.langevin import Langevin
+from rewindnet.clients.step_records import from_record as step_from_record
+from rewindnet.clients.step_records import to_record as step_to_record
 from rewindnet.clients.steps.langevin import LangevinRounds
-from rewindnet.clients.steps.records import from_record as step_from_record
-from rewindnet.clients.steps.records import to_record as step_to_record
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.outcome import divergence
@@ -120,7 +121,7 @@ def round_of(known, hessians, t):
     rounds=st.integers(0, 6),
     row_stochastic=st.booleans(),
 )
-@settings(max_examples=40)
+@examples(40)
 def test_the_exact_distance_of_quadratic_rounds_is_never_larger(low, order, step, seed, rounds, row_stochastic):
     known, hessians = quadratic(low, 1.0, order, step, seed, row_stochastic=row_stochastic)
     size = hessians.shape[0] * hessians.shape[1]
@@ -219,7 +220,7 @@ def test_the_condition_for_consensus_plus_gradient():
 
 
 @given(seed=st.integers(0, 1000), nodes=st.integers(1, 8))
-@settings(max_examples=30)
+@examples(30)
 def test_norms_and_eigenvalues_of_large_networks_are_bounds(seed, nodes):
     rng = np.random.default_rng(seed)
     A = csr_array(rng.uniform(size=(nodes, nodes)) * (rng.uniform(size=(nodes, nodes)) < 0.5))
@@ -364,7 +365,7 @@ def test_steps_and_mechanisms_go_over_a_wire():
     view=st.sampled_from(["node", "joint", "transcript", "transcript:all", "average"]),
     bound=st.sampled_from(["instance", "worst-case"]),
 )
-@settings(max_examples=12)
+@examples(12)
 def test_what_is_measured_never_exceeds_what_is_certified(case, rounds, view, bound):
     if case.departure == "leave" and bound == "worst-case" and case.radius is None:
         bound = "instance"

@@ -12,7 +12,7 @@ import pytest
 from runs import run_through
 
 from rewindnet.certificates import Claim, Release
-from rewindnet.clients.methods import METHODS, Method, Plan
+from rewindnet.clients.methods import METHODS, Method, UnlearningPlan
 from rewindnet.clients.methods.base import MismatchError, demand
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.learning import AddNoise, Descend
@@ -55,7 +55,7 @@ class Patient(Method):
     def plan(self, learning):
         sigma = np.full(learning.mixing.nodes, 2.0)
         release = Release("patient", learning.rounds, self.rounds, "rewind", sigma)
-        return Plan(release, Claim("joint", 1e-5))
+        return UnlearningPlan(release, Claim("joint", 1e-5))
 
     def program(self, release, learning, seed, index, checkpoint_names):
         T, sigma = learning.rounds, tuple(release.sigma.tolist())

@@ -17,12 +17,12 @@ from rewindnet.certificates import CertificateError, Constant, Constants, certif
 from rewindnet.certificates.mechanisms import Newton as NewtonMechanism
 from rewindnet.certificates.mechanisms import NewtonSharedNoise
 from rewindnet.certificates.mechanisms.fixed_point import check_contraction
+from rewindnet.clients import step_records
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.newton import Newton
 from rewindnet.clients.models import Model
 from rewindnet.clients.models.huber_logistic import HuberLogistic
 from rewindnet.clients.models.logistic import Logistic
-from rewindnet.clients.steps import records as step_records
 from rewindnet.clients.steps.learning import AddNoise, Descend
 from rewindnet.clients.steps.newton import NewtonBroadcast, NewtonResidual, NewtonSweeps
 from rewindnet.clients.training.client_block import make_block
@@ -107,7 +107,7 @@ def hessians(block, theta):
 def ends(simulation, retained):
     """Where the network would end after endlessly many rounds, on all or on retained data: [N, d]."""
     worker = simulation.network.worker
-    block, W = worker.blocks[-1] if retained else worker.full, simulation.foreseen.mixing.matrix(0).toarray()
+    block, W = worker.blocks[-1] if retained else worker.full, simulation.training_run.mixing.matrix(0).toarray()
     return torch.from_numpy(
         fixed_point(
             W,
@@ -122,7 +122,7 @@ def ends(simulation, retained):
 def having_learned(simulation, theta):
     """As if learning had ended here."""
     simulation.network.store("here", theta)
-    return Trajectory(simulation.network, {simulation.foreseen.rounds: "here"}, Cost())
+    return Trajectory(simulation.network, {simulation.training_run.rounds: "here"}, Cost())
 
 
 # -- products with the curvature -------------------------------------------------------------------------------------
@@ -197,14 +197,14 @@ def test_sweeps_solve_the_system_of_the_whole_network(curvature):
     learned, _ = simulation.learn([200])
     X, block = learned.at(200), simulation.network.worker.blocks[-1]
     N, d = X.shape
-    W, eye = simulation.foreseen.mixing.matrix(0).toarray(), torch.eye(d).double()
+    W, eye = simulation.training_run.mixing.matrix(0).toarray(), torch.eye(d).double()
     columns = [product(block, X, eye[k].repeat(N, 1), curvature).numpy() for k in range(d)]
     J = np.kron(np.eye(N) - W, np.eye(d))
     for i in range(N):
         J[i * d : (i + 1) * d, i * d : (i + 1) * d] += block.step_size * np.stack([C[i] for C in columns], axis=1)
     rest = (X.numpy() - W @ X.numpy() + block.step_size * block.gradient(X).numpy()).ravel()
     expected = X.numpy() - np.linalg.solve(J, rest).reshape(N, d)
-    low, high = Newton(curvature=curvature).plan(simulation.foreseen).release.mechanism.spectrum
+    low, high = Newton(curvature=curvature).plan(simulation.training_run).release.mechanism.spectrum
     spectrum = np.linalg.eigvalsh(J)
     assert low <= spectrum[0] * (1 + 1e-9) < spectrum[-1] <= high
     for tolerance in (1e-3, 1e-12):
@@ -414,13 +414,13 @@ def test_settings_without_a_meaning_are_refused(bad, error, sentence):
 )
 def test_networks_without_a_fixed_point_of_their_own_are_refused_before_learning(changes, sentence):
     with pytest.raises(CertificateError, match=sentence):
-        Newton().check(network(**changes).simulation().foreseen)
+        Newton().check(network(**changes).simulation().training_run)
 
 
 def test_a_broadcast_is_for_one_client():
     with pytest.raises(CertificateError, match="answers a first request of one client"):
-        Newton(reach="uniform").check(network(others=(4,)).simulation().foreseen)
-    Newton().check(network(others=(4,)).simulation().foreseen)
+        Newton(reach="uniform").check(network(others=(4,)).simulation().training_run)
+    Newton().check(network(others=(4,)).simulation().training_run)
 
 
 def test_a_mixing_matrix_that_is_not_symmetric_is_refused():

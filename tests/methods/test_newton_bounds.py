@@ -8,7 +8,8 @@ import networks
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from drawn import examples
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 from newtons import measured, network, small
 from scipy import sparse
@@ -100,14 +101,14 @@ def cases(draw):
     return drawn, method
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@examples(8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(cases())
 def test_no_node_is_further_off_than_its_sensitivity(case):
     stays_within(case)
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@examples(60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(cases())
 def test_no_node_is_further_off_than_its_sensitivity_in_many_cases(case):
     stays_within(case)
@@ -119,9 +120,9 @@ def stays_within(case):
     assume(given_settings["reach"] == "network" or len(drawn.deleting) == 1)
     simulation = drawn.simulation()
     method = Newton(**given_settings)
-    W, constants = simulation.foreseen.mixing.matrix(0), simulation.foreseen.constants
-    assume(float(np.linalg.eigvalsh(W.toarray())[0]) - simulation.foreseen.step_size * constants.L.value > -0.999)
-    method.check(simulation.foreseen)
+    W, constants = simulation.training_run.mixing.matrix(0), simulation.training_run.constants
+    assume(float(np.linalg.eigvalsh(W.toarray())[0]) - simulation.training_run.step_size * constants.L.value > -0.999)
+    method.check(simulation.training_run)
     simulation, learned, oracle, learning = learned_and_retrained(drawn)
     _, certificate, apart = held(simulation, learned, oracle, learning, method)
     assert np.all(apart <= certificate.sensitivity)

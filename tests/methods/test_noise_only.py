@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from learnings import learnings, small_learning
 from networks import Network, learn_and_retrain, networks
@@ -17,7 +18,7 @@ from rewindnet.experiments.scenario.registries import settings_model
 from rewindnet.simulator.outcome import divergence
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(learnings(), st.sampled_from(["node", "joint", "average", "transcript:all"]), st.sampled_from([0, 2]))
 def test_it_is_a_rewind_of_nothing(learning, view, settle):
     settle = 0 if view == "average" else settle
@@ -71,7 +72,7 @@ def test_a_scenario_may_not_ask_for_a_rewind():
     assert METHODS["noise-only"] is NoiseOnly
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(networks(departure="relay", early=None, radius=5.0))
 def test_retraining_finds_nothing_that_the_certificate_does_not_allow(case: Network):
     simulation, learned, oracle, known = learn_and_retrain(case)

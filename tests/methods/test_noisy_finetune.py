@@ -7,7 +7,8 @@ import pytest
 import torch
 from dp_accounting import GaussianDpEvent
 from dp_accounting.rdp import RdpAccountant
-from hypothesis import assume, given, settings
+from drawn import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from networks import Network, learn_and_retrain, networks
 
@@ -33,9 +34,9 @@ from rewindnet.certificates.release import DivergenceBounds, Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.noisy_finetune import NoisyFinetune
+from rewindnet.clients.step_records import from_record as step_from_record
+from rewindnet.clients.step_records import to_record as step_to_record
 from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
-from rewindnet.clients.steps.records import from_record as step_from_record
-from rewindnet.clients.steps.records import to_record as step_to_record
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.simulator.outcome import divergence
 from rewindnet.topologies import Stream
@@ -520,7 +521,7 @@ def finetunings(draw):
 
 
 @given(case=networks(departure="relay", radius=None), method=finetunings())
-@settings(max_examples=15)
+@examples(15)
 def test_what_is_measured_never_exceeds_what_is_certified(case, method):
     simulation, learned, oracle, known = learn_and_retrain(case)
     if method.decay is None and known.step_size * case.l2 > 2:
@@ -538,7 +539,7 @@ def test_what_is_measured_never_exceeds_what_is_certified(case, method):
 
 
 @given(case=networks(departure="leave", radius=5.0, schedule="static", rounds=4))
-@settings(max_examples=5)
+@examples(5)
 def test_those_that_leave_take_no_steps(case):
     simulation, learned, oracle, known = learn_and_retrain(case)
     assume(known.step_size * known.constants.l2.value <= 2)

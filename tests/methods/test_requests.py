@@ -11,7 +11,7 @@ from networks import Network, as_planned, networks
 from runs import run_through
 
 from rewindnet.certificates import Certificate, compose, propagate
-from rewindnet.clients.data.deletion import Asked, DeletionError, arrivals
+from rewindnet.clients.data.deletion import DeletionError, DeletionRequest, arrivals
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.report.page import write_report
@@ -47,18 +47,23 @@ SCENARIO = {
 
 
 def test_what_arrives_in_one_round_arrives_together():
-    found = arrivals([Asked(0, 3, 4), Asked(1, "all", 4), Asked(0, 2, 9)], LABELS, 9, 0)
+    found = arrivals([DeletionRequest(0, 3, 4), DeletionRequest(1, "all", 4), DeletionRequest(0, 2, 9)], LABELS, 9, 0)
     assert [one.round for one in found] == [4, 9]
     first, last = (one.forget for one in found)
     assert {node: len(gone) for node, gone in first.items()} == {0: 3, 1: 6}
     assert {node: len(gone) for node, gone in last.items()} == {0: 5, 1: 6}
     assert set(first[0]) < set(last[0])
     # The first request of a client deletes what it would delete alone.
-    assert np.array_equal(arrivals([Asked(0, 3, 9)], LABELS, 9, 0)[0].forget[0], first[0])
+    assert np.array_equal(arrivals([DeletionRequest(0, 3, 9)], LABELS, 9, 0)[0].forget[0], first[0])
 
 
 def test_all_of_what_is_left_can_be_deleted_later():
-    found = arrivals([Asked(0, {"indices": [3, 5]}, 2), Asked(0, {"class": 1}, 5), Asked(0, "all", 9)], LABELS, 9, 0)
+    found = arrivals(
+        [DeletionRequest(0, {"indices": [3, 5]}, 2), DeletionRequest(0, {"class": 1}, 5), DeletionRequest(0, "all", 9)],
+        LABELS,
+        9,
+        0,
+    )
     assert found[0].forget[0].tolist() == [3, 5]
     assert found[1].forget[0].tolist() == sorted({3, 5, *range(1, 20, 4)})
     assert found[2].forget[0].tolist() == list(range(20))
@@ -67,16 +72,22 @@ def test_all_of_what_is_left_can_be_deleted_later():
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ([Asked(0, 1, 5), Asked(1, 1, 4)], "deletion.requests.1 arrives at round 4, which has passed .* at round 5"),
-        ([Asked(0, 1, 10)], "a request arrives at round 10, but learning ends after 9"),
-        ([Asked(0, 1, 5)], "the last request arrives at round 5, .* let it arrive when learning ends"),
-        ([Asked(3, 1, 9)], "deletion.client 3 does not exist; clients are 0 to 2"),
         (
-            [Asked(1, "all", 3), Asked(1, 2, 9)],
+            [DeletionRequest(0, 1, 5), DeletionRequest(1, 1, 4)],
+            "deletion.requests.1 arrives at round 4, which has passed .* at round 5",
+        ),
+        ([DeletionRequest(0, 1, 10)], "a request arrives at round 10, but learning ends after 9"),
+        ([DeletionRequest(0, 1, 5)], "the last request arrives at round 5, .* let it arrive when learning ends"),
+        ([DeletionRequest(3, 1, 9)], "deletion.client 3 does not exist; clients are 0 to 2"),
+        (
+            [DeletionRequest(1, "all", 3), DeletionRequest(1, 2, 9)],
             "client 1 deletes twice: all of its samples are",
         ),
-        ([Asked(0, {"indices": [7]}, 3), Asked(0, {"indices": [2, 7]}, 9)], "client 0 deletes twice: its sample 7 is"),
-        ([Asked(1, 4, 3), Asked(1, 3, 9)], "client 1 has 2 samples; deletion.samples asks for 3"),
+        (
+            [DeletionRequest(0, {"indices": [7]}, 3), DeletionRequest(0, {"indices": [2, 7]}, 9)],
+            "client 0 deletes twice: its sample 7 is",
+        ),
+        ([DeletionRequest(1, 4, 3), DeletionRequest(1, 3, 9)], "client 1 has 2 samples; deletion.samples asks for 3"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_in_a_sentence(asked, sentence):
@@ -87,9 +98,9 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(asked, sentence):
 @pytest.mark.parametrize(
     ("deletion", "sentence"),
     [
-        ({"client": 1, "requests": [{"client": 0}]}, "each says for itself which client"),
+        ({"client": 1, "requests": [{"client": 0}]}, "give client in each request"),
         ({"requests": [{"client": 0, "when": 3}]}, "unknown key 'when'"),
-        ({"departure": "leave", "requests": [{"samples": "all"}, {"client": 1, "samples": 3}]}, "say samples: all"),
+        ({"departure": "leave", "requests": [{"samples": "all"}, {"client": 1, "samples": 3}]}, "give samples: all"),
         (
             {"departure": "leave", "requests": [{"samples": "all", "round": 3}, {"client": 1, "samples": "all"}]},
             "clients that leave do so together",
@@ -120,7 +131,7 @@ def test_a_run_certifies_each_request_and_all_of_them_together(tmp_path):
     certified = [Certificate.from_record(method.certificate) for method in folder.methods]
     assert [certificate.training.rounds for certificate in certified] == [6] * 5 + [12] * 5
     assert all(row["holds"] for row in folder.summary)
-    for at, told in enumerate(folder.together):
+    for at, told in enumerate(folder.compositions):
         both = certified[at], certified[at + 5]
         if None in (both[0].mu, both[1].mu):
             assert told["epsilon"] is None
@@ -129,8 +140,8 @@ def test_a_run_certifies_each_request_and_all_of_them_together(tmp_path):
             assert told["epsilon"] == compose([one.mu for one in both], both[0].delta)
             assert told["epsilon"] >= max(one.epsilon for one in both)
     page = write_report(tmp_path / "run").read_text("utf-8")
-    assert "after round 6 client 0 took back 5 of its" in page
-    assert "whoever has all of its releases" in page
+    assert "after round 6 client 0 deleted 5 of its" in page
+    assert "an observer of all of its releases" in page
     # From round 6 on, learning no longer read what the first request asked for.
     ((start, gone),) = folder.network[1].earlier_deletions
     assert (start, gone.tolist()) == (6, [5, 0, 38, 0, 0])
@@ -168,7 +179,7 @@ def test_learning_after_a_request_is_learning_without_what_it_asked_for():
 def test_an_earlier_request_leaves_less_to_be_disturbed(case: Network):
     """What was forgotten on the way costs no more than if all had been asked for at the end."""
     simulation = case.simulation()
-    known = simulation.foreseen
+    known = simulation.training_run
     late = replace(known, earlier_deletions=())
     if known.batches is not None:
         return

@@ -7,7 +7,8 @@ from math import log, sqrt
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from drawn import examples
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from learnings import small_learning
 from networks import Network, learn_and_retrain, networks
@@ -58,7 +59,7 @@ def states(simulation, learned, tokens, data=1):
     found = []
     for at, token in enumerate(tokens):
         task = Task(f"try-{at}", data, learned, (), (token,), 0, frozenset())
-        execute(simulation.network, task, simulation.foreseen.mixing)
+        execute(simulation.network, task, simulation.training_run.mixing)
         found.append(simulation.network.fetch().clone().double().numpy())
     return found
 
@@ -314,7 +315,7 @@ def unlearnings(draw):
 
 
 @given(unlearnings())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_nothing_measured_is_more_than_certified(drawn):
     case, given = drawn
     simulation, learned, oracle, learning = learn_and_retrain(case)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from dp_accounting import GaussianDpEvent
 from dp_accounting.rdp import RdpAccountant
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from learnings import small_learning
 from networks import Network, learn_and_retrain, networks
@@ -57,7 +58,7 @@ SMALL = Network(
     st.sampled_from([0.5, 0.9, 1.0, 1.3, 2.0]),
     st.sampled_from([0.0, 0.1]),
 )
-@settings(max_examples=60)
+@examples(60)
 def test_nothing_absorbs_for_less(felt, growth, charge):
     felt = np.array(felt)
     found = absorption_norm(felt, growth, charge)
@@ -353,7 +354,7 @@ def walks(draw):
 
 
 @given(walks())
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_nothing_measured_is_more_than_certified(drawn):
     case, given = drawn
     simulation, learned, oracle, learning = learn_and_retrain(case)

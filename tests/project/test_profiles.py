@@ -51,3 +51,9 @@ def test_two_runs_of_ci_draw_the_same_and_two_of_dev_do_not(tmp_path: Path) -> N
     (tmp_path / "other").mkdir()
     for profile, alike in (("ci", True), ("dev", False)):
         assert (drawn(tmp_path / "one", profile) == drawn(tmp_path / "other", profile)) == alike
+
+
+def test_every_test_that_says_how_many_cases_it_draws_says_so_by_examples() -> None:
+    files = [file for file in TESTS.rglob("*.py") if file.name not in ("drawn.py", "conftest.py", Path(__file__).name)]
+    assert len(files) > 80
+    assert [file.name for file in files if "max_examples" in file.read_text(encoding="utf-8")] == []

@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import flower_counter as counter
@@ -26,6 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from rewindnet.simulator.transports.flower import patience, service
 from rewindnet.simulator.transports.flower.arrays import STYPE, pack, unpack
 from rewindnet.simulator.transports.flower.deployment import answers, deployed, free_ports, superlink
 from rewindnet.simulator.transports.flower.environment import QUIET
@@ -286,17 +288,21 @@ class TestDeployment:
 
     @pytest.mark.parametrize("role", ["supernode", "superlink", "client"])
     def test_a_killed_process_ends_the_run(self, tmp_path, role):
-        killed = []
+        killed, polls_after = [], []
 
         def kill():
-            if not killed and (tmp_path / "out.started").exists():
+            if killed:
+                polls_after.append(killed)
+            elif (tmp_path / "out.started").exists():
                 pid = next(pid for pid, words in processes_of(tmp_path).items() if f" {role} " in words)
                 os.kill(pid, signal.SIGKILL)
-                killed.append(time.monotonic())
+                killed.append(pid)
 
         with pytest.raises(FlowerError, match=rf"{role}\S* ended \(signal SIGKILL\) in the middle of the run"):
             deploy(tmp_path, 2, 10**6, on_poll=kill)
-        assert time.monotonic() - killed[0] < 2
+        assert len(killed) == 1
+        assert len(polls_after) < 20
+        assert processes_of(tmp_path) == {}
 
     def test_an_interrupt_ends_the_run(self, tmp_path):
         def interrupt():
@@ -470,9 +476,29 @@ def test_flower_still_has_what_it_does_not_promise_to_keep(module, attribute, ar
         assert set(arguments) <= set(inspect.signature(found).parameters), complaint
 
 
-def test_a_supernode_sleeps_as_we_think_it_does():
-    # rewindnet.simulator.transports.flower.service tells the idle sleep from the other by its length.
-    source = inspect.getsource(importlib.import_module("flwr.supernode.start_client_internal"))
-    assert "time.sleep(3)" in source
-    assert "time.sleep(0.5)" in source
-    assert set(re.findall(r"\btime\.(\w+)\(", source)) == {"sleep"}
+def test_a_supernode_pauses_longer_the_longer_it_has_no_message(monkeypatch):
+    """Flower's long sleep, for which there is no message, becomes a growing pause, and its short one a short pause."""
+    internal = importlib.import_module("flwr.supernode.start_client_internal")
+    now, slept = [100.0], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    def flower():
+        for asked in (3, 3, *[3] * 60, 0.5, 3):
+            internal.time.sleep(asked)
+
+    monkeypatch.setattr(internal, "time", internal.time)  # and back again
+    monkeypatch.setattr("flwr.supernode.cli.flower_supernode", flower)
+    monkeypatch.setattr(service, "shorten_pulls", lambda: None)
+    monkeypatch.setattr(sys, "argv", [])
+    for module in (service, patience):
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: now[0]))
+    service.supernode("--isolation")
+    assert sys.argv == ["flower-supernode", "--isolation"]
+    first, *longer, short, again = slept
+    assert first == again == 0.01
+    assert longer == sorted(longer)
+    assert longer[-1] == 0.25
+    assert short == 0.02

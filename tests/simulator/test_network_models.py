@@ -7,7 +7,8 @@ from itertools import pairwise
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse, stats
 
@@ -75,7 +76,7 @@ def test_the_diagonal_takes_no_time_and_what_is_not_linked_is_relayed():
 
 
 @given(data=st.data(), nodes=st.integers(1, 7))
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_delays_are_those_of_each_entry_in_the_order_of_the_matrix(data, nodes):
     rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
     places = np.flatnonzero(rng.random(nodes**2) < 0.5)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import examples
+from hypothesis import given
 from networks import Network, as_planned, learn_and_retrain, networks
 from numpy.typing import NDArray
 from numpy_learning import numpy_learning, worker
@@ -19,7 +20,7 @@ Array = NDArray[np.float64]
 
 
 @given(case=networks(model="logistic", dtype="float64", early=None))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_learning_and_retraining_are_what_the_orders_say(case: Network) -> None:
     _, learned, oracle, _ = learn_and_retrain(case)
     for trajectory, retained in ((learned, False), (oracle, True)):
@@ -28,7 +29,7 @@ def test_learning_and_retraining_are_what_the_orders_say(case: Network) -> None:
 
 
 @given(case=networks())
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_fast_agrees_with_exact(case: Network) -> None:
     tolerance = {"float64": 1e-11, "float32": 2e-4}[case.dtype]
     fast, exact = (learn_and_retrain(replace(case, precision=precision))[1] for precision in ("fast", "exact"))
@@ -37,7 +38,7 @@ def test_fast_agrees_with_exact(case: Network) -> None:
 
 
 @given(case=networks(precision="exact"))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_exact_repeats_to_the_bit(case: Network) -> None:
     one, other = (learn_and_retrain(case)[1] for _ in range(2))
     assert all(torch.equal(one.at(t), other.at(t)) for t in one.checkpoint_names)
@@ -94,7 +95,7 @@ def test_settling_and_averaging() -> None:
     release = Release("r2d", 6, 4, "output", np.full(5, 0.3))
     noised = simulation.execute(*as_planned(release), learned, 0).released
     settled = simulation.execute(*as_planned(replace(release, gossip_rounds=3)), learned, 0).released
-    W = torch.from_numpy(simulation.foreseen.mixing.matrix(0).toarray())
+    W = torch.from_numpy(simulation.training_run.mixing.matrix(0).toarray())
     torch.testing.assert_close(settled, W @ W @ W @ noised, rtol=1e-12, atol=1e-13)
     averaged = simulation.execute(*as_planned(replace(release, averaged=True)), learned, 0)
     assert torch.all((averaged.released - averaged.released[0]).abs() < 1e-15)

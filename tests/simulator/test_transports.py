@@ -43,6 +43,7 @@ DATA = {"source": "synthetic", "samples": 240, "dimensions": 4, "classes": 3}
 CONTROLS = ["retrain", "do-nothing"]
 SCENARIOS: dict[str, dict[str, Any]] = {
     "ring": {
+        "measures": {"membership": True},
         "partition": {"clients": 5},
         "topology": "ring",
         "learning": {"rounds": 8, "local_steps": 2},

@@ -15,7 +15,7 @@ from rewindnet import topologies
 from rewindnet.certificates import Claim, Constant, Release, TrainingRun
 from rewindnet.certificates.claim import Bound
 from rewindnet.clients.data.deletion import Arrival
-from rewindnet.clients.methods import Method, Plan
+from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.models import MODELS
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.training.client_block import LocalTraining, make_block
@@ -41,13 +41,13 @@ class AsPlanned(Method):
     def horizon(self, rounds: int) -> int:
         raise NotImplementedError
 
-    def plan(self, learning: TrainingRun) -> Plan:
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
         raise NotImplementedError
 
 
-def as_planned(release: Release) -> tuple[Method, Plan]:
+def as_planned(release: Release) -> tuple[Method, UnlearningPlan]:
     """What carries out this very release."""
-    return AsPlanned(), Plan(release, Claim("node", 1e-5))
+    return AsPlanned(), UnlearningPlan(release, Claim("node", 1e-5))
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def learn_and_retrain(network: Network, extra: int = 0) -> tuple[Simulation, Tra
 def further(simulation: Simulation, begin: str, rounds: CommunicationStep, start: int) -> Tensor:
     """θ [N, d] after these rounds on the retained data, from a state that the clients keep."""
     task = Task("further", len(simulation.requests), begin, (), (rounds,), start, frozenset())
-    execute(simulation.network, task, simulation.foreseen.mixing)
+    execute(simulation.network, task, simulation.training_run.mixing)
     return simulation.network.fetch().clone()
 
 

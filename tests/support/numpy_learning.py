@@ -21,7 +21,7 @@ def numpy_learning(case: Network, retained: bool) -> list[Array]:
     simulation = case.simulation()
     block = worker(simulation).blocks[int(retained)]
     model = block.model
-    known = simulation.foreseen
+    known = simulation.training_run
     mixing = known.mixing if retained or known.mixing_before is None else known.mixing_before
     sampling = block.local_training.sampling
     data: dict[int, tuple[Array, NDArray[np.int64], Array]] = {}

@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import yaml
+from runs import WITHOUT_ATTACKS
+
+from rewindnet.experiments.runs.launch import run_scenario
 
 T = TypeVar("T")
 Run = "subprocess.Popen[str]"
@@ -39,11 +42,15 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "250"}
 
 
+def exact(scenario: Mapping[str, Any]) -> dict[str, Any]:
+    """The scenario, to be summed in node order, and without membership attacks unless it speaks of them."""
+    return {**WITHOUT_ATTACKS, **scenario, "backend": {"precision": "exact", **scenario.get("backend", {})}}
+
+
 def write(scenario: Mapping[str, Any], folder: Path) -> Path:
-    """The scenario as a file, to be summed in node order."""
-    exact = {**scenario, "backend": {"precision": "exact", **scenario.get("backend", {})}}
+    """That scenario as a file."""
     file = folder / "scenario.yaml"
-    file.write_text(yaml.safe_dump(exact), encoding="utf-8")
+    file.write_text(yaml.safe_dump(exact(scenario)), encoding="utf-8")
     return file
 
 
@@ -86,11 +93,20 @@ def through(file: Path, out: Path, *settings: str, before: Sequence[str] = COMMA
 
 
 def side_by_side(file: Path, folder: Path, runs: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
-    """What runs of a scenario left, two at a time."""
-    with ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(through, file, folder / name, *settings) for name, settings in runs.items()]:
+    """What runs of a scenario left: of one process here, of several in processes of their own, at the same time."""
+    with ThreadPoolExecutor(1) as pool:
+        elsewhere = {name: settings for name, settings in runs.items() if not _in_one_process(settings)}
+        started = [pool.submit(through, file, folder / name, *settings) for name, settings in elsewhere.items()]
+        with chdir(file.parent):
+            for name in runs.keys() - elsewhere.keys():
+                assert run_scenario(file, runs[name], folder / name, False) == []
+        for done in started:
             done.result()
     return {name: left(folder / name) for name in runs}
+
+
+def _in_one_process(settings: Sequence[str]) -> bool:
+    return not any(setting.startswith(("backend.kind=mpi", "backend.runtime=")) for setting in settings)
 
 
 def left(folder: Path) -> dict[str, Any]:

@@ -1,12 +1,19 @@
-"""Scenarios run through to their folder, as the command line would."""
+"""Scenarios run through to their folder, as the command line would.
 
-from collections.abc import Mapping
+Membership attacks take most of the time of a small run, so a scenario that says nothing of measures goes without them.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
@@ -14,12 +21,39 @@ from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.yaml_files import resolve
 
+WITHOUT_ATTACKS: dict[str, Any] = {"measures": {"membership": False}}
+
 
 def run_through(scenario: Mapping[str, Any], folder: Path, *overrides: str) -> RunFolder:
     """Run a scenario and read what it left."""
-    resolved = resolve(deepcopy(dict(scenario)), overrides)
+    resolved = resolve(deepcopy({**WITHOUT_ATTACKS, **scenario}), overrides)
     resolved.backend.build().execute(RunJob(build_run(resolved), folder, False, folder.parent / "scratch"))
     return read_folder(folder)
+
+
+class SharedRuns:
+    """Runs that are made once in a test session, by whichever worker needs them first.
+
+    Args:
+        place: the folder that all workers of the session keep them in.
+        copies: makes a new folder, for a copy that is the caller's own.
+    """
+
+    def __init__(self, place: Path, copies: Callable[[], Path]) -> None:
+        self._place, self._copies = place, copies
+
+    def __call__(self, scenario: Mapping[str, Any], *overrides: str) -> RunFolder:
+        """A copy of the run of a scenario, in a folder called `run`; it may be changed."""
+        said = json.dumps([scenario, overrides], sort_keys=True)
+        kept = self._place / hashlib.sha256(said.encode()).hexdigest()[:20]
+        self._place.mkdir(exist_ok=True)
+        with FileLock(f"{kept}.lock"):
+            if not (kept / "made").exists():
+                shutil.rmtree(kept, ignore_errors=True)
+                kept.mkdir()
+                run_through(scenario, kept / "run", *overrides)
+                (kept / "made").touch()
+        return read_folder(Path(shutil.copytree(kept / "run", self._copies() / "run")))
 
 
 def refused_here(

@@ -1,4 +1,4 @@
-"""The client's half: what a node does when the server's half tells it to, its state kept in `context.state`.
+"""The client side of the Flower transport: a node follows instructions and stores its state in `context.state`.
 
 A message holds a list of instructions and the arrays that go with them; the answer holds the arrays that were asked
 for, and the per-sample gradients that each instruction took. A trip that comes again, because its answer was lost, is
@@ -16,8 +16,8 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates.audits.noise import NoiseLog
+from rewindnet.clients.step_records import from_record
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
-from rewindnet.clients.steps.records import from_record
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.transports.flower.arrays import pack, unpack
 from rewindnet.simulator.transports.flower.errors import FlowerError

@@ -1,4 +1,4 @@
-"""What goes wrong in a Flower runtime."""
+"""The error of Flower runtimes."""
 
 
 class FlowerError(ValueError):

@@ -17,7 +17,7 @@ def exchange(grid: Grid, messages: Sequence[Message]) -> list[Message]:
     """Send the messages and wait for the answer to each.
 
     Args:
-        grid: any of Flower's.
+        grid: a grid of Flower.
         messages: to the nodes.
 
     Returns:
@@ -48,7 +48,7 @@ def node_ids(grid: Grid, clients: int, *, seconds: float = 60.0) -> list[int]:
     `partition-id` in their `node_config`.
 
     Args:
-        grid: any of Flower's.
+        grid: a grid of Flower.
         clients: how many are expected.
         seconds: how long to wait for them.
 

@@ -1,4 +1,4 @@
-"""The server's half: a network of Flower clients that are told what to do. It carries messages and averages nothing.
+"""The server side of the Flower transport: it sends instructions to the clients and forwards their messages.
 
 Instructions gather in a queue and go out with the next trip that needs an answer, so that a round is one trip: every
 client combines what its neighbours sent in the last round, computes, and answers with its next message. How many
@@ -18,8 +18,8 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates.audits.noise import NoiseLogs
+from rewindnet.clients.step_records import to_record
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
-from rewindnet.clients.steps.records import to_record
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
 from rewindnet.clients.training.gradient_counter import Counts, RoundGradients
 from rewindnet.simulator.errors import BrokenTransportError
@@ -36,14 +36,14 @@ T = TypeVar("T")
 _ATTEMPTS = 3
 
 #: What a node is told: an instruction, and the arrays that go with it.
-Told = tuple[list[Any], Mapping[str, Array]]
+Instruction = tuple[list[Any], Mapping[str, Array]]
 
 
 class FlowerNetwork(Network):
     """Flower clients, each a node.
 
     Args:
-        grid: any of Flower's.
+        grid: a grid of Flower.
         nodes: N.
 
     Raises:
@@ -54,7 +54,7 @@ class FlowerNetwork(Network):
 
     def __init__(self, grid: Grid, nodes: int) -> None:
         self._grid, self._nodes = grid, nodes
-        self._queue: list[Callable[[int], Told]] = []
+        self._queue: list[Callable[[int], Instruction]] = []
         self._carried: Counter[tuple[int, int]] = Counter()
         self._gradients = _GradientStream()
         self._number = 0
@@ -65,57 +65,61 @@ class FlowerNetwork(Network):
         self._ids = self._in_order()
 
     def begin(self, requests_met: int, name: str | None, measured: MeasuredDisturbances | None = None) -> None:
-        """Queue the beginning of a task, with the measurements to go on from; forget counts that were not asked for."""
+        """Queue the beginning of a task, with earlier measurements; discard gradient counts that were not requested."""
         measured = measured or {}
         self._gradients.discard()
 
-        def told(node: int) -> Told:
-            own = {f"measured-{node}": pack(measured[node])} if node in measured else {}
-            return ["begin", requests_met, name, *([node] if own else [])], own
+        def instruction(node: int) -> Instruction:
+            arrays = {f"measured-{node}": pack(measured[node])} if node in measured else {}
+            return ["begin", requests_met, name, *([node] if arrays else [])], arrays
 
-        self._queue.append(told)
+        self._queue.append(instruction)
 
     def apply(self, step: LocalStep) -> None:
         """Queue a step that every client takes by itself."""
-        self._tell_all("apply", to_record(step))
+        self._instruct_all("apply", to_record(step))
         self._gradients.expect(1)
 
     def run_round(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
-        """Ask every client for its message; queue what each is to combine."""
+        """Request the message of every client, and queue the messages that each client is to combine."""
         record, weights = to_record(step), canonical(W)
         without = None if changed is None else canonical(changed)
-        self._tell_all("message", record, round)
+        self._instruct_all("message", record, round)
         self._gradients.expect(2)
         messages = [answer["message"] for answer in self._trip()]
 
-        def told(node: int) -> Told:
-            heard, share = _row(weights, node)
-            lost = ([], []) if without is None else _row(without, node)
-            forwarded = {f"from-{sender}": messages[sender] for sender in {*heard, *lost[0]} if sender != node}
-            self._carried.update((node, sender) for sender in heard if sender != node)
-            return ["combine", record, round, heard, share, *lost], forwarded
+        def instruction(node: int) -> Instruction:
+            senders, shares = _row(weights, node)
+            changes = ([], []) if without is None else _row(without, node)
+            forwarded = {f"from-{sender}": messages[sender] for sender in {*senders, *changes[0]} if sender != node}
+            self._carried.update((node, sender) for sender in senders if sender != node)
+            return ["combine", record, round, senders, shares, *changes], forwarded
 
-        # What goes to which client is settled, and counted, now; the clients hear of it with their next instruction.
-        each = [told(node) for node in range(self._nodes)]
-        self._queue.append(each.__getitem__)
+        # Messages are assigned and counted now; the clients receive them with the next trip.
+        instructions = [instruction(node) for node in range(self._nodes)]
+        self._queue.append(instructions.__getitem__)
 
     def gradients(self, everything: bool = False) -> list[RoundGradients]:
-        """Return the gradient counts that have come with answers; make a trip for those that have not, if asked to."""
+        """Return the gradient counts that have arrived with answers.
+
+        Args:
+            everything: make a trip for the counts that have not arrived.
+        """
         if everything and self._gradients.awaited:
             self._trip()
         return self._gradients.take()
 
     def keep(self, name: str) -> None:
         """Queue that every client keeps its state under this name."""
-        self._tell_all("keep", name)
+        self._instruct_all("keep", name)
 
     def drop(self, name: str) -> None:
         """Queue that every client forgets the state of this name."""
-        self._tell_all("drop", name)
+        self._instruct_all("drop", name)
 
     def fetch(self, name: str | None = None) -> Tensor:
         """Ask every client for a state."""
-        self._tell_all("tell", name)
+        self._instruct_all("tell", name)
         return torch.cat([tensor(answer["told"]) for answer in self._trip()])
 
     def store(self, name: str, theta: Tensor) -> None:
@@ -127,7 +131,7 @@ class FlowerNetwork(Network):
 
     def disturbances(self) -> MeasuredDisturbances:
         """Ask every client for its measurements."""
-        self._tell_all("disturbances")
+        self._instruct_all("disturbances")
         return {int(node): tensor(own).numpy() for answer in self._trip() for node, own in answer.items()}
 
     def measure_noise(self, logs: NoiseLogs) -> None:
@@ -136,7 +140,7 @@ class FlowerNetwork(Network):
 
     def noise_logs(self, erase: bool = False) -> NoiseLogs:
         """Ask every client for what it has measured of its noise."""
-        self._tell_all("noise_logs", erase)
+        self._instruct_all("noise_logs", erase)
         answers = ({name: tensor(array) for name, array in answer.items()} for answer in self._trip())
         logs = {node: log_of(arrays) for node, arrays in enumerate(answers)}
         return {node: log for node, log in logs.items() if log is not None}
@@ -152,7 +156,7 @@ class FlowerNetwork(Network):
         """Return the value: the server is alone."""
         return value
 
-    def _tell_all(self, *instruction: Any) -> None:
+    def _instruct_all(self, *instruction: Any) -> None:
         self._queue.append(lambda node: (list(instruction), {}))
 
     def _in_order(self) -> list[int]:
@@ -185,7 +189,7 @@ class FlowerNetwork(Network):
         raise AssertionError
 
     def _content(self, node: int) -> RecordDict:
-        instructions = [tell(node) for tell in self._queue]
+        instructions = [instruct(node) for instruct in self._queue]
         arrays = {name: array for _, own in instructions for name, array in own.items()}
         trip = ConfigRecord({"number": self._number, "instructions": json.dumps([what for what, _ in instructions])})
         return RecordDict({TRIP: trip, ARRAYS: ArrayRecord(arrays)})

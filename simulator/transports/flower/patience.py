@@ -1,4 +1,4 @@
-"""Pauses before looking again, which grow while nothing comes."""
+"""Polling with pauses that grow while nothing arrives."""
 
 import time
 

@@ -141,7 +141,7 @@ def client(address: str, authority: str, secret: str, reference: str) -> None:
     alive = make_task_heartbeat_fn_http(work)
 
     def beat() -> bool:
-        with badge.held:
+        with badge.lock:
             return badge.token is None or alive()
 
     HeartbeatSender(beat).start()
@@ -167,7 +167,7 @@ def _answer(work: "RuntimeHttpClient", app: "ClientApp", badge: "_Badge") -> Non
         reply = Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, details), reply_to=message)
     # In this order: the token ends with the outcome. The next message waits for both, so that it meets this context.
     push_message(work, reply, context)
-    with badge.held:
+    with badge.lock:
         push_task_output(work, context, status, details)
         badge.token = None
 
@@ -180,7 +180,7 @@ class _Badge:
 
     def __init__(self) -> None:
         self.token: str | None = None
-        self.held = threading.Lock()
+        self.lock = threading.Lock()
 
     def intercept(self, context: Any, call_next: Callable[[Any], Any]) -> Any:
         """Pass the request on, with the token."""

@@ -50,7 +50,7 @@ def divide_nodes(W: csr_array, ranks: int) -> NDArray[np.int64]:
     taken.
 
     Args:
-        W: [N, N], the weights; row i is what node i hears.
+        W: [N, N], the weights; row i holds the weights of the messages that node i receives.
         ranks: how many there are.
 
     Returns:
