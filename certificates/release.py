@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from rewindnet.certificates.accounting.gaussian import epsilon_of
+from rewindnet.certificates.additions import BETWEEN_ROUNDS, Additions
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.network import Mixing, Vector
@@ -54,6 +55,7 @@ class Mechanism(ABC):
             the cost of the release and the checkpoints it needs follow from the release alone.
         measured: whether parts of the mechanism are measured while it runs, so that `rewindnet plan` cannot predict
             them.
+        shared_noise: whether all nodes add one and the same Gaussian vector, once.
         has_profile: whether `epsilon` is tighter than the ε that follows from μ.
         noise_label: when the noise is added, in one or two words for a table.
     """
@@ -62,6 +64,7 @@ class Mechanism(ABC):
     one_vector: ClassVar[bool] = False
     plain_descent: ClassVar[bool] = False
     measured: ClassVar[bool] = False
+    shared_noise: ClassVar[bool] = False
     has_profile: ClassVar[bool] = False
     noise_label: ClassVar[str]
 
@@ -83,6 +86,15 @@ class Mechanism(ABC):
     def events(self) -> Sequence[tuple[int, int]]:
         """The (round, node) of each further addition of noise, in the order of `DivergenceBounds.shifts`."""
         return ()
+
+    def additions(self, training: TrainingRun, release: "Release") -> Additions:
+        """Return when, where and of which size noise is added; by default once at every node with σ_i > 0.
+
+        Args:
+            training: how the network learned; nodes that have left add none.
+            release: what the unlearning method did.
+        """
+        return Additions.of(np.array([BETWEEN_ROUNDS]), np.where(training.present, release.sigma, 0.0))
 
     @abstractmethod
     def bounds(self, training: TrainingRun, release: "Release", claim: Claim) -> DivergenceBounds:
@@ -284,6 +296,16 @@ class Release:
     def noise_round(self) -> int:
         """The round in which the noise is added; the models there, before the noise, are compared with retraining."""
         return self.checkpoint_round + (self.descent_rounds if self.placement == "output" else 0)
+
+    @property
+    def shares_noise(self) -> bool:
+        """Whether all nodes add one and the same vector."""
+        return self.averaged or self.mechanism.shared_noise
+
+    @property
+    def adds_one_vector(self) -> bool:
+        """Whether noise is added at one point only, so that the models before and after it show all of it."""
+        return self.mechanism.one_vector or self.mechanism.shared_noise
 
     @property
     def rounds_after_noise(self) -> int:

@@ -9,10 +9,12 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from rewindnet.certificates.audits.noise import NoiseLogs
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.disturbance import DisturbanceMeter, MeasuredDisturbances, Meter, ShiftMeter
 from rewindnet.clients.training.gradient_counter import Counts, GradientCounter
+from rewindnet.clients.training.noise_meter import NoiseMeter
 from rewindnet.clients.training.sampling import Forget
 
 
@@ -44,6 +46,7 @@ class ClientWorker:
         self.checkpoints: MutableMapping[str, Tensor] = {}
         self._meter: Meter | None = None
         self._counter = GradientCounter(len(full.nodes))
+        self._noise_meter: NoiseMeter | None = None
 
     @property
     def nodes(self) -> tuple[int, ...]:
@@ -59,6 +62,7 @@ class ClientWorker:
             measured: measure the disturbances of the deletion on the way, into a copy of these arrays.
         """
         self.theta = self.full.blank() if name is None else self.checkpoints[name]
+        self._noise_meter = None
         self.resume(requests_met, measured or {})
         self._empty_departed()
 
@@ -91,6 +95,26 @@ class ClientWorker:
         """Return [b], the per-sample gradients that steps have taken since the last call, measurements left out."""
         return self._counter.drain()
 
+    def measure_noise(self, logs: NoiseLogs) -> None:
+        """Measure the noise that the clients add from now on, until the next `begin`.
+
+        Args:
+            logs: what the nodes have measured of this task already.
+        """
+        self._noise_meter = NoiseMeter({node: logs[node] for node in self.nodes if node in logs})
+
+    @property
+    def measures_noise(self) -> bool:
+        """Whether the clients measure the noise that they add."""
+        return self._noise_meter is not None
+
+    def noise_logs(self, erase: bool) -> NoiseLogs:
+        """Return what was measured of the noise since `measure_noise`; then erase it, and measure no more, if asked."""
+        logs = {} if self._noise_meter is None else self._noise_meter.logs()
+        if erase:
+            self._noise_meter = None
+        return logs
+
     def measure_drift(self, round: int, changed: Tensor) -> None:
         """Measure the change in the mixed messages [b, d] that is due to departed clients."""
         if self._meter is not None:
@@ -118,7 +142,7 @@ class ClientWorker:
         return block
 
     def _counting(self, block: ClientBlock) -> ClientBlock:
-        return replace(block, counter=self._counter)
+        return replace(block, counter=self._counter, noise_meter=self._noise_meter)
 
     def _empty_departed(self) -> None:
         self.theta = self._without_departed(self.theta)

@@ -133,14 +133,23 @@ def _exit_if_violated(sentences: Sequence[str]) -> None:
 
 
 @app.command()
-def verify(folder: RunFolder) -> None:
-    """Derive every certificate of a run again from its records alone."""
+def verify(
+    folder: RunFolder,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail where something could not be checked.")] = False,
+) -> None:
+    """Derive every certificate of a run again from its records alone.
+
+    Each line says what holds, what FAILS, what rests on the record's word (recorded), and what is unchecked.
+    """
+    from rewindnet.experiments.verify.records import tally
     from rewindnet.experiments.verify.verify import verify_folder
 
     findings = verify_folder(folder)
     for finding in findings:
-        typer.echo(f"{'holds' if finding.holds else 'FAILS'}  {finding.what}: {finding.sentence}")
-    if not all(finding.holds for finding in findings):
+        typer.echo(f"{finding.status:9}  {finding.what}: {finding.sentence}")
+    typer.echo(tally(findings))
+    unchecked = strict and any(finding.status == "unchecked" for finding in findings)
+    if unchecked or not all(finding.holds for finding in findings):
         raise typer.Exit(1)
 
 

@@ -185,17 +185,22 @@ class Verification(list[Finding]):
 
     @property
     def holds(self) -> bool:
-        """Whether every finding holds."""
+        """Whether nothing wrong was found; `unchecked` says what could not be checked."""
         return all(finding.holds for finding in self)
+
+    @property
+    def unchecked(self) -> list[Finding]:
+        """What could not be checked."""
+        return [finding for finding in self if finding.status == "unchecked"]
 
     def _repr_html_(self) -> str:
         """Return the findings as a table, for notebooks."""
         columns: list[table.Column] = [
-            ("", lambda row: "holds" if row["holds"] else "FAILS"),
+            ("", lambda row: str(row["status"])),
             ("what", lambda row: str(row["what"])),
             ("finding", lambda row: str(row["sentence"])),
         ]
-        return html_table(columns, [vars(finding) for finding in self])
+        return html_table(columns, [{**vars(finding), "status": finding.status} for finding in self])
 
 
 class TemporaryFolder:

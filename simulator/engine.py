@@ -65,6 +65,8 @@ def execute(
     states, counts = _StateWriter(network, task, journal, progress, meter), _GradientCounts(network, meter)
     if progress is None:
         network.begin(task.requests_met, task.begin, task.measured)
+        if task.noisy:
+            network.measure_noise({})
         for local in task.prepare:
             network.apply(local)
             counts.expect(None)
@@ -137,10 +139,12 @@ class _StateWriter:
     def write(self, rounds: int, theta: Tensor) -> None:
         """Store the state after a number of rounds; it replaces the latest state that is not a checkpoint."""
         measured = self._network.disturbances() if self._task.measured else {}
+        noise = self._network.noise_logs() if self._task.noisy else {}
         if not self._network.root or self._journal is None:
             return
         seconds, name = self._seconds_before + perf_counter() - self._began, self._task.checkpoint_name(rounds)
-        write_state(self._journal, name, theta, measured, seconds, {} if self._meter is None else self._meter.state())
+        cost = {} if self._meter is None else self._meter.state()
+        write_state(self._journal, name, theta, measured, seconds, cost, noise)
         if self._latest is not None:
             self._journal.remove(self._latest)
         self._latest = None if rounds in self._task.keep else name
@@ -159,6 +163,8 @@ def _resume(network: Network, task: Task, journal: Journal, meter: CostMeter | N
             journal.read(task.checkpoint_name(rounds))["theta"] if network.root else torch.empty(0),
         )
     network.begin(task.requests_met, task.checkpoint_name(progress.rounds), progress.measured or None)
+    if task.noisy:
+        network.measure_noise(progress.noise)
     if progress.rounds not in task.keep:
         network.drop(task.checkpoint_name(progress.rounds))
     return progress

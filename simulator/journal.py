@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rewindnet.certificates.audits.noise import NoiseLog, NoiseLogs, log_width
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
 from rewindnet.simulator.task import Task
 
-_DISTURBANCE, _COST = "disturbance-", "cost-"
+_DISTURBANCE, _COST, _ROWS, _LAST = "disturbance-", "cost-", "noise-rows-", "noise-last-"
 
 #: The tensors that every state of a run holds.
 STATE_TENSORS = frozenset({"theta", "seconds", f"{_COST}counts", f"{_COST}clock"})
@@ -64,6 +65,7 @@ class Progress:
         measured: the disturbances measured so far.
         seconds: the seconds that it has taken so far.
         cost: the state of the meter.
+        noise: what the nodes have measured of their noise.
     """
 
     rounds: int
@@ -71,6 +73,7 @@ class Progress:
     measured: MeasuredDisturbances
     seconds: float
     cost: Mapping[str, Tensor]
+    noise: NoiseLogs
 
 
 def write_state(
@@ -80,6 +83,7 @@ def write_state(
     measured: MeasuredDisturbances,
     seconds: float,
     cost: Mapping[str, Tensor],
+    noise: NoiseLogs,
 ) -> None:
     """Store the state of a task.
 
@@ -90,6 +94,7 @@ def write_state(
         measured: the disturbances measured so far.
         seconds: the seconds that the task has taken so far.
         cost: the state of the meter.
+        noise: what the nodes have measured of their noise.
     """
     journal.write(
         name,
@@ -98,6 +103,8 @@ def write_state(
             "seconds": torch.tensor(seconds, dtype=torch.float64),
             **{f"{_DISTURBANCE}{node}": torch.from_numpy(own) for node, own in measured.items()},
             **{f"{_COST}{key}": value for key, value in cost.items()},
+            **{f"{_ROWS}{node}": torch.from_numpy(log.rows.flatten()) for node, log in noise.items()},
+            **{f"{_LAST}{node}": torch.from_numpy(log.last) for node, log in noise.items()},
         },
     )
 
@@ -115,4 +122,11 @@ def written_progress(task: Task, journal: Journal) -> Progress | None:
         measured={node: latest[f"{_DISTURBANCE}{node}"].numpy() for node in task.measured},
         seconds=float(latest["seconds"]),
         cost={key.removeprefix(_COST): value for key, value in latest.items() if key.startswith(_COST)},
+        noise={int(key.removeprefix(_LAST)): _log(latest, key) for key in latest if key.startswith(_LAST)},
     )
+
+
+def _log(tensors: Mapping[str, Tensor], key: str) -> NoiseLog:
+    """Return what a node has measured of its noise, given the key of its last vector."""
+    last, rows = tensors[key].numpy(), tensors[_ROWS + key.removeprefix(_LAST)].numpy()
+    return NoiseLog(rows.reshape(-1, log_width(len(last))), last)

@@ -1,12 +1,13 @@
 """The results of learning and unlearning: trajectories and outcomes, and the distance between models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rewindnet.certificates.audits.noise import NoiseLogs
 from rewindnet.clients.methods import UnlearningPlan
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.transports.network import Network
@@ -42,6 +43,7 @@ class Outcome:
         cost: the cost of all rounds.
         plan: the executed plan, as refined during execution.
         shifts: [events], the measured shifts of the mechanism.
+        noise: what each node has measured of the noise that it added; nothing where none was to be added.
     """
 
     centre: Tensor
@@ -50,6 +52,7 @@ class Outcome:
     cost: Cost
     plan: UnlearningPlan
     shifts: NDArray[np.float64]
+    noise: NoiseLogs = field(default_factory=dict)
 
 
 def divergence(first: Tensor, second: Tensor) -> NDArray[np.float64]:

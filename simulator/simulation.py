@@ -152,9 +152,11 @@ class Simulation:
         release = plan.release
         program = method.program(release, known, self.seed, index, learned.checkpoint_names)
         finish = _finish(program, release, centre, index, request)
-        finish = replace(finish, keep=frozenset({finish.start, finish.end}))
+        noisy = len(release.mechanism.additions(known, release)) > 0
+        finish = replace(finish, keep=frozenset({finish.start, finish.end}), noisy=noisy)
         cost += self._run_task(finish)
         shifts = self.network.disturbances() if finish.measured else {}
+        noise = self.network.noise_logs(erase=True) if noisy else {}
         outcome = Outcome(
             centre=self._without_departed(self.network.fetch(centre)),
             noised=self.network.fetch(finish.checkpoint_name(finish.start)),
@@ -162,6 +164,7 @@ class Simulation:
             cost=Cost() if program.beforehand else cost,
             plan=plan,
             shifts=np.array([shifts[node][round] for round, node in release.mechanism.events]),
+            noise=noise,
         )
         for rounds in finish.keep:
             self.network.drop(finish.checkpoint_name(rounds))

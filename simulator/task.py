@@ -25,6 +25,7 @@ class Task:
         start: the number of rounds that the network has behind it at the beginning.
         keep: the numbers of rounds after which the state is kept.
         measured: the disturbances to measure on the way begin with these.
+        noisy: whether clients add noise on the way, which they are then to measure.
         remaining: the network without the nodes that are going to leave, if what they change is to be measured as well.
     """
 
@@ -36,6 +37,7 @@ class Task:
     start: int
     keep: frozenset[int]
     measured: MeasuredDisturbances = field(default_factory=dict)
+    noisy: bool = False
     remaining: Mixing | None = None
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rewindnet.certificates.audits.montecarlo import MonteCarlo
+from rewindnet.certificates.audits.noise import NOT_MEASURED, NoiseAudit
 from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.network import Mixing, Vector
@@ -24,8 +25,9 @@ class Audit:
     Attributes:
         divergence: [N], ‖c_i − c'_i‖₂ of the unlearned and the retrained models where the noise is added, before the
             noise.
-        holds: whether every divergence is at most the node's sensitivity, every shift is at most its bound, and neither
-            the empirical ε nor the Monte-Carlo lower bound exceeds the certified ε.
+        holds: whether every divergence is at most the node's sensitivity, every shift is at most its bound, neither the
+            empirical ε nor the Monte-Carlo lower bound exceeds the certified ε, and the audit of the noise that was
+            used is not violated.
         worst_node: the node with the largest divergence relative to its sensitivity.
         epsilon_empirical: the exact ε at δ of this pair of runs for joint views, for the average, and for single nodes
             without gossip rounds after the noise; an upper bound on it where the view post-processes the noised values.
@@ -34,6 +36,7 @@ class Audit:
         monte_carlo: the lower bound from samples of the noise; None where nothing was sampled.
         shifts: [events], the measured divergence of the values to which the mechanism added noise at its further
             events. The empirical ε is then conditional on the path that this run took.
+        noise_audit: whether the noise that was added is what the certificate says.
     """
 
     divergence: tuple[float, ...]
@@ -43,6 +46,7 @@ class Audit:
     reason: str | None = None
     monte_carlo: MonteCarlo | None = None
     shifts: tuple[float, ...] = ()
+    noise_audit: NoiseAudit = NOT_MEASURED
 
     def to_record(self) -> dict[str, Any]:
         """Return the audit as plain JSON."""
@@ -58,15 +62,17 @@ class Audit:
         Raises:
             CertificateError: if a field is missing or unknown.
         """
-        if {field.name for field in fields(cls)} != set(record):
+        # Runs that were recorded before the noise was audited have no such field.
+        if {field.name for field in fields(cls)} != {"noise_audit", *record}:
             raise CertificateError("the record of the audit is damaged: fields missing or unknown")
-        sampled = record["monte_carlo"]
+        sampled, noise = record["monte_carlo"], record.get("noise_audit")
         return cls(
             **{
                 **record,
                 "divergence": tuple(record["divergence"]),
                 "shifts": tuple(record["shifts"]),
                 "monte_carlo": None if sampled is None else MonteCarlo.from_record(sampled),
+                "noise_audit": NOT_MEASURED if noise is None else NoiseAudit.from_record(noise),
             }
         )
 
@@ -77,6 +83,7 @@ def audit(
     divergence: Vector,
     monte_carlo: MonteCarlo | None = None,
     shifts: Vector | None = None,
+    noise_audit: NoiseAudit = NOT_MEASURED,
 ) -> Audit:
     """Compare a certificate with the divergence measured by retraining.
 
@@ -86,6 +93,7 @@ def audit(
         divergence: [N], measured where the noise is added, before the noise.
         monte_carlo: the result of sampling the noise, if it was sampled.
         shifts: [events], the measured divergences at the mechanism's further events; None if it has none.
+        noise_audit: what was found of the noise that was added, if it was measured.
 
     Returns:
         The audit; its `holds` is false where the certificate is violated.
@@ -110,9 +118,10 @@ def audit(
     within_sensitivity = bool(np.all(divergence <= sensitivity)) if sensitivity.size else True
     largest = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower_bound)
     claimed = certificate.epsilon
+    within_bounds = within_sensitivity and bool(np.all(shifts <= bounds)) and (claimed is None or largest <= claimed)
     return Audit(
         divergence=tuple(divergence.tolist()),
-        holds=within_sensitivity and bool(np.all(shifts <= bounds)) and (claimed is None or largest <= claimed),
+        holds=within_bounds and noise_audit.status != "violated",
         worst_node=int(np.argmax(ratio)),
         epsilon_empirical=exact if isfinite(exact) else None,
         reason=None
@@ -120,6 +129,7 @@ def audit(
         else "a node whose model differs from the retrained one carries no noise, or far too little",
         monte_carlo=monte_carlo,
         shifts=tuple(shifts.tolist()),
+        noise_audit=noise_audit,
     )
 
 
@@ -155,9 +165,10 @@ def violation(certificate: Certificate, result: Audit) -> str:
     assumed = " ".join(certificate.assumptions)
     sampled = result.monte_carlo
     sample = "" if sampled is None else f", by samples of the noise at least {sampled.epsilon_lower_bound:.6g}"
+    noise = f"{result.noise_audit.sentence}; " if result.noise_audit.status == "violated" else ""
     shift = _shift_violation(certificate, result)
     return (
-        f"the certificate of {certificate.method} is violated: node {node} diverged by {measured:.6g}, "
+        f"the certificate of {certificate.method} is violated: {noise}node {node} diverged by {measured:.6g}, "
         f"{relation} {bound:.6g}; {shift}"
         f"exact epsilon {result.epsilon_empirical}{sample}, certified {certificate.epsilon}. It assumed: {assumed}"
     )

@@ -22,6 +22,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.certificates.additions import Additions
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.absorption import NetworkRounds, final_messages, least_mu, received_messages
@@ -97,6 +98,12 @@ class GossipDP(Mechanism):
     def events(self) -> Sequence[tuple[int, int]]:
         """Every round of every deleting node."""
         return tuple((t, node) for t in range(self.rounds) for node in self.nodes)
+
+    def additions(self, training: TrainingRun, release: Release) -> Additions:
+        """Return noise η·σ in every round at every participating node."""
+        participating = [participating_or_all(training.mixing, t) for t in range(self.rounds)]
+        sizes = np.reshape(participating, (self.rounds, training.mixing.nodes)) * training.step_size * release.sigma
+        return Additions.of(np.arange(self.rounds), sizes)
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return no divergence at the start, and in every round what clipping, the constants and rounding allow.

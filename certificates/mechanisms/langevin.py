@@ -46,6 +46,7 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array
 
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
+from rewindnet.certificates.additions import BETWEEN_ROUNDS, Additions
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
@@ -85,6 +86,11 @@ class Langevin(Mechanism):
 
     kind: ClassVar[str] = "langevin"
     noise_label: ClassVar[str] = "every round"
+
+    def additions(self, training: TrainingRun, release: Release) -> Additions:
+        """Return noise on the start, and after every round but the last."""
+        first, rounds = release.checkpoint_round, max(release.descent_rounds - 1, 0)
+        return Additions.of(np.array([BETWEEN_ROUNDS, *range(first, first + rounds)]), release.sigma)
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return the sensitivity of the learned models.

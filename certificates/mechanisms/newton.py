@@ -208,6 +208,7 @@ class NewtonSharedNoise(Newton):
 
     kind: ClassVar[str] = "newton-shared-noise"
     one_vector: ClassVar[bool] = False
+    shared_noise: ClassVar[bool] = True
     noise_label: ClassVar[str] = "correction, shared"
 
     def noise_vectors(self, release: Release) -> int:

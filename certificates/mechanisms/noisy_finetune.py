@@ -50,6 +50,7 @@ import numpy as np
 
 from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
+from rewindnet.certificates.additions import Additions
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.errors import CertificateError
@@ -119,6 +120,10 @@ class NoisyFinetune(Mechanism):
             )
         if self.growth is not None and not 0 <= self.growth < inf:
             raise CertificateError(f"growth is a non-negative number, not {self.growth}")
+
+    def additions(self, training: TrainingRun, release: Release) -> Additions:
+        """Return noise in every step of every node."""
+        return Additions.of(release.checkpoint_round + np.arange(self.rounds), release.sigma)
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return the sensitivity of the learned models; no bounds where nothing is assumed about the loss.

@@ -39,6 +39,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from rewindnet.certificates.accounting.gaussian import mu_of
+from rewindnet.certificates.additions import Additions
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
@@ -166,6 +167,13 @@ class RRDU(Mechanism):
             )
         slope = 0.0 if self._is_ascent else self.step_size * training.constants.L.value
         return replace(self, growth=growth, slope=slope)
+
+    def additions(self, training: TrainingRun, release: Release) -> Additions:
+        """Return the noise of every visit that has any."""
+        sigma = np.array(self.noise, dtype=np.float64)
+        noisy = sigma > 0
+        rounds = np.array(self.visit_rounds, dtype=np.int64)[noisy]
+        return Additions(rounds, np.full(len(rounds), self.node, dtype=np.int64), sigma[noisy])
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return the sensitivity of the learned models, and η·Δ at every visit; rounding is charged to the first.

@@ -38,6 +38,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from rewindnet.certificates.additions import Additions
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
@@ -125,6 +126,12 @@ class WalkDP(Mechanism):
     def events(self) -> Sequence[tuple[int, int]]:
         """The hops of every deleting node."""
         return tuple((hop, holder) for hop, holder in enumerate(self.holders) if holder in self.nodes)
+
+    def additions(self, training: TrainingRun, release: Release) -> Additions:
+        """Return noise η·σ at the holder of every hop."""
+        holders = np.array(self.holders, dtype=np.int64)
+        noisy = release.sigma[holders] > 0
+        return Additions(np.flatnonzero(noisy), holders[noisy], self.step_size * release.sigma[holders][noisy])
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return no divergence at the start, and at every hop of a deleting node what clipping and the constants allow.

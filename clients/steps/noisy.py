@@ -41,4 +41,4 @@ class NoisyRounds(CommunicationStep, ABC):
             sigma: [N], σ of the noise of every node.
             round: the round.
         """
-        return noised(block, theta, sigma, lambda node: self.draw(theta.shape[1], round, node))
+        return noised(block, theta, sigma, lambda node: self.draw(theta.shape[1], round, node), round)

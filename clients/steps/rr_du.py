@@ -119,10 +119,15 @@ class RRDUToken(TokenRounds):
         direction, without = self._directions(block, state[:, :d], row)
         if probe is not None:
             probe.shift(round, self.home, self.step_size * float((direction - without).norm()))
+        begin, quiet = point.to(torch.float64, copy=True), direction
         if noise > 0:
             drawn = self.draw(d, round, self.home)
             direction = direction + torch.from_numpy(drawn * (noise / self.step_size)).to(direction)
-        moved = point.to(torch.float64) - self._update(state, row, round, -direction)
+        moved = begin - self._update(state, row, round, -direction)
+        if noise > 0 and block.noise_meter is not None:
+            # Adam makes of noise what is no longer Gaussian, so that it is measured on the direction.
+            after = moved if self.optimizer == "sgd" else begin + self.step_size * direction
+            block.noise_meter.added(round, self.home, begin + self.step_size * quiet, after, begin)
         sets_centre = self.centre == "noised" and round == self._visits[0]
         if self.ball is not None and not sets_centre:
             centre = state[row, d : 2 * d].to(torch.float64)

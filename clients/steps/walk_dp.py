@@ -51,10 +51,14 @@ class WalkDPToken(TokenRounds):
         if probe is not None and block.samples[row] != block.before_erasure.samples[row]:
             retained = self._clipped_gradient(block.uncounted(), state, row)
             probe.shift(round, holder, float((gradient - retained).norm()))
+        begin = state[row].to(torch.float64, copy=True)
+        centre = begin - self.step_size * gradient
         if self.sigma > 0:
             drawn = self.draw(len(gradient), round, holder)
             gradient = gradient + torch.from_numpy(drawn * self.sigma).to(gradient)
-        state[row] = (state[row].to(torch.float64) - self.step_size * gradient).to(state)
+        state[row] = (begin - self.step_size * gradient).to(state)
+        if self.sigma > 0 and block.noise_meter is not None:
+            block.noise_meter.added(round, holder, centre, state[row], begin)
         block.project(state[row : row + 1])
         return state
 

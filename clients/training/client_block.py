@@ -17,6 +17,7 @@ from rewindnet.clients.models import Model
 from rewindnet.clients.training.bucket import Bucket, Part, make_buckets
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.gradient_counter import GradientCounter
+from rewindnet.clients.training.noise_meter import NoiseMeter
 from rewindnet.clients.training.parallel import each
 from rewindnet.clients.training.probe import Probe
 from rewindnet.clients.training.sampling import Sampling
@@ -71,6 +72,7 @@ class ClientBlock:
         before_erasure: the same clients before they erased what is to be forgotten, for steps that read it.
         recalled_checkpoints: states [b, d] that the clients have kept, for steps that ask for them.
         counter: counts the per-sample gradients that the clients take; None where only a study takes them.
+        noise_meter: measures the noise that the clients add; None where nothing is audited.
     """
 
     nodes: tuple[int, ...]
@@ -84,6 +86,7 @@ class ClientBlock:
     before_erasure: "ClientBlock | None" = None
     recalled_checkpoints: tuple[Tensor, ...] = ()
     counter: GradientCounter | None = None
+    noise_meter: NoiseMeter | None = None
 
     def blank(self) -> Tensor:
         """Return an uninitialised buffer [b, d] in the precision and on the device of the data."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
+from rewindnet.certificates.additions import BETWEEN_ROUNDS
 from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.topologies.rng import Stream, rng_at
@@ -102,17 +103,21 @@ def noised(
     theta: Tensor,
     sigma: Sequence[float] | Mapping[int, float],
     draw_for: Callable[[int], NDArray[np.float64]],
+    round: int = BETWEEN_ROUNDS,
 ) -> Tensor:
-    """Return θ_i + σ_i·Z_i for every client of a block.
+    """Return θ_i + σ_i·Z_i for every client of a block, which measures what it adds where its noise is audited.
 
     Args:
         block: the clients.
         theta: [b, d], left as it is.
         sigma: of every node; nothing is drawn where it is 0.
         draw_for: draws Z_i [d] for a node.
+        round: the round in which the noise is added, if it is added in one.
     """
     result = theta.clone()
     for row, node in enumerate(block.nodes):
         if sigma[node] > 0:
             result[row] += torch.from_numpy(draw_for(node) * sigma[node]).to(theta)
+            if block.noise_meter is not None:
+                block.noise_meter.added(round, node, theta[row], result[row])
     return result

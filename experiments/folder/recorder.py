@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rewindnet import topologies
 from rewindnet.certificates import Audit, Certificate, TrainingRun
+from rewindnet.certificates.audits.noise import NoiseTraces
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.training.parallel import threads
 from rewindnet.experiments.folder.files import write, write_json
@@ -24,8 +25,10 @@ from rewindnet.experiments.folder.lock import LOCK, FolderLock
 from rewindnet.experiments.folder.reader import FORMATS, digest, read_record
 from rewindnet.experiments.folder.unfinished import (
     earlier_lines,
+    earlier_noise,
     earlier_traffic,
     is_secret,
+    note_noise,
     note_traffic,
     versions,
 )
@@ -181,10 +184,27 @@ class Recorder:
         )
         return Certificate.from_record(certificate), Audit.from_record(audit), metrics
 
+    def read_noise_traces(self, index: int) -> NoiseTraces:
+        """Read what an earlier process has recorded of the noise of a release.
+
+        Raises:
+            FolderError: if that is missing or damaged.
+        """
+        assert self._folder is not None
+        return earlier_noise(self._folder, index)
+
     def write_release(
-        self, index: int, certificate: Certificate, audit: Audit, metrics: Mapping[str, Any], outcome: Outcome
+        self,
+        index: int,
+        certificate: Certificate,
+        audit: Audit,
+        metrics: Mapping[str, Any],
+        outcome: Outcome,
+        traces: NoiseTraces,
     ) -> None:
-        """Write the records and the weights of one release."""
+        """Write the records and the weights of one release, and what a process that resumes needs of its noise."""
+        if self._folder is not None and not self.secret:
+            note_noise(self._folder, index, traces)
         place = f"methods/{index}-{certificate.method}"
         self._json(f"{place}/certificate", certificate.to_record())
         self._json(f"{place}/audit", audit.to_record())

@@ -1,5 +1,6 @@
 """Check whether a run may be written into a folder, and read what an unfinished run has left there."""
 
+import io
 import json
 import platform
 from collections.abc import Mapping
@@ -8,6 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from rewindnet.certificates.audits.noise import NoiseTraces
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import read_scenario, write
 from rewindnet.experiments.folder.journal import UNFINISHED
@@ -131,3 +135,24 @@ def earlier_traffic(folder: Path) -> dict[str, Any]:
     if not isinstance(parts, dict):
         raise FolderError(f"{file} is damaged; start again with --force")
     return parts
+
+
+def note_noise(folder: Path, index: int, traces: NoiseTraces) -> None:
+    """Write down what later releases are compared with of the noise of a release."""
+    content = io.BytesIO()
+    np.savez(content, **traces._asdict())
+    write(folder / UNFINISHED / f"noise-{index}.npz", content.getvalue())
+
+
+def earlier_noise(folder: Path, index: int) -> NoiseTraces:
+    """Read what an earlier process has written down of the noise of a release.
+
+    Raises:
+        FolderError: if that is missing or damaged.
+    """
+    file = folder / UNFINISHED / f"noise-{index}.npz"
+    try:
+        with np.load(file) as content:
+            return NoiseTraces(**{name: content[name] for name in NoiseTraces._fields})
+    except (OSError, ValueError, KeyError):
+        raise FolderError(f"{file} is damaged; begin anew with --force") from None

@@ -195,6 +195,7 @@ def _certificate(index: int, certificate: Certificate, found: Audit, metrics: di
         ("sensitivity", _range(certificate.sensitivity)),
         ("measured divergence", _range(found.divergence)),
         ("samples of the noise", words.sampled(found)),
+        ("noise that was added", words.noise_found(found)),
         *words.constants(certificate),
         ("cost", ", ".join(f"{cost[what]:,.4g} {what} ({100 * share[what]:.0f} % of retraining)" for what in share)),
         ("mixing schedule, sha256", certificate.training.mixing_sha256),

@@ -33,6 +33,9 @@ def certified(row: Row) -> str:
 
 def _empirical(row: Row) -> str:
     shown = "∞" if row["epsilon_empirical"] is None else epsilon(row["epsilon_empirical"])
+    if row.get("noise_audit") == "unchecked":
+        # Runs that were recorded before the noise was audited have no such entry.
+        shown += "‡"
     return shown if row["holds"] else f"{shown} VIOLATED"
 
 
@@ -117,6 +120,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
             "† per-instance: computed from measurements of this data and this request. It compares this deletion with "
             "its own retraining; the level of the noise, or ε itself, may tell something about the deleted data."
         )
+    lines += _noise_audits(rows)
     if any("*" in certified(row) for row in rows):
         lines.append("* conditional: holds if the estimated or declared constants do.")
     lines += [f"Premise, {'; '.join(who)}: {sentence}" for sentence, who in _premises(rows).items()]
@@ -133,6 +137,20 @@ def _premises(rows: Sequence[Row]) -> dict[str, list[str]]:
             if row["epsilon_certified"] is not None and not sentence.startswith("The guarantee is per-instance"):
                 names = lines.setdefault(sentence, [])
                 names += [what(row)] * (what(row) not in names)
+    return lines
+
+
+def _noise_audits(rows: Sequence[Row]) -> list[str]:
+    """Return what was found of the noise that each release added, in as few lines as it takes."""
+    holding = sum(row.get("noise_audit") == "holds" for row in rows)
+    noisy = sum(row.get("noise_audit", "no noise") != "no noise" for row in rows)
+    lines = (
+        [f"The noise that was added, measured: as certified in {holding} of {noisy} rows with noise."] if noisy else []
+    )
+    for row in rows:
+        if row.get("noise_audit") in ("violated", "unchecked"):
+            mark = "‡ noise unchecked" if row["noise_audit"] == "unchecked" else "Noise VIOLATED"
+            lines.append(f"{mark}, {row['method']}, {row['view']}: {row['noise_audit_reason']}.")
     return lines
 
 

@@ -172,7 +172,14 @@ def outcome(certificate: Certificate, found: Audit) -> str:
     sample = found.monte_carlo
     more = "" if sample is None else f", of which samples of the noise show at least {sample.epsilon_lower_bound:.3g}"
     state = "The audit confirms it" if found.holds else "The audit finds it VIOLATED"
-    return f"{said} {state}: the empirical ε of this pair of runs is {measured}{more}."
+    return f"{said} {state}: the empirical ε of this pair of runs is {measured}{more}. {noise_found(found)}"
+
+
+def noise_found(found: Audit) -> str:
+    """Return what the audit of the noise that was added has found, as a sentence."""
+    noise = found.noise_audit
+    said = {"holds": "The noise holds", "violated": "The noise is VIOLATED", "unchecked": "The noise is unchecked"}
+    return f"{said[noise.status]}: {noise.sentence}."
 
 
 def sampled(found: Audit) -> str:

@@ -1,18 +1,36 @@
 """Audit one release of a run: its divergence, the ε of this pair of runs, and samples of the noise."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rewindnet.certificates import Audit, Certificate, audit, monte_carlo
+from rewindnet.certificates import Audit, Certificate, NoiseAudit, TrainingRun, audit, monte_carlo
 from rewindnet.certificates.audits.montecarlo import MOST_DRAWS
+from rewindnet.certificates.audits.noise import (
+    LEVEL,
+    NO_NOISE,
+    NoiseTraces,
+    audit_logs,
+    audit_vectors,
+    no_traces,
+)
 from rewindnet.clients.training.noise import draw
 from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.outcome import Outcome, divergence
 from rewindnet.topologies import Stream
 
 
-def audit_release(setup: RunSetup, certificate: Certificate, outcome: Outcome, retrained: Tensor, index: int) -> Audit:
+def audit_release(
+    setup: RunSetup,
+    certificate: Certificate,
+    outcome: Outcome,
+    retrained: Tensor,
+    index: int,
+    noise_audit: NoiseAudit,
+) -> Audit:
     """Audit a certificate by retraining, and by samples of the noise.
 
     Every block of draws has its own address, (seed, audit, index · MOST_DRAWS + first, node). The draws are therefore
@@ -25,6 +43,7 @@ def audit_release(setup: RunSetup, certificate: Certificate, outcome: Outcome, r
         outcome: the outcome of the release, with the models before the noise and the measured shifts.
         retrained: [N, d], the models before the noise of the network retrained without the forget set.
         index: the number of the release.
+        noise_audit: the audit of the noise that was added.
     """
     centre = outcome.centre
     seed, settings, parameters = setup.scenario.seed, setup.scenario.audit, centre.shape[1]
@@ -43,4 +62,49 @@ def audit_release(setup: RunSetup, certificate: Certificate, outcome: Outcome, r
         settings.draws,
         settings.confidence,
     )
-    return audit(certificate, setup.network.remaining, divergence(centre, retrained), sampled, outcome.shifts)
+    return audit(
+        certificate, setup.network.remaining, divergence(centre, retrained), sampled, outcome.shifts, noise_audit
+    )
+
+
+def audit_noise(
+    setup: RunSetup,
+    training: TrainingRun,
+    outcome: Outcome,
+    retrained: Tensor,
+    earlier: Sequence[NoiseTraces],
+) -> tuple[NoiseAudit, NoiseTraces]:
+    """Audit the noise that a release has added to its models, whatever its source.
+
+    Args:
+        setup: of the run.
+        training: how the network learned up to the request.
+        outcome: of the release: the models before and after the noise, and what nodes have measured on the way.
+        retrained: [N, d], the models before the noise had the network never seen the forget set.
+        earlier: of the earlier releases of the run, in order.
+
+    Returns:
+        The audit, and what later releases are compared with.
+    """
+    release, parameters = outcome.plan.release, outcome.centre.shape[1]
+    additions = release.mechanism.additions(training, release)
+    if not len(additions):
+        return NO_NOISE, no_traces(parameters)
+    level = LEVEL / releases(setup)
+    if not release.adds_one_vector:
+        return audit_logs(additions, outcome.noise, parameters, level, earlier)
+    return audit_vectors(
+        additions,
+        outcome.centre.cpu().numpy(),
+        outcome.noised.cpu().numpy(),
+        torch.finfo(outcome.noised.dtype).eps / 2,
+        level,
+        retrained.cpu().numpy(),
+        release.shares_noise,
+        earlier,
+    )
+
+
+def releases(setup: RunSetup) -> int:
+    """Return how many releases a run makes."""
+    return len(setup.methods) * len(setup.network.training_runs)

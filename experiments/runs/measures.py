@@ -131,6 +131,8 @@ def _epsilon_columns(certificate: Certificate, audit: Audit) -> dict[str, Any]:
         "data_dependent_noise": certificate.data_dependent_noise,
         "premises": list(certificate.premises),
         "holds": audit.holds,
+        "noise_audit": "no noise" if audit.noise_audit.no_noise else audit.noise_audit.status,
+        "noise_audit_reason": audit.noise_audit.sentence,
         "reason": certificate.reason,
     }
 

@@ -11,12 +11,13 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate, TrainingRun, certify
+from rewindnet.certificates.audits.noise import NoiseTraces
 from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.experiments.folder.recorder import Recorder
-from rewindnet.experiments.runs.auditing import audit_release
+from rewindnet.experiments.runs.auditing import audit_noise, audit_release
 from rewindnet.experiments.runs.composition import compose_releases
 from rewindnet.experiments.runs.measures import measure_release, table_row
 from rewindnet.experiments.runs.progress import Progress
@@ -110,6 +111,7 @@ class _Run:
         self._setup, self._network, self._recorder = setup, network, recorder
         self._rounds = _RoundRecorder(recorder, progress, setup)
         self._simulation = setup.simulation(network)
+        self._noise_traces: list[NoiseTraces] = []
         self._simulation.callbacks, self._simulation.journal = (self._rounds,), recorder.journal
 
     def learn(self) -> _Learned:
@@ -177,6 +179,8 @@ class _Run:
         """
         recorded = self._network.agree(self._recorder.read_release(index, plan.release.method))
         if recorded is not None:
+            if self._network.root:
+                self._noise_traces.append(self._recorder.read_noise_traces(index))
             return recorded
         outcome = self._execute(answer, method, plan, index)
         release, claim = outcome.plan.release, outcome.plan.claim
@@ -185,9 +189,11 @@ class _Run:
         if not self._network.root:
             return None
         certificate = certify(answer.training, release, claim)
-        audit = audit_release(self._setup, certificate, outcome, oracle_state, index)
+        noise, traces = audit_noise(self._setup, answer.training, outcome, oracle_state, self._noise_traces)
+        self._noise_traces.append(traces)
+        audit = audit_release(self._setup, certificate, outcome, oracle_state, index, noise)
         metrics = measure_release(self._setup, outcome, answer.before, retrained, answer.oracle.cost, answer.request)
-        self._recorder.write_release(index, certificate, audit, metrics, outcome)
+        self._recorder.write_release(index, certificate, audit, metrics, outcome, traces)
         return certificate, audit, metrics
 
     def _execute(self, answer: _Answer, method: Method, plan: UnlearningPlan, index: int) -> Outcome:

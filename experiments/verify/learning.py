@@ -11,7 +11,7 @@ from rewindnet.certificates.constants import DERIVATIONS, Constants
 from rewindnet.certificates.sensitivity.departure import weight_change
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.forget_sets import check_forget_set
-from rewindnet.experiments.verify.records import TOLERANCE, UNIT_ROUNDOFF, demand, recorded_requests
+from rewindnet.experiments.verify.records import TOLERANCE, UNIT_ROUNDOFF, OnRecord, demand, recorded_requests
 
 #: The constants that are derived from the model and the feature norm.
 _DERIVED = ("G", "L", "l2", "strong_convexity")
@@ -35,8 +35,10 @@ def check_learning(folder: RunFolder) -> str:
         check_forget_set(folder, training, request)
         _check_arithmetic(training, scenario["backend"]["dtype"])
         _check_disturbances(training)
-    derived = "derived again" if last.constants.model in DERIVATIONS else "taken from the record"
-    return f"{last.rounds} rounds, constants {derived}, disturbances within their bound"
+    derivable = last.constants.model in DERIVATIONS and last.constants.radius.provenance != "estimated"
+    derived = "derived again" if derivable else "taken from the record"
+    sentence = f"{last.rounds} rounds, constants {derived}, disturbances within their bound"
+    return sentence if derivable else OnRecord(sentence)
 
 
 def _check_settings(training: TrainingRun, scenario: Mapping[str, Any]) -> None:

@@ -7,7 +7,14 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates import Certificate, TrainingRun
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.verify.records import UNIT_ROUNDOFF, certificate_of, demand, request_suffix_of
+from rewindnet.experiments.verify.records import (
+    UNIT_ROUNDOFF,
+    OnRecord,
+    Unchecked,
+    certificate_of,
+    demand,
+    request_suffix_of,
+)
 
 #: The stream of noise in the address of a draw, as recorded runs have it.
 _NOISE = 7
@@ -32,28 +39,54 @@ def check_noise(folder: RunFolder, training: TrainingRun, index: int) -> str:
     method = folder.methods[index]
     claimed = certificate_of(method)
     release = claimed.release
+    if not len(release.mechanism.additions(training, release)):
+        return "none claimed"
     if release.noise_source != "seed":
-        return "from the operating system, so it cannot be drawn again; not checked"
-    if not release.mechanism.one_vector:
-        return "added during the rounds, which takes the data to follow; not checked"
+        return Unchecked("from the operating system, so it cannot be drawn again")
+    if not release.adds_one_vector:
+        return Unchecked("added during the rounds, which takes the data to follow")
     centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
     if centre is None or released is None:
-        return "weights were not kept; not checked"
-    _check_centre(folder, claimed, centre, request_suffix_of(folder, index))
+        return Unchecked("weights were not kept")
     stored = folder.weights(f"{method.place}/noised")
     noised = released if stored is None else stored
     _check_draws(folder, claimed, centre, noised, index)
     if not release.mechanism.plain_descent:
         return f"centre + noise of the certificate, drawn again, is what {claimed.method} continued from"
-    before_descent = release.placement == "rewind" and release.descent_rounds > 0
-    sentence = "none claimed"
-    if any(release.sigma):
-        use = "descended from" if before_descent else "released"
-        sentence = f"centre + noise of the certificate, drawn again, is what was {use}"
-    if before_descent:
-        return f"{sentence}; the descent itself needs the data and is not checked"
-    _check_gossip(folder, claimed, training, noised, released)
-    return sentence
+    use = "descended from" if release.placement == "rewind" and release.descent_rounds else "released"
+    return f"centre + noise of the certificate, drawn again, is what was {use}"
+
+
+def check_released(folder: RunFolder, training: TrainingRun, index: int) -> str:
+    """Follow the released models from the checkpoint through the noise, as far as that takes no data.
+
+    Args:
+        folder: the run folder.
+        training: how the network learned up to the request that the release answers.
+        index: the number of the release.
+
+    Returns:
+        A sentence about what was checked, or why nothing was.
+
+    Raises:
+        MismatchError: if the stored weights are not what follows from the others.
+    """
+    method = folder.methods[index]
+    claimed = certificate_of(method)
+    release = claimed.release
+    centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
+    if centre is None or released is None:
+        return Unchecked("weights were not kept")
+    _check_centre(folder, claimed, centre, request_suffix_of(folder, index))
+    if not release.mechanism.plain_descent:
+        return OnRecord(f"the steps of {claimed.method} need the data, so its models are on the record's word")
+    if release.placement == "rewind" and release.descent_rounds:
+        return OnRecord("the descent after the noise needs the data, so its models are on the record's word")
+    noised = folder.weights(f"{method.place}/noised")
+    _check_gossip(folder, claimed, training, released if noised is None else noised, released)
+    if 0 < release.descent_rounds < training.rounds or release.averaged:
+        return OnRecord("they follow from the centre; the descent before it needs the data and is on the record's word")
+    return "they follow from the centre, which is what the checkpoints make it"
 
 
 def _check_centre(folder: RunFolder, claimed: Certificate, centre: Weights, suffix: str) -> None:
@@ -80,7 +113,7 @@ def _check_draws(folder: RunFolder, claimed: Certificate, centre: Weights, noise
     release, expected = claimed.release, centre.astype(np.float64)
     seed, roundoff = int(folder.scenario["seed"]), _roundoff(folder)
     for node, sigma in enumerate(release.sigma):
-        address = np.random.SeedSequence([seed, _NOISE, index, 0 if release.averaged else node])
+        address = np.random.SeedSequence([seed, _NOISE, index, 0 if release.shares_noise else node])
         drawn = sigma * np.random.default_rng(address).standard_normal(expected.shape[1])
         off = float(np.abs(expected[node] + drawn - noised[node]).max())
         demand(

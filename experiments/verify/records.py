@@ -1,9 +1,10 @@
 """Findings of the verifier, and the records of a run folder in the form that certificates need."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isclose
-from typing import Any
+from typing import Any, Literal
 
 import networkx as nx
 import numpy as np
@@ -28,11 +29,27 @@ class Finding:
         what: what was checked.
         holds: whether the check passed.
         sentence: what was checked in detail, or what is wrong.
+        grounds: `derived` where it was derived again from the records; `recorded` where a part of it rests on the
+            record's word; `unchecked` where it could not be checked.
     """
 
     what: str
     holds: bool
     sentence: str
+    grounds: Literal["derived", "recorded", "unchecked"] = "derived"
+
+    @property
+    def status(self) -> str:
+        """Return `FAILS`, `holds`, `recorded` or `unchecked`."""
+        return "FAILS" if not self.holds else "holds" if self.grounds == "derived" else self.grounds
+
+
+class OnRecord(str):
+    """The sentence of a check a part of which rests on the record's word."""
+
+
+class Unchecked(str):
+    """The sentence of a check that could not be made: why."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,15 @@ class RecordedNetwork:
         """Return None: all nodes participate in every round."""
 
 
+def tally(findings: Sequence[Finding]) -> str:
+    """Count what holds, what fails, what rests on the record's word and what is unchecked, in a sentence."""
+    counts = Counter(finding.status for finding in findings)
+    return (
+        f"{counts['holds']} hold, {counts['FAILS']} fail, {counts['recorded']} rest on the record's word, "
+        f"{counts['unchecked']} unchecked"
+    )
+
+
 def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
     """Run a check, and turn its sentence or its error into a finding.
 
@@ -67,7 +93,13 @@ def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
         arguments: the arguments of the check.
     """
     try:
-        return Finding(what, True, check(*arguments))
+        sentence = check(*arguments)
+        grounds: Literal["derived", "recorded", "unchecked"] = "derived"
+        if isinstance(sentence, OnRecord):
+            grounds = "recorded"
+        elif isinstance(sentence, Unchecked):
+            grounds = "unchecked"
+        return Finding(what, True, str(sentence), grounds)
     except (MismatchError, CertificateError) as problem:
         return Finding(what, False, str(problem))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:

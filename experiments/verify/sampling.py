@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rewindnet.certificates import Audit, MonteCarlo, TrainingRun, monte_carlo
 from rewindnet.certificates.audits.montecarlo import MOST_DRAWS, lower_bound
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.verify.records import certificate_of, demand, request_suffix_of, same
+from rewindnet.experiments.verify.records import OnRecord, certificate_of, demand, request_suffix_of, same
 from rewindnet.experiments.verify.weights import averaged
 
 #: The stream of audits in the address of a draw, as recorded runs have it.
@@ -43,11 +43,13 @@ def check_samples(folder: RunFolder, training: TrainingRun, index: int) -> str:
     centre = folder.weights(f"{method.place}/centre")
     retrained = folder.weights(f"checkpoints/retrained{request_suffix_of(folder, index)}-{release.noise_round:06d}")
     if release.noise_source != "seed":
-        return f"{sentence}; the noise is a secret, so nothing was drawn again"
+        return OnRecord(f"{sentence}; the noise is a secret, so nothing was drawn again")
     if centre is None or retrained is None:
-        return f"{sentence}; weights were not kept, so nothing was drawn again"
+        return OnRecord(f"{sentence}; weights were not kept, so nothing was drawn again")
     if release.averaged and centre.dtype != np.float64:
-        return f"{sentence}; an average in {centre.dtype} does not repeat bit for bit, so nothing was drawn again"
+        return OnRecord(
+            f"{sentence}; an average in {centre.dtype} does not repeat bit for bit, so nothing was drawn again"
+        )
     noise = _Noise(int(folder.scenario["seed"]), index, centre.shape[1])
     repeated = monte_carlo(claimed, training.mixing, centre, averaged(retrained, release), noise, draws, confidence)
     _check_same(recorded, repeated)

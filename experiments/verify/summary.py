@@ -49,6 +49,7 @@ def _expected_values(folder: RunFolder, method: MethodRecords, index: int) -> di
         "holds": audit.holds,
         "data_dependent_noise": claimed.data_dependent_noise,
         "premises": list(claimed.premises),
+        "noise_audit": "no noise" if audit.noise_audit.no_noise else audit.noise_audit.status,
         "conditional": claimed.conditional,
         "sensitivity": max(claimed.sensitivity, default=None),
         "divergence": max(audit.divergence),

@@ -13,7 +13,8 @@ from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.verify.certificates import check_certificate
 from rewindnet.experiments.verify.learning import check_learning
 from rewindnet.experiments.verify.network import check_network
-from rewindnet.experiments.verify.noise import check_noise
+from rewindnet.experiments.verify.noise import check_noise, check_released
+from rewindnet.experiments.verify.noise_audit import check_noise_audit
 from rewindnet.experiments.verify.records import Finding, finding, recorded_requests, request_of
 from rewindnet.experiments.verify.sampling import check_samples
 from rewindnet.experiments.verify.summary import check_table
@@ -25,6 +26,8 @@ _RELEASE_CHECKS: dict[str, Callable[[RunFolder, TrainingRun, int], str]] = {
     "audit": check_audit,
     "Monte-Carlo audit": check_samples,
     "noise": check_noise,
+    "noise audit": check_noise_audit,
+    "released models": check_released,
 }
 
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from rewindnet.certificates import Audit, Release, TrainingRun, audit
 from rewindnet.experiments.folder.reader import RunFolder, digest
 from rewindnet.experiments.verify.records import (
+    OnRecord,
+    Unchecked,
     certificate_of,
     demand,
     request_of,
@@ -41,6 +43,8 @@ def check_weights(folder: RunFolder) -> str:
         computed = hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()
         demand(computed == recorded, f"{name} is not what the run wrote: its sha256 differs")
         demand(str(theta.dtype) == folder.scenario["backend"]["dtype"], f"{name} is stored as {theta.dtype}")
+    if not stored:
+        return Unchecked(f"none of {len(hashes)} arrays was kept, so no hash was computed again")
     return f"{stored} of {len(hashes)} arrays are stored, and their hashes are those of the record"
 
 
@@ -92,15 +96,23 @@ def check_audit(folder: RunFolder, training: TrainingRun, index: int) -> str:
         )
         divergence, how = measured, "measured again on the stored weights"
     again = audit(
-        claimed, training.mixing, np.array(recorded.divergence), recorded.monte_carlo, np.array(recorded.shifts)
+        claimed,
+        training.mixing,
+        np.array(recorded.divergence),
+        recorded.monte_carlo,
+        np.array(recorded.shifts),
+        recorded.noise_audit,
     )
     demand(same(recorded.to_record(), again.to_record()), "the audit does not follow from its own divergences")
     node = again.worst_node
     bound = claimed.sensitivity[node] if claimed.sensitivity else float("inf")
+    demand(again.noise_audit.status != "violated", again.noise_audit.sentence)
     demand(again.holds, f"node {node} diverged by {divergence[node]:.6g}, its sensitivity is {bound:.6g}")
+    sentence: type[str] = str if how.startswith("measured") else OnRecord
     if not claimed.sensitivity:
-        return f"no sensitivity is certified ({how}); node {node} diverged most, by {divergence[node]:.3g}"
-    return (
+        most = f"node {node} diverged most, by {divergence[node]:.3g}"
+        return sentence(f"no sensitivity is certified ({how}); {most}")
+    return sentence(
         f"no node diverged beyond its sensitivity ({how}); "
         f"node {node} comes closest, {divergence[node]:.3g} of {bound:.3g}"
     )

@@ -7,6 +7,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from rewindnet.certificates.audits.noise import NoiseLogs
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
 from rewindnet.clients.training.gradient_counter import RoundGradients
@@ -83,6 +84,14 @@ class WorkerNetwork(Network):
     def disturbances(self) -> MeasuredDisturbances:
         """Return the measurements of all processes."""
         return {node: own for part in self.wire.collect(self.worker.disturbances()) for node, own in part.items()}
+
+    def measure_noise(self, logs: NoiseLogs) -> None:
+        """Have the clients of this process measure the noise that they add."""
+        self.worker.measure_noise(logs)
+
+    def noise_logs(self, erase: bool = False) -> NoiseLogs:
+        """Return the measurements of all processes."""
+        return {node: own for part in self.wire.collect(self.worker.noise_logs(erase)) for node, own in part.items()}
 
     def carried(self) -> csr_array:
         """Return the messages that the wire has counted."""

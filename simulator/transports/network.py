@@ -9,6 +9,7 @@ from typing import TypeVar
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from rewindnet.certificates.audits.noise import NoiseLogs
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
 from rewindnet.clients.training.gradient_counter import RoundGradients
@@ -88,6 +89,22 @@ class Network(ABC):
     @abstractmethod
     def disturbances(self) -> MeasuredDisturbances:
         """Return what every deleting node has measured since `begin`. Collective."""
+
+    @abstractmethod
+    def measure_noise(self, logs: NoiseLogs) -> None:
+        """Have every client measure the noise that it adds, from now until the next `begin`.
+
+        Args:
+            logs: what the nodes have measured of this task already.
+        """
+
+    @abstractmethod
+    def noise_logs(self, erase: bool = False) -> NoiseLogs:
+        """Return what every node has measured of its noise since `measure_noise`. Collective.
+
+        Args:
+            erase: have every client forget it, and measure no more.
+        """
 
     @abstractmethod
     def carried(self) -> csr_array:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from rewindnet.certificates.audits.noise import NoiseLog
 from rewindnet.clients.step_records import from_record
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.worker import ClientWorker
@@ -28,6 +29,8 @@ TRIP, ARRAYS = "trip", "arrays"
 _CLIENT = "client"
 #: How the name of a checkpoint's record begins, among those that a client keeps.
 _CHECKPOINT = "checkpoint "
+#: The arrays of what a client has measured of its noise.
+_ROWS, _LAST = "noise-rows", "noise-last"
 
 Arrays = dict[str, Tensor]
 
@@ -80,10 +83,15 @@ class _Client:
         if TRIP in state:
             saved = {name: tensor(array) for name, array in state.array_records[_CLIENT].items()}
             worker.theta = saved.pop("theta")
+            measured_noise = log_of(saved)
             worker.resume(
                 int(str(state.config_records[TRIP]["requests_met"])),
                 {int(node): measured.numpy() for node, measured in saved.items()},
             )
+            # The worker may be another one than in the last trip, or have been through a trip that failed.
+            worker.noise_logs(erase=True)
+            if state.config_records[TRIP]["measures_noise"]:
+                worker.measure_noise({} if measured_noise is None else {worker.nodes[0]: measured_noise})
             self._sent = state.array_records[ARRAYS].get("message")
 
     def do(self, instruction: list[Any], arrays: ArrayRecord) -> None:
@@ -94,6 +102,12 @@ class _Client:
                 worker.begin(
                     requests_met, name, {node: tensor(arrays[f"measured-{node}"]).numpy() for node in measured}
                 )
+            case ["measure_noise"]:
+                given = {name: tensor(arrays[name]) for name in (_ROWS, _LAST) if name in arrays}
+                log = log_of(given)
+                worker.measure_noise({} if log is None else {worker.nodes[0]: log})
+            case ["noise_logs", erase]:
+                self._answer |= _log_arrays(worker, erase)
             case ["apply", record]:
                 step = from_record(record)
                 assert isinstance(step, LocalStep)
@@ -136,11 +150,17 @@ class _Client:
         """Put everything that must be known in the next trip into the node's state."""
         worker, measured = self._worker, self._worker.disturbances()
         saved = {"theta": worker.theta, **{str(node): torch.from_numpy(own) for node, own in measured.items()}}
+        saved |= _log_arrays(worker)
         self._state[_CLIENT] = record(saved)
         self._state[ARRAYS] = record(self._answer)
         self._checkpoints.commit()
         self._state[TRIP] = ConfigRecord(
-            {"number": number, "requests_met": worker.requests_met, "gradients": json.dumps(self._gradients)}
+            {
+                "number": number,
+                "requests_met": worker.requests_met,
+                "gradients": json.dumps(self._gradients),
+                "measures_noise": worker.measures_noise,
+            }
         )
 
 
@@ -184,6 +204,27 @@ class _Checkpoints(MutableMapping[str, Tensor]):
                 self._state[_CHECKPOINT + name] = record({"theta": theta})
             elif _CHECKPOINT + name in self._state:
                 del self._state[_CHECKPOINT + name]
+
+
+def _log_arrays(worker: ClientWorker, erase: bool = False) -> Arrays:
+    """Return what a client has measured of its noise, as arrays; none where it measures nothing."""
+    return {
+        name: torch.from_numpy(array)
+        for log in worker.noise_logs(erase).values()
+        for name, array in ((_ROWS, log.rows), (_LAST, log.last))
+    }
+
+
+def log_of(arrays: Arrays) -> NoiseLog | None:
+    """Take what a client has measured of its noise out of some arrays; None where they have nothing of it."""
+    if _ROWS not in arrays:
+        return None
+    return NoiseLog(arrays.pop(_ROWS).numpy(), arrays.pop(_LAST).numpy())
+
+
+def log_record(log: NoiseLog) -> dict[str, Array]:
+    """Return what a client has measured of its noise as Flower carries it."""
+    return {_ROWS: pack(log.rows), _LAST: pack(log.last)}
 
 
 def _communication_step(record: dict[str, Any]) -> CommunicationStep:

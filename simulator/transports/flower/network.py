@@ -17,13 +17,14 @@ from flwr.serverapp import Grid
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from rewindnet.certificates.audits.noise import NoiseLogs
 from rewindnet.clients.step_records import to_record
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
 from rewindnet.clients.training.gradient_counter import Counts, RoundGradients
 from rewindnet.simulator.errors import BrokenTransportError
 from rewindnet.simulator.transports.flower.arrays import pack
-from rewindnet.simulator.transports.flower.client import ARRAYS, TRIP, tensor
+from rewindnet.simulator.transports.flower.client import ARRAYS, TRIP, log_of, log_record, tensor
 from rewindnet.simulator.transports.flower.errors import FlowerError
 from rewindnet.simulator.transports.flower.exchange import exchange, node_ids
 from rewindnet.simulator.transports.network import Network
@@ -132,6 +133,17 @@ class FlowerNetwork(Network):
         """Ask every client for its measurements."""
         self._instruct_all("disturbances")
         return {int(node): tensor(own).numpy() for answer in self._trip() for node, own in answer.items()}
+
+    def measure_noise(self, logs: NoiseLogs) -> None:
+        """Queue that every client measures the noise that it adds, with what it has measured already."""
+        self._queue.append(lambda node: (["measure_noise"], log_record(logs[node]) if node in logs else {}))
+
+    def noise_logs(self, erase: bool = False) -> NoiseLogs:
+        """Ask every client for what it has measured of its noise."""
+        self._instruct_all("noise_logs", erase)
+        answers = ({name: tensor(array) for name, array in answer.items()} for answer in self._trip())
+        logs = {node: log_of(arrays) for node, arrays in enumerate(answers)}
+        return {node: log for node, log in logs.items() if log is not None}
 
     def carried(self) -> csr_array:
         """Return how many messages were forwarded since the last call."""

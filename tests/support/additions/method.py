@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Claim, Mechanism, Release, TrainingRun, View, mu_of
+from rewindnet.certificates.additions import BETWEEN_ROUNDS, Additions
 from rewindnet.certificates.network import Mixing
 from rewindnet.certificates.release import DivergenceBounds
 from rewindnet.certificates.sensitivity.bounds import propagate
@@ -78,6 +79,9 @@ class NoiseInParts(Mechanism):
 
     kind: ClassVar[str] = "noise-in-parts"
     noise_label: ClassVar[str] = "in parts"
+
+    def additions(self, training: TrainingRun, release: Release) -> Additions:
+        return Additions.of(np.full(self.parts, BETWEEN_ROUNDS), release.sigma / sqrt(self.parts))
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         start = propagate(training, disturbed=release.checkpoint_round, undisturbed=0, bound=claim.bound)
