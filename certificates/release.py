@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from rewindnet.certificates.accounting.gaussian import epsilon_of
+from rewindnet.certificates.accounting.sampler import NoiseSource as NoiseSource
 from rewindnet.certificates.additions import BETWEEN_ROUNDS, Additions
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
@@ -17,7 +18,6 @@ from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 
 Placement = Literal["output", "rewind"]
-NoiseSource = Literal["seed", "os"]
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,11 @@ same algorithm with real numbers by at most 4·2⁻⁵² unless a comparison com
 Hence β ≤ n·16·2⁻⁵² = n·2⁻⁴⁸ (rejected values, at most 2 % of them, included).
 """
 
+from typing import Literal
+
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.release import NoiseSource
+
+NoiseSource = Literal["seed", "os"]
 
 #: The floor of one value, by source.
 _FLOOR_OF_ONE: dict[NoiseSource, float] = {"os": 2.0**-906, "seed": 2.0**-48}

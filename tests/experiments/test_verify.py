@@ -137,7 +137,7 @@ def sample(which: str, **changes: Any) -> Callable[[Path], None]:
 def invent_counts(folder: Path) -> None:
     """With the bound that follows from them."""
     counts = {"true_positives": (900, 900), "false_positives": (899, 899)}
-    bound = lower_bound((900, 900), (899, 899), 1800, 0.95, 1e-5)
+    bound = lower_bound((900, 900), (899, 899), 1800, 0.999, 1e-5)
     sample("1-r2d", epsilon_lower_bound=bound, **counts)(folder)
     edit(folder / "summary.json", lambda s: s["rows"][1].update(epsilon_lower_bound=bound))
 
@@ -313,7 +313,7 @@ def ask_for_more(folder: Path) -> None:
         (sample("1-r2d", surplus=1), "1 r2d, Monte-Carlo audit", "record of the Monte-Carlo audit is damaged"),
         (invent_counts, "1 r2d, Monte-Carlo audit", "true_positives are recorded as (900, 900) and are"),
         (deny_samples, "1 r2d, Monte-Carlo audit", "nothing was sampled, though there is noise"),
-        (fewer_draws, "1 r2d, Monte-Carlo audit", "2000 draws at confidence 0.95 are not what the scenario asked"),
+        (fewer_draws, "1 r2d, Monte-Carlo audit", "2000 draws at confidence 0.999 are not what the scenario asked"),
         (release_without_noise, "stored weights", "sha256 differs"),
         (release_without_noise_and_hide_it, "0 r2d, noise", "are not centre + noise"),
         (forge(smaller_radius), "learning", "the feature norm is 1, not 0.2"),
