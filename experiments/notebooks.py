@@ -37,13 +37,13 @@ class Report(PathLike[str]):
 
 
 def flat(row: Mapping[str, Any], prefix: str = "") -> Record:
-    """Flatten nested mappings; the names of the entries are joined, like `accuracy_test_mean`."""
+    """Flatten nested mappings and join lists of sentences; names of entries are joined, like `accuracy_test_mean`."""
     content: Record = {}
     for key, value in row.items():
         if isinstance(value, Mapping):
             content |= flat(value, f"{prefix}{key}_")
         else:
-            content[f"{prefix}{key}"] = value
+            content[f"{prefix}{key}"] = " ".join(map(str, value)) if isinstance(value, list) else value
     return content
 
 

@@ -26,7 +26,7 @@ FIXED_REQUEST = (
 )
 
 
-#: The request that noise is designed for: the client, None for any; the number of its samples, None for all.
+#: The request that noise is designed for: the client, None for any; the largest number of its samples, None for any.
 Design = tuple[int | None, int | None]
 
 
@@ -57,7 +57,7 @@ def design_sentence(training: TrainingRun, design: Design | None) -> str:
         return "The level of the noise was set by its user, independently of the request."
     client, samples = design
     who = "any one client" if client is None else f"client {client}"
-    what = "all of its samples" if samples is None else f"at most {samples} of its samples"
+    what = "any number of its samples" if samples is None else f"at most {samples} of its samples"
     sentence = f"The level of the noise was designed, before any request, for the deletion of {what} by {who}."
     exceeded = " This request exceeds that; its own ε is stated." if exceeds(training, design) else ""
     return sentence + exceeded

@@ -60,7 +60,7 @@ class GossipDP(PrivateLearning):
         noise_source: `seed` for studies, `os` for a release.
         designed_client: the client whose request the noise for `epsilon` is designed for, before any request; any by
             default.
-        designed_samples: how many of its samples that request deletes; all by default.
+        designed_samples: how many of its samples that request deletes at most; any number by default.
 
     Raises:
         MethodError: if epsilon and sigma are both given, or a setting is out of range.

@@ -29,7 +29,7 @@ class PrivateLearning(Method):
         view: the view of the observer.
         noise_source: the source of noise, `seed` or `os`.
         designed_client: the client whose request the noise is designed for; None for any.
-        designed_samples: the number of its samples that the noise is designed for; None for all.
+        designed_samples: the largest number of its samples that the noise is designed for; None for any number.
     """
 
     name: ClassVar[str]
@@ -94,9 +94,13 @@ class PrivateLearning(Method):
             )
         requests = []
         for client in chosen.tolist():
-            deleted = np.zeros(N, dtype=np.int64)
-            deleted[client] = min(int(counts[client]), self.designed_samples or int(counts[client]))
-            requests.append(replace(learning, deleted=deleted, ledger=None, batches=None, earlier_deletions=()))
+            n = int(counts[client])
+            most = min(n, self.designed_samples or n)
+            # The bound on the change of a mean gradient is larger for all samples but one than for all.
+            for number in {most, max(n - 1, 1)} if most == n else {most}:
+                deleted = np.zeros(N, dtype=np.int64)
+                deleted[client] = number
+                requests.append(replace(learning, deleted=deleted, ledger=None, batches=None, earlier_deletions=()))
         return requests
 
     def designed_noise(

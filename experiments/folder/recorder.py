@@ -27,6 +27,7 @@ from rewindnet.experiments.folder.unfinished import (
     earlier_lines,
     earlier_noise,
     earlier_traffic,
+    has_noise,
     is_secret,
     note_noise,
     note_traffic,
@@ -170,10 +171,13 @@ class Recorder:
             method: the name of its method.
 
         Returns:
-            The certificate, the audit and the metrics; None if the release is not recorded.
+            The certificate, the audit and the metrics; None if the release is not recorded, or what was recorded of its
+            noise is gone.
         """
         place = f"{index}-{method}"
         if self._folder is None or f"methods/{place}/released" not in self._record["weights_sha256"]:
+            return None
+        if not has_noise(self._folder, index):
             return None
         for (phase, _), text in self._lines.items():
             if phase == place:

@@ -144,6 +144,11 @@ def note_noise(folder: Path, index: int, traces: NoiseTraces) -> None:
     write(folder / UNFINISHED / f"noise-{index}.npz", content.getvalue())
 
 
+def has_noise(folder: Path, index: int) -> bool:
+    """Return whether an earlier process has written down the noise of a release."""
+    return (folder / UNFINISHED / f"noise-{index}.npz").is_file()
+
+
 def earlier_noise(folder: Path, index: int) -> NoiseTraces:
     """Read what an earlier process has written down of the noise of a release.
 

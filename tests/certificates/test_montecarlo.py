@@ -198,6 +198,7 @@ def test_one_count_for_a_difference_proves_more_than_two_rates(epsilon, draws):
     assert epsilon - new < 0.75 * (epsilon - old)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
 def test_in_a_thousand_audits_the_bound_exceeds_the_truth_no_more_often_than_stated(confidence):
     for epsilon in (0.5, 2.0, 8.0):

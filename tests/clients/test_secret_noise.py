@@ -213,7 +213,7 @@ def drawn_vectors(monkeypatch):
         ("langevin", {"rounds": 3}),
         ("langevin", {"rounds": 0}),
         ("noisy-finetune", {"rounds": 3}),
-        ("rr-du", {"noise": "sound"}),
+        ("rr-du", {"noise": "certified"}),
         ("gossip-dp", {}),
         ("walk-dp", {"hops": 9}),
     ],

@@ -65,7 +65,8 @@ def test_a_run_of_another_scenario_is_not_taken_for_this_one(scenario: Path, tmp
     out = tmp_path / "out"
     assert sweep(scenario, "deletion.client=0,1", "--out", str(out)).exit_code == 0
     changed = sweep(scenario, "deletion.client=0,1", "--out", str(out))
-    assert "of 2" not in changed.stdout
+    assert "(1 of 2)" not in changed.stdout
+    assert "(2 of 2)" not in changed.stdout
     scenario.write_text(SCENARIO.replace("rounds: 6", "rounds: 8"))
     refused = sweep(scenario, "deletion.client=0,1", "--out", str(out))
     assert refused.exit_code == 2

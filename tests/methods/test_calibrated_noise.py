@@ -21,11 +21,11 @@ SETTINGS = {
     "r2d": {"rewind": 0.5},
     "warm-start": {"rounds": 4},
     "noise-only": {},
-    "rr-du": {"noise": "sound"},
+    "rr-du": {"noise": "certified"},
     "langevin": {"rounds": 4},
     "noisy-finetune": {"rounds": 3},
-    "gossip-dp": {},
-    "walk-dp": {"hops": 12},
+    "gossip-dp": {"designed_client": 0},
+    "walk-dp": {"hops": 12, "designed_client": 0},
     "newton": {},
 }
 
