@@ -181,7 +181,7 @@ def test_broken_noise_is_found_on_flower(way: str, tmp_path: Path, monkeypatch: 
 
 
 @with_mpi
-@pytest.mark.parametrize("way", ["no noise", "one vector for all nodes"])
+@pytest.mark.parametrize("way", ["no noise", pytest.param("one vector for all nodes", marks=pytest.mark.slow)])
 def test_broken_noise_is_found_over_mpi(way: str, tmp_path: Path) -> None:
     file = write({**SCENARIO, "unlearning": ["r2d", "gossip-dp"]}, tmp_path)
     script = str(Path(__file__).parents[1] / "support" / "weaker_noise.py")

@@ -42,7 +42,7 @@ def learning_for(name, **changes):
     return (small if name == "newton" else small_learning)(**changes)
 
 
-@examples(15)
+@examples(8)
 @given(
     epsilon=st.floats(-2, 11).map(lambda power: 10**power),
     arithmetic=st.sampled_from([None, SINGLE, DOUBLE]),
