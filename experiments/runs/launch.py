@@ -130,7 +130,8 @@ def _title(scenario: Scenario) -> str:
         clients = ", ".join(str(request.client) for request in requests)
         return f"{scenario.name}: {len(requests)} requests to forget in a {topology} network, of the clients {clients}"
     client, samples = requests[0].client, _samples(requests[0].plain_samples)
-    return f"{scenario.name}: client {client} of a {topology} network deletes {samples}"
+    article = "an" if topology[:1] in set("aeio") else "a"
+    return f"{scenario.name}: client {client} of {article} {topology} network deletes {samples}"
 
 
 def _samples(samples: Any) -> str:
