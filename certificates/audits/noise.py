@@ -313,15 +313,8 @@ def audit_vectors(
     Returns:
         The audit, and what later releases are compared with.
     """
-    nodes, sigma = additions.nodes, additions.sigma
-    added = np.asarray(noised, dtype=np.float64)[nodes] - np.asarray(centre, dtype=np.float64)[nodes]
-    sizes = 2 * _norms(np.asarray(centre, dtype=np.float64)[nodes]) + _norms(np.asarray(noised, np.float64)[nodes])
-    slack = _allowance(roundoff, sizes, added.shape[1], _norms(added)) / sigma
-    r = added / sigma[:, None]
-    different = shared and len(r) > 1 and bool(np.any(_norms(r - r[0]) > slack + slack[0]))
-    if shared and not different:
-        nodes, slack, r = nodes[:1], slack[:1], r[:1]
-    traces = NoiseTraces(fingerprints(r), slack, nodes, r)
+    traces = vector_traces(additions, centre, noised, roundoff, shared)
+    _, slack, nodes, r = traces
     tests = [*_norm_tests(_norms(r), slack, r.shape[1], _Words(nodes))]
     if retrained is not None:
         tests += _direction(r, slack, nodes, centre, retrained)
@@ -332,10 +325,32 @@ def audit_vectors(
     tests += _previous(traces, earlier)
     tests += _repeats(traces, earlier, _Words(nodes))
     found = judged(tuple(tests), len(additions), len(additions), level)
-    if different:
+    if shared and len(nodes) > 1:
         words = "where all nodes were to add one and the same noise vector, they added different ones"
         found = replace(found, status="violated", sentence=words)
     return found, traces
+
+
+def vector_traces(
+    additions: Additions, centre: Parameters, noised: Parameters, roundoff: float, shared: bool = False
+) -> NoiseTraces:
+    """Return the vectors of noise that every node adds once, and their fingerprints, in units of their σ.
+
+    Args:
+        additions: what the mechanism says, one addition for each node.
+        centre: [N, d], the models without the noise.
+        noised: [N, d], the models with it.
+        roundoff: u of the stored models.
+        shared: whether all nodes add one and the same vector, of which only one is then returned, unless they differ.
+    """
+    nodes, sigma = additions.nodes, additions.sigma
+    before, after = (np.asarray(models, dtype=np.float64)[nodes] for models in (centre, noised))
+    added = after - before
+    slack = _allowance(roundoff, 2 * _norms(before) + _norms(after), added.shape[1], _norms(added)) / sigma
+    r = added / sigma[:, None]
+    if shared and not np.any(_norms(r - r[0]) > slack + slack[0]):
+        nodes, slack, r = nodes[:1], slack[:1], r[:1]
+    return NoiseTraces(fingerprints(r), slack, nodes, r)
 
 
 def audit_logs(

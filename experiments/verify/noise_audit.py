@@ -15,6 +15,7 @@ from rewindnet.certificates.audits.noise import (
     no_traces,
     p_value,
     required_tests,
+    vector_traces,
 )
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import (
@@ -129,7 +130,7 @@ def _traces(folder: RunFolder, training_runs: list[TrainingRun], index: int) -> 
     if arrays is None or not len(additions):
         return no_traces(_parameters(folder, training, index))
     roundoff = UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
-    return audit_vectors(additions, *arrays, roundoff, 1.0, shared=release.shares_noise)[1]
+    return vector_traces(additions, *arrays, roundoff, release.shares_noise)
 
 
 def _earlier_known(folder: RunFolder, index: int) -> bool:

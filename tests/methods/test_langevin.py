@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from math import inf, sqrt
 
 import networkx as nx
@@ -8,12 +9,13 @@ import torch
 from drawn import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from learnings import ring_learning
 from networks import Network, learn_and_retrain, networks
 from runs import run_through
 from scipy.sparse import csr_array
 
 from rewindnet import topologies
-from rewindnet.certificates import CertificateError, Constant, Constants, TrainingRun, audit, certify, derive, propagate
+from rewindnet.certificates import CertificateError, Constant, Constants, audit, certify, derive, propagate
 from rewindnet.certificates import Langevin as LangevinMechanism
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
 from rewindnet.certificates.mechanisms.langevin import _norm, _smallest_eigenvalue, claimed_epsilon, contractions
@@ -32,22 +34,7 @@ from rewindnet.topologies.rng import rng_at
 
 T = 20
 ORDERS = ("adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient")
-
-
-def learning(**changes):
-    """Five nodes on a ring; node 0 deletes a tenth of its samples."""
-    graph = nx.cycle_graph(5)
-    known = TrainingRun(
-        mixing=topologies.Static(graph, topologies.mix("metropolis-hastings", graph)),
-        rounds=T,
-        step_size=0.5,
-        local_steps=1,
-        order="adapt-then-combine",
-        constants=derive("logistic", Constant(1.0, "enforced"), l2=0.1),
-        samples=np.full(5, 100),
-        deleted=np.array([10, 0, 0, 0, 0]),
-    )
-    return replace(known, **changes)
+learning = partial(ring_learning, rounds=T)
 
 
 class Matrices:

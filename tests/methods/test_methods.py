@@ -1,33 +1,17 @@
-from dataclasses import replace
+from functools import partial
 
-import networkx as nx
 import numpy as np
 import pytest
+from learnings import ring_learning
 
-from rewindnet import topologies
-from rewindnet.certificates import CertificateError, Constant, Ledger, TrainingRun, certify, claimed_epsilon, derive
+from rewindnet.certificates import CertificateError, Constant, Ledger, certify, claimed_epsilon, derive
 from rewindnet.clients.methods import METHODS, MethodError
 from rewindnet.clients.methods.baselines import DoNothing, Retrain
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.clients.methods.warm_start import WarmStart
 
 T = 40
-
-
-def learning(**changes):
-    """Five nodes on a ring; node 0 deletes a tenth of its samples."""
-    graph = nx.cycle_graph(5)
-    known = TrainingRun(
-        mixing=topologies.Static(graph, topologies.mix("metropolis-hastings", graph)),
-        rounds=T,
-        step_size=0.5,
-        local_steps=1,
-        order="adapt-then-combine",
-        constants=derive("logistic", Constant(1.0, "enforced"), l2=0.1),
-        samples=np.full(5, 100),
-        deleted=np.array([10, 0, 0, 0, 0]),
-    )
-    return replace(known, **changes)
+learning = partial(ring_learning, rounds=T)
 
 
 def measured(**changes):

@@ -1,7 +1,7 @@
 from dataclasses import replace
+from functools import partial
 from math import exp, inf, isinf, log, sqrt
 
-import networkx as nx
 import numpy as np
 import pytest
 import torch
@@ -10,19 +10,16 @@ from dp_accounting.rdp import RdpAccountant
 from drawn import examples
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from learnings import ring_learning
 from networks import Network, learn_and_retrain, networks
 
-from rewindnet import topologies
 from rewindnet.certificates import (
     CertificateError,
     Claim,
-    Constant,
     Release,
-    TrainingRun,
     audit,
     certify,
     delta_of,
-    derive,
     epsilon_of,
     least_scale,
     propagate,
@@ -43,22 +40,7 @@ from rewindnet.topologies import Stream
 from rewindnet.topologies.rng import rng_at
 
 T = 20
-
-
-def learning(**changes):
-    """Five nodes on a ring; node 0 deletes a tenth of its samples."""
-    graph = nx.cycle_graph(5)
-    known = TrainingRun(
-        mixing=topologies.Static(graph, topologies.mix("metropolis-hastings", graph)),
-        rounds=T,
-        step_size=0.5,
-        local_steps=1,
-        order="adapt-then-combine",
-        constants=derive("logistic", Constant(1.0, "enforced"), l2=0.1),
-        samples=np.full(5, 100),
-        deleted=np.array([10, 0, 0, 0, 0]),
-    )
-    return replace(known, **changes)
+learning = partial(ring_learning, rounds=T)
 
 
 # -- from Rényi to (ε, δ) ------------------------------------------------------------------------------------------

@@ -110,5 +110,21 @@ def small_learning(**changes):
     return replace(learning, **changes)
 
 
+def ring_learning(rounds, **changes):
+    """Five nodes on a ring; node 0 deletes a tenth of its samples."""
+    graph = nx.cycle_graph(5)
+    learning = TrainingRun(
+        mixing=topologies.Static(graph, topologies.mix("metropolis-hastings", graph)),
+        rounds=rounds,
+        step_size=0.5,
+        local_steps=1,
+        order="adapt-then-combine",
+        constants=derive("logistic", Constant(1.0, "enforced"), l2=0.1),
+        samples=np.full(5, 100),
+        deleted=np.array([10, 0, 0, 0, 0]),
+    )
+    return replace(learning, **changes)
+
+
 def release_of(sigma, **changes):
     return replace(Release("r2d", 5, 5, "output", np.asarray(sigma, dtype=float)), **changes)
