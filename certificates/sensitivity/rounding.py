@@ -5,6 +5,7 @@ k terms, in any order, is at most k·u times the sum of their absolute values, w
 """
 
 from collections.abc import Iterator
+from math import inf
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -62,7 +63,7 @@ def charges_of_hops(training: TrainingRun, step_size: float, hops: int) -> list[
     if training.arithmetic is None:
         return [0.0] * hops
     G, l2 = training.constants.G.value, training.constants.l2.value
-    M, result = _largest_norm(training, training.rounds) * (1 + 1e-3), []
+    M, result = largest_norm(training, training.rounds) * (1 + 1e-3), []
     for _ in range(hops):
         step, retention = step_size * G * (1 + 1e-3), abs(1 - step_size * l2)
         norm = max(1.0, retention) * M + step
@@ -96,7 +97,7 @@ def rounding_of_average(training: TrainingRun, round: int) -> float:
     """
     if training.arithmetic is None:
         return 0.0
-    return 2 * training.arithmetic.unit_roundoff * (training.mixing.nodes + 6) * _largest_norm(training, round)
+    return 2 * training.arithmetic.unit_roundoff * (training.mixing.nodes + 6) * largest_norm(training, round)
 
 
 def least_noise(training: TrainingRun, round: int) -> float:
@@ -108,12 +109,13 @@ def least_noise(training: TrainingRun, round: int) -> float:
     """
     if training.arithmetic is None:
         return 0.0
-    return RESOLUTION * training.arithmetic.unit_roundoff * _largest_norm(training, round)
+    return RESOLUTION * training.arithmetic.unit_roundoff * largest_norm(training, round)
 
 
-def _largest_norm(training: TrainingRun, rounds: int) -> float:
-    """Return a bound on ‖θ_i‖ over all nodes and the given number of rounds."""
-    assert training.arithmetic is not None
+def largest_norm(training: TrainingRun, rounds: int) -> float:
+    """Return a bound on ‖θ_i‖ over all nodes and the given number of rounds; infinite where θ⁰ is not known."""
+    if training.arithmetic is None:
+        return inf
     return max([training.arithmetic.initial_norm, *(M for M, _, _ in _round_bounds(training, rounds))])
 
 

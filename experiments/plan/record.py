@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
 from rewindnet.experiments.plan.placement import placement_sentences
 from rewindnet.experiments.plan.plan import Answer, Plan
-from rewindnet.experiments.plan.words import hardest_sentences
+from rewindnet.experiments.plan.words import hardest_sentences, noise_sentences
 from rewindnet.topologies import TopologyError, spectral_gap
 from rewindnet.topologies.graphs.edges import edge_array
 
@@ -51,7 +51,11 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "asked": _asked(plan),
         "clients": [_client(plan, position) for position in range(min(len(clients), _LISTED))],
         "placement": [{**asdict(forecast), "winner": forecast.winner} for forecast in plan.forecasts],
-        "verdicts": [*hardest_sentences(plan), *placement_sentences(plan.forecasts, training_run.rounds, *plan.target)],
+        "verdicts": [
+            *hardest_sentences(plan),
+            *noise_sentences(plan),
+            *placement_sentences(plan.forecasts, training_run.rounds, *plan.target),
+        ],
         "notes": list(plan.notes),
     }
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
 from rewindnet.experiments.plan.placement import placement_sentences
 from rewindnet.experiments.plan.plan import VIEWS, Answer, Plan
-from rewindnet.experiments.plan.words import basis_sentence, easiest_sentences, hardest_sentences
+from rewindnet.experiments.plan.words import basis_sentence, easiest_sentences, hardest_sentences, noise_sentences
 
 #: The numbers of hardest and easiest clients in the table of clients.
 _HARDEST, _EASIEST = 6, 3
@@ -26,7 +26,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         left_out = len(plan.selection.clients) - len(shown_clients(plan))
         others = f" ({left_out} between them are not shown)" if left_out else ""
         console.print(_clients(plan, f"clients, hardest first{others}: what each row takes"))
-    _print_sentences(hardest_sentences(plan), console)
+    _print_sentences((*hardest_sentences(plan), *noise_sentences(plan)), console)
     _print_sentences(placement_sentences(plan.forecasts, rounds, *plan.target), console)
     _print_sentences((plan.selection.sentence, basis_sentence(plan), *plan.notes, *_legend(plan)), console)
     if plan.network.nodes > 1 and plan.selection.descent_rounds != plan.selection.rewound:

@@ -1,10 +1,12 @@
 """Describe a plan in sentences: which client is hardest to forget, and why."""
 
 from collections.abc import Sequence
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.certificates.sensitivity.rounding import largest_norm
 from rewindnet.experiments.plan.plan import Answer, Plan
 
 #: The smallest ratio to the median at which a property of a client is given as a reason.
@@ -94,6 +96,47 @@ def _median_mix(mixed: NDArray[np.int64]) -> str:
     """Return the median number of rounds to mix, as text."""
     median = np.median(np.where(mixed < 0, np.inf, mixed))
     return "not at all" if not np.isfinite(median) else f"{median:.3g}"
+
+
+def noise_sentences(plan: Plan) -> list[str]:
+    """Name the rows whose noise for the requesting client exceeds every model that learning can reach.
+
+    The expected norm σ·√d of the noise is compared with a bound on ‖θ‖ that follows from the constants and the number
+    of rounds, so this is known before learning. Smaller noise can still ruin a model.
+    """
+    training_run, d = plan.network.training_run, plan.network.model.parameters
+    norm = largest_norm(training_run, training_run.rounds)
+    left = [answer.sigma[0] * sqrt(d) * _noise_left(plan, answer) for answer in plan.answers]
+    return [
+        _noise_sentence(plan, answer, noise, norm)
+        for answer, noise in zip(plan.answers, left, strict=True)
+        if noise >= norm > 0
+    ]
+
+
+def _noise_left(plan: Plan, answer: Answer) -> float:
+    """Return the share of a row's noise that the descent after it is forecast to leave; 1 without a forecast."""
+    for forecast in plan.forecasts:
+        if answer.row.placement == "rewind" and forecast.depth == answer.depth[0]:
+            return forecast.noise["rewind"] / forecast.sigma["rewind"]
+    return 1.0
+
+
+def _noise_sentence(plan: Plan, answer: Answer, noise: float, norm: float) -> str:
+    """Say how much noise a row leaves in a model, and how large a model can be.
+
+    Args:
+        plan: the plan.
+        answer: the solution of the row.
+        noise: σ·√d of the noise that is left, for the requesting client.
+        norm: a bound on the norm of a model.
+    """
+    return (
+        f"Noise larger than the model (row {answer.row.index}): for client {int(plan.selection.clients[0])} noise of "
+        f"norm σ·√d = {noise:.3g} is left in every model, and no model can reach a norm above {norm:.3g} in "
+        f"{plan.network.training_run.rounds} rounds. Expect released models of no use; a larger ε, a deeper rewind, "
+        "fewer deleted samples, or a stronger l2 lowers the noise."
+    )
 
 
 def basis_sentence(plan: Plan) -> str:

@@ -57,6 +57,10 @@ def _area(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
+def _ratio(value: float | None) -> str:
+    return f"{value:.2g}" if value else ""
+
+
 Column = tuple[str, Callable[[Row], str]]
 
 #: Heading and content of every column.
@@ -76,6 +80,7 @@ COLUMNS: Sequence[Column] = (
     ("MIA %", lambda row: _chance(row["membership"] and row["membership"]["loss"]["tpr_at_1_fpr"]["average_model"])),
     ("MIA-U", lambda row: _area(row["membership"] and row["membership"]["mia_u"]["auc"]["average_model"])),
     ("σ", lambda row: f"{row['sigma']:.3g}"),
+    ("σ√d/‖θ‖", lambda row: _ratio(row.get("noise_to_norm"))),
     ("distance", lambda row: f"{row['distance_to_retrained']:.3g}"),
     ("gradients", lambda row: _share(row, "gradients")),
     ("bytes", lambda row: _share(row, "bytes")),
@@ -85,7 +90,7 @@ COLUMNS: Sequence[Column] = (
 _WORDS = ("method", "bound", "noise", "view")
 #: The columns that are left out on a narrow terminal, in this order.
 _EXPENDABLE = (
-    *("MIA-U", "MIA %", "time", "bytes", "network time", "retain %", "σ", "ε lower bound", "backdoor %"),
+    *("MIA-U", "MIA %", "time", "bytes", "network time", "retain %", "σ√d/‖θ‖", "σ", "ε lower bound", "backdoor %"),
     *("distance", "forget %", "noise", "bound", "gradients", "ε claimed"),
 )
 
@@ -105,6 +110,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
         "deletes, and how many samples, is public.",
         "Accuracy: mean over nodes (lowest node). Distance: to the retrained network, at the furthest node. "
         "Gradients, bytes and time: as a share of retraining. Network time: simulated, on the scenario's network.",
+        *_larger_than_the_model(rows),
     ]
     if any(row["backdoor"] for row in rows):
         lines.append("Backdoor: triggered test images of other classes that are taken for the target.")
@@ -127,6 +133,22 @@ def legend(rows: Sequence[Row]) -> list[str]:
     reasons = {f"{row['method']}, {row['view']}": row["reason"] for row in rows if row["reason"]}
     lines += [f"— {who}: {why}." for who, why in reasons.items()]
     return lines
+
+
+def _larger_than_the_model(rows: Sequence[Row]) -> list[str]:
+    """Name the rows whose noise moved the median model further from the retrained one than that is from 0."""
+    ruined = [
+        f"{what(row)}, {row['view']}"
+        + (f" (σ·√d is {row['noise_to_norm']:.3g} times ‖θ‖)" if row["noise_to_norm"] else "")
+        for row in rows
+        if row["sigma"] and (row.get("distance_to_norm") or 0) >= 1
+    ]
+    if not ruined:
+        return []
+    return [
+        f"Noise larger than the model: {'; '.join(ruined)}. At the median node the noise moved the released model "
+        "further from the retrained one than the norm ‖θ‖ of the retrained one: compare its accuracy with retraining."
+    ]
 
 
 def _premises(rows: Sequence[Row]) -> dict[str, list[str]]:

@@ -1,10 +1,12 @@
 """Measure the accuracy, distance, attacks and cost of a release, and summarise them in a row of the table."""
 
 from collections.abc import Collection, Mapping
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate
@@ -44,18 +46,43 @@ def measure_release(
         return {name: _accuracies(setup.network.model, released, mean, *samples) for name, samples in sets.items()}
 
     evaluation = setup.evaluations[request]
+    distance, norms = divergence(released, retrained), retrained.double().norm(dim=1).cpu().numpy()
     return {
         "nodes": present.tolist(),
         "accuracy": accuracies(evaluation.sets),
         "backdoor": accuracies(evaluation.triggered) or None,
         "membership": attack_release(setup, learned, outcome.released, request),
-        "distance_to_retrained": divergence(released, retrained).tolist(),
+        "distance_to_retrained": distance.tolist(),
+        "distance_to_norm": _ratios(distance, norms),
+        "noise_to_norm": _noise_to_norm(outcome, norms, present.numpy()),
         "consensus_distance": float((released - mean).norm(dim=1).mean()),
         "cost": cost,
         "cost_share": {
             name: value / retraining_cost[name] if retraining_cost[name] else 0.0 for name, value in cost.items()
         },
     }
+
+
+def _noise_to_norm(outcome: Outcome, norms: NDArray[np.float64], present: NDArray[np.int64]) -> list[float] | None:
+    """Compare the expected norm σ·√d of each node's noise with that of its retrained model.
+
+    Args:
+        outcome: the outcome of the release.
+        norms: [n], the norms of the retrained models.
+        present: [n], the nodes.
+
+    Returns:
+        One ratio for each node; None where noise is added several times, so that later rounds shrink the earlier noise.
+    """
+    release = outcome.plan.release
+    if not release.adds_one_vector:
+        return None
+    return _ratios(release.sigma[present] * np.sqrt(outcome.released.shape[1]), norms)
+
+
+def _ratios(values: NDArray[np.float64], norms: NDArray[np.float64]) -> list[float] | None:
+    """Return the ratios [n] of values [n] to the norms [n] of models; None if a model is 0."""
+    return (values / norms).tolist() if norms.all() else None
 
 
 def _accuracies(model: Model, released: Tensor, mean: Tensor, design: Tensor, targets: Tensor) -> dict[str, Any]:
@@ -146,6 +173,7 @@ def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> di
         and {name: {"mean": _mean(of), "highest": max(of["nodes"])} for name, of in backdoor.items()},
         "membership": summarise_attacks(metrics["membership"], deleting),
         "distance_to_retrained": max(metrics["distance_to_retrained"]),
+        **{name: median(metrics[name]) if metrics[name] else None for name in ("distance_to_norm", "noise_to_norm")},
         "cost_share": metrics["cost_share"],
         "simulated_seconds": metrics["cost"]["simulated_seconds"],
     }

@@ -1,7 +1,8 @@
 """Verify summary.json against the certificates, audits and metrics of the releases."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isclose
+from statistics import median
 from typing import Any
 
 from rewindnet.certificates import Audit
@@ -54,8 +55,14 @@ def _expected_values(folder: RunFolder, method: MethodRecords, index: int) -> di
         "sensitivity": max(claimed.sensitivity, default=None),
         "divergence": max(audit.divergence),
         "distance_to_retrained": max(method.metrics["distance_to_retrained"]),
+        **{name: _median(method.metrics[name]) for name in ("distance_to_norm", "noise_to_norm")},
         "simulated_seconds": method.metrics["cost"]["simulated_seconds"],
     }
+
+
+def _median(values: Sequence[float] | None) -> float | None:
+    """Return the median over nodes; None where the metrics have no such values."""
+    return median(values) if values else None
 
 
 def _check_accuracies(row: Row, metrics: Mapping[str, Any], index: int) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from rewindnet.experiments.plan.network import build_planned_network, deleted_by
 from rewindnet.experiments.plan.placement import placement_sentences
 from rewindnet.experiments.plan.plan import make_plan
 from rewindnet.experiments.plan.record import plan_arrays, plan_record
+from rewindnet.experiments.plan.words import noise_sentences
 from rewindnet.experiments.scenario.yaml_files import resolve
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +113,26 @@ def test_declared_clients_take_what_real_ones_of_that_size_do():
         np.testing.assert_array_equal(one.needed, other.needed)
     assert declared.facts.deleted.tolist() == [2] * 6
     assert not declared.network.training_run.constants.conditional
+
+
+def test_noise_that_no_model_can_outgrow_is_said_before_learning():
+    rows = [
+        {"method": "r2d", "rewind": 0.5, "epsilon": epsilon, "view": "node", "placement": placement}
+        for epsilon in (0.01, 1e4)
+        for placement in ("output", "rewind")
+    ]
+    plan = make_plan(build_planned_network(resolve(scenario(unlearning=rows))), {})
+    told = noise_sentences(plan)
+    assert [f"(row {index})" in " ".join(told) for index in range(4)] == [True, True, False, False]
+    # Steps of at most eta·G from theta = 0, without the rounding that the bound allows for.
+    constants, learning = plan.network.training_run.constants, plan.network.training_run
+    reachable = learning.rounds * learning.step_size * constants.G.value
+    stated = float(re.search(r"a norm above (\S+) in 12 rounds", told[0]).group(1))
+    assert stated == pytest.approx(reachable, rel=0.01)
+    noise = [float(re.search(r"σ·√d = (\S+) is left", line).group(1)) for line in told]
+    root = plan.network.model.parameters**0.5
+    assert noise[0] == pytest.approx(plan.answers[0].sigma[0] * root, rel=1e-2)
+    assert reachable < noise[1] < plan.answers[1].sigma[0] * root
 
 
 def test_a_large_network_is_represented_by_its_extremes():

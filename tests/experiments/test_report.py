@@ -14,7 +14,7 @@ from rewindnet.certificates.view import View
 from rewindnet.experiments.folder.reader import FolderError, read_folder, state
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.report.svg import plain
-from rewindnet.experiments.report.table import COLUMNS
+from rewindnet.experiments.report.table import COLUMNS, legend
 
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
 _SECTIONS = [
@@ -111,6 +111,29 @@ def test_the_page_has_every_section_in_order(text: str) -> None:
     assert "client 2 deleted 5 of its" in page.text
     assert "All certificates hold" in page.text
     assert {heading for heading, _ in COLUMNS if heading not in page.text} == {"backdoor %"}
+
+
+def test_noise_larger_than_the_model_is_said_where_it_is(finished: Path, text: str) -> None:
+    run, large = read_folder(finished), []
+    for index, (row, method) in enumerate(zip(run.summary, run.methods, strict=True)):
+        retrained = run.weights("checkpoints/retrained-000004")
+        released = run.weights(f"{method.place}/released")
+        assert retrained is not None
+        assert released is not None
+        norm = np.linalg.norm(retrained, axis=1)
+        moved = float(np.median(np.linalg.norm(released - retrained, axis=1) / norm))
+        assert row["distance_to_norm"] == pytest.approx(moved, abs=1e-12)
+        noise = np.array(method.certificate["sigma"]) * np.sqrt(released.shape[1])
+        assert row["noise_to_norm"] == pytest.approx(float(np.median(noise / norm)), abs=1e-12)
+        if moved >= 1 and row["sigma"]:
+            large.append(index)
+    assert large
+    assert len(large) < len(run.summary)
+    sentence = next(line for line in legend(run.summary) if line.startswith("Noise larger than the model"))
+    assert sentence.count("times ‖θ‖") == len(large)
+    assert sentence in _Page(text).text
+    calm = [{**row, "sigma": row["sigma"] / 1e3, "distance_to_norm": 0.2} for row in run.summary]
+    assert not any("Noise larger" in line for line in legend(calm))
 
 
 def test_the_page_needs_nothing_else(text: str) -> None:

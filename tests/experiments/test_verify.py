@@ -272,6 +272,10 @@ def better_row(folder: Path) -> None:
     edit(folder / "summary.json", lambda s: s["rows"][0]["accuracy"]["test"].update(mean=0.99))
 
 
+def calmer_row(folder: Path) -> None:
+    edit(folder / "summary.json", lambda content: content["rows"][0].update(noise_to_norm=0.01))
+
+
 def ask_for_more(folder: Path) -> None:
     scenario = yaml.safe_load((folder / "scenario.yaml").read_text())
     scenario["unlearning"][5]["epsilon"] = 0.5
@@ -325,6 +329,7 @@ def ask_for_more(folder: Path) -> None:
         (forge(rewind_further), "0 r2d, certificate", "were counted"),
         (forge(more_noise_than_there_was), "1 r2d, noise", "are not centre + noise"),
         (better_row, "table", "another accuracy"),
+        (calmer_row, "table", "noise_to_norm"),
         (ask_for_more, "5 r2d, certificate", "epsilon 0.5 was asked for"),
     ],
 )
