@@ -108,20 +108,38 @@ def asked_epsilon(run: RunFolder) -> float:
 
 
 def _best(run: RunFolder) -> str:
-    """Name the most accurate method that reaches the ε of the scenario."""
+    """Name the most accurate method that reaches the ε of the scenario unconditionally, then the one that may not."""
     wanted = asked_epsilon(run)
     # Retraining from the start is what every method is measured against.
     able = [row for row in run.summary if _reaches(row, wanted) and row["sensitivity"] != 0]
     if not able:
         return f"No method but retraining reaches ε = {wanted:g}."
-    best = max(able, key=_accuracy)
-    said = f"At ε ≤ {wanted:g} the most accurate is {_who(best)}, certified against {View.of(best['view']).observer}"
-    hidden = [row for row in able if row["view"].startswith("transcript")]
+    proven = [row for row in able if not row["conditional"]]
+    if proven:
+        said = f"At ε ≤ {wanted:g}, whatever was deleted, the most accurate is {_most_accurate(proven)}"
+    else:
+        said = f"No method but retraining reaches ε = {wanted:g} unconditionally"
+    for rows, basis in (
+        ([row for row in able if row["data_dependent_noise"]], "for this data and this request alone (†)"),
+        ([row for row in able if row["conditional"] and not row["data_dependent_noise"]], "conditionally (*)"),
+    ):
+        if rows:
+            said += (
+                f". {basis[0].upper()}{basis[1:]}, {'it' if proven else 'the most accurate'} is {_most_accurate(rows)}"
+            )
+    exact = [row for row in run.summary if row["method"] == Retrain.name]
+    return said + (f". Retraining reaches {100 * _accuracy(exact[0]):.1f} %." if exact else ".")
+
+
+def _most_accurate(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Name the most accurate of several rows, and of those that are certified against an observer of messages."""
+    best = max(rows, key=_accuracy)
+    said = f"{_who(best)}, certified against {View.of(best['view']).observer}"
+    hidden = [row for row in rows if row["view"].startswith("transcript")]
     if hidden and best not in hidden:
         strongest = max(hidden, key=_accuracy)
         said += f"; against {View.of(strongest['view']).observer} it is {_who(strongest)}"
-    exact = [row for row in run.summary if row["method"] == Retrain.name]
-    return said + (f". Retraining reaches {100 * _accuracy(exact[0]):.1f} %." if exact else ".")
+    return said
 
 
 def _reaches(row: Mapping[str, Any], wanted: float) -> bool:

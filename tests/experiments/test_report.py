@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rewindnet.experiments.folder.reader import FolderError, read_folder, state
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.report.svg import plain
 from rewindnet.experiments.report.table import COLUMNS, legend
+from rewindnet.experiments.report.words import verdict
 
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
 _SECTIONS = [
@@ -111,6 +113,24 @@ def test_the_page_has_every_section_in_order(text: str) -> None:
     assert "client 2 deleted 5 of its" in page.text
     assert "All certificates hold" in page.text
     assert {heading for heading, _ in COLUMNS if heading not in page.text} == {"backdoor %"}
+
+
+def test_the_verdict_leads_with_what_holds_whatever_was_deleted(finished: Path) -> None:
+    run = read_folder(finished)
+    able = [row for row in run.summary if row["epsilon_certified"] is not None and row["sigma"]]
+    worst, instance = (
+        max((row for row in able if row["conditional"] == conditional), key=lambda row: row["accuracy"]["test"]["mean"])
+        for conditional in (False, True)
+    )
+    assert instance["data_dependent_noise"]
+    proven, diagnostic, retraining = verdict(run)[1].split(". ")
+    assert proven.startswith(f"At ε ≤ 1, whatever was deleted, the most accurate is method {worst['index']} (")
+    assert diagnostic.startswith(f"For this data and this request alone (†), it is method {instance['index']} (")
+    assert retraining.startswith("Retraining reaches")
+    without = [row for row in run.summary if row["conditional"] or not row["sigma"]]
+    assert verdict(replace(run, summary=without))[1].startswith(
+        "No method but retraining reaches ε = 1 unconditionally. For this data and this request alone (†), the most "
+    )
 
 
 def test_noise_larger_than_the_model_is_said_where_it_is(finished: Path, text: str) -> None:
