@@ -16,7 +16,7 @@ from rewindnet.certificates.accounting.gaussian import (
 )
 from rewindnet.certificates.audits.audit import Audit, audit, violation
 from rewindnet.certificates.audits.montecarlo import MonteCarlo, monte_carlo
-from rewindnet.certificates.audits.noise import NoiseAudit
+from rewindnet.certificates.audits.noise.record import NoiseAudit
 from rewindnet.certificates.calibrate import calibrate, claimed_epsilon, least_depth, least_scale, scaled_noise
 from rewindnet.certificates.certificate import Certificate, TrainingFacts
 from rewindnet.certificates.certify import certify

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rewindnet.certificates.audits.montecarlo import MonteCarlo
-from rewindnet.certificates.audits.noise import NOT_MEASURED, NoiseAudit
+from rewindnet.certificates.audits.noise.record import NOT_MEASURED, NoiseAudit
 from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.network import Mixing, Vector
