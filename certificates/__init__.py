@@ -23,12 +23,13 @@ from rewindnet.certificates.certify import certify
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.compose import Composition, compose, compose_certificates, covers
 from rewindnet.certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.measurements import Arithmetic, Ledger
 from rewindnet.certificates.mechanisms import GaussianOutput, GossipDP, Langevin, NoisyFinetune, Uncertified
 from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
 from rewindnet.certificates.planning.forecast import Spectrum, excess_loss, noise_left
-from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime, worst_case_disturbance
 from rewindnet.certificates.sensitivity.recursion import Sensitivity

@@ -17,9 +17,9 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates import Claim, Mixing, Release, TrainingRun, View, epsilon_of, mu_of
 from rewindnet.certificates import GossipDP as GossipDPMechanism
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
 from rewindnet.certificates.mechanisms.linear_view import is_affordable, linear_mu, received_weights, released_weights
-from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import MethodError, UnlearningPlan
 from rewindnet.clients.methods.private_learning import PrivateLearning
 from rewindnet.clients.steps.program import Program

@@ -19,9 +19,9 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates import Certificate, CertificateError, Claim, Release, TrainingRun, View
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.mechanisms.walk_dp import WalkDP as WalkDPMechanism
 from rewindnet.certificates.mechanisms.walk_dp import check_holders, walk_shifts
-from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import MethodError, UnlearningPlan, demand
 from rewindnet.clients.methods.private_learning import PrivateLearning
 from rewindnet.clients.methods.token_paths import graph_weights, parents_from
