@@ -11,7 +11,7 @@ from drawn import examples
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from learnings import small_learning
-from networks import Network, learn_and_retrain, networks
+from networks import SMALL, learn_and_retrain, networks
 from numpy_rr_du import Oracle
 
 from rewindnet.certificates import CertificateError, audit, certify, epsilon_of, propagate
@@ -26,22 +26,6 @@ from rewindnet.simulator.task import Task
 from rewindnet.topologies.rng import Stream, rng_at
 
 ALIGNMENTS = ["exact", "lightweight", "lightweight+descent"]
-SMALL = Network(
-    family="ring",
-    nodes=5,
-    mixing="metropolis-hastings",
-    order="adapt-then-combine",
-    model="logistic",
-    l2=0.1,
-    step=0.8,
-    local_steps=1,
-    rounds=6,
-    client=1,
-    deleted="half",
-    sizes=(12, 10, 9, 14, 7),
-    dtype="float64",
-    seed=3,
-)
 
 
 # -- what it computes ----------------------------------------------------------------------------------------------
