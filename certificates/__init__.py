@@ -16,19 +16,20 @@ from rewindnet.certificates.accounting.gaussian import (
 )
 from rewindnet.certificates.audits.audit import Audit, audit, violation
 from rewindnet.certificates.audits.montecarlo import MonteCarlo, monte_carlo
-from rewindnet.certificates.audits.noise import NoiseAudit
+from rewindnet.certificates.audits.noise.record import NoiseAudit
 from rewindnet.certificates.calibrate import calibrate, claimed_epsilon, least_depth, least_scale, scaled_noise
 from rewindnet.certificates.certificate import Certificate, TrainingFacts
 from rewindnet.certificates.certify import certify
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.compose import Composition, compose, compose_certificates, covers
 from rewindnet.certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.measurements import Arithmetic, Ledger
 from rewindnet.certificates.mechanisms import GaussianOutput, GossipDP, Langevin, NoisyFinetune, Uncertified
 from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
 from rewindnet.certificates.planning.forecast import Spectrum, excess_loss, noise_left
-from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime, worst_case_disturbance
 from rewindnet.certificates.sensitivity.recursion import Sensitivity

@@ -15,10 +15,11 @@ from rewindnet.certificates.accounting.gaussian import (
 )
 from rewindnet.certificates.certify import certify, check_floor, check_request
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import GaussianOutput
 from rewindnet.certificates.network import Vector
-from rewindnet.certificates.release import DivergenceBounds, Release
+from rewindnet.certificates.release import Release
 from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.views.allocation import noise_shape
 from rewindnet.certificates.views.mu import mu_of_view

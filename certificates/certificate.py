@@ -1,7 +1,7 @@
 """Certificates: frozen records of the (ε, δ) guarantee of a release, with conversion to and from plain JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -178,36 +178,12 @@ class Certificate:
     @classmethod
     def _read(cls, record: Mapping[str, Any]) -> "Certificate":
         """Return the certificate of a record that has all fields."""
+        sigma, mechanism = np.array(record["sigma"], dtype=np.float64), Mechanism.from_record(record["mechanism"])
+        view, constants = View.of(record["view"]), Constants.from_record(record["constants"])
         return cls(
-            release=Release(
-                method=record["method"],
-                checkpoint_round=record["checkpoint_round"],
-                descent_rounds=record["descent_rounds"],
-                placement=record["placement"],
-                sigma=np.array(record["sigma"], dtype=np.float64),
-                gossip_rounds=record["gossip_rounds"],
-                averaged=record["averaged"],
-                noise_source=record["noise_source"],
-                mechanism=Mechanism.from_record(record["mechanism"]),
-            ),
-            claim=Claim(
-                view=View.of(record["view"]),
-                delta=record["delta"],
-                bound=record["bound"],
-                allocation=record["allocation"],
-                regime=record["regime"],
-                claimed_epsilon=record["claimed_epsilon"],
-                claimed_by=record["claimed_by"],
-            ),
-            training=TrainingFacts(
-                constants=Constants.from_record(record["constants"]),
-                rounds=record["rounds"],
-                step_size=record["step_size"],
-                local_steps=record["local_steps"],
-                order=record["order"],
-                mixing_sha256=record["mixing_sha256"],
-                forget_sha256=record["forget_sha256"],
-            ),
+            release=Release(**_selected(Release, record, sigma=sigma, mechanism=mechanism)),
+            claim=Claim(**_selected(Claim, record, view=view)),
+            training=TrainingFacts(**_selected(TrainingFacts, record, constants=constants)),
             sensitivity=tuple(record["sensitivity"]),
             rounding=tuple(record["rounding"]),
             shifts=tuple(record["shifts"]),
@@ -220,3 +196,8 @@ class Certificate:
             assumptions=tuple(record["assumptions"]),
             reason=record["reason"],
         )
+
+
+def _selected(part: type[Release | Claim | TrainingFacts], record: Mapping[str, Any], **read: Any) -> dict[str, Any]:
+    """Return the fields of a part of a certificate: those that are read already, and the others from the record."""
+    return read | {field.name: record[field.name] for field in fields(part) if field.name not in read}

@@ -1,17 +1,19 @@
 """Releases: what an unlearning method did, and the interface of the mechanisms by which its noise hides a deletion."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
 from rewindnet.certificates.accounting.gaussian import epsilon_of
-from rewindnet.certificates.accounting.sampler import NoiseSource as NoiseSource
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.additions import BETWEEN_ROUNDS, Additions
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.mechanism_record import RecordedMechanism
 from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.sensitivity.rounding import least_noise
 from rewindnet.certificates.training import TrainingRun
@@ -20,35 +22,15 @@ from rewindnet.certificates.view import View
 Placement = Literal["output", "rewind"]
 
 
-@dataclass(frozen=True)
-class DivergenceBounds:
-    """Bounds on the divergence of two coupled runs, of which only one has seen the forget set.
-
-    An audit passes the measured divergences in the same form.
-
-    Attributes:
-        nodes: [N], for each node's model in the noise round, before the noise; empty where no bound is known.
-        rounding: [N], the part of `nodes` that is charged for finite precision.
-        shifts: [events], for the values to which noise is added at each further event, conditional on everything that
-            was seen before that event.
-    """
-
-    nodes: Vector
-    rounding: Vector = field(default_factory=lambda: np.zeros(0))
-    shifts: Vector = field(default_factory=lambda: np.zeros(0))
-
-
-class Mechanism(ABC):
+class Mechanism(RecordedMechanism, ABC):
     """How the noise of a release hides the difference between unlearning and retraining.
 
-    A mechanism is a frozen dataclass of plain data, because it is part of the certificate. A concrete subclass is
-    registered under its `kind` when it is defined. It bounds the divergence of the unlearned and the retrained run and
-    derives a μ such that distinguishing the two runs is at least as hard as distinguishing N(0, 1) from N(μ, 1) (μ-GDP;
-    Dong, Roth and Su 2022). The μ of independent noise compose as √Σμ², also where a later step depends on what was
-    seen before (their Corollary 3.3).
+    A mechanism is a frozen dataclass of plain data, because it is part of the certificate. It bounds the divergence of
+    the unlearned and the retrained run and derives a μ such that distinguishing the two runs is at least as hard as
+    distinguishing N(0, 1) from N(μ, 1) (μ-GDP; Dong, Roth and Su 2022). The μ of independent noise compose as √Σμ²,
+    also where a later step depends on what was seen before (their Corollary 3.3).
 
     Attributes:
-        kind: the name of the mechanism in a record.
         one_vector: whether all noise is one Gaussian vector per node, added in the noise round, so that audits can draw
             it again.
         plain_descent: whether the noise is added to a checkpoint or to the result of a plain descent from it, so that
@@ -60,27 +42,12 @@ class Mechanism(ABC):
         noise_label: when the noise is added, in one or two words for a table.
     """
 
-    kind: ClassVar[str]
     one_vector: ClassVar[bool] = False
     plain_descent: ClassVar[bool] = False
     measured: ClassVar[bool] = False
     shared_noise: ClassVar[bool] = False
     has_profile: ClassVar[bool] = False
     noise_label: ClassVar[str]
-
-    _kinds: ClassVar[dict[str, type["Mechanism"]]] = {}
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        """Register the subclass under its kind."""
-        super().__init_subclass__(**options)
-        if "kind" in vars(cls):
-            existing = Mechanism._kinds.get(cls.kind)
-            if existing is not None and (existing.__module__, existing.__qualname__) != (
-                cls.__module__,
-                cls.__qualname__,
-            ):
-                raise TypeError(f"there is a mechanism of the kind {cls.kind!r} already: {existing.__qualname__}")
-            Mechanism._kinds[cls.kind] = cls
 
     @property
     def events(self) -> Sequence[tuple[int, int]]:
@@ -215,26 +182,6 @@ class Mechanism(ABC):
             rounds: T, the number of learning rounds before it.
         """
 
-    def to_record(self) -> dict[str, Any]:
-        """Return the mechanism as plain JSON."""
-        return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
-
-    @staticmethod
-    def from_record(record: Mapping[str, Any]) -> "Mechanism":
-        """Return the mechanism of a record; the inverse of `to_record`.
-
-        Args:
-            record: the plain JSON of a mechanism.
-
-        Raises:
-            CertificateError: if it is not the record of a mechanism.
-        """
-        try:
-            settings = {name: _frozen(value) for name, value in record.items() if name != "kind"}
-            return Mechanism._kinds[record["kind"]](**settings)
-        except (KeyError, TypeError, AttributeError) as problem:
-            raise CertificateError(f"the record of the mechanism is damaged: {problem!r}") from None
-
 
 def default_mechanism() -> Mechanism:
     """Return the default mechanism: one Gaussian vector for each node."""
@@ -311,8 +258,3 @@ class Release:
     def rounds_after_noise(self) -> int:
         """The number of rounds after the noise; with none, the noised models themselves are released."""
         return self.gossip_rounds + (self.descent_rounds if self.placement == "rewind" else 0)
-
-
-def _frozen(value: Any) -> Any:
-    """Return a JSON value with its lists replaced by tuples, which frozen mechanisms need."""
-    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from rewindnet.certificates.audits.noise import NoiseLogs
+from rewindnet.certificates.audits.noise.log import NoiseLogs
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.disturbance import DisturbanceMeter, MeasuredDisturbances, Meter, ShiftMeter

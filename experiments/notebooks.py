@@ -36,17 +36,6 @@ class Report(PathLike[str]):
         return f'<iframe srcdoc="{page}" width="100%" height="720" style="border: 0"></iframe>'
 
 
-def flat(row: Mapping[str, Any], prefix: str = "") -> Record:
-    """Flatten nested mappings and join lists of sentences; names of entries are joined, like `accuracy_test_mean`."""
-    content: Record = {}
-    for key, value in row.items():
-        if isinstance(value, Mapping):
-            content |= flat(value, f"{prefix}{key}_")
-        else:
-            content[f"{prefix}{key}"] = " ".join(map(str, value)) if isinstance(value, list) else value
-    return content
-
-
 def data_frame(rows: list[Record]) -> Any:
     """Return rows as a pandas DataFrame, or unchanged if pandas is not installed."""
     try:

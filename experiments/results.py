@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates import Certificate, violation
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
-from rewindnet.experiments.notebooks import Record, Report, at_point, data_frame, flat, html_table, summary_html
+from rewindnet.experiments.notebooks import Record, Report, at_point, data_frame, html_table, summary_html
 from rewindnet.experiments.report import table
+from rewindnet.experiments.report.flat import flat
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.records import Finding

@@ -89,11 +89,10 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         Raises:
             UserError: if a setting is given by both names.
         """
-        former: Mapping[str, str] = getattr(self[name], "former_settings", {})
-        former_values: Mapping[str, Mapping[str, str]] = getattr(self[name], "former_values", {})
+        former_names, former_values = _former_settings(self[name]), _former_values(self[name])
         found: dict[str, Any] = {}
         for given, value in settings.items():
-            setting = former.get(given, given)
+            setting = former_names.get(given, given)
             if setting != given:
                 notice(f"the setting {given!r} of the {self.kind} {name!r} is called {setting!r} now")
             if setting in found:
@@ -111,24 +110,34 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return (inspect.getdoc(self[name]) or "").partition("\n")[0]
 
 
-def former_settings(**names: str) -> Callable[[Entry], Entry]:
-    """Let an entry of a registry take settings by former names: `@former_settings(neighbours="k")`."""
+def former(
+    settings: Mapping[str, str] | None = None, values: Mapping[str, Mapping[str, str]] | None = None
+) -> Callable[[Entry], Entry]:
+    """Let an entry of a registry take settings by former names, and values of settings by former names.
+
+    A class keeps those of the classes that it derives from.
+
+    Args:
+        settings: the current name of each former name of a setting: `{"neighbours": "k"}`.
+        values: for each setting, the current name of each former name of a value: `{"noise": {"sound": "certified"}}`.
+    """
 
     def mark(entry: Entry) -> Entry:
-        entry.former_settings = names  # type: ignore[attr-defined]
+        entry.former_settings = {**_former_settings(entry), **(settings or {})}  # type: ignore[attr-defined]
+        entry.former_values = {**_former_values(entry), **(values or {})}  # type: ignore[attr-defined]
         return entry
 
     return mark
 
 
-def former_values(**values: Mapping[str, str]) -> Callable[[Entry], Entry]:
-    """Let settings of an entry take values by former names: `@former_values(noise={"certified": "certified"})`."""
+def _former_settings(entry: object) -> Mapping[str, str]:
+    """Return the current name of each former name of a setting of an entry."""
+    return getattr(entry, "former_settings", {})
 
-    def mark(entry: Entry) -> Entry:
-        entry.former_values = values  # type: ignore[attr-defined]
-        return entry
 
-    return mark
+def _former_values(entry: object) -> Mapping[str, Mapping[str, str]]:
+    """Return the current name of each former name of a value, by setting of an entry."""
+    return getattr(entry, "former_values", {})
 
 
 def did_you_mean(given: object, known: Mapping[str, Any]) -> str:

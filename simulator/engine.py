@@ -64,12 +64,7 @@ def execute(
     progress = None if journal is None else _resume(network, task, journal, meter)
     states, counts = _StateWriter(network, task, journal, progress, meter), _GradientCounts(network, meter)
     if progress is None:
-        network.begin(task.requests_met, task.begin, task.measured)
-        if task.noisy:
-            network.measure_noise({})
-        for local in task.prepare:
-            network.apply(local)
-            counts.expect(None)
+        _begin(network, task, counts)
         theta = states.look(task.start)
         if theta is not None:
             counts.collect(everything=meter is not None)
@@ -94,6 +89,16 @@ def execute(
     counts.collect(everything=meter is not None)
     spent = perf_counter() - began + (0.0 if progress is None else progress.seconds)
     return skipped + network.carried(), spent
+
+
+def _begin(network: Network, task: Task, counts: "_GradientCounts") -> None:
+    """Begin a task that no earlier process began, up to its first round."""
+    network.begin(task.requests_met, task.begin, task.measured)
+    if task.noisy:
+        network.measure_noise({})
+    for local in task.prepare:
+        network.apply(local)
+        counts.expect(None)
 
 
 class _GradientCounts:

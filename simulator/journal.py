@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rewindnet.certificates.audits.noise import NoiseLog, NoiseLogs, log_width
+from rewindnet.certificates.audits.noise.log import NoiseLog, NoiseLogs, log_width
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
 from rewindnet.simulator.task import Task
 

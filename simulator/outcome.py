@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rewindnet.certificates.audits.noise import NoiseLogs
+from rewindnet.certificates.audits.noise.log import NoiseLogs
 from rewindnet.clients.methods import UnlearningPlan
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.transports.network import Network

@@ -125,6 +125,18 @@ def _mills_ratio(x: float) -> tuple[float, float]:
     return 1 / (x + c), c / (x + c)
 
 
+def mu_of_difference(difference: float, sigma: float) -> float:
+    """Return μ of one addition of Gaussian noise, difference/σ: 0 without a difference, infinite for one without noise.
+
+    Args:
+        difference: the distance of the two values to which the noise is added.
+        sigma: σ, its standard deviation in every coordinate.
+    """
+    if difference == 0:
+        return 0.0
+    return difference / sigma if sigma > 0 else inf
+
+
 def mu_of(epsilon: float, delta: float) -> float:
     """Return the largest μ that is (ε, δ)-indistinguishable; σ = sensitivity/μ is then the noise to add.
 

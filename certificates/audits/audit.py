@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from rewindnet.certificates.audits.montecarlo import MonteCarlo
-from rewindnet.certificates.audits.noise import NOT_MEASURED, NoiseAudit
+from rewindnet.certificates.audits.noise.record import NOT_MEASURED, NoiseAudit
 from rewindnet.certificates.certificate import Certificate
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.network import Mixing, Vector
-from rewindnet.certificates.release import DivergenceBounds
 
 #: The relative accuracy of an ε that is found as a root.
 _DIGITS = 1e-9

@@ -12,9 +12,9 @@ from scipy import linalg
 from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse import linalg as iterative
 
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.network import Vector
-from rewindnet.certificates.release import DivergenceBounds
 from rewindnet.certificates.sensitivity.local_steps import curvatures
 from rewindnet.certificates.sensitivity.rounding import charges
 from rewindnet.certificates.training import TrainingRun

@@ -6,8 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.network import Mixing, Vector
-from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.rounding import rounding_of_average
 from rewindnet.certificates.training import TrainingRun

@@ -16,7 +16,7 @@ light cone.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, log, sqrt
+from math import inf, sqrt
 from typing import ClassVar
 
 import numpy as np
@@ -24,9 +24,15 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates.additions import Additions
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.absorption import NetworkRounds, final_messages, least_mu, received_messages
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.mechanisms.gossip_rounding import (
+    largest_norm,
+    rounding_at_one_point,
+    rounding_between_points,
+)
 from rewindnet.certificates.mechanisms.private_learning import (
     FIXED_REQUEST,
     UNLIKELY,
@@ -39,7 +45,7 @@ from rewindnet.certificates.mechanisms.private_learning import (
     unresolved_noise,
 )
 from rewindnet.certificates.network import Mixing, Vector
-from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 from rewindnet.certificates.views.light_cones import light_cones_backwards
@@ -90,8 +96,8 @@ class GossipDP(Mechanism):
             nodes=tuple(np.flatnonzero(training.deleted).tolist()),
             clip=clip,
             growth=clipped_growth(training, clip, training.step_size),
-            rounding=_rounding_between_points(training, clip, sigma),
-            level=float(shift_bounds(training, clip).max()) + _rounding_at_one_point(training, clip, sigma),
+            rounding=rounding_between_points(training, clip, sigma),
+            level=float(shift_bounds(training, clip).max()) + rounding_at_one_point(training, clip, sigma),
         )
 
     @property
@@ -125,7 +131,7 @@ class GossipDP(Mechanism):
             release.gossip_rounds,
         ) != (0, 0, 0):
             raise CertificateError("noise of every round is the same at all nodes and begins with learning")
-        nodes, rounding = list(self.nodes), _rounding_at_one_point(training, self.clip, sigma)
+        nodes, rounding = list(self.nodes), rounding_at_one_point(training, self.clip, sigma)
         largest_shift = shift_bounds(training, self.clip)[nodes] + rounding
         shifts = [largest_shift * participating_or_all(training.mixing, t)[nodes] for t in range(self.rounds)]
         zero = np.zeros(training.mixing.nodes)
@@ -154,7 +160,7 @@ class GossipDP(Mechanism):
         sigma = float(release.sigma.max())
         if sigma == 0:
             return "learning added no noise to its gradients"
-        norm = _largest_norm(training, self.clip, sigma)
+        norm = largest_norm(training, self.clip, sigma)
         return unresolved_noise(training, claim.delta, training.step_size * sigma, norm, "a round")
 
     def noise_vectors(self, release: Release) -> int:
@@ -164,7 +170,7 @@ class GossipDP(Mechanism):
     def least_sigma(self, training: TrainingRun, release: Release) -> float:
         """Return the smallest σ that the arithmetic resolves in a round."""
         return least_resolved_sigma(
-            training, training.step_size, lambda sigma: _largest_norm(training, self.clip, sigma)
+            training, training.step_size, lambda sigma: largest_norm(training, self.clip, sigma)
         )
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
@@ -259,53 +265,3 @@ def _worst_cone(shift: NDArray[np.float64], sigma: Vector, mixing: Mixing) -> fl
         nodes = np.flatnonzero(ratios[t])
         reached += ratios[t, nodes] @ cones.within(nodes)
     return sqrt(float(reached.max()))
-
-
-def _largest_norm(training: TrainingRun, clip: float, sigma: float) -> float:
-    """Return a bound on every ‖θ_i‖ that occurs, except for noise with a probability of at most 1e-30.
-
-    1. Unrolled, θ^t = P_0 θ⁰ − η Σ_s P_s (g^s + Z^s), where the rows of P_s sum to 1. So the noise in an entry of a
-       model is Gaussian with variance at most η²σ²t.
-    2. A standard Gaussian in d dimensions is longer than √d + √(2 ln(1/p)) with probability at most p.
-    """
-    arithmetic = training.arithmetic
-    if arithmetic is None:
-        return 0.0
-    T, N, eta = training.rounds, training.mixing.nodes, training.step_size
-    noise_norm = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * N * T / UNLIKELY))
-    if training.radius is not None:
-        return (training.radius + eta * (clip + sigma * noise_norm)) * (1 + 1e-3)
-    return (arithmetic.initial_norm + eta * (clip * T + sigma * sqrt(T) * noise_norm)) * (1 + 1e-3)
-
-
-def _rounding_at_one_point(training: TrainingRun, clip: float, sigma: float) -> float:
-    """Return what rounding adds to the difference of the noised values of two runs at the same θ, divided by η.
-
-    The terms of the samples that both runs have are computed identically, whatever their own rounding. What differs is
-    how they are weighted and summed (n + C terms), clipped (d terms) and subtracted from θ. Where the l2 term is so
-    large that its rounding would matter, clipping shrinks it along with the gradient.
-    """
-    arithmetic = training.arithmetic
-    if arithmetic is None:
-        return 0.0
-    G, d = training.constants.G.value, arithmetic.parameters
-    summation = (int(training.samples.max(initial=0)) + arithmetic.outputs + 12) * G + (d + 16) * clip + 8 * (G + clip)
-    subtraction = 4 * _largest_norm(training, clip, sigma) / training.step_size + 4 * clip
-    return 2 * arithmetic.unit_roundoff * (summation + subtraction)
-
-
-def _rounding_between_points(training: TrainingRun, clip: float, sigma: float) -> float:
-    """Return what rounding adds in a round to the difference of two runs at different θ, divided by η.
-
-    The analysis is that of `rounding.charges`.
-    """
-    arithmetic = training.arithmetic
-    if arithmetic is None:
-        return 0.0
-    constants, eta, d = training.constants, training.step_size, arithmetic.parameters
-    G, L, l2, M = constants.G.value, constants.L.value, constants.l2.value, _largest_norm(training, clip, sigma)
-    messages = max(int(np.diff(training.mixing.matrix(t).indptr).max()) for t in range(training.rounds))
-    terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G
-    step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + (d + 16) * clip
-    model_error = (8 + d + messages + 6 + d + 8) * M / eta
-    return 2 * arithmetic.unit_roundoff * (step + model_error)

@@ -32,19 +32,20 @@ nodes carry no noise: they never increase the remaining difference but need not 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import hypot, inf
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
-from rewindnet.certificates.accounting.gaussian import mu_of
+from rewindnet.certificates.accounting.gaussian import mu_of_difference
 from rewindnet.certificates.additions import Additions
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
+from rewindnet.certificates.mechanisms.token_path import TokenPath
 from rewindnet.certificates.network import Mixing, Vector
-from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.certificates.sensitivity.rounding import charges_of_hops
@@ -57,14 +58,10 @@ Optimizer = Literal["sgd", "adam"]
 
 
 @dataclass(frozen=True)
-class RRDU(Mechanism):
-    """Gaussian noise at every visit of a token to the deleting client.
+class RRDU(TokenPath, Mechanism):
+    """Gaussian noise at every visit of a token to the deleting client u, the `node` of the path.
 
     Attributes:
-        node: u, the deleting client, which has the token before the first round.
-        begin: the address of the first round.
-        holders: the node that has the token in each round.
-        works: whether that node takes a step in the round, or passes the token on.
         parents: [N], the node from which each node receives the released model; the root of the tree has itself.
         noise: the standard deviation of the noise that u adds to the model in each of its steps, 0 for none; it is η
             times that of the noise on its direction.
@@ -81,10 +78,6 @@ class RRDU(Mechanism):
         CertificateError: if a choice is unknown, lengths differ, or a number is out of range.
     """
 
-    node: int
-    begin: int
-    holders: tuple[int, ...]
-    works: tuple[bool, ...]
     parents: tuple[int, ...]
     noise: tuple[float, ...]
     alignment: Alignment
@@ -108,38 +101,16 @@ class RRDU(Mechanism):
         ):
             if value not in allowed:
                 raise CertificateError(f"unknown {name} {value!r}; it is one of: {', '.join(map(str, allowed))}")
-        if len(self.holders) != len(self.works):
-            raise CertificateError("holders and works must have one entry for each round of the token")
+        super().__post_init__()
         if len(self.noise) != len(self.visit_rounds) or not all(0 <= sigma < inf for sigma in self.noise):
             raise CertificateError("every visit of a token has noise of a non-negative standard deviation")
         if not (0 < self.clip < inf and 0 < self.step_size < inf):
             raise CertificateError("the clip and the step size of a visit are positive numbers")
 
-    @cached_property
-    def visit_rounds(self) -> tuple[int, ...]:
-        """The rounds in which u takes a step."""
-        steps = zip(self.holders, self.works, strict=True)
-        return tuple(self.begin + index for index, (holder, works) in enumerate(steps) if works and holder == self.node)
-
-    @property
-    def steps_before_visit(self) -> int:
-        """The number of steps of other nodes before u's first; of all steps, if u takes none."""
-        return sum(self.works[: self._first_visit])
-
-    @property
-    def leaves_before_visit(self) -> bool:
-        """Whether another node has the token before u's first step."""
-        return any(holder != self.node for holder in self.holders[: self._first_visit])
-
     @property
     def _is_ascent(self) -> bool:
         """Whether u's direction uses the forget set alone."""
         return self.alignment == "lightweight"
-
-    @property
-    def _first_visit(self) -> int:
-        """The index of the round of u's first step; the number of rounds, if it takes none."""
-        return self.visit_rounds[0] - self.begin if self.visit_rounds else len(self.holders)
 
     @property
     def events(self) -> Sequence[tuple[int, int]]:
@@ -198,13 +169,17 @@ class RRDU(Mechanism):
         learned = propagate(
             training, disturbed=release.checkpoint_round, undisturbed=0, bound=claim.bound, regime=claim.regime
         )
-        shifts = np.full(len(self.visit_rounds), self._later_shift(training))
+        shifts = np.full(len(self.visit_rounds), self.later_shift(training))
         if self.visit_rounds:
             shifts[0] += self._rounding_before_noise(training, proven, learned.total)
         return DivergenceBounds(learned.total, learned.rounding, shifts)
 
-    def _later_shift(self, training: TrainingRun) -> float:
-        """Return η·Δ."""
+    def later_shift(self, training: TrainingRun) -> float:
+        """Return η·Δ, the difference of the noised values of a later visit, given the token.
+
+        Args:
+            training: how the network learned, and what was deleted.
+        """
         if self.alignment == "exact":
             return 0.0
         n, m = int(training.samples[self.node]), self.forgotten
@@ -240,9 +215,8 @@ class RRDU(Mechanism):
         """Return √(Σ_k (difference_k/noise_k)²): every view shows at most all tokens from the first visit on."""
         if self._unhidden_reason(view, bounds) is not None:
             return inf
-        return hypot(
-            *(_ratio(difference, noise) for difference, noise in zip(self.shifts(bounds), self.noise, strict=True))
-        )
+        differences = self.shifts(bounds)
+        return hypot(*(mu_of_difference(one, noise) for one, noise in zip(differences, self.noise, strict=True)))
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Return the reason where the view includes a value, or u keeps a value, without noise that is resolved."""
@@ -308,44 +282,6 @@ class RRDU(Mechanism):
             *erasure,
         )
 
-    def calibrated(self, training: TrainingRun, release: Release, claim: Claim, epsilon: float) -> "RRDU":
-        """Return the same mechanism with the noise that reaches (ε, δ), at the least Σ_k noise_k².
-
-        Under Σ_k (difference_k/noise_k)² = μ² this is noise_k² ∝ difference_k; a visit at which the two runs cannot
-        differ carries no noise.
-
-        Args:
-            training: how the network learned, and what was deleted.
-            release: what the unlearning method did.
-            claim: the view, the δ and the bound.
-            epsilon: the ε to reach.
-
-        Raises:
-            CertificateError: if no noise can reach it for the claim's view.
-        """
-        unit_noise = replace(self, noise=(max(1.0, self.least_sigma(training, release)),) * len(self.visit_rounds))
-        bounds = unit_noise.bounds(training, release, claim)
-        reason = unit_noise.why_not_covered(training, release, claim)
-        if reason is not None:
-            raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
-        differences, least = unit_noise.shifts(bounds), self.least_sigma(training, release)
-        # Slightly above the exact boundary, so that the certificate of the rounded noise still gives at most ε.
-        noise = np.sqrt(differences * differences.sum()) / mu_of(epsilon, claim.delta) * (1 + 1e-12)
-        noise = np.where(differences > 0, np.maximum(noise, least), noise)
-        return replace(self, noise=tuple(noise.tolist()))
-
-    def mu_given_reference(self, training: TrainingRun) -> float:
-        """Return μ of all visits if u's learned model were known and the same in both runs: √(Σ_k (η·Δ/noise_k)²).
-
-        Only under this reading is the paper's sensitivity that of a clipped direction. It is not a guarantee of
-        unlearning: with `exact` alignment it is 0 without any noise, as it would be if nothing were done at all.
-
-        Args:
-            training: how the network learned, and what was deleted.
-        """
-        shift = self._later_shift(training)
-        return hypot(*(_ratio(shift, noise) for noise in self.noise)) if self.noise else 0.0
-
     def describe(self, release: Release, rounds: int) -> str:
         """Return how many steps the token took, and how often it visited the deleting client."""
         return (
@@ -353,10 +289,3 @@ class RRDU(Mechanism):
             f"{len(self.visit_rounds):,} of them its own, with {noise_size(release)} in those, and gave the last model "
             "to all nodes"
         )
-
-
-def _ratio(difference: float, noise: float) -> float:
-    """Return difference/noise: 0 where the difference is 0, infinite where it is not and there is no noise."""
-    if difference == 0:
-        return 0.0
-    return difference / noise if noise > 0 else inf

@@ -10,8 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.network import Mixing
-from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 

@@ -33,18 +33,18 @@ bound, because a = b is one of the choices.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import hypot, inf, log, sqrt
+from math import hypot, inf
 from typing import ClassVar
 
 import numpy as np
 
 from rewindnet.certificates.additions import Additions
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.mechanisms.private_learning import (
     FIXED_REQUEST,
-    UNLIKELY,
     Design,
     changed_gradient,
     clipped_growth,
@@ -53,8 +53,9 @@ from rewindnet.certificates.mechanisms.private_learning import (
     unresolved_noise,
 )
 from rewindnet.certificates.mechanisms.walk_absorption import absorption_norm
+from rewindnet.certificates.mechanisms.walk_rounding import largest_norm, rounding_at_one_point, rounding_between_points
 from rewindnet.certificates.network import Mixing, Vector
-from rewindnet.certificates.release import DivergenceBounds, Mechanism, Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 
@@ -119,7 +120,7 @@ class WalkDP(Mechanism):
             clip=clip,
             step_size=step_size,
             growth=clipped_growth(training, clip, step_size),
-            rounding=_rounding_between_points(training, len(holders), clip, step_size, sigma),
+            rounding=rounding_between_points(training, len(holders), clip, step_size, sigma),
         )
 
     @property
@@ -151,18 +152,9 @@ class WalkDP(Mechanism):
         if any(not 0 <= holder < training.mixing.nodes for holder in self.holders):
             raise CertificateError("every holder of the token must be a node of the network")
         largest_shifts = walk_shifts(training, self.clip)
-        slack = 0.0 if training.arithmetic is None else self._rounding_at_one_point(training, sigma)
+        slack = rounding_at_one_point(training, len(self.holders), self.clip, self.step_size, sigma)
         zero = np.zeros(training.mixing.nodes)
         return DivergenceBounds(zero, zero, np.array([largest_shifts[node] + slack for _, node in self.events]))
-
-    def _rounding_at_one_point(self, training: TrainingRun, sigma: float) -> float:
-        """Return what rounding adds to the difference of two gradients at the same θ, computed in double precision."""
-        assert training.arithmetic is not None
-        norm = _largest_norm(training, len(self.holders), self.clip, self.step_size, sigma)
-        constants, d = training.constants, training.arithmetic.parameters
-        size = constants.G.value + _largest_step(training, self.clip)
-        terms = (int(training.samples.max(initial=0)) + d + 32) * size
-        return 2.0**-50 * (terms + constants.l2.value * norm)
 
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Return μ of all tokens for transcript:all; for other views that of absorption until the next observed hop."""
@@ -214,7 +206,7 @@ class WalkDP(Mechanism):
             return None
         if sigma == 0:
             return "the token learned without noise"
-        norm = _largest_norm(training, len(self.holders), self.clip, self.step_size, sigma)
+        norm = largest_norm(training, len(self.holders), self.clip, self.step_size, sigma)
         return unresolved_noise(training, claim.delta, self.step_size * sigma, norm, "a hop")
 
     def noise_vectors(self, release: Release) -> int:
@@ -226,7 +218,7 @@ class WalkDP(Mechanism):
         return least_resolved_sigma(
             training,
             self.step_size,
-            lambda sigma: _largest_norm(training, len(self.holders), self.clip, self.step_size, sigma),
+            lambda sigma: largest_norm(training, len(self.holders), self.clip, self.step_size, sigma),
         )
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
@@ -283,41 +275,3 @@ def _sigma(release: Release) -> float:
     if np.any(release.sigma != sigma):
         raise CertificateError("the noise of a private walk is the same at all nodes")
     return sigma
-
-
-def _largest_norm(training: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float) -> float:
-    """Return a bound on every ‖x‖ that occurs, except for noise with a probability of at most 1e-30."""
-    arithmetic = training.arithmetic
-    if arithmetic is None:
-        return 0.0
-    noise_norm = sqrt(arithmetic.parameters) + sqrt(2 * log(2 * hops / UNLIKELY))
-    single_noise, total_noise = step_size * sigma * noise_norm, step_size * sigma * sqrt(hops) * noise_norm
-    if step_size * training.constants.l2.value > 2:
-        raise CertificateError(f"step_size {step_size:g} is so large that regularisation alone lets a token explode")
-    start, step = arithmetic.initial_norm, step_size * _largest_step(training, clip)
-    if training.radius is not None:
-        # The regulariser of a step that is not clipped does not increase the norm of the token.
-        return (training.radius + step + single_noise) * (1 + 1e-3)
-    return (start + step * hops + total_noise + single_noise) * (1 + 1e-3)
-
-
-def _largest_step(training: TrainingRun, clip: float | None) -> float:
-    """Return the largest change of the token by a gradient, divided by η; without a clip, by that of the loss alone."""
-    return training.constants.G.value if clip is None else clip
-
-
-def _rounding_between_points(
-    training: TrainingRun, hops: int, clip: float | None, step_size: float, sigma: float
-) -> float:
-    """Return what rounding adds in a hop to the difference of two runs at different x, divided by η."""
-    arithmetic = training.arithmetic
-    if arithmetic is None:
-        return 0.0
-    constants, d = training.constants, arithmetic.parameters
-    G, L, l2 = constants.G.value, constants.L.value, constants.l2.value
-    M = _largest_norm(training, hops, clip, step_size, sigma)
-    terms = (int(training.samples.max(initial=0)) + arithmetic.outputs + 10) * G
-    clipping = (d + 16) * _largest_step(training, clip)
-    step = terms + ((arithmetic.inputs + 4) * L + 4 * l2) * M + 4 * (G + l2 * M) + clipping
-    # Gradients are computed in double precision; the features and the stored token have the precision of the network.
-    return 2 * arithmetic.unit_roundoff * (step + (16 + d) * M / step_size)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array
 
+from rewindnet.certificates.accounting.gaussian import mu_of_difference
 from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.view import View
@@ -43,7 +44,7 @@ def mu_of_view(view: View, distance: Vector, release: Release, mixing: Mixing) -
     """
     kind, node = view.kind, view.within(mixing.nodes).node
     if release.placement == "output" and kind == "average" and release.averaged:
-        return _ratio(float(np.mean(distance)), float(release.sigma[0]))
+        return mu_of_difference(float(np.mean(distance)), float(release.sigma[0]))
     if release.placement == "output" and kind == "node":
         mus = mu_of_nodes(distance, release, mixing)
         return float(mus.max()) if node is None else float(mus[node])
@@ -75,7 +76,7 @@ def _cone_of_node(node: int, release: Release, mixing: Mixing) -> NDArray[np.boo
 
 def _weakest_cone(distance: Vector, release: Release, mixing: Mixing) -> NDArray[np.bool_]:
     """Return the light cone [N] with the largest μ; all nodes where it cannot be determined."""
-    ratios = np.array([_ratio(float(e), float(s)) for e, s in zip(distance, release.sigma, strict=True)])
+    ratios = np.array([mu_of_difference(float(e), float(s)) for e, s in zip(distance, release.sigma, strict=True)])
     largest = float(ratios.max())
     if not 0 < largest < inf:
         return np.ones(mixing.nodes, dtype=bool)
@@ -132,22 +133,15 @@ def mu_of_nodes(distance: Vector, release: Release, mixing: Mixing) -> Vector:
         mixing: the mixing matrices of the network.
     """
     if release.gossip_rounds == 0:
-        return np.array([_ratio(float(e), float(s)) for e, s in zip(distance, release.sigma, strict=True)])
+        return np.array([mu_of_difference(float(e), float(s)) for e, s in zip(distance, release.sigma, strict=True)])
     if mixing.nodes > _LARGEST_SETTLED:
         return np.full(mixing.nodes, _joint_mu(distance, release.sigma))
     P = gossip_product(release, mixing)
     largest = float(release.sigma.max()) or 1.0
     spread = largest * np.sqrt(np.asarray(P.power(2) @ (release.sigma / largest) ** 2))
-    return np.array([_ratio(float(e), float(s)) for e, s in zip(P @ distance, spread, strict=True)])
+    return np.array([mu_of_difference(float(e), float(s)) for e, s in zip(P @ distance, spread, strict=True)])
 
 
 def _joint_mu(distance: Vector, sigma: Vector) -> float:
     """Return √(Σ_i (distance_i/σ_i)²) without overflow or underflow."""
-    return hypot(*(_ratio(float(e), float(s)) for e, s in zip(distance, sigma, strict=True)))
-
-
-def _ratio(distance: float, sigma: float) -> float:
-    """Return distance/σ: 0 where the distance is 0, infinite where it is not and σ is 0."""
-    if distance == 0:
-        return 0.0
-    return distance / sigma if sigma > 0 else inf
+    return hypot(*(mu_of_difference(float(e), float(s)) for e, s in zip(distance, sigma, strict=True)))

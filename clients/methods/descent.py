@@ -25,7 +25,7 @@ from rewindnet.certificates import (
     scaled_noise,
 )
 from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan, weakest_bound
-from rewindnet.registry import former_settings
+from rewindnet.registry import former
 
 #: Of a ball that stands in for a bound that is not known before learning.
 _SOME_RADIUS = 1e6
@@ -34,7 +34,7 @@ _SOME_RADIUS = 1e6
 _LADDER = 50
 
 
-@former_settings(settle="gossip_rounds")
+@former(settings={"settle": "gossip_rounds"})
 @dataclass(frozen=True, kw_only=True)
 class NoisyDescent(Method):
     """Descent on retained data from a checkpoint, made indistinguishable from retraining by Gaussian noise.

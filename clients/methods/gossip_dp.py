@@ -17,13 +17,13 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates import Claim, Mixing, Release, TrainingRun, View, epsilon_of, mu_of
 from rewindnet.certificates import GossipDP as GossipDPMechanism
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
 from rewindnet.certificates.mechanisms.linear_view import is_affordable, linear_mu, received_weights, released_weights
-from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import MethodError, UnlearningPlan
 from rewindnet.clients.methods.private_learning import PrivateLearning
 from rewindnet.clients.steps.program import Program
-from rewindnet.registry import former_values
+from rewindnet.registry import former
 
 _LINEAR = "exact linear Gaussian accounting of the view, gradients taken as given"
 _LOCAL = "local composition: sqrt(sum over rounds of (shift/sigma)^2), Gaussian"
@@ -41,7 +41,7 @@ class _CachedMixing:
         self.matrix: Callable[[int], csr_array] = cache(mixing.matrix)
 
 
-@former_values(calibrate={"sound": "certified"})
+@former(values={"calibrate": {"sound": "certified"}})
 @dataclass(frozen=True, kw_only=True)
 class GossipDP(PrivateLearning):
     """Learn with noise on every clipped gradient, so that a deletion takes nothing more: private gossip descent.

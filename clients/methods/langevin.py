@@ -11,8 +11,8 @@ from typing import Literal
 
 from rewindnet.certificates import Langevin as LangevinMechanism
 from rewindnet.certificates import Regime, Release, TrainingRun, View
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.mechanisms.langevin import claimed_epsilon, contractions
-from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import MethodError, UnlearningPlan
 from rewindnet.clients.methods.noisy_rounds import NoisyRoundsMethod
 from rewindnet.clients.steps.program import Program

@@ -32,7 +32,7 @@ from rewindnet.clients.methods.settings import check_noise_settings, requested_e
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.curvatures import Curvature
-from rewindnet.registry import former_values
+from rewindnet.registry import former
 from rewindnet.topologies.routing import adjacency_of_weights, spreading_tree
 
 _CLAIMED_BY = (
@@ -42,7 +42,7 @@ _CLAIMED_BY = (
 )
 
 
-@former_values(noise={"sound": "certified"})
+@former(values={"noise": {"sound": "certified"}})
 @dataclass(frozen=True, kw_only=True)
 class Newton(Method):
     """Correct the learned models by a Newton step, add Gaussian noise, take clean rounds (reconstructed).

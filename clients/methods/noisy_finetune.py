@@ -12,8 +12,8 @@ import numpy as np
 
 from rewindnet.certificates import NoisyFinetune as NoisyFinetuneMechanism
 from rewindnet.certificates import Regime, Release, TrainingRun, View, strongest_regime
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.claim import Bound
-from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import MethodError, UnlearningPlan
 from rewindnet.clients.methods.noisy_rounds import NoisyRoundsMethod
 from rewindnet.clients.steps.program import Program

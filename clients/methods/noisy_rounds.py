@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from rewindnet.certificates import Claim, Mechanism, Regime, Release, TrainingRun, View, least_scale
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.claim import Bound
-from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import Method, MethodError
 from rewindnet.clients.methods.settings import check_noise_settings
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from rewindnet.certificates import CertificateError, Claim, Mechanism, Release, TrainingRun, certify, mu_of
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.mechanisms.private_learning import Design
-from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import Method, MethodError
 from rewindnet.clients.methods.settings import check_noise_settings, requested_epsilon
 

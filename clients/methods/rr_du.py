@@ -31,6 +31,7 @@ from rewindnet.certificates import (
     epsilon_of,
 )
 from rewindnet.certificates.mechanisms.rr_du import RRDU as RRDUMechanism
+from rewindnet.certificates.mechanisms.rr_du_noise import calibrated, mu_given_reference
 from rewindnet.clients.methods.base import MethodError, UnlearningPlan, demand
 from rewindnet.clients.methods.rr_du_settings import RRDUSettings
 from rewindnet.clients.methods.token_paths import graph_weights, parents_from, path_cost
@@ -82,7 +83,7 @@ class RRDU(RRDUSettings):
         spread = self._spread(learning)
         if self.noise == "certified":
             assert self.epsilon is not None
-            visits = visits.calibrated(learning, release, claim, self.epsilon)
+            visits = calibrated(visits, learning, release, claim, self.epsilon)
         elif self.noise == "claimed":
             sigma = spread / self.epsilon if self.epsilon is not None else self.sigma
             assert sigma is not None
@@ -196,7 +197,7 @@ class RRDU(RRDUSettings):
 
 def _formula(visits: RRDUMechanism, learning: TrainingRun, delta: float) -> str:
     """Return the formula that is claimed, and the ε that follows if the reference model is taken as known."""
-    given = epsilon_of(visits.mu_given_reference(learning), delta)
+    given = epsilon_of(mu_given_reference(visits, learning), delta)
     read = f"epsilon {given:.6g}" if isfinite(given) else "no finite epsilon"
     return (
         "sigma = (L/epsilon)·sqrt(p·T_u·ln(1/delta)·ln(N)/N), reconstructed from secondary readings of Lamri and "

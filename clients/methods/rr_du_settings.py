@@ -8,11 +8,11 @@ from rewindnet.certificates import Regime, TrainingRun, View, check_delta, check
 from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
 from rewindnet.clients.methods.base import Method, MethodError
 from rewindnet.clients.methods.token_paths import graph_weights
-from rewindnet.registry import former_values
+from rewindnet.registry import former
 from rewindnet.topologies.routing import Routing, TokenPath, TokenStart, adjacency_of_weights, token_path
 
 
-@former_values(noise={"sound": "certified"})
+@former(values={"noise": {"sound": "certified"}})
 @dataclass(frozen=True)
 class RRDUSettings(Method):
     """What a scenario may set of RR-DU, and the path of the token that follows from it.

@@ -19,14 +19,14 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates import Certificate, CertificateError, Claim, Release, TrainingRun, View
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.mechanisms.walk_dp import WalkDP as WalkDPMechanism
 from rewindnet.certificates.mechanisms.walk_dp import check_holders, walk_shifts
-from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.methods.base import MethodError, UnlearningPlan, demand
 from rewindnet.clients.methods.private_learning import PrivateLearning
 from rewindnet.clients.methods.token_paths import graph_weights, parents_from
 from rewindnet.clients.steps.program import Program
-from rewindnet.registry import former_values
+from rewindnet.registry import former
 from rewindnet.topologies.routing import Tree, mixing_walk
 
 _REMEDY = "the more noise, the more its rounding is charged; set learning.radius, or use float64"
@@ -35,7 +35,7 @@ _REMEDY = "the more noise, the more its rounding is charged; set learning.radius
 _LARGEST = 3_000
 
 
-@former_values(noise={"sound": "certified"})
+@former(values={"noise": {"sound": "certified"}})
 @dataclass(frozen=True)
 class WalkDP(PrivateLearning):
     """A token that learns with noise on every gradient, so that a deletion takes nothing more: private random walk.

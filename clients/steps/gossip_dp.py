@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rewindnet.certificates.release import NoiseSource
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.clients.steps.noisy import NoisyRounds
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.clipping import clipped

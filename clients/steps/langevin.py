@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rewindnet.certificates.release import NoiseSource
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.clients.steps.learning import OrderedRounds
 from rewindnet.clients.steps.noisy import NoisyRounds
 from rewindnet.clients.training.client_block import ClientBlock

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Mixing, Order, Release
-from rewindnet.certificates.release import NoiseSource
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.program import Program

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rewindnet.certificates.release import NoiseSource
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.noise import draw_in_round, noised

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array, eye_array
 from torch import Tensor
 
 from rewindnet.certificates import Mixing
-from rewindnet.certificates.release import NoiseSource
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.clients.steps.base import LocalStep
 from rewindnet.clients.steps.noisy import NoisyRounds
 from rewindnet.clients.training.client_block import ClientBlock

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
-from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.steps.token import TokenRounds, only_row
 from rewindnet.clients.training.client_block import ClientBlock, Minibatch
 from rewindnet.clients.training.clipping import clipped_vector

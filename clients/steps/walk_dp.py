@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rewindnet.certificates.release import NoiseSource
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.clients.steps.token import TokenRounds
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.clipping import clipped_vector

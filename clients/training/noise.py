@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
+from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.additions import BETWEEN_ROUNDS
-from rewindnet.certificates.release import NoiseSource
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.topologies.rng import Stream, rng_at
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rewindnet.certificates.audits.noise import NoiseLog, NoiseLogs, measure_addition
+from rewindnet.certificates.audits.noise.log import NoiseLog, NoiseLogs, measure_addition
 from rewindnet.certificates.network import Vector
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rewindnet import topologies
 from rewindnet.certificates import Audit, Certificate, TrainingRun
-from rewindnet.certificates.audits.noise import NoiseTraces
+from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.training.parallel import threads
 from rewindnet.experiments.folder.files import write, write_json

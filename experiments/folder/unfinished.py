@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rewindnet.certificates.audits.noise import NoiseTraces
+from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import read_scenario, write
 from rewindnet.experiments.folder.journal import UNFINISHED

@@ -96,7 +96,7 @@ def _ends(plan: Plan, answer: Answer) -> dict[str, Any]:
     order = answer.order
     chosen = {"asked": 0}
     if len(order):
-        chosen |= {"kindest": int(order[0]), "median": int(order[len(order) // 2]), "hardest": int(order[-1])}
+        chosen |= {"easiest": int(order[0]), "median": int(order[len(order) // 2]), "hardest": int(order[-1])}
     return {f"{name}_client": _solved(plan, answer, position) for name, position in chosen.items()}
 
 

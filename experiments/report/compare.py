@@ -4,13 +4,13 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from rewindnet.experiments.folder.files import write
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.report import table
+from rewindnet.experiments.report.flat import flat
 from rewindnet.experiments.report.table import Row
 from rewindnet.experiments.scenario.errors import ScenarioError
 
@@ -94,24 +94,14 @@ def _markdown(rows: Sequence[Row]) -> str:
 
 def _csv(rows: Sequence[Row]) -> str:
     """Return every number of every row as CSV."""
-    lines = [{name: row[name] for name in _PLAIN} | _numbers(row) for row in rows]
+    nested = [{name: value for name, value in row.items() if isinstance(value, Mapping)} for row in rows]
+    lines = [{name: row[name] for name in _PLAIN} | flat(inner) for row, inner in zip(rows, nested, strict=True)]
     names = list(dict.fromkeys(name for line in lines for name in line))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return text.getvalue()
-
-
-def _numbers(row: Row) -> dict[str, Any]:
-    """Flatten the nested mappings of a row: `accuracy`, `test`, `mean` becomes `accuracy_test_mean`."""
-    numbers: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                parts = inner.items() if isinstance(inner, Mapping) else [("", inner)]
-                numbers |= {"_".join(filter(None, (name, key, part))): number for part, number in parts}
-    return numbers
 
 
 _Writer = Callable[[Sequence[Row]], str | bytes]

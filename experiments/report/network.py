@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from rewindnet.certificates import Certificate
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.report.svg import INK, MUTED, PAGE, figure, inline, plain, style
+from rewindnet.topologies import FAMILIES
+from rewindnet.topologies.graphs.shapes import shape_of
 
 #: The largest number of nodes for a layout whose time is cubic in the number of nodes.
 _SMALL = 80
@@ -50,7 +52,7 @@ def network(run: RunFolder) -> str:
     if chosen is None:
         return ""
     graph, learning = run.network
-    sensitivity, places = np.array(chosen[1].sensitivity), _layout(graph, run.scenario["topology"]["kind"], run)
+    sensitivity, places = np.array(chosen[1].sensitivity), _layout(graph, run.scenario["topology"]["kind"])
     with style():
         drawn, axes = figure(5.4, 4.6)
         axes.set_axis_off()
@@ -63,12 +65,12 @@ def network(run: RunFolder) -> str:
         return inline(drawn, "network", "The network; nodes coloured by their sensitivity to the deletion", tight=True)
 
 
-def _layout(graph: nx.Graph, kind: str, run: RunFolder) -> NDArray[np.float64]:
-    """Compute the positions [N, 2] of the nodes."""
-    N = len(graph)
-    if kind in ("ring", "path", "complete"):
+def _layout(graph: nx.Graph, kind: str) -> NDArray[np.float64]:
+    """Compute the positions [N, 2] of the nodes of a graph of this family."""
+    N, shape = len(graph), shape_of(FAMILIES[kind]) if kind in FAMILIES else None
+    if shape == "circle":
         where = nx.circular_layout(graph)
-    elif kind == "star":
+    elif shape == "hub":
         hub = max(graph, key=graph.degree)
         where = nx.shell_layout(graph, [[hub], [node for node in graph if node != hub]])
     elif N <= _SMALL:

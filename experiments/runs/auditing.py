@@ -9,14 +9,9 @@ from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate, NoiseAudit, TrainingRun, audit, monte_carlo
 from rewindnet.certificates.audits.montecarlo import MOST_DRAWS
-from rewindnet.certificates.audits.noise import (
-    LEVEL,
-    NO_NOISE,
-    NoiseTraces,
-    audit_logs,
-    audit_vectors,
-    no_traces,
-)
+from rewindnet.certificates.audits.noise.record import NO_NOISE
+from rewindnet.certificates.audits.noise.traces import NoiseTraces, no_traces
+from rewindnet.certificates.audits.noise.verdict import LEVEL, audit_logs, audit_vectors
 from rewindnet.clients.training.noise import draw
 from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.outcome import Outcome, divergence

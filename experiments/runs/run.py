@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate, TrainingRun, certify
-from rewindnet.certificates.audits.noise import NoiseTraces
+from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.clients.metrics.accuracy import accuracy

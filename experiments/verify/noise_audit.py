@@ -5,18 +5,10 @@ from math import isclose
 from typing import Any
 
 from rewindnet.certificates import Audit, NoiseAudit, Release, TrainingRun
-from rewindnet.certificates.audits.noise import (
-    LEVEL,
-    NO_NOISE,
-    NOT_MEASURED,
-    NoiseTraces,
-    audit_vectors,
-    judged,
-    no_traces,
-    p_value,
-    required_tests,
-    vector_traces,
-)
+from rewindnet.certificates.audits.noise.record import NO_NOISE, NOT_MEASURED
+from rewindnet.certificates.audits.noise.statistics import p_value
+from rewindnet.certificates.audits.noise.traces import NoiseTraces, no_traces, vector_traces
+from rewindnet.certificates.audits.noise.verdict import LEVEL, audit_vectors, judged, required_tests
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,

@@ -7,7 +7,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.certificates.audits.noise import NoiseLogs
+from rewindnet.certificates.audits.noise.log import NoiseLogs
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
 from rewindnet.clients.training.gradient_counter import RoundGradients

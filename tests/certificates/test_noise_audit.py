@@ -9,18 +9,10 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates import CertificateError, NoiseAudit
 from rewindnet.certificates.additions import BETWEEN_ROUNDS, Additions
-from rewindnet.certificates.audits.noise import (
-    LEVEL,
-    NoiseLog,
-    NoiseTraces,
-    audit_logs,
-    audit_vectors,
-    fingerprints,
-    judged,
-    measure_addition,
-    p_value,
-    required_tests,
-)
+from rewindnet.certificates.audits.noise.log import NoiseLog, fingerprints, measure_addition
+from rewindnet.certificates.audits.noise.statistics import p_value
+from rewindnet.certificates.audits.noise.traces import NoiseTraces
+from rewindnet.certificates.audits.noise.verdict import LEVEL, audit_logs, audit_vectors, judged, required_tests
 
 ONCE = np.array([BETWEEN_ROUNDS])
 DOUBLE, SINGLE = 2.0**-53, 2.0**-24
@@ -122,7 +114,7 @@ def test_one_vector_for_all_nodes_is_found(dtype: Any) -> None:
 
 
 def test_equal_vectors_are_found_where_pairs_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rewindnet.certificates.audits.noise._PRODUCTS", 0)
+    monkeypatch.setattr("rewindnet.certificates.audits.noise.statistics._PRODUCTS", 0)
     rng = np.random.default_rng(7)
     drawn = rng.standard_normal((3_000, 40))
     honest = once(rng, 3_000, 40, noise=drawn)[0]

@@ -77,6 +77,7 @@ def test_numbers_go_into_a_csv_and_rows_into_markdown(runs, tmp_path):
     assert {line["epsilon_certified"] for line in lines if line["method"] == "do-nothing"} == {""}
     assert all(0 <= float(line["accuracy_test_lowest"]) <= float(line["accuracy_test_mean"]) <= 1 for line in lines)
     assert {float(line["cost_share_gradients"]) for line in lines if line["method"] == "retrain"} == {1.0}
+    assert all("{" not in cell for line in lines for cell in line.values())
     table = (tmp_path / "all.md").read_text("utf-8").splitlines()
     columns = {line.replace("\\|", "").count("|") for line in table if line.startswith("|")}
     assert len(columns) == 1

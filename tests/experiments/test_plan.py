@@ -164,7 +164,7 @@ def test_plan_json_says_everything_and_the_arrays_hold_it():
     assert [row["index"] for row in found["rows"]] == list(range(7))
     first = found["rows"][0]
     assert (
-        first["hardest_client"]["needed"] >= first["median_client"]["needed"] >= first["kindest_client"]["needed"] > 0
+        first["hardest_client"]["needed"] >= first["median_client"]["needed"] >= first["easiest_client"]["needed"] > 0
     )
     assert first["asked_client"]["client"] == found["asked"]["client"] == found["clients"][0]["client"] == 3
     assert {client["client"] for client in found["clients"]} == set(range(8))

@@ -11,7 +11,7 @@ import pytest
 from runs import run_through
 from typer.testing import CliRunner
 
-from rewindnet.certificates.audits.noise import p_value
+from rewindnet.certificates.audits.noise.statistics import p_value
 from rewindnet.experiments.api import verify
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.folder import files, journal, recorder, unfinished

@@ -13,7 +13,7 @@ from drawn import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from learnings import small_learning
-from networks import Network, networks
+from networks import SMALL, Network, networks
 from numpy_learning import numpy_learning, worker
 from runs import refused_here, run_through
 
@@ -40,10 +40,7 @@ DESIGN: dict[str, int] = {"designed_client": 0, "designed_samples": 5}
 
 def case_of(**changes: object) -> Network:
     """A ring of five logistic clients; node 1 deletes half of what it has."""
-    plain = Network(
-        *("ring", 5, "metropolis-hastings", "adapt-then-combine", "logistic", 0.1, 0.5, 1, 6, 1, "half"),
-        *((8, 12, 5, 9, 20), "float64", 7),
-    )
+    plain = replace(SMALL, step=0.5, sizes=(8, 12, 5, 9, 20), seed=7)
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 

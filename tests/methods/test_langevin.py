@@ -10,7 +10,7 @@ from drawn import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from learnings import ring_learning
-from networks import Network, learn_and_retrain, networks
+from networks import SMALL, learn_and_retrain, networks
 from runs import run_through
 from scipy.sparse import csr_array
 
@@ -18,8 +18,9 @@ from rewindnet import topologies
 from rewindnet.certificates import CertificateError, Constant, Constants, audit, certify, derive, propagate
 from rewindnet.certificates import Langevin as LangevinMechanism
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.mechanisms.langevin import _norm, _smallest_eigenvalue, claimed_epsilon, contractions
-from rewindnet.certificates.release import DivergenceBounds, Mechanism
+from rewindnet.certificates.release import Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.langevin import Langevin
@@ -312,10 +313,7 @@ def test_settings_that_do_not_fit_are_found_before_learning(bound):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_rounds_are_the_networks_own_with_noise_before_each(order):
-    case = Network(
-        *("ring", 4, "metropolis-hastings", order, "logistic", 0.05, 1.0, 1, 6, 1, "half", (7, 9, 5, 8)),
-        *("float64", 3, "exact"),
-    )
+    case = replace(SMALL, order=order, precision="exact")
     simulation, learned, _, known = learn_and_retrain(case)
     method = Langevin(sigma=0.1, rounds=3)
     outcome = simulation.execute(method, method.plan(known), learned, index=5)
@@ -323,7 +321,10 @@ def test_the_rounds_are_the_networks_own_with_noise_before_each(order):
     theta = learned.at(6).numpy()
 
     def noise(stream, round):
-        drawn = [rng_at(case.seed, stream, round=round, node=node).standard_normal(theta.shape[1]) for node in range(4)]
+        drawn = [
+            rng_at(case.seed, stream, round=round, node=node).standard_normal(theta.shape[1])
+            for node in range(case.nodes)
+        ]
         return 0.1 * np.array(drawn)
 
     def descend(x):
@@ -336,7 +337,7 @@ def test_the_rounds_are_the_networks_own_with_noise_before_each(order):
         else:
             theta = descend(W @ x) if order == "combine-then-adapt" else W @ x + descend(x) - x
     np.testing.assert_allclose(outcome.released.numpy(), theta, rtol=1e-12, atol=1e-14)
-    assert outcome.cost.messages == 3 * 8
+    assert outcome.cost.messages == 3 * 2 * case.nodes
     assert outcome.cost.gradients == 3 * int((known.samples - known.deleted).sum())
 
 

@@ -11,7 +11,7 @@ from drawn import examples
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from learnings import ring_learning
-from networks import Network, learn_and_retrain, networks
+from networks import SMALL, learn_and_retrain, networks
 
 from rewindnet.certificates import (
     CertificateError,
@@ -26,8 +26,9 @@ from rewindnet.certificates import (
 )
 from rewindnet.certificates import NoisyFinetune as NoisyFinetuneMechanism
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.mechanisms.contraction import mu_of_last_state, mu_under_two_bounds
-from rewindnet.certificates.release import DivergenceBounds, Mechanism
+from rewindnet.certificates.release import Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.noisy_finetune import NoisyFinetune
@@ -433,16 +434,10 @@ def test_what_is_no_finetuning_is_refused(radii):
 # -- steps ---------------------------------------------------------------------------------------------------------
 
 
-SMALL = Network(
-    *("ring", 4, "metropolis-hastings", "adapt-then-combine", "logistic", 0.05, 1.0, 1, 6, 1, "half", (7, 9, 5, 8)),
-    *("float64", 3, "exact"),
-)
-
-
 @pytest.mark.parametrize("clipping", ["gradient", "model"])
 def test_the_steps_are_those_of_the_paper(clipping):
     """Against plain numpy, with the noise drawn at its address."""
-    simulation, learned, _, known = learn_and_retrain(SMALL)
+    simulation, learned, _, known = learn_and_retrain(replace(SMALL, precision="exact"))
     radii = {"gradient_radius": 0.3, "start_radius": 0.4} if clipping == "gradient" else {"model_radius": 0.5}
     method = NoisyFinetune(sigma=0.1, rounds=3, clipping=clipping, decay=0.2, step_size=0.7, **radii)
     outcome = simulation.execute(method, method.plan(known), learned, index=5)
@@ -453,7 +448,7 @@ def test_the_steps_are_those_of_the_paper(clipping):
             x *= min(1, 0.4 / np.linalg.norm(x))
         for t in (6, 7, 8):
             whole = torch.from_numpy(expected)
-            gradient = block.gradient(whole)[node].numpy() - 0.05 * x
+            gradient = block.gradient(whole)[node].numpy() - SMALL.l2 * x
             if clipping == "gradient":
                 gradient = gradient * min(1, 0.3 / np.linalg.norm(gradient))
             x[:] = (1 - 0.7 * 0.2) * x - 0.7 * gradient

@@ -14,7 +14,7 @@ from drawn import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from learnings import small_learning
-from networks import Network, learn_and_retrain, networks
+from networks import SMALL, learn_and_retrain, networks
 from numpy_rr_du import Oracle
 from scipy.optimize import LinearConstraint, minimize
 from scipy.stats import chisquare
@@ -31,23 +31,7 @@ from rewindnet.clients.methods.walk_dp import WalkDP, communicability
 from rewindnet.simulator.outcome import divergence
 from rewindnet.topologies.routing import mixing_walk
 
-SMALL = Network(
-    family="ring",
-    nodes=5,
-    mixing="metropolis-hastings",
-    order="adapt-then-combine",
-    model="logistic",
-    l2=0.1,
-    step=0.8,
-    local_steps=1,
-    rounds=25,
-    client=1,
-    deleted="half",
-    sizes=(12, 10, 9, 14, 7),
-    dtype="float64",
-    seed=3,
-    radius=0.4,
-)
+LEARNING = replace(SMALL, rounds=25, radius=0.4)
 
 #: The request of `small_learning`.
 DESIGN: dict[str, int] = {"designed_client": 0, "designed_samples": 5}
@@ -163,13 +147,13 @@ def test_the_walk_goes_by_the_rows_of_the_mixing_matrix():
 
 @pytest.mark.parametrize("clip", [None, 0.2])
 def test_the_token_is_that_of_plain_numpy(clip):
-    simulation, learned, _, learning = learn_and_retrain(SMALL)
+    simulation, learned, _, learning = learn_and_retrain(LEARNING)
     method = WalkDP(seed=2, sigma=0.0, clip=clip, hops=30, step_size=0.7)
     outcome = simulation.execute(method, method.plan(learning), learned, 0)
     way = outcome.plan.release.mechanism
-    rng = np.random.default_rng(SMALL.seed)
-    SMALL.rows(rng)
-    oracle, theta, shifts, projected = Oracle(SMALL, SMALL.forget(rng)[1]), np.zeros(18), [], 0
+    rng = np.random.default_rng(LEARNING.seed)
+    LEARNING.rows(rng)
+    oracle, theta, shifts, projected = Oracle(LEARNING, LEARNING.forget(rng)[1]), np.zeros(18), [], 0
 
     def clipped(g):
         return g if clip is None else g * min(1, clip / np.linalg.norm(g))
@@ -179,8 +163,8 @@ def test_the_token_is_that_of_plain_numpy(clip):
         if holder == 1:
             shifts.append(np.linalg.norm(g - clipped(oracle.gradient(theta, 1, oracle.kept))))
         theta = theta - 0.7 * g
-        projected += np.linalg.norm(theta) > SMALL.radius
-        theta = theta * min(1, SMALL.radius / np.linalg.norm(theta))
+        projected += np.linalg.norm(theta) > LEARNING.radius
+        theta = theta * min(1, LEARNING.radius / np.linalg.norm(theta))
     assert projected
     np.testing.assert_allclose(outcome.released.numpy(), np.tile(theta, (5, 1)), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(outcome.shifts, shifts, rtol=1e-9, atol=1e-12)

@@ -43,7 +43,7 @@ REPLACED = {
 }
 
 #: Lines in which a former name has to stand, because it is accepted from users with a notice.
-ACCEPTED = re.compile(r"former_(settings|values)\(")
+ACCEPTED = re.compile(r"@former\(")
 
 
 def files() -> list[Path]:

@@ -1,10 +1,11 @@
 """A small network and what its clients compute, in numpy: what federated methods are held against."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from networks import Network
+from networks import SMALL, Network
 from numpy.typing import NDArray
 
 from rewindnet.clients.methods import Method
@@ -13,23 +14,7 @@ from rewindnet.simulator.simulation import Simulation
 
 Rows = NDArray[np.float64]
 
-CASE = Network(
-    family="ring",
-    nodes=5,
-    mixing="metropolis-hastings",
-    order="adapt-then-combine",
-    model="logistic",
-    l2=0.05,
-    step=0.8,
-    local_steps=2,
-    rounds=6,
-    client=2,
-    deleted="half",
-    sizes=(9, 12, 14, 7, 10),
-    dtype="float64",
-    seed=11,
-    precision="exact",
-)
+CASE = replace(SMALL, l2=0.05, local_steps=2, client=2, sizes=(9, 12, 14, 7, 10), seed=11, precision="exact")
 
 #: The client that deletes has a class of its own.
 UNIQUE: dict[str, Any] = {

@@ -192,6 +192,25 @@ SCHEDULES = (
 )
 
 
+#: Five clients on a ring, to change as a test needs it.
+SMALL = Network(
+    family="ring",
+    nodes=5,
+    mixing="metropolis-hastings",
+    order="adapt-then-combine",
+    model="logistic",
+    l2=0.1,
+    step=0.8,
+    local_steps=1,
+    rounds=6,
+    client=1,
+    deleted="half",
+    sizes=(12, 10, 9, 14, 7),
+    dtype="float64",
+    seed=3,
+)
+
+
 @st.composite
 def networks(draw: st.DrawFn, **fixed: object) -> Network:
     """Random graphs, partitions, orders, models (regimes), step sizes and deletions."""

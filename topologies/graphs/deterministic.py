@@ -11,20 +11,24 @@ import numpy as np
 
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.graphs.edges import EdgeGraph, Edges, require_nodes
+from rewindnet.topologies.graphs.shapes import drawn_as
 
 
+@drawn_as("circle")
 def ring(nodes: int, seed: int) -> EdgeGraph:
     """Link each node to the next and the previous one on a circle of 3 or more nodes."""
     require_nodes("ring", nodes, 3)
     return EdgeGraph(nodes, _circle(nodes, 1))
 
 
+@drawn_as("circle")
 def path(nodes: int, seed: int) -> EdgeGraph:
     """Link the nodes in a line."""
     require_nodes("path", nodes, 2)
     return EdgeGraph(nodes, _circle(nodes, 1)[:-1])
 
 
+@drawn_as("hub")
 def star(nodes: int, seed: int) -> EdgeGraph:
     """Link every node to node 0."""
     require_nodes("star", nodes, 2)
@@ -32,6 +36,7 @@ def star(nodes: int, seed: int) -> EdgeGraph:
     return EdgeGraph(nodes, np.stack([np.zeros_like(leaves), leaves], axis=1))
 
 
+@drawn_as("circle")
 def complete(nodes: int, seed: int) -> EdgeGraph:
     """Link every two nodes."""
     require_nodes("complete graph", nodes, 2)

@@ -11,7 +11,7 @@ from typing import TypeVar
 import networkx as nx
 import numpy as np
 
-from rewindnet.registry import former_settings
+from rewindnet.registry import former
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.graphs.edges import EdgeGraph, Edges, Graph, in_sorted, is_connected, require_nodes
 from rewindnet.topologies.rng import Stream, rng_at
@@ -43,7 +43,7 @@ def erdos_renyi(nodes: int, seed: int, *, p: float = 0.3) -> nx.Graph:
     return _connected("erdos-renyi", nodes, seed, lambda rng: nx.fast_gnp_random_graph(nodes, p, rng), advice)
 
 
-@former_settings(neighbours="k", rewiring="p")
+@former(settings={"neighbours": "k", "rewiring": "p"})
 def watts_strogatz(nodes: int, seed: int, *, k: int = 6, p: float = 0.1) -> nx.Graph:
     """Draw a small world: a ring with links to the nearest `k` nodes, each rewired with probability `p`.
 
@@ -71,7 +71,7 @@ def watts_strogatz(nodes: int, seed: int, *, k: int = 6, p: float = 0.1) -> nx.G
     return _connected("watts-strogatz", nodes, seed, draw, advice)
 
 
-@former_settings(attachments="m")
+@former(settings={"attachments": "m"})
 def barabasi_albert(nodes: int, seed: int, *, m: int = 2) -> nx.Graph:
     """Draw a graph with hubs: each new node links to `m` earlier ones with probability proportional to their degree.
 

@@ -1,6 +1,7 @@
 """Mixing schedules in which links fail or nodes do not participate in some rounds."""
 
-from typing import Literal
+from functools import cached_property
+from typing import ClassVar, Literal
 
 import networkx as nx
 import numpy as np
@@ -42,7 +43,28 @@ class _LossySchedule(Static):
         return sparse_matrix(self.nodes, self._row[nonzero], self._column[nonzero], weight[nonzero])
 
 
-class LinkFailures(_LossySchedule):
+class _RandomlyLossySchedule(_LossySchedule):
+    """A lossy schedule in which what happens in a round has a given probability."""
+
+    #: What has the probability, as the part of a sentence.
+    _event: ClassVar[str]
+
+    def __init__(
+        self,
+        graph: nx.Graph,
+        weights: sparse.csr_array,
+        seed: int = 0,
+        departed: tuple[int, ...] = (),
+        *,
+        probability: float = 0.2,
+    ) -> None:
+        super().__init__(graph, weights, seed, departed)
+        if not 0 <= probability < 1:
+            raise TopologyError(f"the probability that {self._event} is at least 0 and below 1, not {probability}")
+        self._probability = probability
+
+
+class LinkFailures(_RandomlyLossySchedule):
     """Every link fails independently with a given probability in every round; both ends keep its weight.
 
     Args:
@@ -56,27 +78,22 @@ class LinkFailures(_LossySchedule):
         TopologyError: if the probability is out of range.
     """
 
-    def __init__(
-        self,
-        graph: nx.Graph,
-        weights: sparse.csr_array,
-        seed: int = 0,
-        departed: tuple[int, ...] = (),
-        *,
-        probability: float = 0.2,
-    ) -> None:
-        super().__init__(graph, weights, seed, departed)
-        self._probability = _probability("a link fails", probability)
+    _event = "a link fails"
+
+    @cached_property
+    def _link(self) -> NDArray[np.int64]:
+        """The link of every entry of W; the number of links, for those on the diagonal."""
         keys = np.minimum(self._row, self._column) * self.nodes + np.maximum(self._row, self._column)
-        self._link = np.searchsorted(self._edges[:, 0] * self.nodes + self._edges[:, 1], keys)
-        self._link[self._diagonal] = len(self._edges)
+        link: NDArray[np.int64] = np.searchsorted(self._edges[:, 0] * self.nodes + self._edges[:, 1], keys)
+        link[self._diagonal] = len(self._edges)
+        return link
 
     def _matrix(self, round: int) -> sparse.csr_array:
         failed = rng_at(self._seed, Stream.LINK_FAILURES, round).random(len(self._edges)) < self._probability
         return self._without_entries(np.append(failed, False)[self._link])
 
 
-class NodeSleep(_LossySchedule):
+class NodeSleep(_RandomlyLossySchedule):
     """Every node is inactive with a given probability in every round: it neither sends nor steps, and keeps its model.
 
     Args:
@@ -90,17 +107,7 @@ class NodeSleep(_LossySchedule):
         TopologyError: if the probability is out of range.
     """
 
-    def __init__(
-        self,
-        graph: nx.Graph,
-        weights: sparse.csr_array,
-        seed: int = 0,
-        departed: tuple[int, ...] = (),
-        *,
-        probability: float = 0.2,
-    ) -> None:
-        super().__init__(graph, weights, seed, departed)
-        self._probability = _probability("a node sleeps", probability)
+    _event = "a node sleeps"
 
     def participating(self, round: int) -> NDArray[np.bool_]:
         """Return the mask [N] of the nodes that are active in that round.
@@ -176,10 +183,3 @@ class Asynchronous(_LossySchedule):
         diagonal[active] = 0.5
         row, column = np.concatenate([np.arange(N), active]), np.concatenate([np.arange(N), active[::-1]])
         return sparse_matrix(N, row, column, np.concatenate([diagonal, [0.5, 0.5]]))
-
-
-def _probability(event: str, probability: float) -> float:
-    """Return the probability if it is in [0, 1)."""
-    if not 0 <= probability < 1:
-        raise TopologyError(f"the probability that {event} is at least 0 and below 1, not {probability}")
-    return probability

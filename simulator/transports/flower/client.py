@@ -15,7 +15,7 @@ from flwr.clientapp import ClientApp
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.certificates.audits.noise import NoiseLog
+from rewindnet.certificates.audits.noise.log import NoiseLog
 from rewindnet.clients.step_records import from_record
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.worker import ClientWorker

@@ -17,7 +17,7 @@ from flwr.serverapp import Grid
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet.certificates.audits.noise import NoiseLogs
+from rewindnet.certificates.audits.noise.log import NoiseLogs
 from rewindnet.clients.step_records import to_record
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.disturbance import MeasuredDisturbances

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates import Claim, Mechanism, Release, TrainingRun, View, mu_of
 from rewindnet.certificates.additions import BETWEEN_ROUNDS, Additions
+from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.network import Mixing
-from rewindnet.certificates.release import DivergenceBounds
 from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.views.mu import mu_of_view
 from rewindnet.clients.methods import Method, UnlearningPlan
