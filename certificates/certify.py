@@ -65,7 +65,7 @@ def certify(training: TrainingRun, release: Release, claim: Claim) -> Certificat
             local_steps=training.local_steps,
             order=training.order,
             mixing_sha256=mixing_digest(training, release),
-            forget_sha256=training.forget_sha256,
+            forget_commitment=training.forget_commitment,
         ),
         sensitivity=tuple(bounds.nodes.tolist()),
         rounding=tuple(bounds.rounding.tolist()),

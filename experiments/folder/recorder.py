@@ -28,7 +28,6 @@ from rewindnet.experiments.folder.unfinished import (
     earlier_noise,
     earlier_traffic,
     has_noise,
-    is_secret,
     note_noise,
     note_traffic,
     versions,
@@ -61,7 +60,7 @@ class Recorder:
     ) -> None:
         scenario = network.scenario
         self._folder, self._stores_weights = folder, scenario.record.weights
-        self.secret = is_secret(scenario)
+        self.secret = scenario.noise_is_secret
         self.journal: Journal | None = None if self.secret else NoJournal()
         if folder is None:
             return
@@ -147,6 +146,7 @@ class Recorder:
             {
                 **training.to_record(),
                 "forget": {str(node): positions.tolist() for node, positions in arrival.forget.items()},
+                "forget_salt": arrival.salt.hex(),
             }
             for training, arrival in zip(training_runs, arrivals, strict=True)
         ]
