@@ -13,7 +13,7 @@ SALT_BYTES = 32
 def forget_digest(forget: Mapping[int, Iterable[int]]) -> str:
     """Return the sha256 of a forget set in its canonical form.
 
-    Whoever guesses the forget set can confirm the guess by it: it is not for publication.
+    A guess of the forget set can be confirmed by it, so it is not for publication.
 
     Args:
         forget: for each deleting node, the positions of its deleted samples in its own data.
@@ -24,9 +24,9 @@ def forget_digest(forget: Mapping[int, Iterable[int]]) -> str:
 def forget_commitment(salt: bytes, forget: Mapping[int, Iterable[int]]) -> str:
     """Return the commitment to a forget set: the sha256 of the salt followed by the forget set in its canonical form.
 
-    Without the salt, no guess of the forget set can be confirmed by it (SHA-256 taken as a random function); with the
-    salt, which is the opening, nobody can open it to another forget set. It does not hide that two commitments with the
-    same salt are to the same forget set, so every request has a salt of its own.
+    Without the salt, no guess of the forget set can be confirmed by it, SHA-256 taken as a random function. The salt
+    and the forget set open it, and no other forget set does. With one salt for two forget sets, opening one would
+    allow guesses of the other, so every request has a salt of its own.
 
     Args:
         salt: 32 bytes, secret until the commitment is opened.

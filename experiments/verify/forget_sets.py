@@ -57,7 +57,10 @@ def _salt(folder: RunFolder, request: int) -> bytes:
     """Read the salt that opens the commitment to a forget set; where noise is drawn from the seed, it is too."""
     salt = bytes.fromhex(folder.learning["requests"][request]["forget_salt"])
     if not any(method.get("noise_source") == "os" for method in folder.scenario["unlearning"]):
-        demand(salt == forget_salt(folder.scenario["seed"], request), "the salt of the forget set is not from the seed")
+        demand(
+            salt == forget_salt(folder.scenario["seed"], request),
+            "the salt of the forget set is not the one that is drawn from the seed",
+        )
     return salt
 
 
