@@ -25,6 +25,7 @@ from rewindnet.certificates.compose import Composition, compose, compose_certifi
 from rewindnet.certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.forget_sets import forget_commitment, forget_digest
 from rewindnet.certificates.measurements import Arithmetic, Ledger
 from rewindnet.certificates.mechanisms import GaussianOutput, GossipDP, Langevin, NoisyFinetune, Uncertified
 from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
@@ -33,7 +34,7 @@ from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime, worst_case_disturbance
 from rewindnet.certificates.sensitivity.recursion import Sensitivity
-from rewindnet.certificates.training import TrainingRun, forget_digest
+from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import VIEWS, View
 from rewindnet.certificates.views.mu import gossip_product, mu_of_view
 
@@ -82,6 +83,7 @@ __all__ = [
     "derive",
     "epsilon_of",
     "excess_loss",
+    "forget_commitment",
     "forget_digest",
     "gossip_product",
     "least_depth",

@@ -27,7 +27,7 @@ class TrainingFacts:
         local_steps: E, the number of local steps in a round.
         order: the order of adapting and combining in a round.
         mixing_sha256: a hash of every mixing matrix of the rounds that the release went through.
-        forget_sha256: a hash of the forget set.
+        forget_commitment: a salted commitment to the forget set, which hides it and can be opened.
     """
 
     constants: Constants
@@ -36,7 +36,7 @@ class TrainingFacts:
     local_steps: int
     order: Order
     mixing_sha256: str
-    forget_sha256: str
+    forget_commitment: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ class Certificate:
         return isinstance(other, Certificate) and self.to_record() == other.to_record()
 
     def __hash__(self) -> int:
-        return hash((self.method, str(self.view), self.training.forget_sha256))
+        return hash((self.method, str(self.view), self.training.forget_commitment))
 
     def to_record(self) -> dict[str, Any]:
         """Return the certificate as plain JSON, with all fields side by side."""
@@ -139,7 +139,7 @@ class Certificate:
             "order": training.order,
             "noise_source": release.noise_source,
             "mixing_sha256": training.mixing_sha256,
-            "forget_sha256": training.forget_sha256,
+            "forget_commitment": training.forget_commitment,
             "conditional": self.conditional,
             "data_dependent_noise": self.data_dependent_noise,
             "reference": self.reference,

@@ -81,7 +81,7 @@ def _facts(training: TrainingRun, release: Release) -> TrainingFacts:
         local_steps=training.local_steps,
         order=training.order,
         mixing_sha256=mixing_digest(training, release),
-        forget_sha256=training.forget_sha256,
+        forget_commitment=training.forget_commitment,
     )
 
 

@@ -1,8 +1,6 @@
 """Training runs: how a network learned and what was deleted from it, the input of every certificate."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,7 +29,7 @@ class TrainingRun:
         deleted: [N], the number of deleted samples of each node.
         ledger: measurements made during learning; None where there are none, and then no instance bound.
         arithmetic: the arithmetic whose rounding is charged for; None if it is assumed to be exact.
-        forget_sha256: a hash of the forget set; empty where it is not known.
+        forget_commitment: a salted commitment to the forget set; empty where it is not known.
         batches: the minibatches of the local steps; None if every step uses all samples.
         radius: the radius of the ball around 0 onto which every client projects its parameters in each round; None for
             no projection.
@@ -56,7 +54,7 @@ class TrainingRun:
     deleted: NDArray[np.int64]
     ledger: Ledger | None = None
     arithmetic: Arithmetic | None = None
-    forget_sha256: str = ""
+    forget_commitment: str = ""
     batches: Batches | None = None
     radius: float | None = None
     departed: tuple[int, ...] = ()
@@ -170,7 +168,7 @@ class TrainingRun:
             "constants": self.constants.to_record(),
             "samples": self.samples.tolist(),
             "deleted": self.deleted.tolist(),
-            "forget_sha256": self.forget_sha256,
+            "forget_commitment": self.forget_commitment,
             "ledger": self.ledger and self.ledger.to_record(),
             "arithmetic": self.arithmetic and asdict(self.arithmetic),
             "radius": self.radius,
@@ -210,7 +208,7 @@ class TrainingRun:
                 deleted=np.array(record["deleted"], dtype=np.int64),
                 ledger=record["ledger"] and Ledger.from_record(record["ledger"]),
                 arithmetic=record["arithmetic"] and Arithmetic(**record["arithmetic"]),
-                forget_sha256=str(record["forget_sha256"]),
+                forget_commitment=str(record["forget_commitment"]),
                 batches=batches,
                 radius=None if record["radius"] is None else float(record["radius"]),
                 departed=tuple(int(node) for node in record["departed"]),
@@ -224,13 +222,3 @@ class TrainingRun:
             if isinstance(problem, CertificateError):
                 raise
             raise CertificateError(f"the record of learning is damaged: {problem!r}") from None
-
-
-def forget_digest(forget: Mapping[int, Sequence[int]]) -> str:
-    """Return the sha256 of a forget set.
-
-    Args:
-        forget: for each deleting node, the positions of its deleted samples in its own data.
-    """
-    plain = {str(node): sorted(int(position) for position in forget[node]) for node in sorted(forget)}
-    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()

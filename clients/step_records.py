@@ -1,13 +1,20 @@
 """Steps as they go over a wire: plain JSON, with the name of the step's class."""
 
 import pkgutil
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from importlib import import_module
 from typing import Any
 
 from rewindnet.clients import steps
 from rewindnet.clients.steps.base import Step, registered_steps
+from rewindnet.clients.training.noise import NoiseAddress
+
+#: How to read the fields of steps that are neither numbers, text nor lists of them, by their name.
+_READ: dict[str, Callable[[Any], Any]] = {
+    "rounds": lambda plain: range(*plain),
+    "address": lambda plain: NoiseAddress(**plain),
+}
 
 
 def to_record(step: Step) -> dict[str, Any]:
@@ -26,9 +33,7 @@ def from_record(record: Mapping[str, Any]) -> Step:
         ValueError: if it is the record of no step.
     """
     values = {name: value for name, value in record.items() if name != "step"}
-    return _class_of(record.get("step"))(
-        **{name: range(*value) if name == "rounds" else _frozen(value) for name, value in values.items()}
-    )
+    return _class_of(record.get("step"))(**{name: _READ.get(name, _frozen)(value) for name, value in values.items()})
 
 
 def _class_of(name: Any) -> type[Step]:
@@ -56,6 +61,8 @@ def _import_methods() -> None:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, NoiseAddress):
+        return asdict(value)
     return [value.start, value.stop, value.step] if isinstance(value, range) else value
 
 

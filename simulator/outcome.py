@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rewindnet.certificates.audits.noise.log import NoiseLogs
 from rewindnet.clients.methods import UnlearningPlan
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.transports.network import Network
 
@@ -43,6 +44,7 @@ class Outcome:
         cost: the cost of all rounds.
         plan: the executed plan, as refined during execution.
         shifts: [events], the measured shifts of the mechanism.
+        address: where the noise was drawn.
         noise: what each node has measured of the noise that it added; nothing where none was to be added.
     """
 
@@ -52,6 +54,7 @@ class Outcome:
     cost: Cost
     plan: UnlearningPlan
     shifts: NDArray[np.float64]
+    address: NoiseAddress
     noise: NoiseLogs = field(default_factory=dict)
 
 

@@ -14,6 +14,7 @@ from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.learning import Average, Descend, InitialModel, averaging
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.simulator.cost.meter import Cost, CostMeter
 from rewindnet.simulator.cost.network_model import NetworkModel
 from rewindnet.simulator.engine import Callback, execute
@@ -37,6 +38,7 @@ class Simulation:
         message_bytes: the size of a message in bytes.
         network_model: how long the modelled network takes to carry one.
         seed: the seed of all random numbers.
+        addresses: for each request, where noise is drawn for the first release that answers it.
         callbacks: of every task.
         journal: where states are written down, so that another process can go on from them.
         traffic: [N, N] for each task, the messages carried over every edge.
@@ -47,6 +49,7 @@ class Simulation:
     message_bytes: int
     network_model: NetworkModel
     seed: int
+    addresses: tuple[NoiseAddress, ...]
     callbacks: Sequence[Callback] = ()
     journal: Journal | None = None
     traffic: dict[str, csr_array] = field(default_factory=dict)
@@ -145,12 +148,12 @@ class Simulation:
             index: the number of the release.
             request: the number of the request.
         """
-        known = self.requests[request]
-        program = method.program(plan.release, known, self.seed, index, learned.checkpoint_names)
+        known, address = self.requests[request], self.address_of(plan.release, index, request)
+        program = method.program(plan.release, known, address, learned.checkpoint_names)
         centre, cost, measured = self._approach(plan.release, program, learned, index, request)
         plan = method.refine(plan, known, measured)
         release = plan.release
-        program = method.program(release, known, self.seed, index, learned.checkpoint_names)
+        program = method.program(release, known, address, learned.checkpoint_names)
         finish = _finish(program, release, centre, index, request)
         noisy = len(release.mechanism.additions(known, release)) > 0
         finish = replace(finish, keep=frozenset({finish.start, finish.end}), noisy=noisy)
@@ -165,6 +168,7 @@ class Simulation:
             plan=plan,
             shifts=np.array([shifts[node][round] for round, node in release.mechanism.events]),
             noise=noise,
+            address=address,
         )
         for rounds in finish.keep:
             self.network.drop(finish.checkpoint_name(rounds))
@@ -181,7 +185,7 @@ class Simulation:
             request: the number of the request.
         """
         known = self.requests[request]
-        program = method.program(release, known, self.seed, index, {})
+        program = method.program(release, known, self.address_of(release, index, request), {})
         execute(self.network, _finish(program, release, begin, index, request), known.mixing)
         return self.network.fetch()
 
@@ -204,6 +208,10 @@ class Simulation:
         )
         execute(self.network, average, self.training_run.mixing)
         return self.network.fetch()
+
+    def address_of(self, release: Release, index: int, request: int) -> NoiseAddress:
+        """Return where the noise of a release is drawn."""
+        return replace(self.addresses[request], release=index, source=release.noise_source)
 
     def _without_departed(self, theta: Tensor) -> Tensor:
         """Return θ without the models of nodes that have left."""

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Arithmetic, Constants, Mixing, Order, TrainingRun, forget_digest
+from rewindnet.certificates import Arithmetic, Constants, Mixing, Order, TrainingRun, forget_commitment
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.learning import InitialModel
@@ -61,7 +61,7 @@ def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[T
     """
     arithmetic = _arithmetic(setup)
     runs = []
-    for at, (rounds, forget) in enumerate(arrivals):
+    for at, (rounds, forget, salt) in enumerate(arrivals):
         earlier = [(arrival.round, arrival.forget) for arrival in arrivals[:at]]
         sampling, samples = setup.sampling, setup.samples
         run = TrainingRun(
@@ -74,7 +74,7 @@ def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[T
             samples=samples,
             deleted=counted(forget, len(samples)),
             arithmetic=arithmetic,
-            forget_sha256=forget_digest({node: positions.tolist() for node, positions in forget.items()}),
+            forget_commitment=forget_commitment(salt, {node: taken.tolist() for node, taken in forget.items()}),
             batches=None if sampling is None else Realised(sampling, samples, forget, earlier),
             radius=setup.radius,
             departed=setup.departed,

@@ -1,5 +1,6 @@
 """Deletion requests: which of its own samples a client wants forgotten."""
 
+import os
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Literal, NamedTuple
@@ -7,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.certificates.forget_sets import SALT_BYTES
 from rewindnet.errors import UserError
 from rewindnet.topologies.rng import Stream, rng_at
 
@@ -30,15 +32,20 @@ class DeletionRequest(NamedTuple):
 class Arrival(NamedTuple):
     """A round at which requests arrive, and what is to be forgotten by then, of them and of all before.
 
-    `forget`: for each deleting client, the positions in its own data.
+    `forget`: for each deleting client, the positions in its own data. `salt`: that of the commitment to it, 32 bytes.
     """
 
     round: int
     forget: Mapping[int, NDArray[np.int64]]
+    salt: bytes
 
 
 def arrivals(
-    requests: Sequence[DeletionRequest], labels: Sequence[NDArray[np.int64]], rounds: int, seed: int
+    requests: Sequence[DeletionRequest],
+    labels: Sequence[NDArray[np.int64]],
+    rounds: int,
+    seed: int,
+    secret: bool = False,
 ) -> list[Arrival]:
     """Return what is to be forgotten, request by request; requests of one round arrive together.
 
@@ -47,6 +54,7 @@ def arrivals(
         labels: the class labels of each client's data.
         rounds: T; the last request arrives when learning ends.
         seed: counts and fractions are drawn at the client's own address.
+        secret: whether salts come from the operating system, and not from the seed.
 
     Raises:
         DeletionError: if a request is for a round that has passed or is never reached, a client does not exist, deletes
@@ -68,13 +76,26 @@ def arrivals(
         met = {**met, client: np.union1d(before, _again(samples, labels[client], client, seed, before, number))}
         if arrived and arrived[-1].round == round:
             arrived.pop()
-        arrived.append(Arrival(round, dict(sorted(met.items()))))
+        salt = os.urandom(SALT_BYTES) if secret else forget_salt(seed, len(arrived))
+        arrived.append(Arrival(round, dict(sorted(met.items())), salt))
     if arrived[-1].round < rounds:
         raise DeletionError(
             f"the last request arrives at round {arrived[-1].round}, and no client asks for anything in the rounds up "
             f"to {rounds}; let it arrive when learning ends, or learn for {arrived[-1].round} rounds"
         )
     return arrived
+
+
+def forget_salt(seed: int, request: int) -> bytes:
+    """Return the salt of the commitment to a forget set in a repeatable simulation.
+
+    It hides nothing from those who know the seed.
+
+    Args:
+        seed: the seed of the simulation.
+        request: the number of the arrival.
+    """
+    return rng_at(seed, Stream.FORGET_SALT, request).bytes(SALT_BYTES)
 
 
 def _again(

@@ -11,6 +11,7 @@ from rewindnet.certificates import Certificate, Claim, Release, TrainingRun, Unc
 from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.network import Vector
 from rewindnet.clients.steps.program import Program
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.errors import UserError
 
 
@@ -106,7 +107,7 @@ class Method(ABC):
         """
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """Return the steps that produce a release.
 
@@ -115,13 +116,12 @@ class Method(ABC):
         Args:
             release: the release, as planned or refined.
             learning: how the network learned up to the request.
-            seed: the seed of the simulation.
-            index: the number of the release; each release draws its own noise.
+            address: where the noise of the release is drawn; every release has its own.
             checkpoint_names: the names of the stored checkpoints, by their round.
         """
         from rewindnet.clients.steps.learning import unlearning_program
 
-        return unlearning_program(release, learning.order, seed, index)
+        return unlearning_program(release, learning.order, address)
 
     def refine(self, plan: UnlearningPlan, learning: TrainingRun, measured: Mapping[int, Vector]) -> UnlearningPlan:
         """Refine a plan with measurements that the watched nodes have made before the noise is added.

@@ -15,6 +15,7 @@ import numpy as np
 from rewindnet.certificates import Release, TrainingRun, Uncertified
 from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan, quiet_plan
 from rewindnet.clients.steps.program import Program
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.topologies import Walk
 
 _REASON = (
@@ -87,7 +88,7 @@ class FedEraser(Method):
         return quiet_plan(learning, "federaser", depth, self.view, self.delta, Uncertified(_REASON, description))
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """Return the kept rounds."""
         from rewindnet.clients.steps.federaser import FedEraserCalibration

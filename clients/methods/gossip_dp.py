@@ -23,6 +23,7 @@ from rewindnet.certificates.mechanisms.linear_view import is_affordable, linear_
 from rewindnet.clients.methods.base import MethodError, UnlearningPlan
 from rewindnet.clients.methods.private_learning import PrivateLearning
 from rewindnet.clients.steps.program import Program
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.registry import former
 
 _LINEAR = "exact linear Gaussian accounting of the view, gradients taken as given"
@@ -105,7 +106,7 @@ class GossipDP(PrivateLearning):
         )
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """Return the private learning, all of it before any request."""
         from rewindnet.clients.steps.gossip_dp import GossipDPRounds
@@ -113,7 +114,7 @@ class GossipDP(PrivateLearning):
         own = release.mechanism
         assert isinstance(own, GossipDPMechanism)
         sigma = float(release.sigma.max())
-        learn = GossipDPRounds(range(own.rounds), own.clip, sigma, seed, index, release.noise_source)
+        learn = GossipDPRounds(range(own.rounds), own.clip, sigma, address.before_requests())
         return Program((), (), (learn,), watched=own.nodes, beforehand=True)
 
     def _clip(self, learning: TrainingRun) -> float:

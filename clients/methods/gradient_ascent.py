@@ -17,6 +17,7 @@ import numpy as np
 from rewindnet.certificates import Release, TrainingRun, Uncertified
 from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan, quiet_plan
 from rewindnet.clients.steps.program import Program
+from rewindnet.clients.training.noise import NoiseAddress
 
 _REASON = "no certificate is known: what ascent leaves of the forget set has no bound, and no noise hides it"
 
@@ -85,7 +86,7 @@ class GradientAscent(Method):
         return quiet_plan(learning, "gradient-ascent", depth, self.view, self.delta, Uncertified(_REASON, description))
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """Return the ascent, with the round in which the others' models come in; the spreading; the learning."""
         from rewindnet.clients.steps.gradient_ascent import GradientAscentRounds

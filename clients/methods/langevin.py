@@ -16,6 +16,7 @@ from rewindnet.certificates.mechanisms.langevin import claimed_epsilon, contract
 from rewindnet.clients.methods.base import MethodError, UnlearningPlan
 from rewindnet.clients.methods.noisy_rounds import NoisyRoundsMethod
 from rewindnet.clients.steps.program import Program
+from rewindnet.clients.training.noise import NoiseAddress
 
 _FORMULA = "Rényi divergence of Langevin unlearning, converted with its order in place, with W_∞ ≤ b/(1 − c)"
 
@@ -68,16 +69,16 @@ class Langevin(NoisyRoundsMethod):
         return UnlearningPlan(release, replace(claim, claimed_epsilon=claimed, claimed_by=_FORMULA))
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """Return noise on the start, then rounds with noise between them."""
         from rewindnet.clients.steps.langevin import LangevinRounds
         from rewindnet.clients.steps.learning import AddNoise
 
-        sigma, source = tuple(release.sigma.tolist()), release.noise_source
+        sigma = tuple(release.sigma.tolist())
         rounds = range(release.checkpoint_round, release.checkpoint_round + release.descent_rounds)
-        first = AddNoise(sigma, seed, index, source)
-        return Program(noise=(first,), finish=(LangevinRounds(learning.order, rounds, sigma, seed, index, source),))
+        first = AddNoise(sigma, address)
+        return Program(noise=(first,), finish=(LangevinRounds(learning.order, rounds, sigma, address),))
 
     def _mechanism(self, learning: TrainingRun) -> LangevinMechanism:
         return LangevinMechanism(contractions(learning, self.regime, self._noisy_rounds(learning.rounds)))

@@ -32,6 +32,7 @@ from rewindnet.clients.methods.settings import check_noise_settings, requested_e
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.curvatures import Curvature
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.registry import former
 from rewindnet.topologies.routing import adjacency_of_weights, spreading_tree
 
@@ -165,7 +166,7 @@ class Newton(Method):
         return UnlearningPlan(release, self._claimed(learning, release, plan.claim))
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """Return the correction, the measurement of its residual, noise, clean rounds."""
         from rewindnet.clients.steps.learning import AddNoise, Descend
@@ -177,7 +178,7 @@ class Newton(Method):
         rounds = range(start, solved)
         correct: CommunicationStep
         if mechanism.source is None:
-            correct = NewtonSweeps(rounds, self.curvature, mechanism.spectrum, seed)
+            correct = NewtonSweeps(rounds, self.curvature, mechanism.spectrum, address.seed)
         else:
             correct = NewtonBroadcast(
                 rounds=rounds,
@@ -185,12 +186,12 @@ class Newton(Method):
                 source=mechanism.source,
                 curvature=self.curvature,
                 iterations=self._steps(mechanism.spectrum),
-                seed=seed,
+                seed=address.seed,
             )
         sigma = tuple(release.sigma.tolist())
         return Program(
             approach=(correct, NewtonResidual(range(solved, solved + 1))),
-            noise=(AddNoise(sigma, seed, index, release.noise_source, shared=self.shared_noise),),
+            noise=(AddNoise(sigma, address, shared=self.shared_noise),),
             finish=(Descend(learning.order, range(start, start + release.descent_rounds)),),
             watched=tuple(range(N)),
         )

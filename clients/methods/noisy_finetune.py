@@ -17,6 +17,7 @@ from rewindnet.certificates.claim import Bound
 from rewindnet.clients.methods.base import MethodError, UnlearningPlan
 from rewindnet.clients.methods.noisy_rounds import NoisyRoundsMethod
 from rewindnet.clients.steps.program import Program
+from rewindnet.clients.training.noise import NoiseAddress
 
 #: How often an interval for the noise of the paper's formula is halved, on a logarithmic scale.
 _HALVINGS = 60
@@ -109,7 +110,7 @@ class NoisyFinetune(NoisyRoundsMethod):
         )
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """Return the clipping of the start, then the finetuning."""
         from rewindnet.clients.steps.noisy_finetune import ClipModel, NoisyFinetuneRounds
@@ -123,9 +124,7 @@ class NoisyFinetune(NoisyRoundsMethod):
             gradient_radius=mechanism.gradient_radius,
             model_radius=mechanism.model_radius,
             sigma=tuple(release.sigma.tolist()),
-            seed=seed,
-            release=index,
-            source=release.noise_source,
+            address=address,
         )
         clip = () if mechanism.start_radius is None else (ClipModel(mechanism.start_radius),)
         return Program(noise=clip, finish=(steps,))

@@ -36,6 +36,7 @@ from rewindnet.clients.methods.base import MethodError, UnlearningPlan, demand
 from rewindnet.clients.methods.rr_du_settings import RRDUSettings
 from rewindnet.clients.methods.token_paths import graph_weights, parents_from, path_cost
 from rewindnet.clients.steps.program import Program
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.topologies.routing import Tree
 
 
@@ -98,7 +99,7 @@ class RRDU(RRDUSettings):
         )
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """Return the token's rounds, and then the tree.
 
@@ -128,9 +129,7 @@ class RRDU(RRDUSettings):
             centre=self.trust_centre,
             optimizer=path.optimizer,
             forgotten=path.forgotten,
-            seed=seed,
-            release=index,
-            source=release.noise_source,
+            address=address,
         )
         return Program((), (), (travel, along(Tree(path.parents), end)), watched=(path.node,))
 

@@ -26,6 +26,7 @@ from rewindnet.clients.methods.base import MethodError, UnlearningPlan, demand
 from rewindnet.clients.methods.private_learning import PrivateLearning
 from rewindnet.clients.methods.token_paths import graph_weights, parents_from
 from rewindnet.clients.steps.program import Program
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.registry import former
 from rewindnet.topologies.routing import Tree, mixing_walk
 
@@ -129,7 +130,7 @@ class WalkDP(PrivateLearning):
         )
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
     ) -> Program:
         """Return the walk, all of it before any request, and then the tree.
 
@@ -149,9 +150,7 @@ class WalkDP(PrivateLearning):
             clip=path.clip,
             sigma=float(release.sigma.max()),
             step_size=path.step_size,
-            seed=seed,
-            release=index,
-            source=release.noise_source,
+            address=address.before_requests(),
         )
         return Program((), (), (walk, along(Tree(path.parents), end)), watched=path.nodes, beforehand=True)
 

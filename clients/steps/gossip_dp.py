@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.clients.steps.noisy import NoisyRounds
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.clipping import clipped
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.clients.training.probe import Probe
 
 
@@ -25,17 +25,13 @@ class GossipDPRounds(NoisyRounds):
         rounds: the addresses of the rounds.
         clip: C.
         sigma: σ, in the units of a gradient.
-        seed: the seed of the simulation.
-        release: the number of the release.
-        source: the source of noise, `seed` or `os`.
+        address: where the noise is drawn.
     """
 
     rounds: range
     clip: float
     sigma: float
-    seed: int
-    release: int
-    source: NoiseSource
+    address: NoiseAddress
 
     needs_forget_set = True
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.clients.steps.learning import OrderedRounds
 from rewindnet.clients.steps.noisy import NoisyRounds
 from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.clients.training.probe import Probe
 
 
@@ -19,15 +19,11 @@ class LangevinRounds(OrderedRounds, NoisyRounds):
         order: the order of learning.
         rounds: the addresses of the rounds.
         sigma: [N], σ of the noise of every node.
-        seed: the seed of the simulation.
-        release: the number of the release.
-        source: the source of noise, `seed` or `os`.
+        address: where the noise is drawn.
     """
 
     sigma: tuple[float, ...]
-    seed: int
-    release: int
-    source: NoiseSource
+    address: NoiseAddress
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """Return θ⁺ [b, d] by the learning order, with noise for the next round."""

@@ -10,12 +10,11 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Mixing, Order, Release
-from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.client_block import ClientBlock
-from rewindnet.clients.training.noise import draw, noised
+from rewindnet.clients.training.noise import NoiseAddress, draw, noised
 from rewindnet.clients.training.orders import LEARNING_ORDERS
 from rewindnet.clients.training.probe import Probe
 from rewindnet.topologies.rng import Stream, rng_at
@@ -46,25 +45,21 @@ class AddNoise(LocalStep):
 
     Attributes:
         sigma: [N], the standard deviation of the noise of every node.
-        seed: the seed of the simulation.
-        release: the number of the release.
-        source: the source of noise, `seed` or `os`.
+        address: where the noise is drawn.
         shared: whether all add the same vector.
     """
 
     sigma: tuple[float, ...]
-    seed: int
-    release: int
-    source: NoiseSource
+    address: NoiseAddress
     shared: bool = False
 
     def apply(self, block: ClientBlock, theta: Tensor) -> Tensor:
         """Return θ_i + N(0, σ_i²·I)."""
         size = theta.shape[1]
-        shared = draw(size, self.seed, self.release, 0, self.source) if self.shared and any(self.sigma) else None
+        shared = draw(size, self.address, 0) if self.shared and any(self.sigma) else None
 
         def draw_for(node: int) -> NDArray[np.float64]:
-            return draw(size, self.seed, self.release, node, self.source) if shared is None else shared
+            return draw(size, self.address, node) if shared is None else shared
 
         return noised(block, theta, self.sigma, draw_for)
 
@@ -117,18 +112,17 @@ class Average(CommunicationStep):
         return csr_array(np.full((mixing.nodes, mixing.nodes), 1 / mixing.nodes))
 
 
-def unlearning_program(release: Release, order: Order, seed: int, index: int) -> Program:
+def unlearning_program(release: Release, order: Order, address: NoiseAddress) -> Program:
     """Return the program that a release describes: descent from a checkpoint, noise before or after it, gossip.
 
     Args:
         release: what is to be done.
         order: the order of learning.
-        seed: the seed of the simulation.
-        index: which release of this run it is; each draws noise of its own.
+        address: where its noise is drawn.
     """
     descent_ends = release.checkpoint_round + release.descent_rounds
     descend = Descend(order, range(release.checkpoint_round, descent_ends))
-    noise = AddNoise(tuple(release.sigma.tolist()), seed, index, release.noise_source, shared=release.averaged)
+    noise = AddNoise(tuple(release.sigma.tolist()), address, shared=release.averaged)
     gossip = Gossip(range(descent_ends, descent_ends + release.gossip_rounds))
     if release.placement == "rewind":
         return Program((), (noise,), (descend, gossip))

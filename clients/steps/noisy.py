@@ -7,28 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.training.client_block import ClientBlock
-from rewindnet.clients.training.noise import draw_in_round, noised
+from rewindnet.clients.training.noise import NoiseAddress, draw_in_round, noised
 
 
 class NoisyRounds(CommunicationStep, ABC):
     """Rounds in which clients add fresh Gaussian noise.
 
     Attributes:
-        seed: the seed of the simulation.
-        release: the number of the release.
-        source: the source of noise, `seed` or `os`.
+        address: where the noise is drawn.
     """
 
-    seed: int
-    release: int
-    source: NoiseSource
+    address: NoiseAddress
 
     def draw(self, size: int, round: int, node: int) -> NDArray[np.float64]:
         """Draw standard Gaussian noise [size] of a node in a round."""
-        return draw_in_round(size, self.seed, self.release, round, node, self.source)
+        return draw_in_round(size, self.address, round, node)
 
     def noised(
         self, block: ClientBlock, theta: Tensor, sigma: Sequence[float] | Mapping[int, float], round: int

@@ -9,11 +9,11 @@ from scipy.sparse import csr_array, eye_array
 from torch import Tensor
 
 from rewindnet.certificates import Mixing
-from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.clients.steps.base import LocalStep
 from rewindnet.clients.steps.noisy import NoisyRounds
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.clipping import clipped
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.clients.training.probe import Probe
 
 
@@ -49,9 +49,7 @@ class NoisyFinetuneRounds(NoisyRounds):
         gradient_radius: C1, or None.
         model_radius: C2, or None.
         sigma: [N], σ of the noise of every node.
-        seed: the seed of the simulation.
-        release: the number of the release.
-        source: the source of noise, `seed` or `os`.
+        address: where the noise is drawn.
     """
 
     rounds: range
@@ -60,9 +58,7 @@ class NoisyFinetuneRounds(NoisyRounds):
     gradient_radius: float | None
     model_radius: float | None
     sigma: tuple[float, ...]
-    seed: int
-    release: int
-    source: NoiseSource
+    address: NoiseAddress
 
     def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
         """Return the identity: no message is sent."""

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
 from rewindnet.clients.steps.token import TokenRounds, only_row
 from rewindnet.clients.training.client_block import ClientBlock, Minibatch
 from rewindnet.clients.training.clipping import clipped_vector
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.clients.training.probe import Probe
 from rewindnet.topologies.rng import Stream, rng_at
 
@@ -42,9 +42,7 @@ class RRDUToken(TokenRounds):
         centre: of that: the model that u began with (`reference`), or as u first sent it, with noise (`noised`).
         optimizer: of every holder; Adam's moments stay with each holder.
         forgotten: m, how many samples u deletes.
-        seed: of batches and noise.
-        release: the number of the release.
-        source: the source of noise, `seed` or `os`.
+        address: where the noise is drawn; its seed is that of the batches too.
     """
 
     rounds: range
@@ -61,9 +59,7 @@ class RRDUToken(TokenRounds):
     centre: Centre
     optimizer: Optimizer
     forgotten: int
-    seed: int
-    release: int
-    source: NoiseSource
+    address: NoiseAddress
 
     @property
     def needs_forget_set(self) -> bool:
@@ -169,7 +165,7 @@ class RRDUToken(TokenRounds):
         if not self.batch or not samples:
             return block.gradient(theta, Minibatch(participating=participating))[row]
         size = min(self.batch, samples)
-        rng = rng_at(self.seed, Stream.TOKEN, round, 1 + block.nodes[row])
+        rng = rng_at(self.address.seed, Stream.TOKEN, round, 1 + block.nodes[row])
         counts = np.zeros(samples)
         for _ in range(self.minibatches):
             counts[rng.choice(samples, size, replace=False)] += 1

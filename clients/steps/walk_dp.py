@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.clients.steps.token import TokenRounds
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.clipping import clipped_vector
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.clients.training.probe import Probe
 
 
@@ -24,9 +24,7 @@ class WalkDPToken(TokenRounds):
         clip: C; None: gradients are as they are.
         sigma: σ, in the units of a gradient.
         step_size: η.
-        seed: the seed of the simulation.
-        release: the number of the release.
-        source: the source of noise, `seed` or `os`.
+        address: where the noise is drawn.
     """
 
     rounds: range
@@ -34,9 +32,7 @@ class WalkDPToken(TokenRounds):
     clip: float | None
     sigma: float
     step_size: float
-    seed: int
-    release: int
-    source: NoiseSource
+    address: NoiseAddress
 
     needs_forget_set = True
 

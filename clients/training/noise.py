@@ -1,5 +1,9 @@
 """Gaussian noise, repeatable for a study or drawn from the operating system for a release.
 
+**Repeatable noise** is drawn at a `NoiseAddress`. It names what the run computes and what is forgotten, so that two
+runs of one seed that differ in either draw independent noise: were it the same, the difference of their releases would
+be that of the models without noise.
+
 **Secret noise** is ±Φ⁻¹(U/2) with U uniform in (0, 1). A 64-bit word gives the sign and 63 bits of U. Where U is so
 small that these hold fewer than 53 significant bits, once in 1,024 draws, another word continues it, and so on. U is
 then a double with full relative precision however small it is: no value in the tail is cut off, or has a larger share
@@ -13,17 +17,21 @@ privacy systems". Neither source here defends against an adversary who reads the
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from torch import Tensor
 
 from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.additions import BETWEEN_ROUNDS
-from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.topologies.rng import Stream, rng_at
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rewindnet.clients.training.client_block import ClientBlock
 
 #: The words of a draw, at most; a further one is needed with probability 2⁻⁹⁰⁶.
 MOST_WORDS = 15
@@ -34,37 +42,70 @@ _COARSE = np.uint64(1 << 53)
 _ROUNDS = 10_000_000
 
 
-def draw(
-    size: int, seed: int, release: int, node: int, source: NoiseSource, stream: Stream = Stream.NOISE
-) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class NoiseAddress:
+    """Where the noise of one release is drawn.
+
+    Attributes:
+        seed: the seed of the simulation.
+        scenario: a digest of what the run computes.
+        forget: a digest of the forget set that the release answers; empty for noise that is drawn before any request.
+        release: the number of the release.
+        source: `seed` draws at this address, so that a simulation repeats and a verifier can draw again; `os` takes
+            fresh words from the operating system for every entry, which cannot be drawn again.
+    """
+
+    seed: int
+    scenario: str
+    forget: str
+    release: int
+    source: NoiseSource
+
+    def before_requests(self) -> "NoiseAddress":
+        """Return the address of noise that is drawn before any request, so that no forget set is part of it."""
+        return replace(self, forget="")
+
+    def rng(self, stream: Stream, round: int, node: int) -> np.random.Generator:
+        """Return the generator of one draw, for noise from the seed.
+
+        Args:
+            stream: what the noise is for.
+            round: the number of the draw, which contains that of the release.
+            node: the node.
+        """
+        return rng_at(self.seed, stream, round, node, context=f"{self.scenario} {self.forget}")
+
+
+def draw(size: int, address: NoiseAddress, node: int, stream: Stream = Stream.NOISE) -> NDArray[np.float64]:
     """Draw standard Gaussian noise [size] of one node for one release.
 
     Args:
         size: the number of entries.
-        seed: the seed of the simulation.
-        release: the number of the release.
+        address: of the release.
         node: the node.
-        source: `seed` draws at an address, so that a simulation repeats and a verifier can draw again; `os` takes
-            fresh words from the operating system for every entry, which cannot be drawn again.
         stream: what the noise is for; audits of this sampler draw from a stream of their own.
     """
-    if source == "seed":
-        return rng_at(seed, stream, round=release, node=node).standard_normal(size)
+    if address.source == "seed":
+        return address.rng(stream, address.release, node).standard_normal(size)
     return _secret(size)
 
 
-def draw_in_round(
-    size: int, seed: int, release: int, round: int, node: int, source: NoiseSource
-) -> NDArray[np.float64]:
+def draw_in_round(size: int, address: NoiseAddress, round: int, node: int) -> NDArray[np.float64]:
     """Draw standard Gaussian noise [size] of one node in one round, for releases that add noise time and again.
+
+    Args:
+        size: the number of entries.
+        address: of the release.
+        round: the round.
+        node: the node.
 
     Raises:
         ValueError: if the round is too late to have an address.
     """
     if not 0 <= round < _ROUNDS:
         raise ValueError(f"noise has addresses for {_ROUNDS:,} rounds, and this is round {round:,}")
-    if source == "seed":
-        return rng_at(seed, Stream.ROUND_NOISE, round=release * _ROUNDS + round, node=node).standard_normal(size)
+    if address.source == "seed":
+        return address.rng(Stream.ROUND_NOISE, address.release * _ROUNDS + round, node).standard_normal(size)
     return _secret(size)
 
 
@@ -99,12 +140,12 @@ def _continued(whole: NDArray[np.uint64], words: Callable[[int], NDArray[np.uint
 
 
 def noised(
-    block: ClientBlock,
-    theta: Tensor,
+    block: "ClientBlock",
+    theta: "Tensor",
     sigma: Sequence[float] | Mapping[int, float],
     draw_for: Callable[[int], NDArray[np.float64]],
     round: int = BETWEEN_ROUNDS,
-) -> Tensor:
+) -> "Tensor":
     """Return θ_i + σ_i·Z_i for every client of a block, which measures what it adds where its noise is audited.
 
     Args:
@@ -114,6 +155,8 @@ def noised(
         draw_for: draws Z_i [d] for a node.
         round: the round in which the noise is added, if it is added in one.
     """
+    import torch
+
     result = theta.clone()
     for row, node in enumerate(block.nodes):
         if sigma[node] > 0:

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 #: The format versions of run folders that this version reads; the recorder writes the last of them.
-FORMATS = (5,)
+FORMATS = (6,)
 #: The versions of rewindnet that read older formats.
 _READERS = {1: "0.1", 2: "0.1", 3: "0.1", 4: "0.1"}
 
@@ -210,7 +210,10 @@ def read_record(path: Path) -> Json:
         known = ", ".join(map(str, FORMATS))
         given = record.get("format")
         reader = _READERS.get(given) if isinstance(given, int) else None
-        advice = f": read it with rewindnet {reader}, or run its scenario.yaml again" if reader else ""
+        older = isinstance(given, int) and given < FORMATS[0]
+        advice = ": run its scenario.yaml again" if older else ""
+        if reader is not None:
+            advice = f": read it with rewindnet {reader}, or run its scenario.yaml again"
         raise FolderError(f"{path} is a run folder of format {given!r}; this version reads: {known}{advice}")
     if "state" not in record:
         raise FolderError(f"{path / 'record.json'} is damaged: it does not say whether the run is complete")

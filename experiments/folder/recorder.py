@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import platform
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,27 +12,25 @@ from safetensors.torch import save
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet import topologies
 from rewindnet.certificates import Audit, Certificate, TrainingRun
 from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.clients.data.deletion import Arrival
-from rewindnet.clients.training.parallel import threads
+from rewindnet.experiments.folder.contents import file_hashes
+from rewindnet.experiments.folder.description import first_record, topology_record
 from rewindnet.experiments.folder.files import write, write_json
 from rewindnet.experiments.folder.journal import UNFINISHED, FolderJournal
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
-from rewindnet.experiments.folder.reader import FORMATS, digest, read_record
+from rewindnet.experiments.folder.reader import digest, read_record
+from rewindnet.experiments.folder.readme import readme
 from rewindnet.experiments.folder.unfinished import (
     earlier_lines,
     earlier_noise,
     earlier_traffic,
     has_noise,
-    is_secret,
     note_noise,
     note_traffic,
-    versions,
 )
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
-from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.simulator.journal import Journal, NoJournal
 from rewindnet.simulator.outcome import Outcome, Trajectory
 
@@ -61,7 +57,7 @@ class Recorder:
     ) -> None:
         scenario = network.scenario
         self._folder, self._stores_weights = folder, scenario.record.weights
-        self.secret = is_secret(scenario)
+        self.secret = scenario.noise_is_secret
         self.journal: Journal | None = None if self.secret else NoJournal()
         if folder is None:
             return
@@ -72,11 +68,11 @@ class Recorder:
             learning = scenario.learning
             steps = (learning.rounds, len(network.training_runs), learning.local_steps + 1)
             self.journal = FolderJournal(folder, (network.nodes, network.model.parameters), steps)
-        self._record = _first_record(scenario, command, read_record(folder) if resume else None)
+        self._record = first_record(scenario, command, read_record(folder) if resume else None)
         self._write_record()
         write(folder / "scenario.yaml", scenario.to_yaml())
-        topology = topologies.record(network.graph, network.mixing.weights)
-        write_json(folder / "topology.json", {**topology, **_schedule_record(network)})
+        write(folder / "README.md", readme(scenario))
+        write_json(folder / "topology.json", topology_record(network))
         self._traffic = earlier_traffic(folder)
         self._lines = earlier_lines(folder)
         if self._lines:
@@ -147,6 +143,7 @@ class Recorder:
             {
                 **training.to_record(),
                 "forget": {str(node): positions.tolist() for node, positions in arrival.forget.items()},
+                "forget_salt": arrival.salt.hex(),
             }
             for training, arrival in zip(training_runs, arrivals, strict=True)
         ]
@@ -220,7 +217,7 @@ class Recorder:
         self._write_record()
 
     def finish(self, rows: list[dict[str, Any]], compositions: list[dict[str, Any]], message_bytes: int) -> None:
-        """Write the table and the traffic, and mark the run as complete.
+        """Write the table, the traffic and the hashes of all files, and mark the run as complete.
 
         Args:
             rows: the rows of the table.
@@ -233,11 +230,13 @@ class Recorder:
         write(
             self._folder / "traffic.json", json.dumps({"message_bytes": message_bytes, "parts": self._traffic}) + "\n"
         )
-        self._record["sha256"] = digest(self._record["weights_sha256"])
+        self._metrics.close()
+        arrays = self._record["weights_sha256"]
+        self._record["sha256"] = digest(arrays)
+        self._record["files_sha256"] = file_hashes(self._folder, arrays)
         self._record["state"] = "complete"
         self._record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         self._write_record()
-        self._metrics.close()
         shutil.rmtree(self._folder / UNFINISHED, ignore_errors=True)
         self._lock.release(remove=True)
 
@@ -275,48 +274,3 @@ def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.name != LOCK:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
-def _first_record(scenario: Scenario, command: Sequence[str], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Make the first content of `record.json`.
-
-    Args:
-        scenario: the scenario of the run.
-        command: the command to record.
-        earlier: the record of the process that began the run; None if this process begins it.
-    """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    begun = earlier or {}
-    return {
-        "format": FORMATS[-1],
-        "state": "incomplete",
-        "name": scenario.name,
-        "seed": scenario.seed,
-        "started": begun.get("started", now),
-        "resumed": [] if earlier is None else [*begun.get("resumed", []), now],
-        "versions": versions(),
-        "platform": {
-            "system": platform.platform(),
-            "processors": os.cpu_count(),
-            "threads": threads(),
-        },
-        "command": list(command),
-        "seconds": begun.get("seconds", {}),
-        "weights_sha256": begun.get("weights_sha256", {}),
-    }
-
-
-def _schedule_record(network: NetworkSetup) -> dict[str, Any]:
-    """Describe, for topology.json, which node sends to which in each round."""
-    scenario, departed = network.scenario, network.training_run.departed
-    content: dict[str, Any] = {
-        "seed": scenario.seed,
-        "schedule": {**scenario.topology.schedule.plain(), **network.mixing.recorded},
-        "learning": {"kind": scenario.learning.kind, **scenario.learning.settings},
-        "departed": list(departed),
-    }
-    if departed:
-        entries = network.remaining.weights.tocoo()
-        triples = zip(entries.row.tolist(), entries.col.tolist(), entries.data.tolist(), strict=True)
-        content["remaining"] = [list(triple) for triple in triples]
-    return content

@@ -17,6 +17,7 @@ from rewindnet.experiments.folder.files import read_scenario, write
 from rewindnet.experiments.folder.journal import UNFINISHED
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
 from rewindnet.experiments.folder.reader import read_record, state
+from rewindnet.experiments.scenario.computation import ARITHMETIC
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 
@@ -61,21 +62,12 @@ def check_target(folder: Path, scenario: Scenario, force: bool) -> bool:
         raise ScenarioError(
             f"{folder} holds an incomplete run {difference}; choose another with --out, or overwrite it with --force"
         )
-    return not is_secret(scenario)
+    return not scenario.noise_is_secret
 
 
 def _is_leftover(file: Path) -> bool:
     """Return whether a run that was killed before it had written its record may have left a file."""
     return file.suffix == ".part" or file.name in (UNFINISHED, LOCK)
-
-
-def is_secret(scenario: Scenario) -> bool:
-    """Return whether models without noise must not be written.
-
-    Noise from the operating system is secret. Models on disk without noise, or with noise that can be drawn again,
-    would reveal it.
-    """
-    return any(method.settings.get("noise_source") == "os" for method in scenario.unlearning)
 
 
 def versions() -> dict[str, str]:
@@ -105,7 +97,7 @@ def _difference(folder: Path, scenario: Scenario) -> str | None:
     if isinstance(backend, dict) and now["backend"]["precision"] == "exact" == backend.get("precision"):
         # With exact precision every transport computes the same bits, so another transport can continue the run.
         for settings in (begun, now):
-            settings["backend"] = {key: settings["backend"].get(key) for key in ("precision", "dtype", "device")}
+            settings["backend"] = {key: settings["backend"].get(key) for key in ARITHMETIC}
     if begun != now:
         keys = [key for key in now if begun.get(key) != now[key]]
         return f"of another scenario (its {', '.join(keys) or 'keys'} {'differ' if len(keys) > 1 else 'differs'})"

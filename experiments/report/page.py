@@ -199,7 +199,7 @@ def _certificate(index: int, certificate: Certificate, found: Audit, metrics: di
         *words.constants(certificate),
         ("cost", ", ".join(f"{cost[what]:,.4g} {what} ({100 * share[what]:.0f} % of retraining)" for what in share)),
         ("mixing schedule, sha256", certificate.training.mixing_sha256),
-        ("forget set, sha256", certificate.training.forget_sha256),
+        ("commitment to the forget set", certificate.training.forget_commitment),
     ]
     assumed = "".join(f"<li>{escape(sentence)}</li>" for sentence in certificate.assumptions)
     premises = "".join(f"<li>{escape(sentence)}</li>" for sentence in certificate.premises)

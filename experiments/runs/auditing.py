@@ -1,6 +1,7 @@
 """Audit one release of a run: its divergence, the ε of this pair of runs, and samples of the noise."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -28,9 +29,9 @@ def audit_release(
 ) -> Audit:
     """Audit a certificate by retraining, and by samples of the noise.
 
-    Every block of draws has its own address, (seed, audit, index · MOST_DRAWS + first, node). The draws are therefore
-    the same on every transport, and a verifier can repeat them. Secret noise comes from the operating system and cannot
-    be repeated.
+    Every block of draws has its own address: that of the release, with the number index · MOST_DRAWS + first in the
+    stream of audits. The draws are therefore the same on every transport, and a verifier can repeat them. Secret noise
+    comes from the operating system and cannot be repeated.
 
     Args:
         setup: the run.
@@ -41,11 +42,11 @@ def audit_release(
         noise_audit: the audit of the noise that was added.
     """
     centre = outcome.centre
-    seed, settings, parameters = setup.scenario.seed, setup.scenario.audit, centre.shape[1]
+    settings, parameters = setup.scenario.audit, centre.shape[1]
 
     def draw_noise(node: int, first: int, rows: int) -> NDArray[np.float64]:
-        number = index * MOST_DRAWS + first
-        flat = draw(rows * parameters, seed, number, node, certificate.release.noise_source, Stream.AUDIT)
+        address = replace(outcome.address, release=index * MOST_DRAWS + first)
+        flat = draw(rows * parameters, address, node, Stream.AUDIT)
         return flat.reshape(rows, parameters)
 
     sampled = monte_carlo(

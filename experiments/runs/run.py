@@ -198,7 +198,8 @@ class _Run:
 
     def _execute(self, answer: _Answer, method: Method, plan: UnlearningPlan, index: int) -> Outcome:
         """Execute the plan of a method on the network, and record its messages."""
-        program = method.program(plan.release, answer.training, 0, index, answer.learned.checkpoint_names)
+        address = self._simulation.address_of(plan.release, index, answer.request)
+        program = method.program(plan.release, answer.training, address, answer.learned.checkpoint_names)
         rounds = sum(len(step.rounds) for step in (*program.approach, *program.finish))
         with self._rounds.phase(f"{index}-{plan.release.method}", rounds):
             outcome = self._simulation.execute(method, plan, answer.learned, index, answer.request)

@@ -11,6 +11,7 @@ from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
+from rewindnet.experiments.scenario.computation import noise_address
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -73,8 +74,11 @@ class RunSetup:
         Args:
             network: the clients, as a transport reaches them.
         """
-        setup = self.network
-        return Simulation(network, setup.training_runs, setup.message_bytes, self.network_model, self.scenario.seed)
+        setup, plain = self.network, self.scenario.plain()
+        addresses = tuple(noise_address(plain, arrival.forget) for arrival in setup.arrivals)
+        return Simulation(
+            network, setup.training_runs, setup.message_bytes, self.network_model, self.scenario.seed, addresses
+        )
 
 
 def build_run(scenario: Scenario) -> RunSetup:

@@ -254,7 +254,7 @@ def _arrivals(scenario: Scenario, labels: "_ClientLabels", poisoned: Integers | 
                 "deletion.samples names a class, but without data it is not known which clients have it"
             )
         requests.append(DeletionRequest(request.client, samples, request.round or T))
-    return tuple(arrivals(requests, labels, T, scenario.seed))
+    return tuple(arrivals(requests, labels, T, scenario.seed, scenario.noise_is_secret))
 
 
 def _samples_deleted(request: RequestSettings, poisoned: Integers | None) -> Any:

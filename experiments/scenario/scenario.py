@@ -84,6 +84,14 @@ class Scenario(Section):
                 )
         return self
 
+    @property
+    def noise_is_secret(self) -> bool:
+        """Whether noise comes from the operating system, so that models without it must not be written.
+
+        Models on disk without noise, or with noise that can be drawn again, would reveal it.
+        """
+        return any(method.settings.get("noise_source") == "os" for method in self.unlearning)
+
     def plain(self) -> dict[str, Any]:
         """Return the scenario as plain data, with every default written out."""
         result: dict[str, Any] = {}

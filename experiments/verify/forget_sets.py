@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rewindnet.certificates import TrainingRun, forget_digest
+from rewindnet.certificates import TrainingRun, forget_commitment
+from rewindnet.clients.data.deletion import forget_salt
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import demand
 
@@ -21,7 +22,8 @@ def check_forget_set(folder: RunFolder, training: TrainingRun, request: int) -> 
     """
     forget_set = _forget_set(folder, request)
     previous = _forget_set(folder, request - 1) if request else {}
-    demand(forget_digest(forget_set) == training.forget_sha256, "the forget set is not the one that was certified")
+    opened = forget_commitment(_salt(folder, request), forget_set)
+    demand(opened == training.forget_commitment, "the forget set is not the one that was certified")
     arrived = _arrived_requests(folder, training.rounds)
     clients = {entry["client"] for entry in arrived}
     demand(set(forget_set) == clients, f"the forget set is not that of the deleting clients {sorted(clients)}")
@@ -49,6 +51,17 @@ def _check_counts_of_record(folder: RunFolder, training: TrainingRun, request: i
 def _forget_set(folder: RunFolder, request: int) -> dict[int, list[int]]:
     """Read the forget set of a request: for each deleting node, the positions of its samples."""
     return {int(node): positions for node, positions in folder.learning["requests"][request]["forget"].items()}
+
+
+def _salt(folder: RunFolder, request: int) -> bytes:
+    """Read the salt that opens the commitment to a forget set; where noise is drawn from the seed, it is too."""
+    salt = bytes.fromhex(folder.learning["requests"][request]["forget_salt"])
+    if not any(method.get("noise_source") == "os" for method in folder.scenario["unlearning"]):
+        demand(
+            salt == forget_salt(folder.scenario["seed"], request),
+            "the salt of the forget set is not the one that is drawn from the seed",
+        )
+    return salt
 
 
 def _arrived_requests(folder: RunFolder, round: int) -> list[Mapping[str, Any]]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Certificate, TrainingRun
+from rewindnet.clients.training.noise import draw
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
@@ -13,11 +14,9 @@ from rewindnet.experiments.verify.records import (
     Unchecked,
     certificate_of,
     demand,
+    noise_address_of,
     request_suffix_of,
 )
-
-#: The stream of noise in the address of a draw, as recorded runs have it.
-_NOISE = 7
 
 Weights = NDArray[Any]
 
@@ -111,10 +110,9 @@ def _check_centre(folder: RunFolder, claimed: Certificate, centre: Weights, suff
 def _check_draws(folder: RunFolder, claimed: Certificate, centre: Weights, noised: Weights, index: int) -> None:
     """Check that the noised models are the centre plus noise drawn from its address, up to rounding."""
     release, expected = claimed.release, centre.astype(np.float64)
-    seed, roundoff = int(folder.scenario["seed"]), _roundoff(folder)
+    address, roundoff = noise_address_of(folder, index), _roundoff(folder)
     for node, sigma in enumerate(release.sigma):
-        address = np.random.SeedSequence([seed, _NOISE, index, 0 if release.shares_noise else node])
-        drawn = sigma * np.random.default_rng(address).standard_normal(expected.shape[1])
+        drawn = sigma * draw(expected.shape[1], address, 0 if release.shares_noise else node)
         off = float(np.abs(expected[node] + drawn - noised[node]).max())
         demand(
             off <= 8 * roundoff * (float(np.abs(expected[node]).max()) + float(np.abs(drawn).max())),

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isclose
 from typing import Any, Literal
 
@@ -13,7 +13,9 @@ from scipy.sparse import coo_array, csr_array
 from rewindnet.certificates import Certificate, CertificateError, Mixing, TrainingRun
 from rewindnet.clients.methods.base import MismatchError as MismatchError
 from rewindnet.clients.methods.base import demand as demand
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder, recorded_schedules, recorded_training_runs
+from rewindnet.experiments.scenario.computation import noise_address
 
 #: The largest relative difference between a recorded and a derived number that count as equal.
 TOLERANCE = 1e-9
@@ -163,6 +165,13 @@ def recorded_requests(folder: RunFolder) -> list[TrainingRun]:
 def request_of(folder: RunFolder, index: int) -> int:
     """Return the number of the request that a release answers; every method answers each request."""
     return index // len(folder.scenario["unlearning"])
+
+
+def noise_address_of(folder: RunFolder, index: int) -> NoiseAddress:
+    """Return where the noise of a release is drawn, if it is drawn from the seed."""
+    forget = folder.learning["requests"][request_of(folder, index)]["forget"]
+    plain = {int(node): positions for node, positions in forget.items()}
+    return replace(noise_address(folder.scenario, plain), release=index)
 
 
 def request_suffix_of(folder: RunFolder, index: int) -> str:

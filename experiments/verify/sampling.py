@@ -1,18 +1,24 @@
 """Verify Monte-Carlo audits: repeat the draws where possible, and derive the lower bound from the counts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Audit, MonteCarlo, TrainingRun, monte_carlo
 from rewindnet.certificates.audits.montecarlo import MOST_DRAWS, lower_bound
+from rewindnet.clients.training.noise import NoiseAddress, draw
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.verify.records import OnRecord, certificate_of, demand, request_suffix_of, same
+from rewindnet.experiments.verify.records import (
+    OnRecord,
+    certificate_of,
+    demand,
+    noise_address_of,
+    request_suffix_of,
+    same,
+)
 from rewindnet.experiments.verify.weights import averaged
-
-#: The stream of audits in the address of a draw, as recorded runs have it.
-_AUDIT = 20
+from rewindnet.topologies import Stream
 
 
 def check_samples(folder: RunFolder, training: TrainingRun, index: int) -> str:
@@ -50,7 +56,7 @@ def check_samples(folder: RunFolder, training: TrainingRun, index: int) -> str:
         return OnRecord(
             f"{sentence}; an average in {centre.dtype} does not repeat bit for bit, so nothing was drawn again"
         )
-    noise = _Noise(int(folder.scenario["seed"]), index, centre.shape[1])
+    noise = _Noise(noise_address_of(folder, index), centre.shape[1])
     repeated = monte_carlo(claimed, training.mixing, centre, averaged(retrained, release), noise, draws, confidence)
     _check_same(recorded, repeated)
     return sentence if recorded is None else f"{sentence} of {recorded.draws:,} draws, drawn again"
@@ -61,19 +67,17 @@ class _Noise:
     """Draws the noise of an audit again, each block of draws from its own address.
 
     Attributes:
-        seed: the seed of the scenario.
-        release: the number of the release.
+        address: where the noise of the release is drawn.
         parameters: d.
     """
 
-    seed: int
-    release: int
+    address: NoiseAddress
     parameters: int
 
     def __call__(self, node: int, first: int, rows: int) -> NDArray[np.float64]:
         """Draw [rows, d] standard normal values: the draws of a node from number `first` on."""
-        address = np.random.SeedSequence([self.seed, _AUDIT, self.release * MOST_DRAWS + first, node])
-        return np.random.default_rng(address).standard_normal((rows, self.parameters))
+        address = replace(self.address, release=self.address.release * MOST_DRAWS + first)
+        return draw(rows * self.parameters, address, node, Stream.AUDIT).reshape(rows, self.parameters)
 
 
 def _check_bound(recorded: MonteCarlo, delta: float) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from rewindnet.certificates import TrainingRun
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.verify.certificates import check_certificate
+from rewindnet.experiments.verify.files import check_files
 from rewindnet.experiments.verify.learning import check_learning
 from rewindnet.experiments.verify.network import check_network
 from rewindnet.experiments.verify.noise import check_noise, check_released
@@ -32,7 +33,7 @@ _RELEASE_CHECKS: dict[str, Callable[[RunFolder, TrainingRun, int], str]] = {
 
 
 def verify_folder(path: Path) -> list[Finding]:
-    """Check a run folder: the network, learning, the stored weights, every release, and the table.
+    """Check a run folder: its files, the network, learning, the stored weights, every release, and the table.
 
     Returns:
         One finding for each check. If the network or learning does not verify, later checks are left out, because they
@@ -42,7 +43,7 @@ def verify_folder(path: Path) -> list[Finding]:
         FolderError: if the folder holds no complete run.
     """
     folder = read_folder(path)
-    findings: list[Finding] = []
+    findings = [finding("files", check_files, folder)]
     for what, check in (("network", check_network), ("learning", check_learning)):
         findings.append(finding(what, check, folder))
         if not findings[-1].holds:

@@ -6,6 +6,7 @@ from math import log
 
 import numpy as np
 import pytest
+from addresses import address_at
 from drawn import examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +53,7 @@ def sampler(seed, parameters, scale=1.0):
     """The noise of a run's audit, or of one whose noise has another size than it says."""
 
     def noise(node, first, rows):
-        return scale * draw(rows * parameters, seed, first, node, "seed", Stream.AUDIT).reshape(rows, parameters)
+        return scale * draw(rows * parameters, address_at(seed, first), node, Stream.AUDIT).reshape(rows, parameters)
 
     return noise
 
@@ -388,8 +389,8 @@ def test_an_audit_survives_its_record():
 
 
 def test_an_audit_draws_what_no_release_has_drawn():
-    released = draw(100, 1, 0, 0, "seed")
-    assert not np.any(np.isin(draw(100, 1, 0, 0, "seed", Stream.AUDIT), released))
+    released = draw(100, address_at(1), 0)
+    assert not np.any(np.isin(draw(100, address_at(1), 0, Stream.AUDIT), released))
     assert topologies.Stream.AUDIT == 20
 
 

@@ -147,7 +147,7 @@ def test_what_is_forgotten_is_what_was_poisoned() -> None:
 
 def test_a_plan_knows_of_poisoned_samples() -> None:
     found, made = build_planned_network(scenario()), build_network(scenario())
-    assert found.training_run.forget_sha256 == made.training_run.forget_sha256
+    assert found.training_run.forget_commitment == made.training_run.forget_commitment
     assert deleted_by_each(found).tolist() == [12] * 5
 
 

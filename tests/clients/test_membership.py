@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from runs import SharedRuns, run_through
+from runs import SharedRuns, rehash, run_through
 from safetensors.numpy import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
@@ -235,9 +235,11 @@ def test_the_verifier_sees_a_changed_row(done: RunFolder) -> None:
     content["rows"][0]["membership"]["loss"]["auc"]["worst"] = 0.01
     try:
         file.write_text(json.dumps(content))
+        rehash(file)
         assert [finding.what for finding in verify_folder(done.path) if not finding.holds] == ["table"]
     finally:
         file.write_text(text)
+        rehash(file)
 
 
 @pytest.mark.parametrize("change", [{"measures": {"membership": False}}, {"deletion": {"samples": 1}}])

@@ -6,6 +6,7 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
+from addresses import address_at
 from drawn import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -114,7 +115,9 @@ def generated(size, seed=0):
     return gaussian_from(lambda count: generator.integers(0, ALL_ONES, count, dtype=np.uint64, endpoint=True), size)
 
 
-@pytest.mark.parametrize("sampled", [generated, lambda size: draw(size, 0, 0, 0, "os")], ids=["generated", "os"])
+@pytest.mark.parametrize(
+    "sampled", [generated, lambda size: draw(size, address_at(source="os"), 0)], ids=["generated", "os"]
+)
 def test_the_values_are_normal(sampled):
     values = sampled(1_000_000)
     assert kstest(values, "norm").pvalue > 1e-8

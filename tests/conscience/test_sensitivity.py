@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from addresses import address_at
 from drawn import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -123,7 +124,7 @@ def test_rewinding_everything_is_retraining_to_the_bit(case: Network) -> None:
     from rewindnet.clients.methods.r2d import R2D
 
     plan = R2D(rewind=1.0).plan(learning)
-    program = unlearning_program(plan.release, learning.order, case.seed, 0)
+    program = unlearning_program(plan.release, learning.order, address_at(case.seed))
     (descend,), (noise,) = program.approach, program.noise
     assert not any(noise.sigma)
     # Through the network itself: the simulation would not compute again what retraining has computed.

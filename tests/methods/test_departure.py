@@ -8,7 +8,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from networks import Network, further, learn_and_retrain
-from runs import refused_here, run_through
+from runs import refused_here, rehash, run_through
 from safetensors.numpy import load_file
 
 from rewindnet import topologies
@@ -322,6 +322,7 @@ def change(folder, name, how):
     record = json.loads((folder / name).read_text())
     how(record)
     (folder / name).write_text(json.dumps(record))
+    rehash(folder)
 
 
 @pytest.mark.parametrize(
@@ -331,6 +332,7 @@ def change(folder, name, how):
 def test_a_forged_departure_is_caught(made, tmp_path, forge):
     folder = shutil.copytree(made, tmp_path / "run")
     forge(folder)
+    rehash(folder)
     assert [finding for finding in verify_folder(folder) if not finding.holds]
 
 

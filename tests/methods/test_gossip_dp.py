@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from addresses import address_at
 from drawn import examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,7 +68,7 @@ def test_rounds_are_those_of_private_gossip_descent(schedule: str, radius: float
         for i in range(5):
             if participating is None or participating[i]:
                 norm = float(gradient[i].norm())
-                noise = 0.3 * draw_in_round(theta.shape[1], case.seed, 3, t, i, "seed")
+                noise = 0.3 * draw_in_round(theta.shape[1], address_at(case.seed, 3).before_requests(), t, i)
                 stepped[i] -= known.step_size * (gradient[i] * min(1.0, 0.2 / norm) - torch.from_numpy(noise))
             if radius is not None and float(stepped[i].norm()) > radius:
                 stepped[i] *= radius / float(stepped[i].norm())
@@ -92,7 +93,7 @@ def test_noise_is_gaussian_of_its_size_and_new_in_every_round() -> None:
     block = replace(worker(case.simulation()).blocks[1], before_erasure=worker(case.simulation()).full)
     drawn = []
     for t in range(60):
-        step = GossipDPRounds(range(t, t + 1), 1e-9, 0.7, 5, 2, "seed")
+        step = GossipDPRounds(range(t, t + 1), 1e-9, 0.7, address_at(5, 2))
         drawn.append(step.message(block, torch.zeros_like(block.blank()), t, None) / block.step_size)
     entries = torch.stack(drawn).flatten().numpy()
     assert entries.std() == pytest.approx(0.7, rel=0.08)

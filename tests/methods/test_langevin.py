@@ -6,6 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from addresses import address_at
 from drawn import examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -342,7 +343,7 @@ def test_the_rounds_are_the_networks_own_with_noise_before_each(order):
 
 
 def test_steps_and_mechanisms_go_over_a_wire():
-    step = LangevinRounds("combine-then-adapt", range(3, 5), (0.1, 0.2), 7, 1, "os")
+    step = LangevinRounds("combine-then-adapt", range(3, 5), (0.1, 0.2), address_at(7, 1, "os"))
     assert step_from_record(step_to_record(step)) == step
     assert Mechanism.from_record(LangevinMechanism((0.5, 1.5)).to_record()) == LangevinMechanism((0.5, 1.5))
 

@@ -57,11 +57,11 @@ class Patient(Method):
         release = Release("patient", learning.rounds, self.rounds, "rewind", sigma)
         return UnlearningPlan(release, Claim("joint", 1e-5))
 
-    def program(self, release, learning, seed, index, checkpoint_names):
+    def program(self, release, learning, address, checkpoint_names):
         T, sigma = learning.rounds, tuple(release.sigma.tolist())
         half = HalfSteps(range(T, T + 1))
         whole = Descend(learning.order, range(T + 1, T + self.rounds))
-        return Program(noise=(AddNoise(sigma, seed, index, "seed"),), finish=(half, whole))
+        return Program(noise=(AddNoise(sigma, address),), finish=(half, whole))
 
     def check_certificate(self, certificate, training, cost):
         if self.expected_gradients is not None:

@@ -8,6 +8,7 @@ import networks
 import numpy as np
 import pytest
 import torch
+from addresses import address_at
 from networks import Network
 from newtons import measured, network, small
 from scipy import sparse
@@ -303,7 +304,7 @@ def test_the_program_and_what_it_costs():
     assert outcome.cost.rounds == 1 + 5 + 1 + 2
     assert outcome.cost.messages == 9 * 12
     assert outcome.cost.gradients == (1 + 5 * 2 + 1 + 2) * samples.sum()
-    program = method.program(outcome.plan.release, learning, 5, 0, {})
+    program = method.program(outcome.plan.release, learning, address_at(5), {})
     assert [type(step) for step in (*program.approach, *program.noise, *program.finish)] == [
         NewtonSweeps,
         NewtonResidual,

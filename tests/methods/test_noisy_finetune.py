@@ -5,6 +5,7 @@ from math import exp, inf, isinf, log, sqrt
 import numpy as np
 import pytest
 import torch
+from addresses import address_at
 from dp_accounting import GaussianDpEvent
 from dp_accounting.rdp import RdpAccountant
 from drawn import examples
@@ -469,7 +470,7 @@ def test_rows_in_the_ball_stay_as_they_are():
 
 
 def test_steps_and_mechanisms_go_over_a_wire():
-    step = NoisyFinetuneRounds(range(3, 5), 0.1, 0.2, None, 0.5, (0.1, 0.2), 7, 1, "seed")
+    step = NoisyFinetuneRounds(range(3, 5), 0.1, 0.2, None, 0.5, (0.1, 0.2), address_at(7, 1))
     assert step_from_record(step_to_record(step)) == step
     assert step_from_record(step_to_record(ClipModel(0.5))) == ClipModel(0.5)
     mechanism = NoisyFinetuneMechanism(3, 0.1, 0.2, 1.0, 0.5, None, 1.2)

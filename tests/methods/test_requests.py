@@ -8,7 +8,7 @@ import pytest
 from drawn import examples
 from hypothesis import given
 from networks import Network, as_planned, networks
-from runs import run_through
+from runs import rehash, run_through
 
 from rewindnet.certificates import Certificate, compose, propagate
 from rewindnet.clients.data.deletion import DeletionError, DeletionRequest, arrivals
@@ -153,6 +153,7 @@ def test_a_forged_forget_set_of_an_earlier_request_is_found(tmp_path):
     record = json.loads(file.read_text("utf-8"))
     record["requests"][0]["forget"]["0"].pop()
     file.write_text(json.dumps(record), encoding="utf-8")
+    rehash(file)
     assert not all(found.holds for found in verify_folder(tmp_path / "run"))
 
 

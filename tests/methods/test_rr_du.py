@@ -7,6 +7,7 @@ from math import log, sqrt
 import numpy as np
 import pytest
 import torch
+from addresses import address_at
 from drawn import examples
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
@@ -69,7 +70,7 @@ def test_the_token_is_that_of_plain_numpy(alignment, trust, optimizer):
         start="random",
     )
     plan = method.plan(learning)
-    token = token_of(method.program(plan.release, learning, 0, 0, {}))
+    token = token_of(method.program(plan.release, learning, address_at(), {}))
     way = plan.release.mechanism
     assert 2 < len(way.visit_rounds) < 14
     rng = np.random.default_rng(SMALL.seed)
@@ -112,7 +113,7 @@ def test_minibatches_are_drawn_at_their_address_and_averaged():
     plan = method.plan(learning)
     way = plan.release.mechanism
     holder = way.holders[-1]
-    token = token_of(method.program(plan.release, learning, 7, 0, {}))
+    token = token_of(method.program(plan.release, learning, address_at(7), {}))
     (found,) = states(simulation, learned.checkpoint_names[6], [token])
     drawn = rng_at(7, Stream.TOKEN, token.rounds[-1], 1 + holder)
     rng = np.random.default_rng(SMALL.seed)
@@ -318,7 +319,7 @@ def test_nothing_measured_is_more_than_certified(drawn):
     # What the first noise is added to, in the two worlds: in the other one the request is empty.
     end = way.visit_rounds[0] - way.begin + 1
     token = replace(
-        token_of(method.program(release, learning, 0, 0, {})),
+        token_of(method.program(release, learning, address_at(), {})),
         rounds=range(way.begin, way.begin + end),
         holders=way.holders[:end],
         works=way.works[:end],

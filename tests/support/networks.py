@@ -1,19 +1,21 @@
 """Small networks to hold the certificates against."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 import numpy as np
 import torch
+from addresses import address_at
 from hypothesis import strategies as st
 from learnings import SETTINGS
 from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet import topologies
-from rewindnet.certificates import Claim, Constant, Release, TrainingRun
+from rewindnet.certificates import Claim, Constant, Release, TrainingRun, forget_digest
 from rewindnet.certificates.claim import Bound
+from rewindnet.certificates.forget_sets import SALT_BYTES
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.models import MODELS
@@ -161,12 +163,13 @@ class Network:
             departed=left,
             remaining=mixing if left else None,
         )
-        requests = training_facts(setup, [Arrival(*each) for each in asked])
+        requests = training_facts(setup, [Arrival(*each, bytes(SALT_BYTES)) for each in asked])
         worker = ClientWorker(full, *(forget for _, forget in asked), departed=left)
         network = WorkerNetwork(worker, InProcess(self.nodes, self.precision))  # type: ignore[arg-type]
         size = model.parameters * getattr(torch, self.dtype).itemsize
         links = build_network_model("uniform", graph, self.seed)
-        return Simulation(network, requests, size, links, self.seed)
+        addresses = tuple(replace(address_at(self.seed), forget=forget_digest(forget)) for _, forget in asked)
+        return Simulation(network, requests, size, links, self.seed, addresses)
 
 
 def learn_and_retrain(network: Network, extra: int = 0) -> tuple[Simulation, Trajectory, Trajectory, TrainingRun]:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from runs import WITHOUT_ATTACKS
 
+from rewindnet.experiments.folder.contents import file_hashes
 from rewindnet.experiments.runs.launch import run_scenario
 
 T = TypeVar("T")
@@ -115,8 +116,9 @@ def left(folder: Path) -> dict[str, Any]:
     assert record["state"] == "complete", f"{folder} is {record['state']}"
     scraps = [str(file) for file in (*folder.rglob("*.part"), *folder.glob("unfinished"))]
     assert scraps == [], f"there is still {scraps}"
+    assert record["files_sha256"] == file_hashes(folder, record["weights_sha256"])
     found: dict[str, Any] = {"sha256": record["sha256"], "weights_sha256": record["weights_sha256"]}
-    names = ("certificate.json", "audit.json", "learning.json", "topology.json", "metrics.jsonl")
+    names = ("README.md", "certificate.json", "audit.json", "learning.json", "topology.json", "metrics.jsonl")
     for file in sorted(folder.rglob("*")):
         name = str(file.relative_to(folder))
         if file.name in names or file.suffix == ".safetensors":

@@ -16,6 +16,7 @@ import yaml
 from filelock import FileLock
 
 from rewindnet.experiments.cli import app
+from rewindnet.experiments.folder.contents import file_hashes
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.run_setup import build_run
@@ -54,6 +55,14 @@ class SharedRuns:
                 run_through(scenario, kept / "run", *overrides)
                 (kept / "made").touch()
         return read_folder(Path(shutil.copytree(kept / "run", self._copies() / "run")))
+
+
+def rehash(file: Path) -> None:
+    """Have a changed file of a run folder, or all of them, pass for the ones that were written."""
+    folder = next(folder for folder in (file, *file.parents) if (folder / "record.json").is_file())
+    record = json.loads((folder / "record.json").read_text("utf-8"))
+    record["files_sha256"] = file_hashes(folder, record["weights_sha256"])
+    (folder / "record.json").write_text(json.dumps(record), "utf-8")
 
 
 def refused_here(

@@ -130,7 +130,7 @@ def test_what_makes_no_schedule_is_a_sentence(kind, parameters, words):
 
 
 def test_a_run_over_failing_links_is_certified_and_verified(tmp_path):
-    from runs import run_through
+    from runs import rehash, run_through
 
     from rewindnet.experiments.verify.verify import verify_folder
 
@@ -153,6 +153,7 @@ def test_a_run_over_failing_links_is_certified_and_verified(tmp_path):
     changed = json.loads(topology.read_text())
     changed["schedule"]["probability"] = 0.3
     topology.write_text(json.dumps(changed))
+    rehash(topology)
     assert not all(finding.holds for finding in verify_folder(tmp_path / "run"))
 
 

@@ -18,6 +18,7 @@ from rewindnet.certificates.views.mu import mu_of_view
 from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.program import Program
+from rewindnet.clients.training.noise import NoiseAddress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,14 +34,12 @@ class AddNoiseInParts(LocalStep):
     Attributes:
         sigma: of the sum of the parts, for each node.
         parts: how many.
-        seed: of the simulation.
-        release: the number of the release.
+        address: where the noise is drawn.
     """
 
     sigma: tuple[float, ...]
     parts: int
-    seed: int
-    release: int
+    address: NoiseAddress
 
     def apply(self, block: "ClientBlock", theta: "Tensor") -> "Tensor":
         from rewindnet.clients.training.noise import noised
@@ -54,7 +53,7 @@ class AddNoiseInParts(LocalStep):
     def _drawn(self, size: int, part: int, node: int) -> NDArray[np.float64]:
         from rewindnet.clients.training.noise import draw_in_round
 
-        return draw_in_round(size, self.seed, self.release, part, node, "seed")
+        return draw_in_round(size, self.address, part, node)
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class SlowStart(Method):
         return UnlearningPlan(replace(release, sigma=np.full(nodes, sigma)), claim)
 
     def program(
-        self, release: Release, learning: TrainingRun, seed: int, index: int, checkpoint_names: Mapping[int, str]
+        self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
     ) -> Program:
-        noise = AddNoiseInParts(tuple(release.sigma.tolist()), self.parts, seed, index)
+        noise = AddNoiseInParts(tuple(release.sigma.tolist()), self.parts, address)
         return Program(noise=(noise,), finish=(ShortSteps(range(learning.rounds, learning.rounds + self.rounds)),))

@@ -1,0 +1,109 @@
+"""The files of a run folder: what each of them holds, which are secret, and their hashes."""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rewindnet.experiments.folder.journal import UNFINISHED
+
+#: Endings of files that reports and users add to a finished run: pages and pictures.
+_ADDED = (".html", ".pdf", ".png", ".svg")
+#: Files that other commands add to a finished run.
+_ADDED_NAMES = ("klom.json",)
+
+#: When a file must not be shared: never, in a simulation whose noise is drawn from the seed, or always.
+Secrecy = Literal["never", "simulation", "always"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file in a run folder.
+
+    Attributes:
+        pattern: its path, with `*` in place of names and numbers.
+        holds: what it holds.
+        secret: when it must not be shared.
+        why: why not.
+    """
+
+    pattern: str
+    holds: str
+    secret: Secrecy
+    why: str = ""
+
+
+_WITHOUT_NOISE = "models without noise"
+
+#: Every kind of file that a run writes.
+KINDS = (
+    Kind("README.md", "this page", "never"),
+    Kind("scenario.yaml", "the scenario, with every default", "always", "the forget set is in it, or follows from it"),
+    Kind(
+        "record.json",
+        "state, versions and times, and the hashes of all other files",
+        "always",
+        "the seed; and a guess of the forget set can be confirmed by the hashes",
+    ),
+    Kind("topology.json", "the graph, its mixing matrix and its schedule", "always", "the seed"),
+    Kind(
+        "learning.json",
+        "how the network learned, the forget sets, and the salts of the commitments to them",
+        "always",
+        "forget sets, salts, and what clients measured on their data",
+    ),
+    Kind("metrics.jsonl", "a line for each round", "simulation", f"measured on {_WITHOUT_NOISE}"),
+    Kind("traffic.json", "the number of messages over every edge", "never"),
+    Kind("summary.json", "the table", "always", f"distances and attacks measured on {_WITHOUT_NOISE}"),
+    Kind(
+        "methods/*/certificate.json",
+        "the certificate of a release",
+        "simulation",
+        "its commitment to the forget set opens with the seed",
+    ),
+    Kind("methods/*/audit.json", "the audit of a release", "always", f"distances between {_WITHOUT_NOISE}"),
+    Kind("methods/*/metrics.json", "accuracies, attacks and costs", "always", "measured with the forget set"),
+    Kind("methods/*/released.safetensors", "the released models", "simulation", "the noise can be drawn again"),
+    Kind("methods/*/noised.safetensors", "the models right after the noise", "always", "more than is released"),
+    Kind("methods/*/centre.safetensors", "the models before the noise", "always", _WITHOUT_NOISE),
+    Kind("checkpoints/*.safetensors", "the models after a round of learning or retraining", "always", _WITHOUT_NOISE),
+)
+
+
+def file_hashes(folder: Path, arrays: Collection[str]) -> dict[str, str]:
+    """Return the sha256 of every file of a run by its path, but for those that are not hashed as files.
+
+    These are `record.json`, which lists the hashes; arrays, which have hashes of their own; hidden files; the states of
+    an unfinished run; and pages, pictures and results that are added to a finished run.
+
+    Args:
+        folder: the run folder.
+        arrays: the names of the recorded arrays.
+    """
+    not_hashed = {"record.json", *_ADDED_NAMES, *(f"{name}.safetensors" for name in arrays)}
+    hashes = {}
+    for path in sorted(folder.rglob("*")):
+        place = path.relative_to(folder)
+        skipped = place.parts[0] == UNFINISHED or any(part.startswith(".") for part in place.parts)
+        if path.is_file() and not skipped and place.suffix not in _ADDED and place.as_posix() not in not_hashed:
+            hashes[place.as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashes
+
+
+def differences(recorded: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """Return a phrase for each file that is missing, changed or surplus.
+
+    Args:
+        recorded: the hashes that the run recorded.
+        found: the hashes of the files that are there.
+    """
+    phrases = []
+    for place in sorted({*recorded, *found}):
+        if place not in found:
+            phrases.append(f"{place} is missing")
+        elif place not in recorded:
+            phrases.append(f"{place} is surplus")
+        elif recorded[place] != found[place]:
+            phrases.append(f"{place} was changed")
+    return phrases

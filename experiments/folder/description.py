@@ -1,0 +1,60 @@
+"""Describe a run at its beginning: the first content of record.json, and topology.json."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rewindnet import topologies
+from rewindnet.clients.training.parallel import threads
+from rewindnet.experiments.folder.reader import FORMATS
+from rewindnet.experiments.folder.unfinished import versions
+from rewindnet.experiments.scenario.network_setup import NetworkSetup
+from rewindnet.experiments.scenario.scenario import Scenario
+
+
+def first_record(scenario: Scenario, command: Sequence[str], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Make the first content of `record.json`.
+
+    Args:
+        scenario: the scenario of the run.
+        command: the command to record.
+        earlier: the record of the process that began the run; None if this process begins it.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    begun = earlier or {}
+    return {
+        "format": FORMATS[-1],
+        "state": "incomplete",
+        "name": scenario.name,
+        "seed": scenario.seed,
+        "started": begun.get("started", now),
+        "resumed": [] if earlier is None else [*begun.get("resumed", []), now],
+        "versions": versions(),
+        "platform": {
+            "system": platform.platform(),
+            "processors": os.cpu_count(),
+            "threads": threads(),
+        },
+        "command": list(command),
+        "seconds": begun.get("seconds", {}),
+        "weights_sha256": begun.get("weights_sha256", {}),
+    }
+
+
+def topology_record(network: NetworkSetup) -> dict[str, Any]:
+    """Make the content of `topology.json`: the graph, its mixing matrix, and who sends to which node in each round."""
+    scenario, departed = network.scenario, network.training_run.departed
+    content: dict[str, Any] = {
+        **topologies.record(network.graph, network.mixing.weights),
+        "seed": scenario.seed,
+        "schedule": {**scenario.topology.schedule.plain(), **network.mixing.recorded},
+        "learning": {"kind": scenario.learning.kind, **scenario.learning.settings},
+        "departed": list(departed),
+    }
+    if departed:
+        entries = network.remaining.weights.tocoo()
+        triples = zip(entries.row.tolist(), entries.col.tolist(), entries.data.tolist(), strict=True)
+        content["remaining"] = [list(triple) for triple in triples]
+    return content
