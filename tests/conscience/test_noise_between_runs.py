@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from addresses import address_at
 from numpy.typing import NDArray
 from runs import run_through
 from test_noise_mutations import NOISY, SCENARIO
 
+from rewindnet.certificates import forget_digest
 from rewindnet.clients.steps import learning, noisy
+from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.verify import verify_folder
 
@@ -44,13 +45,15 @@ class Drawn:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
         self.vectors: list[NDArray[np.float64]] = []
+        self.addresses: set[NoiseAddress] = set()
         for module, name in ((learning, "draw"), (noisy, "draw_in_round")):
             monkeypatch.setattr(module, name, self._recorded(getattr(module, name)))
         self.run: RunFolder = run_through(json.loads(json.dumps({**BASE, **changes})), folder)
 
     def _recorded(self, draw: Any) -> Any:
-        def recorded(*asked: Any) -> NDArray[np.float64]:
-            self.vectors.append(draw(*asked))
+        def recorded(size: int, address: NoiseAddress, *rest: int) -> NDArray[np.float64]:
+            self.addresses.add(address)
+            self.vectors.append(draw(size, address, *rest))
             return self.vectors[-1]
 
         return recorded
@@ -106,7 +109,10 @@ def test_what_changes_no_model_changes_no_noise(made: Made) -> None:
     assert [finding.sentence for finding in verify_folder(again.run.path) if not finding.holds] == []
 
 
-def test_noise_of_learning_does_not_depend_on_the_forget_set() -> None:
-    address = address_at(1)
-    assert address.before_requests() == address_at(1).before_requests() != address
-    assert address.before_requests().scenario == address.scenario
+def test_noise_of_learning_does_not_depend_on_the_forget_set(made: Made) -> None:
+    base = made("nothing")
+    ((_, forget),) = base.run.learning["requests"][0]["forget"].items()
+    assert len(base.addresses) == len(NOISY) + 1
+    for address in base.addresses:
+        before = BASE["unlearning"][address.release]["method"] in ("gossip-dp", "walk-dp")
+        assert address.forget == ("" if before else forget_digest({2: forget}))

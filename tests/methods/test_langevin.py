@@ -322,11 +322,9 @@ def test_the_rounds_are_the_networks_own_with_noise_before_each(order):
     theta = learned.at(6).numpy()
 
     def noise(stream, round):
-        drawn = [
-            rng_at(case.seed, stream, round=round, node=node).standard_normal(theta.shape[1])
-            for node in range(case.nodes)
-        ]
-        return 0.1 * np.array(drawn)
+        context = f"{outcome.address.scenario} {outcome.address.forget}"
+        generators = [rng_at(case.seed, stream, round, node, context) for node in range(case.nodes)]
+        return 0.1 * np.array([generator.standard_normal(theta.shape[1]) for generator in generators])
 
     def descend(x):
         return x - known.step_size * block.gradient(torch.from_numpy(x)).numpy()

@@ -442,6 +442,7 @@ def test_the_steps_are_those_of_the_paper(clipping):
     radii = {"gradient_radius": 0.3, "start_radius": 0.4} if clipping == "gradient" else {"model_radius": 0.5}
     method = NoisyFinetune(sigma=0.1, rounds=3, clipping=clipping, decay=0.2, step_size=0.7, **radii)
     outcome = simulation.execute(method, method.plan(known), learned, index=5)
+    context = f"{outcome.address.scenario} {outcome.address.forget}"
     expected = learned.at(6).clone().numpy()
     block = simulation.network.worker.blocks[1]
     for node, x in enumerate(expected):
@@ -455,7 +456,8 @@ def test_the_steps_are_those_of_the_paper(clipping):
             x[:] = (1 - 0.7 * 0.2) * x - 0.7 * gradient
             if clipping == "model":
                 x *= min(1, 0.5 / np.linalg.norm(x))
-            x += 0.1 * rng_at(SMALL.seed, Stream.ROUND_NOISE, round=50_000_000 + t, node=node).standard_normal(x.size)
+            rng = rng_at(SMALL.seed, Stream.ROUND_NOISE, round=50_000_000 + t, node=node, context=context)
+            x += 0.1 * rng.standard_normal(x.size)
     np.testing.assert_allclose(outcome.released.numpy(), expected, rtol=1e-12, atol=1e-14)
     assert outcome.cost.messages == outcome.cost.bytes == 0
     assert outcome.cost.gradients == 3 * int((known.samples - known.deleted).sum())

@@ -1,0 +1,80 @@
+"""What a scenario computes: which settings its digest depends on, and the address of noise that follows."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from rewindnet.certificates import forget_digest
+from rewindnet.clients.training.noise import NoiseAddress, draw, draw_in_round
+from rewindnet.experiments.scenario.computation import computation_digest, noise_address
+from rewindnet.experiments.scenario.yaml_files import resolve
+
+PLAIN = resolve({"deletion": {"samples": 5}}).plain()
+
+
+def changed(key: str, value: Any) -> str:
+    return computation_digest(resolve({"deletion": {"samples": 5}}, {key: value}).plain())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", "other"),
+        ("seed", 1),
+        ("data.root", "/elsewhere"),
+        ("network.latency", 0.7),
+        ("backend.kind", "mpi"),
+        ("backend", {"kind": "flower", "runtime": "ray"}),
+        ("backend.threads", 2),
+        ("audit.draws", 100),
+        ("measures.membership", False),
+        ("record.weights", False),
+    ],
+)
+def test_what_changes_no_model_is_left_out(key: str, value: Any) -> None:
+    assert changed(key, value) == computation_digest(PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.limit", 100),
+        ("data.features", "raw"),
+        ("partition.clients", 11),
+        ("model.l2", 0.3),
+        ("topology.kind", "ring"),
+        ("topology.schedule", {"kind": "link-failures", "probability": 0.1}),
+        ("learning.rounds", 7),
+        ("learning.step_size", 0.9),
+        ("deletion.client", 1),
+        ("deletion.samples", 6),
+        ("deletion.round", 200),
+        ("unlearning.0.rewind", 0.8),
+        ("unlearning.0.epsilon", 2.0),
+        ("backend.dtype", "float32"),
+        ("backend.precision", "exact"),
+        ("backend.device", "cpu"),
+    ],
+)
+def test_what_changes_a_model_is_part_of_it(key: str, value: Any) -> None:
+    assert changed(key, value) != computation_digest(PLAIN)
+
+
+def test_it_is_that_of_the_scenario_on_record() -> None:
+    recorded = yaml.safe_load(resolve({"deletion": {"samples": 5}}).to_yaml())
+    assert computation_digest(recorded) == computation_digest(PLAIN)
+
+
+def test_every_part_of_an_address_changes_the_noise() -> None:
+    address = noise_address(PLAIN, {0: [1, 2]})
+    assert address == NoiseAddress(0, computation_digest(PLAIN), forget_digest({0: [2, 1]}), 0, "seed")
+    parts = (address.seed, address.scenario, address.forget, address.release)
+    others = [
+        NoiseAddress(*(other if at == changed else part for at, part in enumerate(parts)), "seed")  # type: ignore[arg-type]
+        for changed, other in enumerate((1, computation_digest({**PLAIN, "model": {}}), forget_digest({0: [1]}), 1))
+    ]
+    for other in (*others, address.before_requests()):
+        assert not np.intersect1d(draw(50, other, 3), draw(50, address, 3)).size
+        assert not np.intersect1d(draw_in_round(50, other, 2, 3), draw_in_round(50, address, 2, 3)).size
