@@ -14,7 +14,6 @@ from safetensors.torch import save
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from rewindnet import topologies
 from rewindnet.certificates import Audit, Certificate, TrainingRun
 from rewindnet.certificates.audits.noise import NoiseTraces
 from rewindnet.clients.data.deletion import Arrival
@@ -75,8 +74,7 @@ class Recorder:
         self._record = _first_record(scenario, command, read_record(folder) if resume else None)
         self._write_record()
         write(folder / "scenario.yaml", scenario.to_yaml())
-        topology = topologies.record(network.graph, network.mixing.weights)
-        write_json(folder / "topology.json", {**topology, **_schedule_record(network)})
+        write_json(folder / "topology.json", network.topology.to_record())
         self._traffic = earlier_traffic(folder)
         self._lines = earlier_lines(folder)
         if self._lines:
@@ -304,19 +302,3 @@ def _first_record(scenario: Scenario, command: Sequence[str], earlier: Mapping[s
         "seconds": begun.get("seconds", {}),
         "weights_sha256": begun.get("weights_sha256", {}),
     }
-
-
-def _schedule_record(network: NetworkSetup) -> dict[str, Any]:
-    """Describe, for topology.json, which node sends to which in each round."""
-    scenario, departed = network.scenario, network.training_run.departed
-    content: dict[str, Any] = {
-        "seed": scenario.seed,
-        "schedule": {**scenario.topology.schedule.plain(), **network.mixing.recorded},
-        "learning": {"kind": scenario.learning.kind, **scenario.learning.settings},
-        "departed": list(departed),
-    }
-    if departed:
-        entries = network.remaining.weights.tocoo()
-        triples = zip(entries.row.tolist(), entries.col.tolist(), entries.data.tolist(), strict=True)
-        content["remaining"] = [list(triple) for triple in triples]
-    return content
