@@ -179,11 +179,13 @@ def plan(scenario: Source = None, clients: int | None = None) -> PlanResult:
         return PlanResult(make_plan(build_planned_network(load(scenario)), {}, clients))
 
 
-def verify(run: Result | str | PathLike[str]) -> Verification:
-    """Derive every certificate of a run again from its records alone.
+def verify(run: Result | str | PathLike[str], *, data: bool = True) -> Verification:
+    """Derive every certificate of a run again from its records, its topology and its data.
 
     Args:
         run: a result, or the folder of a finished run.
+        data: whether to load the data, where their source allows; otherwise the record is taken at its word for what
+            they give.
 
     Returns:
         One finding for each check.
@@ -197,7 +199,7 @@ def verify(run: Result | str | PathLike[str]) -> Verification:
         >>> findings.holds
         True
     """
-    return Verification(verify_folder(run.folder if isinstance(run, Result) else Path(run)))
+    return Verification(verify_folder(run.folder if isinstance(run, Result) else Path(run), data))
 
 
 def _points(

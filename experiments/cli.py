@@ -136,15 +136,16 @@ def _exit_if_violated(sentences: Sequence[str]) -> None:
 def verify(
     folder: RunFolder,
     strict: Annotated[bool, typer.Option("--strict", help="Fail where something could not be checked.")] = False,
+    no_data: Annotated[bool, typer.Option("--no-data", help="Take the record's word for what the data give.")] = False,
 ) -> None:
-    """Derive every certificate of a run again from its records alone.
+    """Derive every certificate of a run again from its records, its topology and its data.
 
     Each line says what holds, what FAILS, what rests on the record's word (recorded), and what is unchecked.
     """
     from rewindnet.experiments.verify.records import tally
     from rewindnet.experiments.verify.verify import verify_folder
 
-    findings = verify_folder(folder)
+    findings = verify_folder(folder, data=not no_data)
     for finding in findings:
         typer.echo(f"{finding.status:9}  {finding.what}: {finding.sentence}")
     typer.echo(tally(findings))

@@ -1,4 +1,4 @@
-"""Describe a run at its beginning: the first content of record.json, and topology.json."""
+"""Describe a run at its beginning: the first content of record.json."""
 
 import os
 import platform
@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rewindnet import topologies
 from rewindnet.clients.training.parallel import threads
 from rewindnet.experiments.folder.reader import FORMATS
 from rewindnet.experiments.folder.unfinished import versions
-from rewindnet.experiments.scenario.network_setup import NetworkSetup
 from rewindnet.experiments.scenario.scenario import Scenario
 
 
@@ -41,20 +39,3 @@ def first_record(scenario: Scenario, command: Sequence[str], earlier: Mapping[st
         "seconds": begun.get("seconds", {}),
         "weights_sha256": begun.get("weights_sha256", {}),
     }
-
-
-def topology_record(network: NetworkSetup) -> dict[str, Any]:
-    """Make the content of `topology.json`: the graph, its mixing matrix, and who sends to which node in each round."""
-    scenario, departed = network.scenario, network.training_run.departed
-    content: dict[str, Any] = {
-        **topologies.record(network.graph, network.mixing.weights),
-        "seed": scenario.seed,
-        "schedule": {**scenario.topology.schedule.plain(), **network.mixing.recorded},
-        "learning": {"kind": scenario.learning.kind, **scenario.learning.settings},
-        "departed": list(departed),
-    }
-    if departed:
-        entries = network.remaining.weights.tocoo()
-        triples = zip(entries.row.tolist(), entries.col.tolist(), entries.data.tolist(), strict=True)
-        content["remaining"] = [list(triple) for triple in triples]
-    return content

@@ -111,6 +111,15 @@ class RunFolder:
         except (OSError, SafetensorError, KeyError):
             raise FolderError(f"{file} is damaged: it holds no weights") from None
 
+    @cached_property
+    def traffic(self) -> Json:
+        """The content of `traffic.json`: the size of a message, and the messages over every edge in each part.
+
+        Raises:
+            FolderError: if it is missing or damaged.
+        """
+        return read_json(self.path / "traffic.json")
+
     @property
     def network(self) -> tuple[nx.Graph, TrainingRun]:
         """The graph, and how the network learned up to the last request.

@@ -16,7 +16,7 @@ from rewindnet.certificates import Audit, Certificate, TrainingRun
 from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.experiments.folder.contents import file_hashes
-from rewindnet.experiments.folder.description import first_record, topology_record
+from rewindnet.experiments.folder.description import first_record
 from rewindnet.experiments.folder.files import write, write_json
 from rewindnet.experiments.folder.journal import UNFINISHED, FolderJournal
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
@@ -72,7 +72,7 @@ class Recorder:
         self._write_record()
         write(folder / "scenario.yaml", scenario.to_yaml())
         write(folder / "README.md", readme(scenario))
-        write_json(folder / "topology.json", topology_record(network))
+        write_json(folder / "topology.json", network.topology.to_record())
         self._traffic = earlier_traffic(folder)
         self._lines = earlier_lines(folder)
         if self._lines:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rewindnet.certificates import Audit, Certificate
+from rewindnet.certificates import Audit, Certificate, Release
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.models import Model
 from rewindnet.experiments.runs.attacking import attack_release, summarise_attacks
@@ -53,8 +53,7 @@ def measure_release(
         "backdoor": accuracies(evaluation.triggered) or None,
         "membership": attack_release(setup, learned, outcome.released, request),
         "distance_to_retrained": distance.tolist(),
-        "distance_to_norm": _ratios(distance, norms),
-        "noise_to_norm": _noise_to_norm(outcome, norms, present.numpy()),
+        **ratios_to_norm(outcome.plan.release, present.numpy(), norms, distance, released.shape[1]),
         "consensus_distance": float((released - mean).norm(dim=1).mean()),
         "cost": cost,
         "cost_share": {
@@ -63,21 +62,24 @@ def measure_release(
     }
 
 
-def _noise_to_norm(outcome: Outcome, norms: NDArray[np.float64], present: NDArray[np.int64]) -> list[float] | None:
-    """Compare the expected norm σ·√d of each node's noise with that of its retrained model.
+def ratios_to_norm(
+    release: Release, present: NDArray[np.int64], norms: NDArray[np.float64], distance: NDArray[np.float64], d: int
+) -> dict[str, list[float] | None]:
+    """Compare the distance from retraining, and the noise, with the norms of the retrained models.
 
     Args:
-        outcome: the outcome of the release.
-        norms: [n], the norms of the retrained models.
+        release: the release.
         present: [n], the nodes.
+        norms: [n], the norm of each retrained model.
+        distance: [n], the distance of each released model from the retrained one.
+        d: the number of parameters.
 
     Returns:
-        One ratio for each node; None where noise is added several times, so that later rounds shrink the earlier noise.
+        `distance_to_norm` and `noise_to_norm`, that of the expected norm σ·√d of the noise, for each node; None where a
+        retrained model is 0, or where noise is added several times, so that later rounds shrink the earlier noise.
     """
-    release = outcome.plan.release
-    if not release.adds_one_vector:
-        return None
-    return _ratios(release.sigma[present] * np.sqrt(outcome.released.shape[1]), norms)
+    noise = _ratios(release.sigma[present] * np.sqrt(d), norms) if release.adds_one_vector else None
+    return {"distance_to_norm": _ratios(distance, norms), "noise_to_norm": noise}
 
 
 def _ratios(values: NDArray[np.float64], norms: NDArray[np.float64]) -> list[float] | None:

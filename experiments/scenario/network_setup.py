@@ -1,6 +1,6 @@
 """Build the network of a scenario: its topology, data, model and requests, and the facts known before learning."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,23 +9,18 @@ import networkx as nx
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
-from rewindnet import topologies
 from rewindnet.certificates import Constant, TrainingRun
-from rewindnet.clients.data import Dataset, load
-from rewindnet.clients.data.backdoor import Trigger, plant, with_triggered
 from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequest, arrivals
 from rewindnet.clients.data.features import Features
-from rewindnet.clients.data.partitions import PartitionError, declared_sizes, partition
 from rewindnet.clients.models import Model
+from rewindnet.experiments.scenario.client_data import ClientData, divide_data, load_dataset
 from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
-from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.experiments.scenario.topology_setup import TopologySetup, build_topology
 from rewindnet.simulator.training_facts import TrainingSetup, training_facts
-from rewindnet.topologies import Graph, Schedule, Stream
-from rewindnet.topologies.rng import rng_at
+from rewindnet.topologies import Graph, Schedule
 
 Integers = NDArray[np.int64]
 
@@ -36,9 +31,7 @@ class NetworkSetup:
 
     Attributes:
         scenario: the scenario.
-        graph: the topology; nodes may have names (the node attribute `name`).
-        mixing: the schedule of mixing matrices that the network learns with.
-        remaining: the schedule after departures; `mixing` itself if no node leaves.
+        topology: the graph and the mixing schedules.
         features: the features of the training and test rows, including triggered rows of a backdoor.
         labels: [n], the labels of the training rows.
         test_labels: [m], the labels of the test rows.
@@ -50,9 +43,7 @@ class NetworkSetup:
     """
 
     scenario: Scenario
-    graph: Graph
-    mixing: Schedule
-    remaining: Schedule
+    topology: TopologySetup
     features: Features
     labels: Integers
     test_labels: Integers
@@ -61,6 +52,21 @@ class NetworkSetup:
     training: TrainingSetup
     arrivals: tuple[Arrival, ...]
     training_runs: tuple[TrainingRun, ...]
+
+    @property
+    def graph(self) -> Graph:
+        """The graph; nodes may have names (the node attribute `name`)."""
+        return self.topology.graph
+
+    @property
+    def mixing(self) -> Schedule:
+        """The schedule of mixing matrices that the network learns with."""
+        return self.topology.mixing
+
+    @property
+    def remaining(self) -> Schedule:
+        """The schedule after departures; `mixing` itself if no node leaves."""
+        return self.topology.remaining
 
     @property
     def nodes(self) -> int:
@@ -113,33 +119,36 @@ def build_network(scenario: Scenario, *, planning: bool = False) -> NetworkSetup
     Raises:
         UserError: about the first part that is not valid: data, partition, topology, model or deletion.
     """
-    data = scenario.data
-    dataset = load(data.source, data.root, scenario.seed, data.limit, **data.settings)
-    if not (planning or len(dataset.x)):
-        raise ScenarioError(
-            f"the data source {dataset.name} holds no samples to learn from; it can be planned with rewindnet plan, "
-            "but not run"
-        )
-    rows, samples = _partition(scenario, dataset, planning)
-    dataset, poisoned = _with_backdoor(scenario, dataset, rows)
-    features: Features = data.features.build(dataset, scenario.seed)
-    graph, weights = _topology(scenario, len(samples), planning)
+    data = divide_data(scenario, load_dataset(scenario), planning=planning)
+    return join_network(scenario, data, build_topology(scenario, len(data.samples), planning=planning))
+
+
+def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup) -> NetworkSetup:
+    """Join the data of the clients and their topology to a network, and check that they fit together.
+
+    Args:
+        scenario: the scenario.
+        data: the data of its clients.
+        topology: the topology before nodes have left, or after.
+
+    Raises:
+        UserError: about the first part that is not valid: features, model or deletion.
+    """
+    dataset = data.dataset
+    features: Features = scenario.data.features.build(dataset, scenario.seed)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
-    requests = _arrivals(scenario, _ClientLabels(dataset.y, rows, samples), poisoned)
-    departed = tuple(requests[-1].forget) if scenario.deletion.departure == "leave" else ()
-    mixing = _schedule(scenario, graph, weights)
-    remaining = _schedule(scenario, graph, _mix_without(scenario, graph, departed), departed) if departed else None
-    training = _training(scenario, model, features, samples, mixing, departed, remaining)
+    requests = _arrivals(scenario, _ClientLabels(dataset.y, data.rows, data.samples), data.poisoned)
+    if scenario.deletion.departure == "leave" and not topology.departed:
+        topology = topology.without(requests[-1].forget)
+    training = _training(scenario, model, features, data.samples, topology)
     return NetworkSetup(
         scenario=scenario,
-        graph=graph,
-        mixing=mixing,
-        remaining=mixing if remaining is None else remaining,
+        topology=topology,
         features=features,
         labels=dataset.y,
         test_labels=dataset.test_y,
-        partition=rows,
-        poisoned=poisoned,
+        partition=data.rows,
+        poisoned=data.poisoned,
         training=training,
         arrivals=requests,
         training_runs=training_facts(training, requests),
@@ -151,16 +160,14 @@ def _training(
     model: Model,
     features: Features,
     samples: Integers,
-    mixing: Schedule,
-    departed: tuple[int, ...],
-    remaining: Schedule | None,
+    topology: TopologySetup,
 ) -> TrainingSetup:
     """Describe how the network learns, independently of deletions."""
     learning = scenario.learning
     return TrainingSetup(
         model=model,
         dtype=DTYPES[scenario.backend.dtype],
-        mixing=mixing,
+        mixing=topology.mixing,
         order=learning.order,
         constants=model.constants(Constant(features.radius, features.provenance)),
         step_size=learning.step_size,
@@ -169,78 +176,9 @@ def _training(
         seed=scenario.seed,
         sampling=learning.sampling.build(scenario.seed, learning.local_steps),
         radius=learning.radius,
-        departed=departed,
-        remaining=remaining,
+        departed=topology.departed,
+        remaining=topology.remaining if topology.departed else None,
     )
-
-
-def _partition(scenario: Scenario, dataset: Dataset, planning: bool) -> tuple[list[Integers], Integers]:
-    """Divide the training rows among the clients.
-
-    Returns:
-        The rows of each client, empty if only numbers of samples are declared; and the numbers of samples, [N].
-    """
-    settings = scenario.partition
-    if planning and settings.kind == "declared":
-        return [], declared_sizes(settings.clients, **settings.settings)
-    if not len(dataset.y):
-        raise PartitionError(
-            f"the data source {dataset.name} has no samples to deal out to clients by {settings.kind}; use "
-            "partition: {kind: declared, clients: 1000, samples: 100} to say how many each client holds"
-        )
-    generator = rng_at(scenario.seed, Stream.PARTITION)
-    rows = partition(settings.kind, dataset.y, dataset.client, settings.clients, generator, **settings.settings)
-    return rows, np.array([len(of_client) for of_client in rows], dtype=np.int64)
-
-
-def _with_backdoor(scenario: Scenario, dataset: Dataset, rows: Sequence[Integers]) -> tuple[Dataset, Integers | None]:
-    """Add the backdoor of the scenario to the data: poisoned training rows, and a triggered copy of every test row.
-
-    Returns:
-        The data, and the positions of the poisoned samples among those of their client; None without a backdoor.
-
-    Raises:
-        BackdoorError: if the data cannot carry the trigger.
-    """
-    backdoor = scenario.data.backdoor
-    if backdoor is None:
-        return dataset, None
-    trigger = Trigger(backdoor.target, backdoor.size, backdoor.value, backdoor.corner)
-    dataset, positions = plant(dataset, rows, trigger, backdoor.client, backdoor.samples, scenario.seed)
-    return with_triggered(dataset, trigger), positions
-
-
-def _topology(scenario: Scenario, nodes: int, planning: bool) -> tuple[Graph, csr_array]:
-    """Build the graph and its mixing matrix [N, N]."""
-    topology = scenario.topology
-    never_changes = topology.schedule.kind == "static" and scenario.learning.kind == "gossip"
-    # A schedule that changes from round to round may need more of its graph than an array of edges.
-    build = topologies.build_light if planning and never_changes else topologies.build
-    graph = build(topology.kind, nodes, scenario.seed, **topology.settings)
-    return graph, topologies.mix(topology.mixing.kind, graph, **topology.mixing.settings)
-
-
-def _schedule(scenario: Scenario, graph: Graph, weights: csr_array, departed: tuple[int, ...] = ()) -> Schedule:
-    """Build the schedule: which links and nodes are active, and which node sends to which, in each round."""
-    schedule: Schedule = scenario.topology.schedule.build(graph, weights, scenario.seed, departed)
-    learning: Schedule = scenario.learning.build(schedule, scenario.seed, departed)
-    return learning
-
-
-def _mix_without(scenario: Scenario, graph: Graph, departed: Collection[int]) -> csr_array:
-    """Compute the mixing matrix of the graph without some nodes, by the same rule; they are left isolated.
-
-    Raises:
-        DeletionError: if the rule has no weights for the remaining network.
-    """
-    rule = scenario.topology.mixing
-    try:
-        return topologies.mix_without(rule.kind, graph, departed, **rule.settings)
-    except topologies.TopologyError as problem:
-        raise DeletionError(
-            f"deletion.departure leave: the mixing rule {rule.kind} has no weights for the network "
-            f"that remains ({problem}); use metropolis-hastings, or departure relay"
-        ) from None
 
 
 def _arrivals(scenario: Scenario, labels: "_ClientLabels", poisoned: Integers | None) -> tuple[Arrival, ...]:

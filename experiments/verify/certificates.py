@@ -10,7 +10,7 @@ from rewindnet.certificates import Certificate, TrainingRun, certify
 from rewindnet.clients.methods import Method
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder
 from rewindnet.experiments.verify.plans import check_plan, method_of
-from rewindnet.experiments.verify.records import TOLERANCE, certificate_of, demand, same, short
+from rewindnet.experiments.verify.records import TOLERANCE, OnRecord, certificate_of, demand, same, short
 
 
 def check_certificate(folder: RunFolder, training: TrainingRun, index: int) -> str:
@@ -42,8 +42,12 @@ def check_certificate(folder: RunFolder, training: TrainingRun, index: int) -> s
         )
     check_plan(method, claimed, training)
     if claimed.epsilon is None:
-        return f"rightly claims nothing: {claimed.reason}"
-    return f"({claimed.epsilon:.6g}, {claimed.delta:g}) for the view {claimed.view} follows from the records"
+        sentence = f"rightly claims nothing: {claimed.reason}"
+    else:
+        sentence = f"({claimed.epsilon:.6g}, {claimed.delta:g}) for the view {claimed.view} follows from the records"
+    if not claimed.release.mechanism.measured:
+        return sentence
+    return OnRecord(f"{sentence}; what {claimed.method} measured, and its noise, are on the record's word")
 
 
 def _check_claim(claimed: Certificate, settings: Mapping[str, Any]) -> None:

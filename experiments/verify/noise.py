@@ -1,5 +1,6 @@
 """Verify the noise of a release: draw it again from its address, and compare it with the stored weights."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from rewindnet.experiments.verify.records import (
     noise_address_of,
     request_suffix_of,
 )
+from rewindnet.experiments.verify.weights import stored_release
 
 Weights = NDArray[Any]
 
@@ -35,8 +37,7 @@ def check_noise(folder: RunFolder, training: TrainingRun, index: int) -> str:
     Raises:
         MismatchError: if the stored weights are not the centre plus this noise.
     """
-    method = folder.methods[index]
-    claimed = certificate_of(method)
+    claimed = certificate_of(folder.methods[index])
     release = claimed.release
     if not len(release.mechanism.additions(training, release)):
         return "none claimed"
@@ -44,11 +45,10 @@ def check_noise(folder: RunFolder, training: TrainingRun, index: int) -> str:
         return Unchecked("from the operating system, so it cannot be drawn again")
     if not release.adds_one_vector:
         return Unchecked("added during the rounds, which takes the data to follow")
-    centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
-    if centre is None or released is None:
+    stored = stored_release(folder, index)
+    if stored is None:
         return Unchecked("weights were not kept")
-    stored = folder.weights(f"{method.place}/noised")
-    noised = released if stored is None else stored
+    centre, noised, _ = stored
     _check_draws(folder, claimed, centre, noised, index)
     if not release.mechanism.plain_descent:
         return f"centre + noise of the certificate, drawn again, is what {claimed.method} continued from"
@@ -70,19 +70,19 @@ def check_released(folder: RunFolder, training: TrainingRun, index: int) -> str:
     Raises:
         MismatchError: if the stored weights are not what follows from the others.
     """
-    method = folder.methods[index]
-    claimed = certificate_of(method)
+    claimed = certificate_of(folder.methods[index])
     release = claimed.release
-    centre, released = folder.weights(f"{method.place}/centre"), folder.weights(f"{method.place}/released")
-    if centre is None or released is None:
+    stored = stored_release(folder, index)
+    if stored is None:
         return Unchecked("weights were not kept")
+    centre, noised, released = stored
     _check_centre(folder, claimed, centre, request_suffix_of(folder, index))
+    _check_forgotten(folder, training, index, (centre, released) if release.mechanism.plain_descent else (released,))
     if not release.mechanism.plain_descent:
         return OnRecord(f"the steps of {claimed.method} need the data, so its models are on the record's word")
     if release.placement == "rewind" and release.descent_rounds:
         return OnRecord("the descent after the noise needs the data, so its models are on the record's word")
-    noised = folder.weights(f"{method.place}/noised")
-    _check_gossip(folder, claimed, training, released if noised is None else noised, released)
+    _check_gossip(folder, claimed, training, noised, released)
     if 0 < release.descent_rounds < training.rounds or release.averaged:
         return OnRecord("they follow from the centre; the descent before it needs the data and is on the record's word")
     return "they follow from the centre, which is what the checkpoints make it"
@@ -105,6 +105,24 @@ def _check_centre(folder: RunFolder, claimed: Certificate, centre: Weights, suff
     from_start = release.checkpoint_round == 0 and release.noise_round == release.descent_rounds
     if retrained is not None and from_start:
         demand(bool(np.array_equal(centre, retrained)), "a descent from the start is not what retraining gave")
+
+
+def _check_forgotten(folder: RunFolder, training: TrainingRun, index: int, models: Sequence[Weights]) -> None:
+    """Check that a method that took rounds without the forget set did not keep the models that have learned it.
+
+    They may be the same only where retraining gives these models, too: no local step has read the forget set.
+    """
+    release, suffix = certificate_of(folder.methods[index]).release, request_suffix_of(folder, index)
+    learned = folder.weights(f"checkpoints/learned-{training.rounds:06d}")
+    retrained = folder.weights(f"checkpoints/retrained{suffix}-{training.rounds:06d}")
+    if learned is None or retrained is None or np.array_equal(learned, retrained) or not release.descent_rounds:
+        return
+    # Noise before the descent is added to a checkpoint, which may be that of the last round.
+    models = models[-1:] if release.noise_round == release.checkpoint_round else models
+    kept = any(np.array_equal(theta, learned) for theta in models)
+    demand(
+        not kept, f"{release.method} took rounds of unlearning, but its models are those that have forgotten nothing"
+    )
 
 
 def _check_draws(folder: RunFolder, claimed: Certificate, centre: Weights, noised: Weights, index: int) -> None:

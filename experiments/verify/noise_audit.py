@@ -21,7 +21,7 @@ from rewindnet.experiments.verify.records import (
     request_suffix_of,
     same,
 )
-from rewindnet.experiments.verify.weights import averaged
+from rewindnet.experiments.verify.weights import averaged, stored_release
 
 #: How far a statistic that is measured again may be from the recorded one: sums in another order.
 _SUMS = 1e-6
@@ -105,13 +105,10 @@ def _parameters(folder: RunFolder, training: TrainingRun, index: int) -> int:
 
 def _arrays(folder: RunFolder, index: int) -> tuple[Any, Any] | None:
     """The models before and after the noise; None where one of them was not kept, or noise was added elsewhere too."""
-    place, release = folder.methods[index].place, certificate_of(folder.methods[index]).release
-    centre, noised = folder.weights(f"{place}/centre"), folder.weights(f"{place}/noised")
-    if noised is None and release.mechanism.releases_noised_models(release):
-        noised = folder.weights(f"{place}/released")
-    if centre is None or noised is None or not release.adds_one_vector:
+    stored = stored_release(folder, index)
+    if stored is None or not certificate_of(folder.methods[index]).release.adds_one_vector:
         return None
-    return centre, noised
+    return stored[:2]
 
 
 def _traces(folder: RunFolder, training_runs: list[TrainingRun], index: int) -> NoiseTraces:

@@ -9,6 +9,11 @@ from rewindnet.clients.methods import METHODS, Method, MethodError
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import MismatchError, demand, same, short
 
+#: The parts of a release that its method plans, whatever it measures later.
+_PLANNED = ("checkpoint_round", "descent_rounds", "placement", "gossip_rounds", "averaged", "noise_source")
+#: The parts of a claim that follow from the plan; the regime may be resolved later.
+_CLAIMED = ("view", "delta", "bound", "allocation", "claimed_epsilon", "claimed_by")
+
 
 def method_of(folder: RunFolder, index: int) -> Method:
     """Build the method of the scenario that made a release."""
@@ -19,7 +24,7 @@ def method_of(folder: RunFolder, index: int) -> Method:
 
 
 def check_plan(method: Method, claimed: Certificate, training: TrainingRun) -> None:
-    """Check the mechanism and the noise of a certificate against the plan of its method.
+    """Check the rounds, the mechanism, the noise and the claim of a certificate against the plan of its method.
 
     Args:
         method: the method, with the settings of the scenario.
@@ -27,17 +32,24 @@ def check_plan(method: Method, claimed: Certificate, training: TrainingRun) -> N
         training: how the network learned up to the request.
 
     Raises:
-        MismatchError: if the mechanism or the noise differs from the plan.
+        MismatchError: if the rounds, the mechanism, the noise or the claim differ from the plan.
     """
     try:
-        release = method.plan(training).release
+        plan = method.plan(training)
     except MethodError as problem:
         raise MismatchError(f"by these records the method would have refused: {problem}") from None
+    release = plan.release
+    for name in _PLANNED:
+        wanted, given = getattr(release, name), getattr(claimed.release, name)
+        demand(wanted == given, f"{claimed.method} would be planned with {name} {wanted}, not {given}")
     planned, recorded = release.mechanism.to_record(), claimed.release.mechanism.to_record()
     kind = claimed.release.mechanism.kind
     demand(planned["kind"] == kind, f"the mechanism of {claimed.method} is {planned['kind']}, not {kind}")
     if claimed.release.mechanism.measured:
         return
+    for name in _CLAIMED:
+        wanted, given = getattr(plan.claim, name), getattr(claimed.claim, name)
+        demand(same(wanted, given), f"{name} of {claimed.method} follows as {short(wanted)}, not {short(given)}")
     demand(same(planned, recorded), f"{claimed.method} would be planned as {short(planned)}")
     sigma = release.sigma.tolist()
     demand(

@@ -14,13 +14,22 @@ from rewindnet.certificates import Certificate, CertificateError, Mixing, Traini
 from rewindnet.clients.methods.base import MismatchError as MismatchError
 from rewindnet.clients.methods.base import demand as demand
 from rewindnet.clients.training.noise import NoiseAddress
-from rewindnet.experiments.folder.reader import MethodRecords, RunFolder, recorded_schedules, recorded_training_runs
+from rewindnet.experiments.folder.reader import (
+    FolderError,
+    Json,
+    MethodRecords,
+    RunFolder,
+    recorded_schedules,
+    recorded_training_runs,
+)
 from rewindnet.experiments.scenario.computation import noise_address
 
 #: The largest relative difference between a recorded and a derived number that count as equal.
 TOLERANCE = 1e-9
 #: The unit roundoff of each floating-point type.
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
+#: The errors of reading a record that lacks something, or has something else in its place.
+DAMAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
         return Finding(what, True, str(sentence), grounds)
     except (MismatchError, CertificateError) as problem:
         return Finding(what, False, str(problem))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
+    except DAMAGE as problem:
         return Finding(what, False, f"the records are damaged: {type(problem).__name__} {problem}")
 
 
@@ -179,6 +188,18 @@ def request_suffix_of(folder: RunFolder, index: int) -> str:
     return f"-{request_of(folder, index)}" if len(folder.learning["requests"]) > 1 else ""
 
 
+def traffic_of(folder: RunFolder) -> Json:
+    """Read `traffic.json`.
+
+    Raises:
+        MismatchError: if it is missing or damaged.
+    """
+    try:
+        return folder.traffic
+    except FolderError as problem:
+        raise MismatchError(str(problem)) from None
+
+
 def certificate_of(method: MethodRecords) -> Certificate:
     """Read the certificate of a release."""
     return Certificate.from_record(method.certificate)
@@ -195,6 +216,29 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     return bool(a == b)
+
+
+def demand_same(given: Any, expected: Any, sentence: Callable[[str, str, str], str], name: str = "") -> None:
+    """Raise an error at the first place, within mappings and lists, at which two values differ.
+
+    Args:
+        given: the recorded value.
+        expected: the value that follows.
+        sentence: makes the message of the name of the place, the recorded and the expected value there.
+        name: the name of the value.
+
+    Raises:
+        MismatchError: if they differ by more than `TOLERANCE`.
+    """
+    if same(given, expected):
+        return
+    if isinstance(given, dict) and isinstance(expected, dict):
+        for key in sorted({*given, *expected}, key=str):
+            demand_same(given.get(key), expected.get(key), sentence, f"{name}.{key}" if name else str(key))
+    if isinstance(given, list) and isinstance(expected, list) and len(given) == len(expected):
+        for at, (one, other) in enumerate(zip(given, expected, strict=True)):
+            demand_same(one, other, sentence, f"{name}.{at}")
+    raise MismatchError(sentence(name, short(given), short(expected)))
 
 
 def short(value: Any) -> str:

@@ -1,8 +1,9 @@
-"""Verify a run: derive every certificate again from the records of its folder alone.
+"""Verify a run: derive every certificate again from its folder, and what the folder says of its data from the data.
 
 The verifier shares `certificates` with the code that produced the records, and the unlearning methods to derive their
-plans. It rebuilds the mixing matrix from topology.json, draws the noise again from its address, and measures
-divergences again on the stored weights.
+plans. It builds the topology again from the scenario and the seed, loads the data where their source allows, draws the
+noise again from its address, and measures divergences, distances and accuracies again on the stored weights. What
+takes more than that, such as the rounds of learning, is said to be on the record's word.
 """
 
 from collections.abc import Callable
@@ -11,17 +12,23 @@ from pathlib import Path
 from rewindnet.certificates import TrainingRun
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.verify.certificates import check_certificate
+from rewindnet.experiments.verify.data import check_checkpoints, check_data, check_disturbances
 from rewindnet.experiments.verify.files import check_files
 from rewindnet.experiments.verify.learning import check_learning
+from rewindnet.experiments.verify.measures import check_costs, check_measures
 from rewindnet.experiments.verify.network import check_network
 from rewindnet.experiments.verify.noise import check_noise, check_released
 from rewindnet.experiments.verify.noise_audit import check_noise_audit
-from rewindnet.experiments.verify.records import Finding, finding, recorded_requests, request_of
+from rewindnet.experiments.verify.rebuild import Rebuilt, rebuild
+from rewindnet.experiments.verify.records import DAMAGE, Finding, finding, recorded_requests, request_of
+from rewindnet.experiments.verify.rounds import check_rounds
 from rewindnet.experiments.verify.sampling import check_samples
+from rewindnet.experiments.verify.scenario import check_scenario
 from rewindnet.experiments.verify.summary import check_table
+from rewindnet.experiments.verify.traffic import check_traffic
 from rewindnet.experiments.verify.weights import check_audit, check_weights
 
-#: The checks of one release, by name.
+#: The checks of one release on its records, by name.
 _RELEASE_CHECKS: dict[str, Callable[[RunFolder, TrainingRun, int], str]] = {
     "certificate": check_certificate,
     "audit": check_audit,
@@ -32,31 +39,54 @@ _RELEASE_CHECKS: dict[str, Callable[[RunFolder, TrainingRun, int], str]] = {
 }
 
 
-def verify_folder(path: Path) -> list[Finding]:
-    """Check a run folder: its files, the network, learning, the stored weights, every release, and the table.
+def verify_folder(path: Path, data: bool = True) -> list[Finding]:
+    """Check a run folder: the scenario, the network, the data, learning, the weights, every release, and the table.
+
+    Args:
+        path: the run folder.
+        data: whether to load the data, where their source allows; what they would give is otherwise on the record's
+            word.
 
     Returns:
-        One finding for each check. If the network or learning does not verify, later checks are left out, because they
-        depend on them.
+        One finding for each check. If the scenario, the network or learning does not verify, later checks are left out,
+        because they depend on them.
 
     Raises:
         FolderError: if the folder holds no complete run.
     """
     folder = read_folder(path)
-    findings = [finding("files", check_files, folder)]
-    for what, check in (("network", check_network), ("learning", check_learning)):
-        findings.append(finding(what, check, folder))
+    try:
+        rebuilt = rebuild(folder, data)
+    except DAMAGE as problem:
+        return [Finding("scenario", False, f"the records are damaged: {type(problem).__name__} {problem}")]
+    findings = [finding("files", check_files, folder), finding("scenario", check_scenario, folder, rebuilt)]
+    for what, check in (
+        ("network", lambda: check_network(folder, rebuilt)),
+        ("learning", lambda: check_learning(folder)),
+    ):
+        findings.append(finding(what, check))
         if not findings[-1].holds:
             return findings
-    findings.append(finding("stored weights", check_weights, folder))
+    findings += [
+        finding("data", check_data, folder, rebuilt),
+        finding("measured disturbances", check_disturbances, folder),
+        finding("stored weights", check_weights, folder),
+        finding("checkpoints", check_checkpoints, folder, rebuilt),
+        finding("rounds", check_rounds, folder, rebuilt),
+        finding("traffic", check_traffic, folder),
+    ]
     training_runs = recorded_requests(folder)
     for index in range(len(folder.methods)):
-        findings += _verify_release(folder, training_runs[request_of(folder, index)], index)
+        findings += _verify_release(folder, rebuilt, training_runs[request_of(folder, index)], index)
     findings.append(finding("table", check_table, folder))
     return findings
 
 
-def _verify_release(folder: RunFolder, training: TrainingRun, index: int) -> list[Finding]:
+def _verify_release(folder: RunFolder, rebuilt: Rebuilt, training: TrainingRun, index: int) -> list[Finding]:
     """Run every check of one release."""
     release = f"{index} {folder.methods[index].certificate.get('method')}"
-    return [finding(f"{release}, {what}", check, folder, training, index) for what, check in _RELEASE_CHECKS.items()]
+    return [
+        *(finding(f"{release}, {what}", check, folder, training, index) for what, check in _RELEASE_CHECKS.items()),
+        finding(f"{release}, accuracy and distances", check_measures, folder, rebuilt, training, index),
+        finding(f"{release}, cost and attacks", check_costs, folder, index),
+    ]

@@ -108,7 +108,9 @@ def check_audit(folder: RunFolder, training: TrainingRun, index: int) -> str:
     bound = claimed.sensitivity[node] if claimed.sensitivity else float("inf")
     demand(again.noise_audit.status != "violated", again.noise_audit.sentence)
     demand(again.holds, f"node {node} diverged by {divergence[node]:.6g}, its sensitivity is {bound:.6g}")
-    sentence: type[str] = str if how.startswith("measured") else OnRecord
+    if len(recorded.shifts):
+        how += ", and the shifts are as recorded"
+    sentence: type[str] = OnRecord if len(recorded.shifts) or not how.startswith("measured") else str
     if not claimed.sensitivity:
         most = f"node {node} diverged most, by {divergence[node]:.3g}"
         return sentence(f"no sensitivity is certified ({how}); {most}")
@@ -122,3 +124,23 @@ def averaged(theta: NDArray[Any], release: Release) -> NDArray[np.float64]:
     """Return the models [N, d] as float64; for a release of the average, the average in every row."""
     plain = theta.astype(np.float64)
     return np.tile(plain.mean(axis=0), (len(plain), 1)) if release.averaged else plain
+
+
+def checkpoint_rounds(name: str) -> int | None:
+    """Return the number of rounds in the name of a checkpoint; None for another array."""
+    return int(name.rpartition("-")[2]) if name.startswith("checkpoints/") else None
+
+
+def stored_release(folder: RunFolder, index: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
+    """Read the models of a release [N, d] before the noise, with it, and as released; None if they were not kept.
+
+    Args:
+        folder: the run folder.
+        index: the number of the release.
+    """
+    place, release = folder.methods[index].place, certificate_of(folder.methods[index]).release
+    centre, released = folder.weights(f"{place}/centre"), folder.weights(f"{place}/released")
+    if centre is None or released is None:
+        return None
+    noised = released if release.mechanism.releases_noised_models(release) else folder.weights(f"{place}/noised")
+    return None if noised is None else (centre, noised, released)

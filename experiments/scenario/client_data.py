@@ -1,0 +1,101 @@
+"""Load the data of a scenario, and divide them among its clients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.clients.data import Dataset, load
+from rewindnet.clients.data.backdoor import Trigger, plant, with_triggered
+from rewindnet.clients.data.partitions import PartitionError, declared_sizes, partition
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.topologies import Stream
+from rewindnet.topologies.rng import rng_at
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ClientData:
+    """The data of the clients of a scenario.
+
+    Attributes:
+        dataset: the data of all clients, with poisoned and triggered samples where there is a backdoor.
+        rows: for each client, its training rows; empty if only numbers of samples are declared.
+        samples: [N], the number of samples of each client.
+        poisoned: the positions of the poisoned samples of the client with the backdoor; None without a backdoor.
+    """
+
+    dataset: Dataset
+    rows: Sequence[Integers]
+    samples: Integers
+    poisoned: Integers | None
+
+
+def load_dataset(scenario: Scenario) -> Dataset:
+    """Load the data of a scenario from their source.
+
+    Raises:
+        DataError: if the source has no such data.
+    """
+    data = scenario.data
+    return load(data.source, data.root, scenario.seed, data.limit, **data.settings)
+
+
+def divide_data(scenario: Scenario, dataset: Dataset, *, planning: bool = False) -> ClientData:
+    """Divide the data of a scenario among its clients, and poison the samples of its backdoor.
+
+    Args:
+        scenario: the scenario.
+        dataset: its data.
+        planning: accept clients that are declared by their numbers of samples, without data.
+
+    Raises:
+        UserError: if there is no such partition of the data, or they cannot carry the backdoor.
+    """
+    if not (planning or len(dataset.x)):
+        raise ScenarioError(
+            f"the data source {dataset.name} holds no samples to learn from; it can be planned with rewindnet plan, "
+            "but not run"
+        )
+    rows, samples = _partition(scenario, dataset, planning)
+    dataset, poisoned = _with_backdoor(scenario, dataset, rows)
+    return ClientData(dataset, rows, samples, poisoned)
+
+
+def _partition(scenario: Scenario, dataset: Dataset, planning: bool) -> tuple[list[Integers], Integers]:
+    """Divide the training rows among the clients.
+
+    Returns:
+        The rows of each client, empty if only numbers of samples are declared; and the numbers of samples, [N].
+    """
+    settings = scenario.partition
+    if planning and settings.kind == "declared":
+        return [], declared_sizes(settings.clients, **settings.settings)
+    if not len(dataset.y):
+        raise PartitionError(
+            f"the data source {dataset.name} has no samples to deal out to clients by {settings.kind}; use "
+            "partition: {kind: declared, clients: 1000, samples: 100} to say how many each client holds"
+        )
+    generator = rng_at(scenario.seed, Stream.PARTITION)
+    rows = partition(settings.kind, dataset.y, dataset.client, settings.clients, generator, **settings.settings)
+    return rows, np.array([len(of_client) for of_client in rows], dtype=np.int64)
+
+
+def _with_backdoor(scenario: Scenario, dataset: Dataset, rows: Sequence[Integers]) -> tuple[Dataset, Integers | None]:
+    """Add the backdoor of the scenario to the data: poisoned training rows, and a triggered copy of every test row.
+
+    Returns:
+        The data, and the positions of the poisoned samples among those of their client; None without a backdoor.
+
+    Raises:
+        BackdoorError: if the data cannot carry the trigger.
+    """
+    backdoor = scenario.data.backdoor
+    if backdoor is None:
+        return dataset, None
+    trigger = Trigger(backdoor.target, backdoor.size, backdoor.value, backdoor.corner)
+    dataset, positions = plant(dataset, rows, trigger, backdoor.client, backdoor.samples, scenario.seed)
+    return with_triggered(dataset, trigger), positions

@@ -1,0 +1,163 @@
+"""Verify metrics.json: accuracies and distances on the stored models, and the cost as far as it follows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rewindnet.certificates import TrainingRun
+from rewindnet.clients.methods.baselines import Retrain
+from rewindnet.clients.metrics.accuracy import accuracy
+from rewindnet.clients.models import Model
+from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.runs.evaluation import Evaluation, Samples
+from rewindnet.experiments.runs.measures import ratios_to_norm
+from rewindnet.experiments.verify.rebuild import Rebuilt
+from rewindnet.experiments.verify.records import (
+    UNIT_ROUNDOFF,
+    OnRecord,
+    certificate_of,
+    demand,
+    request_of,
+    request_suffix_of,
+    same,
+    short,
+    traffic_of,
+)
+
+#: The largest number of products for measuring the accuracy of one release again; fewer nodes are measured beyond it.
+MOST_PRODUCTS = 20_000_000_000
+#: The costs of which a release states its share of retraining; seconds on the machine of the run cannot be repeated.
+_SHARES = ("gradients", "rounds", "messages", "bytes", "simulated_seconds")
+
+
+def check_measures(folder: RunFolder, rebuilt: Rebuilt, training: TrainingRun, index: int) -> str:
+    """Measure the distances and accuracies of the released models again, as far as models and data allow.
+
+    Args:
+        folder: the run folder.
+        rebuilt: what follows from the scenario, the seed and the data.
+        training: how the network learned up to the request that the release answers.
+        index: the number of the release.
+
+    Returns:
+        A sentence about what was checked, or why nothing was.
+
+    Raises:
+        MismatchError: if a recorded measure is not that of the stored models.
+    """
+    method, present = folder.methods[index], np.flatnonzero(training.present)
+    demand(method.metrics["nodes"] == present.tolist(), f"the nodes that remain are {short(present.tolist())}")
+    theta = folder.weights(f"{method.place}/released")
+    if theta is None:
+        return OnRecord("weights were not kept, so accuracies and distances are on the record's word")
+    released = theta[present]
+    retrained = folder.weights(f"checkpoints/retrained{request_suffix_of(folder, index)}-{training.rounds:06d}")
+    _check_distances(folder, index, present, released, None if retrained is None else retrained[present])
+    doubts = [] if retrained is not None else ["the distance to the retrained models, which were not kept"]
+    if rebuilt.network is None:
+        doubts.append(f"accuracies ({rebuilt.no_data or rebuilt.refused})")
+    else:
+        evaluation = rebuilt.evaluations[request_of(folder, index)]
+        doubts += _check_accuracies(method.metrics, rebuilt.network.model, evaluation, released)
+    if doubts:
+        return OnRecord(f"measured again on the stored models, but on the record's word: {'; '.join(doubts)}")
+    return "accuracies and distances were measured again on the stored models"
+
+
+def _check_distances(
+    folder: RunFolder,
+    index: int,
+    present: NDArray[np.int64],
+    released: NDArray[Any],
+    retrained: NDArray[Any] | None,
+) -> None:
+    """Measure the distance of every model to their average and to the retrained model, and compare it with the norm."""
+    metrics, roundoff = folder.methods[index].metrics, UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
+    plain = released.astype(np.float64)
+    allowed = 64 * roundoff * float(np.linalg.norm(plain, axis=1).max(initial=0.0)) + 1e-12
+    consensus = float(np.linalg.norm(plain - plain.mean(axis=0), axis=1).mean())
+    recorded = metrics["consensus_distance"]
+    demand(
+        abs(recorded - consensus) <= 1e-6 * consensus + allowed,
+        f"the consensus distance is recorded as {recorded:.6g} and measures {consensus:.6g}",
+    )
+    if retrained is None:
+        return
+    measured, given = np.linalg.norm(plain - retrained, axis=1), np.array(metrics["distance_to_retrained"])
+    demand(
+        given.shape == measured.shape and np.allclose(given, measured, rtol=1e-6, atol=1e-12),
+        f"the distance to the retrained models is recorded as up to {given.max(initial=0.0):.6g} and measures up to "
+        f"{measured.max(initial=0.0):.6g}",
+    )
+    norms, release = np.linalg.norm(retrained.astype(np.float64), axis=1), certificate_of(folder.methods[index]).release
+    for name, ratios in ratios_to_norm(release, present, norms, measured, plain.shape[1]).items():
+        known = metrics[name]
+        agree = known == ratios or bool(known and ratios and np.allclose(known, ratios, rtol=1e-6, atol=1e-12))
+        demand(agree, f"{name} is recorded as {short(known)} and measures {short(ratios)}")
+
+
+def _check_accuracies(
+    metrics: Mapping[str, Any], model: Model, evaluation: Evaluation, released: NDArray[Any]
+) -> list[str]:
+    """Measure the accuracy of every model again on every set of samples; return what was left out."""
+    largest = max(len(targets) for _, targets in evaluation.sets.values())
+    nodes = max(1, min(len(released), MOST_PRODUCTS // (largest * model.parameters)))
+    like = evaluation.sets["test"][0]
+    chosen = np.unique(np.linspace(0, len(released) - 1, nodes).astype(int))
+    theta = torch.from_numpy(released[chosen]).to(like)
+    average = torch.from_numpy(released).to(like).mean(dim=0, keepdim=True)
+    groups: list[tuple[str, Mapping[str, Any], Mapping[str, Samples]]] = [
+        ("accuracy", metrics["accuracy"], evaluation.sets),
+        ("success of the backdoor", metrics["backdoor"] or {}, evaluation.triggered),
+    ]
+    for what, recorded, sets in groups:
+        demand(recorded.keys() == sets.keys(), f"{what} is recorded on {list(recorded)}; the samples are {list(sets)}")
+        for name, (design, targets) in sets.items():
+            scores, samples = recorded[name], len(targets)
+            demand(scores["samples"] == samples, f"{name} has {samples} samples, not {scores['samples']}")
+            demand(len(scores["nodes"]) == len(released), f"the {what} on {name} is not that of every node")
+            measured = accuracy(model, torch.cat([theta, average]), design, targets)
+            given = np.array([*np.array(scores["nodes"])[chosen], scores["average_model"]])
+            # Another machine rounds otherwise, and may see a sample on the boundary of two classes on the other side.
+            off, allowed = float(np.abs(given - measured).max()), (1 + samples // 1000) / samples
+            worst = int(np.abs(given - measured).argmax())
+            demand(
+                off <= allowed * (1 + 1e-9),
+                f"the {what} on {name} is recorded as {given[worst]:.4f} where it measures {measured[worst]:.4f}",
+            )
+    return [] if len(chosen) == len(released) else [f"accuracies at {len(released) - len(chosen):,} nodes"]
+
+
+def check_costs(folder: RunFolder, index: int) -> str:
+    """Check the cost of a release for consistency, and say what of it and of its attacks is on the record's word.
+
+    The rounds, messages and gradients of a plain descent are checked with the certificate.
+
+    Args:
+        folder: the run folder.
+        index: the number of the release.
+
+    Returns:
+        A sentence about what was checked.
+
+    Raises:
+        MismatchError: if the bytes do not follow from the messages, or the shares not from the cost of retraining.
+    """
+    metrics, request = folder.methods[index].metrics, request_of(folder, index)
+    cost = metrics["cost"]
+    expected = cost["messages"] * traffic_of(folder)["message_bytes"]
+    demand(cost["bytes"] == expected, f"{cost['messages']:,} messages are {expected:,} bytes, not {cost['bytes']:,}")
+    retraining = next(
+        method.metrics["cost"]
+        for at, method in enumerate(folder.methods)
+        if request_of(folder, at) == request and method.certificate.get("method") == Retrain.name
+    )
+    for name in _SHARES:
+        share = cost[name] / retraining[name] if retraining[name] else 0.0
+        recorded = metrics["cost_share"][name]
+        demand(same(recorded, share), f"{name} are {share:.6g} of those of retraining, not {recorded:.6g}")
+    attacks = "" if metrics["membership"] is None else ", and the membership attacks"
+    return OnRecord(f"bytes and shares of retraining follow; seconds{attacks} are on the record's word")
