@@ -44,7 +44,6 @@ def complete_by_the_scenario_too(forger: Forger) -> None:
 
 
 def one_more_edge(forger: Forger) -> None:
-    """A link that no round uses."""
     forger.json("topology", lambda topology: topology.update(edges=sorted([*topology["edges"], [0, 2]])))
     forger.follow()
 
@@ -298,5 +297,4 @@ def other_composition(forger: Forger) -> None:
 
 
 def one_request_less(forger: Forger) -> None:
-    """As if the second request had never been made."""
     forger.json("learning", lambda learning: learning["requests"].pop())
