@@ -28,7 +28,7 @@ from rewindnet.experiments.verify.records import (
 )
 
 #: The largest number of products for measuring the accuracy of one release again; fewer nodes are measured beyond it.
-MOST_PRODUCTS = 20_000_000_000
+MOST_PRODUCTS = 10_000_000_000
 #: The costs of which a release states its share of retraining; seconds on the machine of the run cannot be repeated.
 _SHARES = ("gradients", "rounds", "messages", "bytes", "simulated_seconds")
 

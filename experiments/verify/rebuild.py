@@ -20,6 +20,8 @@ from rewindnet.extras import MissingExtraError, missing_extras_named
 
 #: The largest number of values of the data, training and test, for which features are computed again.
 MOST_VALUES = 300_000_000
+#: What replaces the transport and the device of the run, which need not be there.
+_HERE = {"backend.kind": "in-process", "backend.device": "cpu"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class Rebuilt:
     """What follows from the scenario, the seed and the data.
 
     Attributes:
-        scenario: the scenario of the run, to be computed on the CPU; None if it is not valid here.
+        scenario: the scenario of the run, to be computed in this process on the CPU; None if it is not valid here.
         no_scenario: why it is not: an entry of a registry is not known, or a value not allowed.
         topology: the topology as the scenario and the seed give it; None if it could not be built.
         no_topology: why there is no topology, if that is no contradiction in the records: a file is gone.
@@ -57,7 +59,7 @@ def rebuild(folder: RunFolder, data: bool = True) -> Rebuilt:
         data: whether to load the data.
     """
     try:
-        scenario = resolve(folder.scenario, {"backend.device": "cpu"})
+        scenario = resolve(folder.scenario, _HERE)
     except ScenarioError as problem:
         why = f"the scenario cannot be read here ({problem})"
         return Rebuilt(None, str(problem), None, why, False, None, (), why, "")

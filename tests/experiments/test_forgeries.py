@@ -448,6 +448,16 @@ def test_files_that_give_something_else_are_found(of_files: Forger, tmp_path: Pa
     assert (status, "is not connected" in sentence) == ("FAILS", True)
 
 
+def test_an_interruption_may_have_lost_lines(one_request: Path, tmp_path: Path) -> None:
+    forger = copied(one_request, tmp_path)
+    forgeries.without_rounds(forger)
+    assert found(forger)["rounds"][0] == "FAILS"
+    forger.json("record", lambda record: record.update(resumed=["2026-01-01T00:00:00+00:00"]))
+    assert found(forger)["rounds"][0] == "recorded"
+    forger.lines(lambda line: line.update(round=13) if (line["phase"], line["round"]) == ("learn", 11) else None)
+    assert "has lines of others" in found(forger)["rounds"][1]
+
+
 def test_a_scenario_that_cannot_be_read_here_is_unchecked(one_request: Path, tmp_path: Path) -> None:
     forger = copied(one_request, tmp_path)
     forger.scenario(lambda scenario: scenario["data"].update(source="unknown"))

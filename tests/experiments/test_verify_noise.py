@@ -215,6 +215,7 @@ def test_an_interrupted_run_finds_the_same(tmp_path: Path, monkeypatch: pytest.M
         with pytest.raises(Killed):
             a_run(tmp_path / "run", **asked)
     again = run_resumed(asked, tmp_path / "run")
+    assert [finding for finding in verify_folder(again) if not finding.holds] == []
     for place in ("0-r2d", "1-langevin", "2-gossip-dp"):
         one, other = (json.loads((run / "methods" / place / "audit.json").read_text()) for run in (whole, again))
         assert one == other

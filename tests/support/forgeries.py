@@ -53,7 +53,6 @@ def complete_by_the_scenario_too(forger: Forger) -> None:
 
 
 def one_more_edge(forger: Forger) -> None:
-    """A link that no round uses."""
     forger.json("topology", lambda topology: topology.update(edges=sorted([*topology["edges"], [0, 2]])))
     forger.follow()
 
@@ -183,8 +182,7 @@ def measure(line: dict[str, Any], theta: Any) -> None:
 
 
 def another_start(forger: Forger) -> None:
-    for name in ("checkpoints/learned-000000",):
-        forger.put(name, forger.array(name) + 1e-3)
+    forger.put("checkpoints/learned-000000", forger.array("checkpoints/learned-000000") + 1e-3)
     forger.follow()
 
 
@@ -315,5 +313,4 @@ def other_composition(forger: Forger) -> None:
 
 
 def one_request_less(forger: Forger) -> None:
-    """As if the second request had never been made."""
     forger.json("learning", lambda learning: learning["requests"].pop())
