@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -82,6 +83,11 @@ class Mechanism(ABC):
                 raise TypeError(f"there is a mechanism of the kind {cls.kind!r} already: {existing.__qualname__}")
             Mechanism._kinds[cls.kind] = cls
 
+    @staticmethod
+    def kinds() -> Mapping[str, type["Mechanism"]]:
+        """Return every mechanism that is known, by its kind."""
+        return MappingProxyType(Mechanism._kinds)
+
     @property
     def events(self) -> Sequence[tuple[int, int]]:
         """The (round, node) of each further addition of noise, in the order of `DivergenceBounds.shifts`."""
@@ -141,6 +147,18 @@ class Mechanism(ABC):
             claim: the view, the bound and the regime.
         """
         return None
+
+    def shows_without_noise(self, view: View, release: "Release", bounds: DivergenceBounds) -> bool:
+        """Return whether a view shows what may differ and carries no noise, as far as the release alone tells.
+
+        `mu` need not be infinite for such a view; `why_not_covered` excludes it where the training is known.
+
+        Args:
+            view: what the observer sees.
+            release: what the unlearning method did.
+            bounds: bounds on the divergence.
+        """
+        return False
 
     def noise_vectors(self, release: "Release") -> int:
         """Return how many Gaussian vectors the release adds, or a bound on it.
