@@ -119,7 +119,7 @@ FIELDS: Mapping[str, Check] = {
         nodes=whole(10**7),
         parameters=whole(10**12),
         dtype=choice("float32", "float64"),
-        sha256=hexadecimal(64),
+        sha256=optional(hexadecimal(64)),
         each_sha256=optional(list_of(optional(hexadecimal(64)))),
     ),
     "checked": record(retraining=choice("holds"), noise=choice("holds", "unchecked", "no noise"), issuer=text),

@@ -106,7 +106,7 @@ def _document(folder: RunFolder, index: int, certificate: Certificate, audit: Au
     models = hashes(
         shape,
         folder.scenario["backend"]["dtype"],
-        folder.record["weights_sha256"][f"{place}/released"],
+        folder.record["weights_sha256"].get(f"{place}/released"),
         folder.weights(f"{place}/released"),
         training.departed,
     )

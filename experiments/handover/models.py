@@ -22,14 +22,14 @@ from rewindnet.experiments.handover.files import HandoverError
 
 
 def hashes(
-    shape: tuple[int, int], dtype: str, recorded: str, theta: NDArray[Any] | None, departed: Sequence[int]
+    shape: tuple[int, int], dtype: str, recorded: str | None, theta: NDArray[Any] | None, departed: Sequence[int]
 ) -> Mapping[str, Any]:
     """Return the member `models` of a certificate's file.
 
     Args:
         shape: (N, d).
         dtype: the type of the parameters.
-        recorded: the sha256 of all models.
+        recorded: the sha256 of all models; None where it was not recorded.
         theta: [N, d], the released models; None where they were not kept.
         departed: the nodes that have left, which release nothing.
 
@@ -75,6 +75,8 @@ def check_models(document: Document, file: Path) -> str:
     found = _sha256(theta)
     if len(theta) == models["nodes"] and found == models["sha256"]:
         return f"{file} has the released models of all {len(theta)} nodes"
+    if models["sha256"] is None:
+        return Unchecked("the certificate has no hashes of models: the run, whose noise is secret, kept none of these")
     if len(theta) > 1:
         raise CertificateError(f"{file} does not have the released models: their sha256 is {found}")
     if models["each_sha256"] is None:

@@ -16,7 +16,7 @@ from rewindnet.experiments.handover.verify import verify_certificate
 from rewindnet.extras import missing_extras_named
 
 #: What fits on one page: characters of a list of sentences, characters of a cell, and hashes of single models.
-_MOST_CHARACTERS, _LONGEST_CELL, _MOST_HASHES = 1_900, 220, 4
+_MOST_CHARACTERS, _LONGEST_CELL, _MOST_HASHES = 1_700, 220, 3
 
 _BOUNDS = {
     "worst-case": "It holds for any data of that size at that client: it follows from constants of the model alone.",
@@ -109,8 +109,8 @@ def _promised(document: Document) -> Iterator[Row]:
     yield (
         "recognised",
         f"{in_hundred(most_detected(mu, epsilon, delta))} of 100",
-        f"Unlearned models that the best test recognises which is wrong about {alarms} of 100 others. "
-        f"{alarms} is a blind guess, 100 is certainty.",
+        f"The most of 100 unlearned models that a test recognises which is wrong about {alarms} of 100 others "
+        f"({alarms}: a blind guess; 100: certainty).",
     )
 
 
@@ -164,7 +164,7 @@ def _constants(document: Document) -> tuple[str, str]:
 def _hashes(document: Document) -> list[tuple[str, str]]:
     """Return the hashes of the models that fit on the page, each with whose it is."""
     models = document["models"]
-    rows = [(f"all {models['nodes']:,} models", models["sha256"])]
+    rows = [(f"all {models['nodes']:,} models", models["sha256"] or "not recorded")]
     each = [(f"node {node}", sha256) for node, sha256 in enumerate(models["each_sha256"] or []) if sha256]
     rows += each[:_MOST_HASHES]
     if len(each) > _MOST_HASHES:
