@@ -46,8 +46,9 @@ def export_certificate(
     Example:
         >>> import rewindnet
         >>> run = rewindnet.run({"learning": {"rounds": 10}, "unlearning": ["r2d"]})
-        >>> rewindnet.export_certificate(run, "r2d")["guarantee"]["epsilon"]
-        1.0
+        >>> certificate = rewindnet.export_certificate(run, "r2d")
+        >>> rewindnet.verify_certificate(certificate).holds
+        True
     """
     folder = read_folder(run.folder if isinstance(run, Result) else Path(run))
     index = release_index(folder, str(method), request)

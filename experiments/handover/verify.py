@@ -31,12 +31,6 @@ def verify_certificate(
 
     Raises:
         UserError: if a file cannot be read, or is not what it should be.
-
-    Example:
-        >>> import rewindnet
-        >>> run = rewindnet.run({"learning": {"rounds": 10}, "unlearning": ["r2d"]})
-        >>> rewindnet.verify_certificate(rewindnet.export_certificate(run, "r2d")).holds
-        True
     """
     document = _document(certificate)
     with missing_extras_named():
