@@ -17,6 +17,9 @@ _STRENGTHS = (
     (1.00, "is not kept from telling"),
 )
 
+#: The largest number of deleting clients that a sentence names.
+_MOST_NAMED = 3
+
 #: What an observer sees who sees more than the view, by the kind of the view.
 _BEYOND = {
     "node": "observers who see more than one released model",
@@ -122,9 +125,12 @@ def _nothing(document: Mapping[str, Any]) -> str:
 
 def _request(document: Mapping[str, Any]) -> str:
     """Return who deleted how much, as the part of a sentence that follows "when"."""
+    deleted = document["request"]["deleted"]
+    if len(deleted) > _MOST_NAMED:
+        return f"{len(deleted):,} clients deleted {sum(one['samples'] for one in deleted):,} samples"
     parts = [
         f"client {one['client']} deleted {one['samples']:,} sample{'s' if one['samples'] != 1 else ''}"
-        for one in document["request"]["deleted"]
+        for one in deleted
     ]
     return " and ".join(parts) or "nothing was deleted"
 

@@ -66,7 +66,7 @@ class GaussianOutput(Mechanism):
         is 0 after the descent has received nothing that differs.
         """
         if release.averaged and view.kind != "average":
-            return bool(np.any(bounds.nodes > 0))
+            return True
         if release.placement == "rewind" or not (view.shows_messages and release.descent_rounds):
             return False
         return bool(np.any(bounds.nodes > 0 if view.node is None else bounds.nodes[view.node] > 0))

@@ -16,7 +16,7 @@ from rewindnet.experiments.handover.verify import verify_certificate
 from rewindnet.extras import missing_extras_named
 
 #: What fits on one page: characters of a list of sentences, characters of a cell, and hashes of single models.
-_MOST_CHARACTERS, _LONGEST_CELL, _MOST_HASHES = 1_700, 220, 3
+_MOST_CHARACTERS, _LONGEST_CELL, _MOST_HASHES = 1_400, 200, 2
 
 _BOUNDS = {
     "worst-case": "It holds for any data of that size at that client: it follows from constants of the model alone.",

@@ -16,7 +16,18 @@ from learnings import release_of, requests, small_learning, views_of
 from scipy.stats import norm
 
 from rewindnet import topologies
-from rewindnet.certificates import Certificate, CertificateError, Claim, Constant, TrainingRun, certify, derive
+from rewindnet.certificates import (
+    Certificate,
+    CertificateError,
+    Claim,
+    Constant,
+    GossipDP,
+    Ledger,
+    Release,
+    TrainingRun,
+    certify,
+    derive,
+)
 from rewindnet.certificates.handover import build
 from rewindnet.certificates.handover.arithmetic import check_arithmetic
 from rewindnet.certificates.handover.build import Surroundings, handover
@@ -164,6 +175,17 @@ def test_what_was_measured_is_not_in_the_file(case: tuple[Any, ...], sigma: floa
         assert not any(char.isdigit() for char in document["guarantee"]["reason"])
     else:
         assert "(†)" in document["statement"]["limits"]
+
+
+def test_a_reason_that_was_measured_has_no_numbers() -> None:
+    measured = Ledger((0,), np.full((10, 1, 1), 0.0123))
+    for bound, digits in (("worst-case", True), ("instance", False)):
+        training = small_learning(ledger=measured)
+        certificate = certify(training, release_of(np.zeros(4)), Claim("joint", 1e-5, bound))
+        assert "by up to 0." in str(certificate.reason)
+        document = file_of(certificate, training)
+        assert any(char.isdigit() for char in document["guarantee"]["reason"]) == digits
+        assert document["statement"]["promise"] == f"Nothing is promised: {document['guarantee']['reason']}."
 
 
 def test_estimated_constants_stay_and_are_named() -> None:
@@ -320,6 +342,40 @@ def test_no_view_can_be_claimed_that_is_not_covered(case: tuple[Any, ...], data:
     assert true.epsilon is not None
     assert certificate.epsilon is not None
     assert true.epsilon <= certificate.epsilon * (1 + 2e-6)
+
+
+def test_messages_before_the_noise_cannot_be_claimed_but_where_nothing_differs() -> None:
+    """Node 3 of the path is out of reach in two rounds of descent from a checkpoint after one round of learning."""
+    release = release_of(np.full(4, 3.0), checkpoint_round=1, descent_rounds=1)
+    training = small_learning(rounds=2)
+    document = file_of(certify(training, release, Claim("joint", 1e-5)), training)
+    document["guarantee"]["view"] = "transcript:all"
+    assert statuses(restated(document))[0] == "FAILS"
+    for node, covered in ((3, True), (2, False)):
+        true = certify(training, release, Claim(f"transcript:{node}", 1e-5))
+        assert (true.epsilon == 0) == covered
+        document["guarantee"].update(view=f"transcript:{node}", mu=0.0 if covered else 1.0, epsilon=0.0)
+        assert (statuses(restated(document))[0] == "holds") == covered
+
+
+def test_who_participates_is_in_the_file_where_the_arithmetic_needs_it() -> None:
+    training = small_learning(constants=derive("logistic", Constant(1.0, "enforced"), l2=0.0))
+    mixing = training.mixing
+    asleep = topologies.SCHEDULES.build("node-sleep", mixing.graph, mixing.weights, 3, (), probability=0.4)
+    training = replace(training, mixing=asleep)
+    mechanism = GossipDP.of(training, clip=0.5, sigma=2.0)
+    release = Release("gossip-dp", 0, 0, "rewind", np.full(4, 2.0), mechanism=mechanism)
+    document = file_of(certify(training, release, Claim("node:3", 1e-5)), training)
+    assert statuses(document) == ["holds", "holds"]
+    assert document["network"]["participating"]
+    document["network"]["participating"] = []
+    assert statuses(document)[0] == "FAILS"
+
+
+def test_many_clients_are_told_by_their_number() -> None:
+    training = small_learning(deleted=np.array([5, 1, 2, 3]))
+    document = file_of(certify(training, release_of(np.full(4, 9.0)), Claim("joint", 1e-5)), training)
+    assert "when 4 clients deleted 11 samples, or" in document["statement"]["promise"]
 
 
 def test_messages_without_noise_cannot_be_claimed_where_numbers_are_withheld() -> None:
