@@ -8,7 +8,7 @@ from typing import Any
 
 from rewindnet.certificates.handover.document import WITHHELD, Document
 from rewindnet.certificates.handover.guessing import FALSE_ALARMS, in_hundred, most_detected
-from rewindnet.certificates.handover.statement import is_simulation
+from rewindnet.certificates.handover.statement import doubtful_provenances, is_simulation
 from rewindnet.certificates.view import View
 from rewindnet.experiments.folder.files import write
 from rewindnet.experiments.handover.files import HandoverError, read_certificate
@@ -155,9 +155,8 @@ def _constants(document: Document) -> tuple[str, str]:
     """Return the provenances of the constants, and what they mean."""
     found = sorted({constant["provenance"] for constant in document["learning"]["constants"].values()})
     model = document["learning"]["model"]
-    doubt = " If one of them is wrong, the promise does not hold (*)." if document["guarantee"]["conditional"] else ""
-    if document["guarantee"]["data_dependent_noise"]:
-        doubt = ""
+    doubtful = document["guarantee"]["conditional"] and doubtful_provenances(document["learning"]["constants"])
+    doubt = " If one of them is wrong, the promise does not hold (*)." if doubtful else ""
     return ", ".join(found), f"Where the constants of the model {model} come from that the arithmetic uses.{doubt}"
 
 
