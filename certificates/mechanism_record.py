@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from rewindnet.certificates.errors import CertificateError
@@ -31,6 +32,11 @@ class RecordedMechanism:
             ):
                 raise TypeError(f"there is a mechanism of the kind {cls.kind!r} already: {existing.__qualname__}")
             RecordedMechanism._kinds[cls.kind] = cls
+
+    @classmethod
+    def kinds(cls) -> Mapping[str, type[Self]]:
+        """Return every registered class, by its kind."""
+        return MappingProxyType(cls._kinds)
 
     def to_record(self) -> dict[str, Any]:
         """Return the mechanism as plain JSON."""

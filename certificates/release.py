@@ -109,6 +109,18 @@ class Mechanism(RecordedMechanism, ABC):
         """
         return None
 
+    def shows_without_noise(self, view: View, release: "Release", bounds: DivergenceBounds) -> bool:
+        """Return whether a view shows what may differ and carries no noise, as far as the release alone tells.
+
+        `mu` need not be infinite for such a view; `why_not_covered` excludes it where the training is known.
+
+        Args:
+            view: what the observer sees.
+            release: what the unlearning method did.
+            bounds: bounds on the divergence.
+        """
+        return False
+
     def noise_vectors(self, release: "Release") -> int:
         """Return how many Gaussian vectors the release adds, or a bound on it.
 

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from rewindnet.errors import Notice, UserError
+from rewindnet.experiments.handover.commands import app as certificate
 from rewindnet.extras import missing_extras_named
 from rewindnet.simulator.errors import BrokenTransportError, RunError
 
@@ -71,6 +72,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(certificate, name="certificate")
 
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO.yaml")]
 Settings = Annotated[

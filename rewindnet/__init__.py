@@ -20,6 +20,8 @@ from rewindnet.extras import missing_extras_named
 if TYPE_CHECKING:
     from rewindnet.certificates import Certificate, Claim, Release, TrainingRun, calibrate, certify
     from rewindnet.experiments.api import load, plan, run, sweep, verify
+    from rewindnet.experiments.handover.export import export_certificate
+    from rewindnet.experiments.handover.verify import verify_certificate
     from rewindnet.experiments.results import Result
     from rewindnet.experiments.scenario.scenario import Scenario
     from rewindnet.topologies import build
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 _MODULES = {
     "rewindnet.certificates": ("Certificate", "Claim", "Release", "TrainingRun", "calibrate", "certify"),
     "rewindnet.experiments.api": ("load", "plan", "run", "sweep", "verify"),
+    "rewindnet.experiments.handover.export": ("export_certificate",),
+    "rewindnet.experiments.handover.verify": ("verify_certificate",),
     "rewindnet.experiments.results": ("Result",),
     "rewindnet.experiments.scenario.scenario": ("Scenario",),
     "rewindnet.topologies": ("build", "mixing_matrix"),
@@ -46,12 +50,14 @@ __all__ = [
     "build",
     "calibrate",
     "certify",
+    "export_certificate",
     "load",
     "mixing_matrix",
     "plan",
     "run",
     "sweep",
     "verify",
+    "verify_certificate",
 ]
 
 try:

@@ -8,6 +8,7 @@ from rewindnet.errors import UserError
 #: For each extra, as in `pip install 'rewindnet[sim]'`, the modules that it makes importable.
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "sim": ("torch", "safetensors", "pydantic", "typer", "click", "rich", "yaml", "sklearn", "filelock"),
+    "handover": ("cryptography",),
     "flower": ("flwr", "cryptography", "grpc"),
     "ray": ("ray",),
     "mpi": ("mpi4py",),

@@ -60,6 +60,18 @@ class GaussianOutput(Mechanism):
 
         return why_not_covered(claim.view, start, release, training.mixing)
 
+    def shows_without_noise(self, view: View, release: Release, bounds: DivergenceBounds) -> bool:
+        """Return whether the view has models other than the noised average, or messages from before the noise.
+
+        The descent takes what differs to the nodes in whose light cones it is, and to no others. So a node whose bound
+        is 0 after the descent has received nothing that differs.
+        """
+        if release.averaged and view.kind != "average":
+            return True
+        if release.placement == "rewind" or not (view.shows_messages and release.descent_rounds):
+            return False
+        return bool(np.any(bounds.nodes > 0 if view.node is None else bounds.nodes[view.node] > 0))
+
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:
         """Return what the placement of the noise covers."""
         if release.placement == "output":

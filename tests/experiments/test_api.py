@@ -381,8 +381,9 @@ def test_examples_in_the_docstrings_run() -> None:
     import doctest
 
     from rewindnet.experiments import api, results
+    from rewindnet.experiments.handover import export
 
-    for module in (api, results):
+    for module in (api, results, export):
         found = doctest.testmod(module)
         assert found.attempted > 2
         assert found.failed == 0

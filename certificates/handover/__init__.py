@@ -1,0 +1,1 @@
+"""Certificates to hand over: one JSON file without secrets, which can be checked by itself."""
