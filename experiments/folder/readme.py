@@ -14,9 +14,10 @@ again. Models without it were not written. Every certificate is about one releas
 one method only."""
 
 _CERTIFICATES = """\
-A certificate states which client deletes, how many samples, and the level of the noise. Where it is marked
-`data_dependent_noise`, that level tells something about the deleted samples. A page of `rewindnet report` shows
-what the audits found, and is as secret as they are."""
+A certificate tells how sensitive every node is to the deletion, and the level of the noise. Where it is marked
+`data_dependent_noise`, these depend on the deleted samples and tell something about them; elsewhere they follow
+from which clients delete and how many samples, which is taken to be public. A page of `rewindnet report` shows what
+the audits found, and is as secret as they are."""
 
 _COMMITMENT = """\
 `forget_commitment` in a certificate is the sha256 of a salt of 32 bytes, followed by the forget set as JSON. To

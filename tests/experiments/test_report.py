@@ -277,11 +277,12 @@ def test_an_incomplete_run_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (99, "of format 99; this version reads: 5$"),
-        (4, "of format 4; this version reads: 5: read it with rewindnet 0.1, or run its scenario.yaml again$"),
-        ("4", "of format '4'; this version reads: 5$"),
-        (None, "of format None; this version reads: 5$"),
-        ([4], r"of format \[4\]; this version reads: 5$"),
+        (99, "of format 99; this version reads: 6$"),
+        (4, "of format 4; this version reads: 6: read it with rewindnet 0.1, or run its scenario.yaml again$"),
+        (5, "of format 5; this version reads: 6: run its scenario.yaml again$"),
+        ("4", "of format '4'; this version reads: 6$"),
+        (None, "of format None; this version reads: 6$"),
+        ([4], r"of format \[4\]; this version reads: 6$"),
     ],
 )
 def test_another_format_is_refused(folder: Path, given: object, sentence: str) -> None:

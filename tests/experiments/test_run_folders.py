@@ -15,7 +15,7 @@ from runs import SharedRuns, rehash, run_through
 from rewindnet.certificates import forget_commitment
 from rewindnet.clients.data.deletion import forget_salt
 from rewindnet.experiments.folder.contents import KINDS, differences
-from rewindnet.experiments.folder.reader import FolderError, read_folder
+from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.verify.verify import verify_folder
 
@@ -103,15 +103,6 @@ def test_a_forger_who_hashes_again_passes_this_check_alone(folder: Path) -> None
     append("summary.json")(folder)
     rehash(folder)
     assert files_finding(folder)[0]
-
-
-def test_a_folder_of_an_earlier_format_is_refused_with_advice(folder: Path) -> None:
-    record = json.loads((folder / "record.json").read_text())
-    unreleased = r"format 5; this version reads: 6: run its scenario\.yaml again"
-    for given, says in ((5, unreleased), (4, r"read it with rewindnet 0\.1, or run")):
-        (folder / "record.json").write_text(json.dumps({**record, "format": given}))
-        with pytest.raises(FolderError, match=says):
-            read_folder(folder)
 
 
 # -- the README ----------------------------------------------------------------------------------------------------
