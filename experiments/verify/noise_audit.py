@@ -104,7 +104,7 @@ def _parameters(folder: RunFolder, training: TrainingRun, index: int) -> int:
 
 
 def _arrays(folder: RunFolder, index: int) -> tuple[Any, Any] | None:
-    """Return the models before and after the noise; None where one of them was not kept, or noise was added elsewhere too."""
+    """Return the models before and after the noise; None where one was not kept, or noise was added elsewhere too."""
     place, release = folder.methods[index].place, certificate_of(folder.methods[index]).release
     centre, noised = folder.weights(f"{place}/centre"), folder.weights(f"{place}/noised")
     if noised is None and release.mechanism.releases_noised_models(release):
