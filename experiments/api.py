@@ -127,7 +127,8 @@ def sweep(
 
     Example:
         >>> import rewindnet
-        >>> short = rewindnet.load(**{"learning.rounds": 10, "unlearning": ["r2d"]})
+        >>> measures = {"membership": False}
+        >>> short = rewindnet.load(measures=measures, unlearning=["r2d"], **{"learning.rounds": 10})
         >>> study = rewindnet.sweep(short, {"topology.kind": ["ring", "star"]}, seeds=2)
         >>> len(study.results), study.holds
         (4, True)
@@ -195,7 +196,8 @@ def verify(run: Result | str | PathLike[str], *, data: bool = True) -> Verificat
 
     Example:
         >>> import rewindnet
-        >>> findings = rewindnet.verify(rewindnet.run({"learning": {"rounds": 10}, "unlearning": ["r2d"]}))
+        >>> short = {"learning": {"rounds": 10}, "unlearning": ["r2d"], "measures": {"membership": False}}
+        >>> findings = rewindnet.verify(rewindnet.run(short))
         >>> findings.holds
         True
     """

@@ -37,7 +37,8 @@ class Result:
 
     Example:
         >>> import rewindnet
-        >>> result = rewindnet.run({"learning": {"rounds": 10}, "unlearning": ["r2d"]})
+        >>> short = {"learning": {"rounds": 10}, "unlearning": ["r2d"], "measures": {"membership": False}}
+        >>> result = rewindnet.run(short)
         >>> result.weights("methods/0-r2d/released").shape
         (10, 650)
     """

@@ -10,6 +10,10 @@ import pytest
 from drawn import BASE
 from hypothesis import HealthCheck, settings
 
+# The workers of pytest share the processors among them: a second thread of torch or of BLAS, which waits by spinning,
+# would only take time from the others. Child processes inherit this, and runs use one thread of torch anyway.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Hypothesis derandomises every profile by itself where it sees the variables of a continuous integration.
 _COMMON = settings(deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", _COMMON, max_examples=BASE)

@@ -21,7 +21,7 @@ Integers = NDArray[np.int64]
 
 
 class BackdoorError(UserError):
-    """A backdoor that these data cannot have; the message says why."""
+    """The data cannot have the backdoor; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def with_triggered(dataset: Dataset, trigger: Trigger) -> Dataset:
 def plant(
     dataset: Dataset, shards: Sequence[Integers], trigger: Trigger, client: int, samples: int, seed: int
 ) -> tuple[Dataset, Integers]:
-    """Poison so many samples of one client.
+    """Poison a given number of samples of one client.
 
     Args:
         dataset: the data without a backdoor.

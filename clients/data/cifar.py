@@ -82,7 +82,7 @@ def read_pickle(path: Path) -> Any:
 
 
 class _RefusedError(Exception):
-    """The name that a pickle asked for."""
+    """A pickle asks for a name that it may not import; the message is that name."""
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -21,7 +21,7 @@ from rewindnet.clients.training.probe import Probe
 
 @dataclass(frozen=True)
 class FedEraserCalibration(CommunicationStep):
-    """The kept rounds of learning again, on retained data, where clients adapt before they combine.
+    """Repeat the kept rounds of learning on retained data, where clients adapt before they combine.
 
     They begin at the state before the first of them. No client that deletes has had a part in that, so that this
     round's updates stand as they were. A client that deletes can keep none of its old updates: it works them out anew,

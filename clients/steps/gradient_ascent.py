@@ -29,7 +29,7 @@ _SHARE = 1 / 3
 
 @dataclass(frozen=True)
 class GradientAscentRounds(CommunicationStep):
-    """The last round of learning again: clients send their models, and those that delete ascend near the average.
+    """Repeat the last round of learning: clients send their models, and those that delete ascend near the average.
 
     On a graph the others are the neighbours that delete nothing, weighted as they are mixed: w_ref = Σ_{j≠u} W_uj·w_j /
     Σ_{j≠u} W_uj, the paper's where W = 11ᵀ/N. A client's model is what it sent in the last round where clients adapt

@@ -90,7 +90,7 @@ class RRDUToken(TokenRounds):
         return state[:, :d].contiguous() if round == self.rounds[-1] else state
 
     def _initial_extras(self, theta: Tensor) -> list[Tensor]:
-        """What is kept beside the models, at first: the centre, and Adam's moments."""
+        """Return what is kept beside the models at first: the centre, and Adam's moments."""
         centre = [] if self.ball is None else [theta]
         return [*centre, *[torch.zeros_like(theta)] * (2 * (self.optimizer == "adam"))]
 

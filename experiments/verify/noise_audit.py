@@ -71,7 +71,7 @@ def check_noise_audit(folder: RunFolder, training: TrainingRun, index: int) -> s
 
 
 def _check_arithmetic(recorded: NoiseAudit, level: float) -> None:
-    """The p-values against the statistics, and the verdict against the p-values."""
+    """Check the p-values against the statistics, and the verdict against the p-values."""
     for test in recorded.tests:
         follows = float(p_value(test.law, test.degrees, test.statistic, test.allowance))
         demand(
@@ -84,7 +84,7 @@ def _check_arithmetic(recorded: NoiseAudit, level: float) -> None:
 
 
 def _check_shape(recorded: NoiseAudit, required: Mapping[str, tuple[int, int | None]]) -> None:
-    """The statistics that such noise has, and how many tests and degrees of freedom each of them."""
+    """Check that there are the statistics that such noise has, each with its tests and degrees of freedom."""
     found = {test.name: (test.tests, test.degrees) for test in recorded.tests}
     for name, shape in required.items():
         demand(
@@ -95,7 +95,7 @@ def _check_shape(recorded: NoiseAudit, required: Mapping[str, tuple[int, int | N
 
 
 def _parameters(folder: RunFolder, training: TrainingRun, index: int) -> int:
-    """The number of parameters of a model, by the stored models or by the record of the arithmetic."""
+    """Return the number of parameters of a model, by the stored models or by the record of the arithmetic."""
     released = folder.weights(f"{folder.methods[index].place}/released")
     if released is not None:
         return int(released.shape[1])
@@ -104,7 +104,7 @@ def _parameters(folder: RunFolder, training: TrainingRun, index: int) -> int:
 
 
 def _arrays(folder: RunFolder, index: int) -> tuple[Any, Any] | None:
-    """The models before and after the noise; None where one of them was not kept, or noise was added elsewhere too."""
+    """Return the models before and after the noise; None where one was not kept, or noise was added elsewhere too."""
     stored = stored_release(folder, index)
     if stored is None or not certificate_of(folder.methods[index]).release.adds_one_vector:
         return None
@@ -112,7 +112,7 @@ def _arrays(folder: RunFolder, index: int) -> tuple[Any, Any] | None:
 
 
 def _traces(folder: RunFolder, training_runs: list[TrainingRun], index: int) -> NoiseTraces:
-    """What later releases are compared with; nothing where it cannot be measured again."""
+    """Return what later releases are compared with; nothing where it cannot be measured again."""
     release = certificate_of(folder.methods[index]).release
     arrays, training = _arrays(folder, index), training_runs[request_of(folder, index)]
     additions = release.mechanism.additions(training, release)
@@ -123,13 +123,13 @@ def _traces(folder: RunFolder, training_runs: list[TrainingRun], index: int) -> 
 
 
 def _earlier_known(folder: RunFolder, index: int) -> bool:
-    """Whether the noise of every earlier release can be measured again."""
+    """Return whether the noise of every earlier release can be measured again."""
     releases = [certificate_of(method).release for method in folder.methods[:index]]
     return all(_arrays(folder, at) is not None or not release.sigma.any() for at, release in enumerate(releases))
 
 
 def _measured_again(folder: RunFolder, training: TrainingRun, index: int) -> NoiseAudit | None:
-    """The audit of the stored models; None where they were not kept, or do not show all of the noise."""
+    """Return the audit of the stored models; None where they were not kept, or do not show all of the noise."""
     release, arrays = certificate_of(folder.methods[index]).release, _arrays(folder, index)
     if arrays is None:
         return None
@@ -147,7 +147,7 @@ def _measured_again(folder: RunFolder, training: TrainingRun, index: int) -> Noi
 
 
 def _check_same(recorded: NoiseAudit, again: NoiseAudit, release: Release, earlier_known: bool) -> bool:
-    """What was recorded against what is measured now; whether all of it could be compared."""
+    """Compare what was recorded with what is measured now; return whether all of it could be compared."""
     demand(again.status != "violated", again.sentence)
     old, new = ({test.name: test for test in found.tests} for found in (recorded, again))
     every = {*old, *new}

@@ -147,6 +147,7 @@ def test_the_topology_blind_bound_is_never_the_smaller(case: Network, share: flo
 
 
 @given(case=networks(dtype="float32"), share=st.sampled_from([0.0, 0.9, 1.0]))
+@examples(30)
 def test_single_precision_is_charged_for(case: Network, share: float) -> None:
     """One of many samples in float32, where rounding is not small beside the deletion."""
     many = replace(case, sizes=tuple(400 for _ in case.sizes), deleted="one", rounds=case.rounds + 8)

@@ -147,7 +147,7 @@ class _Client:
         return in_node_order(row, messages, self._worker.full.blank())
 
     def save(self, number: int) -> None:
-        """Put everything that must be known in the next trip into the node's state."""
+        """Store everything that must be known in the next trip in the node's state."""
         worker, measured = self._worker, self._worker.disturbances()
         saved = {"theta": worker.theta, **{str(node): torch.from_numpy(own) for node, own in measured.items()}}
         saved |= _log_arrays(worker)
@@ -198,7 +198,7 @@ class _Checkpoints(MutableMapping[str, Tensor]):
         return sum(1 for _ in self)
 
     def commit(self) -> None:
-        """Put what has changed into the node's state."""
+        """Store what has changed in the node's state."""
         for name, theta in self._changed.items():
             if theta is not None:
                 self._state[_CHECKPOINT + name] = record({"theta": theta})

@@ -58,7 +58,7 @@ class Deployment:
 
     @property
     def run_file(self) -> Path:
-        """Holds the id of the run once it is handed in."""
+        """The file that holds the id of the run, once the app is handed in."""
         return self.folder / "run"
 
     def submit(self, server: str, client: str, config: Mapping[str, str]) -> None:
@@ -98,7 +98,7 @@ class Deployment:
         self.processes.start(f"client-{node}", _service("client", f"{HOST}:{port}", *secrets, reference))
 
     def wait(self, done: Callable[[], bool], seconds: float, complaint: str) -> None:
-        """Wait until it is done.
+        """Wait until a condition holds.
 
         Raises:
             FlowerError: with the complaint, if it is not in time.

@@ -62,7 +62,7 @@ class DirectGrid(Grid):
         return self._run
 
     def set_run(self, run: Run) -> None:
-        """Take another description of the run."""
+        """Replace the description of the run."""
         self._run = run
 
     def create_message(

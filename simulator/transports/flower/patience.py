@@ -18,6 +18,6 @@ class Patience:
         self._since = time.monotonic()
 
     def pause(self) -> None:
-        """Wait, because nothing came."""
+        """Pause after a look that found nothing; the next pause is longer."""
         waited = time.monotonic() - self._since
         time.sleep(min(max(_SHARE * waited, _SHORTEST), _LONGEST))

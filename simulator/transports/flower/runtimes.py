@@ -106,7 +106,7 @@ def _make_stoppable(grid: Grid, stopped: threading.Event) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what Flower logs: everything that matters comes as an exception or an answer."""
+    """Suppress the log of Flower: everything that matters comes as an exception or an answer."""
     logger = logging.getLogger("flwr")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
