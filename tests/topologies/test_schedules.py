@@ -424,4 +424,4 @@ def test_links_that_were_not_asked_for_are_caught(tmp_path):
     changed["schedule"]["graphs"][1] = [[1, 3]]
     topology.write_text(json.dumps(changed))
     found = [finding.sentence for finding in verify_folder(tmp_path / "run") if not finding.holds]
-    assert any("is not that of the scenario" in sentence for sentence in found)
+    assert any("by the scenario and the seed" in sentence for sentence in found)
