@@ -1,0 +1,108 @@
+"""Methods without a certificate, and the two baselines."""
+
+from mutations.mutation import Mutation
+
+_FEDERASER, _ASCENT = ("methods/test_federaser.py",), ("methods/test_gradient_ascent.py",)
+_UNCERTIFIED = ("federaser", "gradient-ascent")
+
+MUTATIONS = (
+    Mutation(
+        "what has no certificate gets an ε of 0",
+        _UNCERTIFIED,
+        "certificates/mechanisms/uncertified.py",
+        '        """Return infinity: no noise hides a difference."""\n        return inf',
+        '        """Return infinity: no noise hides a difference."""\n        return 0.0',
+        "uncertified",
+        (*_FEDERASER, *_ASCENT),
+    ),
+    Mutation(
+        "what has no certificate is said to have one",
+        _UNCERTIFIED,
+        "certificates/mechanisms/uncertified.py",
+        "return self.reason\n",
+        "return None\n",
+        "uncertified",
+        (*_FEDERASER, *_ASCENT),
+    ),
+    Mutation(
+        "clients that delete keep their old updates",
+        ("federaser",),
+        "clients/steps/federaser.py",
+        "if node in anew]), before, round)",
+        "if node not in anew]), before, round)",
+        "uncertified",
+        _FEDERASER,
+    ),
+    Mutation(
+        "updates are not made as long as those of learning",
+        ("federaser",),
+        "clients/steps/federaser.py",
+        "calibrated *= float((new - old).norm()) / norm",
+        "calibrated *= float((new - old).norm()) / float((new - old).norm())",
+        "uncertified",
+        _FEDERASER,
+    ),
+    Mutation(
+        "the first kept round is calibrated like all others",
+        ("federaser",),
+        "clients/steps/federaser.py",
+        "if round == self.rounds.start:",
+        "if round == self.rounds.stop:",
+        "uncertified",
+        _FEDERASER,
+    ),
+    Mutation(
+        "the ascent goes downhill",
+        ("gradient-ascent",),
+        "clients/steps/gradient_ascent.py",
+        "torch.add(theta - reference, gradient, alpha=self.step_size)",
+        "torch.add(theta - reference, gradient, alpha=-self.step_size)",
+        "uncertified",
+        _ASCENT,
+    ),
+    Mutation(
+        "the ascent leaves the ball",
+        ("gradient-ascent",),
+        "clients/steps/gradient_ascent.py",
+        "alpha=self.step_size), radius)",
+        "alpha=self.step_size), 10 * radius)",
+        "uncertified",
+        _ASCENT,
+    ),
+    Mutation(
+        "the ascent is on all data",
+        ("gradient-ascent",),
+        "clients/steps/gradient_ascent.py",
+        "return (n * whole - remaining * rest) / (n - remaining) - full.model.l2 * theta",
+        "return whole + 0 * rest - full.model.l2 * theta",
+        "uncertified",
+        _ASCENT,
+    ),
+    Mutation(
+        "retraining begins after the first round",
+        ("retrain",),
+        "clients/methods/baselines.py",
+        "return 0, rounds",
+        "return 1, rounds - 1",
+        "descents",
+        ("methods/test_methods.py",),
+    ),
+    Mutation(
+        "the control forgets after all",
+        ("do-nothing",),
+        "clients/methods/baselines.py",
+        "return rounds, 0",
+        "return 0, rounds",
+        "descents",
+        ("methods/test_methods.py",),
+    ),
+    Mutation(
+        "a release from the initial model covers no other view",
+        ("retrain", "r2d"),
+        "certificates/mechanisms/gaussian_output.py",
+        "if certified == view or release.checkpoint_round == 0:",
+        "if certified == view or release.checkpoint_round >= 0:",
+        "requests",
+        ("certificates/test_composition.py",),
+    ),
+)

@@ -1,0 +1,108 @@
+"""A token that visits the deleting client: rr-du."""
+
+from mutations.mutation import Mutation
+
+_MECHANISM, _STEPS = "certificates/mechanisms/rr_du.py", "clients/steps/rr_du.py"
+_TESTS = ("methods/test_rr_du.py",)
+
+MUTATIONS = (
+    Mutation(
+        "the first visit does not grow what differs",
+        ("rr-du",),
+        _MECHANISM,
+        "total[0] += at_first_visit + min(",
+        "total[0] += at_first_visit + 0.0 * min(",
+        "visits",
+        _TESTS,
+    ),
+    Mutation(
+        "visits after the first show half of what they read",
+        ("rr-du",),
+        _MECHANISM,
+        "share = 1.0 if self._is_ascent else",
+        "share = 0.5 if self._is_ascent else",
+        "visits",
+        _TESTS,
+    ),
+    Mutation(
+        "what other nodes do on the way does not grow what differs",
+        ("rr-du",),
+        _MECHANISM,
+        "growth = float(np.float64(gamma) ** self.steps_before_visit)",
+        "growth = float(np.float64(gamma) ** 0)",
+        "visits",
+        _TESTS,
+    ),
+    Mutation(
+        "the worst visit in place of all of them",
+        ("rr-du",),
+        _MECHANISM,
+        "        return hypot(\n            *(_ratio(difference, noise) for difference",
+        "        return max(\n            *(_ratio(difference, noise) for difference",
+        "visits",
+        _TESTS,
+    ),
+    Mutation(
+        "Adam's bounded steps hide the model that they began with",
+        ("rr-du",),
+        _MECHANISM,
+        'if self.optimizer == "adam" and arrived:',
+        'if self.optimizer == "none" and arrived:',
+        "visits",
+        _TESTS,
+    ),
+    Mutation(
+        "a trust region around a model without noise hides it",
+        ("rr-du",),
+        _MECHANISM,
+        'if self.centre == "reference":',
+        'if self.centre == "none":',
+        "visits",
+        _TESTS,
+    ),
+    Mutation(
+        "a token that comes by other nodes first is covered",
+        ("rr-du",),
+        _MECHANISM,
+        "if self.leaves_before_visit and arrived and view.shows_messages:",
+        "if self.leaves_before_visit and arrived and view.shows_messages and view.of_one_node:",
+        "visits",
+        _TESTS,
+    ),
+    Mutation(
+        "the direction of a visit is not clipped",
+        ("rr-du",),
+        _STEPS,
+        "return clipped_vector(share * descent, self.clip), clipped_vector(descent, self.clip)",
+        "return share * descent, descent",
+        "visits",
+        _TESTS,
+    ),
+    Mutation(
+        "neighbours of the last holder do not get the last token",
+        ("rr-du", "walk-dp"),
+        "clients/steps/spreading.py",
+        "at = tuple(start + depth - 1 if depth else -1 for depth in tree.depths)",
+        "at = tuple(start + depth - 1 if depth > 1 else -1 for depth in tree.depths)",
+        "visits",
+        _TESTS,
+    ),
+    Mutation(
+        "the way of a token is not drawn again by the verifier",
+        ("rr-du",),
+        "clients/methods/rr_du.py",
+        "drawn = self._path(training, path.node)",
+        "drawn = path",
+        "visits",
+        ("experiments/test_verify_tokens.py",),
+    ),
+    Mutation(
+        "the way of a walk is not drawn again by the verifier",
+        ("walk-dp",),
+        "clients/methods/walk_dp.py",
+        "(path.holders, path.parents) == (walk.holders, walk.parents)",
+        "len(path.holders) == len(walk.holders)",
+        "private",
+        ("experiments/test_verify_tokens.py",),
+    ),
+)
