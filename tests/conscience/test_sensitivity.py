@@ -263,6 +263,17 @@ def test_uniform_averaging_is_one_machine_with_all_samples(N: int, T: int, share
     assert e == pytest.approx(np.full(N, 2 * eta * m * G * (T - K) / (N * n)), rel=1e-10)
 
 
+def test_where_all_nodes_are_alike_their_average_is_as_uncertain_as_each() -> None:
+    """After a round of W = 11ᵀ/N all models are equal, so the average is the model of any node."""
+    together = machine("logistic", 0.2, n=20, m=3, eta=0.7, T=6, mixing=Everyone(5))
+    for view, averaged in (("node:2", False), ("average", True)):
+        release = Release("r2d", 4, 2, "output", np.ones(5), averaged=averaged)
+        certificate = certify(together, release, Claim(view, 1e-5))
+        e = propagate(together, disturbed=4, undisturbed=2).total
+        assert certificate.sensitivity == pytest.approx(e, rel=1e-12)
+        assert certificate.mu == pytest.approx(e[2], rel=1e-12)
+
+
 @given(E=st.integers(1, 5), T=st.integers(1, 10), eta=st.floats(0.05, 3.9))
 @settings(deadline=None)
 def test_local_steps_of_one_machine_are_rounds(E: int, T: int, eta: float) -> None:

@@ -43,9 +43,8 @@ def main(words: list[str]) -> int:
         for mutation, found in zip(chosen, pool.map(partial(_noticed, base), chosen), strict=True):
             by = "BROKEN" if isinstance(found, str) else "SURVIVES" if found.by == "nothing" else found.by
             score[by] += 1
-            print(f"{by:8}  {mutation.name} ({', '.join(mutation.methods)})", flush=True)
-            if by in ("BROKEN", "SURVIVES"):
-                print(f"          {found if isinstance(found, str) else found.said}", flush=True)
+            said = found if isinstance(found, str) else found.said
+            print(f"{by:8}  {mutation.name} ({', '.join(mutation.methods)})\n          {said}", flush=True)
     killed = {by: score[by] for by in ("run", "verify", "tests")}
     counts = ", ".join(f"{count} by {by}" for by, count in killed.items())
     print(f"{sum(killed.values())} of {len(chosen)} mutations are noticed: {counts}; {score['SURVIVES']} survive")

@@ -137,7 +137,7 @@ MUTATIONS = (
         "nodes=np.full_like(nodes.total, nodes.total.mean() + summing)",
         "nodes=np.full_like(nodes.total, nodes.total.mean() / len(nodes.total) ** 0.5 + summing)",
         "descents",
-        ("certificates/test_views.py", "conscience/test_sensitivity.py"),
+        ("conscience/test_sensitivity.py::test_where_all_nodes_are_alike_their_average_is_as_uncertain_as_each",),
     ),
     Mutation(
         "a light cone is one round short",

@@ -30,7 +30,7 @@ MUTATIONS = (
         "bool(np.all(divergence <= sensitivity)) if sensitivity.size else True",
         "bool(np.all(divergence >= 0)) if sensitivity.size else True",
         "descents",
-        ("experiments/test_verify.py", "methods/test_departure.py"),
+        ("certificates/test_audit.py",),
     ),
     Mutation(
         "no shift is too large",
@@ -39,7 +39,7 @@ MUTATIONS = (
         "bool(np.all(shifts <= bounds))",
         "bool(np.all(shifts >= 0))",
         "private",
-        ("experiments/test_verify.py", "methods/test_gossip_dp.py", "methods/test_walk_dp.py", "methods/test_rr_du.py"),
+        ("certificates/test_audit.py",),
     ),
     Mutation(
         "the lower bound on ε is not compared",
@@ -48,7 +48,7 @@ MUTATIONS = (
         "largest = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower_bound)",
         "largest = exact",
         "descents",
-        ("certificates/test_montecarlo.py",),
+        ("certificates/test_audit.py",),
     ),
     Mutation(
         "the ε of this pair is not compared",
@@ -57,7 +57,7 @@ MUTATIONS = (
         "largest = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower_bound)",
         "largest = 0.0 if monte_carlo is None else monte_carlo.epsilon_lower_bound",
         "descents",
-        ("experiments/test_verify.py", "certificates/test_montecarlo.py"),
+        ("certificates/test_audit.py",),
     ),
     Mutation(
         "violated noise does not fail the audit",
@@ -66,7 +66,7 @@ MUTATIONS = (
         'holds=within_bounds and noise_audit.status != "violated"',
         "holds=within_bounds",
         "descents",
-        ("conscience/test_noise_mutations.py",),
+        ("certificates/test_audit.py",),
     ),
     Mutation(
         "the audit of noise always holds",

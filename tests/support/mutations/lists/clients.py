@@ -51,7 +51,7 @@ MUTATIONS = (
         "return theta if radius is None else clipped(theta, radius)",
         "return theta",
         "finetuning",
-        ("conscience/test_sensitivity.py", "methods/test_departure.py"),
+        ("clients/test_client_block.py", "methods/test_departure.py"),
     ),
     Mutation(
         "only one local step is taken",
@@ -121,7 +121,7 @@ MUTATIONS = (
         "for at in range(bounds[row], bounds[row + 1]):",
         "for at in range(bounds[row], bounds[row + 1] - 1):",
         "descents",
-        ("simulator/test_mpi_wire.py", "simulator/test_simulation.py", "simulator/test_transports.py"),
+        ("simulator/test_transports.py::test_messages_go_wherever_a_matrix_says_in_one_process",),
     ),
     Mutation(
         "a token is handed on by whoever had it first",

@@ -21,7 +21,7 @@ MUTATIONS = (
         "task = Task(name, request + 1, begin, (), steps, start, frozenset({end}))",
         "task = Task(name, request, begin, (), steps, start, frozenset({end}))",
         "descents",
-        ("conscience/test_every_method.py", "methods/test_methods.py", "simulator/test_simulation.py"),
+        ("simulator/test_simulation.py",),
     ),
     Mutation(
         "what follows the noise reads what is to be forgotten",
@@ -91,7 +91,7 @@ MUTATIONS = (
         "return rounds + max(self._depths(rounds))",
         "return rounds + max(self._depths(rounds)) + 1",
         "descents",
-        ("methods/test_methods.py", "methods/test_calibrated_noise.py", "conscience/test_sensitivity.py"),
+        ("methods/test_methods.py",),
     ),
     Mutation(
         "the depth that is asked for is not the depth that is rewound",

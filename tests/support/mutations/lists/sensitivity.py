@@ -4,7 +4,12 @@ from mutations.mutation import Mutation
 
 _DESCENTS = ("r2d", "warm-start", "noise-only")
 _ALL = (*_DESCENTS, "langevin", "noisy-finetune", "rr-du", "do-nothing")
-_TESTS = ("conscience/test_sensitivity.py",)
+_CONSCIENCE = "conscience/test_sensitivity.py"
+_TESTS = (
+    f"{_CONSCIENCE}::test_closed_forms_of_one_machine",
+    f"{_CONSCIENCE}::test_no_node_diverges_beyond_its_sensitivity",
+)
+_ROUNDING = (f"{_CONSCIENCE}::test_rounding_that_adds_up_is_charged_for",)
 
 MUTATIONS = (
     Mutation(
@@ -77,7 +82,7 @@ MUTATIONS = (
         "total=self.e[:, :k] + self.e[:, k:]",
         "total=self.e[:, :k]",
         "descents",
-        _TESTS,
+        _ROUNDING,
     ),
     Mutation(
         "rounding of one of the two runs only",
@@ -86,7 +91,7 @@ MUTATIONS = (
         "yield u * (2 * step * float(growth[:-1].sum()) + (2 + drift_sums)",
         "yield u * (step * float(growth[:-1].sum()) + (1 + drift_sums)",
         "descents",
-        _TESTS,
+        _ROUNDING,
     ),
     Mutation(
         "the factor 2 of the disturbance is lost",
