@@ -91,7 +91,7 @@ MUTATIONS = (
         "yield u * (2 * step * float(growth[:-1].sum()) + (2 + drift_sums)",
         "yield u * (step * float(growth[:-1].sum()) + (1 + drift_sums)",
         "descents",
-        _ROUNDING,
+        (f"{_CONSCIENCE}::test_the_charge_for_rounding_is_that_of_both_runs",),
     ),
     Mutation(
         "the factor 2 of the disturbance is lost",
