@@ -2,8 +2,6 @@
 
 from mutations.mutation import Mutation
 
-_LANGEVIN = ("methods/test_langevin.py",)
-_FINETUNE = ("methods/test_noisy_finetune.py",)
 
 MUTATIONS = (
     Mutation(
@@ -13,7 +11,10 @@ MUTATIONS = (
         "c = min(c, max(abs(1 - low), abs(_smallest_eigenvalue(W) - high)))",
         "c = min(c, abs(_smallest_eigenvalue(W) - high))",
         "langevin",
-        _LANGEVIN,
+        (
+            "methods/test_langevin.py::test_the_worst_direction_attains_it",
+            "methods/test_langevin.py::test_the_condition_for_consensus_plus_gradient",
+        ),
     ),
     Mutation(
         "who sleeps contracts",
@@ -22,7 +23,7 @@ MUTATIONS = (
         "growth, N = np.broadcast_to(steps.growth, training.mixing.nodes), training.mixing.nodes",
         "growth, N = np.full(training.mixing.nodes, steps.growth.min()), training.mixing.nodes",
         "langevin",
-        _LANGEVIN,
+        ("methods/test_langevin.py::test_who_sleeps_does_not_contract",),
     ),
     Mutation(
         "the last round contracts before its noise",
@@ -31,7 +32,7 @@ MUTATIONS = (
         "mu_of_last_state(Z, (1.0, *self.contraction))",
         "mu_of_last_state(Z, (*self.contraction, *self.contraction[-1:]))",
         "langevin",
-        _LANGEVIN,
+        ("methods/test_langevin.py::test_the_worst_direction_attains_it",),
     ),
     Mutation(
         "the start of one node in place of that of all",
@@ -40,7 +41,7 @@ MUTATIONS = (
         "hypot(*bounds.nodes.tolist())",
         "max(bounds.nodes.tolist())",
         "langevin",
-        _LANGEVIN,
+        ("methods/test_langevin.py::test_the_worst_direction_attains_it",),
     ),
     Mutation(
         "noises add up like distances",
@@ -49,7 +50,7 @@ MUTATIONS = (
         "return float(total / np.sqrt(weighted_noise[0]))",
         "return float(total / weighted_noise[0])",
         "langevin",
-        _FINETUNE,
+        ("methods/test_noisy_finetune.py::test_straight_lines_attain_the_bound",),
     ),
     Mutation(
         "fewer additions of noise are expected",
@@ -66,7 +67,10 @@ MUTATIONS = (
         "shift = 2 * self.step_size * (self.gradient_radius or 0.0)",
         "shift = self.step_size * (self.gradient_radius or 0.0)",
         "finetuning",
-        _FINETUNE,
+        (
+            "methods/test_noisy_finetune.py::test_the_closed_form_of_the_paper_without_decay",
+            "methods/test_noisy_finetune.py::test_what_is_certified_holds_whatever_the_loss",
+        ),
     ),
     Mutation(
         "a clipped start is known to a radius, not to two",
@@ -75,7 +79,10 @@ MUTATIONS = (
         "diameter = 2 * (self.start_radius if",
         "diameter = (self.start_radius if",
         "finetuning",
-        _FINETUNE,
+        (
+            "methods/test_noisy_finetune.py::test_the_closed_form_of_the_paper_without_decay",
+            "methods/test_noisy_finetune.py::test_what_is_certified_holds_whatever_the_loss",
+        ),
     ),
     Mutation(
         "a clipped gradient contracts like one that is not",
@@ -84,7 +91,7 @@ MUTATIONS = (
         "self.gradient_radius < training.constants.G.value:",
         "self.gradient_radius < 0:",
         "finetuning",
-        _FINETUNE,
+        ("methods/test_noisy_finetune.py::test_a_growth_is_what_a_step_may_do",),
     ),
     Mutation(
         "clipped models differ by one radius, not by two",
@@ -93,7 +100,7 @@ MUTATIONS = (
         "np.where(start > 0, np.minimum(expanded, 2 * self.model_radius), 0.0)",
         "np.where(start > 0, np.minimum(expanded, self.model_radius), 0.0)",
         "finetuning",
-        _FINETUNE,
+        ("methods/test_noisy_finetune.py::test_what_is_certified_holds_whatever_the_loss",),
     ),
     Mutation(
         "shifts before the better bound are dropped",
@@ -102,7 +109,7 @@ MUTATIONS = (
         "(shrunk[j] * start + shift * shift_sum[j])",
         "(shrunk[j] * start)",
         "finetuning",
-        _FINETUNE,
+        ("methods/test_noisy_finetune.py::test_two_bounds_on_every_step_are_taken_in_the_best_order",),
     ),
     Mutation(
         "a ball hides as much at every δ",
@@ -111,7 +118,10 @@ MUTATIONS = (
         "profile *= delta_of(self.diameter, _log_tilt(epsilon, profile))",
         "profile *= delta_of(self.diameter, _log_tilt(epsilon, profile / 2))",
         "finetuning",
-        _FINETUNE,
+        (
+            "methods/test_noisy_finetune.py::test_the_paper_with_clipped_models_is_its_recursion",
+            "methods/test_noisy_finetune.py::test_the_contraction_of_clipped_models_is_attained_by_the_worst_of_kernels",
+        ),
     ),
     Mutation(
         "gradients are not clipped",
@@ -120,7 +130,7 @@ MUTATIONS = (
         "gradient = clipped(gradient, self.gradient_radius)",
         "gradient = clipped(gradient, 2 * self.gradient_radius)",
         "finetuning",
-        _FINETUNE,
+        ("methods/test_noisy_finetune.py::test_the_steps_are_those_of_the_paper",),
     ),
     Mutation(
         "models are not clipped",
@@ -129,15 +139,15 @@ MUTATIONS = (
         "stepped = clipped(stepped, self.model_radius)",
         "stepped = clipped(stepped, 2 * self.model_radius)",
         "finetuning",
-        _FINETUNE,
+        ("methods/test_noisy_finetune.py::test_the_steps_are_those_of_the_paper",),
     ),
     Mutation(
-        "neighbours hear of models that are finetuned alone",
+        "the l2 term of learning stays in the clipped gradient",
         ("noisy-finetune",),
         "clients/steps/noisy_finetune.py",
         "gradient = block.gradient(theta).sub_(theta, alpha=block.model.l2)",
         "gradient = block.gradient(theta)",
         "finetuning",
-        _FINETUNE,
+        ("methods/test_noisy_finetune.py::test_the_steps_are_those_of_the_paper",),
     ),
 )

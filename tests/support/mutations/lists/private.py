@@ -2,7 +2,6 @@
 
 from mutations.mutation import Mutation
 
-_GOSSIP, _WALK = ("methods/test_gossip_dp.py",), ("methods/test_walk_dp.py",)
 _BOTH = ("gossip-dp", "walk-dp")
 _ABSORPTION = "certificates/mechanisms/absorption.py"
 
@@ -14,7 +13,7 @@ MUTATIONS = (
         "block.minibatches(round)[0]), self.clip)",
         "block.minibatches(round)[0]), 2 * self.clip)",
         "private",
-        _GOSSIP,
+        ("methods/test_gossip_dp.py::test_rounds_are_those_of_private_gossip_descent",),
     ),
     Mutation(
         "private learning reads what is retained alone",
@@ -23,7 +22,7 @@ MUTATIONS = (
         "self._clipped_gradient(block.before_erasure, theta, round), alpha",
         "self._clipped_gradient(block, theta, round), alpha",
         "private",
-        _GOSSIP,
+        ("methods/test_gossip_dp.py::test_rounds_are_those_of_private_gossip_descent",),
     ),
     Mutation(
         "the shift of a gradient without its factor 2",
@@ -32,7 +31,7 @@ MUTATIONS = (
         "np.divide(2 * m * G, n,",
         "np.divide(m * G, n,",
         "private",
-        _GOSSIP,
+        ("methods/test_gossip_dp.py::test_shifts_are_bounded_by_what_is_deleted_and_by_clipping",),
     ),
     Mutation(
         "clipped gradients of private learning differ by one radius, not by two",
@@ -41,7 +40,7 @@ MUTATIONS = (
         "clip, 2 * clip)",
         "clip, clip)",
         "private",
-        _GOSSIP,
+        ("methods/test_gossip_dp.py::test_shifts_are_bounded_by_what_is_deleted_and_by_clipping",),
     ),
     Mutation(
         "clipping preserves convexity",
@@ -50,7 +49,7 @@ MUTATIONS = (
         "return 1 + step_size * constants.L.value",
         "return 1.0 + 0.0 * step_size * constants.L.value",
         "private",
-        _GOSSIP,
+        ("methods/test_gossip_dp.py::test_clipping_that_bites_keeps_only_smoothness",),
     ),
     Mutation(
         "the worst round in place of all of them",
@@ -59,7 +58,7 @@ MUTATIONS = (
         "return sqrt(float(_ratios(shift, sigma).sum()))",
         "return sqrt(float(_ratios(shift, sigma).max()))",
         "private",
-        _GOSSIP,
+        ("methods/test_gossip_dp.py::test_a_view_of_everything_is_the_plain_composition",),
     ),
     Mutation(
         "the first round of a cone is not counted",
@@ -68,7 +67,11 @@ MUTATIONS = (
         "reached += ratios[t, nodes] @ cones.within(nodes)",
         "reached += (t > 0) * (ratios[t, nodes] @ cones.within(nodes))",
         "private",
-        (*_GOSSIP, "certificates/test_absorption.py"),
+        (
+            "methods/test_gossip_dp.py::test_a_view_of_everything_is_the_plain_composition",
+            "methods/test_gossip_dp.py::test_whoever_sees_less_needs_less_noise",
+            "certificates/test_absorption.py::test_it_is_never_more_than_what_the_light_cone_composes_to",
+        ),
     ),
     Mutation(
         "a message in the view need not be absorbed",
@@ -77,7 +80,10 @@ MUTATIONS = (
         "absorbed[must_absorb[t]] = difference[must_absorb[t]]",
         "absorbed[must_absorb[t]] = difference[must_absorb[t]] / 2",
         "private",
-        ("certificates/test_absorption.py",),
+        (
+            "certificates/test_absorption.py::test_a_single_node_has_only_its_own_noise",
+            "certificates/test_absorption.py::test_no_response_tells_more_than_is_certified",
+        ),
     ),
     Mutation(
         "what is left over travels the wrong way",
@@ -86,7 +92,7 @@ MUTATIONS = (
         "z = network.mixing.matrix(t) @ (difference - absorbed)",
         "z = network.mixing.matrix(t).T @ (difference - absorbed)",
         "private",
-        ("certificates/test_absorption.py",),
+        ("certificates/test_absorption.py::test_no_response_tells_more_than_is_certified",),
     ),
     Mutation(
         "differences do not grow on the way",
@@ -95,7 +101,7 @@ MUTATIONS = (
         "difference = (growth * z + network.charge * (z > 0)",
         "difference = (np.minimum(growth, 1.0) * z + network.charge * (z > 0)",
         "private",
-        ("certificates/test_absorption.py",),
+        ("certificates/test_absorption.py::test_no_response_tells_more_than_is_certified",),
     ),
     Mutation(
         "noise is designed for one sample only",
@@ -113,7 +119,7 @@ MUTATIONS = (
         "ends = [*(hop for hop in observed if hop > 0), len(disturbance)]",
         "ends = [len(disturbance)]",
         "private",
-        _WALK,
+        ("methods/test_walk_dp.py::test_views_are_those_of_the_walk_that_was_drawn",),
     ),
     Mutation(
         "the first hop of a deleting client is not an event",
@@ -122,7 +128,10 @@ MUTATIONS = (
         "for hop, holder in enumerate(self.holders) if holder in self.nodes)",
         "for hop, holder in enumerate(self.holders) if holder in self.nodes and hop > 2)",
         "private",
-        _WALK,
+        (
+            "methods/test_walk_dp.py::test_views_are_those_of_the_walk_that_was_drawn",
+            "methods/test_walk_dp.py::test_sound_noise_certifies_exactly_what_was_asked",
+        ),
     ),
     Mutation(
         "noise of pooled hops adds up like distances",
@@ -131,15 +140,15 @@ MUTATIONS = (
         "return Piece(hops, first.time + second.time * scale**2, first.amount",
         "return Piece(hops, first.time + second.time * scale**0.5, first.amount",
         "private",
-        _WALK,
+        ("methods/test_walk_dp.py::test_one_visit_is_hidden_by_the_hops_that_follow",),
     ),
     Mutation(
-        "a token starts at the wrong holder's data",
+        "the holder of a token steps on the data of another",
         ("walk-dp",),
         "clients/steps/walk_dp.py",
         "gradient = self._clipped_gradient(block.before_erasure, state, row)",
         "gradient = self._clipped_gradient(block.before_erasure, state, (row + 1) % len(block.nodes))",
         "private",
-        _WALK,
+        ("methods/test_walk_dp.py::test_the_token_is_that_of_plain_numpy",),
     ),
 )

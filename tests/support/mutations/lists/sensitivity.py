@@ -117,7 +117,7 @@ MUTATIONS = (
         "growth_of_all, centre_of_all = growth.prod(axis=0), centre.prod(axis=0)",
         "growth_of_all, centre_of_all = growth[0], centre[0]",
         "minibatches",
-        _TESTS,
+        ("conscience/test_sensitivity.py::test_local_steps_of_one_machine_are_rounds",),
     ),
     Mutation(
         "who sleeps contracts like who steps",

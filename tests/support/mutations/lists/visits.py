@@ -3,7 +3,6 @@
 from mutations.mutation import Mutation
 
 _MECHANISM, _STEPS = "certificates/mechanisms/rr_du.py", "clients/steps/rr_du.py"
-_TESTS = ("methods/test_rr_du.py",)
 
 MUTATIONS = (
     Mutation(
@@ -13,7 +12,10 @@ MUTATIONS = (
         "total[0] += at_first_visit + min(",
         "total[0] += at_first_visit + 0.0 * min(",
         "visits",
-        _TESTS,
+        (
+            "methods/test_rr_du.py::test_one_visit_is_one_gaussian",
+            "methods/test_rr_du.py::test_what_comes_before_the_first_visit_grows_and_is_charged",
+        ),
     ),
     Mutation(
         "visits after the first show half of what they read",
@@ -22,7 +24,7 @@ MUTATIONS = (
         "share = 1.0 if self._is_ascent else",
         "share = 0.5 if self._is_ascent else",
         "visits",
-        _TESTS,
+        ("methods/test_rr_du.py::test_one_visit_is_one_gaussian",),
     ),
     Mutation(
         "what other nodes do on the way does not grow what differs",
@@ -31,7 +33,7 @@ MUTATIONS = (
         "growth = float(np.float64(gamma) ** self.steps_before_visit)",
         "growth = float(np.float64(gamma) ** 0)",
         "visits",
-        _TESTS,
+        ("methods/test_rr_du.py::test_what_comes_before_the_first_visit_grows_and_is_charged",),
     ),
     Mutation(
         "the worst visit in place of all of them",
@@ -40,7 +42,7 @@ MUTATIONS = (
         "        return hypot(\n            *(_ratio(difference, noise) for difference",
         "        return max(\n            *(_ratio(difference, noise) for difference",
         "visits",
-        _TESTS,
+        ("methods/test_rr_du.py::test_sound_noise_certifies_exactly_what_was_asked",),
     ),
     Mutation(
         "Adam's bounded steps hide the model that they began with",
@@ -49,7 +51,7 @@ MUTATIONS = (
         'if self.optimizer == "adam" and arrived:',
         'if self.optimizer == "none" and arrived:',
         "visits",
-        _TESTS,
+        ("methods/test_rr_du.py::test_what_no_noise_touches_gets_a_reason_and_no_number",),
     ),
     Mutation(
         "a trust region around a model without noise hides it",
@@ -58,7 +60,7 @@ MUTATIONS = (
         'if self.centre == "reference":',
         'if self.centre == "none":',
         "visits",
-        _TESTS,
+        ("methods/test_rr_du.py::test_what_no_noise_touches_gets_a_reason_and_no_number",),
     ),
     Mutation(
         "a token that comes by other nodes first is covered",
@@ -67,7 +69,7 @@ MUTATIONS = (
         "if self.leaves_before_visit and arrived and view.shows_messages:",
         "if self.leaves_before_visit and arrived and view.shows_messages and view.of_one_node:",
         "visits",
-        _TESTS,
+        ("methods/test_rr_du.py::test_what_no_noise_touches_gets_a_reason_and_no_number",),
     ),
     Mutation(
         "the direction of a visit is not clipped",
@@ -76,7 +78,7 @@ MUTATIONS = (
         "return clipped_vector(share * descent, self.clip), clipped_vector(descent, self.clip)",
         "return share * descent, descent",
         "visits",
-        _TESTS,
+        ("methods/test_rr_du.py::test_the_token_is_that_of_plain_numpy",),
     ),
     Mutation(
         "neighbours of the last holder do not get the last token",
@@ -85,7 +87,7 @@ MUTATIONS = (
         "at = tuple(start + depth - 1 if depth else -1 for depth in tree.depths)",
         "at = tuple(start + depth - 1 if depth > 1 else -1 for depth in tree.depths)",
         "visits",
-        _TESTS,
+        ("methods/test_rr_du.py::test_everyone_ends_with_the_last_token_and_every_message_is_counted",),
     ),
     Mutation(
         "the way of a token is not drawn again by the verifier",
