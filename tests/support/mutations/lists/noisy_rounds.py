@@ -2,7 +2,6 @@
 
 from mutations.mutation import Mutation
 
-
 MUTATIONS = (
     Mutation(
         "the network contracts like its fastest direction",
