@@ -79,8 +79,7 @@ MUTATIONS = (
         "diameter = (self.start_radius if",
         "finetuning",
         (
-            "methods/test_noisy_finetune.py::test_the_closed_form_of_the_paper_without_decay",
-            "methods/test_noisy_finetune.py::test_what_is_certified_holds_whatever_the_loss",
+            "methods/test_noisy_finetune.py::test_opposite_starts_and_opposite_gradients_are_as_far_apart_as_is_certified",
         ),
     ),
     Mutation(
