@@ -39,6 +39,7 @@ MUTATIONS = (
         "scale = mu / mu_of(epsilon, claim.delta) * (1 + 1e-12)",
         "scale = mu / mu_of(epsilon, claim.delta) * (1 - 1e-3)",
         "langevin",
+        ("methods/test_langevin.py::test_an_epsilon_decides_the_noise",),
     ),
     Mutation(
         "noise that the arithmetic rounds away counts",

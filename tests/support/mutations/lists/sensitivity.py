@@ -135,7 +135,7 @@ MUTATIONS = (
         'return 0.0 if regime == "convex" else self.strong_convexity.value',
         "return self.strong_convexity.value",
         "descents",
-        _TESTS,
+        (f"{_CONSCIENCE}::test_growth_of_a_local_step",),
     ),
     Mutation(
         "G of binary regression for many classes",
