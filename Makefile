@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := Agg
 
-.PHONY: demo test test-all test-random test-deployment check format lint types clean
+.PHONY: demo test test-all test-random test-deployment mutations check format lint types clean
 
 demo: $(VENV)/.ready  ## learn, delete, unlearn, certify and audit on embedded data
 	$(BIN)/rewindnet run experiments/recipes/demo.yaml --out runs/demo --force
@@ -23,6 +23,9 @@ test-random: $(VENV)/.ready  ## all tests with many drawn cases, others every ti
 
 test-deployment: $(VENV)/.ready  ## the tests with a SuperLink and SuperNodes
 	$(BIN)/python -m pytest -m deployment --hypothesis-profile=ci
+
+mutations: $(VENV)/.ready  ## break the code in many ways; which of them a run, the verifier or the tests notice
+	PYTHONPATH=tests/support $(BIN)/python -m mutations
 
 check: format lint types test  ## everything a change must pass
 

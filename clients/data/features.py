@@ -42,6 +42,9 @@ class Features:
         provenance: "proven" if the radius holds whatever the data, "enforced" if rows were clipped to it,
             "estimated" if it was read off these data.
         shape: the shape of one example before flattening; its product is p.
+
+    Raises:
+        FeatureError: if a training row is longer than the radius, on which every certificate would rest.
     """
 
     x: Floats
@@ -49,6 +52,15 @@ class Features:
     radius: float
     provenance: Literal["proven", "enforced", "estimated"]
     shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a radius that does not bound the norms."""
+        longest = _longest(self.x)
+        if not longest <= self.radius:
+            raise FeatureError(
+                f"a row of the features has the norm {longest:.6g}, and they say that none is longer than "
+                f"{self.radius:.6g} ({self.provenance}); certificates would not hold for such features"
+            )
 
 
 def raw(dataset: Dataset, seed: int, *, radius: float | None = None) -> Features:
@@ -69,8 +81,7 @@ def raw(dataset: Dataset, seed: int, *, radius: float | None = None) -> Features
     if radius is None and not len(x):
         raise FeatureError(f"the radius of raw features is read off the data, and {dataset.name} has none; set radius")
     if radius is None:
-        largest = max(float(_norms(x[rows].astype(np.float64)).max()) for rows in chunks(len(x)))
-        return Features(x, test_x, largest, "estimated", dataset.shape)
+        return Features(x, test_x, _longest(x), "estimated", dataset.shape)
     if not (math.isfinite(radius) and radius > 0):
         raise FeatureError(f"the radius of raw features must be positive and finite, not {radius}")
     return Features(_clipped(x, radius), _clipped(test_x, radius), radius, "enforced", dataset.shape)
@@ -157,6 +168,11 @@ def _flat(part: Floats) -> Floats:
 def _norms(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     norms: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     return norms
+
+
+def _longest(x: Floats) -> float:
+    """Return the largest norm of a row of x, float32 [n, p]; 0 for no rows."""
+    return max((float(_norms(x[rows].astype(np.float64)).max()) for rows in chunks(len(x))), default=0.0)
 
 
 def _clipped(x: Floats, radius: float) -> Floats:

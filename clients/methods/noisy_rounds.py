@@ -10,7 +10,7 @@ from rewindnet.certificates import Claim, Mechanism, Regime, Release, TrainingRu
 from rewindnet.certificates.accounting.sampler import NoiseSource
 from rewindnet.certificates.claim import Bound
 from rewindnet.clients.methods.base import Method, MethodError
-from rewindnet.clients.methods.settings import check_noise_settings
+from rewindnet.clients.methods.settings import check_noise_settings, requested_epsilon
 
 
 class NoisyRoundsMethod(Method):
@@ -59,10 +59,11 @@ class NoisyRoundsMethod(Method):
         """Return the mechanism of these noisy rounds."""
 
     def _check_settings(self) -> None:
-        """Check the settings."""
+        """Check the settings, and fill in ε where neither is given: what was asked for is on record then."""
         if self.rounds is not None and self.rounds < 0:
             raise MethodError(f"rounds is a number of noisy rounds, not {self.rounds}")
         check_noise_settings(self.name, self.epsilon, self.sigma, self.delta, self.view)
+        object.__setattr__(self, "epsilon", requested_epsilon(self.name, self.epsilon, self.sigma))
 
     def _noisy_rounds(self, learning_rounds: int) -> int:
         return learning_rounds // 2 if self.rounds is None else self.rounds
@@ -74,7 +75,8 @@ class NoisyRoundsMethod(Method):
     @property
     def _epsilon(self) -> float:
         """The ε to reach where σ is not given."""
-        return 1.0 if self.epsilon is None else self.epsilon
+        assert self.epsilon is not None
+        return self.epsilon
 
     def _release(self, learning: TrainingRun, mechanism: Mechanism) -> Release:
         """Make the release with the given noise, or with σ = 1."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rewindnet.certificates import Audit, Release, TrainingRun, audit
 from rewindnet.experiments.folder.reader import RunFolder, digest
 from rewindnet.experiments.verify.records import (
+    UNIT_ROUNDOFF,
     OnRecord,
     Unchecked,
     certificate_of,
@@ -43,9 +44,23 @@ def check_weights(folder: RunFolder) -> str:
         computed = hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()
         demand(computed == recorded, f"{name} is not what the run wrote: its sha256 differs")
         demand(str(theta.dtype) == folder.scenario["backend"]["dtype"], f"{name} is stored as {theta.dtype}")
+        if name.startswith("checkpoints/"):
+            _check_ball(folder, name, theta)
     if not stored:
         return Unchecked(f"none of {len(hashes)} arrays was kept, so no hash was computed again")
     return f"{stored} of {len(hashes)} arrays are stored, and their hashes are those of the record"
+
+
+def _check_ball(folder: RunFolder, name: str, theta: NDArray[Any]) -> None:
+    """Check that the models of a checkpoint lie in the ball onto which the clients project, up to rounding."""
+    radius, (nodes, parameters) = folder.scenario["learning"]["radius"], theta.shape
+    if radius is not None:
+        longest = float(np.linalg.norm(theta.astype(np.float64), axis=1).max())
+        rounding = 2 * (nodes + parameters + 16) * UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
+        demand(
+            longest <= radius * (1 + rounding),
+            f"{name} has a model of norm {longest:.6g} outside the ball of {radius:g}",
+        )
 
 
 def _expected_arrays(folder: RunFolder) -> set[str]:

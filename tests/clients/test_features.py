@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from rewindnet.clients.data.dataset import Dataset
-from rewindnet.clients.data.features import TRANSFORMS, FeatureError, random_conv, raw, unit_norm
+from rewindnet.clients.data.features import TRANSFORMS, FeatureError, Features, random_conv, raw, unit_norm
 
 
 def data(x, layout="vector", mean=None):
@@ -55,6 +55,18 @@ def test_an_enforced_radius_holds_and_shorter_rows_stay(x, radius):
 def test_a_radius_that_is_none_is_refused(radius):
     with pytest.raises(FeatureError, match="radius of raw features must be positive and finite"):
         raw(data(normal(4, 2)), 0, radius=radius)
+
+
+def test_features_that_are_longer_than_they_say_are_refused():
+    x = np.zeros((5000, 4), dtype=np.float32)
+    x[4321] = 1.0
+    assert Features(x, x, 2.0, "proven", (4,)).radius == 2.0
+    with pytest.raises(
+        FeatureError, match=r"has the norm 2, and they say that none is longer than 1\.99999 \(proven\)"
+    ):
+        Features(x, x, 1.99999, "proven", (4,))
+    with pytest.raises(FeatureError, match="has the norm nan"):
+        Features(x * np.float32(np.nan), x, 2.0, "proven", (4,))
 
 
 @given(x=anything, center=st.sampled_from(["public", "zero", 0.25, -1e-30]))

@@ -205,6 +205,19 @@ def test_rounding_that_adds_up_is_charged_for(
         assert np.all(measured <= np.array(certify(learning, release, Claim("average", 1e-5)).sensitivity))
 
 
+def test_the_charge_for_rounding_is_that_of_both_runs() -> None:
+    """Theorem 14 by hand, for one round of one machine: an error of u in every run is 2u between them."""
+    n, eta, l2, u = 40, 0.3, 0.1, 2.0**-24
+    arithmetic = Arithmetic(u, inputs=6, outputs=3, parameters=18, initial_norm=0.5)
+    learning = replace(machine("logistic", l2, n=n, m=2, eta=eta, T=1), arithmetic=arithmetic)
+    G, L = learning.constants.G.value, learning.constants.L.value
+    M = 0.5 + eta * G
+    step = eta * ((n + 3 + 10) * G + ((6 + 4) * L + 4 * l2) * M) + 4 * M + 4 * eta * (G + l2 * M)
+    mixing = (1 + 6) * M
+    charged = propagate(learning, disturbed=1, undisturbed=0).rounding[0]
+    assert 2 * u * (step + mixing) <= charged <= 2 * u * (step + mixing) * (1 + 2e-3)
+
+
 #: Those who step shrink towards 0; those who sleep do not.
 SHRINKING = Network(
     "complete", 3, "metropolis-hastings", "adapt-then-combine", "sigmoid", 10.0, 0.5, 6, 4, 0, "all", (2, 1, 5),
@@ -263,6 +276,17 @@ def test_uniform_averaging_is_one_machine_with_all_samples(N: int, T: int, share
     e = propagate(together, disturbed=T - K, undisturbed=K).total
     G = together.constants.G.value
     assert e == pytest.approx(np.full(N, 2 * eta * m * G * (T - K) / (N * n)), rel=1e-10)
+
+
+def test_where_all_nodes_are_alike_their_average_is_as_uncertain_as_each() -> None:
+    """After a round of W = 11ᵀ/N all models are equal, so the average is the model of any node."""
+    together = machine("logistic", 0.2, n=20, m=3, eta=0.7, T=6, mixing=Everyone(5))
+    for view, averaged in (("node:2", False), ("average", True)):
+        release = Release("r2d", 4, 2, "output", np.ones(5), averaged=averaged)
+        certificate = certify(together, release, Claim(view, 1e-5))
+        e = propagate(together, disturbed=4, undisturbed=2).total
+        assert certificate.sensitivity == pytest.approx(e, rel=1e-12)
+        assert certificate.mu == pytest.approx(e[2], rel=1e-12)
 
 
 @given(E=st.integers(1, 5), T=st.integers(1, 10), eta=st.floats(0.05, 3.9))

@@ -1,5 +1,6 @@
 """The verifier accepts what a run wrote, and catches whatever is changed afterwards."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from rewindnet.certificates import Claim, Constant, Release, audit, certify, derive
 from rewindnet.certificates.audits.montecarlo import lower_bound
-from rewindnet.experiments.folder.reader import FolderError, read_folder
+from rewindnet.experiments.folder.reader import FolderError, digest, read_folder
 from rewindnet.experiments.verify.records import Finding
 from rewindnet.experiments.verify.verify import verify_folder
 
@@ -278,6 +279,10 @@ def calmer_row(folder: Path) -> None:
     edit(folder / "summary.json", lambda content: content["rows"][0].update(noise_to_norm=0.01))
 
 
+def smaller_epsilon_in_the_table(folder: Path) -> None:
+    edit(folder / "summary.json", lambda s: s["rows"][0].update(epsilon_certified=0.5))
+
+
 def ask_for_more(folder: Path) -> None:
     scenario = yaml.safe_load((folder / "scenario.yaml").read_text())
     scenario["unlearning"][5]["epsilon"] = 0.5
@@ -332,6 +337,7 @@ def ask_for_more(folder: Path) -> None:
         (forge(more_noise_than_there_was), "1 r2d, noise", "are not centre + noise"),
         (better_row, "table", "row 0 says accuracy.test.mean = 0.99; it is 0.7"),
         (calmer_row, "table", "noise_to_norm"),
+        (smaller_epsilon_in_the_table, "table", "row 0 says epsilon_certified = 0.5"),
         (ask_for_more, "5 r2d, certificate", "epsilon 0.5 was asked for"),
     ],
 )
@@ -342,6 +348,45 @@ def test_what_is_changed_afterwards_is_caught(
     found = {finding.what: finding.sentence for finding in failures(folder)}
     assert found_by in found, found
     assert says in found[found_by]
+
+
+def store(folder: Path, name: str, change: Callable[[Any], Any]) -> None:
+    """Change an array, with the hashes that it would have."""
+    path = folder / f"{name}.safetensors"
+    theta = change(load_file(path)["theta"])
+    save_file({"theta": theta}, path)
+
+    def hashed(record: Any) -> None:
+        record["weights_sha256"][name] = hashlib.sha256(theta.tobytes()).hexdigest()
+        record["sha256"] = digest(record["weights_sha256"])
+
+    edit(folder / "record.json", hashed)
+
+
+@pytest.mark.parametrize(
+    ("array", "what", "sentence"),
+    [
+        ("checkpoints/learned-000006", "1 r2d, released models", "the centre is not the checkpoint that the method"),
+        ("methods/3-r2d/released", "3 r2d, released models", "not the noised ones after the gossip rounds"),
+        ("checkpoints/retrained-000012", "7 retrain, released models", "a descent from the start is not what"),
+    ],
+)
+def test_models_that_do_not_follow_from_each_other_are_caught(
+    folder: Path, array: str, what: str, sentence: str
+) -> None:
+    store(folder, array, lambda theta: theta * 1.001)
+    found = {finding.what: finding.sentence for finding in failures(folder)}
+    assert sentence in found[what]
+    assert "stored weights" not in found
+
+
+def test_another_number_of_deleted_samples_is_caught(folder: Path) -> None:
+    scenario = yaml.safe_load((folder / "scenario.yaml").read_text())
+    scenario["deletion"]["samples"] = 4
+    (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario))
+    (found,) = failures(folder)
+    assert found.what == "learning"
+    assert "samples were to be deleted, not these 5" in found.sentence
 
 
 def test_the_clip_of_a_huberised_loss_is_that_of_the_scenario(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Clients that leave the network: what the others' models have lost with them."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from networks import Network, further, learn_and_retrain
 from runs import refused_here, rehash, run_through
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from rewindnet import topologies
 from rewindnet.certificates import (
@@ -28,6 +29,7 @@ from rewindnet.certificates import (
 from rewindnet.certificates.sensitivity.departure import mixing_drift, weight_change
 from rewindnet.clients.methods.baselines import DoNothing, Retrain
 from rewindnet.clients.steps.learning import Descend
+from rewindnet.experiments.folder.reader import digest
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.outcome import divergence
@@ -344,6 +346,23 @@ def test_drift_beyond_the_ball_is_caught(tmp_path):
     )
     found = [finding.sentence for finding in verify_folder(tmp_path / "run") if not finding.holds]
     assert found == ["a measured drift is more than the radius allows"]
+
+
+def test_a_checkpoint_outside_the_ball_is_caught(tmp_path):
+    folder = tmp_path / "run"
+    run_through({**SCENARIO, "unlearning": ["retrain"]}, folder, "learning.radius=0.5")
+    path, name = folder / "checkpoints" / "learned-000010.safetensors", "checkpoints/learned-000010"
+    theta = load_file(path)["theta"]
+    theta[3] *= 0.50001 / np.linalg.norm(theta[3])
+    save_file({"theta": theta}, path)
+
+    def as_written(record):
+        record["weights_sha256"][name] = hashlib.sha256(theta.tobytes()).hexdigest()
+        record["sha256"] = digest(record["weights_sha256"])
+
+    change(folder, "record.json", as_written)
+    found = [finding.sentence for finding in verify_folder(folder) if not finding.holds]
+    assert found[0] == "checkpoints/learned-000010 has a model of norm 0.50001 outside the ball of 0.5"
 
 
 @pytest.mark.parametrize(

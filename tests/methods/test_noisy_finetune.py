@@ -326,6 +326,18 @@ def test_an_epsilon_decides_the_noise(case, epsilon):
     assert again.release.mechanism == plan.release.mechanism
 
 
+@pytest.mark.parametrize("bound", ["published", "worst-case"])
+def test_opposite_starts_and_opposite_gradients_are_as_far_apart_as_is_certified(bound):
+    """One step without decay, from ±C0 against gradients of ∓C1: the centres differ by 2·C0 + 2·η·C1."""
+    known = learning()
+    e, C1, eta = propagate(known, disturbed=T, undisturbed=0).total, 0.01, known.step_size
+    C0 = 0.1 * float(e.max())
+    settings = {"gradient_radius": C1, "start_radius": C0, "rounds": 1, "decay": 0.0, "sigma": 2.0, "view": "node"}
+    plan = NoisyFinetune(bound=bound, **settings).plan(known)
+    mu = certify(known, plan.release, plan.claim).mu
+    assert mu == pytest.approx((2 * C0 + 2 * eta * C1) / 2.0, rel=1e-12)
+
+
 def test_knowing_the_start_is_worth_something():
     known = learning()
     settings = {"gradient_radius": 0.2, "start_radius": 0.5, "rounds": 8}

@@ -147,8 +147,16 @@ def test_a_run_certifies_each_request_and_all_of_them_together(tmp_path):
     assert (start, gone.tolist()) == (6, [5, 0, 38, 0, 0])
 
 
-def test_a_forged_forget_set_of_an_earlier_request_is_found(tmp_path):
+def test_a_forged_composition_or_forget_set_of_an_earlier_request_is_found(tmp_path):
     run_through(SCENARIO, tmp_path / "run")
+    summary = tmp_path / "run" / "summary.json"
+    written = summary.read_text("utf-8")
+    record = json.loads(written)
+    record["together"][0]["epsilon"] *= 0.9
+    summary.write_text(json.dumps(record), encoding="utf-8")
+    (wrong,) = [found for found in verify_folder(tmp_path / "run") if not found.holds]
+    assert (wrong.what, "the composition of all releases" in wrong.sentence) == ("table", True)
+    summary.write_text(written, encoding="utf-8")
     file = tmp_path / "run" / "learning.json"
     record = json.loads(file.read_text("utf-8"))
     record["requests"][0]["forget"]["0"].pop()

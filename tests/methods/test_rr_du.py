@@ -235,6 +235,7 @@ def test_given_the_reference_model_nothing_has_to_be_done_at_all():
         ({"start": "random", "visit_probability": 0.0}, "never comes"),
         ({"start": "random", "visits": 0}, "never comes"),
         ({"start": "random", "view": "transcript:2"}, "with other nodes before"),
+        ({"start": "random", "view": "transcript:all"}, "with other nodes before"),
     ],
 )
 def test_what_no_noise_touches_gets_a_reason_and_no_number(given, reason):

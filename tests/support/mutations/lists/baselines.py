@@ -1,0 +1,116 @@
+"""Methods without a certificate, and the two baselines."""
+
+from mutations.mutation import Mutation
+
+_UNCERTIFIED = ("federaser", "gradient-ascent")
+
+MUTATIONS = (
+    Mutation(
+        "what has no certificate gets an ε of 0",
+        _UNCERTIFIED,
+        "certificates/mechanisms/uncertified.py",
+        '        """Return infinity: no noise hides a difference."""\n        return inf',
+        '        """Return infinity: no noise hides a difference."""\n        return 0.0',
+        "uncertified",
+        (
+            "methods/test_federaser.py::test_it_gets_no_number_and_says_why",
+            "methods/test_gradient_ascent.py::test_it_gets_no_number_and_says_why",
+        ),
+    ),
+    Mutation(
+        "what has no certificate is said to have one",
+        _UNCERTIFIED,
+        "certificates/mechanisms/uncertified.py",
+        "return self.reason\n",
+        "return None\n",
+        "uncertified",
+        (
+            "methods/test_federaser.py::test_it_gets_no_number_and_says_why",
+            "methods/test_gradient_ascent.py::test_it_gets_no_number_and_says_why",
+        ),
+    ),
+    Mutation(
+        "clients that delete keep their old updates",
+        ("federaser",),
+        "clients/steps/federaser.py",
+        "if node in anew]), before, round)",
+        "if node not in anew]), before, round)",
+        "uncertified",
+        (
+            "methods/test_federaser.py::test_only_what_has_been_deleted_since_is_worked_out_anew",
+            "methods/test_federaser.py::test_the_cost_is_that_of_the_calibrations_and_of_what_is_worked_out_anew",
+        ),
+    ),
+    Mutation(
+        "updates are not made as long as those of learning",
+        ("federaser",),
+        "clients/steps/federaser.py",
+        "calibrated *= float((new - old).norm()) / norm",
+        "calibrated *= float((new - old).norm()) / float((new - old).norm())",
+        "uncertified",
+        ("methods/test_federaser.py::test_every_update_is_as_long_as_that_of_learning",),
+    ),
+    Mutation(
+        "the first kept round is calibrated like all others",
+        ("federaser",),
+        "clients/steps/federaser.py",
+        "if round == self.rounds.start:",
+        "if round == self.rounds.stop:",
+        "uncertified",
+        ("methods/test_federaser.py::test_the_first_round_is_that_of_retraining",),
+    ),
+    Mutation(
+        "the ascent goes downhill",
+        ("gradient-ascent",),
+        "clients/steps/gradient_ascent.py",
+        "torch.add(theta - reference, gradient, alpha=self.step_size)",
+        "torch.add(theta - reference, gradient, alpha=-self.step_size)",
+        "uncertified",
+        ("methods/test_gradient_ascent.py::test_the_ascent_is_that_of_the_paper",),
+    ),
+    Mutation(
+        "the ascent leaves the ball",
+        ("gradient-ascent",),
+        "clients/steps/gradient_ascent.py",
+        "alpha=self.step_size), radius)",
+        "alpha=self.step_size), 10 * radius)",
+        "uncertified",
+        ("methods/test_gradient_ascent.py::test_the_ascent_is_that_of_the_paper",),
+    ),
+    Mutation(
+        "the ascent is on all data",
+        ("gradient-ascent",),
+        "clients/steps/gradient_ascent.py",
+        "return (n * whole - remaining * rest) / (n - remaining) - full.model.l2 * theta",
+        "return whole + 0 * rest - full.model.l2 * theta",
+        "uncertified",
+        ("methods/test_gradient_ascent.py::test_the_ascent_is_that_of_the_paper",),
+    ),
+    Mutation(
+        "retraining begins after the first round",
+        ("retrain",),
+        "clients/methods/baselines.py",
+        "return 0, rounds",
+        "return 1, rounds - 1",
+        "descents",
+        ("methods/test_methods.py::test_the_baselines",),
+    ),
+    Mutation(
+        "the control forgets after all",
+        ("do-nothing",),
+        "clients/methods/baselines.py",
+        "return rounds, 0",
+        "return 0, rounds",
+        "descents",
+        ("methods/test_methods.py::test_the_baselines",),
+    ),
+    Mutation(
+        "every release is covered like one from the initial model",
+        ("retrain", "r2d"),
+        "certificates/mechanisms/gaussian_output.py",
+        "if certified == view or release.checkpoint_round == 0:",
+        "if certified == view or release.checkpoint_round >= 0:",
+        "requests",
+        ("certificates/test_composition.py::test_what_covers_what",),
+    ),
+)

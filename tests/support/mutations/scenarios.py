@@ -1,0 +1,90 @@
+"""Small runs, a second or two each, by which mutations are to be noticed: between them they use every method."""
+
+from typing import Any
+
+_BASE: dict[str, Any] = {
+    "name": "mutated",
+    "seed": 4,
+    "data": {"source": "synthetic", "samples": 120, "dimensions": 30, "classes": 5},
+    "partition": {"clients": 6},
+    "topology": "ring",
+    "model": {"kind": "logistic", "l2": 0.05},
+    "learning": {"rounds": 10, "step_size": 0.3},
+    "deletion": {"client": 2, "samples": 5},
+    "audit": {"draws": 200},
+    "measures": {"membership": False},
+}
+_CONSENSUS = {"rounds": 10, "step_size": 0.3, "order": "consensus-plus-gradient"}
+_VISITS = {"method": "rr-du", "hops": 12, "visits": 5}
+
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "descents": {
+        **_BASE,
+        "unlearning": [
+            {"method": "r2d", "bound": "instance"},
+            {
+                "method": "r2d",
+                "bound": "instance",
+                "placement": "rewind",
+                "view": "transcript:all",
+                "allocation": "optimal",
+                "gossip_rounds": 1,
+            },
+            {"method": "r2d", "view": "average"},
+            {"method": "warm-start", "bound": "instance"},
+            {"method": "noise-only", "bound": "instance"},
+            "retrain",
+            "do-nothing",
+        ],
+    },
+    "newton": {
+        **_BASE,
+        "learning": _CONSENSUS,
+        "unlearning": [
+            {"method": "newton", "iterations": 4},
+            {"method": "newton", "iterations": 4, "shared_noise": True, "view": "node", "clean": 0},
+        ],
+    },
+    "langevin": {
+        **_BASE,
+        "unlearning": [{"method": "langevin", "bound": "instance"}, {"method": "langevin", "view": "transcript:all"}],
+    },
+    "finetuning": {
+        **_BASE,
+        "learning": {"rounds": 10, "step_size": 0.3, "radius": 0.8},
+        "unlearning": [
+            {"method": "noisy-finetune", "bound": "instance", "gradient_radius": 0.2},
+            {"method": "noisy-finetune", "clipping": "model", "model_radius": 0.5},
+        ],
+    },
+    "private": {**_BASE, "unlearning": [{"method": "gossip-dp", "clip": 0.1}, {"method": "walk-dp", "hops": 30}]},
+    "visits": {
+        **_BASE,
+        "unlearning": [
+            {**_VISITS, "noise": "certified", "alignment": "lightweight"},
+            {**_VISITS, "noise": "certified", "clip": 0.1},
+        ],
+    },
+    "uncertified": {**_BASE, "unlearning": ["federaser", "gradient-ascent"]},
+    "minibatches": {
+        **_BASE,
+        "topology": {"kind": "ring", "schedule": {"kind": "link-failures", "probability": 0.3}},
+        "learning": {"rounds": 10, "step_size": 0.3, "local_steps": 2, "sampling": {"kind": "poisson", "batch": 8}},
+        "unlearning": [{"method": "r2d", "bound": "instance"}, "retrain"],
+    },
+    "requests": {
+        **_BASE,
+        "deletion": {"requests": [{"client": 2, "samples": 5, "round": 5}, {"client": 4, "samples": "all"}]},
+        "unlearning": [{"method": "r2d", "bound": "instance"}, "noise-only"],
+    },
+    "leaving": {
+        **_BASE,
+        "learning": {"rounds": 10, "step_size": 0.3, "radius": 0.8},
+        "deletion": {"client": 2, "samples": "all", "departure": "leave"},
+        "unlearning": [{"method": "r2d", "bound": "instance"}, {"method": "r2d"}],
+    },
+    "secret": {
+        **_BASE,
+        "unlearning": [{"method": "r2d", "noise_source": "os"}, {"method": "langevin", "noise_source": "os"}],
+    },
+}
