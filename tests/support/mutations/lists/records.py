@@ -17,7 +17,7 @@ MUTATIONS = (
         'context=f"{self.scenario} {self.forget}"',
         "context=self.scenario",
         "descents",
-        _BETWEEN,
+        ("experiments/test_computation.py",),
     ),
     Mutation(
         "two scenarios of one seed get the same noise",
