@@ -23,6 +23,7 @@ from rewindnet.certificates.certify import certify
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.compose import Composition, compose, compose_certificates, covers
 from rewindnet.certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
+from rewindnet.certificates.continuation import AfterRequest, go_on
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.measurements import Arithmetic, Ledger
 from rewindnet.certificates.mechanisms import GaussianOutput, GossipDP, Langevin, NoisyFinetune, Uncertified
@@ -40,6 +41,7 @@ __all__ = [
     "ORDERS",
     "REGIMES",
     "VIEWS",
+    "AfterRequest",
     "Arithmetic",
     "Audit",
     "Batches",
@@ -82,6 +84,7 @@ __all__ = [
     "epsilon_of",
     "excess_loss",
     "forget_digest",
+    "go_on",
     "gossip_product",
     "least_depth",
     "least_scale",

@@ -6,6 +6,7 @@ from math import inf, isfinite
 
 import numpy as np
 
+from rewindnet.certificates import continuation
 from rewindnet.certificates.accounting.sampler import sampler_floor
 from rewindnet.certificates.certificate import Certificate, TrainingFacts
 from rewindnet.certificates.claim import Claim
@@ -135,6 +136,7 @@ def check_request(training: TrainingRun, release: Release, claim: Claim) -> None
     if np.shape(release.sigma) != (training.mixing.nodes,):
         raise CertificateError(f"sigma must have one entry for each of {training.mixing.nodes} nodes")
     training.check_view(claim.view)
+    continuation.check_release(training, release, claim)
 
 
 def check_floor(training: TrainingRun, release: Release, claim: Claim) -> None:
@@ -221,7 +223,7 @@ def _reference(training: TrainingRun) -> str:
     return (
         f"Retraining on {network} with the retained data alone, from the same initial model and with the same mixing "
         "matrices and random draws, plus noise of the level that this request calls for; which clients delete, and how "
-        "many samples, is public."
+        "many samples, is public." + continuation.reference(training)
     )
 
 
@@ -233,12 +235,7 @@ def _premises(training: TrainingRun, release: Release, claim: Claim) -> tuple[st
             "The guarantee is per-instance: it holds for this data and this request, and what the level of the noise "
             "reveals about the deleted samples is outside it."
         )
-    if training.continued:
-        premises.append(
-            "Learning goes on after this request from models that carry no noise and know the deleted data; what peers "
-            "see of learning, before or after the request, is outside the guarantee."
-        )
-    return tuple(premises)
+    return (*premises, *continuation.premises(training))
 
 
 def assumptions(training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:

@@ -171,6 +171,7 @@ def _training(
         radius=learning.radius,
         departed=departed,
         remaining=remaining,
+        after_request=learning.after_request,
     )
 
 

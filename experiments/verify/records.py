@@ -13,7 +13,13 @@ from scipy.sparse import coo_array, csr_array
 from rewindnet.certificates import Certificate, CertificateError, Mixing, TrainingRun
 from rewindnet.clients.methods.base import MismatchError as MismatchError
 from rewindnet.clients.methods.base import demand as demand
-from rewindnet.experiments.folder.reader import MethodRecords, RunFolder, recorded_schedules, recorded_training_runs
+from rewindnet.experiments.folder.reader import (
+    MethodRecords,
+    RunFolder,
+    recorded_schedules,
+    recorded_training_runs,
+    released_training_runs,
+)
 
 #: The largest relative difference between a recorded and a derived number that count as equal.
 TOLERANCE = 1e-9
@@ -160,14 +166,24 @@ def recorded_requests(folder: RunFolder) -> list[TrainingRun]:
     return recorded_training_runs(folder.scenario, folder.learning, mixing, mixing_before)
 
 
+def recorded_runs_of_releases(folder: RunFolder) -> list[TrainingRun]:
+    """Derive, for each release, how the network had learned when the request arrived that it answers.
+
+    Raises:
+        CertificateError: if learning cannot have gone on from a recorded release.
+    """
+    certificates = [certificate_of(method) for method in folder.methods]
+    return released_training_runs(folder.scenario, recorded_requests(folder), certificates)
+
+
 def request_of(folder: RunFolder, index: int) -> int:
     """Return the number of the request that a release answers; every method answers each request."""
-    return index // len(folder.scenario["unlearning"])
+    return folder.request_of(index)
 
 
 def request_suffix_of(folder: RunFolder, index: int) -> str:
     """Return the suffix of array names that belong to the request of a release; empty if there is only one request."""
-    return f"-{request_of(folder, index)}" if len(folder.learning["requests"]) > 1 else ""
+    return folder.suffix_of(index)
 
 
 def certificate_of(method: MethodRecords) -> Certificate:

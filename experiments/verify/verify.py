@@ -8,14 +8,14 @@ divergences again on the stored weights.
 from collections.abc import Callable
 from pathlib import Path
 
-from rewindnet.certificates import TrainingRun
+from rewindnet.certificates import CertificateError, TrainingRun
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.verify.certificates import check_certificate
 from rewindnet.experiments.verify.learning import check_learning
 from rewindnet.experiments.verify.network import check_network
 from rewindnet.experiments.verify.noise import check_noise, check_released
 from rewindnet.experiments.verify.noise_audit import check_noise_audit
-from rewindnet.experiments.verify.records import Finding, finding, recorded_requests, request_of
+from rewindnet.experiments.verify.records import Finding, finding, recorded_runs_of_releases
 from rewindnet.experiments.verify.sampling import check_samples
 from rewindnet.experiments.verify.summary import check_table
 from rewindnet.experiments.verify.weights import check_audit, check_weights
@@ -48,9 +48,12 @@ def verify_folder(path: Path) -> list[Finding]:
         if not findings[-1].holds:
             return findings
     findings.append(finding("stored weights", check_weights, folder))
-    training_runs = recorded_requests(folder)
-    for index in range(len(folder.methods)):
-        findings += _verify_release(folder, training_runs[request_of(folder, index)], index)
+    try:
+        training_runs = recorded_runs_of_releases(folder)
+    except CertificateError as problem:
+        return [*findings, Finding("releases", False, str(problem))]
+    for index, training in enumerate(training_runs):
+        findings += _verify_release(folder, training, index)
     findings.append(finding("table", check_table, folder))
     return findings
 
