@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rewindnet.certificates import CertificateError, TrainingRun, go_on
+from rewindnet.certificates import TrainingRun, go_on
 from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.simulator.from_releases import FromReleases, Noise
 from rewindnet.simulator.outcome import Outcome, Trajectory
@@ -24,21 +24,7 @@ def check_requests(method: Method, training_runs: Sequence[TrainingRun]) -> None
         if before is not None:
             training = go_on(training, before[0], before[1].release, before[1].claim)
         method.check(training)
-        before = (training, _plan(method, training)) if training.from_release else None
-
-
-def _plan(method: Method, training: TrainingRun) -> UnlearningPlan:
-    """Plan a release before learning; what later learning goes on from must not depend on measurements."""
-    try:
-        return method.plan(training)
-    except CertificateError as problem:
-        text = str(problem)
-        if text.startswith("learning.after_request"):
-            raise
-        raise CertificateError(
-            "learning.after_request continue-from-release plans every release before learning, by bound: worst-case, "
-            f"and a method has no such plan: {text}"
-        ) from None
+        before = (training, method.plan(training)) if training.from_release else None
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,9 @@ def _expected_values(folder: RunFolder, method: MethodRecords, index: int) -> di
 
 def _check_accuracies(row: Row, metrics: Mapping[str, Any], index: int) -> None:
     """Check the mean and the lowest accuracy over nodes on each set of samples."""
+    nodes, scores = metrics["accuracy_at_request"], row["accuracy_at_request"]
+    equal = isclose(scores["mean"], sum(nodes) / len(nodes)) and scores["lowest"] == min(nodes)
+    demand(equal, f"row {index} shows another accuracy of the models that the request found than its metrics")
     for name, scores in row["accuracy"].items():
         nodes = metrics["accuracy"][name]["nodes"]
         equal = isclose(scores["mean"], sum(nodes) / len(nodes)) and scores["lowest"] == min(nodes)

@@ -101,7 +101,7 @@ def noise_of(case: Network, release: Release, at: int, like: Tensor) -> Tensor:
 
 
 def as_asked(case: Network, simulation: Simulation, releases: Sequence[tuple[TrainingRun, Release]]) -> Tensor:
-    """The models to which the last release adds its noise: each request was answered, and learning went on from that."""
+    """The models to which the last release adds its noise: requests are answered, and learning goes on from that."""
     way, here = Way(simulation), 0
     for at, (training, release) in enumerate(releases):
         way.learn(at, range(here, release.checkpoint_round))
@@ -179,7 +179,7 @@ class Apart(Network):
         return [(max(1, self.rounds // 2), first), (self.rounds, forget)]
 
 
-@given(case=networks(departure="relay", early=0.4), drawn=drawn_releases)
+@given(case=networks(departure="relay", early=0.4, sampling="full"), drawn=drawn_releases)
 @examples(25)
 def test_another_clients_request_may_have_been_there_all_the_same(case: Network, drawn: list[Drawn]) -> None:
     """The network that never had the second client's samples, and met the first client's request as it came."""
