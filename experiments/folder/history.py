@@ -87,7 +87,7 @@ def recorded_training_runs(
 def released_training_runs(
     scenario: Json, training_runs: Sequence[TrainingRun], certificates: Sequence[Certificate]
 ) -> list[TrainingRun]:
-    """Return, for each release, how the network had learned when the request arrived that it answers.
+    """Return, for each release, how the network had learned up to its request, going on from the releases before it.
 
     Args:
         scenario: the resolved scenario.
@@ -100,7 +100,7 @@ def released_training_runs(
     methods, runs = len(scenario["unlearning"]), list[TrainingRun]()
     for index in range(len(certificates)):
         training = training_runs[index // methods]
-        if index >= methods and goes_on_from_releases(scenario):
+        if index >= methods:
             earlier = certificates[index - methods]
             training = go_on(training, runs[index - methods], earlier.release, earlier.claim)
         runs.append(training)

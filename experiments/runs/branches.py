@@ -72,19 +72,15 @@ class Branches:
         added = (self.simulation.noise_of(method, release, index, request),) if release.sigma.any() else ()
         self._branches[number] = Branch(training, outcome.plan, outcome.released_name, (*earlier, *added))
 
-    def plan(self, number: int, facts: TrainingRun) -> tuple[TrainingRun, UnlearningPlan]:
-        """Plan the next release of a method.
+    def training(self, number: int, facts: TrainingRun) -> TrainingRun:
+        """Return how the network will have learned up to the next request on the way of a method.
 
         Args:
             number: the number of the method.
             facts: how the network learns up to the next request, were it not for releases.
-
-        Returns:
-            How the network will have learned by then, and the plan.
         """
         branch = self._branches[number]
-        training = go_on(facts, branch.training, branch.plan.release, branch.plan.claim)
-        return training, self.methods[number].plan(training)
+        return go_on(facts, branch.training, branch.plan.release, branch.plan.claim)
 
     def learn(self, request: int, number: int, plan: UnlearningPlan, shared: Trajectory) -> Trajectory:
         """Learn from the latest release of a method up to the next request.

@@ -165,7 +165,8 @@ class _Run:
     def _branch_answer(self, learned: _Learned, request: int, number: int) -> tuple[_Answer, UnlearningPlan]:
         """Learn from the latest release of a method up to a request, and retrain with its noise; plan its release."""
         assert self._branches is not None
-        training, plan = self._network.agree(self._branches.plan(number, learned.training_runs[request]))
+        training = self._branches.training(number, learned.training_runs[request])
+        plan = self._network.agree(self._setup.methods[number].plan(training))
         start, end, name = self._setup.network.training_runs[request - 1].rounds, training.rounds, branch_name(number)
         suffix = f"-{request}{name}"
         with self._rounds.phase(f"learn{suffix}", end - start):

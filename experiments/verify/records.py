@@ -16,6 +16,7 @@ from rewindnet.clients.methods.base import demand as demand
 from rewindnet.experiments.folder.reader import (
     MethodRecords,
     RunFolder,
+    goes_on_from_releases,
     recorded_schedules,
     recorded_training_runs,
     released_training_runs,
@@ -172,8 +173,11 @@ def recorded_runs_of_releases(folder: RunFolder) -> list[TrainingRun]:
     Raises:
         CertificateError: if learning cannot have gone on from a recorded release.
     """
+    training_runs = recorded_requests(folder)
+    if not goes_on_from_releases(folder.scenario):
+        return [training_runs[folder.request_of(index)] for index in range(len(folder.methods))]
     certificates = [certificate_of(method) for method in folder.methods]
-    return released_training_runs(folder.scenario, recorded_requests(folder), certificates)
+    return released_training_runs(folder.scenario, training_runs, certificates)
 
 
 def request_of(folder: RunFolder, index: int) -> int:

@@ -105,7 +105,9 @@ def test_an_earlier_release_that_is_forged_is_found_in_the_later_ones(run_once: 
     """A release is a premise of those after it, whose rounding and rewinding depend on it."""
     folder = run_once(SCENARIO)
     place = folder.path / folder.methods[0].place
-    edit(place / "certificate.json", lambda record: record.update(checkpoint_round=3, descent_rounds=3))
+    edit(
+        place / "certificate.json", lambda record: record.update(checkpoint_round=3, rewound_rounds=3, descent_rounds=3)
+    )
     said = failures(folder)
     assert "0 r2d, certificate" in said
     assert "5 r2d, certificate: sensitivity is recorded as" in said
@@ -164,6 +166,6 @@ def test_newton_is_refused_where_it_could_be_planned(tmp_path: Path, capsys: pyt
 
 
 def test_the_ways_to_go_on_are_listed() -> None:
-    with pytest.raises(ScenarioError, match="continue-unnoised.*continue-from-release"):
+    with pytest.raises(ScenarioError, match=r"continue-unnoised.*continue-from-release"):
         resolve({"learning": {"after_request": "stop"}})
     assert resolve({}).plain()["learning"]["after_request"] == "continue-unnoised"
