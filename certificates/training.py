@@ -195,6 +195,7 @@ class TrainingRun:
             "earlier_deletions": [[start, counts.tolist()] for start, counts in self.earlier_deletions],
             "continued": self.continued,
             "from_release": self.from_release,
+            "earlier_releases": [list(earlier) for earlier in self.earlier_releases],
         }
 
     @classmethod
@@ -237,7 +238,12 @@ class TrainingRun:
                     (int(start), np.array(counts, dtype=np.int64)) for start, counts in record["earlier_deletions"]
                 ),
                 continued=bool(record["continued"]),
+                # Runs that were recorded before learning could go on from releases have no such entries.
                 from_release=bool(record.get("from_release", False)),
+                earlier_releases=tuple(
+                    EarlierRelease(int(round), int(noise_round), float(sigma))
+                    for round, noise_round, sigma in record.get("earlier_releases", ())
+                ),
             )
         except (KeyError, TypeError, ValueError) as problem:
             if isinstance(problem, CertificateError):

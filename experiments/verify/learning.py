@@ -49,7 +49,7 @@ def _check_settings(training: TrainingRun, scenario: Mapping[str, Any]) -> None:
     going_on = training.rounds < scenario["learning"]["rounds"]
     from_release = going_on and goes_on_from_releases(scenario)
     demand(
-        (training.continued, training.from_release) == (going_on, from_release),
+        (training.continued, training.from_release, training.earlier_releases) == (going_on, from_release, ()),
         f"it is recorded otherwise from which models learning went on after round {training.rounds}",
     )
     model = training.constants.model

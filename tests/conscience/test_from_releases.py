@@ -4,6 +4,7 @@ The network goes its way twice, once as it was asked to and once without what wa
 ways are followed here round by round, and not by the simulation that runs take.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -246,6 +247,9 @@ def test_going_back_to_the_initial_model_forgets_earlier_noise() -> None:
     assert [start for start, _ in third.earlier_deletions] == [0, 0]
     assert [earlier.sigma for earlier in third.earlier_releases] == [0.0]
     assert propagate(third, disturbed=9, undisturbed=0).total[0] == 0
+    assert TrainingRun.from_record(json.loads(json.dumps(once.to_record())), once.mixing).earlier_releases == (
+        (4, 4, 0.7),
+    )
     kept = go_on(later, again, Release("r2d", 6, 2, "rewind", np.array([0.5])), JOINT)
     assert [start for start, _ in kept.earlier_deletions] == [2, 6]
     assert [tuple(earlier) for earlier in kept.earlier_releases] == [(4, 4, 0.7), (8, 6, 0.5)]
