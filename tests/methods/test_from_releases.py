@@ -110,7 +110,7 @@ def test_an_earlier_release_that_is_forged_is_found_in_the_later_ones(run_once: 
     )
     said = failures(folder)
     assert "0 r2d, certificate" in said
-    assert "5 r2d, certificate: sensitivity is recorded as" in said
+    assert "5 r2d, certificate: epsilon is recorded as 1 and follows as" in said
 
 
 def test_learning_that_went_on_from_other_models_is_found(run_once: SharedRuns) -> None:
