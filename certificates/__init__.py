@@ -23,6 +23,7 @@ from rewindnet.certificates.certify import certify
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.compose import Composition, compose, compose_certificates, covers
 from rewindnet.certificates.constants import REGIMES, Constant, Constants, Regime, derive, settings_of
+from rewindnet.certificates.continuation import AfterRequest, go_on
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.forget_sets import forget_commitment, forget_digest
@@ -42,6 +43,7 @@ __all__ = [
     "ORDERS",
     "REGIMES",
     "VIEWS",
+    "AfterRequest",
     "Arithmetic",
     "Audit",
     "Batches",
@@ -85,6 +87,7 @@ __all__ = [
     "excess_loss",
     "forget_commitment",
     "forget_digest",
+    "go_on",
     "gossip_product",
     "least_depth",
     "least_scale",

@@ -5,6 +5,7 @@ from math import inf, isfinite
 
 import numpy as np
 
+from rewindnet.certificates import continuation
 from rewindnet.certificates.accounting.sampler import sampler_floor
 from rewindnet.certificates.certificate import Certificate, TrainingFacts
 from rewindnet.certificates.claim import Claim
@@ -138,6 +139,7 @@ def check_request(training: TrainingRun, release: Release, claim: Claim) -> None
     if np.shape(release.sigma) != (training.mixing.nodes,):
         raise CertificateError(f"sigma must have one entry for each of {training.mixing.nodes} nodes")
     training.check_view(claim.view)
+    continuation.check_release(training, release, claim)
 
 
 def check_floor(training: TrainingRun, release: Release, claim: Claim) -> None:

@@ -1,5 +1,6 @@
 """The network of a training run: the order of a round, the realised mixing matrices and the realised minibatches."""
 
+from collections.abc import Sequence
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -58,4 +59,11 @@ class Batches(Protocol):
         Args:
             round: t.
             retained: whether deleted samples are left out.
+        """
+
+    def without_from(self, starts: Sequence[int]) -> "Batches":
+        """Return the same batches, where the samples of each earlier request are left out from another round on.
+
+        Args:
+            starts: for each earlier request, the first round without its samples.
         """

@@ -1,5 +1,6 @@
 """The sentences of a certificate: what the release is compared with, what is covered and what is assumed."""
 
+from rewindnet.certificates import continuation
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.matrices import doubly_stochastic
 from rewindnet.certificates.release import Release
@@ -16,7 +17,7 @@ def reference(training: TrainingRun) -> str:
     return (
         f"Retraining on {network} with the retained data alone, from the same initial model and with the same mixing "
         "matrices and random draws, plus noise of the level that this request calls for; which clients delete, and how "
-        "many samples, is public."
+        "many samples, is public." + continuation.reference(training)
     )
 
 
@@ -34,12 +35,7 @@ def premises(training: TrainingRun, release: Release, claim: Claim) -> tuple[str
             "The guarantee is per-instance: it holds for this data and this request, and what the level of the noise "
             "reveals about the deleted samples is outside it."
         )
-    if training.continued:
-        found.append(
-            "Learning goes on after this request from models that carry no noise and know the deleted data; what peers "
-            "see of learning, before or after the request, is outside the guarantee."
-        )
-    return tuple(found)
+    return (*found, *continuation.premises(training))
 
 
 def assumptions(training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:

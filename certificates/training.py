@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,18 @@ from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.measurements import Arithmetic, Ledger
 from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
 from rewindnet.certificates.view import View
+
+
+class EarlierRelease(NamedTuple):
+    """A release for an earlier request, from which learning went on.
+
+    `round`: the round of learning after which it went on. `noise_round`: the rounds before the noise was added, on the
+    way that learning then took. `sigma`: the largest standard deviation of a node's noise.
+    """
+
+    round: int
+    noise_round: int
+    sigma: float
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,10 @@ class TrainingRun:
             remains); None without a departure.
         earlier_deletions: the deleted samples that earlier requests had already removed from learning, as pairs (first
             round without them, their number at each node [N]); rounds and numbers increase.
-        continued: whether learning goes on after the request, from models that carry no noise.
+        continued: whether learning goes on after the request.
+        from_release: whether it then goes on from the released models, and not from models that carry no noise.
+        earlier_releases: the releases from which learning went on after earlier requests; empty where it went on
+            without noise. `earlier_deletions` then begin where those releases began to do without the samples.
 
     Raises:
         CertificateError: if the description is inconsistent or cannot be certified.
@@ -61,6 +76,8 @@ class TrainingRun:
     mixing_before: Mixing | None = None
     earlier_deletions: tuple[tuple[int, NDArray[np.int64]], ...] = ()
     continued: bool = False
+    from_release: bool = False
+    earlier_releases: tuple[EarlierRelease, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a description that is inconsistent or cannot be certified."""
@@ -175,6 +192,8 @@ class TrainingRun:
             "departed": list(self.departed),
             "earlier_deletions": [[start, counts.tolist()] for start, counts in self.earlier_deletions],
             "continued": self.continued,
+            "from_release": self.from_release,
+            "earlier_releases": [list(earlier) for earlier in self.earlier_releases],
         }
 
     @classmethod
@@ -217,6 +236,12 @@ class TrainingRun:
                     (int(start), np.array(counts, dtype=np.int64)) for start, counts in record["earlier_deletions"]
                 ),
                 continued=bool(record["continued"]),
+                # Runs that were recorded before learning could go on from releases have no such entries.
+                from_release=bool(record.get("from_release", False)),
+                earlier_releases=tuple(
+                    EarlierRelease(int(round), int(noise_round), float(sigma))
+                    for round, noise_round, sigma in record.get("earlier_releases", ())
+                ),
             )
         except (KeyError, TypeError, ValueError) as problem:
             if isinstance(problem, CertificateError):

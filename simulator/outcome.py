@@ -22,11 +22,13 @@ class Trajectory:
         network: the network that stores the checkpoints.
         checkpoint_names: the names of the checkpoints, by their round.
         cost: the cost of the rounds.
+        branch: the end of the names of what begins from it; empty where all methods share it.
     """
 
     network: Network
     checkpoint_names: Mapping[int, str]
     cost: Cost
+    branch: str = ""
 
     def at(self, rounds: int) -> Tensor:
         """Return the models after a number of rounds: [N, d] at the root, [0, d] in other processes. Collective."""
@@ -46,6 +48,7 @@ class Outcome:
         shifts: [events], the measured shifts of the mechanism.
         address: where the noise was drawn.
         noise: what each node has measured of the noise that it added; nothing where none was to be added.
+        released_name: the name under which the clients keep the released models; empty where they do not.
     """
 
     centre: Tensor
@@ -56,6 +59,7 @@ class Outcome:
     shifts: NDArray[np.float64]
     address: NoiseAddress
     noise: NoiseLogs = field(default_factory=dict)
+    released_name: str = ""
 
 
 def divergence(first: Tensor, second: Tensor) -> NDArray[np.float64]:

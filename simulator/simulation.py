@@ -76,7 +76,7 @@ class Simulation:
         remaining = None if known.mixing_before is None else known.mixing
         tasks: list[Task] = []
         cost, start = Cost(), 0
-        for requests_met, end in enumerate(request.rounds for request in self.requests):
+        for requests_met, end in enumerate(request.rounds for request in self._learned_requests):
             keep_now = {end, *(t for t in keep if start < t <= end or t == start == 0)}
             name, begin = (
                 "learned" + f"-{requests_met}" * (requests_met > 0),
@@ -86,9 +86,14 @@ class Simulation:
             tasks.append(replace(task, measured=measured, remaining=remaining))
             cost += self._run_task(tasks[-1])
             measured, start = self.network.disturbances(), end
-        ledgers = [self._ledger(at, measured, affected_nodes) for at in range(len(self.requests))]
-        learned = tuple(replace(request, ledger=ledger) for request, ledger in zip(self.requests, ledgers, strict=True))
-        return self._trajectory(tasks, cost), learned
+        ledgers = [self._ledger(at, measured, affected_nodes) for at in range(len(self._learned_requests))]
+        learned = [replace(request, ledger=ledger) for request, ledger in zip(self.requests, ledgers, strict=False)]
+        return self._trajectory(tasks, cost), (*learned, *self.requests[len(learned) :])
+
+    @property
+    def _learned_requests(self) -> tuple[TrainingRun, ...]:
+        """The requests up to which all methods learn together."""
+        return self.requests
 
     def _ledger(self, request: int, measured: MeasuredDisturbances, affected_nodes: tuple[int, ...]) -> Ledger:
         """Return the part of the measurements that belongs to a request."""
@@ -134,7 +139,13 @@ class Simulation:
         return self._trajectory([first, further], cost)
 
     def execute(
-        self, method: Method, plan: UnlearningPlan, learned: Trajectory, index: int, request: int = 0
+        self,
+        method: Method,
+        plan: UnlearningPlan,
+        learned: Trajectory,
+        index: int,
+        request: int = 0,
+        keep_released: bool = False,
     ) -> Outcome:
         """Execute the plan of a method.
 
@@ -147,6 +158,7 @@ class Simulation:
             learned: the training run, with the checkpoint from which the release begins.
             index: the number of the release.
             request: the number of the request.
+            keep_released: whether the clients keep the released models.
         """
         known, address = self.requests[request], self.address_of(plan.release, index, request)
         program = method.program(plan.release, known, address, learned.checkpoint_names)
@@ -169,8 +181,9 @@ class Simulation:
             shifts=np.array([shifts[node][round] for round, node in release.mechanism.events]),
             noise=noise,
             address=address,
+            released_name=finish.checkpoint_name(finish.end) if keep_released else "",
         )
-        for rounds in finish.keep:
+        for rounds in finish.keep - ({finish.end} if keep_released else set()):
             self.network.drop(finish.checkpoint_name(rounds))
         return outcome
 
@@ -234,7 +247,7 @@ class Simulation:
         begin = learned.checkpoint_names[start]
         if not any(len(step.rounds) for step in steps):
             return begin, Cost(), {}
-        suffix, T = self.request_suffix(request), self.requests[request].rounds
+        suffix, T = self.request_suffix(request) + learned.branch, self.requests[request].rounds
         end = start + sum(len(step.rounds) for step in steps)
         measured = _blank_shifts(program.watched, steps)
         if measured or not all(type(step) in (Descend, Average) for step in steps):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Arithmetic, Constants, Mixing, Order, TrainingRun, forget_commitment
+from rewindnet.certificates import AfterRequest, Arithmetic, Constants, Mixing, Order, TrainingRun, forget_commitment
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.learning import InitialModel
@@ -32,6 +32,7 @@ class TrainingSetup:
         radius: of the ball onto which clients project their parameters; None: they do not.
         departed: the nodes that leave when they delete.
         remaining: the mixing matrices once those have left; None where no node leaves.
+        after_request: from which models learning goes on after a request.
     """
 
     model: Model
@@ -47,6 +48,7 @@ class TrainingSetup:
     radius: float | None = None
     departed: tuple[int, ...] = ()
     remaining: Mixing | None = None
+    after_request: AfterRequest = "continue-unnoised"
 
 
 def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[TrainingRun, ...]:
@@ -81,6 +83,7 @@ def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[T
             mixing_before=None if setup.remaining is None else setup.mixing,
             earlier_deletions=tuple((round, counted(taken, len(samples))) for round, taken in earlier),
             continued=rounds < arrivals[-1].round,
+            from_release=rounds < arrivals[-1].round and setup.after_request == "continue-from-release",
         )
         runs.append(run)
     return tuple(runs)

@@ -5,7 +5,7 @@ k terms, in any order, is at most k·u times the sum of their absolute values, w
 """
 
 from collections.abc import Iterator
-from math import inf
+from math import inf, sqrt
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -16,6 +16,9 @@ from rewindnet.certificates.training import TrainingRun
 
 #: The smallest σ in units of the rounding error of the largest possible parameter.
 RESOLUTION = 1024
+
+#: −log of the probability with which the noise of an earlier release may be longer than its bound: e⁻⁶⁰⁰ < 10⁻²⁶⁰.
+_TAIL = 600.0
 
 
 def charges(training: TrainingRun, regime: Regime, rounds: int) -> Iterator[float]:
@@ -42,14 +45,16 @@ def charges(training: TrainingRun, regime: Regime, rounds: int) -> Iterator[floa
     eta, E, u = training.step_size, training.local_steps, arithmetic.unit_roundoff
     projected = _projection_error(training)
     drift_sums = 2 if training.mixing_before is not None else 0
-    for M, share, messages in _round_bounds(training, rounds):
+    for t, (M, share, messages) in enumerate(_round_bounds(training, rounds)):
         step = _step_error(training, eta, share, M)
         mixing = (messages + 6 + projected) * M
         low, high = curvatures(training, regime, np.full(1, share))
         growth = powers(max(1.0, float(np.maximum(1 - eta * low, eta * high - 1)[0])), E)
         # The errors of the two runs are independent, hence the factor 2. With combine-then-adapt the local steps
         # multiply the rounding of the mixing. The drift after a departure is measured by one more sum of messages.
-        yield u * (2 * step * float(growth[:-1].sum()) + (2 + drift_sums) * mixing * float(growth[-1]))
+        charge = u * (2 * step * float(growth[:-1].sum()) + (2 + drift_sums) * mixing * float(growth[-1]))
+        # In both runs the noise of an earlier release is one vector; adding it rounds once in each.
+        yield charge + (4 * u * M if _earlier_noise(training, t + 1) else 0.0)
 
 
 def charges_of_hops(training: TrainingRun, step_size: float, hops: int) -> list[float]:
@@ -116,33 +121,46 @@ def largest_norm(training: TrainingRun, rounds: int) -> float:
     """Return a bound on ‖θ_i‖ over all nodes and the given number of rounds; infinite where θ⁰ is not known."""
     if training.arithmetic is None:
         return inf
-    return max([training.arithmetic.initial_norm, *(M for M, _, _ in _round_bounds(training, rounds))])
+    start = training.arithmetic.initial_norm + _earlier_noise(training, 0)
+    return max([start, *(M for M, _, _ in _round_bounds(training, rounds))])
 
 
 def _round_bounds(training: TrainingRun, rounds: int) -> Iterator[tuple[float, float, int]]:
     """Yield bounds on every ‖θ_i‖, on the weight of a batch and on the number of messages received, for each round.
 
-    Gradients have norm at most s·G + l2·‖θ‖, with s the weight of the batch.
+    Gradients have norm at most s·G + l2·‖θ‖, with s the weight of the batch. The bound on ‖θ_i‖ includes the noise of
+    earlier releases that is added after the round.
     """
     assert training.arithmetic is not None
     eta, E, l2, G = training.step_size, training.local_steps, training.constants.l2.value, training.constants.G.value
     retention = float(powers(1 - eta * l2, E)[-1])
     shrinkage, step = abs(retention), eta * G * float(powers(abs(1 - eta * l2), E)[:-1].sum())
-    M, mixing_range = training.arithmetic.initial_norm, _MixingRange(training)
+    M, mixing_range = training.arithmetic.initial_norm + _earlier_noise(training, 0), _MixingRange(training)
     for t in range(rounds):
         share = _largest_share(training, t)
         messages, smallest, largest = mixing_range.of_round(t)
         # Rounding adds far less than this factor to a norm.
-        yield (max(1.0, shrinkage) * M + step * share) * (1 + 1e-3), share, messages
+        noise = _earlier_noise(training, t + 1)
+        yield (max(1.0, shrinkage) * M + step * share) * (1 + 1e-3) + noise, share, messages
         if training.order == "consensus-plus-gradient":
             factor = max((1 - diagonal) + abs(diagonal + retention - 1) for diagonal in (smallest, largest))
         else:
             factor = shrinkage
         next_norm = factor * M + step * share
-        # The model of a node that does not participate keeps its norm.
-        M = next_norm if training.mixing.participating(t) is None else max(M, next_norm)
         if training.radius is not None:
-            M = min(M, training.radius * (1 + 1e-3))
+            next_norm = min(next_norm, training.radius * (1 + 1e-3))
+        # The model of a node that does not participate keeps its norm, which noise may have brought out of the ball.
+        M = (next_norm if training.mixing.participating(t) is None else max(M, next_norm)) + noise
+
+
+def _earlier_noise(training: TrainingRun, round: int) -> float:
+    """Return a bound on the norm of the noise that earlier releases add after so many rounds; 0 where they add none.
+
+    Z ~ N(0, I_d) has ‖Z‖ ≤ √d + √(2x) except with probability e^(−x), as ‖·‖ is 1-Lipschitz and E‖Z‖ ≤ √d.
+    """
+    assert training.arithmetic is not None
+    sigma: float = sum(earlier.sigma for earlier in training.earlier_releases if earlier.noise_round == round)
+    return sigma * (sqrt(training.arithmetic.parameters) + sqrt(2 * _TAIL))
 
 
 def _largest_share(training: TrainingRun, round: int) -> float:

@@ -148,6 +148,11 @@ class Realised:
         of_retained, of_deleted = self._counted(round)
         return np.asarray((of_retained if retained else of_retained + of_deleted).sum(axis=0))
 
+    def without_from(self, starts: Sequence[int]) -> "Realised":
+        """Return the same batches, where the samples of each earlier request are left out from another round on."""
+        earlier = [(start, forget) for start, (_, forget) in zip(starts, self._earlier, strict=True)]
+        return Realised(self._sampling, np.array(self._samples, dtype=np.int64), self._forget, earlier)
+
     def _counts(self, round: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """[E, N] each: the retained samples in each batch, and those that are deleted later than this round."""
         retained, deleted = [], []

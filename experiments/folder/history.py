@@ -1,13 +1,14 @@
 """Rebuild the mixing schedules and training runs of a finished run from its records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
 
 from rewindnet import topologies
-from rewindnet.certificates import Mixing, TrainingRun
+from rewindnet.certificates import Certificate, Mixing, TrainingRun, go_on
 from rewindnet.clients.training.sampling import SAMPLINGS, Forget, Realised, SamplingError
 from rewindnet.experiments.folder.files import Json
 
@@ -81,6 +82,38 @@ def recorded_training_runs(
         runs.append(TrainingRun.from_record(record, mixing, mixing_before, batches))
         earlier.append((runs[-1].rounds, forget))
     return runs
+
+
+def released_training_runs(
+    scenario: Json, training_runs: Sequence[TrainingRun], certificates: Sequence[Certificate]
+) -> list[TrainingRun]:
+    """Return, for each release, how the network had learned up to its request, going on from the releases before it.
+
+    Args:
+        scenario: the resolved scenario.
+        training_runs: for each request, how the network learned up to it, were it not for releases.
+        certificates: of all releases, in order.
+
+    Raises:
+        CertificateError: if learning cannot have gone on from one of the releases.
+    """
+    methods, runs = len(scenario["unlearning"]), list[TrainingRun]()
+    for index in range(len(certificates)):
+        training = training_runs[index // methods]
+        if index >= methods:
+            earlier = certificates[index - methods]
+            training = go_on(training, runs[index - methods], earlier.release, earlier.claim)
+        runs.append(training)
+    return runs
+
+
+def goes_on_from_releases(scenario: Mapping[str, Any]) -> bool:
+    """Return whether learning goes on from released models after a request.
+
+    Args:
+        scenario: the resolved scenario.
+    """
+    return bool(scenario["learning"].get("after_request") == "continue-from-release")
 
 
 def _batches(scenario: Json, record: Json, forget: Forget, earlier: Sequence[tuple[int, Forget]]) -> Realised | None:

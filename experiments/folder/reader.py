@@ -19,7 +19,12 @@ from rewindnet.clients.methods import METHODS
 from rewindnet.clients.training.sampling import SamplingError
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import Json, parse_object, read_json, read_scenario, read_text
-from rewindnet.experiments.folder.history import recorded_schedules, recorded_training_runs
+from rewindnet.experiments.folder.history import (
+    goes_on_from_releases,
+    recorded_schedules,
+    recorded_training_runs,
+    released_training_runs,
+)
 
 __all__ = [
     "FORMATS",
@@ -28,10 +33,12 @@ __all__ = [
     "MethodRecords",
     "RunFolder",
     "digest",
+    "goes_on_from_releases",
     "read_folder",
     "read_record",
     "recorded_schedules",
     "recorded_training_runs",
+    "released_training_runs",
     "state",
 ]
 
@@ -136,7 +143,43 @@ class RunFolder:
         Args:
             index: the number of the release; every method answers each request.
         """
-        return self.history[1][index // len(self.scenario["unlearning"])]
+        if not goes_on_from_releases(self.scenario):
+            return self.history[1][self.request_of(index)]
+        certificates = [certificate for certificate, _ in self.certified]
+        return released_training_runs(self.scenario, self.history[1], certificates)[index]
+
+    def request_of(self, index: int) -> int:
+        """Return the number of the request that a release answers; every method answers each request."""
+        return int(index // len(self.scenario["unlearning"]))
+
+    def suffix_of(self, index: int) -> str:
+        """Return the end of the names of arrays that belong to the request of a release; empty with one request.
+
+        Args:
+            index: the number of the release. Where learning went on from releases, each method has arrays of its own.
+        """
+        if len(self.learning["requests"]) == 1:
+            return ""
+        return f"-{self.request_of(index)}" + self.branch_of(index)
+
+    def branch_of(self, index: int) -> str:
+        """Return the end of the names of arrays that belong to the method of a release alone; empty if none do.
+
+        Args:
+            index: the number of the release.
+        """
+        alone = self.request_of(index) > 0 and goes_on_from_releases(self.scenario)
+        return f"-{index % len(self.scenario['unlearning'])}" if alone else ""
+
+    def learned_array(self, index: int, rounds: int) -> str:
+        """Return the name of the models from which a release may have begun.
+
+        Args:
+            index: the number of the release.
+            rounds: the number of rounds of learning behind them.
+        """
+        own = self.branch_of(index) and rounds
+        return f"checkpoints/learned{self.suffix_of(index) if own else ''}-{rounds:06d}"
 
     @cached_property
     def history(self) -> tuple[nx.Graph, list[TrainingRun]]:

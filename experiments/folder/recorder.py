@@ -148,7 +148,7 @@ class Recorder:
             for training, arrival in zip(training_runs, arrivals, strict=True)
         ]
         self._json("learning", {"requests": content})
-        self._checkpoints("learned", learned, rounds)
+        self.write_checkpoints("learned", learned, rounds)
 
     def write_retraining(self, oracle: Trajectory, rounds: Collection[int], suffix: str) -> None:
         """Write checkpoints of retraining for a request; all processes must call this method together.
@@ -158,7 +158,7 @@ class Recorder:
             rounds: the rounds of the checkpoints to write.
             suffix: the suffix of array names that belong to the request.
         """
-        self._checkpoints(f"retrained{suffix}", oracle, rounds)
+        self.write_checkpoints(f"retrained{suffix}", oracle, rounds)
 
     def read_release(self, index: int, method: str) -> tuple[Certificate, Audit, dict[str, Any]] | None:
         """Read a release that an earlier process has recorded, and write its lines of metrics.jsonl again.
@@ -240,7 +240,14 @@ class Recorder:
         shutil.rmtree(self._folder / UNFINISHED, ignore_errors=True)
         self._lock.release(remove=True)
 
-    def _checkpoints(self, name: str, trajectory: Trajectory, rounds: Collection[int]) -> None:
+    def write_checkpoints(self, name: str, trajectory: Trajectory, rounds: Collection[int]) -> None:
+        """Write checkpoints; all processes must call this method together.
+
+        Args:
+            name: the beginning of the names of the arrays.
+            trajectory: the checkpoints.
+            rounds: the rounds of the checkpoints to write.
+        """
         for t in sorted(rounds):
             self._weights(f"checkpoints/{name}-{t:06d}", trajectory.at(t), secret=True)
         self._write_record()

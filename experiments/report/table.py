@@ -23,6 +23,12 @@ def percent(row: Row, which: str) -> str:
     return "—" if scores is None else f"{100 * scores['mean']:.1f} ({100 * scores['lowest']:.1f})"
 
 
+def _at_request(row: Row) -> str:
+    """Format the accuracy of the models that a later request found; those of the first are the same for all methods."""
+    found = row.get("accuracy_at_request") if row.get("request") else None
+    return "" if found is None else f"{100 * found['mean']:.1f} ({100 * found['lowest']:.1f})"
+
+
 def certified(row: Row) -> str:
     """Return the certified ε, marked † where its noise depends on the data, else * where it is conditional."""
     if row["epsilon_certified"] is None:
@@ -73,6 +79,7 @@ COLUMNS: Sequence[Column] = (
     ("ε certified", certified),
     ("ε empirical", _empirical),
     ("ε lower bound", lambda row: "" if row["epsilon_lower_bound"] is None else epsilon(row["epsilon_lower_bound"])),
+    ("arrived %", _at_request),
     ("test %", lambda row: percent(row, "test")),
     ("retain %", lambda row: percent(row, "retain")),
     ("forget %", lambda row: percent(row, "forget")),
@@ -91,7 +98,7 @@ _WORDS = ("method", "bound", "noise", "view")
 #: The columns that are left out on a narrow terminal, in this order.
 _EXPENDABLE = (
     *("MIA-U", "MIA %", "time", "bytes", "network time", "retain %", "σ√d/‖θ‖", "σ", "ε lower bound", "backdoor %"),
-    *("distance", "forget %", "noise", "bound", "gradients", "ε claimed"),
+    *("distance", "forget %", "arrived %", "noise", "bound", "gradients", "ε claimed"),
 )
 
 
@@ -112,6 +119,8 @@ def legend(rows: Sequence[Row]) -> list[str]:
         "Gradients, bytes and time: as a share of retraining. Network time: simulated, on the scenario's network.",
         *_larger_than_the_model(rows),
     ]
+    if any(_at_request(row) for row in rows):
+        lines.append("Arrived: test accuracy of the models that a later request found, before its release.")
     if any(row["backdoor"] for row in rows):
         lines.append("Backdoor: triggered test images of other classes that are taken for the target.")
     if any(row["membership"] for row in rows):

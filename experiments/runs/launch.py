@@ -52,7 +52,7 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
             return []
     console = terminal()
     done = run_in(scenario, folder, force, LiveProgress(console))
-    first = [("request", _request)] if done.compositions else []
+    first = [("request", _request)] if any(row["request"] for row in done.summary) else []
     table.print_table(done.summary, console, title=_title(scenario), first=first)
     for line in table.composition_sentences(done.compositions):
         console.print(line, highlight=False, soft_wrap=True)

@@ -47,9 +47,11 @@ def measure_release(
 
     evaluation = setup.evaluations[request]
     distance, norms = divergence(released, retrained), retrained.double().norm(dim=1).cpu().numpy()
+    found = learned[present].to(released.device)
     return {
         "nodes": present.tolist(),
         "accuracy": accuracies(evaluation.sets),
+        "accuracy_at_request": accuracy(setup.network.model, found, *evaluation.sets["test"]).tolist(),
         "backdoor": accuracies(evaluation.triggered) or None,
         "membership": attack_release(setup, learned, outcome.released, request),
         "distance_to_retrained": distance.tolist(),
@@ -168,8 +170,9 @@ def _epsilon_columns(certificate: Certificate, audit: Audit) -> dict[str, Any]:
 
 def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> dict[str, Any]:
     """Summarise the metrics over nodes."""
-    accuracy, backdoor = metrics["accuracy"], metrics["backdoor"]
+    accuracy, backdoor, found = metrics["accuracy"], metrics["backdoor"], metrics["accuracy_at_request"]
     return {
+        "accuracy_at_request": {"mean": _mean({"nodes": found}), "lowest": min(found)},
         "accuracy": {name: {"mean": _mean(of), "lowest": min(of["nodes"])} for name, of in accuracy.items()},
         "backdoor": backdoor
         and {name: {"mean": _mean(of), "highest": max(of["nodes"])} for name, of in backdoor.items()},

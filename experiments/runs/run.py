@@ -18,11 +18,13 @@ from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.runs.auditing import audit_noise, audit_release
+from rewindnet.experiments.runs.branches import Branches, branch_name
 from rewindnet.experiments.runs.composition import compose_releases
 from rewindnet.experiments.runs.measures import measure_release, table_row
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.engine import Callback
+from rewindnet.simulator.from_releases import FromReleases
 from rewindnet.simulator.outcome import Outcome, Trajectory
 from rewindnet.simulator.task import Task
 from rewindnet.simulator.transports.network import Network
@@ -44,7 +46,8 @@ def run(setup: RunSetup, network: Network, recorder: Recorder, progress: Progres
     """
     steps = _Run(setup, network, recorder, progress or Progress())
     learned = steps.learn()
-    releases = [release for request in range(len(learned.plans)) for release in steps.answer(learned, request)]
+    requests = range(len(learned.training_runs))
+    releases = [release for request in requests for release in steps.answer(learned, request)]
     steps.finish(releases)
 
 
@@ -55,7 +58,7 @@ class _Learned:
     Attributes:
         trajectory: the checkpoints.
         training_runs: for each request, how the network learned up to it.
-        plans: for each request, the plan of each method.
+        plans: for each request, the plan of each method; for the first alone where learning goes on from releases.
     """
 
     trajectory: Trajectory
@@ -112,6 +115,8 @@ class _Run:
         self._rounds = _RoundRecorder(recorder, progress, setup)
         self._simulation = setup.simulation(network)
         self._noise_traces: list[NoiseTraces] = []
+        simulation = self._simulation
+        self._branches = Branches(simulation, setup.methods) if isinstance(simulation, FromReleases) else None
         self._simulation.callbacks, self._simulation.journal = (self._rounds,), recorder.journal
 
     def learn(self) -> _Learned:
@@ -119,9 +124,12 @@ class _Run:
         methods = self._setup.methods
         arrivals = [training.rounds for training in self._setup.network.training_runs]
         checkpoints = {t for method in methods for T in arrivals for t in method.checkpoints(T)}
+        if self._branches is not None:
+            arrivals = arrivals[:1]
         with self._rounds.phase("learn", arrivals[-1]):
             trajectory, training_runs = self._simulation.learn({*arrivals, *checkpoints})
-        plans = self._network.agree([[method.plan(training) for method in methods] for training in training_runs])
+        planned = training_runs[: len(arrivals)]
+        plans = self._network.agree([[method.plan(training) for method in methods] for training in planned])
         used = {plan.release.checkpoint_round for request_plans in plans for plan in request_plans}
         self._recorder.write_learning(training_runs, self._setup.network.arrivals, trajectory, {*arrivals, *used})
         return _Learned(trajectory, training_runs, plans)
@@ -132,13 +140,15 @@ class _Run:
         Returns:
             The releases; none in a process that does not record them.
         """
-        training, plans, methods = learned.training_runs[request], learned.plans[request], self._setup.methods
-        oracle = self._retrain(training, plans, request)
-        before = learned.trajectory.at(training.rounds)
-        answer = _Answer(request, training, learned.trajectory, before, oracle)
-        releases = []
-        for number, (method, plan) in enumerate(zip(methods, plans, strict=True)):
+        methods, releases = self._setup.methods, []
+        shared = None if request >= len(learned.plans) else self._shared_answer(learned, request)
+        for number, method in enumerate(methods):
             index = request * len(methods) + number
+            answer, plan = (
+                self._branch_answer(learned, request, number)
+                if shared is None
+                else (shared, learned.plans[request][number])
+            )
             records = self._release(answer, method, plan, index)
             if records is not None:
                 deleting = self._setup.network.arrivals[request].forget
@@ -146,10 +156,32 @@ class _Run:
                 releases.append(_Release(number, row, records[0]))
         return releases
 
+    def _shared_answer(self, learned: _Learned, request: int) -> _Answer:
+        """Retrain for a request that all methods answer from the same models."""
+        training = learned.training_runs[request]
+        oracle = self._retrain(training, learned.plans[request], request)
+        return _Answer(request, training, learned.trajectory, learned.trajectory.at(training.rounds), oracle)
+
+    def _branch_answer(self, learned: _Learned, request: int, number: int) -> tuple[_Answer, UnlearningPlan]:
+        """Learn from the latest release of a method up to a request, and retrain with its noise; plan its release."""
+        assert self._branches is not None
+        training = self._branches.training(number, learned.training_runs[request])
+        plan = self._network.agree(self._setup.methods[number].plan(training))
+        start, end, name = self._setup.network.training_runs[request - 1].rounds, training.rounds, branch_name(number)
+        suffix = f"-{request}{name}"
+        with self._rounds.phase(f"learn{suffix}", end - start):
+            trajectory = self._branches.learn(request, number, plan, learned.trajectory)
+        kept = {start, end, plan.release.checkpoint_round} - {0}
+        self._recorder.write_checkpoints(f"learned{suffix}", trajectory, kept)
+        with self._rounds.phase(f"{Retrain.name}{suffix}", end):
+            oracle = self._branches.retrain(request, number, plan)
+        self._recorder.write_retraining(oracle, {end, plan.release.noise_round}, suffix)
+        return _Answer(request, training, trajectory, trajectory.at(end), oracle), plan
+
     def finish(self, releases: Sequence[_Release]) -> None:
         """Record the table, and the composition of the releases of each method if there are several requests."""
         compositions = []
-        if len(self._setup.network.training_runs) > 1:
+        if len(self._setup.network.training_runs) > 1 and self._branches is None:
             by_method: list[list[Certificate]] = [[] for _ in self._setup.methods]
             for release in releases:
                 by_method[release.method].append(release.certificate)
@@ -177,7 +209,10 @@ class _Run:
         Returns:
             The certificate, the audit and the metrics; None in a process that does not record them.
         """
-        recorded = self._network.agree(self._recorder.read_release(index, plan.release.method))
+        recorded = None
+        # Learning needs the released models, so the release is carried out again from its last state.
+        if not answer.training.from_release:
+            recorded = self._network.agree(self._recorder.read_release(index, plan.release.method))
         if recorded is not None:
             if self._network.root:
                 self._noise_traces.append(self._recorder.read_noise_traces(index))
@@ -202,7 +237,11 @@ class _Run:
         program = method.program(plan.release, answer.training, address, answer.learned.checkpoint_names)
         rounds = sum(len(step.rounds) for step in (*program.approach, *program.finish))
         with self._rounds.phase(f"{index}-{plan.release.method}", rounds):
-            outcome = self._simulation.execute(method, plan, answer.learned, index, answer.request)
+            outcome = self._simulation.execute(
+                method, plan, answer.learned, index, answer.request, keep_released=answer.training.from_release
+            )
+        if self._branches is not None and answer.training.from_release:
+            self._branches.note(answer.request, index % len(self._setup.methods), answer.training, outcome)
         self._recorder.write_traffic(self._simulation.traffic)
         return outcome
 

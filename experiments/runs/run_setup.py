@@ -10,12 +10,14 @@ from rewindnet.clients.methods import Method, MethodError
 from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.worker import ClientWorker
+from rewindnet.experiments.runs.branches import check_requests
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.scenario.computation import noise_address
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.simulator.cost.network_model import NetworkModel
+from rewindnet.simulator.from_releases import FromReleases
 from rewindnet.simulator.simulation import Simulation
 from rewindnet.simulator.transports.base import Transport
 from rewindnet.simulator.transports.network import Network
@@ -76,7 +78,8 @@ class RunSetup:
         """
         setup, plain = self.network, self.scenario.plain()
         addresses = tuple(noise_address(plain, arrival.forget) for arrival in setup.arrivals)
-        return Simulation(
+        made = FromReleases if setup.training_runs[0].from_release else Simulation
+        return made(
             network, setup.training_runs, setup.message_bytes, self.network_model, self.scenario.seed, addresses
         )
 
@@ -95,8 +98,7 @@ def build_run(scenario: Scenario) -> RunSetup:
     transport.check(network.nodes)
     methods: tuple[Method, ...] = tuple(method.build().seeded(scenario.seed) for method in scenario.unlearning)
     for method in methods:
-        for training_run in network.training_runs:
-            method.check(training_run)
+        check_requests(method, network.training_runs)
         _check_shared_noise(method, transport)
     training = network.training
     return RunSetup(

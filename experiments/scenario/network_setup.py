@@ -178,6 +178,7 @@ def _training(
         radius=learning.radius,
         departed=topology.departed,
         remaining=topology.remaining if topology.departed else None,
+        after_request=learning.after_request,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rewindnet.certificates.audits.montecarlo import check_draws
+from rewindnet.certificates.continuation import AfterRequest
 from rewindnet.certificates.network import Order
 from rewindnet.clients.data.backdoor import Corner
 from rewindnet.experiments.scenario.errors import ScenarioError
@@ -104,6 +105,7 @@ class LearningSettings(Choice):
     order: Order = "adapt-then-combine"
     local_steps: Annotated[int, Field(ge=1)] = 1
     radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    after_request: AfterRequest = "continue-unnoised"
     sampling: SamplingSettings = Field(default_factory=lambda: SamplingSettings.model_validate({}))
 
     @model_validator(mode="after")

@@ -126,7 +126,7 @@ class KlomStudy:
         Returns:
             The names of the states: of unlearning once, and of retraining twice.
         """
-        suffix = f"-{request}" if len(self._setup.network.training_runs) > 1 else ""
+        suffix = self._folder.suffix_of(index)
         centre = self._weights(f"{self._folder.methods[index].place}/centre")
         retrained = self._weights(f"checkpoints/retrained{suffix}-{release.noise_round:06d}")
         network = self._simulation.network

@@ -9,7 +9,7 @@ import numpy as np
 from rewindnet.certificates import TrainingRun, derive, settings_of, worst_case_disturbance
 from rewindnet.certificates.constants import DERIVATIONS, Constants
 from rewindnet.certificates.sensitivity.departure import weight_change
-from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
 from rewindnet.experiments.verify.forget_sets import check_forget_set
 from rewindnet.experiments.verify.records import TOLERANCE, UNIT_ROUNDOFF, OnRecord, demand, recorded_requests
 
@@ -46,6 +46,12 @@ def _check_settings(training: TrainingRun, scenario: Mapping[str, Any]) -> None:
     for key in ("step_size", "local_steps", "order", "radius"):
         wanted, recorded = scenario["learning"][key], getattr(training, key)
         demand(wanted == recorded, f"learning.{key} is {wanted} in the scenario and {recorded} in the record")
+    going_on = training.rounds < scenario["learning"]["rounds"]
+    from_release = going_on and goes_on_from_releases(scenario)
+    demand(
+        (training.continued, training.from_release, training.earlier_releases) == (going_on, from_release, ()),
+        f"it is recorded otherwise from which models learning went on after round {training.rounds}",
+    )
     model = training.constants.model
     demand(model == scenario["model"]["kind"], f"the constants are those of another model, {model}")
 

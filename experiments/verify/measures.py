@@ -62,6 +62,7 @@ def check_measures(folder: RunFolder, rebuilt: Rebuilt, training: TrainingRun, i
     else:
         evaluation = rebuilt.evaluations[request_of(folder, index)]
         doubts += _check_accuracies(method.metrics, rebuilt.network.model, evaluation, released)
+        doubts += _check_found(folder, rebuilt.network.model, evaluation.sets["test"], training, index)
     if doubts:
         return OnRecord(f"measured again on the stored models, but on the record's word: {'; '.join(doubts)}")
     return "accuracies and distances were measured again on the stored models"
@@ -103,10 +104,8 @@ def _check_accuracies(
     metrics: Mapping[str, Any], model: Model, evaluation: Evaluation, released: NDArray[Any]
 ) -> list[str]:
     """Measure the accuracy of every model again on every set of samples; return what was left out."""
-    largest = max(len(targets) for _, targets in evaluation.sets.values())
-    nodes = max(1, min(len(released), MOST_PRODUCTS // (largest * model.parameters)))
-    like = evaluation.sets["test"][0]
-    chosen = np.unique(np.linspace(0, len(released) - 1, nodes).astype(int))
+    like, largest = evaluation.sets["test"][0], max(len(targets) for _, targets in evaluation.sets.values())
+    chosen = _measured_nodes(len(released), largest * model.parameters)
     theta = torch.from_numpy(released[chosen]).to(like)
     average = torch.from_numpy(released).to(like).mean(dim=0, keepdim=True)
     groups: list[tuple[str, Mapping[str, Any], Mapping[str, Samples]]] = [
@@ -121,14 +120,41 @@ def _check_accuracies(
             demand(len(scores["nodes"]) == len(released), f"the {what} on {name} is not that of every node")
             measured = accuracy(model, torch.cat([theta, average]), design, targets)
             given = np.array([*np.array(scores["nodes"])[chosen], scores["average_model"]])
-            # Another machine rounds otherwise, and may see a sample on the boundary of two classes on the other side.
-            off, allowed = float(np.abs(given - measured).max()), (1 + samples // 1000) / samples
-            worst = int(np.abs(given - measured).argmax())
-            demand(
-                off <= allowed * (1 + 1e-9),
-                f"the {what} on {name} is recorded as {given[worst]:.4f} where it measures {measured[worst]:.4f}",
-            )
+            _check_scores(f"the {what} on {name}", given, measured, samples)
     return [] if len(chosen) == len(released) else [f"accuracies at {len(released) - len(chosen):,} nodes"]
+
+
+def _check_found(folder: RunFolder, model: Model, test: Samples, training: TrainingRun, index: int) -> list[str]:
+    """Measure the accuracy of the models that the request found; return what was left out."""
+    what, scores = "the accuracy that the request found", folder.methods[index].metrics["accuracy_at_request"]
+    learned = folder.weights(folder.learned_array(index, training.rounds))
+    demand(len(scores) == int(training.present.sum()), f"{what} is not that of every node")
+    if learned is None:
+        return [f"{what}, in models which were not kept"]
+    found, (design, targets) = learned[training.present], test
+    chosen = _measured_nodes(len(found), len(targets) * model.parameters)
+    measured = accuracy(model, torch.from_numpy(found[chosen]).to(design), design, targets)
+    _check_scores(what, np.array(scores)[chosen], measured, len(targets))
+    return [] if len(chosen) == len(found) else [f"{what}, at {len(found) - len(chosen):,} nodes"]
+
+
+def _measured_nodes(nodes: int, products: int) -> NDArray[np.int64]:
+    """Choose the nodes whose accuracy is measured again, where one takes so many products."""
+    count = max(1, min(nodes, MOST_PRODUCTS // products))
+    return np.unique(np.linspace(0, nodes - 1, count).astype(int))
+
+
+def _check_scores(what: str, given: NDArray[Any], measured: NDArray[Any], samples: int) -> None:
+    """Compare accuracies on so many samples with what they measure.
+
+    Another machine rounds otherwise, and may see a sample on the boundary of two classes on the other side.
+    """
+    worst = int(np.abs(given - measured).argmax())
+    allowed = (1 + samples // 1000) / samples
+    demand(
+        float(np.abs(given - measured)[worst]) <= allowed * (1 + 1e-9),
+        f"{what} is recorded as {given[worst]:.4f} where it measures {measured[worst]:.4f}",
+    )
 
 
 def check_costs(folder: RunFolder, index: int) -> str:
@@ -155,9 +181,13 @@ def check_costs(folder: RunFolder, index: int) -> str:
         for at, method in enumerate(folder.methods)
         if request_of(folder, at) == request and method.certificate.get("method") == Retrain.name
     )
+    branch = bool(folder.branch_of(index))
     for name in _SHARES:
         share = cost[name] / retraining[name] if retraining[name] else 0.0
         recorded = metrics["cost_share"][name]
-        demand(same(recorded, share), f"{name} are {share:.6g} of those of retraining, not {recorded:.6g}")
+        # With the noise of earlier releases, retraining takes longer: its nodes wait for each other where they add it.
+        known = same(recorded, share) or (branch and name == "simulated_seconds" and recorded < share)
+        demand(known, f"{name} are {share:.6g} of those of retraining, not {recorded:.6g}")
+    shares = ", and how much longer retraining takes with earlier noise" if branch else ""
     attacks = "" if metrics["membership"] is None else ", and the membership attacks"
-    return OnRecord(f"bytes and shares of retraining follow; seconds{attacks} are on the record's word")
+    return OnRecord(f"bytes and shares of retraining follow; seconds{shares}{attacks} are on the record's word")

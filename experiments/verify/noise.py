@@ -76,7 +76,8 @@ def check_released(folder: RunFolder, training: TrainingRun, index: int) -> str:
     if stored is None:
         return Unchecked("weights were not kept")
     centre, noised, released = stored
-    _check_centre(folder, claimed, centre, request_suffix_of(folder, index))
+    _check_start(folder, index)
+    _check_centre(folder, claimed, centre, index)
     _check_forgotten(folder, training, index, (centre, released) if release.mechanism.plain_descent else (released,))
     if not release.mechanism.plain_descent:
         return OnRecord(f"the steps of {claimed.method} need the data, so its models are on the record's word")
@@ -88,7 +89,21 @@ def check_released(folder: RunFolder, training: TrainingRun, index: int) -> str:
     return "they follow from the centre, which is what the checkpoints make it"
 
 
-def _check_centre(folder: RunFolder, claimed: Certificate, centre: Weights, suffix: str) -> None:
+def _check_start(folder: RunFolder, index: int) -> None:
+    """Check that learning went on from the models that the method released before, where it did."""
+    if not folder.branch_of(index):
+        return
+    methods, rounds = len(folder.scenario["unlearning"]), folder.learning["requests"]
+    start = int(rounds[folder.request_of(index) - 1]["rounds"])
+    begun = folder.weights(folder.learned_array(index, start))
+    released = folder.weights(f"{folder.methods[index - methods].place}/released")
+    demand(
+        begun is None or released is None or bool(np.array_equal(begun, released)),
+        f"learning did not go on from what the method released after round {start}",
+    )
+
+
+def _check_centre(folder: RunFolder, claimed: Certificate, centre: Weights, index: int) -> None:
     """Check the centre of a plain descent where it must equal a stored checkpoint.
 
     Without rounds before the noise, it is the checkpoint of learning; after a descent from round 0, it is that of
@@ -97,10 +112,11 @@ def _check_centre(folder: RunFolder, claimed: Certificate, centre: Weights, suff
     release = claimed.release
     if not release.mechanism.plain_descent or release.averaged:
         return
-    learned = folder.weights(f"checkpoints/learned-{release.checkpoint_round:06d}")
+    learned = folder.weights(folder.learned_array(index, release.checkpoint_round))
     if learned is not None and release.noise_round == release.checkpoint_round:
         learned[folder.topology["departed"]] = 0.0
         demand(bool(np.array_equal(centre, learned)), "the centre is not the checkpoint that the method started from")
+    suffix = request_suffix_of(folder, index)
     retrained = folder.weights(f"checkpoints/retrained{suffix}-{release.noise_round:06d}")
     from_start = release.checkpoint_round == 0 and release.noise_round == release.descent_rounds
     if retrained is not None and from_start:
@@ -113,7 +129,7 @@ def _check_forgotten(folder: RunFolder, training: TrainingRun, index: int, model
     They may be the same only where retraining gives these models, too: no local step has read the forget set.
     """
     release, suffix = certificate_of(folder.methods[index]).release, request_suffix_of(folder, index)
-    learned = folder.weights(f"checkpoints/learned-{training.rounds:06d}")
+    learned = folder.weights(folder.learned_array(index, training.rounds))
     retrained = folder.weights(f"checkpoints/retrained{suffix}-{training.rounds:06d}")
     if learned is None or retrained is None or np.array_equal(learned, retrained) or not release.descent_rounds:
         return

@@ -16,8 +16,7 @@ from rewindnet.experiments.verify.records import (
     Unchecked,
     certificate_of,
     demand,
-    recorded_requests,
-    request_of,
+    recorded_runs_of_releases,
     request_suffix_of,
     same,
 )
@@ -114,7 +113,7 @@ def _arrays(folder: RunFolder, index: int) -> tuple[Any, Any] | None:
 def _traces(folder: RunFolder, training_runs: list[TrainingRun], index: int) -> NoiseTraces:
     """Return what later releases are compared with; nothing where it cannot be measured again."""
     release = certificate_of(folder.methods[index]).release
-    arrays, training = _arrays(folder, index), training_runs[request_of(folder, index)]
+    arrays, training = _arrays(folder, index), training_runs[index]
     additions = release.mechanism.additions(training, release)
     if arrays is None or not len(additions):
         return no_traces(_parameters(folder, training, index))
@@ -134,7 +133,7 @@ def _measured_again(folder: RunFolder, training: TrainingRun, index: int) -> Noi
     if arrays is None:
         return None
     name = f"checkpoints/retrained{request_suffix_of(folder, index)}-{release.noise_round:06d}"
-    retrained, training_runs = folder.weights(name), recorded_requests(folder)
+    retrained, training_runs = folder.weights(name), recorded_runs_of_releases(folder)
     return audit_vectors(
         release.mechanism.additions(training, release),
         *arrays,

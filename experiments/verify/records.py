@@ -19,8 +19,10 @@ from rewindnet.experiments.folder.reader import (
     Json,
     MethodRecords,
     RunFolder,
+    goes_on_from_releases,
     recorded_schedules,
     recorded_training_runs,
+    released_training_runs,
 )
 from rewindnet.experiments.scenario.computation import noise_address
 
@@ -171,9 +173,22 @@ def recorded_requests(folder: RunFolder) -> list[TrainingRun]:
     return recorded_training_runs(folder.scenario, folder.learning, mixing, mixing_before)
 
 
+def recorded_runs_of_releases(folder: RunFolder) -> list[TrainingRun]:
+    """Derive, for each release, how the network had learned when the request arrived that it answers.
+
+    Raises:
+        CertificateError: if learning cannot have gone on from a recorded release.
+    """
+    training_runs = recorded_requests(folder)
+    if not goes_on_from_releases(folder.scenario):
+        return [training_runs[folder.request_of(index)] for index in range(len(folder.methods))]
+    certificates = [certificate_of(method) for method in folder.methods]
+    return released_training_runs(folder.scenario, training_runs, certificates)
+
+
 def request_of(folder: RunFolder, index: int) -> int:
     """Return the number of the request that a release answers; every method answers each request."""
-    return index // len(folder.scenario["unlearning"])
+    return folder.request_of(index)
 
 
 def noise_address_of(folder: RunFolder, index: int) -> NoiseAddress:
@@ -185,7 +200,7 @@ def noise_address_of(folder: RunFolder, index: int) -> NoiseAddress:
 
 def request_suffix_of(folder: RunFolder, index: int) -> str:
     """Return the suffix of array names that belong to the request of a release; empty if there is only one request."""
-    return f"-{request_of(folder, index)}" if len(folder.learning["requests"]) > 1 else ""
+    return folder.suffix_of(index)
 
 
 def traffic_of(folder: RunFolder) -> Json:

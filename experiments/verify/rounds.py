@@ -1,6 +1,7 @@
 """Verify metrics.jsonl: the messages of every round, and what was measured where checkpoints are stored."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,10 @@ import torch
 from scipy.sparse import csr_array
 
 from rewindnet.certificates import Mixing, TrainingRun
-from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.experiments.folder.reader import FolderError, Json, RunFolder
 from rewindnet.experiments.runs.evaluation import Samples
-from rewindnet.experiments.verify.plans import method_of
+from rewindnet.experiments.verify.phases import Phase, phases_of
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
@@ -23,9 +23,6 @@ from rewindnet.experiments.verify.records import (
     recorded_requests,
     request_of,
 )
-
-#: The name of learning in metrics.jsonl, as recorded runs have it.
-_LEARN = "learn"
 
 
 def check_rounds(folder: RunFolder, rebuilt: Rebuilt) -> str:
@@ -41,21 +38,18 @@ def check_rounds(folder: RunFolder, rebuilt: Rebuilt) -> str:
     Raises:
         MismatchError: if a round is missing, carried other messages, or measures something else at a checkpoint.
     """
-    training_runs, lines = recorded_requests(folder), _lines(folder)
-    known = {_LEARN: _learning(training_runs), **_retraining(folder, training_runs)}
-    for phase, matrices in known.items():
-        _check_complete(folder, phase, [line["round"] for line in lines[phase]], len(matrices))
-        for line in lines[phase]:
-            _check_messages(phase, line, matrices[line["round"] - 1])
-    plain = _plain_descents(folder, training_runs)
-    unknown = sorted(
-        set(lines) - set(known) - {f"{i}-{folder.summary[i]['method']}" for i in range(len(folder.methods))}
-    )
+    known, lines = phases_of(folder), _lines(folder)
+    for phase in known:
+        _check_complete(folder, phase, [line["round"] for line in lines[phase.name]])
+        for line in lines[phase.name]:
+            _check_messages(phase.name, line, phase.matrix(line["round"] - 1))
+    releases = {f"{i}-{folder.summary[i]['method']}" for i in range(len(folder.methods))}
+    unknown = sorted(set(lines) - {phase.name for phase in known} - releases)
     demand(not unknown, f"no release is called {', '.join(unknown)}")
-    for phase, mixing in plain.items():
-        for line in lines[phase]:
-            _check_messages(phase, line, mixing.matrix(line["round"] - 1))
-    measured = _check_checkpoints(folder, rebuilt, lines, list(known))
+    for name, mixing in _plain_descents(folder, recorded_requests(folder)).items():
+        for line in lines[name]:
+            _check_messages(name, line, mixing.matrix(line["round"] - 1))
+    measured = _check_checkpoints(folder, rebuilt, lines, known)
     return OnRecord(
         "the messages of learning, retraining and plain descents are those of their matrices, and stored models were "
         f"measured again after {measured:,} of {sum(map(len, lines.values())):,} rounds; the other measures are on the "
@@ -74,44 +68,6 @@ def _lines(folder: RunFolder) -> defaultdict[str, list[Json]]:
     return lines
 
 
-def learning_matrix(training_runs: list[TrainingRun], round: int) -> csr_array:
-    """Return the mixing matrix [N, N] of a round of learning.
-
-    Args:
-        training_runs: for each request, how the network learned up to it.
-        round: t.
-    """
-    met = sum(training.rounds <= round for training in training_runs)
-    training = training_runs[max(met - 1, 0)]
-    before = training.mixing_before
-    return (training.mixing if met or before is None else before).matrix(round)
-
-
-def _learning(training_runs: list[TrainingRun]) -> list[csr_array]:
-    """Return the matrix of every round of learning."""
-    return [learning_matrix(training_runs, t) for t in range(training_runs[-1].rounds)]
-
-
-def _retraining(folder: RunFolder, training_runs: list[TrainingRun]) -> dict[str, list[csr_array]]:
-    """Return the matrix of every round of retraining, for each request."""
-    phases = {}
-    for request, training in enumerate(training_runs):
-        suffix = f"-{request}" if len(training_runs) > 1 else ""
-        phases[f"{Retrain.name}{suffix}"] = [training.mixing.matrix(t) for t in range(horizon(folder, training))]
-    return phases
-
-
-def horizon(folder: RunFolder, training: TrainingRun) -> int:
-    """Return the number of rounds of the retraining that all methods are compared with.
-
-    Args:
-        folder: the run folder.
-        training: how the network learned up to the request.
-    """
-    methods = range(len(folder.scenario["unlearning"]))
-    return max(method_of(folder, index).horizon(training.rounds) for index in methods)
-
-
 def _plain_descents(folder: RunFolder, training_runs: list[TrainingRun]) -> dict[str, Mixing]:
     """Return the mixing matrices of the releases whose rounds are those of learning."""
     plain = {}
@@ -122,13 +78,14 @@ def _plain_descents(folder: RunFolder, training_runs: list[TrainingRun]) -> dict
     return plain
 
 
-def _check_complete(folder: RunFolder, phase: str, found: list[int], rounds: int) -> None:
+def _check_complete(folder: RunFolder, phase: Phase, found: list[int]) -> None:
     """Check that a phase has a line for every round, in order; an interruption may have lost some."""
-    expected = list(range(1, rounds + 1))
+    expected = [t + 1 for t in phase.rounds]
+    took = f"{phase.name} took {len(expected)} rounds"
     if folder.record["resumed"]:
-        demand(found == sorted(set(found) & set(expected)), f"{phase} took {rounds} rounds, and has lines of others")
+        demand(found == sorted(set(found) & set(expected)), f"{took}, and has lines of others")
         return
-    demand(found == expected, f"{phase} took {rounds} rounds; {len(found)} are recorded")
+    demand(found == expected, f"{took}; {len(found)} are recorded")
 
 
 def _check_messages(phase: str, line: Json, W: csr_array) -> None:
@@ -140,16 +97,20 @@ def _check_messages(phase: str, line: Json, W: csr_array) -> None:
     )
 
 
-def _check_checkpoints(folder: RunFolder, rebuilt: Rebuilt, lines: dict[str, list[Json]], phases: list[str]) -> int:
-    """Measure the stored checkpoints again; return how many lines of metrics.jsonl were compared."""
+def _check_checkpoints(
+    folder: RunFolder, rebuilt: Rebuilt, lines: dict[str, list[Json]], phases: Sequence[Phase]
+) -> int:
+    """Measure the stored checkpoints again; return how many lines of metrics.jsonl were compared.
+
+    Lines are measured before the noise of an earlier release, checkpoints are stored with it.
+    """
     test = rebuilt.evaluations[0].sets["test"] if rebuilt.evaluations else None
     compared = 0
     for phase in phases:
-        name = phase.replace(Retrain.name, "retrained") if phase != _LEARN else "learned"
-        for line in lines[phase]:
-            theta = folder.weights(f"checkpoints/{name}-{line['round']:06d}")
-            if theta is not None and "consensus_distance" in line:
-                _check_line(f"round {line['round']} of {phase}", line, theta, folder, rebuilt, test)
+        for line in lines[phase.name]:
+            theta = folder.weights(f"checkpoints/{phase.checkpoints}-{line['round']:06d}")
+            if theta is not None and "consensus_distance" in line and line["round"] not in phase.noised_after:
+                _check_line(f"round {line['round']} of {phase.name}", line, theta, folder, rebuilt, test)
                 compared += 1
     return compared
 

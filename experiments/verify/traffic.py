@@ -3,10 +3,9 @@
 import numpy as np
 from scipy.sparse import csr_array
 
-from rewindnet.certificates import TrainingRun
 from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.verify.phases import phases_of
 from rewindnet.experiments.verify.records import OnRecord, demand, recorded_requests, traffic_of
-from rewindnet.experiments.verify.rounds import horizon, learning_matrix
 from rewindnet.simulator.transports.sums import edges
 
 
@@ -22,11 +21,11 @@ def check_traffic(folder: RunFolder) -> str:
     Raises:
         MismatchError: if other messages are recorded than these rounds take.
     """
-    training_runs, traffic = recorded_requests(folder), traffic_of(folder)
-    arithmetic = training_runs[-1].arithmetic
+    last, traffic = recorded_requests(folder)[-1], traffic_of(folder)
+    arithmetic = last.arithmetic
     size = arithmetic.parameters * np.dtype(folder.scenario["backend"]["dtype"]).itemsize if arithmetic else None
     demand(traffic["message_bytes"] == size, f"a message is {size} bytes, not {folder.traffic['message_bytes']}")
-    parts, expected = traffic["parts"], _expected_traffic(folder, training_runs)
+    parts, expected = traffic["parts"], _expected_traffic(folder, last.mixing.nodes)
     for name, counts in expected.items():
         demand(name in parts, f"the messages of {name} are missing")
         found = zip(*(parts[name][key] for key in ("to", "from", "messages")), strict=True)
@@ -42,22 +41,16 @@ def check_traffic(folder: RunFolder) -> str:
     return OnRecord(f"{sentence}; those of {others} others are on the record's word") if others else sentence
 
 
-def _expected_traffic(folder: RunFolder, training_runs: list[TrainingRun]) -> dict[str, csr_array]:
-    """Sum the messages of learning up to each request, and of retraining for each request."""
-    expected, start = {}, 0
-    for request, training in enumerate(training_runs):
-        T, suffix = training.rounds, f"-{request}" if len(training_runs) > 1 else ""
-        name = "learned" + f"-{request}" * (request > 0)
-        expected[name] = _summed([learning_matrix(training_runs, t) for t in range(start, T)])
-        expected[f"retrained{suffix}"] = _summed([training.mixing.matrix(t) for t in range(T)])
-        further = horizon(folder, training)
-        if further > T:
-            expected[f"retrained{suffix}-on"] = _summed([training.mixing.matrix(t) for t in range(T, further)])
-        start = T
-    return expected
+def _expected_traffic(folder: RunFolder, nodes: int) -> dict[str, csr_array]:
+    """Sum the messages of every part of learning and retraining."""
+    return {
+        name: _summed([phase.matrix(t) for t in rounds], nodes)
+        for phase in phases_of(folder)
+        for name, rounds in phase.parts.items()
+    }
 
 
-def _summed(matrices: list[csr_array]) -> csr_array:
+def _summed(matrices: list[csr_array], nodes: int) -> csr_array:
     """Sum the messages of rounds [N, N]; equal matrices that follow each other are counted together."""
     runs: list[tuple[csr_array, int]] = []
     for W in matrices:
@@ -65,4 +58,4 @@ def _summed(matrices: list[csr_array]) -> csr_array:
             runs[-1] = (W, runs[-1][1] + 1)
         else:
             runs.append((W, 1))
-    return csr_array(sum(edges(W) * times for W, times in runs))
+    return csr_array(sum((edges(W) * times for W, times in runs), start=csr_array((nodes, nodes), dtype=np.int64)))

@@ -9,7 +9,7 @@ takes more than that, such as the rounds of learning, is said to be on the recor
 from collections.abc import Callable
 from pathlib import Path
 
-from rewindnet.certificates import TrainingRun
+from rewindnet.certificates import CertificateError, TrainingRun
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.verify.certificates import check_certificate
 from rewindnet.experiments.verify.data import check_checkpoints, check_data, check_disturbances
@@ -20,7 +20,7 @@ from rewindnet.experiments.verify.network import check_network
 from rewindnet.experiments.verify.noise import check_noise, check_released
 from rewindnet.experiments.verify.noise_audit import check_noise_audit
 from rewindnet.experiments.verify.rebuild import Rebuilt, rebuild
-from rewindnet.experiments.verify.records import DAMAGE, Finding, finding, recorded_requests, request_of
+from rewindnet.experiments.verify.records import DAMAGE, Finding, finding, recorded_runs_of_releases
 from rewindnet.experiments.verify.rounds import check_rounds
 from rewindnet.experiments.verify.sampling import check_samples
 from rewindnet.experiments.verify.scenario import check_scenario
@@ -75,9 +75,14 @@ def verify_folder(path: Path, data: bool = True) -> list[Finding]:
         finding("rounds", check_rounds, folder, rebuilt),
         finding("traffic", check_traffic, folder),
     ]
-    training_runs = recorded_requests(folder)
-    for index in range(len(folder.methods)):
-        findings += _verify_release(folder, rebuilt, training_runs[request_of(folder, index)], index)
+    try:
+        training_runs = recorded_runs_of_releases(folder)
+    except CertificateError as problem:
+        return [*findings, Finding("releases", False, str(problem))]
+    except DAMAGE as problem:
+        return [*findings, Finding("releases", False, f"the records are damaged: {type(problem).__name__} {problem}")]
+    for index, training in enumerate(training_runs):
+        findings += _verify_release(folder, rebuilt, training, index)
     findings.append(finding("table", check_table, folder))
     return findings
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Audit, Release, TrainingRun, audit
-from rewindnet.experiments.folder.reader import RunFolder, digest
+from rewindnet.experiments.folder.reader import RunFolder, digest, goes_on_from_releases
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
     OnRecord,
@@ -69,9 +69,12 @@ def _expected_arrays(folder: RunFolder) -> set[str]:
     if any(release.noise_source == "os" for _, release in releases):
         return {f"{place}/released" for place, release in releases if release.noise_source == "os"}
     rounds = [int(request["rounds"]) for request in folder.learning["requests"]]
-    checkpoints = {*rounds, *(release.checkpoint_round for _, release in releases)}
-    arrays = {f"checkpoints/learned-{t:06d}" for t in checkpoints}
+    shared = rounds[:1] if goes_on_from_releases(folder.scenario) else rounds
+    arrays = {f"checkpoints/learned-{t:06d}" for t in shared}
     for index, (place, release) in enumerate(releases):
+        start, end = rounds[max(request_of(folder, index) - 1, 0)], rounds[request_of(folder, index)]
+        own = {start, end} if folder.branch_of(index) else set()
+        arrays |= {folder.learned_array(index, t) for t in {release.checkpoint_round, *own}}
         for t in (release.noise_round, rounds[request_of(folder, index)]):
             arrays.add(f"checkpoints/retrained{request_suffix_of(folder, index)}-{t:06d}")
         arrays |= {f"{place}/centre", f"{place}/released"}

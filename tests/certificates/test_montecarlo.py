@@ -416,9 +416,9 @@ SCENARIO = {
 
 
 def test_a_run_says_what_samples_of_its_noise_prove(tmp_path):
-    run = run_through(SCENARIO, tmp_path / "run", "audit.draws=5000", "audit.confidence=0.8")
+    run = run_through(SCENARIO, tmp_path / "run", "audit.draws=5000", "audit.confidence=0.999")
     (_, found), (_, none), _ = run.certified
-    assert (found.monte_carlo.draws, found.monte_carlo.confidence, none.monte_carlo) == (5000, 0.8, None)
+    assert (found.monte_carlo.draws, found.monte_carlo.confidence, none.monte_carlo) == (5000, 0.999, None)
     assert 0 < found.monte_carlo.epsilon_lower_bound < found.epsilon_empirical < 1
     assert [row["epsilon_lower_bound"] for row in run.summary] == [found.monte_carlo.epsilon_lower_bound, None, None]
     page = write_report(tmp_path / "run").read_text("utf-8")

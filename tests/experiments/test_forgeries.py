@@ -151,9 +151,9 @@ ONE: dict[str, tuple[Forge, str, str, str]] = {
     ),
     "goes on": (
         forgeries.of_learning(lambda request: request.update(continued=True)),
-        "data",
+        "learning",
         "FAILS",
-        "continued of request 0",
+        "from which models learning went on after round 12",
     ),
     "smaller disturbances": (
         forgeries.smaller_disturbances,
@@ -338,6 +338,12 @@ ONE: dict[str, tuple[Forge, str, str, str]] = {
 #: The same of the run with two requests.
 TWO: dict[str, tuple[Forge, str, str, str]] = {
     "composition": (forgeries.other_composition, "table", "FAILS", "does not follow from them"),
+    "accuracy before the request": (
+        forgeries.of_record(3, "metrics", lambda m: m.update(accuracy_at_request=[1.0] * 5)),
+        "3 r2d, accuracy and distances",
+        "FAILS",
+        "the accuracy that the request found is recorded as 1.0000 where it measures",
+    ),
     "earlier forget set": (
         lambda forger: forger.json("learning", forgeries.first_forgets_another),
         "data",

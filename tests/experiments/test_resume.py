@@ -280,9 +280,41 @@ def test_a_run_may_end_in_the_middle_of_any_file(
     short: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
     file, expected = short
-    total, wrong = count(file, tmp_path / "count", monkeypatch), []
+    total = count(file, tmp_path / "count", monkeypatch)
     assert total > 60
-    for write in range(1, total + 1, stride):
+    ends_in_the_middle(file, expected, tmp_path, monkeypatch, range(1, total + 1, stride))
+
+
+#: Learning goes on from what each method released.
+FROM_RELEASES: dict[str, Any] = {
+    **SHORT,
+    "learning": {"rounds": 10, "after_request": "continue-from-release"},
+    "deletion": {"requests": [{"client": 0, "samples": 2, "round": 6}, {"client": 1, "samples": 3}]},
+    "unlearning": [
+        {"method": "r2d", "rewind": 0.3, "view": "joint"},
+        {"method": "r2d", "rewind": 0.2, "placement": "rewind", "view": "transcript:all"},
+        {"method": "retrain"},
+        {"method": "do-nothing"},
+    ],
+}
+
+
+@pytest.mark.parametrize("stride", [61, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_run_that_goes_on_from_releases_may_end_in_the_middle_of_any_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_once: SharedRuns, stride: int
+) -> None:
+    file, expected = parity.write(FROM_RELEASES, tmp_path), left(run_once(parity.exact(FROM_RELEASES)).path)
+    total = count(file, tmp_path / "count", monkeypatch)
+    assert any(name.startswith("checkpoints/learned-1-1-") for name in expected["weights_sha256"])
+    ends_in_the_middle(file, expected, tmp_path, monkeypatch, range(30, total + 1, stride))
+
+
+def ends_in_the_middle(
+    file: Path, expected: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: Sequence[int]
+) -> None:
+    """A run that ends in the middle of one of these files goes on, and leaves what it would have left."""
+    wrong = []
+    for write in writes:
         out = tmp_path / str(write)
         with killed_at(monkeypatch, write), pytest.raises(Killed):
             run_scenario(file, (), out, False)

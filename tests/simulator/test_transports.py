@@ -72,6 +72,21 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             *CONTROLS,
         ],
     },
+    "from-releases": {
+        "partition": {"clients": 5},
+        "topology": {"kind": "ring", "schedule": {"kind": "link-failures", "probability": 0.3}},
+        "learning": {
+            "rounds": 8,
+            "sampling": {"kind": "poisson", "batch": 12},
+            "after_request": "continue-from-release",
+        },
+        "deletion": {"requests": [{"client": 1, "samples": 4, "round": 5}, {"client": 1, "samples": "all"}]},
+        "unlearning": [
+            {"method": "r2d", "rewind": 0.25, "view": "joint"},
+            {"method": "r2d", "rewind": 0.25, "placement": "rewind", "view": "transcript:all", "allocation": "optimal"},
+            *CONTROLS,
+        ],
+    },
     "star": {
         "model": "sigmoid",
         "partition": {"kind": "dirichlet", "clients": 6, "alpha": 0.5},

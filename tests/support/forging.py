@@ -23,7 +23,7 @@ from rewindnet.certificates.audits.noise.traces import NoiseTraces, no_traces
 from rewindnet.certificates.audits.noise.verdict import LEVEL, audit_vectors
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.training.noise import draw
-from rewindnet.experiments.folder.reader import RunFolder, digest, read_folder
+from rewindnet.experiments.folder.reader import RunFolder, digest, goes_on_from_releases, read_folder
 from rewindnet.experiments.runs.composition import compose_releases
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.runs.measures import ratios_to_norm, table_row
@@ -119,8 +119,9 @@ class Forger:
 
     def _plan(self) -> None:
         """Have every release be the one that its method plans by the records."""
-        run = self.run
-        for index, method in enumerate(run.methods):
+        for index, method in enumerate(self.run.methods):
+            # Where learning goes on from releases, plans depend on those before.
+            run = self.run
             training, before = run.training_run_of(index), run.certified[index][0].release
             plan = method_of(run, index).plan(training)
             if before.adds_one_vector and before.sigma.any():
@@ -147,6 +148,9 @@ class Forger:
         for t in range(start, start + release.gossip_rounds):
             theta = training.mixing.matrix(t) @ theta
         self.put(f"{place}/released", theta)
+        later = index + len(run.scenario["unlearning"])
+        if goes_on_from_releases(run.scenario) and later < len(run.methods):
+            self.put(run.learned_array(later, training.rounds), theta)
 
     def table(self) -> None:
         """Make the table and the hashes again from the certificates, audits and metrics."""
@@ -157,7 +161,7 @@ class Forger:
             row = table_row(index, method_of(run, index).variant, certificate, audited, method.metrics, deleting)
             rows.append({"request": index // many, **row})
         together = []
-        if len(run.learning["requests"]) > 1:
+        if len(run.learning["requests"]) > 1 and not goes_on_from_releases(run.scenario):
             certificates = [certificate for certificate, _ in run.certified]
             together = compose_releases([certificates[at::many] for at in range(many)])
         (self.path / "summary.json").write_text(json.dumps({"rows": rows, "together": together}))
@@ -172,8 +176,7 @@ class Forger:
 
     def _arrays(self, run: RunFolder, index: int, training: TrainingRun, round: int) -> tuple[Any, Any, Any, Any]:
         """The models before and after the noise, as released, and retrained, after so many rounds."""
-        place, many = run.methods[index].place, len(run.scenario["unlearning"])
-        suffix = f"-{index // many}" if len(run.learning["requests"]) > 1 else ""
+        place, suffix = run.methods[index].place, run.suffix_of(index)
         centre, released = run.weights(f"{place}/centre"), run.weights(f"{place}/released")
         noised = run.weights(f"{place}/noised")
         retrained = run.weights(f"checkpoints/retrained{suffix}-{round:06d}")
@@ -232,7 +235,10 @@ class Forger:
             metrics["distance_to_retrained"] = distance.tolist()
             metrics |= ratios_to_norm(run.certified[index][0].release, present, norms, distance, released.shape[1])
             if setup is not None and str(released.dtype) == run.scenario["backend"]["dtype"]:
-                _accuracies(metrics["accuracy"], setup, build_evaluation(setup, request), released)
+                evaluation = build_evaluation(setup, request)
+                _accuracies(metrics["accuracy"], setup, evaluation, released)
+                learned = torch.from_numpy(self.array(run.learned_array(index, training.rounds))[present])
+                metrics["accuracy_at_request"] = accuracy(setup.model, learned, *evaluation.sets["test"]).tolist()
         cost, release = metrics["cost"], run.certified[index][0].release
         if release.mechanism.plain_descent:
             descent = range(release.checkpoint_round, release.checkpoint_round + release.descent_rounds)

@@ -5,6 +5,8 @@ from mutations.mutation import Mutation
 _DESCENTS = ("r2d", "warm-start", "noise-only")
 _SAID = ("langevin", "noisy-finetune", "newton", "rr-du", *_DESCENTS)
 _PRIVATE = ("gossip-dp", "walk-dp")
+_WENT_ON = ("r2d", "noise-only", "retrain", "do-nothing")
+_AFTER = ("conscience/test_sensitivity_after_releases.py",)
 _BETWEEN = ("conscience/test_noise_between_runs.py",)
 _FORGERIES = ("experiments/test_forgeries.py",)
 _HANDOVER = ("certificates/test_handover.py",)
@@ -77,8 +79,8 @@ MUTATIONS = (
         "accuracies of the table are not measured again",
         _DESCENTS,
         "experiments/verify/measures.py",
-        "off <= allowed * (1 + 1e-9),",
-        "off <= 1 + allowed,",
+        "float(np.abs(given - measured)[worst]) <= allowed * (1 + 1e-9),",
+        "float(np.abs(given - measured)[worst]) <= 1 + allowed,",
         "descents",
         _FORGERIES,
     ),
@@ -108,5 +110,32 @@ MUTATIONS = (
         'if guarantee["conditional"] not in (True, False):',
         "descents",
         (*_HANDOVER, "experiments/test_handing_over.py"),
+    ),
+    Mutation(
+        "learning goes on from releases that are certified for one node alone",
+        _WENT_ON,
+        "certificates/continuation.py",
+        "if release.averaged or str(claim.view) not in _ALL_NODES:",
+        "if release.averaged:",
+        "requests",
+        _AFTER,
+    ),
+    Mutation(
+        "a later request rewinds past an earlier release",
+        _WENT_ON,
+        "certificates/continuation.py",
+        "if 0 < release.checkpoint_round < latest:",
+        "if 0 < release.checkpoint_round < 0:",
+        "requests",
+        _AFTER,
+    ),
+    Mutation(
+        "the noise of an earlier release is not rounded",
+        _WENT_ON,
+        "certificates/sensitivity/rounding.py",
+        "noise = _earlier_noise(training, t + 1)",
+        "noise = 0.0",
+        "requests",
+        _AFTER,
     ),
 )
