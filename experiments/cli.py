@@ -145,7 +145,7 @@ def verify(
 
     Each line says what holds, what FAILS, what rests on the record's word (recorded), and what is unchecked.
     """
-    from rewindnet.experiments.verify.records import tally
+    from rewindnet.certificates.findings import tally
     from rewindnet.experiments.verify.verify import verify_folder
 
     findings = verify_folder(folder, data=not no_data)

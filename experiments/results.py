@@ -12,13 +12,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Certificate, violation
+from rewindnet.certificates.findings import Finding
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
 from rewindnet.experiments.notebooks import Record, Report, at_point, data_frame, html_table, summary_html
 from rewindnet.experiments.report import table
 from rewindnet.experiments.report.flat import flat
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import resolve
-from rewindnet.experiments.verify.records import Finding
 from rewindnet.extras import missing_extras_named
 
 
@@ -202,7 +202,7 @@ class Verification(list[Finding]):
             ("what", lambda row: str(row["what"])),
             ("finding", lambda row: str(row["sentence"])),
         ]
-        return html_table(columns, [{**vars(finding), "status": finding.status} for finding in self])
+        return html_table(columns, [vars(finding) for finding in self])
 
 
 class TemporaryFolder:

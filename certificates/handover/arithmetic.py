@@ -8,9 +8,9 @@ from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.accounting.sampler import sampler_floor
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.findings import OnRecord, Unchecked
 from rewindnet.certificates.handover.document import WITHHELD, Document
 from rewindnet.certificates.handover.network import MissingRoundError, StoredNetwork
-from rewindnet.certificates.handover.outcomes import OnRecord, Unchecked
 from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.view import View
 

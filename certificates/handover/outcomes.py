@@ -1,65 +1,34 @@
 """What the checks of a certificate's file find."""
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.findings import Finding, passed, tally
 from rewindnet.errors import UserError
 
-Status = Literal["holds", "FAILS", "recorded", "unchecked"]
 
-
-class OnRecord(str):
-    """The sentence of a check a part of which rests on the issuer's word."""
-
-
-class Unchecked(str):
-    """The sentence of a check that could not be made: why."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of one check of a certificate's file.
-
-    Attributes:
-        what: what was checked.
-        status: `holds`; `FAILS`; `recorded`, where a part rests on the issuer's word; `unchecked`, where the check
-            could not be made.
-        sentence: what was checked in detail, or what is wrong.
-    """
-
-    what: str
-    status: Status
-    sentence: str
-
-
-class Outcomes(tuple[Outcome, ...]):
+class Outcomes(tuple[Finding, ...]):
     """The results of all checks of a certificate's file."""
 
     @property
     def holds(self) -> bool:
         """Whether nothing wrong was found; `unchecked` says what could not be checked."""
-        return all(outcome.status != "FAILS" for outcome in self)
+        return all(finding.holds for finding in self)
 
     @property
-    def unchecked(self) -> list[Outcome]:
+    def unchecked(self) -> list[Finding]:
         """What could not be checked."""
-        return [outcome for outcome in self if outcome.status == "unchecked"]
+        return [finding for finding in self if finding.status == "unchecked"]
 
     @property
     def tally(self) -> str:
         """The number of checks with each status, in a sentence."""
-        counts = Counter(outcome.status for outcome in self)
-        return (
-            f"{counts['holds']} hold, {counts['FAILS']} fail, {counts['recorded']} rest on the issuer's word, "
-            f"{counts['unchecked']} unchecked"
-        )
+        return tally(self, "the issuer's word")
 
 
-def outcome(what: str, check: Callable[..., str], *arguments: Any) -> Outcome:
-    """Run a check, and turn its sentence or its error into an outcome.
+def outcome(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
+    """Run a check, and turn its sentence or its error into a finding.
 
     A file of the right form can still hold numbers that the mechanisms refuse or stumble over; then it is damaged.
 
@@ -74,7 +43,7 @@ def outcome(what: str, check: Callable[..., str], *arguments: Any) -> Outcome:
     try:
         sentence = check(*arguments)
     except CertificateError as problem:
-        return Outcome(what, "FAILS", str(problem))
+        return Finding(what, "FAILS", str(problem))
     except UserError:
         raise
     except (
@@ -86,8 +55,5 @@ def outcome(what: str, check: Callable[..., str], *arguments: Any) -> Outcome:
         AssertionError,
         MemoryError,
     ) as problem:
-        return Outcome(what, "FAILS", f"the numbers of the file are damaged ({type(problem).__name__})")
-    status: Status = "holds"
-    if isinstance(sentence, OnRecord | Unchecked):
-        status = "recorded" if isinstance(sentence, OnRecord) else "unchecked"
-    return Outcome(what, status, str(sentence))
+        return Finding(what, "FAILS", f"the numbers of the file are damaged ({type(problem).__name__})")
+    return passed(what, sentence)

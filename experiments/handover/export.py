@@ -8,13 +8,13 @@ from typing import Any
 
 from rewindnet.certificates import Audit, Certificate, TrainingRun
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.findings import tally
 from rewindnet.certificates.handover.build import Surroundings, handover
 from rewindnet.certificates.handover.document import LARGEST_FILE, Document
 from rewindnet.experiments.folder.files import write
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.handover.files import HandoverError, as_text
 from rewindnet.experiments.results import Result
-from rewindnet.experiments.verify.records import tally
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.extras import missing_extras_named
 

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.findings import Unchecked
 from rewindnet.certificates.handover.document import Document
-from rewindnet.certificates.handover.outcomes import Unchecked
 from rewindnet.experiments.handover.files import HandoverError
 
 

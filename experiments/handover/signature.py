@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.findings import Unchecked
 from rewindnet.certificates.handover.document import Document, canonical
-from rewindnet.certificates.handover.outcomes import Unchecked
 from rewindnet.experiments.handover.files import HandoverError, read_bytes
 
 _LARGEST_KEY = 2**16

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.findings import OnRecord, Unchecked
 from rewindnet.certificates.handover.arithmetic import check_arithmetic
 from rewindnet.certificates.handover.consistency import check_statement
 from rewindnet.certificates.handover.document import Document, checked
-from rewindnet.certificates.handover.outcomes import OnRecord, Outcomes, Unchecked, outcome
+from rewindnet.certificates.handover.outcomes import Outcomes, outcome
 from rewindnet.experiments.handover.files import HandoverError, read_certificate
 from rewindnet.extras import missing_extras_named
 

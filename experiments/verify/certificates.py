@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from rewindnet.certificates import Certificate, TrainingRun, certify
+from rewindnet.certificates.findings import OnRecord
 from rewindnet.clients.methods import Method
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder
 from rewindnet.experiments.verify.plans import check_plan, method_of
-from rewindnet.experiments.verify.records import TOLERANCE, OnRecord, certificate_of, demand, same, short
+from rewindnet.experiments.verify.records import TOLERANCE, certificate_of, demand, same, short
 
 
 def check_certificate(folder: RunFolder, training: TrainingRun, index: int) -> str:

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from rewindnet.certificates import TrainingRun
+from rewindnet.certificates.findings import OnRecord
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.rebuild import Rebuilt
-from rewindnet.experiments.verify.records import OnRecord, certificate_of, demand, demand_same, recorded_requests
+from rewindnet.experiments.verify.records import certificate_of, demand, demand_same, recorded_requests
 from rewindnet.experiments.verify.weights import checkpoint_rounds
 
 #: What learning.json has of a request that no data give: what was measured during learning, and the salt of the

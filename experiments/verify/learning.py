@@ -8,10 +8,11 @@ import numpy as np
 
 from rewindnet.certificates import TrainingRun, derive, settings_of, worst_case_disturbance
 from rewindnet.certificates.constants import DERIVATIONS, Constants
+from rewindnet.certificates.findings import OnRecord
 from rewindnet.certificates.sensitivity.departure import weight_change
 from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
 from rewindnet.experiments.verify.forget_sets import check_forget_set
-from rewindnet.experiments.verify.records import TOLERANCE, UNIT_ROUNDOFF, OnRecord, demand, recorded_requests
+from rewindnet.experiments.verify.records import TOLERANCE, UNIT_ROUNDOFF, demand, recorded_requests
 
 #: The constants that are derived from the model and the feature norm.
 _DERIVED = ("G", "L", "l2", "strong_convexity")

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from rewindnet.certificates import TrainingRun
+from rewindnet.certificates.findings import OnRecord
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.models import Model
@@ -17,7 +18,6 @@ from rewindnet.experiments.runs.measures import ratios_to_norm
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
-    OnRecord,
     certificate_of,
     demand,
     request_of,

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from rewindnet.certificates.findings import OnRecord
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.rebuild import Rebuilt
-from rewindnet.experiments.verify.records import TOLERANCE, OnRecord, demand, demand_same, recorded_weights
+from rewindnet.experiments.verify.records import TOLERANCE, demand, demand_same, recorded_weights
 
 
 def check_network(folder: RunFolder, rebuilt: Rebuilt) -> str:

@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Certificate, TrainingRun
+from rewindnet.certificates.findings import OnRecord, Unchecked
 from rewindnet.clients.training.noise import draw
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
-    OnRecord,
-    Unchecked,
     certificate_of,
     demand,
     noise_address_of,

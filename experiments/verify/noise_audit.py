@@ -9,11 +9,10 @@ from rewindnet.certificates.audits.noise.record import NO_NOISE, NOT_MEASURED
 from rewindnet.certificates.audits.noise.statistics import p_value
 from rewindnet.certificates.audits.noise.traces import NoiseTraces, no_traces, vector_traces
 from rewindnet.certificates.audits.noise.verdict import LEVEL, audit_vectors, judged, required_tests
+from rewindnet.certificates.findings import OnRecord, Unchecked
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
-    OnRecord,
-    Unchecked,
     certificate_of,
     demand,
     recorded_runs_of_releases,

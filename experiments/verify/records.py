@@ -1,16 +1,16 @@
 """Findings of the verifier, and the records of a run folder in the form that certificates need."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isclose
-from typing import Any, Literal
+from typing import Any
 
 import networkx as nx
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from rewindnet.certificates import Certificate, CertificateError, Mixing, TrainingRun
+from rewindnet.certificates.findings import Finding, passed
 from rewindnet.clients.methods.base import MismatchError as MismatchError
 from rewindnet.clients.methods.base import demand as demand
 from rewindnet.clients.training.noise import NoiseAddress
@@ -32,37 +32,6 @@ TOLERANCE = 1e-9
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
 #: The errors of reading a record that lacks something, or has something else in its place.
 DAMAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check.
-
-    Attributes:
-        what: what was checked.
-        holds: whether the check passed.
-        sentence: what was checked in detail, or what is wrong.
-        grounds: `derived` where it was derived again from the records; `recorded` where a part of it rests on the
-            record's word; `unchecked` where it could not be checked.
-    """
-
-    what: str
-    holds: bool
-    sentence: str
-    grounds: Literal["derived", "recorded", "unchecked"] = "derived"
-
-    @property
-    def status(self) -> str:
-        """Return `FAILS`, `holds`, `recorded` or `unchecked`."""
-        return "FAILS" if not self.holds else "holds" if self.grounds == "derived" else self.grounds
-
-
-class OnRecord(str):
-    """The sentence of a check a part of which rests on the record's word."""
-
-
-class Unchecked(str):
-    """The sentence of a check that could not be made: why."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +57,6 @@ class RecordedNetwork:
         """Return None: all nodes participate in every round."""
 
 
-def tally(findings: Sequence[Finding]) -> str:
-    """Count what holds, what fails, what rests on the record's word and what is unchecked, in a sentence."""
-    counts = Counter(finding.status for finding in findings)
-    return (
-        f"{counts['holds']} hold, {counts['FAILS']} fail, {counts['recorded']} rest on the record's word, "
-        f"{counts['unchecked']} unchecked"
-    )
-
-
 def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
     """Run a check, and turn its sentence or its error into a finding.
 
@@ -106,17 +66,11 @@ def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
         arguments: the arguments of the check.
     """
     try:
-        sentence = check(*arguments)
-        grounds: Literal["derived", "recorded", "unchecked"] = "derived"
-        if isinstance(sentence, OnRecord):
-            grounds = "recorded"
-        elif isinstance(sentence, Unchecked):
-            grounds = "unchecked"
-        return Finding(what, True, str(sentence), grounds)
+        return passed(what, check(*arguments))
     except (MismatchError, CertificateError) as problem:
-        return Finding(what, False, str(problem))
+        return Finding(what, "FAILS", str(problem))
     except DAMAGE as problem:
-        return Finding(what, False, f"the records are damaged: {type(problem).__name__} {problem}")
+        return Finding(what, "FAILS", f"the records are damaged: {type(problem).__name__} {problem}")
 
 
 def recorded_weights(folder: RunFolder) -> csr_array:

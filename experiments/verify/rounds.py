@@ -9,6 +9,7 @@ import torch
 from scipy.sparse import csr_array
 
 from rewindnet.certificates import Mixing, TrainingRun
+from rewindnet.certificates.findings import OnRecord
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.experiments.folder.reader import FolderError, Json, RunFolder
 from rewindnet.experiments.runs.evaluation import Samples
@@ -17,7 +18,6 @@ from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
     MismatchError,
-    OnRecord,
     certificate_of,
     demand,
     recorded_requests,

@@ -7,16 +7,10 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates import Audit, MonteCarlo, TrainingRun, monte_carlo
 from rewindnet.certificates.audits.montecarlo import MOST_DRAWS, lower_bound
+from rewindnet.certificates.findings import OnRecord
 from rewindnet.clients.training.noise import NoiseAddress, draw
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.verify.records import (
-    OnRecord,
-    certificate_of,
-    demand,
-    noise_address_of,
-    request_suffix_of,
-    same,
-)
+from rewindnet.experiments.verify.records import certificate_of, demand, noise_address_of, request_suffix_of, same
 from rewindnet.experiments.verify.weights import averaged
 from rewindnet.topologies import Stream
 

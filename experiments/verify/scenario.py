@@ -1,8 +1,9 @@
 """Verify scenario.yaml and record.json: one scenario, written in full."""
 
+from rewindnet.certificates.findings import OnRecord, Unchecked
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.rebuild import Rebuilt
-from rewindnet.experiments.verify.records import OnRecord, Unchecked, demand, demand_same
+from rewindnet.experiments.verify.records import demand, demand_same
 
 
 def check_scenario(folder: RunFolder, rebuilt: Rebuilt) -> str:

@@ -3,9 +3,10 @@
 import numpy as np
 from scipy.sparse import csr_array
 
+from rewindnet.certificates.findings import OnRecord
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.phases import phases_of
-from rewindnet.experiments.verify.records import OnRecord, demand, recorded_requests, traffic_of
+from rewindnet.experiments.verify.records import demand, recorded_requests, traffic_of
 from rewindnet.simulator.transports.sums import edges
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rewindnet.certificates import CertificateError, TrainingRun
+from rewindnet.certificates.findings import Finding
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.verify.certificates import check_certificate
 from rewindnet.experiments.verify.data import check_checkpoints, check_data, check_disturbances
@@ -20,7 +21,7 @@ from rewindnet.experiments.verify.network import check_network
 from rewindnet.experiments.verify.noise import check_noise, check_released
 from rewindnet.experiments.verify.noise_audit import check_noise_audit
 from rewindnet.experiments.verify.rebuild import Rebuilt, rebuild
-from rewindnet.experiments.verify.records import DAMAGE, Finding, finding, recorded_runs_of_releases
+from rewindnet.experiments.verify.records import DAMAGE, finding, recorded_runs_of_releases
 from rewindnet.experiments.verify.rounds import check_rounds
 from rewindnet.experiments.verify.sampling import check_samples
 from rewindnet.experiments.verify.scenario import check_scenario
@@ -58,7 +59,7 @@ def verify_folder(path: Path, data: bool = True) -> list[Finding]:
     try:
         rebuilt = rebuild(folder, data)
     except DAMAGE as problem:
-        return [Finding("scenario", False, f"the records are damaged: {type(problem).__name__} {problem}")]
+        return [Finding("scenario", "FAILS", f"the records are damaged: {type(problem).__name__} {problem}")]
     findings = [finding("files", check_files, folder), finding("scenario", check_scenario, folder, rebuilt)]
     for what, check in (
         ("network", lambda: check_network(folder, rebuilt)),
@@ -78,9 +79,9 @@ def verify_folder(path: Path, data: bool = True) -> list[Finding]:
     try:
         training_runs = recorded_runs_of_releases(folder)
     except CertificateError as problem:
-        return [*findings, Finding("releases", False, str(problem))]
+        return [*findings, Finding("releases", "FAILS", str(problem))]
     except DAMAGE as problem:
-        return [*findings, Finding("releases", False, f"the records are damaged: {type(problem).__name__} {problem}")]
+        return [*findings, Finding("releases", "FAILS", f"the records are damaged: {type(problem).__name__} {problem}")]
     for index, training in enumerate(training_runs):
         findings += _verify_release(folder, rebuilt, training, index)
     findings.append(finding("table", check_table, folder))

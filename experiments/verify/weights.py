@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates import Audit, Release, TrainingRun, audit
+from rewindnet.certificates.findings import OnRecord, Unchecked
 from rewindnet.experiments.folder.reader import RunFolder, digest, goes_on_from_releases
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
-    OnRecord,
-    Unchecked,
     certificate_of,
     demand,
     request_of,

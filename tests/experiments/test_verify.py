@@ -15,8 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from rewindnet.certificates import Claim, Constant, Release, audit, certify, derive
 from rewindnet.certificates.audits.montecarlo import lower_bound
+from rewindnet.certificates.findings import Finding
 from rewindnet.experiments.folder.reader import FolderError, digest, read_folder
-from rewindnet.experiments.verify.records import Finding
 from rewindnet.experiments.verify.verify import verify_folder
 
 SCENARIO: dict[str, Any] = {
@@ -384,6 +384,7 @@ def test_another_number_of_deleted_samples_is_caught(folder: Path) -> None:
     scenario = yaml.safe_load((folder / "scenario.yaml").read_text())
     scenario["deletion"]["samples"] = 4
     (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario))
+    rehash(folder)
     (found,) = failures(folder)
     assert found.what == "learning"
     assert "samples were to be deleted, not these 5" in found.sentence

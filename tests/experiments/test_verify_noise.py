@@ -12,12 +12,12 @@ from runs import run_through
 from typer.testing import CliRunner
 
 from rewindnet.certificates.audits.noise.statistics import p_value
+from rewindnet.certificates.findings import Finding
 from rewindnet.experiments.api import verify
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.folder import files, journal, recorder, unfinished
 from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.words import noise_found
-from rewindnet.experiments.verify.records import Finding
 from rewindnet.experiments.verify.verify import verify_folder
 
 SCENARIO: dict[str, Any] = {

@@ -7,11 +7,12 @@ import numpy as np
 from learnings import release_of, small_learning
 
 from rewindnet.certificates import Certificate, Claim, TrainingRun, certify
+from rewindnet.certificates.findings import Finding
 from rewindnet.certificates.handover.arithmetic import check_arithmetic
 from rewindnet.certificates.handover.build import Surroundings, handover
 from rewindnet.certificates.handover.consistency import check_statement
 from rewindnet.certificates.handover.document import Document, parse
-from rewindnet.certificates.handover.outcomes import Outcome, outcome
+from rewindnet.certificates.handover.outcomes import outcome
 from rewindnet.certificates.handover.statement import statement
 
 
@@ -28,7 +29,7 @@ def file_of(certificate: Certificate, training: TrainingRun) -> Document:
     return parse(json.dumps(made).encode())
 
 
-def checks(document: Document) -> list[Outcome]:
+def checks(document: Document) -> list[Finding]:
     return [outcome("arithmetic", check_arithmetic, document), outcome("statement", check_statement, document)]
 
 
