@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from drawn import examples
 from handovers import INSTANCE, checks, file_of, restated, small_certificate, statuses
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from learnings import release_of, requests, small_learning, views_of
 from scipy.stats import norm
