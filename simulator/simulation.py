@@ -10,7 +10,7 @@ from torch import Tensor
 from rewindnet.certificates import Ledger, Release, TrainingRun
 from rewindnet.certificates.sensitivity.departure import weight_change
 from rewindnet.clients.methods import Method, UnlearningPlan
-from rewindnet.clients.steps.base import CommunicationStep, LocalStep
+from rewindnet.clients.steps.base import LocalStep
 from rewindnet.clients.steps.learning import Average, Descend, InitialModel, averaging
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
@@ -20,7 +20,7 @@ from rewindnet.simulator.cost.network_model import NetworkModel
 from rewindnet.simulator.engine import Callback, execute
 from rewindnet.simulator.journal import Journal
 from rewindnet.simulator.outcome import Outcome, Trajectory
-from rewindnet.simulator.task import Task
+from rewindnet.simulator.task import Task, no_shifts, task_from_noise_on
 from rewindnet.simulator.transports.network import Network
 
 
@@ -166,7 +166,7 @@ class Simulation:
         plan = method.refine(plan, known, measured)
         release = plan.release
         program = method.program(release, known, address, learned.checkpoint_names)
-        finish = _finish(program, release, centre, index, request)
+        finish = task_from_noise_on(program, release, centre, index, request)
         noisy = len(release.mechanism.additions(known, release)) > 0
         finish = replace(finish, keep=frozenset({finish.start, finish.end}), noisy=noisy)
         cost += self._run_task(finish)
@@ -199,7 +199,7 @@ class Simulation:
         """
         known = self.requests[request]
         program = method.program(release, known, self.address_of(release, index, request), {})
-        execute(self.network, _finish(program, release, begin, index, request), known.mixing)
+        execute(self.network, task_from_noise_on(program, release, begin, index, request), known.mixing)
         return self.network.fetch()
 
     def oracle_state(self, release: Release, oracle: Trajectory, request: int = 0) -> Tensor:
@@ -249,7 +249,7 @@ class Simulation:
             return begin, Cost(), {}
         suffix, T = self.request_suffix(request) + learned.branch, self.requests[request].rounds
         end = start + sum(len(step.rounds) for step in steps)
-        measured = _blank_shifts(program.watched, steps)
+        measured = no_shifts(program.watched, steps)
         if measured or not all(type(step) in (Descend, Average) for step in steps):
             task = Task(f"{index}-{release.method}-site", request + 1, begin, (), steps, start, frozenset({end}))
             cost = self._run_task(replace(task, measured=measured))
@@ -286,23 +286,3 @@ class Simulation:
         self.traffic[task.name] = carried
         self._costs[task.name] = meter.total() + Cost(seconds=seconds)
         return self._costs[task.name]
-
-
-def _finish(program: Program, release: Release, begin: str, index: int, request: int) -> Task:
-    """Return what is done from the noise on."""
-    return Task(
-        name=f"{index}-{release.method}",
-        requests_met=request + 1,
-        begin=begin,
-        prepare=program.noise,
-        steps=program.finish,
-        start=release.checkpoint_round + sum(len(step.rounds) for step in program.approach),
-        keep=frozenset(),
-        measured=_blank_shifts(program.watched, program.finish),
-    )
-
-
-def _blank_shifts(watched: Sequence[int], steps: Sequence[CommunicationStep]) -> MeasuredDisturbances:
-    """Return zeros for the shifts of these nodes, in every round that these steps have addresses for."""
-    end = max((step.rounds.stop for step in steps), default=0)
-    return {node: np.zeros(end) for node in watched}

@@ -1,11 +1,14 @@
 """Tasks: the parts of a run, which a network executes one after another."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from scipy.sparse import csr_array
 
-from rewindnet.certificates import Mixing
+from rewindnet.certificates import Mixing, Release
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
+from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
 
 #: How often, in a task, the network's state is looked at and written down.
@@ -61,3 +64,23 @@ class Task:
         """Return whether the state after so many rounds is looked at and written down."""
         done, total = rounds - self.start, self.end - self.start
         return rounds in self.keep or rounds == self.end or done % max(1, total // LOOKS) == 0
+
+
+def task_from_noise_on(program: Program, release: Release, begin: str, index: int, request: int) -> Task:
+    """Return what is done from the noise on."""
+    return Task(
+        name=f"{index}-{release.method}",
+        requests_met=request + 1,
+        begin=begin,
+        prepare=program.noise,
+        steps=program.finish,
+        start=release.checkpoint_round + sum(len(step.rounds) for step in program.approach),
+        keep=frozenset(),
+        measured=no_shifts(program.watched, program.finish),
+    )
+
+
+def no_shifts(watched: Sequence[int], steps: Sequence[CommunicationStep]) -> MeasuredDisturbances:
+    """Return zeros for the shifts of these nodes, in every round that these steps have addresses for."""
+    end = max((step.rounds.stop for step in steps), default=0)
+    return {node: np.zeros(end) for node in watched}

@@ -90,12 +90,7 @@ def _withheld(certificate: Certificate) -> str | None:
 
 def _facts(certificate: Certificate, training: TrainingRun) -> dict[str, Any]:
     """Return the members that say what is promised of which release."""
-    release, claim, learning = certificate.release, certificate.claim, certificate.training
-    constants = learning.constants.to_record()
-    model, settings = constants.pop("model"), constants.pop("settings")
-    for constant in constants.values():
-        constant["value"] = None if constant["provenance"] == "estimated" else constant["value"]
-    reason = certificate.reason
+    release, learning, reason = certificate.release, certificate.training, certificate.reason
     return {
         "guarantee": {
             "method": certificate.method,
@@ -120,7 +115,7 @@ def _facts(certificate: Certificate, training: TrainingRun) -> dict[str, Any]:
             "added": bool(release.mechanism.noise_vectors(release)),
             "mechanism": release.mechanism.kind,
             "placement": release.placement,
-            "allocation": claim.allocation,
+            "allocation": certificate.claim.allocation,
         },
         "rounds": {
             "learned": learning.rounds,
@@ -129,17 +124,27 @@ def _facts(certificate: Certificate, training: TrainingRun) -> dict[str, Any]:
             "gossip_rounds": release.gossip_rounds,
             "averaged": release.averaged,
         },
-        "learning": {
-            "step_size": learning.step_size,
-            "local_steps": learning.local_steps,
-            "order": learning.order,
-            "bound": claim.bound,
-            "regime": claim.regime,
-            "model": model,
-            "constants": constants,
-            "settings": dict(settings),
-            "mixing_sha256": learning.mixing_sha256,
-        },
+        "learning": _learning(certificate),
+    }
+
+
+def _learning(certificate: Certificate) -> dict[str, Any]:
+    """Return how the network learned, without constants that were estimated from data."""
+    claim, learning = certificate.claim, certificate.training
+    constants = learning.constants.to_record()
+    model, settings = constants.pop("model"), constants.pop("settings")
+    for constant in constants.values():
+        constant["value"] = None if constant["provenance"] == "estimated" else constant["value"]
+    return {
+        "step_size": learning.step_size,
+        "local_steps": learning.local_steps,
+        "order": learning.order,
+        "bound": claim.bound,
+        "regime": claim.regime,
+        "model": model,
+        "constants": constants,
+        "settings": dict(settings),
+        "mixing_sha256": learning.mixing_sha256,
     }
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rewindnet.clients.training.parallel import threads
-from rewindnet.experiments.folder.reader import FORMATS
+from rewindnet.experiments.folder.format import FORMATS
 from rewindnet.experiments.folder.unfinished import versions
 from rewindnet.experiments.scenario.scenario import Scenario
 

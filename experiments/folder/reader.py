@@ -1,7 +1,5 @@
 """Read a finished run from its folder, for reports, verification and sweeps."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +17,7 @@ from rewindnet.clients.methods import METHODS
 from rewindnet.clients.training.sampling import SamplingError
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import Json, parse_object, read_json, read_scenario, read_text
+from rewindnet.experiments.folder.format import read_record, state
 from rewindnet.experiments.folder.history import (
     goes_on_from_releases,
     recorded_schedules,
@@ -27,25 +26,16 @@ from rewindnet.experiments.folder.history import (
 )
 
 __all__ = [
-    "FORMATS",
     "FolderError",
     "Json",
     "MethodRecords",
     "RunFolder",
-    "digest",
     "goes_on_from_releases",
     "read_folder",
-    "read_record",
     "recorded_schedules",
     "recorded_training_runs",
     "released_training_runs",
-    "state",
 ]
-
-#: The format versions of run folders that this version reads; the recorder writes the last of them.
-FORMATS = (6,)
-#: The versions of rewindnet that read older formats.
-_READERS = {1: "0.1", 2: "0.1", 3: "0.1", 4: "0.1"}
 
 
 @dataclass(frozen=True)
@@ -208,17 +198,6 @@ class RunFolder:
         return [_certified(self.path / method.place, method) for method in self.methods]
 
 
-def state(path: Path) -> str | None:
-    """Return `complete` or `incomplete` for the run in a folder; None if there is no run.
-
-    Raises:
-        FolderError: if `record.json` is damaged or of another format.
-    """
-    if not (path / "record.json").is_file():
-        return None
-    return "complete" if read_record(path)["state"] == "complete" else "incomplete"
-
-
 def read_folder(path: Path) -> RunFolder:
     """Read the folder of a finished run.
 
@@ -244,32 +223,6 @@ def read_folder(path: Path) -> RunFolder:
         compositions=read_json(path / "summary.json").get("together") or [],
         methods=[_method(path, f"methods/{row['index']}-{row['method']}") for row in rows],
     )
-
-
-def digest(hashes: Mapping[str, str]) -> str:
-    """Compute one sha256 for all weights of a run from the sha256 of each array."""
-    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
-
-
-def read_record(path: Path) -> Json:
-    """Read `record.json`.
-
-    Raises:
-        FolderError: if it is missing, damaged or of another format.
-    """
-    record = read_json(path / "record.json")
-    if record.get("format") not in FORMATS:
-        known = ", ".join(map(str, FORMATS))
-        given = record.get("format")
-        reader = _READERS.get(given) if isinstance(given, int) else None
-        older = isinstance(given, int) and given < FORMATS[0]
-        advice = ": run its scenario.yaml again" if older else ""
-        if reader is not None:
-            advice = f": read it with rewindnet {reader}, or run its scenario.yaml again"
-        raise FolderError(f"{path} is a run folder of format {given!r}; this version reads: {known}{advice}")
-    if "state" not in record:
-        raise FolderError(f"{path / 'record.json'} is damaged: it does not say whether the run is complete")
-    return record
 
 
 def _import_methods(scenario: Json) -> None:

@@ -18,9 +18,9 @@ from rewindnet.clients.data.deletion import Arrival
 from rewindnet.experiments.folder.contents import file_hashes
 from rewindnet.experiments.folder.description import first_record
 from rewindnet.experiments.folder.files import write, write_json
+from rewindnet.experiments.folder.format import digest, read_record
 from rewindnet.experiments.folder.journal import UNFINISHED, FolderJournal
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
-from rewindnet.experiments.folder.reader import digest, read_record
 from rewindnet.experiments.folder.readme import readme
 from rewindnet.experiments.folder.unfinished import (
     earlier_lines,

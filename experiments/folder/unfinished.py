@@ -14,9 +14,9 @@ import numpy as np
 from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import read_scenario, write
+from rewindnet.experiments.folder.format import read_record, state
 from rewindnet.experiments.folder.journal import UNFINISHED
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
-from rewindnet.experiments.folder.reader import read_record, state
 from rewindnet.experiments.scenario.computation import ARITHMETIC
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario

@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from rewindnet.experiments.console import terminal
-from rewindnet.experiments.folder.reader import RunFolder, read_folder, state
+from rewindnet.experiments.folder.format import state
+from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
 from rewindnet.experiments.runs.launch import errors_from_first_rank_only, run_in, violations_of

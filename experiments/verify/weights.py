@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates import Audit, Release, TrainingRun, audit
 from rewindnet.certificates.findings import OnRecord, Unchecked
-from rewindnet.experiments.folder.reader import RunFolder, digest, goes_on_from_releases
+from rewindnet.experiments.folder.format import digest
+from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
     certificate_of,

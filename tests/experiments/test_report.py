@@ -12,7 +12,8 @@ import pytest
 from runs import SharedRuns, run_through
 
 from rewindnet.certificates.view import View
-from rewindnet.experiments.folder.reader import FolderError, read_folder, state
+from rewindnet.experiments.folder.format import state
+from rewindnet.experiments.folder.reader import FolderError, read_folder
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.report.svg import plain
 from rewindnet.experiments.report.table import COLUMNS, legend

@@ -16,7 +16,8 @@ from safetensors.numpy import load_file, save_file
 from rewindnet.certificates import Claim, Constant, Release, audit, certify, derive
 from rewindnet.certificates.audits.montecarlo import lower_bound
 from rewindnet.certificates.findings import Finding
-from rewindnet.experiments.folder.reader import FolderError, digest, read_folder
+from rewindnet.experiments.folder.format import digest
+from rewindnet.experiments.folder.reader import FolderError, read_folder
 from rewindnet.experiments.verify.verify import verify_folder
 
 SCENARIO: dict[str, Any] = {

@@ -29,7 +29,7 @@ from rewindnet.certificates import (
 from rewindnet.certificates.sensitivity.departure import mixing_drift, weight_change
 from rewindnet.clients.methods.baselines import DoNothing, Retrain
 from rewindnet.clients.steps.learning import Descend
-from rewindnet.experiments.folder.reader import digest
+from rewindnet.experiments.folder.format import digest
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.outcome import divergence

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from runs import run_through
 
-from rewindnet.experiments.folder.reader import RunFolder, read_folder, read_record, state
+from rewindnet.experiments.folder.format import read_record, state
+from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.transports.mpi.division import divide_nodes

@@ -23,7 +23,8 @@ from rewindnet.certificates.audits.noise.traces import NoiseTraces, no_traces
 from rewindnet.certificates.audits.noise.verdict import LEVEL, audit_vectors
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.training.noise import draw
-from rewindnet.experiments.folder.reader import RunFolder, digest, goes_on_from_releases, read_folder
+from rewindnet.experiments.folder.format import digest
+from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases, read_folder
 from rewindnet.experiments.runs.composition import compose_releases
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.runs.measures import ratios_to_norm, table_row

@@ -26,7 +26,7 @@ MUTATIONS = (
     Mutation(
         "what follows the noise reads what is to be forgotten",
         ("r2d", "langevin", "noisy-finetune", "newton"),
-        _SIMULATION,
+        "simulator/task.py",
         "requests_met=request + 1,\n        begin=begin,",
         "requests_met=request,\n        begin=begin,",
         "langevin",
