@@ -18,7 +18,7 @@ from mutations.scenarios import SCENARIOS
 By = Literal["run", "verify", "tests", "nothing"]
 
 #: How a test says that something is wrong, as opposed to code that broke: an assertion, or a refusal in a sentence.
-_SAID = re.compile(r"assert\b|AssertionError|Failed: |\b\w*(Certificate|Method|Mismatch|User|Scenario|Run)Error\b")
+_SAID = re.compile(r"assert\b|AssertionError|Failed: |\brewindnet\.[\w.]+Error\b")
 
 #: The end of what pytest says where the last line that was executed is one of a test, which got what it cannot use.
 _IN_TEST = re.compile(r"\ntests/\S+\.py:\d+: \w+\s*$")
@@ -133,7 +133,7 @@ def failing_control(base: Path, scenarios: Sequence[str] = (), tests: Sequence[s
 
 
 def detectors_of(mutations: Sequence[Mutation]) -> tuple[list[str], dict[str, list[str]]]:
-    """Return what some mutations name: the scenarios, and the tests by their file, a file as a whole if one names it."""
+    """Return what some mutations name: the scenarios, and the tests by file, a file as a whole if named so."""
     named = sorted({test for mutation in mutations for test in mutation.tests})
     by_file: dict[str, list[str]] = {}
     for test in named:
