@@ -161,9 +161,9 @@ def test_a_run_of_the_code_as_it_is_passes(scenario: str, base: Path) -> None:
 
 @needs_git
 @pytest.mark.slow
-@pytest.mark.parametrize("test", detectors_of(MUTATIONS)[1])
-def test_the_tests_of_the_code_as_it_is_pass(test: str, base: Path) -> None:
-    assert failing_control(base, (), [test]) == []
+@pytest.mark.parametrize("file", detectors_of(MUTATIONS)[1])
+def test_the_tests_of_the_code_as_it_is_pass(file: str, base: Path) -> None:
+    assert failing_control(base, (), detectors_of(MUTATIONS)[1][file]) == []
 
 
 @needs_git

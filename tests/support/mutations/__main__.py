@@ -27,7 +27,7 @@ def _control(base: Path, chosen: Sequence[Mutation], pool: ThreadPoolExecutor) -
     """Return what is noticed of the code as it is."""
     scenarios, tests = detectors_of(chosen)
     each = [pool.submit(failing_control, base, [scenario]) for scenario in scenarios]
-    each += [pool.submit(failing_control, base, (), [test]) for test in tests]
+    each += [pool.submit(failing_control, base, (), of_file) for of_file in tests.values()]
     return [said for future in each for said in future.result()]
 
 

@@ -18,7 +18,7 @@ from mutations.scenarios import SCENARIOS
 By = Literal["run", "verify", "tests", "nothing"]
 
 #: How a test says that something is wrong, as opposed to code that broke: an assertion, or a refusal in a sentence.
-_SAID = re.compile(r"assert\b|AssertionError|Failed: |\b\w*(Certificate|Method|Mismatch|User|Scenario|Run)Error\b")
+_SAID = re.compile(r"assert\b|AssertionError|Failed: |\brewindnet\.[\w.]+Error\b")
 
 #: The end of what pytest says where the last line that was executed is one of a test, which got what it cannot use.
 _IN_TEST = re.compile(r"\ntests/\S+\.py:\d+: \w+\s*$")
@@ -132,7 +132,11 @@ def failing_control(base: Path, scenarios: Sequence[str] = (), tests: Sequence[s
     return [notice.said for notice in found if notice.by != "nothing"]
 
 
-def detectors_of(mutations: Sequence[Mutation]) -> tuple[list[str], list[str]]:
-    """Return the scenarios and the tests that some mutations name, each once."""
-    tests = {test for mutation in mutations for test in mutation.tests}
-    return sorted({mutation.scenario for mutation in mutations}), sorted(tests)
+def detectors_of(mutations: Sequence[Mutation]) -> tuple[list[str], dict[str, list[str]]]:
+    """Return what some mutations name: the scenarios, and the tests by file, a file as a whole if named so."""
+    named = sorted({test for mutation in mutations for test in mutation.tests})
+    by_file: dict[str, list[str]] = {}
+    for test in named:
+        by_file.setdefault(test.partition("::")[0], []).append(test)
+    whole = {file: [file] if file in tests else tests for file, tests in by_file.items()}
+    return sorted({mutation.scenario for mutation in mutations}), whole
