@@ -65,8 +65,8 @@ def certify(training: TrainingRun, release: Release, claim: Claim) -> Certificat
         epsilon=epsilon if reason is None else None,
         # Where nothing can differ, no constant matters.
         conditional=differs and (training.constants.conditional or claim.bound == "instance"),
-        data_dependent_noise=differs and claim.bound == "instance",
-        reference=reference(training),
+        data_dependent_noise=differs and (training.constants.estimated or claim.bound == "instance"),
+        reference=reference(training, release),
         premises=premises(training, release, claim),
         assumptions=assumptions(training, release, claim),
         reason=reason,

@@ -76,6 +76,12 @@ class Constants:
         """Whether any constant is only estimated or declared."""
         return any(c.conditional for c in (self.radius, self.G, self.L, self.l2, self.strong_convexity))
 
+    @property
+    def estimated(self) -> bool:
+        """Whether any constant was estimated from data, so that what follows from it depends on them."""
+        constants = (self.radius, self.G, self.L, self.l2, self.strong_convexity)
+        return any(constant.provenance == "estimated" for constant in constants)
+
     def regimes(self) -> tuple[Regime, ...]:
         """Return the regimes that these constants prove, from the weakest to the strongest (smallest growth)."""
         curvature = self.strong_convexity.value

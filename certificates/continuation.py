@@ -62,19 +62,29 @@ def check_release(training: TrainingRun, release: Release, claim: Claim) -> None
     """
     if not (training.from_release or training.earlier_releases):
         return
-    problem = _unfit_method(release, claim) or _unfit_start(training, release)
+    problem = _unfit_method(training, release, claim) or _unfit_start(training, release)
     if problem is None and training.from_release:
         problem = _unfit_to_go_on(training, release, claim)
     if problem is not None:
         raise CertificateError(f"learning.after_request continue-from-release: {release.method} {problem}")
 
 
-def _unfit_method(release: Release, claim: Claim) -> str | None:
-    """Return why the mechanism or the bound of a release does not fit; None if it does."""
+def _unfit_method(training: TrainingRun, release: Release, claim: Claim) -> str | None:
+    """Return why the mechanism, the bound or the constants of a release do not fit; None if they do."""
     if not release.mechanism.plain_descent:
         return (
             "does not add its noise once, to a checkpoint or to the result of a plain descent, and nothing is proven "
             "here of learning that goes on from such a release; use r2d, noise-only or retrain"
+        )
+    if training.mixing_before is not None and any(earlier.sigma for earlier in training.earlier_releases):
+        return (
+            "would answer a departure after a release with noise, and the bound on the change of the network assumes "
+            "models inside the ball onto which clients project, which that noise leaves; use deletion.departure: relay"
+        )
+    if training.constants.estimated:
+        return (
+            "has noise whose level follows from constants that were estimated from data, which a later request may "
+            "delete; use features of a proven norm, such as unit-norm, and a model with proven constants"
         )
     if claim.bound != "worst-case":
         return (
@@ -146,12 +156,13 @@ def premises(training: TrainingRun) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def reference(training: TrainingRun) -> str:
+def reference(training: TrainingRun, release: Release) -> str:
     """Return the end of the sentence that names the reference process, where learning went on from releases.
 
     Args:
         training: how the network learned up to the request.
+        release: what the unlearning method did; from the initial model, it leaves the noise of earlier releases behind.
     """
-    if not any(earlier.sigma for earlier in training.earlier_releases):
+    if not release.checkpoint_round or not any(earlier.sigma for earlier in training.earlier_releases):
         return ""
     return " Retraining adds the noise of earlier releases, of the same level and the same draw, where they added it."

@@ -7,17 +7,18 @@ from rewindnet.certificates.release import Release
 from rewindnet.certificates.training import TrainingRun
 
 
-def reference(training: TrainingRun) -> str:
+def reference(training: TrainingRun, release: Release) -> str:
     """Return the sentence that names the reference process (Definition 1 of docs/certificates.md).
 
     Args:
         training: how the network learned, and what was deleted.
+        release: what the unlearning method did.
     """
     network = "the network that remains after the departure" if training.departed else "the same network"
     return (
         f"Retraining on {network} with the retained data alone, from the same initial model and with the same mixing "
         "matrices and random draws, plus noise of the level that this request calls for; which clients delete, and how "
-        "many samples, is public." + continuation.reference(training)
+        "many samples, is public." + continuation.reference(training, release)
     )
 
 

@@ -72,20 +72,13 @@ def handover(certificate: Certificate, training: TrainingRun, around: Surroundin
     return document
 
 
-def _is_estimated(certificate: Certificate) -> bool:
-    """Return whether a constant of the certificate was estimated from data."""
-    constants = certificate.training.constants
-    every = (constants.radius, constants.G, constants.L, constants.l2, constants.strong_convexity)
-    return any(constant.provenance == "estimated" for constant in every)
-
-
 def _withheld(certificate: Certificate) -> str | None:
     """Return why the numbers of single nodes are not in the file; None where they are."""
     if certificate.epsilon is None:
         return "nothing"
     if certificate.data_dependent_noise:
-        return "measured"
-    return "estimated" if certificate.conditional and _is_estimated(certificate) else None
+        return "measured" if certificate.claim.bound == "instance" else "estimated"
+    return None
 
 
 def _facts(certificate: Certificate, training: TrainingRun) -> dict[str, Any]:
@@ -177,7 +170,7 @@ def _sentences(certificate: Certificate) -> dict[str, Any]:
 
 def _masked(sentences: Sequence[str], certificate: Certificate) -> list[str]:
     """Return sentences, without their numbers where these may have been measured on the data."""
-    if certificate.claim.bound != "instance" and not _is_estimated(certificate):
+    if certificate.claim.bound != "instance" and not certificate.training.constants.estimated:
         return list(sentences)
     return [re.sub(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?", "…", sentence) for sentence in sentences]
 

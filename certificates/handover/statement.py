@@ -56,7 +56,8 @@ def _promise(document: Mapping[str, Any]) -> str:
     """Return what is promised, with ε and δ as the success of a test that is seldom wrong."""
     guarantee = document["guarantee"]
     observer = View.of(guarantee["view"]).observer
-    choice = f"the models were unlearned when {_request(document)}, or learned again without that data"
+    noise = ", with noise of the same level" if document["noise"]["added"] else ""
+    choice = f"the models were unlearned when {_request(document)}, or learned again without that data{noise}"
     if guarantee["mu"] == 0:
         said = (
             f"{observer}, whatever its skill and its computers, cannot tell whether {choice}: what it sees is the "

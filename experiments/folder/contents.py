@@ -59,8 +59,8 @@ KINDS = (
     Kind(
         "methods/*/certificate.json",
         "the certificate of a release",
-        "simulation",
-        "its commitment to the forget set opens with the seed",
+        "always",
+        "numbers of single nodes may confirm a guess of the forget set; `rewindnet certificate export` leaves them out",
     ),
     Kind("methods/*/audit.json", "the audit of a release", "always", f"distances between {_WITHOUT_NOISE}"),
     Kind("methods/*/metrics.json", "accuracies, attacks and costs", "always", "measured with the forget set"),

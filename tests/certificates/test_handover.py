@@ -286,6 +286,37 @@ def test_a_reservation_cannot_be_left_out(change: dict[str, Any]) -> None:
     assert "FAILS" in statuses(restated(document))
 
 
+def delete_nothing(document: Document) -> None:
+    document["request"]["deleted"] = []
+
+
+def audit_no_noise(document: Document) -> None:
+    document["checked"]["noise"] = "no noise"
+
+
+def change_no_model(document: Document) -> None:
+    document["guarantee"].update(epsilon=0.0, mu=0.0, conditional=False)
+    document["numbers"]["sensitivity"] = [0.0] * len(document["numbers"]["sensitivity"])
+
+
+@pytest.mark.parametrize(
+    ("forge", "says"),
+    [
+        (delete_nothing, "a deletion of no sample"),
+        (audit_no_noise, "said in two ways"),
+        (change_no_model, "are said to have changed no model"),
+    ],
+)
+def test_a_promise_that_contradicts_its_request_is_found(document: Document, forge: Any, says: str) -> None:
+    forge(document)
+    (found,) = (finding for finding in checks(restated(document)) if finding.what == "statement")
+    assert (found.status, says in found.sentence) == ("FAILS", True), found
+
+
+def test_the_promise_names_the_noise_of_the_models_that_are_learned_again(document: Document) -> None:
+    assert "learned again without that data, with noise of the same level" in document["statement"]["promise"]
+
+
 @examples(60)
 @given(requests(), st.data())
 def test_no_view_can_be_claimed_that_is_not_covered(case: tuple[Any, ...], data: st.DataObject) -> None:

@@ -280,3 +280,23 @@ def test_the_level_is_that_of_the_run(share: float, status: str) -> None:
     test = found.tests[0]
     at_level = replace(test, p_value=share * LEVEL / (test.tests * len(found.tests)))
     assert judged((at_level, *found.tests[1:]), 3, 3, LEVEL).status == status
+
+
+@pytest.mark.parametrize(("nodes", "jointly"), [(1, False), (20, False), (20, True)])
+def test_noise_that_leaves_out_the_direction_to_the_retrained_model_is_violated(nodes: int, jointly: bool) -> None:
+    """Such noise has the right norm and hides nothing: what the deletion changed is there without noise."""
+    rng = np.random.default_rng(nodes)
+    sigma, centre, gap = rng.uniform(0.5, 2.0, nodes), *rng.standard_normal((2, nodes, 650))
+    drawn, scaled = rng.standard_normal((nodes, 650)), gap / sigma[:, None]
+    for noise, status in ((drawn, "holds"), (_without(drawn, scaled, jointly), "violated")):
+        noised = centre + sigma[:, None] * noise
+        found, _ = audit_vectors(Additions.of(ONCE, sigma), centre, noised, DOUBLE, LEVEL, centre - gap)
+        assert found.status == status, found
+    assert "direction" in found.sentence
+
+
+def _without(noise: NDArray[np.float64], gap: NDArray[np.float64], jointly: bool) -> NDArray[np.float64]:
+    """Noise without its part along the gap: of all nodes together, or of each."""
+    if jointly:
+        return noise - gap * (noise * gap).sum() / (gap**2).sum()
+    return noise - gap * (noise * gap).sum(axis=1, keepdims=True) / (gap**2).sum(axis=1, keepdims=True)

@@ -6,6 +6,7 @@ ways are followed here round by round, and not by the simulation that runs take.
 
 import json
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +20,8 @@ from networks import Network, networks
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rewindnet.certificates import CertificateError, Claim, Release, TrainingRun, certify, go_on, propagate
+from rewindnet.certificates import CertificateError, Claim, Constant, Release, TrainingRun, certify, go_on, propagate
+from rewindnet.certificates.continuation import check_release
 from rewindnet.certificates.sensitivity.rounding import _round_bounds
 from rewindnet.clients.steps.learning import Descend, InitialModel
 from rewindnet.simulator.engine import execute
@@ -275,6 +277,38 @@ def test_a_release_that_learning_cannot_go_on_from_is_refused(
         go_on(facts, first, release, claim)
     with pytest.raises(CertificateError, match="continue-from-release"):
         certify(first, release, claim)
+
+
+def test_a_level_of_noise_that_follows_from_the_data_is_refused() -> None:
+    """The constants may be those of samples that a later request deletes."""
+    first, facts = two_requests()
+    estimated = replace(first.constants, radius=Constant(first.constants.radius.value, "estimated"))
+    with pytest.raises(CertificateError, match="estimated from data"):
+        go_on(facts, replace(first, constants=estimated), Release("r2d", 2, 2, "output", np.array([0.7])), JOINT)
+
+
+def test_a_departure_after_a_release_with_noise_is_refused() -> None:
+    """Its bound assumes models within the ball onto which clients project, and that noise takes them out of it."""
+    first, facts = two_requests()
+    for sigma, refused in ((0.7, True), (0.0, False)):
+        last = go_on(facts, first, Release("r2d", 2, 2, "output", np.array([sigma])), JOINT)
+        leaving = copy(last)
+        # One machine cannot lose a node, so this is set where nothing looks at it.
+        object.__setattr__(leaving, "mixing_before", last.mixing)
+        try:
+            check_release(leaving, Release("r2d", 4, 4, "output", np.array([0.7])), JOINT)
+            said = ""
+        except CertificateError as problem:
+            said = str(problem)
+        assert ("would answer a departure after a release with noise" in said) == refused, said
+
+
+def test_the_reference_names_earlier_noise_only_where_retraining_adds_it() -> None:
+    first, facts = two_requests()
+    last = go_on(facts, first, Release("r2d", 2, 2, "output", np.array([0.7])), JOINT)
+    for start, named in ((4, True), (0, False)):
+        certificate = certify(last, Release("r2d", start, 8 - start, "output", np.array([0.7])), JOINT)
+        assert ("adds the noise of earlier releases" in certificate.reference) == named
 
 
 def test_a_later_release_does_not_rewind_past_an_earlier_one() -> None:

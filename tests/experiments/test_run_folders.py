@@ -129,8 +129,7 @@ def test_the_readme_of_a_run_with_secret_noise_says_what_is_released(tmp_path: P
     shared = described(readme)
     assert [path for path in files_of(run.path) if not any(fnmatch(path, pattern) for pattern in shared)] == []
     assert {pattern for pattern, may in shared.items() if may == "yes"} == {
-        *("README.md", "metrics.jsonl", "traffic.json", "methods/*/certificate.json"),
-        "methods/*/released.safetensors",
+        *("README.md", "metrics.jsonl", "traffic.json", "methods/*/released.safetensors"),
     }
     assert "The noise of this run is secret" in readme
     # What may be shared holds neither the forget set nor what opens the commitment to it, nor the seed.

@@ -154,9 +154,11 @@ def test_a_forged_composition_or_forget_set_of_an_earlier_request_is_found(tmp_p
     record = json.loads(written)
     record["together"][0]["epsilon"] *= 0.9
     summary.write_text(json.dumps(record), encoding="utf-8")
+    rehash(summary)
     (wrong,) = [found for found in verify_folder(tmp_path / "run") if not found.holds]
     assert (wrong.what, "the composition of all releases" in wrong.sentence) == ("table", True)
     summary.write_text(written, encoding="utf-8")
+    rehash(summary)
     file = tmp_path / "run" / "learning.json"
     record = json.loads(file.read_text("utf-8"))
     record["requests"][0]["forget"]["0"].pop()

@@ -19,6 +19,10 @@ the hypothesis that the noise is as certified, P[p ≤ α] ≤ α holds for what
     norm                 ‖r_e‖ for each addition                      χ_d, two-sided           allowance τ_e
     all norms            √(Σ_e ‖r_e‖²)                                χ_{Ed}, two-sided        √(Σ_e τ_e²)
     direction            ⟨r_i, (c_i − c'_i)/‖c_i − c'_i‖⟩             N(0, 1)                  τ_i
+    all directions       √(Σ of their squares over the m nodes        χ_m, two-sided           √(Σ τ²)
+                         with c_i ≠ c'_i)
+    joint direction      |Σ_i w_i·(their value)|/√(Σ w_i²),           χ_1, two-sided           Σ w_i·τ_i/√(Σ w_i²)
+                         w_i = ‖c_i − c'_i‖/σ_i
     pairs                ⟨r_i, r_j⟩/‖r_i‖, i < j                      N(0, 1)                  τ_j
     sums over nodes      ‖Σ_i r_i‖/√n for the n nodes of one round    χ_d, two-sided           Σ_i τ_i/√n
     successive           ⟨r_e, r_e'⟩/‖r_e'‖, e' the addition of the   N(0, 1)                  τ_e

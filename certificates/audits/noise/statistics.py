@@ -26,6 +26,7 @@ _ROWS = 256
 def vector_tests(
     traces: NoiseTraces,
     earlier: Sequence[NoiseTraces],
+    sigma: Vector,
     centre: Parameters,
     retrained: Parameters | None = None,
 ) -> tuple[NoiseTest, ...]:
@@ -34,13 +35,15 @@ def vector_tests(
     Args:
         traces: the vectors of the release, and their fingerprints.
         earlier: of the earlier releases of the run, in order.
+        sigma: the standard deviation of each of these vectors.
         centre: [N, d], the models without the noise.
         retrained: [N, d], the retrained models at the same point, if they are known.
     """
     _, slack, nodes, r = traces
     tests = [*_norm_tests(norms_of(r), slack, r.shape[1], _Words(nodes))]
     if retrained is not None:
-        tests += _direction(r, slack, nodes, centre, retrained)
+        gap = np.asarray(centre, dtype=np.float64)[nodes] - np.asarray(retrained, dtype=np.float64)[nodes]
+        tests += _direction(r, slack, nodes, gap, sigma)
     if len(r) > 1:
         tests += _pairs(r, slack, nodes)
         total = norm_of(r.sum(axis=0)) / np.sqrt(len(r))
@@ -148,14 +151,27 @@ def _norm_tests(norms: Vector, slack: Vector, parameters: int, words: _Words) ->
 
 
 def _direction(
-    r: NDArray[np.float64], slack: Vector, nodes: NDArray[np.int64], centre: Parameters, retrained: Parameters
+    r: NDArray[np.float64], slack: Vector, nodes: NDArray[np.int64], gap: NDArray[np.float64], sigma: Vector
 ) -> Iterator[NoiseTest]:
-    """Yield the test of the inner products with the direction from the retrained model."""
-    gap = np.asarray(centre, dtype=np.float64)[nodes] - np.asarray(retrained, dtype=np.float64)[nodes]
+    """Yield the tests of the inner products with the direction from the retrained model, and of all together.
+
+    Noise that hides a model must not be too small along these directions, so the tests of all together are two-sided.
+    """
     distance = norms_of(gap)
     differing = np.flatnonzero(distance > 0)
+    if not len(differing):
+        return
     along = np.einsum("ij,ij->i", r[differing], gap[differing]) / distance[differing]
-    yield from _extreme("direction", "normal", None, along, slack[differing], _Words(nodes[differing]))
+    slack, weight = slack[differing], distance[differing] / sigma[differing]
+    yield from _extreme("direction", "normal", None, along, slack, _Words(nodes[differing]))
+    total, allowed = np.sqrt((along**2).sum()), np.sqrt((slack**2).sum())
+    yield from _extreme("all directions", "chi", len(differing), [total], [allowed], ["all additions"])
+    if len(differing) > 1:
+        # Of a weight that is so large or small that its square is not finite, or 0, only the ratio counts.
+        weight = weight / weight.max()
+        joint, length = abs(float(weight @ along)), float(np.sqrt(weight @ weight))
+        allowance = float(weight @ slack) / length
+        yield from _extreme("joint direction", "chi", 1, [joint / length], [allowance], ["all additions"])
 
 
 def _pairs(r: NDArray[np.float64], slack: Vector, nodes: NDArray[np.int64]) -> Iterator[NoiseTest]:

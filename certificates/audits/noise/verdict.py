@@ -43,7 +43,7 @@ def audit_vectors(
         The audit, and what later releases are compared with.
     """
     traces = vector_traces(additions, centre, noised, roundoff, shared)
-    tests = vector_tests(traces, earlier, centre, retrained)
+    tests = vector_tests(traces, earlier, additions.sigma[: len(traces.nodes)], centre, retrained)
     found = judged(tests, len(additions), len(additions), level)
     if shared and len(traces.nodes) > 1:
         words = "where all nodes were to add one and the same noise vector, they added different ones"
