@@ -1,0 +1,29 @@
+"""Clients that project onto a ball learn on from released models whose noise lies outside it."""
+
+from pathlib import Path
+
+import numpy as np
+from runs import run_through
+
+from rewindnet.experiments.verify.verify import verify_folder
+
+SCENARIO = {
+    "data": {"source": "synthetic", "samples": 240, "dimensions": 4, "classes": 3},
+    "partition": {"clients": 5},
+    "topology": "ring",
+    "learning": {"rounds": 8, "step_size": 0.5, "radius": 0.5, "after_request": "continue-from-release"},
+    "deletion": {"requests": [{"client": 0, "samples": 5, "round": 4}, {"client": 2, "samples": 4}]},
+    "unlearning": [{"method": "r2d", "rewind": 0.25, "view": "joint"}, "do-nothing"],
+}
+
+
+def failures(folder: Path) -> list[str]:
+    return [finding.sentence for finding in verify_folder(folder) if finding.status == "FAILS"]
+
+
+def test_a_release_outside_the_ball_is_no_fault_of_learning(tmp_path: Path) -> None:
+    folder = run_through(SCENARIO, tmp_path / "run")
+    began, ended = (folder.weights(f"checkpoints/learned-1-0-{t:06d}") for t in (4, 8))
+    assert began is not None and np.linalg.norm(began, axis=1).max() > 1
+    assert ended is not None and np.linalg.norm(ended, axis=1).max() < 0.5001
+    assert failures(folder.path) == []
