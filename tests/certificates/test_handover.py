@@ -276,6 +276,7 @@ def test_numbers_are_found_forged_also_under_sentences_that_fit(document: Docume
     [
         {"data_dependent_noise": False},
         {"data_dependent_noise": False, "conditional": False},
+        {"conditional": False},
         {"epsilon": 0.5},
         {"mu": 0.1},
     ],
