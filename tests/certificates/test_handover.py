@@ -318,6 +318,15 @@ def test_the_promise_names_the_noise_of_the_models_that_are_learned_again(docume
     assert "learned again without that data, with noise of the same level" in document["statement"]["promise"]
 
 
+def test_declared_constants_cannot_be_passed_over() -> None:
+    training = small_learning(constants=derive("logistic", Constant(1.0, "declared"), l2=0.01))
+    document = file_of(certify(training, release_of(np.full(4, 3.0)), Claim("joint", 1e-5)), training)
+    assert document["guarantee"]["conditional"]
+    assert "FAILS" not in statuses(document)
+    document["guarantee"]["conditional"] = False
+    assert "FAILS" in statuses(restated(document))
+
+
 @examples(60)
 @given(requests(), st.data())
 def test_no_view_can_be_claimed_that_is_not_covered(case: tuple[Any, ...], data: st.DataObject) -> None:
