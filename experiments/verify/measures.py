@@ -78,13 +78,7 @@ def _check_distances(
     """Measure the distance of every model to their average and to the retrained model, and compare it with the norm."""
     metrics, roundoff = folder.methods[index].metrics, UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
     plain = released.astype(np.float64)
-    allowed = 64 * roundoff * float(np.linalg.norm(plain, axis=1).max(initial=0.0)) + 1e-12
-    consensus = float(np.linalg.norm(plain - plain.mean(axis=0), axis=1).mean())
-    recorded = metrics["consensus_distance"]
-    demand(
-        abs(recorded - consensus) <= 1e-6 * consensus + allowed,
-        f"the consensus distance is recorded as {recorded:.6g} and measures {consensus:.6g}",
-    )
+    check_consensus("the consensus distance", metrics["consensus_distance"], plain, roundoff)
     if retrained is None:
         return
     measured, given = np.linalg.norm(plain - retrained, axis=1), np.array(metrics["distance_to_retrained"])
@@ -120,7 +114,7 @@ def _check_accuracies(
             demand(len(scores["nodes"]) == len(released), f"the {what} on {name} is not that of every node")
             measured = accuracy(model, torch.cat([theta, average]), design, targets)
             given = np.array([*np.array(scores["nodes"])[chosen], scores["average_model"]])
-            _check_scores(f"the {what} on {name}", given, measured, samples)
+            check_scores(f"the {what} on {name}", given, measured, samples)
     return [] if len(chosen) == len(released) else [f"accuracies at {len(released) - len(chosen):,} nodes"]
 
 
@@ -134,7 +128,7 @@ def _check_found(folder: RunFolder, model: Model, test: Samples, training: Train
     found, (design, targets) = learned[training.present], test
     chosen = _measured_nodes(len(found), len(targets) * model.parameters)
     measured = accuracy(model, torch.from_numpy(found[chosen]).to(design), design, targets)
-    _check_scores(what, np.array(scores)[chosen], measured, len(targets))
+    check_scores(what, np.array(scores)[chosen], measured, len(targets))
     return [] if len(chosen) == len(found) else [f"{what}, at {len(found) - len(chosen):,} nodes"]
 
 
@@ -144,10 +138,36 @@ def _measured_nodes(nodes: int, products: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, nodes - 1, count).astype(int))
 
 
-def _check_scores(what: str, given: NDArray[Any], measured: NDArray[Any], samples: int) -> None:
+def check_consensus(what: str, recorded: float, theta: NDArray[np.float64], roundoff: float) -> None:
+    """Compare a mean distance of models [N, d] to their average with what it measures.
+
+    Args:
+        what: what the distance is of.
+        recorded: the distance on record.
+        theta: [N, d], the stored models.
+        roundoff: u of the stored models.
+
+    Raises:
+        MismatchError: if they differ by more than rounding.
+    """
+    distance = float(np.linalg.norm(theta - theta.mean(axis=0), axis=1).mean())
+    allowed = 1e-6 * distance + 64 * roundoff * float(np.linalg.norm(theta, axis=1).max(initial=0.0)) + 1e-12
+    demand(abs(recorded - distance) <= allowed, f"{what} is recorded as {recorded:.6g} and measures {distance:.6g}")
+
+
+def check_scores(what: str, given: NDArray[Any], measured: NDArray[Any], samples: int) -> None:
     """Compare accuracies on so many samples with what they measure.
 
     Another machine rounds otherwise, and may see a sample on the boundary of two classes on the other side.
+
+    Args:
+        what: what the accuracies are of.
+        given: the accuracies on record.
+        measured: the accuracies now, in the same order.
+        samples: the number of samples.
+
+    Raises:
+        MismatchError: if they differ by more than that.
     """
     worst = int(np.abs(given - measured).argmax())
     allowed = (1 + samples // 1000) / samples

@@ -13,6 +13,7 @@ from rewindnet.certificates.findings import OnRecord
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.experiments.folder.reader import FolderError, Json, RunFolder
 from rewindnet.experiments.runs.evaluation import Samples
+from rewindnet.experiments.verify.measures import check_consensus, check_scores
 from rewindnet.experiments.verify.phases import Phase, phases_of
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import (
@@ -118,20 +119,12 @@ def _check_checkpoints(
 def _check_line(where: str, line: Json, theta: Any, folder: RunFolder, rebuilt: Rebuilt, test: Samples | None) -> None:
     """Measure the consensus distance and the accuracy of the average of models [N, d] again."""
     plain = theta.astype(np.float64)
-    mean, roundoff = plain.mean(axis=0), UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
-    distance = float(np.linalg.norm(plain - mean, axis=1).mean())
-    allowed = 1e-6 * distance + 64 * roundoff * float(np.linalg.norm(plain, axis=1).max()) + 1e-12
-    recorded = line["consensus_distance"]
-    demand(
-        abs(recorded - distance) <= allowed,
-        f"the consensus distance after {where} is recorded as {recorded:.6g} and measures {distance:.6g}",
-    )
+    roundoff = UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
+    check_consensus(f"the consensus distance after {where}", line["consensus_distance"], plain, roundoff)
     if test is None or rebuilt.network is None:
         return
     design, targets = test
-    score = float(accuracy(rebuilt.network.model, torch.from_numpy(mean[None]).to(design), design, targets)[0])
-    recorded, samples = line["test_accuracy_of_average_model"], len(targets)
-    demand(
-        abs(recorded - score) <= (1 + samples // 1000) / samples * (1 + 1e-9),
-        f"the test accuracy after {where} is recorded as {recorded:.4f} and measures {score:.4f}",
-    )
+    average = torch.from_numpy(plain.mean(axis=0, keepdims=True)).to(design)
+    recorded = np.array([line["test_accuracy_of_average_model"]])
+    measured = accuracy(rebuilt.network.model, average, design, targets)
+    check_scores(f"the test accuracy after {where}", recorded, measured, len(targets))
