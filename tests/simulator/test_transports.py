@@ -20,6 +20,7 @@ from conformance import CASES, NODES, go_through, worker
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from networks import Network, as_planned
 from parity import FLOWER, IN_PROCESS, MPIEXEC, RAY, left, mpi, same, side_by_side, with_mpi
 from safetensors.numpy import load_file
@@ -760,6 +761,27 @@ def test_an_answer_that_is_lost_is_given_again(undisturbed: list[torch.Tensor]) 
 
         agree(over_flower(FailAt(), losing), undisturbed)
         assert trouble.calls > lost
+
+
+def test_no_two_answers_have_a_part_in_common(undisturbed: list[torch.Tensor]) -> None:
+    """A SuperLink keeps equal parts once; flwr 1.41 then fails a client whose part it has from another message."""
+    seen, twice = set[str](), list[str]()
+
+    def watched(client: ClientApp) -> Any:
+        def call(message: Message, context: Context) -> Message:
+            sent = get_all_nested_objects(message)
+            answer = client(message, context)
+            seen.update(sent)
+            parts = get_all_nested_objects(answer)
+            twice.extend(f"{part.__class__.__name__} {name}" for name, part in parts.items() if name in seen)
+            seen.update(parts)
+            return answer
+
+        return call
+
+    agree(over_flower(FailAt(), watched), undisturbed)
+    assert len(seen) > 100
+    assert twice == []
 
 
 def test_a_client_that_always_raises_is_given_up() -> None:

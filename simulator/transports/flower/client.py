@@ -3,6 +3,11 @@
 A message holds a list of instructions and the arrays that go with them; the answer holds the arrays that were asked
 for, and the per-sample gradients that each instruction took. A trip that comes again, because its answer was lost, is
 answered again and not done again.
+
+The arrays of an answer travel as the bytes of one record that names the message it replies to, so that no two answers
+have a part in common. A SuperLink keeps equal parts once. A SuperNode does not wait for a part that the SuperLink has
+already, and forgets the whole answer as soon as the rest has gone; flwr 1.41 then fails a client that hands in that
+part a moment later.
 """
 
 import json
@@ -12,6 +17,7 @@ from typing import Any
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
+from safetensors.torch import load, save
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -45,12 +51,14 @@ def make_app(worker_of: Callable[[Context], ClientWorker]) -> ClientApp:
 
     @app.query()
     def serve(message: Message, context: Context) -> Message:
-        return Message(_serve(message.content, context, worker_of), reply_to=message)
+        answer = _serve(message.content, context, worker_of)
+        answer["reply_to"] = message.metadata.message_id
+        return Message(RecordDict({TRIP: answer}), reply_to=message)
 
     return app
 
 
-def _serve(content: RecordDict, context: Context, worker_of: Callable[[Context], ClientWorker]) -> RecordDict:
+def _serve(content: RecordDict, context: Context, worker_of: Callable[[Context], ClientWorker]) -> ConfigRecord:
     trip = content.config_records[TRIP]
     number, state = int(str(trip["number"])), context.state
     before = int(str(state.config_records[TRIP]["number"])) if TRIP in state else 0
@@ -62,10 +70,21 @@ def _serve(content: RecordDict, context: Context, worker_of: Callable[[Context],
         for instruction in json.loads(str(trip["instructions"])):
             client.do(instruction, arrays)
         client.save(number)
-    partition, gradients = int(context.node_config["partition-id"]), state.config_records[TRIP]["gradients"]
-    return RecordDict(
-        {ARRAYS: state.array_records[ARRAYS], TRIP: ConfigRecord({"partition": partition, "gradients": gradients})}
+    told = {name: tensor(array) for name, array in state.array_records[ARRAYS].items()}
+    return ConfigRecord(
+        {
+            "partition": int(context.node_config["partition-id"]),
+            "gradients": state.config_records[TRIP]["gradients"],
+            ARRAYS: save(told),
+        }
     )
+
+
+def answered(answer: ConfigRecord) -> Arrays:
+    """Return the arrays of an answer."""
+    data = answer[ARRAYS]
+    assert isinstance(data, bytes)
+    return load(data)
 
 
 class _Client:

@@ -24,7 +24,7 @@ from rewindnet.clients.training.disturbance import MeasuredDisturbances
 from rewindnet.clients.training.gradient_counter import Counts, RoundGradients
 from rewindnet.simulator.errors import BrokenTransportError
 from rewindnet.simulator.transports.flower.arrays import pack
-from rewindnet.simulator.transports.flower.client import ARRAYS, TRIP, log_of, log_record, tensor
+from rewindnet.simulator.transports.flower.client import ARRAYS, TRIP, Arrays, answered, log_of, log_record
 from rewindnet.simulator.transports.flower.errors import FlowerError
 from rewindnet.simulator.transports.flower.exchange import exchange, node_ids
 from rewindnet.simulator.transports.network import Network
@@ -86,7 +86,7 @@ class FlowerNetwork(Network):
         without = None if changed is None else canonical(changed)
         self._instruct_all("message", record, round)
         self._gradients.expect(2)
-        messages = [answer["message"] for answer in self._trip()]
+        messages = [pack(answer["message"].numpy()) for answer in self._trip()]
 
         def instruction(node: int) -> Instruction:
             senders, shares = _row(weights, node)
@@ -120,7 +120,7 @@ class FlowerNetwork(Network):
     def fetch(self, name: str | None = None) -> Tensor:
         """Ask every client for a state."""
         self._instruct_all("tell", name)
-        return torch.cat([tensor(answer["told"]) for answer in self._trip()])
+        return torch.cat([answer["told"] for answer in self._trip()])
 
     def store(self, name: str, theta: Tensor) -> None:
         """Send every client its row of θ."""
@@ -132,7 +132,7 @@ class FlowerNetwork(Network):
     def disturbances(self) -> MeasuredDisturbances:
         """Ask every client for its measurements."""
         self._instruct_all("disturbances")
-        return {int(node): tensor(own).numpy() for answer in self._trip() for node, own in answer.items()}
+        return {int(node): own.numpy() for answer in self._trip() for node, own in answer.items()}
 
     def measure_noise(self, logs: NoiseLogs) -> None:
         """Queue that every client measures the noise that it adds, with what it has measured already."""
@@ -141,8 +141,7 @@ class FlowerNetwork(Network):
     def noise_logs(self, erase: bool = False) -> NoiseLogs:
         """Ask every client for what it has measured of its noise."""
         self._instruct_all("noise_logs", erase)
-        answers = ({name: tensor(array) for name, array in answer.items()} for answer in self._trip())
-        logs = {node: log_of(arrays) for node, arrays in enumerate(answers)}
+        logs = {node: log_of(answer) for node, answer in enumerate(self._trip())}
         return {node: log for node, log in logs.items() if log is not None}
 
     def carried(self) -> csr_array:
@@ -161,28 +160,28 @@ class FlowerNetwork(Network):
 
     def _in_order(self) -> list[int]:
         """Return the ids of the nodes, in the order of their partitions."""
-        partitions = [int(str(answer.config_records[TRIP]["partition"])) for answer in self._answers()]
+        partitions = [int(str(answer["partition"])) for answer in self._answers()]
         if sorted(partitions) != list(range(self._nodes)):
             raise BrokenTransportError(
                 f"the clients are the partitions {sorted(partitions)}, not 0 to {self._nodes - 1}"
             )
         return [self._ids[partitions.index(node)] for node in range(self._nodes)]
 
-    def _trip(self) -> list[ArrayRecord]:
+    def _trip(self) -> list[Arrays]:
         """Send what is in the queue; return the arrays that the nodes answer with, in order of node."""
         answers = self._answers()
-        counts = [json.loads(str(answer.config_records[TRIP]["gradients"])) for answer in answers]
+        counts = [json.loads(str(answer["gradients"])) for answer in answers]
         self._gradients.add(np.array(counts, dtype=np.int64))
-        return [answer.array_records[ARRAYS] for answer in answers]
+        return [answered(answer) for answer in answers]
 
-    def _answers(self) -> list[RecordDict]:
+    def _answers(self) -> list[ConfigRecord]:
         self._number += 1
         contents = [self._content(node) for node in range(self._nodes)]
         self._queue.clear()
         for attempt in range(_ATTEMPTS):
             messages = [Message(content, id_, "query") for content, id_ in zip(contents, self._ids, strict=True)]
             try:
-                return [answer.content for answer in exchange(self._grid, messages)]
+                return [answer.content.config_records[TRIP] for answer in exchange(self._grid, messages)]
             except FlowerError as problem:
                 if attempt == _ATTEMPTS - 1:
                     raise BrokenTransportError(str(problem)) from None
