@@ -191,7 +191,7 @@ def _joint_requirements(e: Matrix) -> tuple[Matrix, Matrix]:
 
 def _has_unnoised_messages(training: TrainingRun, point: DepthSensitivities, node: int | None) -> NDArray[np.bool_]:
     """Return a mask [k] of the requests whose transcript has un-noised messages that the deletion can have reached."""
-    if not point.depth:
+    if not point.depth or training.mixing.nodes == 1:
         return np.zeros(point.start.shape[1], dtype=bool)
     reached = point.start > 0
     if node is not None:

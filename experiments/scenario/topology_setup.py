@@ -37,11 +37,13 @@ class TopologySetup:
             departed: the nodes that leave.
 
         Raises:
-            DeletionError: if the mixing rule has no weights for the remaining network.
+            DeletionError: if no node remains, or the mixing rule has no weights for the remaining network.
         """
         gone = tuple(sorted(departed))
         if not gone:
             return self
+        if len(gone) == self.mixing.nodes:
+            raise DeletionError("deletion.departure leave: no client would remain in the network; use departure relay")
         remaining = _schedule(self.scenario, self.graph, _mix_without(self.scenario, self.graph, gone), gone)
         return replace(self, departed=gone, remaining=remaining)
 
