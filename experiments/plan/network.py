@@ -16,13 +16,12 @@ def build_planned_network(scenario: Scenario) -> NetworkSetup:
         UserError: if the scenario is not valid, or uses a setting that cannot be planned.
     """
     learning = scenario.learning
-    if (
-        learning.sampling.build(scenario.seed, learning.local_steps) is not None
-        or scenario.deletion.departure == "leave"
-    ):
+    if learning.sampling.build(scenario.seed, learning.local_steps) is not None:
+        raise ScenarioError("minibatches depend on which client asks, and are not planned: use learning.sampling=full")
+    if scenario.deletion.departure == "leave" and learning.radius is None:
         raise ScenarioError(
-            "minibatches, and the rounds after a client leaves, depend on which client asks, and are not planned: "
-            "use learning.sampling=full and deletion.departure=relay"
+            "a plan of departures needs a bound on the models: set learning.radius, which projects them onto a ball, "
+            "or use deletion.departure=relay"
         )
     if len(scenario.deletion.each) > 1:
         raise DeletionError(

@@ -120,7 +120,9 @@ def build_network(scenario: Scenario, *, planning: bool = False) -> NetworkSetup
         UserError: about the first part that is not valid: data, partition, topology, model or deletion.
     """
     data = divide_data(scenario, load_dataset(scenario), planning=planning)
-    return join_network(scenario, data, build_topology(scenario, len(data.samples), planning=planning))
+    # A graph that a client leaves needs more than its edges.
+    light = planning and scenario.deletion.departure == "relay"
+    return join_network(scenario, data, build_topology(scenario, len(data.samples), planning=light))
 
 
 def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup) -> NetworkSetup:
