@@ -133,6 +133,18 @@ class Method(ABC):
         """
         return plan
 
+    def check_premises(self, learning: TrainingRun) -> None:
+        """Check before learning that a bound of the method has what it needs, whatever else stands in the way.
+
+        By default there is nothing to check that `check` does not.
+
+        Args:
+            learning: the facts that are known before learning, without measurements.
+
+        Raises:
+            CertificateError: if the bound needs what is not known; the message says what to set.
+        """
+
     def check(self, learning: TrainingRun) -> None:
         """Check before learning that the settings can be met on a network.
 

@@ -15,6 +15,7 @@ from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.scenario.computation import noise_address
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
+from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.simulator.cost.network_model import NetworkModel
 from rewindnet.simulator.from_releases import FromReleases
@@ -88,24 +89,33 @@ def build_run(scenario: Scenario) -> RunSetup:
     """Build the network, the methods and the samples to measure on, and check that they fit together.
 
     Raises:
-        UserError: about the first part of the scenario that is not valid: data, partition, topology, model, deletion,
-            transport, method or measure.
+        UserError: about everything in the scenario that keeps it from running, so far as it can be checked: data,
+            partition, topology, model, deletion, transport, methods and measures.
     """
     one_torch_thread()
     use_threads(scenario.backend.threads)
-    network = build_network(scenario)
+    obstacles = Obstacles()
+    network = build_network(scenario, obstacles=obstacles)
     transport: Transport = scenario.backend.build()
-    transport.check(network.nodes)
+    with obstacles.gathered():
+        transport.check(network.nodes)
     methods: tuple[Method, ...] = tuple(method.build().seeded(scenario.seed) for method in scenario.unlearning)
     for method in methods:
-        check_requests(method, network.training_runs)
-        _check_shared_noise(method, transport)
+        with obstacles.gathered():
+            method.check_premises(network.training_run)
+        with obstacles.gathered():
+            check_requests(method, network.training_runs)
+        with obstacles.gathered():
+            _check_shared_noise(method, transport)
+    with obstacles.last_straw():
+        evaluations = tuple(build_evaluation(network, request) for request in range(len(network.arrivals)))
+    obstacles.refuse()
     training = network.training
     return RunSetup(
         network=network,
         local_training=LocalTraining(training.sampling, network.mixing.participating, training.radius),
         network_model=scenario.network.build(network.graph, scenario.seed),
-        evaluations=tuple(build_evaluation(network, request) for request in range(len(network.arrivals))),
+        evaluations=evaluations,
         methods=methods,
     )
 

@@ -1,6 +1,6 @@
 """Build the network of a scenario: its topology, data, model and requests, and the facts known before learning."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,9 @@ from rewindnet.clients.models import Model
 from rewindnet.experiments.scenario.client_data import ClientData, divide_data, load_dataset
 from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
+from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.experiments.scenario.settings import MixingSettings
 from rewindnet.experiments.scenario.topology_setup import TopologySetup, build_topology
 from rewindnet.simulator.training_facts import TrainingSetup, training_facts
 from rewindnet.topologies import Graph, Schedule
@@ -108,40 +110,51 @@ class NetworkSetup:
         return _samples_deleted(request, self.poisoned)
 
 
-def build_network(scenario: Scenario, *, planning: bool = False) -> NetworkSetup:
+def build_network(scenario: Scenario, *, planning: bool = False, obstacles: Obstacles | None = None) -> NetworkSetup:
     """Build the topology, the data and the deletion of a scenario, and check that they fit together.
 
     Args:
         scenario: the scenario.
         planning: accept clients that are declared by their numbers of samples, without data; keep a graph that never
             changes as an array of edges, which allows a million nodes.
+        obstacles: gathers what can be removed in the scenario, for the caller to refuse; raised here by default.
 
     Raises:
-        UserError: about the first part that is not valid: data, partition, topology, model or deletion.
+        UserError: about everything found up to the first part that cannot be built: data, partition, topology, model
+            or deletion.
     """
-    data = divide_data(scenario, load_dataset(scenario), planning=planning)
-    # A graph that a client leaves needs more than its edges.
-    light = planning and scenario.deletion.departure == "relay"
-    return join_network(scenario, data, build_topology(scenario, len(data.samples), planning=light))
+    found = Obstacles() if obstacles is None else obstacles
+    with found.last_straw():
+        data = divide_data(scenario, load_dataset(scenario), planning=planning)
+        # A graph that a client leaves needs more than its edges.
+        light = planning and scenario.deletion.departure == "relay"
+        topology = build_topology(scenario, len(data.samples), planning=light)
+        network = join_network(scenario, data, topology, found)
+    if obstacles is None:
+        found.refuse()
+    return network
 
 
-def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup) -> NetworkSetup:
+def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, obstacles: Obstacles) -> NetworkSetup:
     """Join the data of the clients and their topology to a network, and check that they fit together.
 
     Args:
         scenario: the scenario.
         data: the data of its clients.
         topology: the topology before nodes have left, or after.
+        obstacles: gathers what keeps clients from leaving, for the caller to refuse.
 
     Raises:
-        UserError: about the first part that is not valid: features, model or deletion.
+        UserError: about the first other part that is not valid: features, model or deletion.
     """
+    for sentence in scenario.deletion.obstacles:
+        obstacles.note(DeletionError(sentence))
     dataset = data.dataset
     features: Features = scenario.data.features.build(dataset, scenario.seed)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
     requests = _arrivals(scenario, _ClientLabels(dataset.y, data.rows, data.samples), data.poisoned)
     if scenario.deletion.departure == "leave" and not topology.departed:
-        topology = topology.without(requests[-1].forget)
+        topology = _without(topology, requests[-1].forget, obstacles)
     training = _training(scenario, model, features, data.samples, topology)
     return NetworkSetup(
         scenario=scenario,
@@ -155,6 +168,15 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup) 
         arrivals=requests,
         training_runs=training_facts(training, requests),
     )
+
+
+def _without(topology: TopologySetup, departed: Collection[int], obstacles: Obstacles) -> TopologySetup:
+    """Return the topology after a departure; where it has no weights that is noted, and it gets the default ones."""
+    try:
+        return topology.without(departed)
+    except DeletionError as problem:
+        obstacles.note(problem)
+        return topology.without(departed, MixingSettings.model_validate({}))
 
 
 def _training(
@@ -187,14 +209,16 @@ def _training(
 def _arrivals(scenario: Scenario, labels: "_ClientLabels", poisoned: Integers | None) -> tuple[Arrival, ...]:
     """Determine the forget set of each request."""
     T = scenario.learning.rounds
-    requests = []
+    requests, leaving = [], scenario.deletion.departure == "leave"
     for request in scenario.deletion.each:
-        samples = _samples_deleted(request, poisoned)
+        samples = "all" if leaving else _samples_deleted(request, poisoned)
         if labels.declared and request.client < len(labels) and isinstance(samples, dict) and "class" in samples:
             raise DeletionError(
                 "deletion.samples names a class, but without data it is not known which clients have it"
             )
-        requests.append(DeletionRequest(request.client, samples, request.round or T))
+        requests.append(
+            DeletionRequest(request.client, samples, (scenario.deletion.each[0] if leaving else request).round or T)
+        )
     return tuple(arrivals(requests, labels, T, scenario.seed, scenario.noise_is_secret))
 
 
