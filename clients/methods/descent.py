@@ -47,6 +47,7 @@ class NoisyDescent(Method):
     """
 
     name: ClassVar[str]
+    needs_checkpoints_alone: ClassVar[bool] = True
     epsilon: float | None = None
     sigma: float | None = None
     delta: float = 1e-5

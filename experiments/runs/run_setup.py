@@ -11,6 +11,7 @@ from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.runs.branches import check_requests
+from rewindnet.experiments.runs.elsewhere import check_elsewhere, check_method_elsewhere
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.scenario.computation import noise_address
 from rewindnet.experiments.scenario.devices import device_of
@@ -20,6 +21,7 @@ from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.simulator.cost.network_model import NetworkModel
 from rewindnet.simulator.from_releases import FromReleases
 from rewindnet.simulator.simulation import Simulation
+from rewindnet.simulator.trained_elsewhere import TrainedElsewhere
 from rewindnet.simulator.transports.base import Transport
 from rewindnet.simulator.transports.network import Network
 
@@ -79,6 +81,16 @@ class RunSetup:
         """
         setup, plain = self.network, self.scenario.plain()
         addresses = tuple(noise_address(plain, arrival.forget) for arrival in setup.arrivals)
+        if setup.checkpoints is not None:
+            return TrainedElsewhere(
+                network,
+                setup.training_runs,
+                setup.message_bytes,
+                self.network_model,
+                self.scenario.seed,
+                addresses,
+                stored=setup.checkpoints,
+            )
         made = FromReleases if setup.training_runs[0].from_release else Simulation
         return made(
             network, setup.training_runs, setup.message_bytes, self.network_model, self.scenario.seed, addresses
@@ -107,6 +119,9 @@ def build_run(scenario: Scenario) -> RunSetup:
             check_requests(method, network.training_runs)
         with obstacles.gathered():
             _check_shared_noise(method, transport)
+        with obstacles.gathered():
+            check_method_elsewhere(method, network)
+    check_elsewhere(network, obstacles)
     with obstacles.last_straw():
         evaluations = tuple(build_evaluation(network, request) for request in range(len(network.arrivals)))
     obstacles.refuse()

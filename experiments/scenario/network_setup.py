@@ -1,7 +1,7 @@
 """Build the network of a scenario: its topology, data, model and requests, and the facts known before learning."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,9 +14,12 @@ from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequest, arrivals
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.models import Model
+from rewindnet.clients.steps.learning import InitialModel
+from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
 from rewindnet.experiments.scenario.client_data import ClientData, divide_data, load_dataset
 from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.settings import MixingSettings
@@ -42,6 +45,7 @@ class NetworkSetup:
         training: how the network learns, independently of deletions.
         arrivals: for each request, its round and all samples that are to be forgotten from then on.
         training_runs: for each request, how the network learns up to it, as far as known before learning.
+        checkpoints: what the network learned elsewhere; None where it learns here.
     """
 
     scenario: Scenario
@@ -54,6 +58,7 @@ class NetworkSetup:
     training: TrainingSetup
     arrivals: tuple[Arrival, ...]
     training_runs: tuple[TrainingRun, ...]
+    checkpoints: Checkpoints | None = None
 
     @property
     def graph(self) -> Graph:
@@ -129,7 +134,7 @@ def build_network(scenario: Scenario, *, planning: bool = False, obstacles: Obst
         # A graph that a client leaves needs more than its edges.
         light = planning and scenario.deletion.departure == "relay"
         topology = build_topology(scenario, len(data.samples), planning=light)
-        network = join_network(scenario, data, topology, found)
+        network = _with_checkpoints(join_network(scenario, data, topology, found), found)
     if obstacles is None:
         found.refuse()
     return network
@@ -168,6 +173,19 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, 
         arrivals=requests,
         training_runs=training_facts(training, requests),
     )
+
+
+def _with_checkpoints(network: NetworkSetup, obstacles: Obstacles) -> NetworkSetup:
+    """Return the network with what it learned elsewhere, if the scenario names a folder of checkpoints."""
+    scenario, place = network.scenario, network.scenario.learning.checkpoints_from
+    if place is None:
+        return network
+    checkpoints = read_checkpoints(place, network.dtype)
+    initial = InitialModel(scenario.seed)
+    for sentence in misfits(checkpoints, network.training_run, initial, network.model):
+        obstacles.note(ScenarioError(sentence))
+    runs = tuple(replace(run, checkpoints_sha256=checkpoints.sha256) for run in network.training_runs)
+    return replace(network, checkpoints=checkpoints, training_runs=runs)
 
 
 def _without(topology: TopologySetup, departed: Collection[int], obstacles: Obstacles) -> TopologySetup:
@@ -211,7 +229,7 @@ def _arrivals(scenario: Scenario, labels: "_ClientLabels", poisoned: Integers | 
     T = scenario.learning.rounds
     requests, leaving = [], scenario.deletion.departure == "leave"
     for request in scenario.deletion.each:
-        samples = "all" if leaving else _samples_deleted(request, poisoned)
+        samples: Any = "all" if leaving else _samples_deleted(request, poisoned)
         if labels.declared and request.client < len(labels) and isinstance(samples, dict) and "class" in samples:
             raise DeletionError(
                 "deletion.samples names a class, but without data it is not known which clients have it"
