@@ -36,6 +36,12 @@ def premises(training: TrainingRun, release: Release, claim: Claim) -> tuple[str
             "The guarantee is per-instance: it holds for this data and this request, and what the level of the noise "
             "reveals about the deleted samples is outside it."
         )
+    if training.checkpoints_sha256:
+        found.append(
+            "The network learned elsewhere. That its checkpoints are those of the learning described here rests "
+            "on the word of its trainer, but for the rounds that were computed again with the data; the folder "
+            f"that they come from has the sha256 {training.checkpoints_sha256}."
+        )
     return (*found, *continuation.premises(training))
 
 

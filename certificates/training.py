@@ -54,6 +54,8 @@ class TrainingRun:
         from_release: whether it then goes on from the released models, and not from models that carry no noise.
         earlier_releases: the releases from which learning went on after earlier requests; empty where it went on
             without noise. `earlier_deletions` then begin where those releases began to do without the samples.
+        checkpoints_sha256: the hash of the folder that the checkpoints come from, where the network learned elsewhere;
+            empty where it learned here.
 
     Raises:
         CertificateError: if the description is inconsistent or cannot be certified.
@@ -78,6 +80,7 @@ class TrainingRun:
     continued: bool = False
     from_release: bool = False
     earlier_releases: tuple[EarlierRelease, ...] = ()
+    checkpoints_sha256: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a description that is inconsistent or cannot be certified."""
@@ -194,6 +197,7 @@ class TrainingRun:
             "continued": self.continued,
             "from_release": self.from_release,
             "earlier_releases": [list(earlier) for earlier in self.earlier_releases],
+            "checkpoints_sha256": self.checkpoints_sha256,
         }
 
     @classmethod
@@ -242,6 +246,7 @@ class TrainingRun:
                     EarlierRelease(int(round), int(noise_round), float(sigma))
                     for round, noise_round, sigma in record.get("earlier_releases", ())
                 ),
+                checkpoints_sha256=str(record.get("checkpoints_sha256", "")),
             )
         except (KeyError, TypeError, ValueError) as problem:
             if isinstance(problem, CertificateError):

@@ -48,7 +48,7 @@ class PlanResult:
     def _row(self, answer: Answer, at: int) -> Record:
         plan, row = self.plan, answer.row
         client, depth = int(plan.selection.clients[at]), _number(answer.depth[at])
-        cost = {} if depth is None else plan.cost[int(depth)]
+        cost = {} if depth is None else plan.cost_for(at)[int(depth)]
         names = plan.network.names
         facts = {name: values[at].item() for name, values in vars(plan.facts).items()}
         return {

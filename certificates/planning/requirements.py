@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates.claim import Allocation
 from rewindnet.certificates.constants import Regime
-from rewindnet.certificates.network import Mixing, Vector
+from rewindnet.certificates.network import Vector
 from rewindnet.certificates.planning.sensitivities import DepthSensitivities, depth_sensitivities
 from rewindnet.certificates.release import Placement, Release
 from rewindnet.certificates.sensitivity.rounding import least_noise, rounding_of_average
@@ -103,6 +103,47 @@ def noise_requirements(
     return NoiseRequirements(clients, depths, tuple(views), needed, finest, least, spread, first_client)
 
 
+def departure_requirements(
+    departures: Sequence[TrainingRun],
+    views: Sequence[View],
+    *,
+    rewound: Collection[int],
+    descent_rounds: Collection[int],
+    regime: Regime | None = None,
+) -> NoiseRequirements:
+    """Return the noise that departures would need, each of which leaves another network; NaN in a view of who left.
+
+    Args:
+        departures: how the network would learn, and which node then leaves, for each of k departures.
+        views: as for `noise_requirements`.
+        rewound: as for `depth_sensitivities`.
+        descent_rounds: as for `depth_sensitivities`.
+        regime: as for `depth_sensitivities`.
+    """
+    each = []
+    for training in departures:
+        left = np.array(training.departed)
+        each.append(
+            noise_requirements(
+                training,
+                left,
+                training.samples[left],
+                views,
+                rewound=rewound,
+                descent_rounds=descent_rounds,
+                regime=regime,
+            )
+        )
+    return replace(
+        each[0],
+        clients=np.concatenate([one.clients for one in each]),
+        needed=np.concatenate([one.needed for one in each], axis=-1),
+        finest=np.concatenate([one.finest for one in each], axis=-1),
+        least=np.max([one.least for one in each], axis=0),
+        spread=np.concatenate([one.spread for one in each], axis=-1),
+    )
+
+
 def _resolvable_noise(training: TrainingRun, depths: Sequence[int]) -> Matrix:
     """Return the smallest σ [2, D] that the arithmetic resolves, for each placement and depth."""
     T = training.rounds
@@ -133,16 +174,19 @@ def _view_requirements(training: TrainingRun, point: DepthSensitivities, view: V
     """
     e, mixing = point.sensitivity, training.mixing
     kind, node = view.kind, view.within(mixing.nodes).node
+    averaged = point.placement == "output" and kind == "average"
+    if node in training.departed or (averaged and training.departed):
+        return np.full((2, e.shape[1]), np.nan), np.full((2, e.shape[1]), np.nan)
     with np.errstate(invalid="ignore", over="ignore"):
-        if point.placement == "output" and kind == "average":
+        if averaged:
             of_average = e.mean(axis=0) + rounding_of_average(training, training.rounds) * (e.max(axis=0) > 0)
             return np.stack([of_average, of_average]), np.stack([of_average, of_average])
         if point.placement == "output" and kind == "node":
-            return _single_model_requirements(e, node)
+            return _single_model_requirements(e, node, training)
         if kind in ("node", "transcript"):
             needed, finest = _peer_requirements(training, point, view, node)
         else:
-            needed, finest = _joint_requirements(e)
+            needed, finest = _joint_requirements(e, training)
     if point.placement == "output" and kind.startswith("transcript"):
         uncovered = _has_unnoised_messages(training, point, node)
         needed[:, uncovered], finest[:, uncovered] = np.nan, np.nan
@@ -160,38 +204,45 @@ def _peer_requirements(
     release = Release("planned", training.rounds - point.depth, point.depth, point.placement, no_noise)
     if node is not None:
         cone = light_cone(node, release.noise_round, release.rounds_after_noise, mixing)
-        return _joint_requirements(np.where(cone[:, None], e, 0.0))
+        return _joint_requirements(np.where(cone[:, None], e, 0.0), training)
     cones = light_cones(release.noise_round, release.rounds_after_noise, mixing)
     if cones is None or cones.sums(np.ones(mixing.nodes)).min() == mixing.nodes or not np.all(np.isfinite(e)):
-        return _joint_requirements(e)
+        return _joint_requirements(e, training)
     sigma = np.stack(
-        [[_unit_noise(view, allocation, request, release, mixing) for request in e.T] for allocation in ALLOCATIONS]
+        [[_unit_noise(view, allocation, request, release, training) for request in e.T] for allocation in ALLOCATIONS]
     )
     return np.sqrt(np.mean(sigma**2, axis=2)), np.stack([_smallest_nonzero(noise.T) for noise in sigma])
 
 
-def _unit_noise(view: View, allocation: Allocation, e: Vector, release: Release, mixing: Mixing) -> Vector:
+def _unit_noise(view: View, allocation: Allocation, e: Vector, release: Release, training: TrainingRun) -> Vector:
     """Return the σ [N] for which the view's μ is 1."""
-    unit = noise_shape(view, allocation, e, release, mixing)
-    return unit * mu_of_view(view, e, replace(release, sigma=unit), mixing)
+    unit = noise_shape(view, allocation, e, release, training.mixing) * training.present
+    return unit * mu_of_view(view, e, replace(release, sigma=unit), training.mixing)
 
 
-def _single_model_requirements(e: Matrix, node: int | None) -> tuple[Matrix, Matrix]:
+def _uniform_share(training: TrainingRun) -> float:
+    """Return the root mean square over all nodes of a noise of 1 at every node that has not left."""
+    return float(np.sqrt(training.present.mean()))
+
+
+def _single_model_requirements(e: Matrix, node: int | None, training: TrainingRun) -> tuple[Matrix, Matrix]:
     """Return (needed, finest) for one released model: that of a node, or the one with the weakest guarantee."""
     uniform = e.max(axis=0) if node is None else e[node]
     optimal = np.where(uniform > 0, _column_norms(e) / np.sqrt(len(e)), 0.0)
-    return np.stack([uniform, optimal]), np.stack([uniform, np.where(uniform > 0, _smallest_nonzero(e), 0.0)])
+    finest = np.stack([uniform, np.where(uniform > 0, _smallest_nonzero(e), 0.0)])
+    return np.stack([uniform * _uniform_share(training), optimal]), finest
 
 
-def _joint_requirements(e: Matrix) -> tuple[Matrix, Matrix]:
+def _joint_requirements(e: Matrix, training: TrainingRun) -> tuple[Matrix, Matrix]:
     """Return (needed, finest) for the noised vectors of all nodes."""
     uniform, total = _column_norms(e), e.sum(axis=0)
-    return np.stack([uniform, total / np.sqrt(len(e))]), np.stack([uniform, np.sqrt(_smallest_nonzero(e) * total)])
+    needed = np.stack([uniform * _uniform_share(training), total / np.sqrt(len(e))])
+    return needed, np.stack([uniform, np.sqrt(_smallest_nonzero(e) * total)])
 
 
 def _has_unnoised_messages(training: TrainingRun, point: DepthSensitivities, node: int | None) -> NDArray[np.bool_]:
     """Return a mask [k] of the requests whose transcript has un-noised messages that the deletion can have reached."""
-    if not point.depth:
+    if not point.depth or training.mixing.nodes == 1:
         return np.zeros(point.start.shape[1], dtype=bool)
     reached = point.start > 0
     if node is not None:

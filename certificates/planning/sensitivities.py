@@ -59,13 +59,13 @@ def depth_sensitivities(
 
     Raises:
         CertificateError: as `propagate`, except that sensitivities that are not finite are returned; and if learning
-            uses minibatches or a client has left.
+            uses minibatches, or a client has left and `deleted` is not the request of that departure alone.
     """
     T = training.rounds
-    if training.batches is not None or training.departed:
-        raise CertificateError(
-            "minibatches and departures cannot be planned: the disturbances then depend on the actual request"
-        )
+    if training.batches is not None:
+        raise CertificateError("minibatches cannot be planned: the disturbances then depend on the actual request")
+    if training.departed and not np.array_equal(deleted, training.deleted[:, None]):
+        raise CertificateError("each departure leaves another network, and is planned by itself")
     recursion = Recursion(training, deleted, T, "worst-case", regime or strongest_regime(training))
     state, finished = recursion.start, 0
     for depth in sorted({*rewound, *descent_rounds}, reverse=True):

@@ -41,8 +41,22 @@ def mixing_drift(training: TrainingRun, bound: Bound) -> Callable[[int], Vector]
             "the worst-case bound for a departure `leave` needs a bound on the models: set learning.radius, which "
             "projects them onto a ball, or use the bound instance"
         )
-    radius = training.radius
-    return lambda t: radius * weight_change(training, t)
+    return _largest_drift(training, training.radius)
+
+
+def _largest_drift(training: TrainingRun, radius: float) -> Callable[[int], Vector]:
+    """Return the function that bounds the drift [N] of a round for messages in a ball."""
+    last: tuple[object, object, Vector] | None = None
+
+    def drift_of_round(t: int) -> Vector:
+        nonlocal last
+        assert training.mixing_before is not None
+        before, after = training.mixing_before.matrix(t), training.mixing.matrix(t)
+        if last is None or last[0] is not before or last[1] is not after:
+            last = before, after, radius * weight_change(training, t)
+        return last[2]
+
+    return drift_of_round
 
 
 def _measured_drift(training: TrainingRun) -> Callable[[int], Vector]:

@@ -80,7 +80,7 @@ def light_cone(node: int, first: int, rounds: int, mixing: Mixing) -> NDArray[np
 def light_cones(first: int, rounds: int, mixing: Mixing) -> LightCones | None:
     """Return the light cones of all nodes at once; None for a network too large to follow them.
 
-    They are computed by Boolean matrix products with 64 nodes in a word, until every cone is the whole network.
+    They are computed by Boolean matrix products with 64 nodes in a word, until no cone grows any more.
 
     Args:
         first: the first round.
@@ -91,14 +91,20 @@ def light_cones(first: int, rounds: int, mixing: Mixing) -> LightCones | None:
     if N > _LARGEST:
         return None
     bits, full, words = _single_node_cones(N), _full_row(N), 0
+    settled: csr_array | None = None
     for t in reversed(range(first, first + rounds)):
         if np.array_equal(bits, np.broadcast_to(full, bits.shape)):
             break
         W = mixing.matrix(t)
+        # In a network of several parts the cones never fill, but a matrix that adds nothing adds nothing later.
+        if W is settled:
+            continue
         words += (W.nnz + N) * bits.shape[1]
         if words > _MOST_WORDS:
             return None
-        bits = _extended(W, bits)
+        extended = _extended(W, bits)
+        settled = W if np.array_equal(extended, bits) else None
+        bits = extended
     return LightCones(bits)
 
 

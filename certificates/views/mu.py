@@ -96,7 +96,8 @@ def why_not_covered(view: View, start: Callable[[], Vector], release: Release, m
         mixing: the mixing matrices of the network.
     """
     kind, node = view.kind, view.within(mixing.nodes).node
-    if view.shows_messages and release.placement == "output" and release.descent_rounds:
+    # One node alone sends no messages: what its observer sees is the release.
+    if view.shows_messages and release.placement == "output" and release.descent_rounds and mixing.nodes > 1:
         reached = start() > 0
         if node is not None:
             reached &= light_cone(node, release.checkpoint_round, release.descent_rounds, mixing)

@@ -61,9 +61,12 @@ class Method(ABC):
     Attributes:
         rewinds: whether its settings are those of `R2D`. Tables then name the depth of its rewinding, reports draw ε
             against it, and `rewindnet plan` plans it.
+        needs_checkpoints_alone: whether it needs nothing of learning but checkpoints, so that it can forget in a
+            network that learned elsewhere.
     """
 
     rewinds: ClassVar[bool] = False
+    needs_checkpoints_alone: ClassVar[bool] = False
 
     @property
     def shares_secret_noise(self) -> bool:
@@ -132,6 +135,18 @@ class Method(ABC):
             measured: for each watched node, [rounds]; empty if no round comes before the noise.
         """
         return plan
+
+    def check_premises(self, learning: TrainingRun) -> None:
+        """Check before learning that a bound of the method has what it needs, whatever else stands in the way.
+
+        By default there is nothing to check that `check` does not.
+
+        Args:
+            learning: the facts that are known before learning, without measurements.
+
+        Raises:
+            CertificateError: if the bound needs what is not known; the message says what to set.
+        """
 
     def check(self, learning: TrainingRun) -> None:
         """Check before learning that the settings can be met on a network.

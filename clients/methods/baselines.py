@@ -14,6 +14,7 @@ class Baseline(Method):
     """A method that descends on retained data without noise, from the first or the last round of learning."""
 
     name: ClassVar[str]
+    needs_checkpoints_alone: ClassVar[bool] = True
     view: str = "node"
     delta: float = 1e-5
 

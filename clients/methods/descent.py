@@ -24,6 +24,7 @@ from rewindnet.certificates import (
     propagate,
     scaled_noise,
 )
+from rewindnet.certificates.sensitivity.departure import mixing_drift
 from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan, weakest_bound
 from rewindnet.registry import former
 
@@ -46,6 +47,7 @@ class NoisyDescent(Method):
     """
 
     name: ClassVar[str]
+    needs_checkpoints_alone: ClassVar[bool] = True
     epsilon: float | None = None
     sigma: float | None = None
     delta: float = 1e-5
@@ -123,6 +125,11 @@ class NoisyDescent(Method):
             averaged=self._averaged,
             noise_source=self.noise_source,
         )
+
+    def check_premises(self, learning: TrainingRun) -> None:
+        """Refuse a worst case of a departure without a bound on the models."""
+        if self.bound == "worst-case":
+            mixing_drift(learning, "worst-case")
 
     def check(self, learning: TrainingRun) -> None:
         """Refuse what cannot be met; an instance bound, known only after learning, exists where a worst case does."""

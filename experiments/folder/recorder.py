@@ -23,6 +23,7 @@ from rewindnet.experiments.folder.journal import UNFINISHED, FolderJournal
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
 from rewindnet.experiments.folder.readme import readme
 from rewindnet.experiments.folder.unfinished import (
+    check_checkpoints,
     earlier_lines,
     earlier_noise,
     earlier_traffic,
@@ -139,6 +140,8 @@ class Recorder:
             learned: the checkpoints of learning.
             rounds: the rounds of the checkpoints to write.
         """
+        if self._folder is not None:
+            check_checkpoints(self._folder, training_runs[0].checkpoints_sha256)
         content = [
             {
                 **training.to_record(),

@@ -13,7 +13,7 @@ import numpy as np
 
 from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.experiments.folder.errors import FolderError
-from rewindnet.experiments.folder.files import read_scenario, write
+from rewindnet.experiments.folder.files import read_json, read_scenario, write
 from rewindnet.experiments.folder.format import read_record, state
 from rewindnet.experiments.folder.journal import UNFINISHED
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
@@ -63,6 +63,26 @@ def check_target(folder: Path, scenario: Scenario, force: bool) -> bool:
             f"{folder} holds an incomplete run {difference}; choose another with --out, or overwrite it with --force"
         )
     return not scenario.noise_is_secret
+
+
+def check_checkpoints(folder: Path, sha256: str) -> None:
+    """Check that an unfinished run goes on with the checkpoints of learning elsewhere that it began with.
+
+    Args:
+        folder: the run folder.
+        sha256: the hash of the checkpoints; empty where the network learns here.
+
+    Raises:
+        FolderError: if they have changed.
+    """
+    if not (folder / "learning.json").is_file():
+        return
+    began = [request.get("checkpoints_sha256", "") for request in read_json(folder / "learning.json")["requests"]]
+    if any(before != sha256 for before in began):
+        raise FolderError(
+            f"the checkpoints have changed since the run began: their sha256 was {began[0]} and is {sha256}; overwrite "
+            "the run with --force"
+        )
 
 
 def _is_leftover(file: Path) -> bool:

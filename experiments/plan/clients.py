@@ -16,6 +16,8 @@ Counts = NDArray[np.int64]
 
 #: The largest number of products of a matrix entry with a vector entry; they take about half a minute.
 _WORK = 8_000_000_000
+#: The largest number of rounds of the recursion where every client leaves a network of its own; about half a minute.
+_ROUNDS = 30_000
 #: The largest number of clients that are planned unless the user asks for more; above it, some represent the others.
 _MANY = 2_000
 #: All depths are planned only if there is time to plan them for this many clients.
@@ -91,6 +93,8 @@ def select_clients(
         descent_rounds = frozenset(required)
         rewound = frozenset(depth for depth in ladder if depth >= min(required))
     affordable = int(np.clip(_WORK // (work * (T + sum(descent_rounds))), 1, _MANY))
+    if network.training_run.departed:
+        affordable = min(affordable, max(1, _ROUNDS // (regimes * (T + sum(descent_rounds)))))
     count = min(len(deletable), clients or affordable)
     roles = _roles(network, deleted, deletable, count)
     if count == len(deletable):

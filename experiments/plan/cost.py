@@ -6,36 +6,37 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from rewindnet.experiments.scenario.network_setup import NetworkSetup
+from rewindnet.certificates import TrainingRun
 
 
-def cost_of_depths(network: NetworkSetup, depths: Sequence[int]) -> dict[int, dict[str, float]]:
+def cost_of_depths(training_run: TrainingRun, message_bytes: int, depths: Sequence[int]) -> dict[int, dict[str, float]]:
     """Compute the cost of unlearning at each depth, as a share of retraining from the start.
 
     The rounds of a schedule with failing links or sleeping nodes differ in cost, so the share is not simply K/T.
 
     Args:
-        network: the network that is planned.
+        training_run: how the network learns, and what is deleted.
+        message_bytes: the size of a message.
         depths: the numbers of rounds K to rewind.
 
     Returns:
         For each depth: `rounds`; `gradients` and `bytes` as shares of retraining; and `sent`, the number of bytes.
     """
-    T, (gradients, messages) = network.training_run.rounds, _cost_of_rounds(network)
+    T, (gradients, messages) = training_run.rounds, _cost_of_rounds(training_run)
     return {
         K: {
             "rounds": K,
             "gradients": float(gradients[T - K :].sum() / (gradients.sum() or 1)),
             "bytes": float(messages[T - K :].sum() / (messages.sum() or 1)),
-            "sent": float(messages[T - K :].sum() * network.message_bytes),
+            "sent": float(messages[T - K :].sum() * message_bytes),
         }
         for K in depths
     }
 
 
-def _cost_of_rounds(network: NetworkSetup) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _cost_of_rounds(training_run: TrainingRun) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count the per-sample gradients and the messages of each round, both [T]."""
-    training_run, mixing = network.training_run, network.mixing
+    mixing = training_run.mixing
     always = int(training_run.gradients(0, retained=True).sum()) if mixing.participating(0) is None else 0
     gradients = np.full(training_run.rounds, always)
     messages = np.zeros(training_run.rounds, dtype=np.int64)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from rewindnet.clients.data.deletion import DeletionError, deletable
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
+from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
 
 
@@ -13,23 +14,27 @@ def build_planned_network(scenario: Scenario) -> NetworkSetup:
     """Build the network of a scenario for planning; clients may be declared by their numbers of samples alone.
 
     Raises:
-        UserError: if the scenario is not valid, or uses a setting that cannot be planned.
+        UserError: about everything that is not valid or cannot be planned, so far as it can be checked.
     """
-    learning = scenario.learning
-    if (
-        learning.sampling.build(scenario.seed, learning.local_steps) is not None
-        or scenario.deletion.departure == "leave"
-    ):
-        raise ScenarioError(
-            "minibatches, and the rounds after a client leaves, depend on which client asks, and are not planned: "
-            "use learning.sampling=full and deletion.departure=relay"
+    obstacles, learning, deletion = Obstacles(), scenario.learning, scenario.deletion
+    if learning.sampling.build(scenario.seed, learning.local_steps) is not None:
+        sentence = "minibatches depend on which client asks, and are not planned: use learning.sampling=full"
+        obstacles.note(ScenarioError(sentence))
+    if deletion.departure == "leave" and learning.radius is None:
+        sentence = (
+            "a plan of departures needs a bound on the models: set learning.radius, which projects them onto a ball, "
+            "or use deletion.departure=relay"
         )
-    if len(scenario.deletion.each) > 1:
-        raise DeletionError(
-            f"a plan covers one request, not {len(scenario.deletion.each)}; give deletion.client and deletion.samples "
+        obstacles.note(ScenarioError(sentence))
+    if len(deletion.each) > 1:
+        sentence = (
+            f"a plan covers one request, not {len(deletion.each)}; give deletion.client and deletion.samples "
             "instead of deletion.requests"
         )
-    return build_network(scenario, planning=True)
+        obstacles.note(DeletionError(sentence))
+    network = build_network(scenario, planning=True, obstacles=obstacles)
+    obstacles.refuse()
+    return network
 
 
 def deleted_by_each(network: NetworkSetup) -> NDArray[np.int64]:

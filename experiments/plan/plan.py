@@ -3,15 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Regime, epsilon_of, mu_of
-from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, NoiseRequirements, noise_requirements
+from rewindnet.certificates import Regime, TrainingRun, epsilon_of, mu_of
+from rewindnet.certificates.planning.requirements import (
+    ALLOCATIONS,
+    PLACEMENTS,
+    NoiseRequirements,
+    departure_requirements,
+    noise_requirements,
+)
 from rewindnet.certificates.view import View
 from rewindnet.experiments.plan.clients import ClientFacts, Selection, client_facts, select_clients
 from rewindnet.experiments.plan.cost import cost_of_depths
+from rewindnet.experiments.plan.departures import departure_sentences, departures
 from rewindnet.experiments.plan.network import deleted_by_each
 from rewindnet.experiments.plan.placement import Forecast, forecast_losses
 from rewindnet.experiments.plan.rows import Row, rows_of
@@ -72,7 +80,8 @@ class Plan:
         facts: properties of these clients.
         requirements: the noise requirements in each regime that a row asks for.
         answers: the solution of each row.
-        cost: the cost of each depth, from `cost_of_depths`.
+        costs: for each planned client, the cost of each depth, from `cost_of_depths`; that of the requesting client
+            alone where clients stay, as it is about the same for all.
         notes: a sentence about each setting of the scenario that the plan does not cover.
     """
 
@@ -82,13 +91,22 @@ class Plan:
     facts: ClientFacts
     requirements: Mapping[Regime, NoiseRequirements]
     answers: Sequence[Answer]
-    cost: Mapping[int, Mapping[str, float]]
+    costs: Sequence[Mapping[int, Mapping[str, float]]]
     notes: Sequence[str]
 
     @property
     def depths(self) -> tuple[int, ...]:
         """The depths K that are planned."""
         return next(iter(self.requirements.values())).depths
+
+    @property
+    def cost(self) -> Mapping[int, Mapping[str, float]]:
+        """The cost of each depth for the requesting client."""
+        return self.costs[0]
+
+    def cost_for(self, position: int) -> Mapping[int, Mapping[str, float]]:
+        """Return the cost of each depth for the client at a position."""
+        return self.costs[min(position, len(self.costs) - 1)]
 
     @property
     def target(self) -> tuple[float, float]:
@@ -121,11 +139,13 @@ def sigma_for(requirements: NoiseRequirements, mu: float) -> Floats:
     Returns:
         [2, D, V, 2, k], by placement, depth, view, allocation and client; NaN if no finite σ reaches μ.
     """
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         sigma = requirements.needed / mu * (1 + 1e-12)
         least = requirements.least[:, :, None, None, None]
         lost = (requirements.finest > 0) & (requirements.finest / mu < least)
-        raised = np.where(requirements.finest < requirements.needed * (1 - 1e-9), np.hypot(sigma, least), least)
+        uniform = requirements.finest >= requirements.needed * (1 - 1e-9)
+        # Nodes that have left carry no noise, so the root mean square may be less than what every other node carries.
+        raised = np.where(uniform, least * (requirements.needed / requirements.finest), np.hypot(sigma, least))
     return np.asarray(np.where(np.isfinite(sigma), np.where(lost, raised, sigma), np.nan))
 
 
@@ -139,6 +159,7 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
 
     Raises:
         CertificateError: if the regime of a row is not proven, or no depth has a finite certificate.
+        DeletionError: if a client cannot leave the network.
     """
     T = network.training_run.rounds
     rows, notes = rows_of(network)
@@ -149,18 +170,9 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
     every_depth = any(row.depth is None for row in rows)
     selection = select_clients(network, deleted, ladder if every_depth else required, ladder, len(regimes), clients)
     views = list(dict.fromkeys([*VIEWS, *(row.view for row in rows)]))
-    by_regime = {
-        regime: noise_requirements(
-            network.training_run,
-            selection.clients,
-            deleted[selection.clients],
-            views,
-            rewound=selection.rewound,
-            descent_rounds=selection.descent_rounds,
-            regime=regime,
-        )
-        for regime in regimes
-    }
+    gone = departures(network, selection.clients) if network.training_run.departed else []
+    by_regime = {regime: _requirements(network, gone, selection, deleted, views, regime) for regime in regimes}
+    depths = sorted(selection.rewound)
     return Plan(
         network=network,
         point=point,
@@ -168,9 +180,25 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
         facts=client_facts(network, deleted, selection.clients),
         requirements=by_regime,
         answers=[_answer(row, by_regime[row.regime]) for row in rows],
-        cost=cost_of_depths(network, sorted(selection.rewound)),
-        notes=notes,
+        costs=[cost_of_depths(run, network.message_bytes, depths) for run in gone or [network.training_run]],
+        notes=[*(departure_sentences(network, selection.clients) if gone else []), *notes],
     )
+
+
+def _requirements(
+    network: NetworkSetup,
+    gone: Sequence[TrainingRun],
+    selection: Selection,
+    deleted: NDArray[np.int64],
+    views: Sequence[View],
+    regime: Regime,
+) -> NoiseRequirements:
+    """Compute the noise requirements of the selected clients, all on one network or each on what it leaves behind."""
+    depths: dict[str, Any] = {"rewound": selection.rewound, "descent_rounds": selection.descent_rounds}
+    if gone:
+        return departure_requirements(gone, views, regime=regime, **depths)
+    clients = selection.clients
+    return noise_requirements(network.training_run, clients, deleted[clients], views, regime=regime, **depths)
 
 
 def _answer(row: Row, requirements: NoiseRequirements) -> Answer:

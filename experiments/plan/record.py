@@ -102,9 +102,12 @@ def _ends(plan: Plan, answer: Answer) -> dict[str, Any]:
 
 def _solved(plan: Plan, answer: Answer, position: int) -> dict[str, Any]:
     """Describe the solution of a row for the client at a position."""
+    depth = number(answer.depth[position])
+    cost = {} if depth is None else plan.cost_for(position)[int(depth)]
     return {
         "client": int(plan.selection.clients[position]),
         **{name: number(getattr(answer, name)[position]) for name in ("depth", "sigma", "epsilon", "needed")},
+        **{name: cost.get(name) for name in ("gradients", "bytes")},
     }
 
 

@@ -11,14 +11,17 @@ from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.runs.branches import check_requests
+from rewindnet.experiments.runs.elsewhere import check_elsewhere, check_method_elsewhere
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.scenario.computation import noise_address
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
+from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.simulator.cost.network_model import NetworkModel
 from rewindnet.simulator.from_releases import FromReleases
 from rewindnet.simulator.simulation import Simulation
+from rewindnet.simulator.trained_elsewhere import TrainedElsewhere
 from rewindnet.simulator.transports.base import Transport
 from rewindnet.simulator.transports.network import Network
 
@@ -78,6 +81,16 @@ class RunSetup:
         """
         setup, plain = self.network, self.scenario.plain()
         addresses = tuple(noise_address(plain, arrival.forget) for arrival in setup.arrivals)
+        if setup.checkpoints is not None:
+            return TrainedElsewhere(
+                network,
+                setup.training_runs,
+                setup.message_bytes,
+                self.network_model,
+                self.scenario.seed,
+                addresses,
+                stored=setup.checkpoints,
+            )
         made = FromReleases if setup.training_runs[0].from_release else Simulation
         return made(
             network, setup.training_runs, setup.message_bytes, self.network_model, self.scenario.seed, addresses
@@ -88,24 +101,36 @@ def build_run(scenario: Scenario) -> RunSetup:
     """Build the network, the methods and the samples to measure on, and check that they fit together.
 
     Raises:
-        UserError: about the first part of the scenario that is not valid: data, partition, topology, model, deletion,
-            transport, method or measure.
+        UserError: about everything in the scenario that keeps it from running, so far as it can be checked: data,
+            partition, topology, model, deletion, transport, methods and measures.
     """
     one_torch_thread()
     use_threads(scenario.backend.threads)
-    network = build_network(scenario)
+    obstacles = Obstacles()
+    network = build_network(scenario, obstacles=obstacles)
     transport: Transport = scenario.backend.build()
-    transport.check(network.nodes)
+    with obstacles.gathered():
+        transport.check(network.nodes)
     methods: tuple[Method, ...] = tuple(method.build().seeded(scenario.seed) for method in scenario.unlearning)
     for method in methods:
-        check_requests(method, network.training_runs)
-        _check_shared_noise(method, transport)
+        with obstacles.gathered():
+            method.check_premises(network.training_run)
+        with obstacles.gathered():
+            check_requests(method, network.training_runs)
+        with obstacles.gathered():
+            _check_shared_noise(method, transport)
+        with obstacles.gathered():
+            check_method_elsewhere(method, network)
+    check_elsewhere(network, obstacles)
+    with obstacles.last_straw():
+        evaluations = tuple(build_evaluation(network, request) for request in range(len(network.arrivals)))
+    obstacles.refuse()
     training = network.training
     return RunSetup(
         network=network,
         local_training=LocalTraining(training.sampling, network.mixing.participating, training.radius),
         network_model=scenario.network.build(network.graph, scenario.seed),
-        evaluations=tuple(build_evaluation(network, request) for request in range(len(network.arrivals))),
+        evaluations=evaluations,
         methods=methods,
     )
 

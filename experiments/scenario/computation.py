@@ -17,14 +17,17 @@ _NOT_COMPUTED = ("name", "seed", "network", "audit", "measures", "record")
 def computation_digest(scenario: Mapping[str, Any]) -> str:
     """Return the sha256 of what a scenario computes.
 
-    Left out are the seed, which addresses of noise hold beside it; the transport; where the data are stored; and what
-    changes no model. So it is the same on every transport.
+    Left out are the seed, which addresses of noise hold beside it; the transport; where the data, and models that were
+    learned elsewhere, are stored; and what changes no model. So it is the same on every transport.
 
     Args:
         scenario: the resolved scenario, as plain data.
     """
     computed = {key: value for key, value in scenario.items() if key not in _NOT_COMPUTED}
     computed["backend"] = {key: scenario["backend"][key] for key in ARITHMETIC}
+    # Models that were learned elsewhere are those that this scenario learns.
+    learning = scenario["learning"]
+    computed["learning"] = {key: value for key, value in learning.items() if key != "checkpoints_from"}
     computed["data"] = {key: value for key, value in scenario["data"].items() if key != "root"}
     return hashlib.sha256(json.dumps(computed, sort_keys=True).encode()).hexdigest()
 

@@ -76,19 +76,15 @@ class DeletionSettings(RequestSettings):
             return {**given, "requests": tuple(several)}
         return given
 
-    @model_validator(mode="after")
-    def _departures_are_whole(self) -> "DeletionSettings":
-        """Refuse clients that leave without deleting all of their samples, or that leave in different rounds."""
-        requests = self.each
+    @property
+    def obstacles(self) -> tuple[str, ...]:
+        """Sentences about departures that are not possible: clients leave with all of their samples, and together."""
+        found, requests = [], self.each
         if self.departure == "leave" and any(request.samples != "all" for request in requests):
-            raise ScenarioError(
-                "a client that leaves deletes all of its samples; give samples: all, or departure: relay"
-            )
+            found.append("a client that leaves deletes all of its samples; give samples: all, or departure: relay")
         if self.departure == "leave" and any(request.round != requests[0].round for request in requests):
-            raise ScenarioError(
-                "clients that leave do so together; with requests at several rounds use departure relay"
-            )
-        return self
+            found.append("clients that leave do so together; with requests at several rounds use departure relay")
+        return tuple(found)
 
     @property
     def each(self) -> tuple[RequestSettings, ...]:

@@ -1,7 +1,7 @@
 """Build the network of a scenario: its topology, data, model and requests, and the facts known before learning."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,10 +14,15 @@ from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequest, arrivals
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.models import Model
+from rewindnet.clients.steps.learning import InitialModel
+from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
 from rewindnet.experiments.scenario.client_data import ClientData, divide_data, load_dataset
 from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.experiments.scenario.settings import MixingSettings
 from rewindnet.experiments.scenario.topology_setup import TopologySetup, build_topology
 from rewindnet.simulator.training_facts import TrainingSetup, training_facts
 from rewindnet.topologies import Graph, Schedule
@@ -40,6 +45,7 @@ class NetworkSetup:
         training: how the network learns, independently of deletions.
         arrivals: for each request, its round and all samples that are to be forgotten from then on.
         training_runs: for each request, how the network learns up to it, as far as known before learning.
+        checkpoints: what the network learned elsewhere; None where it learns here.
     """
 
     scenario: Scenario
@@ -52,6 +58,7 @@ class NetworkSetup:
     training: TrainingSetup
     arrivals: tuple[Arrival, ...]
     training_runs: tuple[TrainingRun, ...]
+    checkpoints: Checkpoints | None = None
 
     @property
     def graph(self) -> Graph:
@@ -108,38 +115,51 @@ class NetworkSetup:
         return _samples_deleted(request, self.poisoned)
 
 
-def build_network(scenario: Scenario, *, planning: bool = False) -> NetworkSetup:
+def build_network(scenario: Scenario, *, planning: bool = False, obstacles: Obstacles | None = None) -> NetworkSetup:
     """Build the topology, the data and the deletion of a scenario, and check that they fit together.
 
     Args:
         scenario: the scenario.
         planning: accept clients that are declared by their numbers of samples, without data; keep a graph that never
             changes as an array of edges, which allows a million nodes.
+        obstacles: gathers what can be removed in the scenario, for the caller to refuse; raised here by default.
 
     Raises:
-        UserError: about the first part that is not valid: data, partition, topology, model or deletion.
+        UserError: about everything found up to the first part that cannot be built: data, partition, topology, model
+            or deletion.
     """
-    data = divide_data(scenario, load_dataset(scenario), planning=planning)
-    return join_network(scenario, data, build_topology(scenario, len(data.samples), planning=planning))
+    found = Obstacles() if obstacles is None else obstacles
+    with found.last_straw():
+        data = divide_data(scenario, load_dataset(scenario), planning=planning)
+        # A graph that a client leaves needs more than its edges.
+        light = planning and scenario.deletion.departure == "relay"
+        topology = build_topology(scenario, len(data.samples), planning=light)
+        network = _with_checkpoints(join_network(scenario, data, topology, found), found)
+    if obstacles is None:
+        found.refuse()
+    return network
 
 
-def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup) -> NetworkSetup:
+def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, obstacles: Obstacles) -> NetworkSetup:
     """Join the data of the clients and their topology to a network, and check that they fit together.
 
     Args:
         scenario: the scenario.
         data: the data of its clients.
         topology: the topology before nodes have left, or after.
+        obstacles: gathers what keeps clients from leaving, for the caller to refuse.
 
     Raises:
-        UserError: about the first part that is not valid: features, model or deletion.
+        UserError: about the first other part that is not valid: features, model or deletion.
     """
+    for sentence in scenario.deletion.obstacles:
+        obstacles.note(DeletionError(sentence))
     dataset = data.dataset
     features: Features = scenario.data.features.build(dataset, scenario.seed)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
     requests = _arrivals(scenario, _ClientLabels(dataset.y, data.rows, data.samples), data.poisoned)
     if scenario.deletion.departure == "leave" and not topology.departed:
-        topology = topology.without(requests[-1].forget)
+        topology = _without(topology, requests[-1].forget, obstacles)
     training = _training(scenario, model, features, data.samples, topology)
     return NetworkSetup(
         scenario=scenario,
@@ -153,6 +173,28 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup) 
         arrivals=requests,
         training_runs=training_facts(training, requests),
     )
+
+
+def _with_checkpoints(network: NetworkSetup, obstacles: Obstacles) -> NetworkSetup:
+    """Return the network with what it learned elsewhere, if the scenario names a folder of checkpoints."""
+    scenario, place = network.scenario, network.scenario.learning.checkpoints_from
+    if place is None:
+        return network
+    checkpoints = read_checkpoints(place, network.dtype)
+    initial = InitialModel(scenario.seed)
+    for sentence in misfits(checkpoints, network.training_run, initial, network.model):
+        obstacles.note(ScenarioError(sentence))
+    runs = tuple(replace(run, checkpoints_sha256=checkpoints.sha256) for run in network.training_runs)
+    return replace(network, checkpoints=checkpoints, training_runs=runs)
+
+
+def _without(topology: TopologySetup, departed: Collection[int], obstacles: Obstacles) -> TopologySetup:
+    """Return the topology after a departure; where it has no weights that is noted, and it gets the default ones."""
+    try:
+        return topology.without(departed)
+    except DeletionError as problem:
+        obstacles.note(problem)
+        return topology.without(departed, MixingSettings.model_validate({}))
 
 
 def _training(
@@ -185,14 +227,16 @@ def _training(
 def _arrivals(scenario: Scenario, labels: "_ClientLabels", poisoned: Integers | None) -> tuple[Arrival, ...]:
     """Determine the forget set of each request."""
     T = scenario.learning.rounds
-    requests = []
+    requests, leaving = [], scenario.deletion.departure == "leave"
     for request in scenario.deletion.each:
-        samples = _samples_deleted(request, poisoned)
+        samples: Any = "all" if leaving else _samples_deleted(request, poisoned)
         if labels.declared and request.client < len(labels) and isinstance(samples, dict) and "class" in samples:
             raise DeletionError(
                 "deletion.samples names a class, but without data it is not known which clients have it"
             )
-        requests.append(DeletionRequest(request.client, samples, request.round or T))
+        requests.append(
+            DeletionRequest(request.client, samples, (scenario.deletion.each[0] if leaving else request).round or T)
+        )
     return tuple(arrivals(requests, labels, T, scenario.seed, scenario.noise_is_secret))
 
 

@@ -106,6 +106,7 @@ class LearningSettings(Choice):
     local_steps: Annotated[int, Field(ge=1)] = 1
     radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     after_request: AfterRequest = "continue-unnoised"
+    checkpoints_from: Annotated[str, Field(min_length=1)] | None = None
     sampling: SamplingSettings = Field(default_factory=lambda: SamplingSettings.model_validate({}))
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 from rewindnet import topologies
 from rewindnet.clients.data.deletion import DeletionError
 from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.experiments.scenario.settings import MixingSettings
 from rewindnet.topologies import Graph, Schedule
 
 
@@ -30,19 +31,24 @@ class TopologySetup:
     departed: tuple[int, ...]
     remaining: Schedule
 
-    def without(self, departed: Collection[int]) -> "TopologySetup":
+    def without(self, departed: Collection[int], rule: MixingSettings | None = None) -> "TopologySetup":
         """Return the topology with the schedule that remains after some nodes have left.
 
         Args:
             departed: the nodes that leave.
+            rule: the rule that gives the weights of the remaining network; by default that of the scenario.
 
         Raises:
-            DeletionError: if the mixing rule has no weights for the remaining network.
+            DeletionError: if no node remains, or the mixing rule has no weights for the remaining network.
         """
         gone = tuple(sorted(departed))
         if not gone:
             return self
-        remaining = _schedule(self.scenario, self.graph, _mix_without(self.scenario, self.graph, gone), gone)
+        if len(gone) == self.mixing.nodes:
+            raise DeletionError("deletion.departure leave: no client would remain in the network; use departure relay")
+        remaining = _schedule(
+            self.scenario, self.graph, _mix_without(rule or self.scenario.topology.mixing, self.graph, gone), gone
+        )
         return replace(self, departed=gone, remaining=remaining)
 
     def to_record(self) -> dict[str, Any]:
@@ -90,13 +96,12 @@ def _schedule(scenario: Scenario, graph: Graph, weights: csr_array, departed: tu
     return learning
 
 
-def _mix_without(scenario: Scenario, graph: Graph, departed: Collection[int]) -> csr_array:
+def _mix_without(rule: MixingSettings, graph: Graph, departed: Collection[int]) -> csr_array:
     """Compute the mixing matrix of the graph without some nodes, by the same rule; they are left isolated.
 
     Raises:
         DeletionError: if the rule has no weights for the remaining network.
     """
-    rule = scenario.topology.mixing
     try:
         return topologies.mix_without(rule.kind, graph, departed, **rule.settings)
     except topologies.TopologyError as problem:

@@ -14,9 +14,9 @@ from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import certificate_of, demand, demand_same, recorded_requests
 from rewindnet.experiments.verify.weights import checkpoint_rounds
 
-#: What learning.json has of a request that no data give: what was measured during learning, and the salt of the
-#: commitment to the forget set, which `check_forget_set` opens.
-_NOT_DATA = {"ledger", "forget_salt", "forget_commitment"}
+#: What learning.json has of a request that no data give: what was measured during learning, the salt of the
+#: commitment to the forget set, which `check_forget_set` opens, and the hash of checkpoints (`check_elsewhere`).
+_NOT_DATA = {"ledger", "forget_salt", "forget_commitment", "checkpoints_sha256"}
 
 
 def check_data(folder: RunFolder, rebuilt: Rebuilt) -> str:

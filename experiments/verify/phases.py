@@ -51,7 +51,8 @@ def phases_of(folder: RunFolder) -> list[Phase]:
     training_runs = recorded_requests(folder)
     alone = goes_on_from_releases(folder.scenario)
     shared = training_runs[:1] if alone else training_runs
-    phases = [_learning(shared, training_runs)]
+    # Rounds of learning elsewhere were counted elsewhere.
+    phases = [] if folder.scenario["learning"].get("checkpoints_from") else [_learning(shared, training_runs)]
     phases += [_retraining(folder, training, request) for request, training in enumerate(shared)]
     if alone:
         for index, training in enumerate(recorded_runs_of_releases(folder)):

@@ -13,6 +13,7 @@ from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.scenario.client_data import ClientData, divide_data, load_dataset
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, join_network
+from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.topology_setup import TopologySetup, build_topology
 from rewindnet.experiments.scenario.yaml_files import resolve
@@ -70,7 +71,9 @@ def rebuild(folder: RunFolder, data: bool = True) -> Rebuilt:
     evaluations: tuple[Evaluation, ...] = ()
     if clients is not None and not wrong:
         try:
-            joined = join_network(scenario, clients, topology or _recorded_topology(folder, scenario))
+            obstacles = Obstacles()
+            joined = join_network(scenario, clients, topology or _recorded_topology(folder, scenario), obstacles)
+            obstacles.refuse()
             evaluations = tuple(build_evaluation(joined, request) for request in range(len(joined.arrivals)))
             network = joined
         except (UserError, CertificateError) as contradiction:

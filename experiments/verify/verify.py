@@ -14,6 +14,7 @@ from rewindnet.certificates.findings import Finding
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.verify.certificates import check_certificate
 from rewindnet.experiments.verify.data import check_checkpoints, check_data, check_disturbances
+from rewindnet.experiments.verify.elsewhere import check_elsewhere, learned_elsewhere
 from rewindnet.experiments.verify.files import check_files
 from rewindnet.experiments.verify.learning import check_learning
 from rewindnet.experiments.verify.measures import check_costs, check_measures
@@ -73,6 +74,7 @@ def verify_folder(path: Path, data: bool = True) -> list[Finding]:
         finding("measured disturbances", check_disturbances, folder),
         finding("stored weights", check_weights, folder),
         finding("checkpoints", check_checkpoints, folder, rebuilt),
+        *([finding("learning elsewhere", check_elsewhere, folder)] if learned_elsewhere(folder) else []),
         finding("rounds", check_rounds, folder, rebuilt),
         finding("traffic", check_traffic, folder),
     ]

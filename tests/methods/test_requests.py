@@ -100,11 +100,6 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(asked, sentence):
     [
         ({"client": 1, "requests": [{"client": 0}]}, "give client in each request"),
         ({"requests": [{"client": 0, "when": 3}]}, "unknown key 'when'"),
-        ({"departure": "leave", "requests": [{"samples": "all"}, {"client": 1, "samples": 3}]}, "give samples: all"),
-        (
-            {"departure": "leave", "requests": [{"samples": "all", "round": 3}, {"client": 1, "samples": "all"}]},
-            "clients that leave do so together",
-        ),
     ],
 )
 def test_requests_that_make_no_sense_are_refused_before_anything_is_assembled(deletion, sentence):

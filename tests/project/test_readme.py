@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from runs import run_through
 
 from rewindnet.experiments.scenario.yaml_files import parse_yaml, resolve
 from rewindnet.experiments.studies.grid import grid
+from rewindnet.experiments.verify.verify import verify_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +40,17 @@ def test_the_example_without_torch_prints_the_noise(tmp_path: Path) -> None:
     *_, example = blocks("python", "docs/python.md")
     code = example + "\nimport sys\nassert 'torch' not in sys.modules\n"
     assert 0.1 < float(run_example(code, tmp_path)) < 10
+
+
+def test_the_loop_of_another_program_leaves_what_is_unlearned_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (loop,), (scenario,) = (blocks(language, "docs/trained-elsewhere.md") for language in ("python", "yaml"))
+    run_example(loop, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run = run_through(parse_yaml(scenario), tmp_path / "run")
+    assert run.methods[0].certificate["epsilon"] == pytest.approx(1.0)
+    assert all(finding.holds for finding in verify_folder(run.path))
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/scenarios.md"])

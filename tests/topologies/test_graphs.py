@@ -7,7 +7,7 @@ from drawn import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewindnet.topologies import FAMILIES, TopologyError, build
+from rewindnet.topologies import FAMILIES, TopologyError, build, mix
 from rewindnet.topologies.graphs import deterministic as graphs
 from rewindnet.topologies.graphs import random as random_graphs
 from rewindnet.topologies.graphs.edges import edge_array
@@ -76,6 +76,12 @@ def test_a_family_is_the_textbook_one(kind, nodes, parameters, oracle):
     assert nx.utils.graphs_equal(nx.Graph(build(kind, nodes, 0, **parameters).edges), nx.Graph(expected.edges))
 
 
+@pytest.mark.parametrize("kind", ["path", "star", "complete", "grid", "hypercube", "exponential", "erdos-renyi"])
+def test_one_node_alone_is_a_network(kind):
+    assert nx.utils.graphs_equal(build(kind, 1, 0), nx.empty_graph(1))
+    assert mix("metropolis-hastings", build(kind, 1, 0)).toarray().tolist() == [[1.0]]
+
+
 def test_the_centre_of_a_star_is_node_0():
     assert (graphs.star(9, 0).edges == 0).sum() == 8
 
@@ -111,20 +117,18 @@ def test_erdos_renyi_is_redrawn_until_connected():
     ("kind", "nodes", "parameters", "sentence"),
     [
         ("ring", 2, {}, "a ring has at least 3 nodes, not 2"),
-        ("path", 1, {}, "a path has at least 2 nodes, not 1"),
-        ("star", 0, {}, "a star has at least 2 nodes, not 0"),
-        ("complete", 1, {}, "a complete graph has at least 2 nodes, not 1"),
-        ("grid", 1, {}, "a grid has at least 2 nodes, not 1"),
+        ("path", 0, {}, "a path has at least 1 node, not 0"),
+        ("star", 0, {}, "a star has at least 1 node, not 0"),
+        ("ring", 1, {}, "a ring has at least 3 nodes, not 1; one node alone is a complete graph, a path or a star"),
         ("grid", 12, {"rows": 5}, "a grid of 12 nodes can have 1, 2, 3, 4, 6 or 12 rows, not 5"),
         ("grid", 12, {"rows": 0}, "not 0"),
         ("torus", 8, {}, "a torus has at least 9 nodes, not 8"),
         ("torus", 10, {}, "both sides at least 3; 10 nodes cannot be arranged in this way"),
         ("torus", 12, {"rows": 2}, "a torus of 12 nodes can have 3 or 4 rows, not 2"),
         ("torus", 9, {"rows": 9}, "a torus of 9 nodes can have 3 rows, not 9"),
-        ("hypercube", 1, {}, "at least 2 nodes"),
+        ("hypercube", 0, {}, "at least 1 node"),
         ("hypercube", 12, {}, "a power of two nodes, for example 8 or 16, not 12"),
-        ("exponential", 1, {}, "an exponential graph has at least 2 nodes, not 1"),
-        ("erdos-renyi", 1, {}, "an erdos-renyi graph has at least 2 nodes, not 1"),
+        ("erdos-renyi", 0, {}, "an erdos-renyi graph has at least 1 node, not 0"),
         ("erdos-renyi", 9, {"p": 0.0}, "a p above 0 and at most 1, not 0.0"),
         ("erdos-renyi", 9, {"p": 1.5}, "not 1.5"),
         ("erdos-renyi", 9, {"p": float("nan")}, "not nan"),

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.graphs.edges import EdgeGraph, Edges, require_nodes
+from rewindnet.topologies.graphs.edges import NO_EDGES, EdgeGraph, Edges, require_nodes
 from rewindnet.topologies.graphs.shapes import drawn_as
 
 
@@ -24,14 +24,14 @@ def ring(nodes: int, seed: int) -> EdgeGraph:
 @drawn_as("circle")
 def path(nodes: int, seed: int) -> EdgeGraph:
     """Link the nodes in a line."""
-    require_nodes("path", nodes, 2)
+    require_nodes("path", nodes, 1)
     return EdgeGraph(nodes, _circle(nodes, 1)[:-1])
 
 
 @drawn_as("hub")
 def star(nodes: int, seed: int) -> EdgeGraph:
     """Link every node to node 0."""
-    require_nodes("star", nodes, 2)
+    require_nodes("star", nodes, 1)
     leaves = np.arange(1, nodes)
     return EdgeGraph(nodes, np.stack([np.zeros_like(leaves), leaves], axis=1))
 
@@ -39,7 +39,7 @@ def star(nodes: int, seed: int) -> EdgeGraph:
 @drawn_as("circle")
 def complete(nodes: int, seed: int) -> EdgeGraph:
     """Link every two nodes."""
-    require_nodes("complete graph", nodes, 2)
+    require_nodes("complete graph", nodes, 1)
     return EdgeGraph(nodes, np.stack(np.triu_indices(nodes, 1), axis=1))
 
 
@@ -53,7 +53,7 @@ def grid(nodes: int, seed: int, *, rows: int | None = None) -> EdgeGraph:
         seed: not used.
         rows: the number of rows, which must divide N; None for the most square lattice.
     """
-    require_nodes("grid", nodes, 2)
+    require_nodes("grid", nodes, 1)
     ids = _lattice("grid", nodes, rows, least_side=1)
     across = np.stack([ids[:, :-1].ravel(), ids[:, 1:].ravel()], axis=1)
     down = np.stack([ids[:-1].ravel(), ids[1:].ravel()], axis=1)
@@ -77,14 +77,14 @@ def torus(nodes: int, seed: int, *, rows: int | None = None) -> EdgeGraph:
 
 def hypercube(nodes: int, seed: int) -> EdgeGraph:
     """Link nodes whose binary numbers differ in one bit; the node count is a power of two."""
-    require_nodes("hypercube", nodes, 2)
+    require_nodes("hypercube", nodes, 1)
     if nodes & (nodes - 1):
         below = 1 << (nodes.bit_length() - 1)
         raise TopologyError(f"a hypercube has a power of two nodes, for example {below} or {2 * below}, not {nodes}")
     words = np.arange(nodes, dtype=np.int64)
     lower = [words[words & bit == 0] for bit in _powers_of_two(nodes)]
     pairs = [np.stack([low, low + bit], axis=1) for low, bit in zip(lower, _powers_of_two(nodes), strict=True)]
-    return EdgeGraph(nodes, np.concatenate(pairs))
+    return EdgeGraph(nodes, np.concatenate([NO_EDGES, *pairs]))
 
 
 def exponential(nodes: int, seed: int) -> EdgeGraph:
@@ -93,8 +93,8 @@ def exponential(nodes: int, seed: int) -> EdgeGraph:
     The static exponential graph of Ying et al., "Exponential Graph is Provably Efficient for Decentralized Deep
     Training" (NeurIPS 2021), symmetrised: theirs is directed, here each link goes both ways.
     """
-    require_nodes("exponential graph", nodes, 2)
-    pairs = np.sort(np.concatenate([_circle(nodes, hop) for hop in _powers_of_two(nodes)]), axis=1)
+    require_nodes("exponential graph", nodes, 1)
+    pairs = np.sort(np.concatenate([NO_EDGES, *(_circle(nodes, hop) for hop in _powers_of_two(nodes))]), axis=1)
     return EdgeGraph(nodes, np.unique(pairs, axis=0))
 
 

@@ -15,6 +15,9 @@ from rewindnet.topologies.errors import TopologyError
 
 Edges = NDArray[np.int64]
 
+#: The edges of one node alone.
+NO_EDGES: Edges = np.empty((0, 2), dtype=np.int64)
+
 
 @dataclass(frozen=True, eq=False)
 class EdgeGraph:
@@ -124,4 +127,5 @@ def require_nodes(family: str, nodes: int, least: int) -> None:
     """
     article = "an" if family[0] in "aeiou" else "a"
     if nodes < least:
-        raise TopologyError(f"{article} {family} has at least {least} nodes, not {nodes}")
+        advice = "; one node alone is a complete graph, a path or a star" if nodes == 1 else ""
+        raise TopologyError(f"{article} {family} has at least {least} node{'s' * (least > 1)}, not {nodes}{advice}")

@@ -33,7 +33,7 @@ def erdos_renyi(nodes: int, seed: int, *, p: float = 0.3) -> nx.Graph:
     Raises:
         TopologyError: if a number is out of range, or no draw is connected.
     """
-    require_nodes("erdos-renyi graph", nodes, 2)
+    require_nodes("erdos-renyi graph", nodes, 1)
     if not 0 < p <= 1:
         raise TopologyError(f"erdos-renyi takes a p above 0 and at most 1, not {p}")
     advice = (
