@@ -6,10 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from rewindnet.experiments.fitting import PAGE
 from rewindnet.experiments.plain_text import spelled, visible
-
-#: The width in characters of output that does not go to a terminal, and of output with all columns.
-_PAGE = 240
 
 
 class Terminal(Console):
@@ -36,4 +34,4 @@ def terminal(*, wide: bool = False) -> Terminal:
     """
     console = Terminal()
     fits = not wide and (console.is_terminal or "COLUMNS" in os.environ)
-    return console if fits else Terminal(width=_PAGE)
+    return console if fits else Terminal(width=PAGE)

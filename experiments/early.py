@@ -1,7 +1,7 @@
 """Refuse what can be refused before the libraries that a run takes are imported, which takes seconds."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from rewindnet.simulator.transports.mpi.ranks import rank
 
 
 def refuse_early(path: Path, settings: Sequence[str], out: Path | None, force: bool) -> None:
-    """Refuse a scenario that cannot be read, and a folder that holds a finished run; all is checked again later.
+    """Refuse a scenario that cannot be read or has unknown sections, and a folder that holds a finished run.
+
+    All is checked again later.
 
     Args:
         path: the scenario file, or the name of a recipe.
@@ -29,6 +31,22 @@ def refuse_early(path: Path, settings: Sequence[str], out: Path | None, force: b
         folder = out or _folder_of(raw, settings)
         if folder is not None and not force:
             refuse_finished(folder)
+        _refuse_unknown_sections([*(raw if isinstance(raw, dict) else ()), *(text.split("=")[0] for text in settings)])
+
+
+def _refuse_unknown_sections(keys: Iterable[Any]) -> None:
+    """Refuse a key of a scenario, or the first part of one, that no scenario has.
+
+    Raises:
+        UnknownKeyError: if there is such a key.
+    """
+    from rewindnet.experiments.scenario.scenario import Scenario
+    from rewindnet.experiments.scenario.sentences import unknown_key
+
+    for key in keys:
+        section = key.partition(".")[0] if isinstance(key, str) else ""
+        if section and section not in Scenario.model_fields:
+            raise unknown_key([], section)
 
 
 def _folder_of(raw: Any, settings: Sequence[str]) -> Path | None:

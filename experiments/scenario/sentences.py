@@ -20,9 +20,7 @@ def sentence_about(problem: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         *parents, key = [str(part) for part in first["loc"]]
-        allowed = _allowed(parents)
-        guess = did_you_mean(key, dict.fromkeys(allowed)) or where_it_belongs(key)
-        return str(UnknownKeyError(key, f"in {'.'.join(parents) or 'the scenario'}", guess, allowed))
+        return str(unknown_key(parents, key))
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ValidationError):
         inner = cause.errors()[0]
@@ -33,6 +31,13 @@ def sentence_about(problem: ValidationError) -> str:
     if isinstance(cause, ValueError):
         return f"{place}: {cause}"
     return f"{place}: {_reason(first)}"
+
+
+def unknown_key(parents: list[str], key: str) -> UnknownKeyError:
+    """Return the error about a key that the section at a path does not take."""
+    allowed = _allowed(parents)
+    guess = did_you_mean(key, dict.fromkeys(allowed)) or where_it_belongs(key)
+    return UnknownKeyError(key, f"in {'.'.join(parents) or 'the scenario'}", guess, allowed)
 
 
 def _reason(error: Mapping[str, Any]) -> str:
