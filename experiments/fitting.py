@@ -16,6 +16,7 @@ def print_fitting(
     title: str,
     columns: Sequence[tuple[str, Sequence[str]]],
     expendable: Sequence[str] = (),
+    last: Sequence[str] = (),
     words: Collection[str] = (),
     styles: Sequence[str] = (),
 ) -> None:
@@ -26,10 +27,11 @@ def print_fitting(
         title: the title of the table.
         columns: the heading and the cells of each column.
         expendable: the headings of the columns that may be left out, the first one first.
+        last: the headings of the columns that may be left out after those, where headings are on several lines already.
         words: the headings of the columns of words, which are aligned to the left; numbers are aligned to the right.
         styles: the style of each row; none by default.
     """
-    widths = fitting_widths(console, columns, expendable)
+    widths = fitting_widths(console, columns, expendable, last)
     table = Table(title=title, title_justify="left", header_style="bold", expand=False)
     shown = [(heading, cells) for heading, cells in columns if heading in widths]
     for heading, _ in shown:
@@ -38,7 +40,7 @@ def print_fitting(
     for at in range(len(shown[0][1])):
         table.add_row(*(cells[at] for _, cells in shown), style=styles[at] if styles else "")
     console.print(table)
-    left_out = [heading for heading in expendable if heading in dict(columns) and heading not in widths]
+    left_out = [heading for heading in (*expendable, *last) if heading in dict(columns) and heading not in widths]
     if left_out:
         wider = " (--wide shows them)" if console.width < PAGE else ""
         print_sentences(console, [f"columns that do not fit: {', '.join(left_out)}{wider}"])
@@ -51,24 +53,32 @@ def print_sentences(console: Console, sentences: Sequence[str]) -> None:
 
 
 def fitting_widths(
-    console: Console, columns: Sequence[tuple[str, Sequence[str]]], expendable: Sequence[str]
+    console: Console, columns: Sequence[tuple[str, Sequence[str]]], expendable: Sequence[str], last: Sequence[str] = ()
 ) -> dict[str, int]:
     """Return the widths of the columns that fit a console, by heading.
 
-    Where not all columns fit with their headings on one line, headings are broken between words. If what may not be
-    left out does not fit either, the widest columns share what there is.
+    Where the columns that are not expendable do not fit with their headings on one line, headings are broken between
+    words. If what may not be left out does not fit even so, the widest columns share what there is.
     """
     whole = {heading: _width(console, (heading, *cells)) for heading, cells in columns}
-    if _total(whole) <= console.width:
-        return whole
-    widths = {heading: _width(console, (*heading.split(), *cells)) for heading, cells in columns}
-    for heading in expendable:
-        if _total(widths) <= console.width:
-            break
-        widths.pop(heading, None)
+    widths = _without(whole, expendable, console.width)
+    if _total(widths) <= console.width:
+        return widths
+    broken = {heading: _width(console, (*heading.split(), *cells)) for heading, cells in columns}
+    widths = _without(broken, (*expendable, *last), console.width)
     while _total(widths) > console.width and max(widths.values()) > 1:
         widths[max(widths, key=lambda heading: widths[heading])] -= 1
     return widths
+
+
+def _without(widths: Mapping[str, int], expendable: Sequence[str], width: int) -> dict[str, int]:
+    """Return the widths of columns without as many of the expendable ones as it takes to fit."""
+    kept = dict(widths)
+    for heading in expendable:
+        if _total(kept) <= width:
+            break
+        kept.pop(heading, None)
+    return kept
 
 
 def _width(console: Console, texts: Sequence[str]) -> int:

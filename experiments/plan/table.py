@@ -54,7 +54,7 @@ def _print_rows(
 ) -> None:
     """Print rows as a table; the first `left` columns are aligned to the left, the others to the right."""
     columns = [(heading, [row[at] for row in rows]) for at, heading in enumerate(headings)]
-    print_fitting(console, title, columns, expendable, headings[:left])
+    print_fitting(console, title, columns, last=expendable, words=headings[:left])
 
 
 def _print_answers(plans: Sequence[Plan], keys: Sequence[str], title: str, console: Console) -> None:

@@ -20,5 +20,5 @@ class UnknownKeyError(ScenarioError):
     """
 
     def __init__(self, key: str, where: str, guess: str, allowed: Iterable[str]) -> None:
-        super().__init__(f"unknown key {key!r} {where}{guess}; allowed: {', '.join(allowed)}")
+        super().__init__(f"unknown key {key!r} {where}; allowed: {', '.join(allowed)}{guess}")
         self.key, self.where, self.guess, self.allowed = key, where, guess, tuple(allowed)
