@@ -24,7 +24,7 @@ from rewindnet.experiments.studies.grid import folder_name, value_text
 from rewindnet.experiments.studies.sweep import run_missing
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.errors import TransportError
-from rewindnet.simulator.transports.mpi.mpiexec import ranks
+from rewindnet.simulator.transports.mpi.ranks import ranks
 
 #: A scenario, plain data, the path of a YAML file, or None for the demo.
 Source = Scenario | Mapping[str, Any] | str | PathLike[str] | None
@@ -122,7 +122,8 @@ def sweep(
         All runs, including those of earlier calls.
 
     Raises:
-        UserError: if one of the combinations is not valid; none has been run then.
+        UserError: if one of the combinations is not valid; none has been run then. Or if another process is running
+            one of them; the others have been run then.
         RunError: if a run began and could not be finished.
 
     Example:
@@ -150,7 +151,9 @@ def sweep(
         return run_in(scenario, into, force, _progress(progress), ["rewindnet.sweep"])
 
     with _torch_threads_restored():
-        run_missing(scenarios, folders, force, run_one)
+        _, left = run_missing(scenarios, folders, force, run_one)
+    if left:
+        raise ScenarioError(f"another process is writing to {left[0]}; call sweep again when it has finished")
     results = [Result(each, temporary=temporary) for each in folders]
     return Study(points, results, folder, temporary=temporary)
 

@@ -1,110 +1,94 @@
 """The command line. Each command imports its modules when it runs, so that help and error messages are quick."""
 
-import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated
 
-import click
 import typer
-from typer.core import TyperGroup
 
-from rewindnet.errors import Notice, UserError
+from rewindnet.experiments.group import Commands
 from rewindnet.experiments.handover.commands import app as certificate
-from rewindnet.extras import missing_extras_named
-from rewindnet.simulator.errors import BrokenTransportError, RunError
-
-
-class _Commands(TyperGroup):
-    """Runs the commands, and prints their errors."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; invalid input ends it with a sentence and exit code 2, a failed run with exit code 1."""
-        try:
-            with _notices_shown(), missing_extras_named():
-                return super().invoke(ctx)
-        except UserError as problem:
-            _print_problem(problem)
-            raise typer.Exit(2) from None
-        except (RunError, BrokenTransportError) as problem:
-            _print_problem(problem)
-            raise typer.Exit(1) from None
-
-
-def _print_problem(problem: object) -> None:
-    """Print a sentence about a problem on the standard error stream."""
-    typer.echo(f"rewindnet: {problem}", err=True)
-
-
-@contextmanager
-def _notices_shown() -> Iterator[None]:
-    """Print each notice about input that was changed before use, once."""
-    shown: set[str] = set()
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", Notice)
-        elsewhere = warnings.showwarning
-
-        def show(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
-            if not issubclass(category, Notice):
-                elsewhere(message, category, filename, lineno, file, line)
-            elif str(message) not in shown:
-                shown.add(str(message))
-                _print_problem(f"note: {message}")
-
-        warnings.showwarning = show
-        yield
-
+from rewindnet.experiments.output import checked_output, complain, say
+from rewindnet.version import __version__
 
 app = typer.Typer(
     name="rewindnet",
-    cls=_Commands,
+    cls=Commands,
     help="Certified unlearning in peer-to-peer and federated networks.",
     no_args_is_help=True,
-    add_completion=False,
+    suggest_commands=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
 app.add_typer(certificate, name="certificate")
 
-ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO.yaml")]
+
+def _version(asked: bool) -> None:
+    """Print the version, and end."""
+    if asked:
+        say(f"rewindnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Certified unlearning in peer-to-peer and federated networks."""
+
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A YAML file, or the name of a recipe.")]
 Settings = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", show_default=False),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="The folder to write; runs/<name> by default.")]
+SweepOut = Annotated[
+    Path | None, typer.Option("--out", help="The folder for the run folders; runs/<name>-sweep by default.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an earlier run in that folder.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Print all columns, however narrow the terminal is.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR")]
 
 
 @app.command()
-def run(scenario: ScenarioFile, settings: Settings = None, out: Out = None, force: Force = False) -> None:
+def run(
+    scenario: ScenarioFile,
+    settings: Settings = None,
+    out: Out = None,
+    force: Force = False,
+    wide: Wide = False,
+) -> None:
     """Learn, delete, unlearn with every listed method, certify and audit.
 
     An empty scenario file is the demo. Any key can be set after it, like topology.kind=ring or unlearning.0.rewind=0.9.
     """
+    from rewindnet.experiments.early import refuse_early
+
+    refuse_early(scenario, settings or [], out, force)
     from rewindnet.experiments.runs.launch import run_scenario
 
-    _exit_if_violated(run_scenario(scenario, settings or [], out, force))
+    _exit_if_violated(run_scenario(scenario, settings or [], out, force, wide))
 
 
 @app.command()
-def sweep(scenario: ScenarioFile, settings: Settings = None, out: Out = None, force: Force = False) -> None:
+def sweep(
+    scenario: ScenarioFile,
+    settings: Settings = None,
+    out: SweepOut = None,
+    force: Force = False,
+    wide: Wide = False,
+) -> None:
     """Run every combination of comma-separated settings; finished runs are skipped.
 
     Settings take several values, like topology.kind=ring,star deletion.client=0,5; each combination gets a folder.
     """
     from rewindnet.experiments.studies.sweep import sweep_scenario
 
-    _exit_if_violated(sweep_scenario(scenario, settings or [], out, force))
+    _exit_if_violated(sweep_scenario(scenario, settings or [], out, force, wide))
 
 
 @app.command()
@@ -117,6 +101,7 @@ def plan(
         int | None,
         typer.Option("--clients", help="How many clients to plan; by default as many as half a minute allows."),
     ] = None,
+    wide: Wide = False,
 ) -> None:
     """Compute the noise, epsilon and cost of unlearning for each client, without training.
 
@@ -124,13 +109,13 @@ def plan(
     """
     from rewindnet.experiments.plan.command import plan_scenario
 
-    plan_scenario(scenario, settings or [], out, force, clients)
+    plan_scenario(scenario, settings or [], out, force, clients, wide)
 
 
 def _exit_if_violated(sentences: Sequence[str]) -> None:
     """Print a sentence for each violated certificate, and exit with code 1 if there is one."""
     for sentence in sentences:
-        _print_problem(sentence)
+        complain(sentence)
     if sentences:
         raise typer.Exit(1)
 
@@ -150,8 +135,8 @@ def verify(
 
     findings = verify_folder(folder, data=not no_data)
     for finding in findings:
-        typer.echo(f"{finding.status:9}  {finding.what}: {finding.sentence}")
-    typer.echo(tally(findings))
+        say(f"{finding.status:9}  {finding.what}: {finding.sentence}")
+    say(tally(findings))
     unchecked = strict and any(finding.status == "unchecked" for finding in findings)
     if unchecked or not all(finding.holds for finding in findings):
         raise typer.Exit(1)
@@ -162,7 +147,7 @@ def report(folder: RunFolder) -> None:
     """Write one self-contained HTML page about a run."""
     from rewindnet.experiments.report.page import write_report
 
-    typer.echo(write_report(folder))
+    say(write_report(folder))
 
 
 @app.command()
@@ -171,13 +156,13 @@ def compare(
     out: Annotated[
         list[Path] | None, typer.Option("--out", help="A file to write: .png, .md or .csv; may be given several times.")
     ] = None,
+    wide: Wide = False,
 ) -> None:
     """Show the rows of several runs as one table, and write them as a picture, Markdown or CSV."""
-    from rich.console import Console
-
+    from rewindnet.experiments.console import terminal
     from rewindnet.experiments.report.compare import compare as compare_runs
 
-    compare_runs(folders, out or [], Console())
+    compare_runs(folders, out or [], terminal(wide=wide))
 
 
 @app.command()
@@ -226,35 +211,43 @@ def bench(
     """
     from json import dumps
 
-    from rich.console import Console
-
+    from rewindnet.experiments.console import terminal
     from rewindnet.experiments.studies.bench import bench as run_bench
 
-    seconds = run_bench(contests or [], repeats, Console())
+    seconds = run_bench(contests or [], repeats, terminal())
     if out is not None:
         out.write_text(dumps(seconds, indent=1) + "\n", "utf-8")
 
 
 @app.command(name="list")
-def list_(what: Annotated[str, typer.Argument(metavar="WHAT")]) -> None:
-    """List the choices of one kind, a line for each.
+def list_(
+    what: Annotated[str | None, typer.Argument(metavar="[KIND]", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what a scenario can choose: all kinds, the choices of one KIND, or the settings of one choice by its NAME.
 
-    WHAT is one of topologies, mixing, schedules, learning, samplings, models, methods, data, features, partitions,
-    networks and transports.
+    KIND is one of topologies, mixing, schedules, learning, samplings, models, methods, data, features, partitions,
+    networks and transports; or recipes, the scenarios that ship with the program.
     """
-    from rewindnet.experiments.scenario.registries import LISTS, registry
+    from rewindnet.experiments.choices import listing
 
-    if what not in LISTS:
-        raise UserError(f"there is no list of {what!r}; there are: {', '.join(LISTS)}")
-    names = list(registry(LISTS[what]))
-    for name in names:
-        typer.echo(f"{name:{max(map(len, names))}}  {registry(LISTS[what]).summary(name)}")
+    for line in listing(what, name, json):
+        say(line)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="The name of the scenario.")] = "scenario",
+) -> None:
+    """Write NAME.yaml, a commented scenario to start from; a file that exists is not overwritten."""
+    from rewindnet.experiments.starter import write_starter
+
+    written = write_starter(name)
+    say(f"{written}: change what you like, then: rewindnet run {written}")
 
 
 def main() -> None:
     """Run the command line."""
-    try:
+    with checked_output():
         app(prog_name="rewindnet")
-    except KeyboardInterrupt:
-        typer.echo("rewindnet: interrupted", err=True)
-        sys.exit(1)

@@ -11,11 +11,11 @@ the extra `sim`.
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from rewindnet.errors import Notice, UserError
 from rewindnet.extras import missing_extras_named
+from rewindnet.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from rewindnet.certificates import Certificate, Claim, Release, TrainingRun, calibrate, certify
@@ -59,11 +59,6 @@ __all__ = [
     "verify",
     "verify_certificate",
 ]
-
-try:
-    __version__ = version("rewindnet")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+unknown"
 
 
 def __getattr__(name: str) -> Any:

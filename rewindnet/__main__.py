@@ -14,6 +14,9 @@ def main() -> None:
     except UserError as problem:
         print(f"rewindnet: {problem}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("rewindnet: interrupted", file=sys.stderr)
+        sys.exit(130)
     command()
 
 

@@ -4,10 +4,13 @@ The positional parameters of an entry are what the program supplies, its keyword
 user can set, and the first line of its docstring is what `rewindnet list` prints.
 """
 
+import ast
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from rewindnet.errors import UserError, notice
@@ -106,8 +109,10 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return found
 
     def summary(self, name: object) -> str:
-        """Return the first line of an entry's documentation."""
-        return (inspect.getdoc(self[name]) or "").partition("\n")[0]
+        """Return the first line of an entry's documentation; where it can be read in a file, nothing is imported."""
+        entry = self.entries.get(name) if isinstance(name, str) else None
+        documentation = _documentation(entry) if isinstance(entry, str) else None
+        return (documentation or inspect.getdoc(self[name]) or "").partition("\n")[0]
 
 
 def former(
@@ -128,6 +133,18 @@ def former(
         return entry
 
     return mark
+
+
+def _documentation(place: str) -> str | None:
+    """Return the documentation of a class or function from its file, given `module:name`; None if it has none there."""
+    module, _, name = place.partition(":")
+    found = find_spec(module)
+    if found is None or found.origin is None:
+        return None
+    for node in ast.parse(Path(found.origin).read_bytes()).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return ast.get_docstring(node)
+    return None
 
 
 def _former_settings(entry: object) -> Mapping[str, str]:

@@ -1,12 +1,16 @@
 """The models and their registry."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from rewindnet.clients.models.base import Model, ModelError
+from rewindnet.clients.models.errors import ModelError
 from rewindnet.registry import Registry
 
+if TYPE_CHECKING:
+    from rewindnet.clients.models.base import Model
+
 #: Built as `MODELS[kind](features, classes, *, settings)`.
-MODELS: Registry[Callable[..., Model]] = Registry(
+MODELS: "Registry[Callable[..., Model]]" = Registry(
     "model",
     {
         "logistic": "rewindnet.clients.models.logistic:Logistic",
@@ -17,3 +21,12 @@ MODELS: Registry[Callable[..., Model]] = Registry(
 )
 
 __all__ = ["MODELS", "Model", "ModelError"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the base class when it is first used, since it takes torch."""
+    if name != "Model":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from rewindnet.clients.models.base import Model
+
+    return Model

@@ -8,11 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.certificates import Constant, Constants, Spectrum
-from rewindnet.errors import UserError
-
-
-class ModelError(UserError):
-    """The model does not fit the data; the message says why."""
+from rewindnet.clients.models.errors import ModelError as ModelError
 
 
 class Model(ABC):

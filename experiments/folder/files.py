@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import yaml
@@ -23,6 +24,21 @@ def write(path: Path, content: str | bytes) -> None:
     temporary = path.with_name(path.name + ".part")
     temporary.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     temporary.replace(path)
+
+
+def check_writable(file: Path) -> None:
+    """Check that a file can be written, before the work for it is done.
+
+    Raises:
+        FolderError: if it cannot.
+    """
+    if file.is_dir():
+        raise FolderError(f"{file} cannot be written: it is a folder")
+    home = next(folder for folder in file.absolute().parents if folder.exists())
+    try:
+        TemporaryFile(dir=home).close()
+    except OSError as problem:
+        raise FolderError(f"{file} cannot be written: {problem.strerror}") from None
 
 
 def read_json(file: Path) -> Json:

@@ -11,6 +11,10 @@ from rewindnet.experiments.scenario.errors import ScenarioError
 LOCK = ".lock"
 
 
+class FolderBusyError(ScenarioError):
+    """Another process is writing to a run folder."""
+
+
 class FolderLock:
     """Holds the lock of a run folder from its construction until `release`.
 
@@ -18,7 +22,7 @@ class FolderLock:
         folder: the run folder; it is made if it does not exist.
 
     Raises:
-        ScenarioError: if another process holds the lock.
+        FolderBusyError: if another process holds the lock.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,7 +32,7 @@ class FolderLock:
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
-            raise ScenarioError(
+            raise FolderBusyError(
                 f"another process is writing to {folder}; wait for it, or choose another with --out"
             ) from None
 

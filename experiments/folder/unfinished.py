@@ -14,7 +14,8 @@ import numpy as np
 from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import read_json, read_scenario, write
-from rewindnet.experiments.folder.format import read_record, state
+from rewindnet.experiments.folder.finished import refuse_finished
+from rewindnet.experiments.folder.format import read_record
 from rewindnet.experiments.folder.journal import UNFINISHED
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
 from rewindnet.experiments.scenario.computation import ARITHMETIC
@@ -52,8 +53,7 @@ def check_target(folder: Path, scenario: Scenario, force: bool) -> bool:
         FolderLock(folder).release()
     if force:
         return False
-    if state(folder) == "complete":
-        raise ScenarioError(f"{folder} already holds a run; choose another with --out, or overwrite it with --force")
+    refuse_finished(folder)
     if not (folder / "scenario.yaml").is_file():
         # The process was killed before it had written its first file.
         return False

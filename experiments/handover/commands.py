@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from rewindnet.experiments.output import say
+
 app = typer.Typer(
     help="Hand over the certificate of a release as one file, and check such a file.", no_args_is_help=True
 )
@@ -34,9 +36,9 @@ def export(
     name = f"certificate-{method}.json" if request is None else f"certificate-{method}-{request}.json"
     file = out or folder / name
     document = export_certificate(folder, method, request, key, file)
-    typer.echo(document["statement"]["promise"])
-    typer.echo(document["statement"]["limits"])
-    typer.echo(file)
+    say(document["statement"]["promise"])
+    say(document["statement"]["limits"])
+    say(file)
 
 
 @app.command()
@@ -59,11 +61,11 @@ def verify(
     document = read_certificate(file)
     outcomes = verify_certificate(document, key, models or [])
     if outcomes.holds:
-        typer.echo(document["statement"]["promise"])
-        typer.echo(document["statement"]["limits"])
+        say(document["statement"]["promise"])
+        say(document["statement"]["limits"])
     for outcome in outcomes:
-        typer.echo(f"{outcome.status:9}  {outcome.what}: {outcome.sentence}")
-    typer.echo(outcomes.tally)
+        say(f"{outcome.status:9}  {outcome.what}: {outcome.sentence}")
+    say(outcomes.tally)
     if not outcomes.holds or (strict and outcomes.unchecked):
         raise typer.Exit(1)
 
@@ -77,7 +79,7 @@ def page(
     """Write the certificate of a file as one page to print, for a reader who is no expert."""
     from rewindnet.experiments.handover.page import write_page
 
-    typer.echo(write_page(file, key, out or file.with_suffix(".html")))
+    say(write_page(file, key, out or file.with_suffix(".html")))
 
 
 @app.command()
@@ -88,5 +90,5 @@ def keygen(
     from rewindnet.experiments.handover.signature import make_keys
 
     public, fingerprint = make_keys(out)
-    typer.echo(f"private key, to keep: {out}")
-    typer.echo(f"public key, to hand over: {public}, fingerprint {fingerprint}")
+    say(f"private key, to keep: {out}")
+    say(f"public key, to hand over: {public}, fingerprint {fingerprint}")

@@ -13,7 +13,9 @@ from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.experiments.studies.grid import folder_name, grid
 
 
-def plan_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool, clients: int | None) -> None:
+def plan_scenario(
+    path: Path, settings: Sequence[str], out: Path | None, force: bool, clients: int | None, wide: bool = False
+) -> None:
     """Plan a scenario, or every combination of several values of its settings, and write the plans into a folder.
 
     Args:
@@ -22,6 +24,7 @@ def plan_scenario(path: Path, settings: Sequence[str], out: Path | None, force: 
         out: the folder to write; runs/<name>-plan by default.
         force: overwrite an earlier plan there.
         clients: the number of clients to plan; by default as many as half a minute allows.
+        wide: print all columns of the tables, however narrow the terminal is.
 
     Raises:
         UserError: if the scenario or an option is not valid; nothing has been written then.
@@ -32,8 +35,8 @@ def plan_scenario(path: Path, settings: Sequence[str], out: Path | None, force: 
     scenarios = [load(path, [f"{key}={value}" for key, value in point.items()]) for point in points]
     folder = out or Path("runs") / f"{scenarios[0].name}-plan"
     check_target(folder, force)
-    console = terminal()
-    with console.status("planning"):
+    console = terminal(wide=wide)
+    with console.status("planning", spinner=console.spinner):
         plans = [
             make_plan(build_planned_network(scenario), point, clients)
             for scenario, point in zip(scenarios, points, strict=True)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
+from rewindnet.experiments.fitting import print_fitting, print_sentences
 from rewindnet.experiments.plan.placement import placement_sentences
 from rewindnet.experiments.plan.plan import VIEWS, Answer, Plan
 from rewindnet.experiments.plan.words import basis_sentence, easiest_sentences, hardest_sentences, noise_sentences
@@ -20,52 +20,53 @@ def print_plan(plan: Plan, console: Console) -> None:
     """Print the noise of each row, the noise against depth, and the hardest and easiest clients."""
     scenario, rounds = plan.network.scenario, plan.network.training_run.rounds
     requesting = scenario.deletion.each[0].client
-    console.print(_answers([plan], [], f"{scenario.name}: what its r2d rows take; client {requesting} asks"))
-    console.print(_depths(plan, f"client {requesting}: σ against depth, uniform | optimal ({_target(plan)})"))
+    _print_answers([plan], [], f"{scenario.name}: what its r2d rows take; client {requesting} asks", console)
+    _print_depths(plan, f"client {requesting}: σ against depth, uniform | optimal ({_target(plan)})", console)
     if len(plan.selection.clients) > 1:
         left_out = len(plan.selection.clients) - len(shown_clients(plan))
         others = f" ({left_out} between them are not shown)" if left_out else ""
-        console.print(_clients(plan, f"clients, hardest first{others}: what each row takes"))
-    _print_sentences((*hardest_sentences(plan), *noise_sentences(plan)), console)
-    _print_sentences(placement_sentences(plan.forecasts, rounds, *plan.target), console)
-    _print_sentences((plan.selection.sentence, basis_sentence(plan), *plan.notes, *_legend(plan)), console)
+        _print_clients(plan, f"clients, hardest first{others}: what each row takes", console)
+    print_sentences(console, (*hardest_sentences(plan), *noise_sentences(plan)))
+    print_sentences(console, placement_sentences(plan.forecasts, rounds, *plan.target))
+    print_sentences(console, (plan.selection.sentence, basis_sentence(plan), *plan.notes, *_legend(plan)))
     if plan.network.nodes > 1 and plan.selection.descent_rounds != plan.selection.rewound:
         sentence = (
             "Placement output is planned at the depths of the rows only: every other depth would cost K rounds more."
         )
-        _print_sentences((sentence,), console)
+        print_sentences(console, (sentence,))
 
 
 def print_comparison(plans: Sequence[Plan], keys: Sequence[str], console: Console) -> None:
     """Print several plans side by side."""
     name = plans[0].network.scenario.name
-    console.print(_answers(plans, keys, f"{name}: {len(plans)} plans"))
+    _print_answers(plans, keys, f"{name}: {len(plans)} plans", console)
     notes = list(dict.fromkeys(note for plan in plans for note in plan.notes))
-    _print_sentences((*easiest_sentences(plans, keys), *_legend(plans[0]), *notes), console)
+    print_sentences(console, (*easiest_sentences(plans, keys), *_legend(plans[0]), *notes))
 
 
-def _print_sentences(sentences: Sequence[str], console: Console) -> None:
-    """Print sentences below a table, a line each."""
-    for sentence in sentences:
-        console.print(sentence, style="dim", highlight=False, soft_wrap=True)
+def _print_rows(
+    console: Console,
+    title: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    expendable: Sequence[str],
+    left: int = 0,
+) -> None:
+    """Print rows as a table; the first `left` columns are aligned to the left, the others to the right."""
+    columns = [(heading, [row[at] for row in rows]) for at, heading in enumerate(headings)]
+    print_fitting(console, title, columns, last=expendable, words=headings[:left])
 
 
-def _table(title: str, headings: Sequence[str], left: int) -> Table:
-    """Begin a table; the first `left` columns are aligned to the left, the others to the right."""
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for at, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if at < left else "right")
-    return table
-
-
-def _answers(plans: Sequence[Plan], keys: Sequence[str], title: str) -> Table:
-    """Make the table of the solutions: a line for each row of each plan."""
+def _print_answers(plans: Sequence[Plan], keys: Sequence[str], title: str, console: Console) -> None:
+    """Print the table of the solutions: a line for each row of each plan."""
     headings = (*keys, "row", "view", "noise", "rewind", "ε", "δ", "asks", "easiest", "median", "hardest")
-    table = _table(title, (*headings, "gradients", "bytes"), len(keys) + 3)
-    for at in range(len(plans[0].answers)):
-        for plan in plans:
-            table.add_row(*(plan.point[key] for key in keys), *_answer(plan, plan.answers[at]))
-    return table
+    rows = [
+        [*(plan.point[key] for key in keys), *_answer(plan, plan.answers[at])]
+        for at in range(len(plans[0].answers))
+        for plan in plans
+    ]
+    expendable = ("median", "bytes", "gradients", "easiest", "δ", "noise", "view", "rewind")
+    _print_rows(console, title, (*headings, "gradients", "bytes"), rows, expendable, len(keys) + 3)
 
 
 def _answer(plan: Plan, answer: Answer) -> list[str]:
@@ -122,10 +123,10 @@ def _target(plan: Plan) -> str:
     return f"ε = {epsilon:g}, δ = {delta:g}"
 
 
-def _depths(plan: Plan, title: str) -> Table:
-    """Make the table of σ against depth for the requesting client."""
+def _print_depths(plan: Plan, title: str, console: Console) -> None:
+    """Print the table of σ against depth for the requesting client."""
     headings = [f"output: {view}" for view in VIEWS[:3]] + ["rewind: one peer", "rewind: all messages"]
-    table = _table(title, ("rewind", "gradients", "bytes", *headings), 0)
+    rows = []
     sigma = plan.sigma(plan.answers[0].row.regime, 0, *plan.target)
     for at, depth in enumerate(plan.depths):
         cost = plan.cost[depth]
@@ -136,8 +137,9 @@ def _depths(plan: Plan, title: str) -> Table:
             _percent(cost["gradients"]),
             _percent(cost["bytes"]),
         ]
-        table.add_row(*shares, *map(_pair, cells))
-    return table
+        rows.append([*shares, *map(_pair, cells)])
+    expendable = ("bytes", "gradients", "output: average", "rewind: one peer", "output: joint")
+    _print_rows(console, title, ("rewind", "gradients", "bytes", *headings), rows, expendable)
 
 
 def _pair(cell: NDArray[np.float64]) -> str:
@@ -145,16 +147,18 @@ def _pair(cell: NDArray[np.float64]) -> str:
     return " | ".join("—" if np.isnan(value) else f"{value:.3g}" for value in cell[: len(ALLOCATIONS)])
 
 
-def _clients(plan: Plan, title: str) -> Table:
-    """Make the table of the hardest and easiest clients, with the solutions of the first four rows."""
-    rows = plan.answers[:4]
-    headings = ("client", "", "degree", "deletes", "distance", "farthest", "mixed in")
-    table = _table(title, (*headings, *(f"row {answer.row.index}" for answer in rows)), 2)
+def _print_clients(plan: Plan, title: str, console: Console) -> None:
+    """Print the table of the hardest and easiest clients, with the solutions of the first four rows."""
+    solved = plan.answers[:4]
+    rows = [f"row {answer.row.index}" for answer in solved]
+    headings = ("client", "", "degree", "deletes", "distance", "farthest", "mixed in", *rows)
     rounds = plan.network.training_run.rounds
-    for position in shown_clients(plan):
-        answers = (solved_value(answer, position, rounds) for answer in rows)
-        table.add_row(*(content(plan, position) for content in _FACTS), *answers)
-    return table
+    lines = [
+        [content(plan, position) for content in _FACTS] + [solved_value(answer, position, rounds) for answer in solved]
+        for position in shown_clients(plan)
+    ]
+    expendable = ("farthest", "distance", "mixed in", "degree", *reversed(rows[1:]), "deletes")
+    _print_rows(console, title, headings, lines, expendable, 2)
 
 
 def shown_clients(plan: Plan) -> list[int]:

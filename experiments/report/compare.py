@@ -2,13 +2,17 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from rewindnet.experiments.folder.files import write
+from rewindnet.experiments.folder.files import check_writable, write
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
+from rewindnet.experiments.plain_text import visible
 from rewindnet.experiments.report import table
 from rewindnet.experiments.report.flat import flat
 from rewindnet.experiments.report.table import Row
@@ -45,6 +49,10 @@ _PLAIN = (
 )
 
 
+#: What a text begins with that spreadsheets take for a formula.
+_FORMULAS = ("=", "+", "-", "@")
+
+
 def compare(folders: Sequence[Path], out: Sequence[Path], console: Console) -> None:
     """Print the releases of several runs as one table, and write them as a picture, Markdown or CSV.
 
@@ -58,10 +66,11 @@ def compare(folders: Sequence[Path], out: Sequence[Path], console: Console) -> N
         ScenarioError: if a file has another ending, or a folder is given twice.
     """
     writers = [_writer(path) for path in out]
+    for path in out:
+        check_writable(path)
     rows = rows_of([read_folder(folder) for folder in folders], folders)
     table.print_table(rows, console, "comparison", _first(rows))
     for path, form in zip(out, writers, strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
         write(path, form(rows))
 
 
@@ -87,9 +96,20 @@ def _markdown(rows: Sequence[Row]) -> str:
     """Return the table and its legend as Markdown."""
     columns = (*_first(rows), *table.columns_of(rows))
     lines = [[heading for heading, _ in columns], ["---"] * len(columns)]
-    lines += [[content(row).replace("|", "\\|") for _, content in columns] for row in rows]
+    lines += [[_markdown_text(content(row)) for _, content in columns] for row in rows]
     drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return drawn + "\n\n" + "\n".join(f"- {line}" for line in table.legend(rows)) + "\n"
+    return drawn + "\n\n" + "\n".join(f"- {_markdown_text(line)}" for line in table.legend(rows)) + "\n"
+
+
+def _markdown_text(text: str) -> str:
+    """Return text for a cell or a line of Markdown, in which it is shown as it is: no HTML, no links, no emphasis."""
+    text = escape(visible(text), quote=False)
+    return re.sub(r"([\\`*_\[\]|$])", r"\\\1", text)
+
+
+def _csv_cell(value: Any) -> Any:
+    """Return a cell of a CSV file; text that a spreadsheet would take for a formula begins with a quotation mark."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in _FORMULAS else value
 
 
 def _csv(rows: Sequence[Row]) -> str:
@@ -100,7 +120,7 @@ def _csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({name: _csv_cell(value) for name, value in line.items()} for line in lines)
     return text.getvalue()
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rewindnet.certificates import Audit, Certificate, CertificateError
-from rewindnet.experiments.folder.files import write
+from rewindnet.experiments.folder.files import check_writable, write
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
 from rewindnet.experiments.report import table, words
 from rewindnet.experiments.report.compare_picture import claims
@@ -25,14 +25,15 @@ def write_report(folder: Path) -> Path:
         The path of the page.
 
     Raises:
-        FolderError: if there is no complete run in the folder, or a file of it is damaged.
+        FolderError: if there is no complete run in the folder, a file of it is damaged, or the page cannot be written.
     """
     run = read_folder(folder)
+    path = folder / "report.html"
+    check_writable(path)
     try:
         sections = _sections(run)
     except (LookupError, TypeError, CertificateError) as problem:
         raise FolderError(f"{folder} is damaged: a record of it lacks what the report needs ({problem})") from problem
-    path = folder / "report.html"
     write(path, _page(f"{run.record['name']}: unlearning report", sections))
     return path
 
@@ -135,7 +136,10 @@ def _network(run: RunFolder) -> str:
         else f"Sensitivity falls from {e.max():.3g} at the most exposed node to {e[e > 0].min():.3g} at the least.",
     ]
     if not e.all():
-        caption.append(f"The influence cannot have reached the {np.sum(e == 0)} hollow nodes.")
+        hollow = int(np.sum(e == 0))
+        caption.append(
+            f"The influence cannot have reached the {f'{hollow} hollow nodes' if hollow > 1 else 'hollow node'}."
+        )
     return _section("network", "How far the deletion reached", _figure([network(run)], caption))
 
 

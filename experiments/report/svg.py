@@ -24,6 +24,7 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--rule", PAGE: "--page", AL
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rewindnet",
+    "text.parse_math": False,
     "font.size": 9.0,
     "axes.titlesize": 9.0,
     "axes.titleweight": "bold",

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 
 from rewindnet.clients.methods import rewinds
+from rewindnet.experiments.fitting import print_fitting, print_sentences
 
 Row = Mapping[str, Any]
 
@@ -100,6 +99,8 @@ _EXPENDABLE = (
     *("MIA-U", "MIA %", "time", "bytes", "network time", "retain %", "σ√d/‖θ‖", "σ", "ε lower bound", "backdoor %"),
     *("distance", "forget %", "arrived %", "noise", "bound", "gradients", "ε claimed"),
 )
+#: Those that are left out after them.
+_LAST = ("ε empirical", "view")
 
 
 def columns_of(rows: Sequence[Row]) -> list[Column]:
@@ -218,30 +219,8 @@ def print_table(rows: Sequence[Row], console: Console, title: str, first: Sequen
         title: the title of the table.
         first: columns before all others.
     """
-    table = Table(title=title, title_justify="left", header_style="bold", expand=False)
-    columns, left_out = _fitting((*first, *columns_of(rows)), rows, console.width)
+    shown = [(heading, [content(row) for row in rows]) for heading, content in (*first, *columns_of(rows))]
     words = {*_WORDS, *(heading for heading, _ in first)}
-    for heading, _ in columns:
-        table.add_column(heading, justify="left" if heading in words else "right", no_wrap=True)
-    for row in rows:
-        style = "bold red" if not row["holds"] else ""
-        table.add_row(*(content(row) for _, content in columns), style=style)
-    console.print(table)
-    if left_out:
-        console.print(f"columns that do not fit: {', '.join(left_out)}", style="dim", highlight=False)
-    for line in legend(rows):
-        console.print(line, style="dim", highlight=False, soft_wrap=True)
-
-
-def _fitting(columns: Sequence[Column], rows: Sequence[Row], width: int) -> tuple[list[Column], list[str]]:
-    """Return the columns that fit into a width, and the headings of the others."""
-    widths = {
-        heading: max(cell_len(text) for text in (heading, *map(content, rows))) + 3 for heading, content in columns
-    }
-    left_out: list[str] = []
-    for heading in (expendable for expendable in _EXPENDABLE if expendable in widths):
-        if sum(widths.values()) + 1 <= width:
-            break
-        del widths[heading]
-        left_out.append(heading)
-    return [column for column in columns if column[0] in widths], left_out
+    styles = ["" if row["holds"] else "bold red" for row in rows]
+    print_fitting(console, title, shown, _EXPENDABLE, _LAST, words, styles)
+    print_sentences(console, legend(rows))

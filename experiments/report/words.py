@@ -65,7 +65,7 @@ def _deletions(learning: TrainingRun) -> str:
     """Describe how many samples each client deleted with a request, without those of earlier requests."""
     fresh = learning.deleted - learning.already_deleted(learning.rounds)
     return " and ".join(
-        f"client {node} deleted {'all' if m == n else f'{m:,} of'} its {n:,} samples"
+        f"client {node} deleted {'all' if m == n else f'{m:,}'} of its {n:,} sample{'s' if n > 1 else ''}"
         for node, (m, n) in enumerate(zip(fresh.tolist(), learning.samples.tolist(), strict=True))
         if m
     )

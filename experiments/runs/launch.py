@@ -1,15 +1,14 @@
 """Run a scenario into a folder: the command `rewindnet run`."""
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from rewindnet.certificates import violation
-from rewindnet.errors import Notice, UserError
 from rewindnet.experiments.console import terminal
+from rewindnet.experiments.early import errors_from_first_rank_only
+from rewindnet.experiments.folder.format import state
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
@@ -19,17 +18,19 @@ from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.simulator.errors import BrokenTransportError, RunError, TransportError
-from rewindnet.simulator.transports.mpi.mpiexec import join, rank, ranks
+from rewindnet.simulator.transports.mpi.mpiexec import join
+from rewindnet.simulator.transports.mpi.ranks import rank, ranks
 
 
-def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool) -> list[str]:
+def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool, wide: bool = False) -> list[str]:
     """Run a scenario file into a folder and print its table: `rewindnet run`.
 
     Args:
-        path: the scenario file.
+        path: the scenario file, or the name of a recipe.
         settings: overrides, each `key=value`.
         out: the folder to write; runs/<name> by default.
         force: overwrite an earlier run there.
+        wide: print all columns of the table, however narrow the terminal is.
 
     Returns:
         A sentence for each certificate that its audit found violated.
@@ -50,7 +51,7 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
         if rank() > 0:
             scenario.backend.build().execute(RunJob(build_run(scenario), folder, False, folder))
             return []
-    console = terminal()
+    console = terminal(wide=wide)
     done = run_in(scenario, folder, force, LiveProgress(console))
     first = [("request", _request)] if any(row["request"] for row in done.summary) else []
     table.print_table(done.summary, console, title=_title(scenario), first=first)
@@ -59,24 +60,6 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
     console.print(f"weights: sha256 {done.record['sha256']}", highlight=False, soft_wrap=True)
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     return violations_of(done)
-
-
-@contextmanager
-def errors_from_first_rank_only() -> Iterator[None]:
-    """Print errors about the user's input only in the first of the processes that mpiexec started.
-
-    Raises:
-        SystemExit: with code 2, in the other processes, instead of a `UserError`.
-    """
-    if rank() == 0:
-        yield
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Notice)
-        try:
-            yield
-        except UserError:
-            raise SystemExit(2) from None
 
 
 def run_in(
@@ -101,6 +84,7 @@ def run_in(
     Raises:
         UserError: if the scenario or the folder is not valid; nothing has been written then.
         RunError: if the run began and could not be finished.
+        KeyboardInterrupt: with a sentence about how to go on, if the user interrupts the run.
     """
     resume = check_target(folder, scenario, force)
     with progress or Progress() as display, TemporaryDirectory(prefix="rewindnet-") as scratch:
@@ -111,7 +95,18 @@ def run_in(
             scenario.backend.build().execute(job)
         except BrokenTransportError as problem:
             raise RunError(f"the run in {folder} failed: {problem}; the same command goes on with it") from None
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(*_how_to_go_on(scenario, folder, force)) from None
     return read_folder(folder)
+
+
+def _how_to_go_on(scenario: Scenario, folder: Path, force: bool) -> list[str]:
+    """Say which command goes on with an interrupted run; say nothing if there is nothing to go on with."""
+    if state(folder) != "incomplete":
+        return []
+    if scenario.noise_is_secret:
+        return ["noise_source os keeps no unfinished run, so the same command begins anew"]
+    return ["the same command goes on" if not force else "the same command without --force goes on"]
 
 
 def violations_of(run: RunFolder) -> list[str]:
@@ -125,14 +120,27 @@ def _request(row: table.Row) -> str:
 
 def _title(scenario: Scenario) -> str:
     """Return the title of the table: who deletes what."""
-    requests, topology = scenario.deletion.each, scenario.topology.kind
+    requests, network = scenario.deletion.each, _network(scenario.topology.kind)
     if len(requests) > 1:
         clients = ", ".join(str(request.client) for request in requests)
-        return f"{scenario.name}: {len(requests)} requests to forget in a {topology} network, of the clients {clients}"
-    client, samples = requests[0].client, _samples(requests[0].plain_samples)
-    article = "an" if topology[:1] in set("aeio") else "a"
-    return f"{scenario.name}: client {client} of {article} {topology} network deletes {samples}"
+        return f"{scenario.name}: {len(requests)} requests to forget in {network}, of the clients {clients}"
+    return f"{scenario.name}: client {requests[0].client} of {network} deletes {_samples(requests[0].plain_samples)}"
+
+
+def _network(topology: str) -> str:
+    """Return the network of a topology, with its article."""
+    if topology == "file":
+        return "a network from a file"
+    return f"{'an' if topology[:1] in set('aeio') else 'a'} {topology} network"
 
 
 def _samples(samples: Any) -> str:
-    return f"{samples} of its samples" if isinstance(samples, int | float) else f"{samples} (its samples)"
+    """Return what a request deletes, in words."""
+    if isinstance(samples, Mapping):
+        chosen = samples.get("indices")
+        return f"its samples of class {samples['class']}" if chosen is None else f"{len(chosen)} of its samples"
+    if samples in ("all", 1.0) and not isinstance(samples, int):
+        return "all of its samples"
+    if isinstance(samples, float):
+        return f"{100 * samples:g} % of its samples"
+    return f"{samples} of its samples" if isinstance(samples, int) else f"its {samples} samples"

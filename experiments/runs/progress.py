@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 
@@ -42,6 +42,10 @@ class Progress:
     def advance(self) -> None:
         """Notify that a round has ended."""
 
+    def passed_over(self) -> None:
+        """Notify that a round is not repeated, because an earlier process has finished it; by default as `advance`."""
+        self.advance()
+
 
 class LiveProgress(Progress):
     """Shows a progress bar for each phase of a run.
@@ -51,10 +55,12 @@ class LiveProgress(Progress):
     """
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        counts = (TextColumn("{task.description:>12}", markup=False), BarColumn(), MofNCompleteColumn())
+        columns = (*counts, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("left", markup=False))
         self._console = console
         self._bars = Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bars.add_task("prepare", total=None)
+        self._behind = 0
 
     def __enter__(self) -> Self:
         """Show the bars."""
@@ -75,7 +81,13 @@ class LiveProgress(Progress):
         """Replace the bar by a new one."""
         self._bars.remove_task(self._task)
         self._task = self._bars.add_task(name, total=rounds)
+        self._behind = 0
 
     def advance(self) -> None:
         """Advance the bar by one round."""
         self._bars.advance(self._task)
+
+    def passed_over(self) -> None:
+        """Begin the bar, and the estimate of the time that is left, one round further on."""
+        self._behind += 1
+        self._bars.reset(self._task, completed=self._behind)

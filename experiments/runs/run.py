@@ -272,7 +272,10 @@ class _RoundRecorder(Callback):
         self, task: Task, step: CommunicationStep, round: int, W: csr_array, theta: Tensor | None, repeated: bool
     ) -> None:
         """Write one line of metrics.jsonl."""
-        self._progress.advance()
+        if repeated:
+            self._progress.passed_over()
+        else:
+            self._progress.advance()
         messages = int(W.nnz - np.count_nonzero(W.diagonal()))
         line: dict[str, Any] = {"phase": self._phase, "round": round + 1, "messages": messages}
         if theta is not None and len(theta) and not self._recorder.secret:

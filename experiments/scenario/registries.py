@@ -79,13 +79,18 @@ def settings_model(what: str, name: object) -> type[BaseModel]:
 @cache
 def _settings_model(title: str, chosen: Callable[..., Any]) -> type[BaseModel]:
     """Make the model of the settings of an entry: its keyword-only parameters with their types and defaults."""
-    hints = get_type_hints(chosen.__init__ if _plain_class(chosen) else chosen)
+    hints = type_hints(chosen)
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(chosen).parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hints[parameter.name], default)
     return create_model(title, __config__=ConfigDict(extra="forbid", frozen=True, strict=True), **fields)
+
+
+def type_hints(chosen: Callable[..., Any]) -> dict[str, Any]:
+    """Return the types of the parameters of an entry, by name."""
+    return get_type_hints(chosen.__init__ if _plain_class(chosen) else chosen)
 
 
 def _plain_class(chosen: Callable[..., Any]) -> bool:

@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.errors import ScenarioError, UnknownKeyError
 from rewindnet.experiments.scenario.plain_data import quoted
 from rewindnet.experiments.scenario.registries import registry, settings_model
+from rewindnet.registry import did_you_mean
 
 
 class Section(BaseModel):
@@ -51,7 +52,8 @@ class Choice(Section):
         unknown = [key for key in rest if key not in model.model_fields]
         if unknown:
             allowed = [field for field in cls.model_fields if field != "settings"] + list(model.model_fields)
-            raise ScenarioError(f"unknown key {unknown[0]!r} for the {cls.what} {name}; allowed: {', '.join(allowed)}")
+            guess = did_you_mean(unknown[0], dict.fromkeys(allowed))
+            raise UnknownKeyError(unknown[0], f"for the {cls.what} {name}", guess, allowed)
         return {**own, "settings": model(**rest).model_dump()}
 
     @property

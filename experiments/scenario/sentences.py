@@ -1,13 +1,17 @@
 """Turn validation errors of pydantic into one sentence that a user can act on."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from rewindnet.experiments.scenario.errors import UnknownKeyError
 from rewindnet.experiments.scenario.overrides import section_of
+from rewindnet.experiments.scenario.places import where_it_belongs
 from rewindnet.experiments.scenario.plain_data import quoted
 from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.registry import did_you_mean
 
 
 def sentence_about(problem: ValidationError) -> str:
@@ -16,14 +20,24 @@ def sentence_about(problem: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         *parents, key = [str(part) for part in first["loc"]]
-        return f"unknown key {key!r} in {'.'.join(parents) or 'the scenario'}; allowed: {', '.join(_allowed(parents))}"
+        return str(unknown_key(parents, key))
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ValidationError):
         inner = cause.errors()[0]
         return f"{place}.{'.'.join(map(str, inner['loc']))}: {_reason(inner)}"
+    if isinstance(cause, UnknownKeyError):
+        guess = cause.guess or where_it_belongs(cause.key)
+        return f"{place}: {UnknownKeyError(cause.key, cause.where, guess, cause.allowed)}"
     if isinstance(cause, ValueError):
         return f"{place}: {cause}"
     return f"{place}: {_reason(first)}"
+
+
+def unknown_key(parents: list[str], key: str) -> UnknownKeyError:
+    """Return the error about a key that the section at a path does not take."""
+    allowed = _allowed(parents)
+    guess = did_you_mean(key, dict.fromkeys(allowed)) or where_it_belongs(key)
+    return UnknownKeyError(key, f"in {'.'.join(parents) or 'the scenario'}", guess, allowed)
 
 
 def _reason(error: Mapping[str, Any]) -> str:
@@ -35,7 +49,10 @@ def _reason(error: Mapping[str, Any]) -> str:
         return f"must be {form}; not {quoted(error['input'])}"
     if error["type"] in ("model_type", "dict_type"):
         return f"must be a mapping of keys, not {quoted(error['input'])}"
-    return f"{error['msg'].replace('Input should be', 'must be')}, not {quoted(error['input'])}"
+    guess = ""
+    if error["type"] == "literal_error":
+        guess = did_you_mean(error["input"], dict.fromkeys(re.findall(r"'([^']*)'", error["ctx"]["expected"])))
+    return f"{error['msg'].replace('Input should be', 'must be')}, not {quoted(error['input'])}{guess}"
 
 
 def _allowed(parents: list[str]) -> list[str]:

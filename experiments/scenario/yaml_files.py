@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from rewindnet.errors import UserError
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.overrides import override, split_key, split_override
-from rewindnet.experiments.scenario.plain_data import one_line, plain_data
+from rewindnet.experiments.scenario.plain_data import one_line, plain_data, quoted
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.sentences import sentence_about
-from rewindnet.experiments.scenario.yaml_text import parse_yaml
+from rewindnet.experiments.scenario.yaml_text import parse_yaml, read_yaml
 
 __all__ = ["load", "parse_yaml", "read_yaml", "resolve"]
 
@@ -21,27 +21,13 @@ def load(path: Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Scena
     """Read a scenario file and apply overrides.
 
     Args:
-        path: a YAML file; an empty one is the demo.
+        path: a YAML file, or the name of a recipe where there is no such file; an empty file is the demo.
         overrides: as for `resolve`.
 
     Raises:
         ScenarioError: if the file cannot be read, or the scenario is not valid.
     """
     return resolve(read_yaml(path), overrides)
-
-
-def read_yaml(path: Path) -> Any:
-    """Read a file as a YAML document.
-
-    Raises:
-        ScenarioError: if it cannot be read, or is not YAML.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
-        raise ScenarioError(f"cannot read the scenario {path}: {reason}") from None
-    return parse_yaml(text)
 
 
 def resolve(raw: Any, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Scenario:
@@ -55,13 +41,23 @@ def resolve(raw: Any, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Scen
     Raises:
         ScenarioError: with one sentence about the first error.
     """
+    overrides = overrides if isinstance(overrides, Mapping) else tuple(overrides)
     try:
         return _resolved(raw, overrides)
     except ValidationError as problem:
         sentence = sentence_about(problem)
     except UserError as problem:
         sentence = str(problem)
-    raise ScenarioError(one_line(sentence))
+    raise ScenarioError(one_line(sentence + _several_values(sentence, overrides)))
+
+
+def _several_values(sentence: str, overrides: Iterable[str] | Mapping[str, Any]) -> str:
+    """Say which command takes several values, if an error is about a text like `ring,star`; else say nothing."""
+    for text in () if isinstance(overrides, Mapping) else overrides:
+        key, _, value = text.partition("=")
+        if "," in value and quoted(value) in sentence and "must be a list" not in sentence:
+            return f"; for several values of {key} use rewindnet sweep"
+    return ""
 
 
 def _resolved(raw: Any, overrides: Iterable[str] | Mapping[str, Any]) -> Scenario:

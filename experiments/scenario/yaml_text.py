@@ -1,12 +1,15 @@
-"""Parse YAML text of scenarios."""
+"""Parse YAML text of scenarios, and read it from files and recipes."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from rewindnet.experiments.recipes import recipe_texts
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.plain_data import one_line
+from rewindnet.registry import did_you_mean
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,3 +54,22 @@ def parse_yaml(text: str) -> Any:
     except RecursionError:
         sentence = "this is not YAML that can be read: it is nested too deeply"
     raise ScenarioError(one_line(sentence))
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a file as a YAML document; where there is no such file, the recipe of that name.
+
+    Raises:
+        ScenarioError: if it cannot be read, or is not YAML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as problem:
+        recipes = recipe_texts()
+        if str(path) in recipes and not path.is_file():
+            return parse_yaml(recipes[str(path)])
+        reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
+        missing = isinstance(problem, FileNotFoundError) and path.parent == Path()
+        hint = f"{did_you_mean(path.stem, recipes)}; recipes that can be named: {', '.join(recipes)}" if missing else ""
+        raise ScenarioError(one_line(f"cannot read the scenario {path}: {reason}{hint}")) from None
+    return parse_yaml(text)

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -18,6 +17,7 @@ from rewindnet.clients.methods.baselines import DoNothing
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.learning import Descend, InitialModel
 from rewindnet.clients.worker import ClientWorker
+from rewindnet.experiments.console import Terminal
 from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
@@ -203,7 +203,7 @@ def time_contest(contest: Contest, repeats: int, notify: Callable[[str], None]) 
     return seconds
 
 
-def bench(names: Sequence[str], repeats: int, console: Console) -> dict[str, dict[str, list[float]]]:
+def bench(names: Sequence[str], repeats: int, console: Terminal) -> dict[str, dict[str, list[float]]]:
     """Time contests and print their tables.
 
     Args:
@@ -224,7 +224,7 @@ def bench(names: Sequence[str], repeats: int, console: Console) -> dict[str, dic
         raise ScenarioError(f"--repeats is the number of repetitions, at least 1, not {repeats}")
     measured = {}
     for name in names or CONTESTS:
-        with console.status(name) as status:
+        with console.status(name, spinner=console.spinner) as status:
             measured[name] = time_contest(CONTESTS[name], repeats, status.update)
         console.print(_table(CONTESTS[name], measured[name]))
     return measured

@@ -77,7 +77,7 @@ def capacity_of(path: Path, settings: Sequence[str], gamma: float, method: int, 
     console, trials = terminal(), {}
     client = scenario.deletion.client
     samples = len(build_run(trial_scenario(scenario, 1, method, 1)).network.partition[client])
-    with console.status("deleting") as status:
+    with console.status("deleting", spinner=console.spinner) as status:
 
         def within(deleted: int) -> bool:
             status.update(f"deleting {deleted} of {samples} samples")

@@ -56,7 +56,7 @@ def klom_study(path: Path, draws: int, points: int, only: int | None) -> None:
         raise ScenarioError(f"--points is a number of samples, at least 1, not {points}")
     study = KlomStudy(folder, draws, points)
     console = terminal()
-    with console.status("drawing") as status:
+    with console.status("drawing", spinner=console.spinner) as status:
         rows = []
         for index in indices:
             status.update(f"drawing {draws} networks on each side for {folder.summary[index]['method']}")

@@ -1,15 +1,18 @@
 """Run every combination of several values of settings: the command `rewindnet sweep`."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from rewindnet.experiments.console import terminal
+from rewindnet.experiments.early import errors_from_first_rank_only
 from rewindnet.experiments.folder.format import state
+from rewindnet.experiments.folder.lock import FolderBusyError
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
-from rewindnet.experiments.runs.launch import errors_from_first_rank_only, run_in, violations_of
+from rewindnet.experiments.runs.launch import run_in, violations_of
 from rewindnet.experiments.runs.progress import LiveProgress
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -17,16 +20,18 @@ from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.experiments.studies.grid import folder_name, grid
 
 
-def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool) -> list[str]:
+def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool, wide: bool = False) -> list[str]:
     """Run every combination of the values of settings, each into its own run folder, and print one table.
 
-    A finished run of the same scenario is not repeated; an unfinished one is continued.
+    A finished run of the same scenario is not repeated; an unfinished one is continued; one that another process is
+    running is left to it.
 
     Args:
         path: the scenario file.
         settings: overrides, each `key=value,value`.
         out: the folder for the run folders; runs/<name>-sweep by default.
         force: run finished runs again, and overwrite runs of other scenarios.
+        wide: print all columns of the table, however narrow the terminal is.
 
     Returns:
         A sentence for each certificate that its audit found violated.
@@ -40,23 +45,24 @@ def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force:
         scenarios = [load(path, [f"{key}={value}" for key, value in point.items()]) for point in points]
     folder = out or Path("runs") / f"{scenarios[0].name}-sweep"
     folders = [folder / (folder_name(point) or "run") for point in points]
-    console = terminal()
+    console = terminal(wide=wide)
 
     def run(scenario: Scenario, into: Path, number: int, count: int) -> RunFolder:
         console.print(f"{into.name} ({number} of {count})", highlight=False, soft_wrap=True)
         return run_in(scenario, into, force, LiveProgress(console))
 
-    finished = run_missing(scenarios, folders, force, run)
+    finished, left = run_missing(scenarios, folders, force, run)
     violations = [sentence for result in finished for sentence in violations_of(result)]
-    rows = [
-        {**row, "point": point}
-        for point, each in zip(points, folders, strict=True)
-        for row in read_folder(each).summary
-    ]
-    first = [(key, partial(_at_point, key=key)) for key in keys]
-    table.print_table(rows, console, title=f"{scenarios[0].name}: {len(points)} runs", first=first)
+    ours = {each: point for point, each in zip(points, folders, strict=True) if each not in left}
+    if ours:
+        rows = [{**row, "point": point} for each, point in ours.items() for row in read_folder(each).summary]
+        first = [(key, partial(_at_point, key=key)) for key in keys]
+        table.print_table(rows, console, title=f"{scenarios[0].name}: {len(ours)} runs", first=first)
+    if left:
+        names = ", ".join(each.name for each in left)
+        console.print(f"left to another process, and not in the table: {names}", highlight=False, soft_wrap=True)
     console.print(f"run folders: {folder}", highlight=False, soft_wrap=True)
-    return violations or [f"{each}: a certificate does not hold" for each in folders if not _all_hold(each)]
+    return violations or [f"{each}: a certificate does not hold" for each in ours if not _all_hold(each)]
 
 
 def run_missing(
@@ -64,8 +70,8 @@ def run_missing(
     folders: Sequence[Path],
     force: bool,
     run: Callable[[Scenario, Path, int, int], RunFolder],
-) -> list[RunFolder]:
-    """Check several scenarios, and then run those that are not finished yet.
+) -> tuple[list[RunFolder], list[Path]]:
+    """Check several scenarios, and then run those that are not finished yet, and that no other process is running.
 
     Args:
         scenarios: the scenarios.
@@ -74,7 +80,7 @@ def run_missing(
         run: runs a scenario into a folder; it also gets the number of this run, and how many runs there are.
 
     Returns:
-        The runs that were executed by this call.
+        The runs that were executed by this call, and the folders that another process is writing to.
 
     Raises:
         UserError: if one of the scenarios is not valid; none has been run then.
@@ -82,9 +88,22 @@ def run_missing(
     """
     missing = [at for at, folder in enumerate(folders) if force or not _finished(folder, scenarios[at])]
     for at in missing:
-        check_target(folders[at], scenarios[at], force)
+        with suppress(FolderBusyError):
+            check_target(folders[at], scenarios[at], force)
         build_run(scenarios[at])
-    return [run(scenarios[at], folders[at], number + 1, len(missing)) for number, at in enumerate(missing)]
+    done: list[RunFolder] = []
+    left: list[Path] = []
+    for number, at in enumerate(missing, start=1):
+        if not force and _finished(folders[at], scenarios[at]):
+            # Another process has run it in the meantime.
+            continue
+        try:
+            check_target(folders[at], scenarios[at], force)
+        except FolderBusyError:
+            left.append(folders[at])
+        else:
+            done.append(run(scenarios[at], folders[at], number, len(missing)))
+    return done, left
 
 
 def _finished(folder: Path, scenario: Scenario) -> bool:

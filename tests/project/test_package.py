@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rewindnet.simulator.transports.mpi.mpiexec import ranks
+from rewindnet.simulator.transports.mpi.ranks import ranks
 
 pytestmark = pytest.mark.slow
 

@@ -15,32 +15,13 @@ from rewindnet.simulator.errors import BrokenTransportError, RunError, Transport
 from rewindnet.simulator.signals import terminable
 from rewindnet.simulator.transports.base import Job, Transport, open_job
 from rewindnet.simulator.transports.in_process import WorkerNetwork
-
-#: What launchers tell the processes that they start: number and count.
-_LAUNCHERS = (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMIX_RANK", "PMIX_SIZE"))
+from rewindnet.simulator.transports.mpi.ranks import rank, ranks
 
 #: How a sentence for the user begins.
 _OWN = "rewindnet: "
 
 #: Seconds between two looks at processes that are being waited for.
 _PATIENCE = 0.1
-
-
-def rank() -> int:
-    """Return the number of this process among those that mpiexec started; 0 where it started none."""
-    return _told()[0]
-
-
-def ranks() -> int | None:
-    """Return how many processes mpiexec started; None where it started none, 0 where it does not say how many."""
-    return _told()[1]
-
-
-def _told() -> tuple[int, int | None]:
-    for number, count in _LAUNCHERS:
-        if number in os.environ:
-            return int(os.environ[number]), int(os.environ.get(count, 0))
-    return 0, None
 
 
 class Mpi(Transport):
