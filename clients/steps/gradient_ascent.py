@@ -18,8 +18,9 @@ from torch import Tensor
 
 from rewindnet.certificates import Mixing, Order
 from rewindnet.clients.steps.base import CommunicationStep
-from rewindnet.clients.training.client_block import ClientBlock, Minibatch
+from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.clipping import clipped
+from rewindnet.clients.training.minibatch import Minibatch
 from rewindnet.clients.training.orders import LEARNING_ORDERS
 from rewindnet.clients.training.probe import Probe
 

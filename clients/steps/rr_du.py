@@ -9,8 +9,9 @@ from torch import Tensor
 
 from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
 from rewindnet.clients.steps.token import TokenRounds, only_row
-from rewindnet.clients.training.client_block import ClientBlock, Minibatch
+from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.clipping import clipped_vector
+from rewindnet.clients.training.minibatch import Minibatch
 from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.clients.training.probe import Probe
 from rewindnet.topologies.rng import Stream, rng_at

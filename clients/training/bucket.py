@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,14 +12,32 @@ from torch import Tensor
 
 from rewindnet.clients.training.parallel import split
 
-#: Entries of x that are computed at once on a CPU.
-_CACHED = 1 << 20
+#: Entries of x that are computed at once on a CPU: of all samples, and of gathered batches, which are written first.
+_CACHED, _CACHED_GATHERED = 1 << 20, 1 << 18
 
 #: Nodes share a padded bucket while the smallest has at least this share of the largest's samples.
 _FULLNESS = 0.8
 
+#: Batches of at most this share of the samples are gathered; larger ones give the other samples weight zero.
+_GATHERED = 0.75
+
 #: Some clients of a bucket.
 Part = slice | Tensor
+
+
+class Batch(NamedTuple):
+    """What the clients of a bucket use in one local step.
+
+    Attributes:
+        weight: [k, n], of each sample; or [k, B], of those at `places`. 1/B_i for samples of the batch that client i
+            holds, 0 for all else.
+        places: [k, B], the samples among all of the bucket, client after client; None: all of them are used.
+        read: [k], how many samples each client reads.
+    """
+
+    weight: Tensor
+    places: Tensor | None
+    read: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -49,41 +68,82 @@ class Bucket:
         places: NDArray[np.bool_] = (self.weight > 0).cpu().numpy()
         return places
 
-    def drawn(self, masks: Sequence[NDArray[np.bool_]], sizes: Sequence[float]) -> tuple[Tensor, NDArray[np.int64]]:
-        """Return the weights of a batch, and how many samples each client reads in it.
+    def batches(self, masks: Sequence[NDArray[np.bool_]], sizes: Sequence[float]) -> list[Batch]:
+        """Return the batch of each of the E local steps of a round.
+
+        What a batch is made of depends on what is drawn alone, not on whether it is held: a client that has erased
+        samples computes with zeros in their places, so that no other client's sums are added up in another order.
 
         Args:
-            masks: of each client, which of its samples are drawn.
+            masks: of each client, [E, n_i], which of its samples are drawn in each step.
             sizes: of each client, B_i, the expected number of samples in a batch.
-
-        Returns:
-            [k, n], 1/B_i for the samples of client i's batch that it holds; [k], their numbers.
         """
-        weight, read = torch.zeros_like(self.weight), np.zeros(len(masks), dtype=np.int64)
-        for k, (mask, size) in enumerate(zip(masks, sizes, strict=True)):
-            if mask.any():
-                weight[k, : len(mask)] = torch.from_numpy(mask / size).to(weight)
-                read[k] = np.count_nonzero(mask & self.holds[k, : len(mask)])
-        return weight.mul_(self.weight > 0), read
+        clients, samples = self.weight.shape
+        drawn = np.zeros((len(masks[0]), clients, samples), dtype=np.bool_)
+        for k, mask in enumerate(masks):
+            drawn[:, k, : mask.shape[1]] = mask
+        counts = drawn.sum(axis=2)
+        share = np.array([1.0 / size if size else 0.0 for size in sizes])[:, None] * self.holds
+        batches = []
+        for of_step, count in zip(drawn, counts, strict=True):
+            weight, places = share * of_step, None
+            most = max(1, int(count.max()))
+            if most <= _GATHERED * samples:
+                client, place = np.nonzero(of_step)
+                position = np.arange(len(client)) - np.repeat(np.cumsum(count) - count, count)
+                places = np.repeat(np.arange(clients)[:, None] * samples, most, axis=1)
+                chosen = np.zeros((clients, most))
+                places[client, position] += place
+                chosen[client, position] = weight[client, place]
+                weight = chosen
+            read = np.count_nonzero(of_step & self.holds, axis=1)
+            at = None if places is None else torch.from_numpy(places).to(self.x.device)
+            batches.append(Batch(torch.from_numpy(weight).to(self.weight), at, read))
+        return batches
+
+    def samples(self, k: Part, places: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return designs [k, B, q] and targets [k, B] of some clients: of all samples, or of those at these places.
+
+        Args:
+            k: which clients.
+            places: as in `Batch`.
+        """
+        if places is None:
+            return self.x[k], self.y[k]
+        shape, flat = places[k].shape, places[k].flatten()
+        return (
+            self.x.flatten(0, 1).index_select(0, flat).view(*shape, -1),
+            self.y.flatten().index_select(0, flat).view(shape),
+        )
 
     @property
     def parts(self) -> list[slice]:
-        """Clients that are computed at once: as many as keep their samples in cache; on a GPU all of them."""
-        clients, samples, inputs = self.x.shape
-        together = max(1, _CACHED // (samples * inputs)) if self.x.device.type == "cpu" else clients
+        """Clients that are computed at once with all of their samples."""
+        return self.parts_for(self.x.shape[1])
+
+    def parts_for(self, samples: int) -> list[slice]:
+        """Return the clients that are computed at once: as many as keep their samples in cache; on a GPU all of them.
+
+        Args:
+            samples: how many of its samples each client uses at a time.
+        """
+        clients, _, inputs = self.x.shape
+        cached = _CACHED if samples == self.x.shape[1] else _CACHED_GATHERED
+        together = max(1, cached // max(1, samples * inputs)) if self.x.device.type == "cpu" else clients
         return split(clients, together)
 
-    def participating_parts(self, participating: NDArray[np.bool_] | None) -> list[Part]:
+    def participating_parts(self, participating: NDArray[np.bool_] | None, samples: int) -> list[Part]:
         """Return the parts, without the clients that take no step.
 
         Args:
             participating: [b], which clients of the block take a step; None: all of them.
+            samples: how many of its samples each client uses at a time.
         """
         if participating is None:
-            return list(self.parts)
+            return list(self.parts_for(samples))
         acts = participating[self.row_numbers]
         parts: list[Part] = []
-        for k in self.parts:
+        for k in self.parts_for(samples):
             if acts[k].all():
                 parts.append(k)
             elif acts[k].any():

@@ -6,7 +6,6 @@ its own. Parameters of a block are one flat buffer [b, d], nodes in the order of
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.clients.models import Model
-from rewindnet.clients.training.bucket import Bucket, Part, make_buckets
+from rewindnet.clients.training.bucket import Batch, Bucket, make_buckets
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.gradient_counter import GradientCounter
+from rewindnet.clients.training.minibatch import BlockPart, Minibatch, most_used
 from rewindnet.clients.training.noise_meter import NoiseMeter
 from rewindnet.clients.training.parallel import each
 from rewindnet.clients.training.probe import Probe
@@ -24,21 +24,6 @@ from rewindnet.clients.training.sampling import Sampling
 
 #: Entries of x in a part from which on threads share the parts.
 _SHARED = 1 << 15
-
-
-class Minibatch(NamedTuple):
-    """The samples that the clients of a block use in one local step.
-
-    Attributes:
-        weights: of the samples of each bucket, [k, n]; None: those of all samples that the clients hold.
-        participating: [b], which clients take the step; None: all of them.
-        gradients: [b], how many per-sample gradients the step is counted as, of clients that take it; None: one for
-            every sample that has a weight.
-    """
-
-    weights: tuple[Tensor, ...] | None = None
-    participating: NDArray[np.bool_] | None = None
-    gradients: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,24 +85,34 @@ class ClientBlock:
             minibatch: what the clients read; by default all that they hold.
         """
         minibatch = minibatch or Minibatch()
-        if self.counter is not None:
-            self.counter.add(self._gradients_taken(minibatch))
-        weights = minibatch.weights or [bucket.weight for bucket in self.buckets]
-        parts = [
-            (bucket, weight, k)
-            for bucket, weight in zip(self.buckets, weights, strict=True)
-            for k in bucket.participating_parts(minibatch.participating)
-        ]
+        self._count_steps([minibatch])
         out = torch.empty_like(theta) if minibatch.participating is None else torch.zeros_like(theta)
 
-        def compute(part: tuple[Bucket, Tensor, Part]) -> None:
-            bucket, weight, k = part
-            rows = bucket.rows[k]
-            out[rows] = self.model.gradient(theta[rows], bucket.x[k], bucket.y[k], weight[k])
+        def compute(part: BlockPart) -> None:
+            rows = part.bucket.rows[part.clients]
+            ((x, y, weight),) = part.batches([minibatch])
+            out[rows] = self.model.gradient(theta[rows], x, y, weight)
 
-        entries = sum(bucket.x.numel() for bucket in self.buckets)
-        each(compute, parts, alone=entries < _SHARED * len(parts))
+        self._on_each_part([minibatch], compute)
         return out
+
+    def _on_each_part(self, minibatches: Sequence[Minibatch], compute: Callable[["BlockPart"], None]) -> None:
+        """Compute something on each part of the clients that take the steps on these minibatches."""
+        used = [most_used(minibatches, at, bucket) for at, bucket in enumerate(self.buckets)]
+        parts = [
+            BlockPart(at, bucket, k)
+            for at, bucket in enumerate(self.buckets)
+            for k in bucket.participating_parts(minibatches[0].participating, used[at])
+        ]
+        entries = sum(
+            len(bucket.rows) * samples * bucket.x.shape[2] for samples, bucket in zip(used, self.buckets, strict=True)
+        )
+        each(compute, parts, alone=entries * len(minibatches) < _SHARED * len(parts))
+
+    def _count_steps(self, minibatches: Sequence[Minibatch]) -> None:
+        if self.counter is not None:
+            for minibatch in minibatches:
+                self.counter.add(self._gradients_taken(minibatch))
 
     def _gradients_taken(self, minibatch: Minibatch) -> NDArray[np.int64]:
         """[b], the per-sample gradients that a step on this minibatch takes."""
@@ -153,15 +148,19 @@ class ClientBlock:
             return [Minibatch(None, participating)] * self.local_steps
         masks = [sampling.masks(round, node, int(n)) for node, n in zip(self.nodes, self.samples_held, strict=True)]
         sizes = [sampling.size(int(n)) for n in self.samples_held]
-        minibatches = []
-        for step in range(self.local_steps):
-            weights, read = [], np.zeros(len(self.nodes), dtype=np.int64)
-            for bucket in self.buckets:
-                rows = bucket.row_numbers
-                weight, read[rows] = bucket.drawn([masks[row][step] for row in rows], [sizes[row] for row in rows])
-                weights.append(weight)
-            minibatches.append(Minibatch(tuple(weights), participating, read))
-        return minibatches
+        batches = [
+            bucket.batches([masks[row] for row in bucket.row_numbers], [sizes[row] for row in bucket.row_numbers])
+            for bucket in self.buckets
+        ]
+        return [self._minibatch(of_step, participating) for of_step in zip(*batches, strict=True)]
+
+    def _minibatch(self, batches: Sequence[Batch], participating: NDArray[np.bool_] | None) -> Minibatch:
+        """Return the minibatch of a local step that is made of a batch for each bucket."""
+        read = np.zeros(len(self.nodes), dtype=np.int64)
+        for bucket, batch in zip(self.buckets, batches, strict=True):
+            read[bucket.row_numbers] = batch.read
+        weights, places = tuple(batch.weight for batch in batches), tuple(batch.places for batch in batches)
+        return Minibatch(weights, participating, read, places)
 
     def project(self, theta: Tensor) -> Tensor:
         """Project every client's parameters [b, d] onto the ball, in place; leave them as they are without a ball."""
@@ -170,12 +169,25 @@ class ClientBlock:
 
     def descend(self, theta: Tensor, round: int, probe: Probe | None = None) -> Tensor:
         """Take the E local steps θ ← θ − η∇f(θ) of a round from θ [b, d], which is left as it is."""
-        for step, minibatch in enumerate(self.minibatches(round)):
-            gradient = self.gradient(theta, minibatch)
-            if probe is not None:
-                probe.local_step(round, step, theta, gradient)
-            theta = torch.add(theta, gradient, alpha=-self.step_size, out=gradient)
-        return theta
+        minibatches = self.minibatches(round)
+        self._count_steps(minibatches)
+        watched = [] if probe is None else list(probe.watched_rows)
+        points = theta[watched].repeat(len(minibatches), 1, 1)
+        out = torch.empty_like(theta) if minibatches[0].participating is None else theta.clone()
+
+        def compute(part: BlockPart) -> None:
+            rows = part.bucket.rows[part.clients]
+            own, inside = theta[rows], part.found(watched)
+            for step, (x, y, weight) in enumerate(part.batches(minibatches)):
+                for at, row in inside:
+                    points[step, at] = own[row]
+                own.add_(self.model.gradient(own, x, y, weight), alpha=-self.step_size)
+            out[rows] = own
+
+        self._on_each_part(minibatches, compute)
+        if probe is not None:
+            probe.local_steps(round, points)
+        return out
 
     def without(self, forget: Mapping[int, NDArray[np.int64]]) -> "ClientBlock":
         """Return the same block after the clients have erased their forget sets.

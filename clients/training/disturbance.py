@@ -72,19 +72,28 @@ class DisturbanceMeter(Meter):
     ) -> None:
         super().__init__(measured)
         self._rows = {node: blocks[0].nodes.index(node) for node in self.measured}
-        self._gradient_gaps = [
-            _GradientGap(
-                blocks[requests_met], blocks[1 + request], [node for node in self.measured if node in nodes], request
-            )
+        changed = {
+            request: [node for node in self.measured if node in nodes]
             for request, nodes in enumerate(deleting)
             if request >= requests_met
+        }
+        self._deleting = [node for node in self.measured if any(node in nodes for nodes in changed.values())]
+        self._gradient_gaps = [
+            _GradientGap(blocks[requests_met], blocks[1 + request], self._deleting, nodes, request)
+            for request, nodes in changed.items()
+            if nodes
         ]
 
-    def local_step(self, round: int, step: int, theta: Tensor, gradient: Tensor) -> None:
-        """Measure η‖∇f_u(θ_u) − ∇f'_u(θ_u)‖ at the very point, for every request that is yet to be met."""
+    @property
+    def watched_rows(self) -> Sequence[int]:
+        """The rows of the clients that delete."""
+        return [self._rows[node] for node in self._deleting]
+
+    def local_steps(self, round: int, points: Tensor) -> None:
+        """Measure η‖∇f_u(θ_u) − ∇f'_u(θ_u)‖ at the very points, for every request that is yet to be met."""
         for gap in self._gradient_gaps:
-            for node, value in gap.disturbances(round, step, theta).items():
-                self.measured[node][round, gap.request, step] = value
+            for node, values in gap.disturbances(round, points).items():
+                self.measured[node][round, gap.request, : len(values)] = values
 
     def mixing_drift(self, round: int, changed: Tensor) -> None:
         """Measure ‖Σ_j (W − W')_ij·x_j‖, given these sums [b, d]."""
@@ -94,19 +103,30 @@ class DisturbanceMeter(Meter):
 
 
 class _GradientGap:
-    """The difference that a request makes to the gradients of some nodes."""
+    """The difference that a request makes to the gradients of some nodes.
 
-    def __init__(self, learns: ClientBlock, retains: ClientBlock, nodes: Sequence[int], request: int) -> None:
+    Args:
+        learns: the clients as they learn.
+        retains: the clients once the request is met.
+        watched: the nodes whose parameters are given.
+        nodes: those among them whose gradients the request changes.
+        request: which request it is.
+    """
+
+    def __init__(
+        self, learns: ClientBlock, retains: ClientBlock, watched: Sequence[int], nodes: Sequence[int], request: int
+    ) -> None:
         self.request, self._nodes = request, nodes
-        self._rows = [learns.nodes.index(node) for node in nodes]
+        self._rows = [watched.index(node) for node in nodes]
         # Double precision, so that the disturbance of one sample among many is not lost in rounding.
-        self._pair = tuple(block.only(nodes, torch.float64) for block in (learns, retains)) if nodes else ()
+        self._pair = tuple(block.only(nodes, torch.float64) for block in (learns, retains))
 
-    def disturbances(self, round: int, step: int, theta: Tensor) -> dict[int, float]:
-        """Return η‖∇f_u − ∇f'_u‖ of each of these nodes, where θ [b, d] is the whole block's."""
-        if not self._pair:
-            return {}
-        point = theta[self._rows].double()
-        full, retained = (block.gradient(point, block.minibatches(round)[step]) for block in self._pair)
-        norms = self._pair[0].step_size * (full - retained).norm(dim=1).cpu().numpy()
-        return dict(zip(self._nodes, norms.tolist(), strict=True))
+    def disturbances(self, round: int, points: Tensor) -> dict[int, list[float]]:
+        """Return η‖∇f_u − ∇f'_u‖ of each of these nodes in each step, at the watched nodes' points [E, w, d]."""
+        own = points[:, self._rows].double()
+        full, retained = (
+            torch.stack([block.gradient(*at) for at in zip(own, block.minibatches(round), strict=True)])
+            for block in self._pair
+        )
+        norms = self._pair[0].step_size * (full - retained).norm(dim=2)
+        return dict(zip(self._nodes, norms.T.tolist(), strict=True))

@@ -4,20 +4,25 @@ from abc import ABC
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 
 class Probe(ABC):
     """Observes the computations of a block of clients; subclasses override the methods that they need."""
 
-    def local_step(self, round: int, step: int, theta: "Tensor", gradient: "Tensor") -> None:
-        """Receive a local step, with the parameters at which its gradient is computed.
+    @property
+    def watched_rows(self) -> "Sequence[int]":
+        """The rows of the block whose local steps are to be received; none unless overridden."""
+        return ()
+
+    def local_steps(self, round: int, points: "Tensor") -> None:
+        """Receive where the local steps of a round began.
 
         Args:
             round: the address of the round.
-            step: which of the round's local steps it is.
-            theta: [b, d], the parameters before the step.
-            gradient: [b, d], the gradients taken there.
+            points: [E, w, d], for each of the E local steps the parameters of the `watched_rows` before it.
         """
 
     def shift(self, round: int, node: int, value: float) -> None:

@@ -1,5 +1,6 @@
 """Neighbour-weighted sums of messages, and the count of the messages that they take."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -15,33 +16,54 @@ T = TypeVar("T")
 
 
 class Weights:
-    """The weights of some sums of messages, sparse and dense.
+    """The weights of some sums of messages, and their products with messages.
 
     Args:
         A: [k, s], one row for each sum, one column for each message.
-        ordered: whether the entries of a row are in the order in which they are to be summed; they are brought into
-            increasing order of column if not.
     """
 
-    #: A dense product takes this share of the time, for each entry of A, that a sum in order takes for each non-zero
-    #: one; and starting to add a message takes the time of adding so many of its numbers.
-    _PRODUCT, _START = 0.1, 4_000
+    #: The share of non-zero entries from which on a dense product takes less time than a sparse one.
+    _DENSE = 0.1
 
-    def __init__(self, A: csr_array, ordered: bool = False) -> None:
-        self.sparse = A if ordered else canonical(A)
-        self._dense: Tensor | None = None
+    def __init__(self, A: csr_array) -> None:
+        self.sparse = canonical(A)
+        self._like: tuple[torch.dtype, torch.device] | None = None
+        self._made: list[tuple[slice, Tensor]] = []
 
-    def dense(self, like: Tensor) -> Tensor:
-        """Return A as a tensor of the type and on the device of `like`."""
-        if self._dense is None or self._dense.dtype != like.dtype or self._dense.device != like.device:
-            self._dense = torch.from_numpy(self.sparse.toarray()).to(like)
-        return self._dense
+    def multiply(self, messages: Tensor, out: Tensor, more: bool = False) -> Tensor:
+        """Compute A @ messages into `out`, or on top of what is there: [s, d] → [k, d], in an order of its own."""
+        sums, sources = self.sparse.shape
+        if self._like != (messages.dtype, messages.device):
+            is_dense = messages.device.type != "cpu" or self.sparse.nnz > self._DENSE * sums * sources
+            self._made = [(slice(None), self._dense(messages))] if is_dense else self._rows(messages)
+            self._like = messages.dtype, messages.device
+        (_, first), *more_rows = self._made
+        if not first.is_sparse_csr:
+            return _dense_product(first, messages, out, more)
 
-    def suit_a_product(self, messages: Tensor) -> bool:
-        """Return whether a dense product is faster than sums in order, for messages [·, d] of this length."""
-        (sums, sources), length = self.sparse.shape, messages.shape[1]
-        in_order = self.sparse.nnz * (length + self._START)
-        return messages.device.type != "cpu" or in_order > self._PRODUCT * sums * sources * length
+        def multiply(part: tuple[slice, Tensor]) -> None:
+            into = out[part[0]]
+            torch.addmm(into, part[1], messages, beta=int(more), out=into)
+
+        each(multiply, self._made, alone=not more_rows or not _is_long(out))
+        return out
+
+    def _dense(self, like: Tensor) -> Tensor:
+        return torch.from_numpy(self.sparse.toarray()).to(like)
+
+    def _rows(self, like: Tensor) -> list[tuple[slice, Tensor]]:
+        """Return A as sparse tensors of the type of `like`, some rows for each thread."""
+        rows = split(self.sparse.shape[0], max(1, -(-self.sparse.shape[0] // threads())))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+            return [(part, _sparse(self.sparse[part], like.dtype)) for part in rows]
+
+
+def _sparse(A: csr_array, dtype: torch.dtype) -> Tensor:
+    bounds, columns = (torch.from_numpy(at.astype(np.int64)) for at in (A.indptr, A.indices))
+    return torch.sparse_csr_tensor(
+        bounds, columns, torch.from_numpy(A.data), size=A.shape, dtype=dtype, check_invariants=True
+    )
 
 
 class AlternatingBuffers:
@@ -170,8 +192,8 @@ def in_node_order(A: csr_array, sources: Sequence[Tensor], out: Tensor, rows: Se
     return out
 
 
-def product(A: Tensor, messages: Tensor, out: Tensor, more: bool = False) -> Tensor:
-    """Compute A @ messages into `out`, or on top of what is there: [k, s], [s, d] → [k, d]."""
+def _dense_product(A: Tensor, messages: Tensor, out: Tensor, more: bool) -> Tensor:
+    """Compute A @ messages into `out`, or on top of what is there, columns shared among threads."""
 
     def multiply(part: slice) -> None:
         into = out[:, part]

@@ -14,7 +14,6 @@ from rewindnet.simulator.transports.sums import (
     Weights,
     edges,
     in_node_order,
-    product,
 )
 
 Precision = Literal["fast", "exact"]
@@ -89,7 +88,7 @@ class InProcess(Wire):
     Args:
         nodes: how many there are.
         precision: `exact` sums in node order, one neighbour at a time, so that any transport can repeat it bit for
-            bit; `fast` takes one dense product where that is the faster.
+            bit; `fast` takes one product of matrices.
     """
 
     root = True
@@ -105,8 +104,8 @@ class InProcess(Wire):
         weights, out = self._weights(W), self._buffers.next(messages)
         if counted:
             self._messages.count(self._edges(W))
-        if self._precision == "fast" and weights.suit_a_product(messages):
-            return product(weights.dense(messages), messages, out)
+        if self._precision == "fast":
+            return weights.multiply(messages, out)
         return in_node_order(weights.sparse, messages.unbind(), out)
 
     def gather(self, theta: Tensor) -> Tensor:

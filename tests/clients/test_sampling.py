@@ -64,24 +64,30 @@ def test_draws_depend_on_their_address_alone(sampling):
     assert not np.array_equal(ahead[0, 0], ahead[0, 1])
 
 
+@pytest.mark.parametrize("node_by_node", [False, True])
 @pytest.mark.parametrize("kind", ["poisson", "keyed"])
-def test_who_is_deleted_changes_nobody_elses_draw(kind):
+def test_who_is_deleted_changes_nobody_elses_draw(kind, node_by_node):
     """The batches of what is retained are those of everything, with holes."""
     rng = np.random.default_rng(0)
     x, y = torch.from_numpy(rng.standard_normal((30, 4))), rng.integers(0, 3, 30)
     gone = {1: np.array([0, 3, 8])}
     block = make_block(
         Logistic(4, 3, l2=0.0), x, y, [np.arange(12), np.arange(12, 30)], step_size=1.0, local_steps=2,
-        local_training=LocalTraining(SAMPLINGS[kind](4, 2)),
+        local_training=LocalTraining(SAMPLINGS[kind](4, 2)), node_by_node=node_by_node,
     )  # fmt: skip
     retained = block.without(gone)
     for t in range(5):
         for whole, kept in zip(block.minibatches(t), retained.minibatches(t), strict=True):
-            for bucket, one, other in zip(block.buckets, whole.weights, kept.weights, strict=True):
+            for bucket, one, other, at, again in zip(
+                block.buckets, whole.weights, kept.weights, whole.places, kept.places, strict=True
+            ):
+                assert (at is None) == (again is None)
+                if at is not None:
+                    assert torch.equal(at, again)
                 for k, row in enumerate(bucket.rows.tolist()):
-                    hole = gone.get(row, [])
+                    places = range(one.shape[1]) if at is None else at[k].numpy() - k * bucket.x.shape[1]
                     expected = one[k].clone()
-                    expected[hole] = 0.0
+                    expected[np.isin(places, gone.get(row, []))] = 0.0
                     assert torch.equal(other[k], expected)
 
 

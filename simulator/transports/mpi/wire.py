@@ -16,7 +16,6 @@ from rewindnet.simulator.transports.sums import (
     Weights,
     edges,
     in_node_order,
-    product,
 )
 from rewindnet.simulator.transports.wire import Precision, Wire
 
@@ -32,7 +31,7 @@ class Ranks(Wire):
     Args:
         W: the matrix [N, N] by which the nodes are divided among the ranks; any other may be used for a round.
         precision: `exact` sums in node order, one neighbour at a time, and so gives, bit for bit, what it gives in
-            one process; `fast` takes dense products where these are the faster.
+            one process; `fast` takes products of matrices.
         comm: the ranks; all of the job by default.
         gpu_direct: hand memory of a GPU to MPI, which must be built for it; messages go through the host otherwise.
 
@@ -71,10 +70,10 @@ class Ranks(Wire):
         travelling = self._exchange(route, messages)
         if counted:
             self._messages.count(plan.edges)
-        if self._precision == "fast" and plan.all.suit_a_product(messages):
-            product(plan.own.dense(messages), messages, out)
+        if self._precision == "fast":
+            plan.own.multiply(messages, out)
             halo = self._arrived(travelling, messages, route.halo)
-            return product(plan.others.dense(messages), halo, out, more=True) if route.halo else out
+            return plan.others.multiply(halo, out, more=True) if route.halo else out
         in_node_order(route.weights, messages.unbind(), out, route.inner)
         halo = self._arrived(travelling, messages, route.halo)
         return in_node_order(route.weights, (*messages.unbind(), *halo.unbind()), out, route.outer)
@@ -176,7 +175,6 @@ class _RoundPlan:
     def __init__(self, route: Route, edges: csr_array) -> None:
         block = route.weights.shape[0]
         self.route, self.edges = route, edges
-        self.all = Weights(route.weights, ordered=True)
         self.own, self.others = Weights(route.weights[:, :block]), Weights(route.weights[:, block:])
 
 
