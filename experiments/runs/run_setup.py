@@ -14,6 +14,7 @@ from rewindnet.experiments.runs.branches import check_requests
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.scenario.computation import noise_address
 from rewindnet.experiments.scenario.devices import device_of
+from rewindnet.experiments.scenario.inputs import hashes
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.simulator.cost.network_model import NetworkModel
@@ -77,7 +78,8 @@ class RunSetup:
             network: the clients, as a transport reaches them.
         """
         setup, plain = self.network, self.scenario.plain()
-        addresses = tuple(noise_address(plain, arrival.forget) for arrival in setup.arrivals)
+        contents = hashes(setup.inputs)
+        addresses = tuple(noise_address(plain, arrival.forget, contents) for arrival in setup.arrivals)
         made = FromReleases if setup.training_runs[0].from_release else Simulation
         return made(
             network, setup.training_runs, setup.message_bytes, self.network_model, self.scenario.seed, addresses

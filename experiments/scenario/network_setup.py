@@ -1,6 +1,6 @@
 """Build the network of a scenario: its topology, data, model and requests, and the facts known before learning."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from rewindnet.clients.models import Model
 from rewindnet.experiments.scenario.client_data import ClientData, divide_data, load_dataset
 from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
+from rewindnet.experiments.scenario.inputs import InputFile, demand_unchanged, input_files
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.topology_setup import TopologySetup, build_topology
 from rewindnet.simulator.training_facts import TrainingSetup, training_facts
@@ -40,6 +41,7 @@ class NetworkSetup:
         training: how the network learns, independently of deletions.
         arrivals: for each request, its round and all samples that are to be forgotten from then on.
         training_runs: for each request, how the network learns up to it, as far as known before learning.
+        inputs: the files that the scenario reads, by the key that names them.
     """
 
     scenario: Scenario
@@ -52,6 +54,7 @@ class NetworkSetup:
     training: TrainingSetup
     arrivals: tuple[Arrival, ...]
     training_runs: tuple[TrainingRun, ...]
+    inputs: Mapping[str, InputFile]
 
     @property
     def graph(self) -> Graph:
@@ -117,10 +120,14 @@ def build_network(scenario: Scenario, *, planning: bool = False) -> NetworkSetup
             changes as an array of edges, which allows a million nodes.
 
     Raises:
-        UserError: about the first part that is not valid: data, partition, topology, model or deletion.
+        UserError: about the first part that is not valid: data, partition, topology, model or deletion; or if a file
+            changes while it is read.
     """
+    inputs = input_files(scenario)
     data = divide_data(scenario, load_dataset(scenario), planning=planning)
-    return join_network(scenario, data, build_topology(scenario, len(data.samples), planning=planning))
+    network = join_network(scenario, data, build_topology(scenario, len(data.samples), planning=planning))
+    demand_unchanged(inputs, scenario)
+    return network
 
 
 def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup) -> NetworkSetup:
@@ -152,6 +159,7 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup) 
         training=training,
         arrivals=requests,
         training_runs=training_facts(training, requests),
+        inputs=input_files(scenario),
     )
 
 
