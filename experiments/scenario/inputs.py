@@ -32,7 +32,7 @@ def input_files(scenario: Scenario) -> dict[str, InputFile]:
 
     These are the files that settings called `path`, or `…_path`, and lists of graphs name; and those that the data
     source finds under `data.root`, by their place there, like `data.root/uci-har/uci_har_windows.npz`. A file that is
-    not there is left out: whoever reads it says so. Each file is read once in a process, unless it changes.
+    not there is left out: its reader says so. Each file is read once in a process, unless it changes.
 
     Raises:
         ScenarioError: if a file cannot be read.
