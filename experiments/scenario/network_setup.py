@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,9 +14,10 @@ from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequ
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.models import Model
 from rewindnet.experiments.scenario.client_data import ClientData, divide_data, load_dataset
-from rewindnet.experiments.scenario.deletion import RequestSettings
+from rewindnet.experiments.scenario.deletion import ClassOf, RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.inputs import InputFile, demand_unchanged, input_files
+from rewindnet.experiments.scenario.names import class_number, client_title, deleting_node, node_of
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.topology_setup import TopologySetup, build_topology
 from rewindnet.simulator.training_facts import TrainingSetup, training_facts
@@ -42,6 +42,7 @@ class NetworkSetup:
         arrivals: for each request, its round and all samples that are to be forgotten from then on.
         training_runs: for each request, how the network learns up to it, as far as known before learning.
         inputs: the files that the scenario reads, by the key that names them.
+        class_names: what each class is called in the data, if not by its number.
     """
 
     scenario: Scenario
@@ -55,6 +56,7 @@ class NetworkSetup:
     arrivals: tuple[Arrival, ...]
     training_runs: tuple[TrainingRun, ...]
     inputs: Mapping[str, InputFile]
+    class_names: tuple[str, ...] | None = None
 
     @property
     def graph(self) -> Graph:
@@ -79,7 +81,17 @@ class NetworkSetup:
     @cached_property
     def names(self) -> dict[int, str]:
         """The names of the nodes by number; empty if the topology has no names."""
-        return nx.get_node_attributes(self.graph, "name") if isinstance(self.graph, nx.Graph) else {}
+        return dict(enumerate(self.topology.names or ()))
+
+    @cached_property
+    def requesting(self) -> int:
+        """The node of the client of the first request."""
+        request = self.scenario.deletion.each[0]
+        return _node(self.scenario, request, self.topology.names, self.nodes)
+
+    def client(self, node: int) -> str:
+        """Return a client for a sentence: by its number, or by its name with its number where they differ."""
+        return client_title(node, self.topology.names)
 
     @property
     def model(self) -> Model:
@@ -108,7 +120,7 @@ class NetworkSetup:
 
     def samples_deleted(self, request: RequestSettings) -> Any:
         """Return the samples that a request names, as plain data; poisoned samples by their positions."""
-        return _samples_deleted(request, self.poisoned)
+        return _samples_deleted(request, self.poisoned, self.class_names)
 
 
 def build_network(scenario: Scenario, *, planning: bool = False) -> NetworkSetup:
@@ -141,10 +153,11 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup) 
     Raises:
         UserError: about the first part that is not valid: features, model or deletion.
     """
-    dataset = data.dataset
+    data = data.in_order_of(topology.names)
+    topology, dataset = topology.named(data.names), data.dataset
     features: Features = scenario.data.features.build(dataset, scenario.seed)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
-    requests = _arrivals(scenario, _ClientLabels(dataset.y, data.rows, data.samples), data.poisoned)
+    requests = _arrivals(scenario, data, topology.names)
     if scenario.deletion.departure == "leave" and not topology.departed:
         topology = topology.without(requests[-1].forget)
     training = _training(scenario, model, features, data.samples, topology)
@@ -160,6 +173,7 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup) 
         arrivals=requests,
         training_runs=training_facts(training, requests),
         inputs=input_files(scenario),
+        class_names=dataset.class_names,
     )
 
 
@@ -190,24 +204,36 @@ def _training(
     )
 
 
-def _arrivals(scenario: Scenario, labels: "_ClientLabels", poisoned: Integers | None) -> tuple[Arrival, ...]:
+def _arrivals(scenario: Scenario, data: ClientData, names: tuple[str, ...] | None) -> tuple[Arrival, ...]:
     """Determine the forget set of each request."""
-    T = scenario.learning.rounds
+    T, labels = scenario.learning.rounds, _ClientLabels(data.dataset.y, data.rows, data.samples)
     requests = []
     for request in scenario.deletion.each:
-        samples = _samples_deleted(request, poisoned)
-        if labels.declared and request.client < len(labels) and isinstance(samples, dict) and "class" in samples:
+        client = _node(scenario, request, names, len(labels), tell=True)
+        samples = _samples_deleted(request, data.poisoned, data.dataset.class_names)
+        if labels.declared and isinstance(samples, dict) and "class" in samples:
             raise DeletionError(
                 "deletion.samples names a class, but without data it is not known which clients have it"
             )
-        requests.append(DeletionRequest(request.client, samples, request.round or T))
+        requests.append(DeletionRequest(client, samples, request.round or T))
     return tuple(arrivals(requests, labels, T, scenario.seed, scenario.noise_is_secret))
 
 
-def _samples_deleted(request: RequestSettings, poisoned: Integers | None) -> Any:
-    """Return the samples that a request names, with poisoned samples by their positions."""
+def _node(
+    scenario: Scenario, request: RequestSettings, names: tuple[str, ...] | None, nodes: int, *, tell: bool = False
+) -> int:
+    """Return the node of the client of a request; the client with a backdoor is given by the number of its node."""
+    if request.samples == "poisoned" and scenario.data.backdoor is not None:
+        return scenario.data.backdoor.client
+    return deleting_node(request.client, names, nodes) if tell else node_of(request.client, names, nodes)[0]
+
+
+def _samples_deleted(request: RequestSettings, poisoned: Integers | None, classes: tuple[str, ...] | None) -> Any:
+    """Return the samples that a request names, with poisoned samples by their positions and classes by numbers."""
     if request.samples == "poisoned" and poisoned is not None:
         return {"indices": poisoned.tolist()}
+    if isinstance(request.samples, ClassOf):
+        return {"class": class_number(request.samples.class_, classes)}
     return request.plain_samples
 
 
