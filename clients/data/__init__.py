@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rewindnet.clients.data import cifar, declared, digits, mnist, npz, synthetic, uci_har
+from rewindnet.clients.data import cifar, declared, digits, mnist, npz, synthetic, tables, uci_har
 from rewindnet.clients.data.dataset import DataError, Dataset, Layout
 from rewindnet.registry import Registry
 
@@ -20,6 +20,8 @@ SOURCES: Registry[Callable[..., Dataset]] = Registry(
         "cifar-10": cifar.cifar_10,
         "uci-har": uci_har.uci_har,
         "npz": npz.npz,
+        "csv": tables.csv,
+        "parquet": tables.parquet,
         "synthetic": synthetic.synthetic,
         "declared": declared.declared,
     },

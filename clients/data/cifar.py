@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.clients.data.dataset import DataError, Dataset, Floats, Integers, checked
-from rewindnet.clients.data.files import data_root, find, read_bytes
+from rewindnet.clients.data.files import data_root, find, read_bytes, reads
 
 _WANTED = 'the official "CIFAR-10 python version", as torchvision\'s CIFAR10(root, download=True) leaves it'
 _SHAPE = (3, 32, 32)
+_FOLDER = "cifar-10-batches-py"
+_BATCHES = tuple(f"{_FOLDER}/data_batch_{number}" for number in range(1, 6))
+_TEST = f"{_FOLDER}/test_batch"
 
 
+@reads(*([place] for place in (*_BATCHES, _TEST)))
 def cifar_10(root: Path | None, seed: int) -> Dataset:
     """CIFAR-10: 32×32 colour photographs, 10 classes; those of the five training batches that are there.
 
@@ -30,10 +34,10 @@ def cifar_10(root: Path | None, seed: int) -> Dataset:
         DataError: if there is no training batch or no test batch, or one is damaged or holds anything but
             arrays.
     """
-    folder = data_root(root) / "cifar-10-batches-py"
-    batches = [folder / f"data_batch_{number}" for number in range(1, 6)]
+    base = data_root(root)
+    batches = [base / place for place in _BATCHES]
     find(batches, _WANTED)
-    test = find([folder / "test_batch"], _WANTED)
+    test = find([base / _TEST], _WANTED)
     x, y = _joined([path for path in batches if path.is_file()])
     test_x, test_y = _joined([test])
     mean = np.array([0.4914, 0.4822, 0.4465], dtype=np.float32).reshape(3, 1, 1)

@@ -35,6 +35,9 @@ class Dataset:
         client: the natural client of each training row, int64 [n], or None.
         mean: a *declared public* mean in the units of x, broadcastable to `shape`: a constant known before
             any client's data is seen; None if none is declared.
+        class_names: what each class is called in the data, if not by its number.
+        client_names: what the natural client of each number is called in the data, if not by its number.
+        without_training: the natural clients that have test rows only.
     """
 
     name: str
@@ -46,6 +49,13 @@ class Dataset:
     classes: int
     client: Integers | None = None
     mean: NDArray[np.float32] | float | None = None
+    class_names: tuple[str, ...] | None = None
+    client_names: tuple[str, ...] | None = None
+    without_training: tuple[int, ...] = ()
+
+    def client_name(self, client: int) -> str:
+        """Return what a natural client is called in the data."""
+        return str(client) if self.client_names is None else self.client_names[client]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,7 +73,9 @@ class Dataset:
         if limit < 1:
             raise DataError(f"limit must leave at least 1 training row of {self.name}, {limit} was given")
         client = None if self.client is None else self.client[:limit].copy()
-        return replace(self, x=self.x[:limit].copy(), y=self.y[:limit].copy(), client=client)
+        gone = () if client is None or self.client is None else np.setdiff1d(self.client, client).tolist()
+        without = tuple(sorted({*self.without_training, *gone}))
+        return replace(self, x=self.x[:limit].copy(), y=self.y[:limit].copy(), client=client, without_training=without)
 
 
 def checked(

@@ -3,9 +3,9 @@
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,30 @@ _DAMAGED = (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFi
 def data_root(root: Path | None) -> Path:
     """Return the folder of official files: `root`, else the environment variable REWINDNET_DATA, else ./data."""
     return (root or Path(os.environ.get(ROOT_VARIABLE) or "data")).expanduser()
+
+
+Source = TypeVar("Source", bound=Callable[..., Any])
+
+
+def reads(*files: Sequence[str]) -> Callable[[Source], Source]:
+    """Say which files a data source reads under its root, so that their content is part of every run.
+
+    Args:
+        files: for each file the places where it is looked for, relative to the root; the first that is there is read.
+    """
+
+    def mark(source: Source) -> Source:
+        source.files_under_root = files  # type: ignore[attr-defined]
+        return source
+
+    return mark
+
+
+def files_under_root(source: Callable[..., Any], root: Path) -> list[str]:
+    """Return the places under a root at which a data source finds its files; see `reads`."""
+    wanted: Sequence[Sequence[str]] = getattr(source, "files_under_root", ())
+    found = (next((place for place in places if (root / place).is_file()), None) for places in wanted)
+    return [place for place in found if place is not None]
 
 
 def find(candidates: Sequence[Path], wanted: str) -> Path:

@@ -6,12 +6,31 @@ from pathlib import Path
 import numpy as np
 
 from rewindnet.clients.data.dataset import DataError, Dataset, Floats, Integers, checked
-from rewindnet.clients.data.files import data_root, find
+from rewindnet.clients.data.files import data_root, find, reads
 from rewindnet.clients.data.idx import IMAGES, INTEGER_TABLE, LABELS, read_idx
 
+_FOLDERS = {"MNIST": ("MNIST/raw", "MNIST", "."), "FashionMNIST": ("FashionMNIST/raw", "FashionMNIST")}
 _WRITERS = "qmnist-train-labels-idx2-int"
+_WRITERS_FOLDERS = ("qmnist", "QMNIST/raw", ".")
 
 
+def _places(folders: Sequence[str], name: str) -> list[str]:
+    return [f"{folder}/{name}{suffix}".removeprefix("./") for folder in folders for suffix in (".gz", "")]
+
+
+def _images(part: str) -> str:
+    return f"{part}-images-idx3-ubyte"
+
+
+def _labels(part: str) -> str:
+    return f"{part}-labels-idx1-ubyte"
+
+
+def _four_places(official: str) -> list[list[str]]:
+    return [_places(_FOLDERS[official], name(part)) for part in ("train", "t10k") for name in (_images, _labels)]
+
+
+@reads(*_four_places("MNIST"), _places(_WRITERS_FOLDERS, _WRITERS))
 def mnist(root: Path | None, seed: int) -> Dataset:
     """MNIST: 60,000 + 10,000 handwritten digits of 28×28 pixels; natural clients are the writers, if known.
 
@@ -28,11 +47,12 @@ def mnist(root: Path | None, seed: int) -> Dataset:
         DataError: if a file is missing or damaged, or the writers' labels are not those of the images.
     """
     base = data_root(root)
-    parts = _four_files([base / "MNIST" / "raw", base / "MNIST", base], "MNIST")
-    writers = _writers([base / "qmnist", base / "QMNIST" / "raw", base], parts[1])
+    parts = _four_files(base, "MNIST")
+    writers = _writers(base, parts[1])
     return _dataset("mnist", parts, 0.1307, writers)
 
 
+@reads(*_four_places("FashionMNIST"))
 def fashion_mnist(root: Path | None, seed: int) -> Dataset:
     """Fashion-MNIST: 60,000 + 10,000 pictures of clothes of 28×28 pixels, 10 classes.
 
@@ -46,8 +66,7 @@ def fashion_mnist(root: Path | None, seed: int) -> Dataset:
     Raises:
         DataError: if a file is missing or damaged.
     """
-    base = data_root(root) / "FashionMNIST"
-    return _dataset("fashion-mnist", _four_files([base / "raw", base], "FashionMNIST"), 0.2860, None)
+    return _dataset("fashion-mnist", _four_files(data_root(root), "FashionMNIST"), 0.2860, None)
 
 
 _Parts = tuple[Floats, Integers, Floats, Integers]
@@ -68,24 +87,17 @@ def _dataset(name: str, parts: _Parts, mean: float, client: Integers | None) -> 
     )
 
 
-def _four_files(folders: Sequence[Path], official: str) -> _Parts:
+def _four_files(base: Path, official: str) -> _Parts:
     wanted = f"the four {official} IDX files as torchvision's {official}(root, download=True) leaves them"
-    pixels: dict[str, Floats] = {}
-    labels: dict[str, Integers] = {}
-    for part in ("train", "t10k"):
-        images = find(_candidates(folders, f"{part}-images-idx3-ubyte"), wanted)
-        pixels[part] = np.divide(read_idx(images, IMAGES), np.float32(255), dtype=np.float32)
-        names = find(_candidates(folders, f"{part}-labels-idx1-ubyte"), wanted)
-        labels[part] = read_idx(names, LABELS).astype(np.int64)
-    return pixels["train"], labels["train"], pixels["t10k"], labels["t10k"]
+    files = [find([base / place for place in places], wanted) for places in _four_places(official)]
+    pixels = [np.divide(read_idx(file, IMAGES), np.float32(255), dtype=np.float32) for file in files[::2]]
+    labels = [read_idx(file, LABELS).astype(np.int64) for file in files[1::2]]
+    return pixels[0], labels[0], pixels[1], labels[1]
 
 
-def _candidates(folders: Sequence[Path], name: str) -> list[Path]:
-    return [folder / (name + suffix) for folder in folders for suffix in (".gz", "")]
-
-
-def _writers(folders: Sequence[Path], y: Integers) -> Integers | None:
-    path = next((path for path in _candidates(folders, _WRITERS) if path.is_file()), None)
+def _writers(base: Path, y: Integers) -> Integers | None:
+    candidates = (base / place for place in _places(_WRITERS_FOLDERS, _WRITERS))
+    path = next((path for path in candidates if path.is_file()), None)
     if path is None:
         return None
     table = read_idx(path, INTEGER_TABLE)

@@ -4,20 +4,22 @@ from pathlib import Path
 
 import numpy as np
 
-from rewindnet.clients.data.dataset import DataError, Dataset, Layout, checked, every_fifth, inferred_layout
+from rewindnet.clients.data.dataset import DataError, Dataset, Layout, every_fifth
 from rewindnet.clients.data.files import read_arrays
+from rewindnet.clients.data.rows import divided
 
 
 def npz(root: Path | None, seed: int, *, path: str, layout: Layout | None = None) -> Dataset:
     """Your own arrays: x [n, …], y [n] and, if you like, client [n] and test [n] from an .npz archive.
 
-    No mean is declared, and labels are taken as they are: the number of classes is the largest label + 1.
+    No mean is declared. Labels and clients may be whole numbers, booleans or text, and labels also one-hot
+    [n, classes]; what is not numbered 0, 1, 2, … keeps its names.
 
     Args:
         root: not used.
         seed: not used.
         path: the archive, relative to the working directory; `~` is the home directory. It holds `x` numbers
-            [n, …], `y` integers [n], optionally `client` integers [n] (the natural client of each row) and
+            [n, …], `y` labels [n], optionally `client` [n] (the natural client of each row) and
             `test` booleans [n] (the test rows; without it every fifth row is a test row).
         layout: what an example is; None takes [h, w] and [c, h, w] for images and everything else for
             vectors, so signals [c, t] must be said to be such.
@@ -33,15 +35,4 @@ def npz(root: Path | None, seed: int, *, path: str, layout: Layout | None = None
     test = arrays.get("test", every_fifth(len(x)))
     if test.dtype != np.bool_:
         raise DataError(f"{file}: test must be booleans [n], not {test.dtype}")
-    for name, array in {"y": y, "client": client, "test": test}.items():
-        if array is not None and array.shape != (len(x),):
-            raise DataError(f"{file}: {name} must have the shape ({len(x)},) of x's rows, not {array.shape}")
-    return checked(
-        f"npz ({file})",
-        x=x[~test],
-        y=y[~test],
-        test_x=x[test],
-        test_y=y[test],
-        layout=layout or inferred_layout(x.shape[1:]),
-        client=None if client is None else client[~test],
-    )
+    return divided(f"npz ({file})", x, y, client, test, layout)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.clients.data.dataset import DataError, Dataset, Floats, checked
-from rewindnet.clients.data.files import data_root, find, read_arrays
+from rewindnet.clients.data.files import data_root, find, read_arrays, reads
 
 TEST_SUBJECTS = (2, 4, 9, 10, 12, 13, 18, 20, 24)
 
@@ -16,8 +16,10 @@ _WANTED = (
     "(arrays planes, win, subject, y)"
 )
 _HALF = 64
+_PLACE = "uci-har/uci_har_windows.npz"
 
 
+@reads([_PLACE])
 def uci_har(root: Path | None, seed: int) -> Dataset:
     """UCI HAR: 10,299 windows of 9 motion signals × 128 samples, 6 activities; natural clients are people.
 
@@ -38,7 +40,7 @@ def uci_har(root: Path | None, seed: int) -> Dataset:
         Anguita, Ghio, Oneto, Parra and Reyes-Ortiz, "A public domain dataset for human activity recognition
         using smartphones", ESANN 2013.
     """
-    path = find([data_root(root) / "uci-har" / "uci_har_windows.npz"], _WANTED)
+    path = find([data_root(root) / _PLACE], _WANTED)
     arrays = read_arrays(path, ["planes", "win", "subject", "y"])
     x = _windows(path, arrays["planes"], arrays["win"])
     subject, y = arrays["subject"], arrays["y"]

@@ -42,7 +42,7 @@ KINDS = (
     Kind("scenario.yaml", "the scenario, with every default", "always", "the forget set is in it, or follows from it"),
     Kind(
         "record.json",
-        "state, versions and times, and the hashes of all other files",
+        "state, versions and times, and the hashes of the code, of the files that were read and of all other files",
         "always",
         "the seed; and a guess of the forget set can be confirmed by the hashes",
     ),

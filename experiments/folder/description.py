@@ -8,15 +8,22 @@ from typing import Any
 
 from rewindnet.clients.training.parallel import threads
 from rewindnet.experiments.folder.format import FORMATS
-from rewindnet.experiments.folder.unfinished import versions
+from rewindnet.experiments.folder.sameness import code_sha256, versions
+from rewindnet.experiments.scenario.inputs import InputFile
 from rewindnet.experiments.scenario.scenario import Scenario
 
 
-def first_record(scenario: Scenario, command: Sequence[str], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+def first_record(
+    scenario: Scenario,
+    inputs: Mapping[str, InputFile],
+    command: Sequence[str],
+    earlier: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     """Make the first content of `record.json`.
 
     Args:
         scenario: the scenario of the run.
+        inputs: the files that it reads, by the key that names them.
         command: the command to record.
         earlier: the record of the process that began the run; None if this process begins it.
     """
@@ -30,6 +37,9 @@ def first_record(scenario: Scenario, command: Sequence[str], earlier: Mapping[st
         "started": begun.get("started", now),
         "resumed": [] if earlier is None else [*begun.get("resumed", []), now],
         "versions": versions(),
+        "code_sha256": code_sha256(),
+        "scenario_sha256": scenario.sha256,
+        "inputs": {key: file.to_record() for key, file in inputs.items()},
         "platform": {
             "system": platform.platform(),
             "processors": os.cpu_count(),

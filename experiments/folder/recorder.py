@@ -69,7 +69,7 @@ class Recorder:
             learning = scenario.learning
             steps = (learning.rounds, len(network.training_runs), learning.local_steps + 1)
             self.journal = FolderJournal(folder, (network.nodes, network.model.parameters), steps)
-        self._record = first_record(scenario, command, read_record(folder) if resume else None)
+        self._record = first_record(scenario, network.inputs, command, read_record(folder) if resume else None)
         self._write_record()
         write(folder / "scenario.yaml", scenario.to_yaml())
         write(folder / "README.md", readme(scenario))

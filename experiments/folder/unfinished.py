@@ -2,10 +2,8 @@
 
 import io
 import json
-import platform
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +11,14 @@ import numpy as np
 
 from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.experiments.folder.errors import FolderError
-from rewindnet.experiments.folder.files import read_json, read_scenario, write
+from rewindnet.experiments.folder.files import read_json, write
 from rewindnet.experiments.folder.finished import refuse_finished
-from rewindnet.experiments.folder.format import read_record
+from rewindnet.experiments.folder.format import state
 from rewindnet.experiments.folder.journal import UNFINISHED
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
-from rewindnet.experiments.scenario.computation import ARITHMETIC
+from rewindnet.experiments.folder.sameness import difference
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
-
-_LIBRARIES = ("torch", "numpy", "scipy", "networkx", "safetensors")
 
 
 def check_target(folder: Path, scenario: Scenario, force: bool) -> bool:
@@ -53,14 +49,15 @@ def check_target(folder: Path, scenario: Scenario, force: bool) -> bool:
         FolderLock(folder).release()
     if force:
         return False
-    refuse_finished(folder)
+    if state(folder) == "complete":
+        refuse_finished(folder, difference(folder, scenario))
     if not (folder / "scenario.yaml").is_file():
         # The process was killed before it had written its first file.
         return False
-    difference = _difference(folder, scenario)
-    if difference:
+    other = difference(folder, scenario)
+    if other:
         raise ScenarioError(
-            f"{folder} holds an incomplete run {difference}; choose another with --out, or overwrite it with --force"
+            f"{folder} holds an incomplete run {other}; choose another with --out, or overwrite it with --force"
         )
     return not scenario.noise_is_secret
 
@@ -90,12 +87,6 @@ def _is_leftover(file: Path) -> bool:
     return file.suffix == ".part" or file.name in (UNFINISHED, LOCK)
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of rewindnet, Python and the libraries that the bits of a run may depend on."""
-    always = {"rewindnet": version("rewindnet"), "python": platform.python_version()}
-    return always | {library: version(library) for library in _LIBRARIES}
-
-
 def earlier_lines(folder: Path) -> dict[tuple[str, int], str]:
     """Read the lines of metrics.jsonl that all earlier processes have written, by phase and round.
 
@@ -108,22 +99,6 @@ def earlier_lines(folder: Path) -> dict[tuple[str, int], str]:
                 line = json.loads(text)
                 lines[str(line["phase"]), int(line["round"])] = text
     return lines
-
-
-def _difference(folder: Path, scenario: Scenario) -> str | None:
-    """Describe why an incomplete run cannot be continued; return None if it can."""
-    begun, now = read_scenario(folder), scenario.plain()
-    backend = begun.get("backend")
-    if isinstance(backend, dict) and now["backend"]["precision"] == "exact" == backend.get("precision"):
-        # With exact precision every transport computes the same bits, so another transport can continue the run.
-        for settings in (begun, now):
-            settings["backend"] = {key: settings["backend"].get(key) for key in ARITHMETIC}
-    if begun != now:
-        keys = [key for key in now if begun.get(key) != now[key]]
-        return f"of another scenario (its {', '.join(keys) or 'keys'} {'differ' if len(keys) > 1 else 'differs'})"
-    before = read_record(folder).get("versions", {})
-    changed = [library for library, version in versions().items() if before.get(library) != version]
-    return f"of other versions of {', '.join(changed)}" if changed else None
 
 
 def note_traffic(folder: Path, parts: Mapping[str, Any]) -> None:

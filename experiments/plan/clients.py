@@ -98,7 +98,7 @@ def select_clients(
     count = min(len(deletable), clients or affordable)
     roles = _roles(network, deleted, deletable, count)
     if count == len(deletable):
-        requesting = network.scenario.deletion.each[0].client
+        requesting = network.requesting
         ordered = np.concatenate([[requesting], deletable[deletable != requesting]])
         sentence = (
             "Every client is planned."
@@ -122,7 +122,7 @@ def _roles(network: NetworkSetup, deleted: Counts, deletable: Counts, count: int
     Returns:
         For each selected client, why it is selected.
     """
-    requesting, N = network.scenario.deletion.each[0].client, network.mixing.nodes
+    requesting, N = network.requesting, network.mixing.nodes
     roles = {requesting: "asks"}
     if count > 1:
         degree = np.bincount(edge_array(network.graph).ravel(), minlength=N)[deletable]

@@ -134,6 +134,7 @@ def _client(plan: Plan, position: int) -> dict[str, Any]:
     mixed = int(facts.mixed[position])
     return {
         "client": client,
+        **({"name": plan.network.names[client]} if client in plan.network.names else {}),
         "role": plan.selection.roles.get(client),
         "degree": int(facts.degree[position]),
         "samples": int(facts.samples[position]),

@@ -19,7 +19,7 @@ _HARDEST, _EASIEST = 6, 3
 def print_plan(plan: Plan, console: Console) -> None:
     """Print the noise of each row, the noise against depth, and the hardest and easiest clients."""
     scenario, rounds = plan.network.scenario, plan.network.training_run.rounds
-    requesting = scenario.deletion.each[0].client
+    requesting = plan.network.client(plan.network.requesting)
     _print_answers([plan], [], f"{scenario.name}: what its r2d rows take; client {requesting} asks", console)
     _print_depths(plan, f"client {requesting}: σ against depth, uniform | optimal ({_target(plan)})", console)
     if len(plan.selection.clients) > 1:
@@ -76,7 +76,7 @@ def _answer(plan: Plan, answer: Answer) -> list[str]:
     extremes = ["—", "—", "—"]
     if len(order) and len(clients) > 1:
         texts = [solved_value(answer, position, T) for position in order.tolist()]
-        ends = [f"{texts[at]} (client {clients[order[at]]})" for at in (0, -1)]
+        ends = [f"{texts[at]} (client {plan.network.client(int(clients[order[at]]))})" for at in (0, -1)]
         median = texts[len(texts) // 2]
         extremes = ["all alike", texts[0], "all alike"] if answer.alike else [ends[0], median, ends[1]]
     cost = None if np.isnan(answer.depth[0]) else plan.cost[int(answer.depth[0])]
@@ -180,7 +180,7 @@ def _mixed(plan: Plan, position: int) -> str:
 
 #: The contents of the columns that describe a client.
 _FACTS: Sequence[Callable[[Plan, int], str]] = (
-    lambda plan, position: str(plan.selection.clients[position]),
+    lambda plan, position: plan.network.client(int(plan.selection.clients[position])),
     lambda plan, position: plan.selection.roles.get(int(plan.selection.clients[position]), ""),
     lambda plan, position: str(plan.facts.degree[position]),
     lambda plan, position: f"{plan.facts.deleted[position]} of {plan.facts.samples[position]}",

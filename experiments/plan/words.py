@@ -40,11 +40,11 @@ def _unsolved_rows(plan: Plan) -> list[str]:
 
 def _hardest_sentence(plan: Plan, position: int, answers: Sequence[Answer]) -> str:
     """Compare the requirement of the hardest client with the median, for the rows with these answers."""
-    client = int(plan.selection.clients[position])
+    client = plan.network.client(int(plan.selection.clients[position]))
     rows = ", ".join(str(answer.row.index) for answer in answers)
     times = [answer.needed[position] / np.nanmedian(answer.needed) for answer in answers]
     low, high = min(times), max(times)
-    tied = [int(plan.selection.clients[at]) for at in _tied(answers[0], position)]
+    tied = [plan.network.client(int(plan.selection.clients[at])) for at in _tied(answers[0], position)]
     share = f"{low:.3g}" if high / low < 1.02 else f"{low:.3g} to {high:.3g}"
     if high < _HARD:
         return (
@@ -63,9 +63,9 @@ def _tied(answer: Answer, position: int) -> list[int]:
     return sorted(at for at in same if at != position)
 
 
-def _ties(tied: Sequence[int]) -> str:
+def _ties(tied: Sequence[str]) -> str:
     """Name the clients that are equally hard to forget."""
-    return f" (as hard: {', '.join(map(str, tied[:3]))}{' …' if len(tied) > 3 else ''})" if tied else ""
+    return f" (as hard: {', '.join(tied[:3])}{' …' if len(tied) > 3 else ''})" if tied else ""
 
 
 def _reasons(plan: Plan, position: int, times: float) -> str:

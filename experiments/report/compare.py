@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rewindnet.errors import notice
 from rewindnet.experiments.folder.files import check_writable, write
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.plain_text import visible
@@ -17,6 +18,7 @@ from rewindnet.experiments.report import table
 from rewindnet.experiments.report.flat import flat
 from rewindnet.experiments.report.table import Row
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.inputs import InputFile, recorded_inputs, sha256_of
 
 #: The columns of a CSV file besides the accuracies and the costs.
 _PLAIN = (
@@ -63,12 +65,15 @@ def compare(folders: Sequence[Path], out: Sequence[Path], console: Console) -> N
 
     Raises:
         FolderError: if a folder holds no complete run.
-        ScenarioError: if a file has another ending, or a folder is given twice.
+        ScenarioError: if a file has another ending, a folder is given twice, or runs read a file that has changed
+            between them.
     """
     writers = [_writer(path) for path in out]
     for path in out:
         check_writable(path)
-    rows = rows_of([read_folder(folder) for folder in folders], folders)
+    runs = [read_folder(folder) for folder in folders]
+    rows = rows_of(runs, folders)
+    _demand_same_inputs(runs)
     table.print_table(rows, console, "comparison", _first(rows))
     for path, form in zip(out, writers, strict=True):
         write(path, form(rows))
@@ -85,6 +90,27 @@ def rows_of(runs: Sequence[RunFolder], folders: Sequence[Path]) -> list[Row]:
     short = [folder.resolve().name for folder in folders]
     names = [name if short.count(name) == 1 else str(folder) for name, folder in zip(short, folders, strict=True)]
     return [{"run": name, **row} for name, run in zip(names, runs, strict=True) for row in run.summary]
+
+
+def _demand_same_inputs(runs: Sequence[RunFolder]) -> None:
+    """Refuse runs that read the same file with different content, and say which files have changed since.
+
+    Raises:
+        ScenarioError: if there are such runs; the message has both hashes.
+    """
+    read: dict[str, tuple[Path, InputFile]] = {}
+    for run in runs:
+        for key, file in recorded_inputs(run.record).items():
+            first, before = read.setdefault(file.path, (run.path, file))
+            if before.sha256 != file.sha256:
+                raise ScenarioError(
+                    f"{first} and {run.path} read other data: the sha256 of {key} {file.path} was {before.sha256} for "
+                    f"the first and {file.sha256} for the second; run one of them again"
+                )
+    for reader, file in read.values():
+        now = sha256_of(Path(file.path))
+        if now not in (None, file.sha256):
+            notice(f"{file.path} has changed since {reader} read it: its sha256 was {file.sha256} and is {now} now")
 
 
 def _first(rows: Sequence[Row]) -> Sequence[table.Column]:

@@ -16,6 +16,7 @@ from rewindnet.experiments.report import table, words
 from rewindnet.experiments.report.compare_picture import claims
 from rewindnet.experiments.report.network import is_even, network, subject
 from rewindnet.experiments.report.pictures import audits, curves, depth
+from rewindnet.experiments.scenario.inputs import recorded_inputs
 
 
 def write_report(folder: Path) -> Path:
@@ -230,6 +231,7 @@ def _provenance(run: RunFolder) -> str:
         ("seed", str(record["seed"])),
         ("versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())),
         ("transport", _settings(run.scenario["backend"])),
+        *((f"{key}, sha256", f"{file.sha256} of {file.path}") for key, file in recorded_inputs(record).items()),
         ("weights, sha256", record["sha256"]),
         ("platform", ", ".join(f"{name} {value}" for name, value in record["platform"].items())),
         ("started, gone on, finished", ", ".join([record["started"], *record["resumed"], record["finished"]])),

@@ -7,6 +7,7 @@ from rewindnet.certificates import Audit, Certificate, Constant, TrainingRun, vi
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.scenario.names import client_title
 
 _ORDERS = {
     "adapt-then-combine": "first every client takes a step on its own data, then it averages with its neighbours",
@@ -61,11 +62,12 @@ def _schedule(schedule: Mapping[str, Any]) -> str:
     return f", not all of them in every round (schedule {schedule['kind']}{_settings(schedule, 'kind')})"
 
 
-def _deletions(learning: TrainingRun) -> str:
+def _deletions(learning: TrainingRun, names: Sequence[str] | None) -> str:
     """Describe how many samples each client deleted with a request, without those of earlier requests."""
     fresh = learning.deleted - learning.already_deleted(learning.rounds)
     return " and ".join(
-        f"client {node} deleted {'all' if m == n else f'{m:,}'} of its {n:,} sample{'s' if n > 1 else ''}"
+        f"client {client_title(node, names)} deleted {'all' if m == n else f'{m:,}'} of its {n:,} "
+        f"sample{'s' if n > 1 else ''}"
         for node, (m, n) in enumerate(zip(fresh.tolist(), learning.samples.tolist(), strict=True))
         if m
     )
@@ -73,7 +75,7 @@ def _deletions(learning: TrainingRun) -> str:
 
 def request(run: RunFolder) -> str:
     """Describe the deletion requests, and what a certificate means."""
-    deletions = [_deletions(learning) for learning in run.history[1]]
+    deletions = [_deletions(learning, run.topology.get("names")) for learning in run.history[1]]
     if len(deletions) > 1:
         rounds = [f"after round {learning.rounds:,} " for learning in run.history[1]]
         deletions = [when + what for when, what in zip(rounds, deletions, strict=True)]

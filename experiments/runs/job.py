@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates import CertificateError
 from rewindnet.clients.worker import ClientWorker
+from rewindnet.errors import Notice
 from rewindnet.experiments.folder.reader import FolderError
 from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.folder.unfinished import check_target
@@ -20,6 +22,7 @@ from rewindnet.experiments.runs.run import run
 from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.inputs import changed_input, recorded_inputs
 from rewindnet.experiments.scenario.yaml_files import load, resolve
 from rewindnet.simulator.errors import RunError
 from rewindnet.simulator.transports.base import Job
@@ -91,6 +94,7 @@ class RunJob(Job):
                 "resume": self._resume,
                 "scratch": str(self.scratch),
                 "command": list(self.command),
+                "inputs": {key: file.to_record() for key, file in self.setup.network.inputs.items()},
             }
         )
 
@@ -100,9 +104,20 @@ class RunJob(Job):
 
 
 def open_job(description: str) -> RunJob:
-    """Make the job of a description, in a process that was started for it."""
+    """Make the job of a description, in a process that was started for it.
+
+    Raises:
+        RunError: if a file that the scenario reads has another content here than where the run was started.
+    """
     content = json.loads(description)
-    setup, folder, scratch = build_run(resolve(content["scenario"])), Path(content["folder"]), Path(content["scratch"])
+    with warnings.catch_warnings():
+        # The process that was started by the user has shown them.
+        warnings.simplefilter("ignore", Notice)
+        setup = build_run(resolve(content["scenario"]))
+    changed = changed_input(recorded_inputs(content), setup.network.inputs)
+    if changed:
+        raise RunError(f"the processes of this run do not read the same data ({changed})")
+    folder, scratch = Path(content["folder"]), Path(content["scratch"])
     return RunJob(setup, folder, content["resume"], scratch, command=content["command"])
 
 

@@ -15,6 +15,7 @@ from rewindnet.experiments.runs.elsewhere import check_elsewhere, check_method_e
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.scenario.computation import noise_address
 from rewindnet.experiments.scenario.devices import device_of
+from rewindnet.experiments.scenario.inputs import hashes
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
 from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -80,7 +81,8 @@ class RunSetup:
             network: the clients, as a transport reaches them.
         """
         setup, plain = self.network, self.scenario.plain()
-        addresses = tuple(noise_address(plain, arrival.forget) for arrival in setup.arrivals)
+        contents = hashes(setup.inputs)
+        addresses = tuple(noise_address(plain, arrival.forget, contents) for arrival in setup.arrivals)
         if setup.checkpoints is not None:
             return TrainedElsewhere(
                 network,

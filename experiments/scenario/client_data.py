@@ -1,15 +1,18 @@
 """Load the data of a scenario, and divide them among its clients."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.clients.data import Dataset, load
 from rewindnet.clients.data.backdoor import Trigger, plant, with_triggered
+from rewindnet.clients.data.names import listed
 from rewindnet.clients.data.partitions import PartitionError, declared_sizes, partition
+from rewindnet.errors import notice
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.names import names_of_clients
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.topologies import Stream
 from rewindnet.topologies.rng import rng_at
@@ -26,12 +29,42 @@ class ClientData:
         rows: for each client, its training rows; empty if only numbers of samples are declared.
         samples: [N], the number of samples of each client.
         poisoned: the positions of the poisoned samples of the client with the backdoor; None without a backdoor.
+        names: the ids that the clients have in the data; None if they have none.
     """
 
     dataset: Dataset
     rows: Sequence[Integers]
     samples: Integers
     poisoned: Integers | None
+    names: tuple[str, ...] | None = None
+
+    def in_order_of(self, nodes: tuple[str, ...] | None) -> "ClientData":
+        """Return the data with the clients in the order of the nodes of a graph that have the same names.
+
+        Args:
+            nodes: the names of the nodes.
+
+        Raises:
+            ScenarioError: if some of the clients have a node of their name, and others have none.
+        """
+        if nodes is None or self.names is None or nodes == self.names:
+            return self
+        lost = tuple(name for name in self.names if name not in nodes)
+        if lost and len(lost) < len(self.names):
+            raise ScenarioError(
+                f"the clients of the data and the nodes of the graph do not have the same names: {listed(lost)} "
+                f"of the data is not one of {listed(nodes)}"
+            )
+        if lost:
+            notice(
+                f"the nodes of the graph are named {listed(nodes)} and the clients of the data {listed(self.names)}; "
+                "the first node holds the data of the first client, and so on"
+            )
+            return self
+        if self.poisoned is not None:
+            raise ScenarioError("data.backdoor needs clients in the order of the nodes of the graph, by their names")
+        order = [self.names.index(name) for name in nodes]
+        return replace(self, rows=[self.rows[at] for at in order], samples=self.samples[order], names=nodes)
 
 
 def load_dataset(scenario: Scenario) -> Dataset:
@@ -62,7 +95,7 @@ def divide_data(scenario: Scenario, dataset: Dataset, *, planning: bool = False)
         )
     rows, samples = _partition(scenario, dataset, planning)
     dataset, poisoned = _with_backdoor(scenario, dataset, rows)
-    return ClientData(dataset, rows, samples, poisoned)
+    return ClientData(dataset, rows, samples, poisoned, names_of_clients(dataset, rows))
 
 
 def _partition(scenario: Scenario, dataset: Dataset, planning: bool) -> tuple[list[Integers], Integers]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rewindnet.certificates import forget_digest
 from rewindnet.clients.training.noise import NoiseAddress
+from rewindnet.experiments.scenario.inputs import UNDER_ROOT
 
 #: The settings of a backend that the bits of a computation with exact precision depend on.
 ARITHMETIC = ("precision", "dtype", "device")
@@ -14,14 +15,16 @@ ARITHMETIC = ("precision", "dtype", "device")
 _NOT_COMPUTED = ("name", "seed", "network", "audit", "measures", "record")
 
 
-def computation_digest(scenario: Mapping[str, Any]) -> str:
+def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:
     """Return the sha256 of what a scenario computes.
 
-    Left out are the seed, which addresses of noise hold beside it; the transport; where the data, and models that were
-    learned elsewhere, are stored; and what changes no model. So it is the same on every transport.
+    Files count by their content, and not by their paths. Left out are the seed, which addresses of noise hold beside
+    it; the transport; where models that were learned elsewhere are stored; and what changes no model. So it is the same
+    on every transport.
 
     Args:
         scenario: the resolved scenario, as plain data.
+        inputs: the sha256 of each file that the scenario reads, by its key as in `input_files`.
     """
     computed = {key: value for key, value in scenario.items() if key not in _NOT_COMPUTED}
     computed["backend"] = {key: scenario["backend"][key] for key in ARITHMETIC}
@@ -29,14 +32,31 @@ def computation_digest(scenario: Mapping[str, Any]) -> str:
     learning = scenario["learning"]
     computed["learning"] = {key: value for key, value in learning.items() if key != "checkpoints_from"}
     computed["data"] = {key: value for key, value in scenario["data"].items() if key != "root"}
-    return hashlib.sha256(json.dumps(computed, sort_keys=True).encode()).hexdigest()
+    contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
+    found = {key: sha256 for key, sha256 in contents.items() if key.startswith(UNDER_ROOT)}
+    named = {key: sha256 for key, sha256 in contents.items() if key not in found}
+    if found:
+        computed["files"] = found
+    return hashlib.sha256(json.dumps(_by_content(computed, named), sort_keys=True).encode()).hexdigest()
 
 
-def noise_address(scenario: Mapping[str, Any], forget: Mapping[int, Iterable[int]]) -> NoiseAddress:
+def noise_address(
+    scenario: Mapping[str, Any], forget: Mapping[int, Iterable[int]], inputs: Mapping[str, str] | None = None
+) -> NoiseAddress:
     """Return where the noise of the first release for a request is drawn, from the seed.
 
     Args:
         scenario: the resolved scenario, as plain data.
         forget: the forget set of the request: for each deleting node, the positions of its samples.
+        inputs: the sha256 of each file that the scenario reads, by its key.
     """
-    return NoiseAddress(int(scenario["seed"]), computation_digest(scenario), forget_digest(forget), 0, "seed")
+    return NoiseAddress(int(scenario["seed"]), computation_digest(scenario, inputs), forget_digest(forget), 0, "seed")
+
+
+def _by_content(value: Any, named: Mapping[str, str], key: str = "") -> Any:
+    """Copy plain data with the sha256 of files in place of their paths."""
+    if isinstance(value, Mapping):
+        return {name: _by_content(inner, named, f"{key}.{name}" if key else name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_by_content(inner, named, f"{key}.{at}") for at, inner in enumerate(value)]
+    return {"sha256": named[key]} if key in named else value

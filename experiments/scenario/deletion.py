@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rewindnet.experiments.scenario.errors import ScenarioError
-from rewindnet.experiments.scenario.plain_data import quoted
+from rewindnet.experiments.scenario.plain_data import plain_name, quoted
 from rewindnet.experiments.scenario.sections import Section
 
 
 class ClassOf(Section):
     """All of a client's samples of one class."""
 
-    class_: int = Field(alias="class")
+    class_: int | str = Field(alias="class")
 
 
 class Indices(Section):
@@ -26,12 +26,12 @@ class RequestSettings(Section):
     """The request of one client to delete samples of its own.
 
     Attributes:
-        client: the requesting client.
+        client: the requesting client, by its name in the data or the graph, or else by the number of its node.
         samples: a count, a fraction in (0, 1], all, poisoned, {class: c} or {indices: [...]}.
         round: the number of rounds of learning after which the request arrives; None for the end of learning.
     """
 
-    client: Annotated[int, Field(ge=0)] = 0
+    client: int | str = 0
     samples: int | float | Literal["all", "poisoned"] | ClassOf | Indices = 10
     round: Annotated[int, Field(ge=1)] | None = None
 
@@ -39,6 +39,17 @@ class RequestSettings(Section):
     def plain_samples(self) -> Any:
         """The samples as plain data."""
         return self.samples.plain() if isinstance(self.samples, ClassOf | Indices) else self.samples
+
+    @field_validator("client", mode="before")
+    @classmethod
+    def _named_or_numbered(cls, given: Any) -> Any:
+        if isinstance(given, bool) or not isinstance(given, int | float | str) or given != given or given == "":
+            raise ScenarioError(f"must be the number or the name of a client, not {quoted(given)}")
+        if isinstance(given, int) and given < 0:
+            raise ScenarioError(
+                f"must be greater than or equal to 0, not {given}; a name is given as text, '\"{given}\"'"
+            )
+        return plain_name(given)
 
     @field_validator("samples", mode="before")
     @classmethod
@@ -100,9 +111,11 @@ class DeletionSettings(RequestSettings):
 
 
 def _names_samples(given: Any) -> bool:
-    """Return whether a value is {class: c} or {indices: [...]} with whole numbers."""
+    """Return whether a value is {class: c} or {indices: [...]}, with a number or a name and whole numbers."""
     if not isinstance(given, Mapping) or set(given) not in ({"class"}, {"indices"}):
         return False
     ((what, value),) = given.items()
-    numbers = [value] if what == "class" else value
+    if what == "class":
+        return type(value) in (int, str)
+    numbers = value
     return isinstance(numbers, list) and all(type(number) is int for number in numbers)

@@ -1,11 +1,10 @@
 """Build the network of a scenario: its topology, data, model and requests, and the facts known before learning."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,9 +16,11 @@ from rewindnet.clients.models import Model
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
 from rewindnet.experiments.scenario.client_data import ClientData, divide_data, load_dataset
-from rewindnet.experiments.scenario.deletion import RequestSettings
+from rewindnet.experiments.scenario.deletion import ClassOf, RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.inputs import InputFile, demand_unchanged, input_files
+from rewindnet.experiments.scenario.names import class_number, client_title, deleting_node, node_of
 from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.settings import MixingSettings
@@ -46,6 +47,8 @@ class NetworkSetup:
         arrivals: for each request, its round and all samples that are to be forgotten from then on.
         training_runs: for each request, how the network learns up to it, as far as known before learning.
         checkpoints: what the network learned elsewhere; None where it learns here.
+        inputs: the files that the scenario reads, by the key that names them.
+        class_names: what each class is called in the data, if not by its number.
     """
 
     scenario: Scenario
@@ -58,7 +61,9 @@ class NetworkSetup:
     training: TrainingSetup
     arrivals: tuple[Arrival, ...]
     training_runs: tuple[TrainingRun, ...]
+    inputs: Mapping[str, InputFile]
     checkpoints: Checkpoints | None = None
+    class_names: tuple[str, ...] | None = None
 
     @property
     def graph(self) -> Graph:
@@ -83,7 +88,17 @@ class NetworkSetup:
     @cached_property
     def names(self) -> dict[int, str]:
         """The names of the nodes by number; empty if the topology has no names."""
-        return nx.get_node_attributes(self.graph, "name") if isinstance(self.graph, nx.Graph) else {}
+        return dict(enumerate(self.topology.names or ()))
+
+    @cached_property
+    def requesting(self) -> int:
+        """The node of the client of the first request."""
+        request = self.scenario.deletion.each[0]
+        return _node(self.scenario, request, self.topology.names, self.nodes)
+
+    def client(self, node: int) -> str:
+        """Return a client for a sentence: by its number, or by its name with its number where they differ."""
+        return client_title(node, self.topology.names)
 
     @property
     def model(self) -> Model:
@@ -112,7 +127,7 @@ class NetworkSetup:
 
     def samples_deleted(self, request: RequestSettings) -> Any:
         """Return the samples that a request names, as plain data; poisoned samples by their positions."""
-        return _samples_deleted(request, self.poisoned)
+        return _samples_deleted(request, self.poisoned, self.class_names)
 
 
 def build_network(scenario: Scenario, *, planning: bool = False, obstacles: Obstacles | None = None) -> NetworkSetup:
@@ -126,9 +141,9 @@ def build_network(scenario: Scenario, *, planning: bool = False, obstacles: Obst
 
     Raises:
         UserError: about everything found up to the first part that cannot be built: data, partition, topology, model
-            or deletion.
+            or deletion; or if a file changes while it is read.
     """
-    found = Obstacles() if obstacles is None else obstacles
+    found, inputs = Obstacles() if obstacles is None else obstacles, input_files(scenario)
     with found.last_straw():
         data = divide_data(scenario, load_dataset(scenario), planning=planning)
         # A graph that a client leaves needs more than its edges.
@@ -137,6 +152,7 @@ def build_network(scenario: Scenario, *, planning: bool = False, obstacles: Obst
         network = _with_checkpoints(join_network(scenario, data, topology, found), found)
     if obstacles is None:
         found.refuse()
+    demand_unchanged(inputs, scenario)
     return network
 
 
@@ -154,10 +170,11 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, 
     """
     for sentence in scenario.deletion.obstacles:
         obstacles.note(DeletionError(sentence))
-    dataset = data.dataset
+    data = data.in_order_of(topology.names)
+    topology, dataset = topology.named(data.names), data.dataset
     features: Features = scenario.data.features.build(dataset, scenario.seed)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
-    requests = _arrivals(scenario, _ClientLabels(dataset.y, data.rows, data.samples), data.poisoned)
+    requests = _arrivals(scenario, data, topology.names)
     if scenario.deletion.departure == "leave" and not topology.departed:
         topology = _without(topology, requests[-1].forget, obstacles)
     training = _training(scenario, model, features, data.samples, topology)
@@ -172,6 +189,8 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, 
         training=training,
         arrivals=requests,
         training_runs=training_facts(training, requests),
+        inputs=input_files(scenario),
+        class_names=dataset.class_names,
     )
 
 
@@ -224,26 +243,38 @@ def _training(
     )
 
 
-def _arrivals(scenario: Scenario, labels: "_ClientLabels", poisoned: Integers | None) -> tuple[Arrival, ...]:
+def _arrivals(scenario: Scenario, data: ClientData, names: tuple[str, ...] | None) -> tuple[Arrival, ...]:
     """Determine the forget set of each request."""
-    T = scenario.learning.rounds
+    T, labels = scenario.learning.rounds, _ClientLabels(data.dataset.y, data.rows, data.samples)
     requests, leaving = [], scenario.deletion.departure == "leave"
     for request in scenario.deletion.each:
-        samples: Any = "all" if leaving else _samples_deleted(request, poisoned)
-        if labels.declared and request.client < len(labels) and isinstance(samples, dict) and "class" in samples:
+        client = _node(scenario, request, names, len(labels), tell=True)
+        samples: Any = "all" if leaving else _samples_deleted(request, data.poisoned, data.dataset.class_names)
+        if labels.declared and isinstance(samples, dict) and "class" in samples:
             raise DeletionError(
                 "deletion.samples names a class, but without data it is not known which clients have it"
             )
         requests.append(
-            DeletionRequest(request.client, samples, (scenario.deletion.each[0] if leaving else request).round or T)
+            DeletionRequest(client, samples, (scenario.deletion.each[0] if leaving else request).round or T)
         )
     return tuple(arrivals(requests, labels, T, scenario.seed, scenario.noise_is_secret))
 
 
-def _samples_deleted(request: RequestSettings, poisoned: Integers | None) -> Any:
-    """Return the samples that a request names, with poisoned samples by their positions."""
+def _node(
+    scenario: Scenario, request: RequestSettings, names: tuple[str, ...] | None, nodes: int, *, tell: bool = False
+) -> int:
+    """Return the node of the client of a request; the client with a backdoor is given by the number of its node."""
+    if request.samples == "poisoned" and scenario.data.backdoor is not None:
+        return scenario.data.backdoor.client
+    return deleting_node(request.client, names, nodes) if tell else node_of(request.client, names, nodes)[0]
+
+
+def _samples_deleted(request: RequestSettings, poisoned: Integers | None, classes: tuple[str, ...] | None) -> Any:
+    """Return the samples that a request names, with poisoned samples by their positions and classes by numbers."""
     if request.samples == "poisoned" and poisoned is not None:
         return {"indices": poisoned.tolist()}
+    if isinstance(request.samples, ClassOf):
+        return {"class": class_number(request.samples.class_, classes)}
     return request.plain_samples
 
 

@@ -75,6 +75,13 @@ def quoted(value: Any) -> str:
     return text if len(text) <= _QUOTED else text[: _QUOTED - 1] + "…"
 
 
+def plain_name(value: Any) -> Any:
+    """Return an id as it is given in a scenario: whole numbers and text as they are, other numbers as text."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else repr(value)
+    return value
+
+
 def one_line(sentence: str) -> str:
     """Return a message on one line and of limited length; keys and values of a user may contain line breaks."""
     lines = sentence.splitlines()

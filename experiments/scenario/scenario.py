@@ -1,5 +1,6 @@
 """The scenario: a frozen description of a run, with all defaults filled in."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -99,6 +100,11 @@ class Scenario(Section):
             value = getattr(self, field)
             result[field] = [method.plain() for method in value] if isinstance(value, tuple) else plain_value(value)
         return result
+
+    @property
+    def sha256(self) -> str:
+        """The sha256 of `to_yaml`, which is that of `scenario.yaml` in a run folder."""
+        return hashlib.sha256(self.to_yaml().encode()).hexdigest()
 
     def to_yaml(self) -> str:
         """Return `plain` as a YAML document."""

@@ -11,6 +11,7 @@ from rewindnet.clients.data.deletion import DeletionError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.settings import MixingSettings
 from rewindnet.topologies import Graph, Schedule
+from rewindnet.topologies.graphs.edges import named, node_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,17 @@ class TopologySetup:
     mixing: Schedule
     departed: tuple[int, ...]
     remaining: Schedule
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of the nodes, in order; None if they have none."""
+        return node_names(self.graph)
+
+    def named(self, names: tuple[str, ...] | None) -> "TopologySetup":
+        """Return the topology with names for its nodes, unless there are none or it has names of its own."""
+        if names is None or self.names is not None:
+            return self
+        return replace(self, graph=named(self.graph, names))
 
     def without(self, departed: Collection[int], rule: MixingSettings | None = None) -> "TopologySetup":
         """Return the topology with the schedule that remains after some nodes have left.

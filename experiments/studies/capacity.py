@@ -76,7 +76,8 @@ def capacity_of(path: Path, settings: Sequence[str], gamma: float, method: int, 
     _check_options(scenario, gamma, method, draws)
     console, trials = terminal(), {}
     client = scenario.deletion.client
-    samples = len(build_run(trial_scenario(scenario, 1, method, 1)).network.partition[client])
+    network = build_run(trial_scenario(scenario, 1, method, 1)).network
+    samples = len(network.partition[network.requesting])
     with console.status("deleting", spinner=console.spinner) as status:
 
         def within(deleted: int) -> bool:

@@ -19,6 +19,7 @@ from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_fol
 from rewindnet.experiments.runs.evaluation import Samples
 from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.inputs import changed_input, recorded_inputs
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.outcome import Trajectory
@@ -77,11 +78,17 @@ class KlomStudy:
         folder: the run.
         draws: S, the number of networks on each side.
         points: the largest number of samples of each set.
+
+    Raises:
+        UserError: if the scenario cannot be built again, or a file that it reads has changed.
     """
 
     def __init__(self, folder: RunFolder, draws: int, points: int) -> None:
         self._folder, self._draws, self._points = folder, draws, points
         self._setup: RunSetup = build_run(resolve(folder.scenario, ["backend.kind=in-process"]))
+        changed = changed_input(recorded_inputs(folder.record), self._setup.network.inputs)
+        if changed:
+            raise FolderError(f"the run in {folder.path} read other data ({changed}); run its scenario again")
         nodes = range(self._setup.network.mixing.nodes)
         wire = InProcess(len(nodes), self._setup.scenario.backend.precision)
         self._simulation: Simulation = self._setup.simulation(WorkerNetwork(self._setup.worker(list(nodes)), wire))

@@ -10,6 +10,7 @@ from rewindnet.experiments.early import errors_from_first_rank_only
 from rewindnet.experiments.folder.format import state
 from rewindnet.experiments.folder.lock import FolderBusyError
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
+from rewindnet.experiments.folder.sameness import difference
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
 from rewindnet.experiments.runs.launch import run_in, violations_of
@@ -23,8 +24,8 @@ from rewindnet.experiments.studies.grid import folder_name, grid
 def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool, wide: bool = False) -> list[str]:
     """Run every combination of the values of settings, each into its own run folder, and print one table.
 
-    A finished run of the same scenario is not repeated; an unfinished one is continued; one that another process is
-    running is left to it.
+    A finished run of the same scenario, of files with the same content and by the same code, is not repeated; an
+    unfinished one is continued; one that another process is running is left to it; another one is refused.
 
     Args:
         path: the scenario file.
@@ -107,9 +108,11 @@ def run_missing(
 
 
 def _finished(folder: Path, scenario: Scenario) -> bool:
-    """Return whether a folder holds a complete run of this scenario."""
+    """Return whether a folder holds a complete run of this scenario, of the same files and by the same code."""
     written = folder / "scenario.yaml"
-    return state(folder) == "complete" and written.is_file() and written.read_text("utf-8") == scenario.to_yaml()
+    if state(folder) != "complete" or not written.is_file() or written.read_text("utf-8") != scenario.to_yaml():
+        return False
+    return difference(folder, scenario) is None
 
 
 def _all_hold(folder: Path) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 from rewindnet.certificates import TrainingRun, forget_commitment
 from rewindnet.clients.data.deletion import forget_salt
 from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.scenario.names import node_of
 from rewindnet.experiments.verify.records import demand
 
 
@@ -25,14 +26,14 @@ def check_forget_set(folder: RunFolder, training: TrainingRun, request: int) -> 
     opened = forget_commitment(_salt(folder, request), forget_set)
     demand(opened == training.forget_commitment, "the forget set is not the one that was certified")
     arrived = _arrived_requests(folder, training.rounds)
-    clients = {entry["client"] for entry in arrived}
+    clients = {_node(folder, entry) for entry in arrived}
     demand(set(forget_set) == clients, f"the forget set is not that of the deleting clients {sorted(clients)}")
     for node, positions in forget_set.items():
         n, distinct = int(training.samples[node]), set(positions)
         valid = all(0 <= position < n for position in distinct) and len(distinct) == len(positions)
         demand(valid, f"the forget set of node {node} is not a set of its samples")
         demand(distinct >= set(previous.get(node, [])), f"node {node} deletes less than in the request before")
-        requested = [_requested_samples(folder, entry) for entry in arrived if entry["client"] == node]
+        requested = [_requested_samples(folder, entry) for entry in arrived if _node(folder, entry) == node]
         _check_count(n, positions, requested)
     _check_counts_of_record(folder, training, request)
 
@@ -46,6 +47,13 @@ def _check_counts_of_record(folder: RunFolder, training: TrainingRun, request: i
         demand(recorded == expected, "the numbers of deleted samples are not those of the forget set")
     rounds = [record["rounds"] for record in folder.learning["requests"][:request]]
     demand([start for start, _ in training.earlier_deletions] == rounds, "earlier requests arrived in other rounds")
+
+
+def _node(folder: RunFolder, request: Mapping[str, Any]) -> int:
+    """Return the node of the client of a request, by the names in topology.json."""
+    if request["samples"] == "poisoned":
+        return int(folder.scenario["data"]["backdoor"]["client"])
+    return node_of(request["client"], folder.topology.get("names"), int(folder.topology["nodes"]))[0]
 
 
 def _forget_set(folder: RunFolder, request: int) -> dict[int, list[int]]:

@@ -12,6 +12,7 @@ from rewindnet.experiments.folder.reader import RunFolder, recorded_schedules
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.scenario.client_data import ClientData, divide_data, load_dataset
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.names import node_of
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, join_network
 from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -66,7 +67,11 @@ def rebuild(folder: RunFolder, data: bool = True) -> Rebuilt:
         return Rebuilt(None, str(problem), None, why, False, None, (), why, "")
     clients, no_data, refused = _clients(scenario) if data else (None, "--no-data was given", "")
     nodes = scenario.partition.clients if clients is None else len(clients.samples)
-    topology, no_topology, wrong = _topology(scenario, int(folder.topology["nodes"]) if nodes is None else nodes)
+    names = tuple(folder.topology.get("names") or ()) or None
+    if clients is not None:
+        names = clients.names
+    at_least = int(folder.topology["nodes"]) if nodes is None else nodes
+    topology, no_topology, wrong = _topology(scenario, at_least, names)
     network: NetworkSetup | None = None
     evaluations: tuple[Evaluation, ...] = ()
     if clients is not None and not wrong:
@@ -98,14 +103,14 @@ def _clients(scenario: Scenario) -> tuple[ClientData | None, str, str]:
         return None, "", str(problem)
 
 
-def _topology(scenario: Scenario, nodes: int) -> tuple[TopologySetup | None, str, str]:
+def _topology(scenario: Scenario, nodes: int, names: tuple[str, ...] | None) -> tuple[TopologySetup | None, str, str]:
     """Build the topology; return it, or which file is gone, or why it would be refused."""
-    departed = {request.client for request in scenario.deletion.each}
     gone = [path for path in _files(scenario) if not Path(path).is_file()]
     if gone:
         return None, f"{gone[0]}, which it was read from, is not there", ""
     try:
-        topology = build_topology(scenario, nodes)
+        topology = build_topology(scenario, nodes).named(names)
+        departed = {node_of(request.client, topology.names, nodes)[0] for request in scenario.deletion.each}
         return topology.without(departed if scenario.deletion.departure == "leave" else ()), "", ""
     except UserError as problem:
         return None, "", str(problem)

@@ -25,6 +25,7 @@ from rewindnet.experiments.folder.reader import (
     released_training_runs,
 )
 from rewindnet.experiments.scenario.computation import noise_address
+from rewindnet.experiments.scenario.inputs import hashes, recorded_inputs
 
 #: The largest relative difference between a recorded and a derived number that count as equal.
 TOLERANCE = 1e-9
@@ -149,7 +150,7 @@ def noise_address_of(folder: RunFolder, index: int) -> NoiseAddress:
     """Return where the noise of a release is drawn, if it is drawn from the seed."""
     forget = folder.learning["requests"][request_of(folder, index)]["forget"]
     plain = {int(node): positions for node, positions in forget.items()}
-    return replace(noise_address(folder.scenario, plain), release=index)
+    return replace(noise_address(folder.scenario, plain, hashes(recorded_inputs(folder.record))), release=index)
 
 
 def request_suffix_of(folder: RunFolder, index: int) -> str:

@@ -25,7 +25,7 @@ from rewindnet.experiments.verify.rebuild import Rebuilt, rebuild
 from rewindnet.experiments.verify.records import DAMAGE, finding, recorded_runs_of_releases
 from rewindnet.experiments.verify.rounds import check_rounds
 from rewindnet.experiments.verify.sampling import check_samples
-from rewindnet.experiments.verify.scenario import check_scenario
+from rewindnet.experiments.verify.scenario import check_inputs, check_scenario
 from rewindnet.experiments.verify.summary import check_table
 from rewindnet.experiments.verify.traffic import check_traffic
 from rewindnet.experiments.verify.weights import check_audit, check_weights
@@ -61,7 +61,11 @@ def verify_folder(path: Path, data: bool = True) -> list[Finding]:
         rebuilt = rebuild(folder, data)
     except DAMAGE as problem:
         return [Finding("scenario", "FAILS", f"the records are damaged: {type(problem).__name__} {problem}")]
-    findings = [finding("files", check_files, folder), finding("scenario", check_scenario, folder, rebuilt)]
+    findings = [
+        finding("files", check_files, folder),
+        finding("scenario", check_scenario, folder, rebuilt),
+        finding("inputs", check_inputs, folder, rebuilt),
+    ]
     for what, check in (
         ("network", lambda: check_network(folder, rebuilt)),
         ("learning", lambda: check_learning(folder)),

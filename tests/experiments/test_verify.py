@@ -61,7 +61,7 @@ def failures(folder: Path) -> list[Finding]:
 def test_a_run_as_it_was_written_holds(folder: Path) -> None:
     findings = verify_folder(folder)
     assert [finding for finding in findings if not finding.holds] == []
-    assert len(findings) == 11 + 8 * len(SCENARIO["unlearning"])
+    assert len(findings) == 12 + 8 * len(SCENARIO["unlearning"])
     noise = [finding for finding in findings if finding.what.endswith("noise")]
     assert sum("drawn again" in finding.sentence for finding in noise) == 7
     sampled = [finding for finding in findings if finding.what.endswith("Monte-Carlo audit")]

@@ -61,6 +61,7 @@ def rehash(file: Path) -> None:
     """Have a changed file of a run folder, or all of them, pass for the ones that were written."""
     folder = next(folder for folder in (file, *file.parents) if (folder / "record.json").is_file())
     record = json.loads((folder / "record.json").read_text("utf-8"))
+    record["scenario_sha256"] = hashlib.sha256((folder / "scenario.yaml").read_bytes()).hexdigest()
     record["files_sha256"] = file_hashes(folder, record["weights_sha256"])
     (folder / "record.json").write_text(json.dumps(record), "utf-8")
 

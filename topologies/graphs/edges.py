@@ -1,6 +1,6 @@
 """Edge arrays: the form in which graphs are built, checked and compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import TypeAlias
@@ -26,10 +26,12 @@ class EdgeGraph:
     Attributes:
         nodes: N; the nodes are numbered 0..N-1.
         edges: [m, 2], each edge once, without self-loops.
+        names: the names of the nodes, in order; None if they have none.
     """
 
     nodes: int
     edges: Edges
+    names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         """Return N."""
@@ -44,6 +46,32 @@ class EdgeGraph:
 
 
 Graph: TypeAlias = nx.Graph | EdgeGraph
+
+
+def node_names(graph: Graph) -> tuple[str, ...] | None:
+    """Return the names of the nodes of a graph, in order; None if not all of them have one.
+
+    Args:
+        graph: the graph; a networkx graph has them in the node attribute `name`.
+    """
+    if isinstance(graph, EdgeGraph):
+        return graph.names
+    names = nx.get_node_attributes(graph, "name")
+    return tuple(str(names[node]) for node in graph) if len(graph) == len(names) else None
+
+
+def named(graph: Graph, names: tuple[str, ...]) -> Graph:
+    """Return a graph with names for its nodes.
+
+    Args:
+        graph: the graph on the nodes 0..N-1.
+        names: N names.
+    """
+    if isinstance(graph, EdgeGraph):
+        return replace(graph, names=names)
+    copy = graph.copy()
+    nx.set_node_attributes(copy, dict(enumerate(names)), "name")
+    return copy
 
 
 def from_edges(nodes: int, edges: Edges) -> nx.Graph:
