@@ -55,6 +55,8 @@ class ClientData:
                 f"the clients of the data and the nodes of the graph do not have the same names: {listed(lost)} "
                 f"of the data is not one of {listed(nodes)}"
             )
+        if lost and self.names == tuple(map(str, range(len(self.names)))):
+            return self
         if lost:
             notice(
                 f"the nodes of the graph are named {listed(nodes)} and the clients of the data {listed(self.names)}; "
