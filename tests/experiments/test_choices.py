@@ -1,4 +1,4 @@
-"""`rewindnet list` and `init`, recipes by name, hints about mistaken keys, and what is refused before torch is imported."""
+"""`rewindnet list` and `init`, recipes by name, hints about mistaken keys, and what is done without torch."""
 
 import json
 import os
@@ -92,7 +92,8 @@ def test_a_choice_is_listed_with_its_settings_types_and_defaults(tmp_path: Path)
     assert p.split()[:3] == ["p", "number", "0.1"]
     assert said(tmp_path, "list", "topologies", "ring").splitlines()[1:] == ["This topology has no settings."]
     found = json.loads(said(tmp_path, "list", "methods", "r2d", "--json"))
-    assert found["settings"]["bound"]["type"].split(" or ") == ["worst-case", "instance"] or found["settings"]["bound"]
+    assert found["settings"]["rewind"]["type"] == "number or none"
+    assert found["settings"]["epsilon"]["meaning"]
 
 
 @pytest.mark.parametrize("what", LISTS)
@@ -171,7 +172,8 @@ def test_a_new_scenario_is_commented_valid_and_never_overwrites(tmp_path: Path) 
     assert written.count("#") > 8
     scenario = rewindnet.load(tmp_path / "mine.yaml")
     assert scenario.name == "mine"
-    assert {**scenario.plain(), "name": "demo", "unlearning": []} == {**resolve({}).plain(), "unlearning": []}
+    own = {"name": "mine", "unlearning": scenario.plain()["unlearning"], "partition": {"kind": "iid", "clients": 10}}
+    assert scenario.plain() == {**resolve({}).plain(), **own}
     (tmp_path / "mine.yaml").write_text("name: changed", encoding="utf-8")
     for name in ("mine", "mine.yaml"):
         assert "mine.yaml exists already and is left as it is" in sentence(tmp_path, "init", name)
@@ -200,12 +202,13 @@ def test_the_starter_names_only_choices_and_lists_that_exist() -> None:
         ({"toplogy": "ring"}, "(did you mean 'topology'?)"),
         ({"noise_source": "os"}, "; it belongs under unlearning.N"),
         ({"rounds": 3}, "; it belongs under learning or topology.schedule (graphs) or unlearning.N"),
+        ({"learning": {"sampling": {"kind": "poisson", "rat": 3}}}, "; allowed: kind, batch"),
         ({"l22": 1}, "(did you mean 'l2'?); l2 belongs under model (logistic, huber-logistic, sigmoid)"),
         ({"sampling": "poisson"}, "; it belongs under learning"),
         ({"threads": 1}, "; it belongs under backend"),
         ({"topology": {"kind": "ring", "p": 0.3}}, "; it belongs under topology (erdos-renyi, watts-strogatz)"),
         ({"learning": {"ruonds": 3}}, "(did you mean 'rounds'?)"),
-        ({"learning": {"sampling": {"kind": "poisson", "rat": 0.1}}}, "(did you mean 'rate'?)"),
+        ({"learning": {"sampling": {"kind": "poisson", "batc": 3}}}, "(did you mean 'batch'?)"),
         ({"unlearning": [{"method": "r2d", "rewnd": 0.5}]}, "(did you mean 'rewind'?)"),
         ({"deletion": {"requests": [{"clint": 1}]}}, "(did you mean 'client'?)"),
         ({"measures": {"membershp": True}}, "(did you mean 'membership'?)"),
@@ -221,7 +224,7 @@ def test_a_mistaken_key_or_name_is_told_what_was_meant(raw: dict[str, Any], hint
 
 
 def test_a_key_that_is_like_no_other_gets_no_hint() -> None:
-    with pytest.raises(ScenarioError, match="allowed: [a-z, ]*record$"):
+    with pytest.raises(ScenarioError, match=r"allowed: [a-z, ]*record$"):
         resolve({"xyzzy": 1})
 
 
@@ -231,7 +234,7 @@ def test_a_key_that_is_like_no_other_gets_no_hint() -> None:
 )
 def test_several_values_are_for_sweeps(tmp_path: Path, setting: str, key: str) -> None:
     assert sentence(tmp_path, "run", "demo", setting).endswith(f"; for several values of {key} use rewindnet sweep")
-    with pytest.raises(ScenarioError, match="must be a list of methods, like .*, not 'r2d,retrain'$"):
+    with pytest.raises(ScenarioError, match=r"must be a list of methods, like .*, not 'r2d,retrain'$"):
         resolve({}, ["unlearning=r2d,retrain"])
 
 
