@@ -40,7 +40,7 @@ TINY: dict[str, Any] = {
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "250", **more}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "250", "PYTHONUNBUFFERED": "", **more}
 
 
 def command(*arguments: object, stdout: Any = subprocess.PIPE, **more: str) -> subprocess.CompletedProcess[bytes]:
