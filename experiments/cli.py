@@ -212,8 +212,11 @@ def bench(
     from json import dumps
 
     from rewindnet.experiments.console import terminal
+    from rewindnet.experiments.folder.files import check_writable
     from rewindnet.experiments.studies.bench import bench as run_bench
 
+    if out is not None:
+        check_writable(out)
     seconds = run_bench(contests or [], repeats, terminal())
     if out is not None:
         out.write_text(dumps(seconds, indent=1) + "\n", "utf-8")

@@ -17,10 +17,15 @@ _NAMED = 3
 _LISTED = {"unlearning": "unlearning.N"}
 
 
-def where_it_belongs(key: str) -> str:
-    """Say under which sections a key belongs, or one that is almost the same; say nothing if there is none."""
+def where_it_belongs(key: str, *, similar: bool = False) -> str:
+    """Say under which sections a key belongs; say nothing if there is none.
+
+    Args:
+        key: the key.
+        similar: if no section has it, say where one belongs whose name is almost the same.
+    """
     places = _places()
-    guess = "" if key in places else did_you_mean(key, places)
+    guess = did_you_mean(key, places) if similar and key not in places else ""
     found = key if key in places else guess.partition("'")[2].partition("'")[0]
     whole_sections_first = sorted(places.get(found, {}).items(), key=lambda place: bool(place[1]))
     under = [_place(section, choices) for section, choices in whole_sections_first[:_NAMED]]

@@ -36,7 +36,7 @@ def sentence_about(problem: ValidationError) -> str:
 def unknown_key(parents: list[str], key: str) -> UnknownKeyError:
     """Return the error about a key that the section at a path does not take."""
     allowed = _allowed(parents)
-    guess = did_you_mean(key, dict.fromkeys(allowed)) or where_it_belongs(key)
+    guess = did_you_mean(key, dict.fromkeys(allowed)) or where_it_belongs(key, similar=not parents)
     return UnknownKeyError(key, f"in {'.'.join(parents) or 'the scenario'}", guess, allowed)
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rewindnet.certificates import CertificateError
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.console import terminal
-from rewindnet.experiments.folder.files import write_json
+from rewindnet.experiments.folder.files import check_writable, write_json
 from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.table import epsilon
 from rewindnet.experiments.runs.job import RunJob
@@ -74,6 +74,8 @@ def capacity_of(path: Path, settings: Sequence[str], gamma: float, method: int, 
     """
     scenario = load(path, settings)
     _check_options(scenario, gamma, method, draws)
+    if out is not None:
+        check_writable(out)
     console, trials = terminal(), {}
     client = scenario.deletion.client
     network = build_run(trial_scenario(scenario, 1, method, 1)).network

@@ -14,7 +14,7 @@ from torch import Tensor
 from rewindnet.certificates import Release
 from rewindnet.clients.metrics.klom import klom, margins
 from rewindnet.experiments.console import terminal
-from rewindnet.experiments.folder.files import write_json
+from rewindnet.experiments.folder.files import check_writable, write_json
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
 from rewindnet.experiments.runs.evaluation import Samples
 from rewindnet.experiments.runs.run_setup import RunSetup, build_run
@@ -56,6 +56,7 @@ def klom_study(path: Path, draws: int, points: int, only: int | None) -> None:
     if points < 1:
         raise ScenarioError(f"--points is a number of samples, at least 1, not {points}")
     study = KlomStudy(folder, draws, points)
+    check_writable(folder.path / "klom.json")
     console = terminal()
     with console.status("drawing", spinner=console.spinner) as status:
         rows = []

@@ -58,7 +58,8 @@ def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force:
     if ours:
         rows = [{**row, "point": point} for each, point in ours.items() for row in read_folder(each).summary]
         first = [(key, partial(_at_point, key=key)) for key in keys]
-        table.print_table(rows, console, title=f"{scenarios[0].name}: {len(ours)} runs", first=first)
+        counted = f"{len(ours)} run{'s' if len(ours) > 1 else ''}"
+        table.print_table(rows, console, title=f"{scenarios[0].name}: {counted}", first=first)
     if left:
         names = ", ".join(each.name for each in left)
         console.print(f"left to another process, and not in the table: {names}", highlight=False, soft_wrap=True)

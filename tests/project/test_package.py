@@ -140,7 +140,7 @@ def test_what_is_installed_by_itself_certifies_and_says_what_else_it_takes(wheel
     done = subprocess.run([home / "bin" / "rewindnet", "--help"], capture_output=True, text=True, env={})
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "rewindnet: this needs click, which is not installed; install it with: pip install 'rewindnet[sim]'\n"
+        "rewindnet: this needs typer, which is not installed; install it with: pip install 'rewindnet[sim]'\n"
     )
 
 
