@@ -373,7 +373,7 @@ def refused(scenario):
         (["deletion.samples={class: 7}"], "client 0 has no sample of class 7; it has [0, 1]"),
         (["deletion.samples={indices: [20]}"], "client 0 has samples 0 to 19; deletion.samples names 20"),
         (["partition.clients=1"], "3 nodes"),
-        (["topology=path", "partition.clients=1"], "2 nodes"),
+        (["topology=ring", "partition.clients=1"], "a ring has at least 3 nodes, not 1"),
         (["topology=erdos-renyi", "partition.clients=1"], "nodes"),
         (["partition.clients=200"], "200"),
         (["topology.kind=random-regular", "topology.degree=9"], "degree"),
