@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates.claim import Allocation
+from rewindnet.certificates.claim import Allocation, Bound
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.network import Vector
 from rewindnet.certificates.planning.sensitivities import DepthSensitivities, depth_sensitivities
@@ -70,6 +70,7 @@ def noise_requirements(
     rewound: Collection[int],
     descent_rounds: Collection[int],
     regime: Regime | None = None,
+    bound: Bound = "worst-case",
 ) -> NoiseRequirements:
     """Return the noise that the request of each of these clients would need, in every view and at every depth.
 
@@ -81,6 +82,7 @@ def noise_requirements(
         rewound: as for `depth_sensitivities`.
         descent_rounds: as for `depth_sensitivities`.
         regime: as for `depth_sensitivities`.
+        bound: as for `depth_sensitivities`.
     """
     N, k, depths = training.mixing.nodes, len(clients), tuple(sorted({*rewound, *descent_rounds}))
     shape = (len(PLACEMENTS), len(depths), len(views), len(ALLOCATIONS), k)
@@ -92,7 +94,7 @@ def noise_requirements(
         deleted = np.zeros((N, columns.stop - first), dtype=np.int64)
         deleted[clients[columns], np.arange(deleted.shape[1])] = counts[columns]
         for point in depth_sensitivities(
-            training, deleted, rewound=rewound, descent_rounds=descent_rounds, regime=regime
+            training, deleted, rewound=rewound, descent_rounds=descent_rounds, regime=regime, bound=bound
         ):
             axes = PLACEMENTS.index(point.placement), depths.index(point.depth)
             needed[(*axes, ..., columns)], finest[(*axes, ..., columns)] = _requirements(training, point, views)
@@ -110,6 +112,7 @@ def departure_requirements(
     rewound: Collection[int],
     descent_rounds: Collection[int],
     regime: Regime | None = None,
+    bound: Bound = "worst-case",
 ) -> NoiseRequirements:
     """Return the noise that departures would need, each of which leaves another network; NaN in a view of who left.
 
@@ -119,6 +122,7 @@ def departure_requirements(
         rewound: as for `depth_sensitivities`.
         descent_rounds: as for `depth_sensitivities`.
         regime: as for `depth_sensitivities`.
+        bound: as for `depth_sensitivities`.
     """
     each = []
     for training in departures:
@@ -132,6 +136,7 @@ def departure_requirements(
                 rewound=rewound,
                 descent_rounds=descent_rounds,
                 regime=regime,
+                bound=bound,
             )
         )
     return replace(

@@ -83,13 +83,34 @@ def _published(training: TrainingRun, disturbed: int, undisturbed: int) -> Sensi
     Mu and Klabjan (2025), arXiv 2409.09778. For one machine this is their theorem. On a network it is a bound that
     ignores the topology: the rows of W sum to 1, so the largest e_i obeys the one-machine recursion of the worst node.
     """
+    worst = published_distance(training, training.deleted, disturbed, undisturbed)
+    recursion = _propagate_requests(
+        training, training.deleted[:, None], disturbed, undisturbed, "worst-case", "nonconvex"
+    )
+    charged = recursion.rounding[:, 0]
+    rounding = np.full_like(charged, charged.max(initial=0.0))
+    return Sensitivity(total=np.full(training.mixing.nodes, worst) + rounding, rounding=rounding)
+
+
+def published_distance(training: TrainingRun, deleted: NDArray[np.int64], disturbed: int, undisturbed: int) -> float:
+    """Return the published sensitivity of a request without rounding, the same at every node.
+
+    Args:
+        training: how the network learned; its own deletions are ignored.
+        deleted: [N], the number of samples that the request deletes at each node.
+        disturbed: as for `propagate`.
+        undisturbed: as for `propagate`.
+
+    Raises:
+        CertificateError: if the bound does not cover the request, or the step size is beyond what it allows.
+    """
     if training.batches is not None or training.departed or training.earlier_deletions:
         raise CertificateError(
             "the published bound is for full gradients, clients that stay and a first request; use worst-case"
         )
     eta, G, L = training.step_size, training.constants.G.value, training.constants.L.value
     worst = 0.0
-    for n, m in zip(training.samples.tolist(), training.deleted.tolist(), strict=True):
+    for n, m in zip(training.samples.tolist(), deleted.tolist(), strict=True):
         if m == 0 or disturbed == 0:
             continue
         if m == n:
@@ -105,12 +126,7 @@ def _published(training: TrainingRun, disturbed: int, undisturbed: int) -> Sensi
         s, q = disturbed * training.local_steps, undisturbed * training.local_steps
         growth = np.expm1(s * np.log1p(eta * L * n / (n - m))) * np.exp(q * np.log1p(eta * L))
         worst = max(worst, float(2 * m * G / (L * n) * growth))
-    recursion = _propagate_requests(
-        training, training.deleted[:, None], disturbed, undisturbed, "worst-case", "nonconvex"
-    )
-    charged = recursion.rounding[:, 0]
-    rounding = np.full_like(charged, charged.max(initial=0.0))
-    return Sensitivity(total=np.full(training.mixing.nodes, worst) + rounding, rounding=rounding)
+    return worst
 
 
 def _divergence_message(training: TrainingRun, regime: Regime) -> str:

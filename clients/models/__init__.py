@@ -16,6 +16,7 @@ MODELS: "Registry[Callable[..., Model]]" = Registry(
         "logistic": "rewindnet.clients.models.logistic:Logistic",
         "huber-logistic": "rewindnet.clients.models.huber_logistic:HuberLogistic",
         "sigmoid": "rewindnet.clients.models.sigmoid:Sigmoid",
+        "declared": "rewindnet.clients.models.declared:Declared",
     },
     ModelError,
 )

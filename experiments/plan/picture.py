@@ -11,7 +11,9 @@ from matplotlib.ticker import LogLocator, PercentFormatter
 
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
 from rewindnet.certificates.view import View
-from rewindnet.experiments.plan.plan import Answer, Plan
+from rewindnet.experiments.plan.plan import Answer, Plan, epsilon_by_depth
+from rewindnet.experiments.plan.rows import Row
+from rewindnet.experiments.plan.table import noisy_label, noisy_rows
 from rewindnet.experiments.plan.words import plan_name
 from rewindnet.experiments.report.svg import INK, MUTED, PAGE, SERIES, line_look, log_axis, style
 
@@ -30,21 +32,42 @@ def plan_picture(plan: Plan) -> bytes:
     Returns:
         The picture as a PNG file.
     """
-    alone = len(plan.selection.clients) < 2
+    several, noisy = len(plan.selection.clients) > 1, noisy_rows(plan)
+    panels = 1 + several + bool(noisy)
     with style():
-        drawn = Figure((5.6 if alone else 10.4, 4.3), layout="constrained", facecolor=PAGE)
-        axes = drawn.subplots(1, 1 if alone else 2, squeeze=False)[0]
+        drawn = Figure((0.8 + 4.8 * panels, 4.3), layout="constrained", facecolor=PAGE)
+        axes = drawn.subplots(1, panels, squeeze=False)[0]
         _depth(axes[0], plan)
-        if not alone:
-            _clients(drawn, axes[1], plan)
+        if noisy:
+            _epsilons(axes[1], plan, noisy)
+        if several:
+            _clients(drawn, axes[-1], plan)
         return _png(drawn)
+
+
+def _epsilons(axes: Axes, plan: Plan, rows: Sequence[Row]) -> None:
+    """Draw ε against rewind depth for the requesting client and the noise of each row that states it."""
+    shares = np.array(plan.depths) / plan.network.training_run.rounds
+    for at, row in enumerate(rows):
+        values = epsilon_by_depth(plan, row)
+        shown = np.isfinite(values) & (values > 0)
+        dashes = (0, (4, 2)) if row.bound == "published" else "solid"
+        look: dict[str, Any] = {"color": SERIES[at % len(SERIES)], "linestyle": dashes}
+        axes.plot(shares[shown], values[shown], label=noisy_label(row), marker="o", markersize=2.5, **look)
+    _log_if_wide(axes)
+    axes.set_xlim(-0.02, 1.02)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_xlabel("rewind depth K/T")
+    axes.set_ylabel("ε")
+    axes.set_title(f"client {plan.selection.clients[0]}: ε against depth")
+    axes.legend(loc="best")
 
 
 def _depth(axes: Axes, plan: Plan) -> None:
     """Draw σ against rewind depth for the requesting client."""
     epsilon, delta = plan.target
-    regime, T = plan.answers[0].row.regime, plan.network.training_run.rounds
-    sigma, views = plan.sigma(regime, 0, epsilon, delta), plan.requirements[regime].views
+    basis, T = plan.answers[0].row.basis, plan.network.training_run.rounds
+    sigma, views = plan.sigma(basis, 0, epsilon, delta), plan.requirements[basis].views
     shares = np.array(plan.depths) / T
     for at, (placement, view, label) in enumerate(_LINES):
         for which, allocation in enumerate(ALLOCATIONS):
@@ -60,7 +83,8 @@ def _depth(axes: Axes, plan: Plan) -> None:
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_xlabel("rewind depth K/T")
     axes.set_ylabel(f"σ for ε = {epsilon:g}, δ = {delta:g}")
-    axes.set_title(f"client {plan.selection.clients[0]}: noise against depth")
+    bound = " (published bound)" if basis == "published" else ""
+    axes.set_title(f"client {plan.selection.clients[0]}: noise against depth{bound}")
     axes.legend(loc="best")
 
 

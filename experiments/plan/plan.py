@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Regime, TrainingRun, epsilon_of, mu_of
+from rewindnet.certificates import TrainingRun, epsilon_of, mu_of, textbook_sigma
 from rewindnet.certificates.planning.requirements import (
     ALLOCATIONS,
     PLACEMENTS,
@@ -78,7 +78,7 @@ class Plan:
         point: the settings in which it differs from the other plans of a comparison.
         selection: the clients that are planned.
         facts: properties of these clients.
-        requirements: the noise requirements in each regime that a row asks for.
+        requirements: the noise requirements in each regime that a row asks for, and by the published bound.
         answers: the solution of each row.
         costs: for each planned client, the cost of each depth, from `cost_of_depths`; that of the requesting client
             alone where clients stay, as it is about the same for all.
@@ -89,7 +89,7 @@ class Plan:
     point: Mapping[str, str]
     selection: Selection
     facts: ClientFacts
-    requirements: Mapping[Regime, NoiseRequirements]
+    requirements: Mapping[str, NoiseRequirements]
     answers: Sequence[Answer]
     costs: Sequence[Mapping[int, Mapping[str, float]]]
     notes: Sequence[str]
@@ -119,14 +119,39 @@ class Plan:
         """The expected effect of the noise on the models, for each depth and each placement."""
         return forecast_losses(self.network, self.depths, *self.target)
 
-    def sigma(self, regime: Regime, position: int, epsilon: float, delta: float) -> Floats:
+    def sigma(self, basis: str, position: int, epsilon: float, delta: float) -> Floats:
         """Compute the σ that the client at a position needs.
+
+        Args:
+            basis: a key of `requirements`.
+            position: the position of the client.
+            epsilon: ε.
+            delta: δ.
 
         Returns:
             [2, D, V, 2], by placement, depth, view and allocation (see `NoiseRequirements`); NaN if no finite noise
             reaches (ε, δ).
         """
-        return sigma_for(self.requirements[regime], mu_of(epsilon, delta))[..., position]
+        return sigma_for(self.requirements[basis], _calibrated_mu(basis, epsilon, delta))[..., position]
+
+
+def epsilon_by_depth(plan: Plan, row: Row) -> Floats:
+    """Compute the ε [D] that the noise of a row gives the requesting client at every depth; NaN where it is not finite.
+
+    Args:
+        plan: the plan.
+        row: a row that states σ.
+    """
+    requirements = plan.requirements[row.basis]
+    cell = PLACEMENTS.index(row.placement), slice(None), requirements.views.index(row.view)
+    needed = requirements.needed[cell][:, ALLOCATIONS.index(row.allocation), 0]
+    assert row.sigma is not None
+    return np.array([_epsilon(value, row.sigma, row.delta) for value in needed.tolist()])
+
+
+def _calibrated_mu(basis: str, epsilon: float, delta: float) -> float:
+    """Return the μ for which noise is calibrated to (ε, δ): by the paper's formula where the bound is the paper's."""
+    return 1 / textbook_sigma(epsilon, delta) if basis == "published" else mu_of(epsilon, delta)
 
 
 def sigma_for(requirements: NoiseRequirements, mu: float) -> Floats:
@@ -165,21 +190,21 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
     rows, notes = rows_of(network)
     required = {row.depth for row in rows if row.depth is not None}
     ladder = {round(share * T) for share in np.linspace(0, 1, _LADDER).tolist()} | required
-    regimes = list(dict.fromkeys(row.regime for row in rows))
+    bases = {row.basis: row for row in rows}
     deleted = deleted_by_each(network)
     every_depth = any(row.depth is None for row in rows)
-    selection = select_clients(network, deleted, ladder if every_depth else required, ladder, len(regimes), clients)
+    selection = select_clients(network, deleted, ladder if every_depth else required, ladder, len(bases), clients)
     views = list(dict.fromkeys([*VIEWS, *(row.view for row in rows)]))
     gone = departures(network, selection.clients) if network.training_run.departed else []
-    by_regime = {regime: _requirements(network, gone, selection, deleted, views, regime) for regime in regimes}
+    by_basis = {basis: _requirements(network, gone, selection, deleted, views, row) for basis, row in bases.items()}
     depths = sorted(selection.rewound)
     return Plan(
         network=network,
         point=point,
         selection=selection,
         facts=client_facts(network, deleted, selection.clients),
-        requirements=by_regime,
-        answers=[_answer(row, by_regime[row.regime]) for row in rows],
+        requirements=by_basis,
+        answers=[_answer(row, by_basis[row.basis]) for row in rows],
         costs=[cost_of_depths(run, network.message_bytes, depths) for run in gone or [network.training_run]],
         notes=[*(departure_sentences(network, selection.clients) if gone else []), *notes],
     )
@@ -191,14 +216,15 @@ def _requirements(
     selection: Selection,
     deleted: NDArray[np.int64],
     views: Sequence[View],
-    regime: Regime,
+    row: Row,
 ) -> NoiseRequirements:
     """Compute the noise requirements of the selected clients, all on one network or each on what it leaves behind."""
-    depths: dict[str, Any] = {"rewound": selection.rewound, "descent_rounds": selection.descent_rounds}
+    settings: dict[str, Any] = {"rewound": selection.rewound, "descent_rounds": selection.descent_rounds}
+    settings |= {"regime": row.regime, "bound": row.bound}
     if gone:
-        return departure_requirements(gone, views, regime=regime, **depths)
+        return departure_requirements(gone, views, **settings)
     clients = selection.clients
-    return noise_requirements(network.training_run, clients, deleted[clients], views, regime=regime, **depths)
+    return noise_requirements(network.training_run, clients, deleted[clients], views, **settings)
 
 
 def _answer(row: Row, requirements: NoiseRequirements) -> Answer:
@@ -209,7 +235,7 @@ def _answer(row: Row, requirements: NoiseRequirements) -> Answer:
     k = needed.shape[1]
     if row.depth is not None and row.epsilon is not None:
         at = requirements.depths.index(row.depth)
-        sigma = sigma_for(requirements, mu_of(row.epsilon, row.delta))[cell][at]
+        sigma = sigma_for(requirements, _calibrated_mu(row.basis, row.epsilon, row.delta))[cell][at]
         return Answer(row, np.full(k, float(row.depth)), sigma, np.full(k, row.epsilon), needed[at])
     assert row.sigma is not None
     if row.depth is not None:

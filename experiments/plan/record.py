@@ -114,18 +114,31 @@ def _solved(plan: Plan, answer: Answer, position: int) -> dict[str, Any]:
 def _asked(plan: Plan) -> dict[str, Any]:
     """List σ of the requesting client at the target of the plan, by placement, depth, view and allocation."""
     epsilon, delta = plan.target
-    regime = plan.answers[0].row.regime
-    requirements, sigma = plan.requirements[regime], plan.sigma(regime, 0, epsilon, delta)
-    listed = [
-        {"placement": p, "depth": depth, "view": str(view), "allocation": a, "sigma": number(sigma[i, j, v, w])}
+    row = plan.answers[0].row
+    listed = [price for basis in plan.requirements for price in _prices(plan, basis)]
+    client = int(plan.selection.clients[0])
+    return {"client": client, "epsilon": epsilon, "delta": delta, "regime": row.regime, "prices": listed}
+
+
+def _prices(plan: Plan, basis: str) -> list[dict[str, Any]]:
+    """List σ of the requesting client at the target of the plan, by one bound."""
+    requirements, sigma = plan.requirements[basis], plan.sigma(basis, 0, *plan.target)
+    return [
+        {
+            "basis": basis,
+            "placement": p,
+            "depth": depth,
+            "view": str(view),
+            "allocation": a,
+            "sigma": number(sigma[i, j, v, w]),
+            "needed": number(requirements.needed[i, j, v, w, 0]),
+        }
         for i, p in enumerate(PLACEMENTS)
         for j, depth in enumerate(requirements.depths)
         if p == "rewind" or depth in plan.selection.descent_rounds
         for v, view in enumerate(requirements.views)
         for w, a in enumerate(ALLOCATIONS)
     ]
-    client = int(plan.selection.clients[0])
-    return {"client": client, "epsilon": epsilon, "delta": delta, "regime": regime, "prices": listed}
 
 
 def _client(plan: Plan, position: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewindnet.certificates import Regime, View, strongest_regime
+from rewindnet.certificates.claim import Bound
 from rewindnet.clients.methods import rewinds
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
@@ -24,6 +25,7 @@ class Row:
         placement: where the noise is added, `output` or `rewind`.
         allocation: how the noise is divided over nodes, `uniform` or `optimal`.
         regime: the regime of the objective in which the sensitivity is bounded.
+        bound: `worst-case` or `published`.
     """
 
     index: int
@@ -35,6 +37,12 @@ class Row:
     placement: str
     allocation: str
     regime: Regime
+    bound: Bound = "worst-case"
+
+    @property
+    def basis(self) -> str:
+        """What the sensitivity is bounded by: the regime of the worst case, or `published`."""
+        return "published" if self.bound == "published" else self.regime
 
 
 def rows_of(network: NetworkSetup) -> tuple[list[Row], list[str]]:
@@ -59,12 +67,14 @@ def rows_of(network: NetworkSetup) -> tuple[list[Row], list[str]]:
         notes.append(f"The scenario lists no {R2D.name}, so the plan covers {R2D.name} with its defaults.")
     rows = []
     for index, chosen in settings.items():
-        regime = chosen["regime"] or strongest_regime(training_run)
+        bound: Bound = "published" if chosen["bound"] == "published" else "worst-case"
+        regime = "nonconvex" if bound == "published" else chosen["regime"] or strongest_regime(training_run)
         view = View.of(chosen["view"]).within(network.nodes)
         training_run.constants.lowest_curvature(regime)
         depth = None if chosen["rewind"] is None else round(chosen["rewind"] * training_run.rounds)
         names = ("epsilon", "sigma", "delta", "placement", "allocation")
-        rows.append(Row(index=index, depth=depth, regime=regime, view=view, **{name: chosen[name] for name in names}))
+        given = {name: chosen[name] for name in names}
+        rows.append(Row(index=index, depth=depth, regime=regime, view=view, bound=bound, **given))
         notes += _not_planned(index, chosen)
     return rows, notes
 
@@ -77,8 +87,6 @@ def _not_planned(index: int, settings: Mapping[str, Any]) -> list[str]:
             f"Row {index} asks for the bound {settings['bound']}; the plan uses the worst case, which needs no "
             "training: measured disturbances are smaller, and so is the noise of the run."
         )
-    elif settings["bound"] != "worst-case":
-        notes.append(f"Row {index} asks for the bound {settings['bound']}; the plan uses the worst case.")
     rounds = settings["gossip_rounds"]
     if rounds:
         notes.append(f"Row {index} adds {rounds} gossip rounds; the plan leaves them out, as they only lower ε.")

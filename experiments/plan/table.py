@@ -9,7 +9,8 @@ from rich.console import Console
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
 from rewindnet.experiments.fitting import print_fitting, print_sentences
 from rewindnet.experiments.plan.placement import placement_sentences
-from rewindnet.experiments.plan.plan import VIEWS, Answer, Plan
+from rewindnet.experiments.plan.plan import VIEWS, Answer, Plan, epsilon_by_depth
+from rewindnet.experiments.plan.rows import Row
 from rewindnet.experiments.plan.words import basis_sentence, easiest_sentences, hardest_sentences, noise_sentences
 
 #: The numbers of hardest and easiest clients in the table of clients.
@@ -21,7 +22,13 @@ def print_plan(plan: Plan, console: Console) -> None:
     scenario, rounds = plan.network.scenario, plan.network.training_run.rounds
     requesting = plan.network.client(plan.network.requesting)
     _print_answers([plan], [], f"{scenario.name}: what its r2d rows take; client {requesting} asks", console)
-    _print_depths(plan, f"client {requesting}: σ against depth, uniform | optimal ({_target(plan)})", console)
+    for basis in plan.requirements:
+        bound = " by the published bound" if basis == "published" else ""
+        title = f"client {requesting}: σ against depth{bound}, uniform | optimal ({_target(plan)})"
+        _print_depths(plan, basis, title, console)
+    if noisy_rows(plan):
+        title = f"client {requesting}: ε against depth, for the noise of the rows that state σ"
+        _print_epsilons(plan, title, console)
     if len(plan.selection.clients) > 1:
         left_out = len(plan.selection.clients) - len(shown_clients(plan))
         others = f" ({left_out} between them are not shown)" if left_out else ""
@@ -123,11 +130,33 @@ def _target(plan: Plan) -> str:
     return f"ε = {epsilon:g}, δ = {delta:g}"
 
 
-def _print_depths(plan: Plan, title: str, console: Console) -> None:
-    """Print the table of σ against depth for the requesting client."""
+def noisy_rows(plan: Plan) -> list[Row]:
+    """Return the rows that state σ and a depth, and ask for ε."""
+    return [answer.row for answer in plan.answers if answer.row.epsilon is None]
+
+
+def _print_epsilons(plan: Plan, title: str, console: Console) -> None:
+    """Print the table of ε against depth for the requesting client."""
+    noisy, lines = noisy_rows(plan), []
+    columns = [epsilon_by_depth(plan, row) for row in noisy]
+    for at, depth in enumerate(plan.depths):
+        share = _percent(depth / plan.network.training_run.rounds)
+        cells = ["—" if np.isnan(column[at]) else f"{column[at]:.3g}" for column in columns]
+        lines.append([share, _percent(plan.cost[depth]["gradients"]), *cells])
+    labels = [noisy_label(row) for row in noisy]
+    _print_rows(console, title, ("rewind", "gradients", *labels), lines, ("gradients", *reversed(labels[1:])))
+
+
+def noisy_label(row: Row) -> str:
+    """Describe a row that states σ: its number, its bound, σ and δ."""
+    return f"row {row.index}, {row.bound}: σ = {row.sigma:g}, δ = {row.delta:g}"
+
+
+def _print_depths(plan: Plan, basis: str, title: str, console: Console) -> None:
+    """Print the table of σ against depth for the requesting client, by one bound."""
     headings = [f"output: {view}" for view in VIEWS[:3]] + ["rewind: one peer", "rewind: all messages"]
     rows = []
-    sigma = plan.sigma(plan.answers[0].row.regime, 0, *plan.target)
+    sigma = plan.sigma(basis, 0, *plan.target)
     for at, depth in enumerate(plan.depths):
         cost = plan.cost[depth]
         cells = [sigma[PLACEMENTS.index("output"), at, VIEWS.index(view)] for view in VIEWS[:3]]

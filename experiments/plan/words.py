@@ -144,11 +144,18 @@ def basis_sentence(plan: Plan) -> str:
     training_run = plan.network.training_run
     constants = training_run.constants
     basis = (
-        f"Worst-case bound from the constants alone: G = {constants.G.value:.4g}, L = {constants.L.value:.4g} "
+        f"{_bounds(plan)} from the constants alone: G = {constants.G.value:.4g}, L = {constants.L.value:.4g} "
         f"({constants.G.provenance}), step size {training_run.step_size:g}, {training_run.order}, "
         f"T = {training_run.rounds}."
     )
-    return basis + (" Conditional: it holds only if the estimated constants do." if constants.conditional else "")
+    return basis + (" Conditional: it holds only if these constants do." if constants.conditional else "")
+
+
+def _bounds(plan: Plan) -> str:
+    """Name the bounds that a plan uses."""
+    if "published" not in plan.requirements:
+        return "Worst-case bound"
+    return "Published bound" if len(plan.requirements) == 1 else "Worst-case bound and published bound"
 
 
 def easiest_sentences(plans: Sequence[Plan], keys: Sequence[str]) -> list[str]:

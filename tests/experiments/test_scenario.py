@@ -52,11 +52,16 @@ def at(place, value):
     return value
 
 
+#: What a setting without a default is given, by its type.
+REQUIRED = {int: 2, float: 0.5}
+
+
 def scenario_with(what, name):
-    """The scenario with that entry, and with paths where it asks for one."""
+    """The scenario with that entry, and with the paths and numbers that it asks for."""
     *place, key = PLACES[what]
-    required = [field for field, info in settings_model(what, name).model_fields.items() if info.is_required()]
-    return resolve(at(place, {key: name, **dict.fromkeys(required, "some/file")}))
+    fields = settings_model(what, name).model_fields.items()
+    required = {field: REQUIRED.get(info.annotation, "some/file") for field, info in fields if info.is_required()}
+    return resolve(at(place, {key: name, **required}))
 
 
 def leaves(plain, path=()):
@@ -373,8 +378,7 @@ def refused(scenario):
         (["deletion.samples={class: 7}"], "client 0 has no sample of class 7; it has [0, 1]"),
         (["deletion.samples={indices: [20]}"], "client 0 has samples 0 to 19; deletion.samples names 20"),
         (["partition.clients=1"], "3 nodes"),
-        (["topology=path", "partition.clients=1"], "2 nodes"),
-        (["topology=erdos-renyi", "partition.clients=1"], "nodes"),
+        (["topology=ring", "partition.clients=1"], "a ring has at least 3 nodes, not 1"),
         (["partition.clients=200"], "200"),
         (["topology.kind=random-regular", "topology.degree=9"], "degree"),
         (["topology.kind=hypercube", "partition.clients=5"], "a hypercube has a power of two nodes"),

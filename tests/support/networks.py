@@ -226,7 +226,7 @@ def networks(draw: st.DrawFn, **fixed: object) -> Network:
         "nodes": nodes,
         "mixing": draw(st.sampled_from(rules)),
         "order": draw(st.sampled_from(["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"])),
-        "model": draw(st.sampled_from(list(MODELS))),
+        "model": draw(st.sampled_from(list(SETTINGS))),
         "l2": draw(st.sampled_from([0.0, 1e-4, 0.1, 1.0])),
         "step": draw(st.sampled_from([0.1, 0.5, 1.0, 1.9, 2.5])),
         "local_steps": draw(st.integers(1, 3)),
