@@ -129,7 +129,7 @@ def test_whole_numbers_of_a_table_are_numbers(tmp_path: Path) -> None:
         ({}, {"label": "y"}, r"has no column 'y' of labels .data.label.; its columns are f0, f1, f2, label"),
         ({"word": ["a"] * N}, {}, "features are columns of numbers, and the column 'word' is of the type"),
         ({"split": ["train"] * 19 + ["dev"]}, {}, "says train or test in each row, not 'dev'"),
-        ({"client": ["a"] * 19 + [""]}, {}, "the column .client. is empty in row 19"),
+        ({"client": ["a"] * 19 + [""]}, {}, "natural clients: row 19 is empty"),
         ({"f1": [np.nan] * N}, {}, "feature values are NaN"),
     ],
 )
