@@ -88,7 +88,7 @@ def test_names_are_shown_by_run_report_and_plan(tmp_path: Path) -> None:
     file, out = in_file(tmp_path, scenario), tmp_path / "out"
     code, said = command("run", file, "--out", out)
     assert code == 0, said
-    assert "client cy of a ring network" in said
+    assert "client cy (node 2) of a ring network" in said
     assert json.loads((out / "topology.json").read_text())["names"] == NAMES
     assert command("report", out)[0] == 0
     assert "client cy (node 2) deleted 2 of its" in (out / "report.html").read_text()
