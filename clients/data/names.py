@@ -73,6 +73,8 @@ def classes_of(name: str, y: NDArray[Any]) -> Numbered:
     distinct, place = np.unique(found.numbers, return_inverse=True)
     if found.names is None and np.array_equal(distinct, np.arange(len(distinct))):
         return found
+    if len(distinct) == len(y) > 2:
+        raise DataError(f"{name}: each of the {len(y)} rows has a label of its own, so they are no classes")
     names = found.names or tuple(map(str, distinct.tolist()))
     notice(f"{name}: the labels {listed(names)} are {len(names)} classes, known by these names and numbered from 0")
     return Numbered(np.asarray(place, dtype=np.int64), names)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from rewindnet.clients.data.dataset import DataError, Dataset, every_fifth
 from rewindnet.clients.data.rows import divided
 
+#: What stands for a feature that is missing.
+_MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 _SPLITS = {"train": False, "training": False, "test": True}
 
 
@@ -42,7 +44,13 @@ def csv(
 
     file = _existing(path)
     try:
-        table = pandas.read_csv(file, sep=separator, encoding="utf-8-sig", converters={label: str, client: str})
+        columns = pandas.read_csv(file, sep=separator, encoding="utf-8-sig", nrows=0).columns
+        # A client may be called NA.
+        missing = {column: _MISSING for column in columns if column not in (label, client, split)}
+        names = dict.fromkeys((label, client, split), str)
+        table = pandas.read_csv(
+            file, sep=separator, encoding="utf-8-sig", dtype=names, na_values=missing, keep_default_na=False
+        )
     except (ValueError, OSError, EOFError) as problem:
         raise DataError(f"{file} is no CSV table: {' '.join(str(problem).split())}") from None
     return _dataset(f"csv ({file})", table, label, client, split)

@@ -15,6 +15,7 @@ from rewindnet.experiments.report import table
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.progress import LiveProgress, Progress
 from rewindnet.experiments.runs.run_setup import build_run
+from rewindnet.experiments.scenario.names import client_title, node_of
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.simulator.errors import BrokenTransportError, RunError, TransportError
@@ -54,7 +55,7 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
     console = terminal(wide=wide)
     done = run_in(scenario, folder, force, LiveProgress(console))
     first = [("request", _request)] if any(row["request"] for row in done.summary) else []
-    table.print_table(done.summary, console, title=_title(scenario), first=first)
+    table.print_table(done.summary, console, title=_title(scenario, done.topology.get("names")), first=first)
     for line in table.composition_sentences(done.compositions):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(f"weights: sha256 {done.record['sha256']}", highlight=False, soft_wrap=True)
@@ -118,13 +119,13 @@ def _request(row: table.Row) -> str:
     return str(row["request"])
 
 
-def _title(scenario: Scenario) -> str:
+def _title(scenario: Scenario, names: Sequence[str] | None) -> str:
     """Return the title of the table: who deletes what."""
     requests, network = scenario.deletion.each, _network(scenario.topology.kind)
+    clients = [_client(request.client, names) for request in requests]
     if len(requests) > 1:
-        clients = ", ".join(str(request.client) for request in requests)
-        return f"{scenario.name}: {len(requests)} requests to forget in {network}, of the clients {clients}"
-    return f"{scenario.name}: client {requests[0].client} of {network} deletes {_samples(requests[0].plain_samples)}"
+        return f"{scenario.name}: {len(requests)} requests to forget in {network}, of the clients {', '.join(clients)}"
+    return f"{scenario.name}: client {clients[0]} of {network} deletes {_samples(requests[0].plain_samples)}"
 
 
 def _network(topology: str) -> str:
@@ -132,6 +133,11 @@ def _network(topology: str) -> str:
     if topology == "file":
         return "a network from a file"
     return f"{'an' if topology[:1] in set('aeio') else 'a'} {topology} network"
+
+
+def _client(given: int | str, names: Sequence[str] | None) -> str:
+    """Return a client of a request by its name, and the number of its node where that is another."""
+    return str(given) if names is None else client_title(node_of(given, names, len(names))[0], names)
 
 
 def _samples(samples: Any) -> str:

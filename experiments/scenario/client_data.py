@@ -55,13 +55,12 @@ class ClientData:
                 f"the clients of the data and the nodes of the graph do not have the same names: {listed(lost)} "
                 f"of the data is not one of {listed(nodes)}"
             )
-        if lost and self.names == tuple(map(str, range(len(self.names)))):
-            return self
-        if lost:
+        if lost and self.names != tuple(map(str, range(len(self.names)))):
             notice(
                 f"the nodes of the graph are named {listed(nodes)} and the clients of the data {listed(self.names)}; "
                 "the first node holds the data of the first client, and so on"
             )
+        if lost:
             return self
         if self.poisoned is not None:
             raise ScenarioError("data.backdoor needs clients in the order of the nodes of the graph, by their names")

@@ -1,0 +1,182 @@
+"""Clients and classes by the names of data and graph files, in scenarios, records and sentences."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from rewindnet.errors import Notice, UserError
+from rewindnet.experiments.cli import app
+from rewindnet.experiments.scenario.names import node_of
+from rewindnet.experiments.scenario.network_setup import build_network
+from rewindnet.experiments.scenario.yaml_files import resolve
+
+NAMES = ["ada", "bob", "cy", "dee"]
+
+
+def data(folder: Path, client: Any, **arrays: Any) -> dict[str, Any]:
+    client = np.asarray(client)
+    generator = np.random.default_rng(0)
+    y = np.arange(len(client)) % 2
+    x = generator.standard_normal((len(client), 3)) + y[:, None]
+    np.savez(folder / "own.npz", **{"x": x, "y": y, "client": client, **arrays})
+    return {
+        "name": "named",
+        "data": {"source": "npz", "path": str(folder / "own.npz")},
+        "partition": "natural",
+        "topology": "ring",
+        "learning": {"rounds": 4},
+        "deletion": {"samples": 2},
+        "unlearning": [{"method": "r2d", "rewind": 0.5, "sigma": 0.1}],
+        "measures": {"membership": False},
+    }
+
+
+def command(*words: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "240"})
+    return done.exit_code, done.output
+
+
+def in_file(folder: Path, scenario: dict[str, Any]) -> Path:
+    (folder / "s.yaml").write_text(yaml.safe_dump(scenario))
+    return folder / "s.yaml"
+
+
+def test_a_name_is_looked_up_before_a_number() -> None:
+    assert node_of("b", ["a", "b"], 2) == (1, "")
+    assert node_of(1, ["a", "b"], 2) == (1, "")
+    assert node_of(1, None, 2) == (1, "")
+    assert node_of(2, ["1", "2"], 2) == (
+        1,
+        "2 is the client named 2, which is node 1: names come before the numbers of nodes",
+    )
+    assert node_of(0, ["1", "2"], 2) == (0, "no client is named 0, so it is node 0, which is named 1")
+    assert node_of(1, ["0", "1"], 2) == (1, "")
+    for given, names, said in ((2, None, "0 to 1$"), ("x", ["a", "b"], "named a, b$"), ("1", None, "0 to 1$")):
+        with pytest.raises(UserError, match=f"deletion.client {given} does not exist; clients are .*{said}"):
+            node_of(given, names, 2)
+
+
+def test_a_client_whose_only_row_is_a_test_row_does_not_renumber_the_others(tmp_path: Path) -> None:
+    client = np.repeat(np.arange(10), 6)
+    client = np.delete(client, np.flatnonzero(client == 3)[1:])
+    test = client == 3
+    test[::7] = True
+    scenario = data(tmp_path, client, test=test)
+    scenario["deletion"]["client"] = 5
+    file, out = in_file(tmp_path, scenario), tmp_path / "out"
+    code, said = command("run", file, "--out", out)
+    assert code == 0, said
+    assert "clients without training rows are no part of the network: 3; the others keep their ids" in said
+    assert "deletion.client: 5 is the client named 5, which is node 4" in said
+    topology = json.loads((out / "topology.json").read_text())
+    assert topology["names"] == ["0", "1", "2", "4", "5", "6", "7", "8", "9"]
+    learning = json.loads((out / "learning.json").read_text())
+    assert list(learning["requests"][0]["forget"]) == ["4"]
+    code, said = command("verify", out)
+    assert code == 0, said
+    assert command("verify", out, "--no-data")[0] == 0
+
+
+def test_names_are_shown_by_run_report_and_plan(tmp_path: Path) -> None:
+    scenario = data(tmp_path, NAMES * 10)
+    scenario["deletion"]["client"] = "cy"
+    file, out = in_file(tmp_path, scenario), tmp_path / "out"
+    code, said = command("run", file, "--out", out)
+    assert code == 0, said
+    assert "client cy (node 2) of a ring network" in said
+    assert json.loads((out / "topology.json").read_text())["names"] == NAMES
+    assert command("report", out)[0] == 0
+    assert "client cy (node 2) deleted 2 of its" in (out / "report.html").read_text()
+    assert command("verify", out)[0] == 0
+    code, said = command("plan", file, "--out", tmp_path / "plan")
+    assert code == 0, said
+    assert "client cy (node 2)" in said
+    plan = json.loads((tmp_path / "plan" / "plan.json").read_text())
+    assert [client["name"] for client in plan["clients"]] == ["cy", "ada", "bob", "dee"]
+
+
+@pytest.mark.parametrize(("client", "node"), [("dee", 3), (2, 2), (0, 0)])
+def test_a_client_is_asked_for_by_name_or_number(tmp_path: Path, client: Any, node: int) -> None:
+    scenario = data(tmp_path, NAMES * 10)
+    scenario["deletion"]["client"] = client
+    assert list(build_network(resolve(scenario)).arrivals[0].forget) == [node]
+
+
+@pytest.mark.parametrize("ids", [[0.5, 1.5, 2.5, 3.5], [7, 8, 9, 11]])
+def test_ids_that_are_numbers_are_names_too(tmp_path: Path, ids: list[float]) -> None:
+    scenario = data(tmp_path, ids * 10)
+    scenario["deletion"]["client"] = ids[1]
+    warned = pytest.warns(Notice, match="names come before") if ids[1] == 8 else pytest.MonkeyPatch.context()
+    with warned:
+        network = build_network(resolve(scenario))
+    assert list(network.arrivals[0].forget) == [1]
+    assert network.names[3] == str(ids[3])
+
+
+def test_a_partition_that_mixes_clients_has_no_names_of_theirs(tmp_path: Path) -> None:
+    scenario = {**data(tmp_path, NAMES * 10), "partition": {"kind": "iid", "clients": 4}}
+    assert build_network(resolve(scenario)).names == {}
+
+
+@pytest.mark.parametrize(
+    "client", [True, [1], {"a": 1}, -1, float("nan"), ""], ids=["bool", "list", "mapping", "negative", "nan", "empty"]
+)
+def test_what_is_no_client_is_refused(client: Any) -> None:
+    with pytest.raises(UserError, match=r"deletion\.client: must be "):
+        resolve({"deletion": {"client": client}})
+
+
+# Graphs with names
+
+
+def graph(folder: Path, names: list[str]) -> dict[str, Any]:
+    pairs = zip(names, [*names[1:], names[0]], strict=True)
+    (folder / "graph.edges").write_text("".join(f"{one} {other}\n" for one, other in pairs))
+    return {"kind": "file", "path": str(folder / "graph.edges")}
+
+
+def test_clients_of_the_data_are_at_the_nodes_of_their_names(tmp_path: Path) -> None:
+    # In the graph 2 comes before 10, in the data every name has a number of samples of its own.
+    names = ["w2", "w10", "w30"]
+    scenario = data(tmp_path, np.repeat(["w10", "w2", "w30"], [10, 20, 30]))
+    scenario |= {"topology": graph(tmp_path, names), "deletion": {"client": "w10", "samples": 2}}
+    network = build_network(resolve(scenario))
+    assert list(network.names.values()) == names
+    assert network.samples.tolist() == [16, 8, 24]
+    assert list(network.arrivals[0].forget) == [1]
+
+
+def test_names_of_which_some_are_in_the_graph_are_refused(tmp_path: Path) -> None:
+    scenario = {**data(tmp_path, NAMES * 10), "topology": graph(tmp_path, ["ada", "bob", "cy", "eve"])}
+    with pytest.raises(UserError, match="do not have the same names: dee of the data is not one of ada, bob, cy, eve"):
+        build_network(resolve(scenario))
+
+
+def test_other_names_in_the_graph_are_said_aloud(tmp_path: Path) -> None:
+    scenario = {**data(tmp_path, NAMES * 10), "topology": graph(tmp_path, ["n1", "n2", "n3", "n4"])}
+    with pytest.warns(Notice, match="the first node holds the data of the first client"):
+        assert build_network(resolve(scenario)).names[0] == "n1"
+
+
+# Classes
+
+
+def test_a_class_is_deleted_by_its_name(tmp_path: Path) -> None:
+    label = np.where(np.arange(40) % 2, 150, 50)
+    scenario = data(tmp_path, NAMES * 10, y=label)
+    for given in (150, "150"):
+        scenario["deletion"] = {"client": "bob", "samples": {"class": given}}
+        with pytest.warns(Notice, match="the labels 50, 150 are 2 classes"):
+            network = build_network(resolve(scenario))
+        assert len(network.arrivals[0].forget[1]) == network.samples[1]
+    scenario["deletion"] = {"samples": {"class": 1}}
+    with (
+        pytest.warns(Notice, match="the labels 50, 150"),
+        pytest.raises(UserError, match="names the class 1, and the classes are named 50, 150"),
+    ):
+        build_network(resolve(scenario))
