@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.reading import text_of
 from rewindnet.topologies.errors import TopologyError
 
 EDGE_LISTS = (".txt", ".edges", ".csv", ".tsv")
@@ -78,13 +79,7 @@ def text_lines(path: str) -> Iterator[tuple[int, list[str]]]:
     Raises:
         TopologyError: if the file cannot be read.
     """
-    try:
-        # utf-8-sig, because spreadsheets write a byte order mark before the first name.
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise TopologyError(f"'{path}' cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise TopologyError(f"'{path}' is not text in UTF-8") from error
+    text = text_of(path, TopologyError)
     for number, line in enumerate(text.splitlines(), start=1):
         content = line.split("#", 1)[0].strip()
         if content:

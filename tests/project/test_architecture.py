@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "simulator": ("topologies", "certificates", "clients"),
     "experiments": ("topologies", "certificates", "clients", "simulator"),
 }
-SHARED = ("rewindnet.errors", "rewindnet.registry", "rewindnet.extras")
+SHARED = ("rewindnet.errors", "rewindnet.registry", "rewindnet.extras", "rewindnet.reading", "rewindnet.arrays")
 #: What the two lowest folders may import that is not part of Python.
 LIBRARIES = {"topologies": {"numpy", "scipy", "networkx"}, "certificates": {"numpy", "scipy"}}
 
