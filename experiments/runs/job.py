@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates import CertificateError
 from rewindnet.clients.worker import ClientWorker
+from rewindnet.errors import Notice
 from rewindnet.experiments.folder.reader import FolderError
 from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.folder.unfinished import check_target
@@ -102,7 +104,11 @@ class RunJob(Job):
 def open_job(description: str) -> RunJob:
     """Make the job of a description, in a process that was started for it."""
     content = json.loads(description)
-    setup, folder, scratch = build_run(resolve(content["scenario"])), Path(content["folder"]), Path(content["scratch"])
+    with warnings.catch_warnings():
+        # The process that made the description has told them.
+        warnings.simplefilter("ignore", Notice)
+        setup = build_run(resolve(content["scenario"]))
+    folder, scratch = Path(content["folder"]), Path(content["scratch"])
     return RunJob(setup, folder, content["resume"], scratch, command=content["command"])
 
 

@@ -14,7 +14,7 @@ from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequest, arrivals
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.models import Model
-from rewindnet.experiments.scenario.client_data import ClientData, divide_data, load_dataset
+from rewindnet.experiments.scenario.client_data import ClientData, clients_given, divide_data, load_dataset
 from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -119,7 +119,7 @@ def build_network(scenario: Scenario, *, planning: bool = False) -> NetworkSetup
     Raises:
         UserError: about the first part that is not valid: data, partition, topology, model or deletion.
     """
-    data = divide_data(scenario, load_dataset(scenario), planning=planning)
+    data = divide_data(scenario, load_dataset(scenario), clients_given(scenario), planning=planning)
     return join_network(scenario, data, build_topology(scenario, len(data.samples), planning=planning))
 
 

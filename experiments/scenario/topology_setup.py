@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
+import networkx as nx
 from scipy.sparse import csr_array
 
 from rewindnet import topologies
@@ -29,6 +30,12 @@ class TopologySetup:
     mixing: Schedule
     departed: tuple[int, ...]
     remaining: Schedule
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of the nodes in a file, in their order; None if they are 0 … N − 1."""
+        names = nx.get_node_attributes(self.graph, "name") if isinstance(self.graph, nx.Graph) else {}
+        return tuple(names[node] for node in self.graph) if names else None
 
     def without(self, departed: Collection[int]) -> "TopologySetup":
         """Return the topology with the schedule that remains after some nodes have left.
