@@ -35,7 +35,7 @@ class TopologySetup:
     def names(self) -> tuple[str, ...] | None:
         """The names of the nodes in a file, in their order; None if they are 0 … N − 1."""
         names = nx.get_node_attributes(self.graph, "name") if isinstance(self.graph, nx.Graph) else {}
-        return tuple(names[node] for node in self.graph) if names else None
+        return tuple(names[node] for node in range(len(names))) or None
 
     def without(self, departed: Collection[int]) -> "TopologySetup":
         """Return the topology with the schedule that remains after some nodes have left.

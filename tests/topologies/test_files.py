@@ -4,8 +4,11 @@ import networkx as nx
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.io import mmwrite
 
+from rewindnet.errors import Notice
 from rewindnet.topologies import TopologyError, build, mix
+from rewindnet.topologies.mixing import TOLERANCE
 
 SQUARE = {(0, 1), (1, 2), (2, 3), (0, 3)}
 
@@ -131,7 +134,7 @@ def test_a_matrix_survives_its_file(tmp_path, ring, weights, name):
         ("w.npy", "text", "holds no matrix of its kind"),
         ("w.npy", "", "holds no matrix of its kind"),
         ("w.npz", "text", "holds no matrix of its kind"),
-        ("w.mat", "text", "a mixing matrix is read from .npy, .npz, .csv or .txt, not from"),
+        ("w.mat", "text", "a mixing matrix is read from .npy, .npz, .mtx, .csv or .txt, not from"),
     ],
 )
 def test_a_malformed_matrix_is_refused_with_a_sentence(tmp_path, ring, name, text, sentence):
@@ -155,7 +158,7 @@ def test_arrays_that_are_no_real_table_are_refused(tmp_path, ring, array):
 
 
 def test_npz_files_that_lie_are_refused(tmp_path, ring, weights):
-    np.savez(tmp_path / "plain.npz", weights.toarray())
+    np.savez(tmp_path / "plain.npz", weights.toarray(), weights.toarray())
     weights.indices[0] = 77
     sparse.save_npz(tmp_path / "outside.npz", weights)
     for name in ("plain.npz", "outside.npz"):
@@ -169,3 +172,40 @@ def test_a_matrix_without_symmetry_must_be_asked_for(tmp_path):
     assert mix("file", pair, path=path, symmetric=False)[1, 0] == 0.25
     with pytest.raises(TopologyError, match=r"entry \(0, 1\) of the mixing matrix differs from its mirror image"):
         mix("file", pair, path=path)
+
+
+@pytest.mark.parametrize("name", ["w.npy", "w.csv", "w.mtx"])
+def test_rows_rounded_to_single_precision_sum_to_one_in_double(tmp_path, name):
+    graph = build("erdos-renyi", 12, 3, p=0.5)
+    exact = mix("metropolis-hastings", graph).toarray()
+    given = exact.astype(np.float32)
+    assert np.abs(given.astype(np.float64).sum(axis=1) - 1).max() > TOLERANCE
+    path = tmp_path / name
+    match path.suffix:
+        case ".npy":
+            np.save(path, given)
+        case ".csv":
+            np.savetxt(path, given, fmt="%.9g", delimiter=",")
+        case _:
+            mmwrite(path, sparse.coo_array(given.astype(np.float64)), precision=9, symmetry="general")
+    with pytest.warns(Notice, match="off by up to .*the diagonal was set in double precision"):
+        read = mix("file", graph, path=str(path)).toarray()
+    assert (read == read.T).all()
+    assert np.abs(read.sum(axis=0) - 1).max() < 1e-15
+    assert np.abs(read.sum(axis=1) - 1).max() < 1e-15
+    assert np.abs(read - exact).max() < 1e-6
+
+
+@pytest.mark.parametrize("off", [1e-5, -1e-5])
+def test_more_than_rounding_is_refused(tmp_path, ring, weights, off):
+    dense = weights.toarray()
+    dense[2, 2] += off
+    np.save(tmp_path / "w.npy", dense)
+    with pytest.raises(TopologyError, match="each row of a mixing matrix sums to 1; row 2"):
+        mix("file", ring, path=str(tmp_path / "w.npy"))
+
+
+def test_a_matrix_of_which_the_columns_sum_to_one_is_refused(tmp_path):
+    path = written(tmp_path, "w.txt", "0.5 0.25\n0.5 0.75\n")
+    with pytest.raises(TopologyError, match=r"its rows do not.*transpose it"):
+        mix("file", build("path", 2, 0), path=path, symmetric=False)
