@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rewindnet.arrays import check_memory
 from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequest, arrivals
 from rewindnet.clients.data.features import Features
@@ -17,6 +18,7 @@ from rewindnet.clients.models import Model
 from rewindnet.experiments.scenario.client_data import ClientData, clients_given, divide_data, load_dataset
 from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
+from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.topology_setup import TopologySetup, build_topology
 from rewindnet.simulator.training_facts import TrainingSetup, training_facts
@@ -119,6 +121,10 @@ def build_network(scenario: Scenario, *, planning: bool = False) -> NetworkSetup
     Raises:
         UserError: about the first part that is not valid: data, partition, topology, model or deletion.
     """
+    learning = scenario.learning
+    steps = f"{learning.rounds:.4g} rounds of {learning.local_steps:.4g} local steps"
+    # Each round has a record, and each step an entry in the bounds of the sensitivity.
+    check_memory(float(min(learning.rounds, 10**30)) * min(learning.local_steps, 10**30) * 64, steps, ScenarioError)
     data = divide_data(scenario, load_dataset(scenario), clients_given(scenario), planning=planning)
     return join_network(scenario, data, build_topology(scenario, len(data.samples), planning=planning))
 

@@ -4,7 +4,7 @@ import networkx as nx
 import pytest
 
 import rewindnet
-from rewindnet.errors import UserError
+from rewindnet.errors import Notice, UserError
 from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.scenario.network_setup import build_network
 
@@ -38,3 +38,20 @@ def test_nodes_from_zero_have_no_names(tmp_path):
     scenario = rewindnet.load({"topology": {"kind": "file", "path": str(tmp_path / "a.txt")}})
     network = build_network(scenario)
     assert (network.nodes, network.topology.names) == (6, None)
+
+
+def test_relative_paths_are_looked_for_beside_the_scenario_and_then_here(tmp_path, monkeypatch):
+    (tmp_path / "apart").mkdir()
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "apart" / "s.yaml"
+    file.write_text("topology: {kind: file, path: a.txt, schedule: {kind: graphs, graphs: [a.txt]}}\n")
+    nx.write_edgelist(nx.cycle_graph(6), "a.txt", data=False)
+    assert build_network(rewindnet.load(file)).nodes == 6
+    nx.write_edgelist(nx.cycle_graph(7), "apart/a.txt", data=False)
+    with pytest.warns(Notice, match="is there twice"):
+        assert build_network(rewindnet.load(file)).nodes == 7
+
+
+def test_more_rounds_than_memory_are_refused():
+    with pytest.raises(UserError, match=r"1e\+13 rounds of 1 local steps would take .* GB of memory"):
+        build_network(rewindnet.load({"learning": {"rounds": 10**13}}))
