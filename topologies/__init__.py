@@ -23,7 +23,7 @@ from scipy import sparse
 from rewindnet.registry import Registry
 from rewindnet.topologies import mixing
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.files import graph_from_file
+from rewindnet.topologies.files import graph_from_file, nodes_in_file
 from rewindnet.topologies.graphs import deterministic, random
 from rewindnet.topologies.graphs.edges import EdgeGraph, Graph, adjacency, from_edges, is_connected
 from rewindnet.topologies.mixing import validate
@@ -89,6 +89,7 @@ __all__ = [
     "from_record",
     "mix",
     "mix_without",
+    "nodes_in_file",
     "record",
     "rng_at",
     "schedule",

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.arrays import check_npz
 from rewindnet.clients.data.dataset import DataError
+from rewindnet.reading import located, opened
 
 ROOT_VARIABLE = "REWINDNET_DATA"
 
@@ -19,7 +21,7 @@ _DAMAGED = (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFi
 
 def data_root(root: Path | None) -> Path:
     """Return the folder of official files: `root`, else the environment variable REWINDNET_DATA, else ./data."""
-    return (root or Path(os.environ.get(ROOT_VARIABLE) or "data")).expanduser()
+    return located(root or os.environ.get(ROOT_VARIABLE) or "data", DataError)
 
 
 Source = TypeVar("Source", bound=Callable[..., Any])
@@ -72,10 +74,8 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         DataError: if it cannot be read.
     """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    with opened(path, DataError) as file:
+        return file.read()
 
 
 def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
@@ -90,7 +90,10 @@ def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = (
         DataError: if the file is no valid .npz archive, or lacks an array, or an array holds Python objects.
     """
     # Opened here because numpy leaves a damaged archive's file open.
-    with open(path, "rb") as file:
+    with opened(path, DataError) as file:
+        if file.read(2) == b"PK":
+            check_npz(file, str(path), DataError)
+        file.seek(0)
         try:
             archive = np.load(file, allow_pickle=False)
         except _DAMAGED as error:

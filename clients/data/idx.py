@@ -2,19 +2,21 @@
 
 import math
 import struct
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.arrays import check_memory
 from rewindnet.clients.data.dataset import DataError
-from rewindnet.clients.data.files import read_bytes
+from rewindnet.reading import unzipped
 
 IMAGES = 0x0803
 LABELS = 0x0801
 INTEGER_TABLE = 0x0C02
+
+_PIECE = 2**16
 
 _DTYPES: dict[int, np.dtype[Any]] = {0x08: np.dtype(">u1"), 0x0C: np.dtype(">i4")}
 
@@ -34,30 +36,44 @@ def read_idx(path: Path, magic: int) -> NDArray[Any]:
         DataError: if the file cannot be read or unzipped, has another magic number, or is too short or too
             long.
     """
-    raw, whole = _unzipped(path, read_bytes(path))
-    number = int.from_bytes(raw[:4], "big")
-    if len(raw) >= 4 and number != magic:
-        raise DataError(f"{path} has the magic number {number}, {magic} was expected: it is another kind of file")
+    with unzipped(path, DataError) as file:
+        raw, whole = _header_and_values(path, file, magic)
     start = 4 + 4 * (magic & 0xFF)
-    if len(raw) < start:
-        raise DataError(f"{path} is truncated: {len(raw)} bytes found, its header alone takes {start}")
     shape = struct.unpack_from(f">{magic & 0xFF}I", raw, 4)
     dtype = _DTYPES[magic >> 8]
     expected = start + math.prod(shape) * dtype.itemsize
     if len(raw) != expected or not whole:
         problem = "does not match its header" if whole else "is a gzip file that ends early"
         size = "×".join(map(str, shape))
-        raise DataError(f"{path} {problem}: {expected} bytes expected for {size} values, {len(raw)} found")
+        found = f"more than {expected}" if len(raw) > expected else len(raw)
+        raise DataError(f"{path} {problem}: {expected} bytes expected for {size} values, {found} found")
     return np.frombuffer(raw, dtype, offset=start).reshape(shape)
 
 
-def _unzipped(path: Path, raw: bytes) -> tuple[bytes, bool]:
-    """Return the content, and whether the gzip stream reached its end (always so for a plain file)."""
-    if raw[:2] != b"\x1f\x8b":
-        return raw, True
-    # zlib rather than gzip: it hands over what a truncated file still holds, so that the error can count it.
-    stream = zlib.decompressobj(wbits=31)
-    try:
-        return stream.decompress(raw), stream.eof
-    except zlib.error as error:
-        raise DataError(f"{path} is a damaged gzip file ({error})") from None
+def _header_and_values(path: Path, file: BinaryIO, magic: int) -> tuple[bytes, bool]:
+    """Return what the header announces and at most one byte more, and whether the file did not end early."""
+    start = 4 + 4 * (magic & 0xFF)
+    raw, whole = _read(file, start)
+    number = int.from_bytes(raw[:4], "big")
+    if len(raw) >= 4 and number != magic:
+        raise DataError(f"{path} has the magic number {number}, {magic} was expected: it is another kind of file")
+    if len(raw) < start:
+        raise DataError(f"{path} is truncated: {len(raw)} bytes found, its header alone takes {start}")
+    size = math.prod(struct.unpack_from(f">{magic & 0xFF}I", raw, 4)) * _DTYPES[magic >> 8].itemsize
+    check_memory(size, str(path), DataError)
+    values, whole = _read(file, size + 1)
+    return raw + values, whole
+
+
+def _read(file: BinaryIO, size: int) -> tuple[bytes, bool]:
+    """Read so many bytes, or all there are; return them, and whether a gzip file did not end early."""
+    parts: list[bytes] = []
+    while size > 0:
+        try:
+            parts.append(file.read(min(size, _PIECE)))
+        except EOFError:
+            return b"".join(parts), False
+        if not parts[-1]:
+            break
+        size -= len(parts[-1])
+    return b"".join(parts), True

@@ -7,6 +7,7 @@ import numpy as np
 from rewindnet.clients.data.dataset import DataError, Dataset, Layout, every_fifth
 from rewindnet.clients.data.files import read_arrays
 from rewindnet.clients.data.rows import divided
+from rewindnet.reading import located
 
 
 def npz(root: Path | None, seed: int, *, path: str, layout: Layout | None = None) -> Dataset:
@@ -27,7 +28,7 @@ def npz(root: Path | None, seed: int, *, path: str, layout: Layout | None = None
     Raises:
         DataError: if the archive is missing, damaged or lacks an array, or the arrays do not make sense.
     """
-    file = Path(path).expanduser()
+    file = located(path, DataError)
     if not file.is_file():
         raise DataError(f"no such file: {file}; data.path must name an .npz archive with the arrays x and y")
     arrays = read_arrays(file, ["x", "y"], ["client", "test"])

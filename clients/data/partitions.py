@@ -4,7 +4,7 @@ Kinds and parameter names follow the partitioners of the flwr-datasets library, 
 carried over; the draws are our own, from one generator.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -174,6 +174,16 @@ def partition(
     """
     shards: Shards = PARTITIONS.build(kind, labels, natural, clients, generator, **parameters)
     return shards
+
+
+def has_own_clients(kind: str, settings: Mapping[str, Any]) -> bool:
+    """Return whether a partition says by itself how many clients there are, where no number is given.
+
+    Args:
+        kind: a key of `PARTITIONS`.
+        settings: the kind's own parameters.
+    """
+    return PARTITIONS[kind] in (natural, size) or isinstance(settings.get("samples"), list)
 
 
 def client_count(clients: int | None, rows: int) -> int:

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from rewindnet.clients.data import Dataset, load
 from rewindnet.clients.data.backdoor import Trigger, plant, with_triggered
 from rewindnet.clients.data.names import listed
-from rewindnet.clients.data.partitions import PartitionError, declared_sizes, partition
+from rewindnet.clients.data.partitions import PartitionError, declared_sizes, has_own_clients, partition
 from rewindnet.errors import notice
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.names import names_of_clients
 from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.topologies import Stream
+from rewindnet.topologies import Stream, nodes_in_file
 from rewindnet.topologies.rng import rng_at
 
 Integers = NDArray[np.int64]
@@ -78,12 +78,27 @@ def load_dataset(scenario: Scenario) -> Dataset:
     return load(data.source, data.root, scenario.seed, data.limit, **data.settings)
 
 
-def divide_data(scenario: Scenario, dataset: Dataset, *, planning: bool = False) -> ClientData:
+def clients_given(scenario: Scenario) -> int | None:
+    """Return the number of clients that a scenario gives; without one, a graph file has it.
+
+    None where neither has: the data, or the default of the partition, then decide.
+
+    Raises:
+        TopologyError: if the graph file cannot be read.
+    """
+    given, topology = scenario.partition, scenario.topology
+    if given.clients is None and topology.kind == "file" and not has_own_clients(given.kind, given.settings):
+        return nodes_in_file(topology.settings["path"])
+    return given.clients
+
+
+def divide_data(scenario: Scenario, dataset: Dataset, clients: int | None, *, planning: bool = False) -> ClientData:
     """Divide the data of a scenario among its clients, and poison the samples of its backdoor.
 
     Args:
         scenario: the scenario.
         dataset: its data.
+        clients: their number, as of `clients_given`.
         planning: accept clients that are declared by their numbers of samples, without data.
 
     Raises:
@@ -94,12 +109,14 @@ def divide_data(scenario: Scenario, dataset: Dataset, *, planning: bool = False)
             f"the data source {dataset.name} holds no samples to learn from; it can be planned with rewindnet plan, "
             "but not run"
         )
-    rows, samples = _partition(scenario, dataset, planning)
+    rows, samples = _partition(scenario, dataset, clients, planning)
     dataset, poisoned = _with_backdoor(scenario, dataset, rows)
     return ClientData(dataset, rows, samples, poisoned, names_of_clients(dataset, rows))
 
 
-def _partition(scenario: Scenario, dataset: Dataset, planning: bool) -> tuple[list[Integers], Integers]:
+def _partition(
+    scenario: Scenario, dataset: Dataset, clients: int | None, planning: bool
+) -> tuple[list[Integers], Integers]:
     """Divide the training rows among the clients.
 
     Returns:
@@ -107,14 +124,14 @@ def _partition(scenario: Scenario, dataset: Dataset, planning: bool) -> tuple[li
     """
     settings = scenario.partition
     if planning and settings.kind == "declared":
-        return [], declared_sizes(settings.clients, **settings.settings)
+        return [], declared_sizes(clients, **settings.settings)
     if not len(dataset.y):
         raise PartitionError(
             f"the data source {dataset.name} has no samples to deal out to clients by {settings.kind}; use "
             "partition: {kind: declared, clients: 1000, samples: 100} to say how many each client holds"
         )
     generator = rng_at(scenario.seed, Stream.PARTITION)
-    rows = partition(settings.kind, dataset.y, dataset.client, settings.clients, generator, **settings.settings)
+    rows = partition(settings.kind, dataset.y, dataset.client, clients, generator, **settings.settings)
     return rows, np.array([len(of_client) for of_client in rows], dtype=np.int64)
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rewindnet.arrays import check_memory
 from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequest, arrivals
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
-from rewindnet.experiments.scenario.client_data import ClientData, divide_data, load_dataset
+from rewindnet.experiments.scenario.client_data import ClientData, clients_given, divide_data, load_dataset
 from rewindnet.experiments.scenario.deletion import ClassOf, RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.errors import ScenarioError
@@ -143,9 +144,10 @@ def build_network(scenario: Scenario, *, planning: bool = False, obstacles: Obst
         UserError: about everything found up to the first part that cannot be built: data, partition, topology, model
             or deletion; or if a file changes while it is read.
     """
+    _check_length(scenario)
     found, inputs = Obstacles() if obstacles is None else obstacles, input_files(scenario)
     with found.last_straw():
-        data = divide_data(scenario, load_dataset(scenario), planning=planning)
+        data = divide_data(scenario, load_dataset(scenario), clients_given(scenario), planning=planning)
         # A graph that a client leaves needs more than its edges.
         light = planning and scenario.deletion.departure == "relay"
         topology = build_topology(scenario, len(data.samples), planning=light)
@@ -154,6 +156,14 @@ def build_network(scenario: Scenario, *, planning: bool = False, obstacles: Obst
         found.refuse()
     demand_unchanged(inputs, scenario)
     return network
+
+
+def _check_length(scenario: Scenario) -> None:
+    """Refuse more rounds than there is memory for."""
+    learning = scenario.learning
+    steps = f"{learning.rounds:.4g} rounds of {learning.local_steps:.4g} local steps"
+    # Each round has a record, and each step an entry in the bounds of the sensitivity.
+    check_memory(float(min(learning.rounds, 10**30)) * min(learning.local_steps, 10**30) * 64, steps, ScenarioError)
 
 
 def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, obstacles: Obstacles) -> NetworkSetup:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from rewindnet.errors import UserError
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.overrides import override, split_key, split_override
+from rewindnet.experiments.scenario.paths import beside
 from rewindnet.experiments.scenario.plain_data import one_line, plain_data, quoted
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.sentences import sentence_about
@@ -27,23 +28,24 @@ def load(path: Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Scena
     Raises:
         ScenarioError: if the file cannot be read, or the scenario is not valid.
     """
-    return resolve(read_yaml(path), overrides)
+    return resolve(read_yaml(path), overrides, path.parent)
 
 
-def resolve(raw: Any, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Scenario:
+def resolve(raw: Any, overrides: Iterable[str] | Mapping[str, Any] = (), folder: Path | None = None) -> Scenario:
     """Make a scenario from plain data and overrides.
 
     Args:
         raw: a mapping of keys, which is not changed; None is the demo.
         overrides: texts like `topology.kind=ring` or `unlearning.0.rewind=0.9`, whose values are YAML; or a mapping
             from keys like `topology.kind` to values.
+        folder: the folder of the scenario file, where relative paths are looked for first; by default nowhere.
 
     Raises:
         ScenarioError: with one sentence about the first error.
     """
     overrides = overrides if isinstance(overrides, Mapping) else tuple(overrides)
     try:
-        return _resolved(raw, overrides)
+        return _resolved(raw, overrides, folder)
     except ValidationError as problem:
         sentence = sentence_about(problem)
     except UserError as problem:
@@ -60,7 +62,7 @@ def _several_values(sentence: str, overrides: Iterable[str] | Mapping[str, Any])
     return ""
 
 
-def _resolved(raw: Any, overrides: Iterable[str] | Mapping[str, Any]) -> Scenario:
+def _resolved(raw: Any, overrides: Iterable[str] | Mapping[str, Any], folder: Path | None) -> Scenario:
     """Apply overrides to plain data, and validate the result."""
     raw = {} if raw is None else plain_data(raw)
     if not isinstance(raw, dict):
@@ -71,5 +73,7 @@ def _resolved(raw: Any, overrides: Iterable[str] | Mapping[str, Any]) -> Scenari
         pairs = [split_override(text) for text in overrides]
     for path, value in pairs:
         override(raw, path, plain_data(value, tuple(path)))
+    if folder is not None:
+        beside(raw, folder)
     # An empty section in YAML is null; it means the defaults.
     return Scenario.model_validate({key: value for key, value in raw.items() if value is not None})

@@ -11,6 +11,8 @@ from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.plain_data import one_line
 from rewindnet.registry import did_you_mean
 
+_MERGE = "tag:yaml.org,2002:merge"
+
 
 class _Loader(yaml.SafeLoader):
     """Reads 1e-5 as a number, and refuses a key that is given twice."""
@@ -21,7 +23,7 @@ class _Loader(yaml.SafeLoader):
         Raises:
             ScenarioError: if a key is given twice.
         """
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
         twice = [key for at, key in enumerate(keys) if key in keys[:at]]
         if twice:
             raise ScenarioError(f"the key {twice[0]!r} is given twice (line {node.start_mark.line + 1})")
@@ -29,7 +31,9 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?([0-9][0-9_]*(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
 )
 
 
@@ -50,6 +54,8 @@ def parse_yaml(text: str) -> Any:
         sentence = str(problem)
     except (ValueError, OverflowError) as problem:
         # Text that looks like a number, a date or base64, but is not valid.
+        if "integer string conversion" in str(problem):
+            problem = ValueError("a whole number has more digits than can be read")
         sentence = f"this is not YAML: {problem}"
     except RecursionError:
         sentence = "this is not YAML that can be read: it is nested too deeply"

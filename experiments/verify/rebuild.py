@@ -1,7 +1,6 @@
 """Build again what a run began from: its topology by the scenario and the seed, and its data by their source."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rewindnet import topologies
@@ -10,7 +9,7 @@ from rewindnet.clients.data import DataError
 from rewindnet.errors import UserError
 from rewindnet.experiments.folder.reader import RunFolder, recorded_schedules
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
-from rewindnet.experiments.scenario.client_data import ClientData, divide_data, load_dataset
+from rewindnet.experiments.scenario.client_data import ClientData, clients_given, divide_data, load_dataset
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.names import node_of
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, join_network
@@ -19,6 +18,7 @@ from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.topology_setup import TopologySetup, build_topology
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.extras import MissingExtraError, missing_extras_named
+from rewindnet.reading import located
 
 #: The largest number of values of the data, training and test, for which features are computed again.
 MOST_VALUES = 300_000_000
@@ -65,8 +65,9 @@ def rebuild(folder: RunFolder, data: bool = True) -> Rebuilt:
     except ScenarioError as problem:
         why = f"the scenario cannot be read here ({problem})"
         return Rebuilt(None, str(problem), None, why, False, None, (), why, "")
-    clients, no_data, refused = _clients(scenario) if data else (None, "--no-data was given", "")
-    nodes = scenario.partition.clients if clients is None else len(clients.samples)
+    given = _clients_given(folder, scenario)
+    clients, no_data, refused = _clients(scenario, given) if data else (None, "--no-data was given", "")
+    nodes = given if clients is None else len(clients.samples)
     names = tuple(folder.topology.get("names") or ()) or None
     if clients is not None:
         names = clients.names
@@ -87,7 +88,15 @@ def rebuild(folder: RunFolder, data: bool = True) -> Rebuilt:
     return Rebuilt(scenario, "", topology, no_topology, known, network, evaluations, no_data, refused or wrong)
 
 
-def _clients(scenario: Scenario) -> tuple[ClientData | None, str, str]:
+def _clients_given(folder: RunFolder, scenario: Scenario) -> int | None:
+    """Return the number of clients by the scenario; by topology.json if the graph file that has it cannot be read."""
+    try:
+        return clients_given(scenario)
+    except UserError:
+        return int(folder.topology["nodes"])
+
+
+def _clients(scenario: Scenario, given: int | None) -> tuple[ClientData | None, str, str]:
     """Load the data and divide them; return them, or why they could not be loaded, or why they would be refused."""
     try:
         with missing_extras_named():
@@ -98,14 +107,14 @@ def _clients(scenario: Scenario) -> tuple[ClientData | None, str, str]:
     if values > MOST_VALUES:
         return None, f"the data are too large to be read again here ({values:,} values)", ""
     try:
-        return divide_data(scenario, dataset), "", ""
+        return divide_data(scenario, dataset, given), "", ""
     except UserError as problem:
         return None, "", str(problem)
 
 
 def _topology(scenario: Scenario, nodes: int, names: tuple[str, ...] | None) -> tuple[TopologySetup | None, str, str]:
     """Build the topology; return it, or which file is gone, or why it would be refused."""
-    gone = [path for path in _files(scenario) if not Path(path).is_file()]
+    gone = [path for path in _files(scenario) if not located(path).is_file()]
     if gone:
         return None, f"{gone[0]}, which it was read from, is not there", ""
     try:

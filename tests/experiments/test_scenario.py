@@ -183,7 +183,10 @@ def test_numbers_are_numbers_however_python_writes_them(number):
         assert type(parse_yaml(f"[{text}]")[0]) is float
 
 
-@pytest.mark.parametrize(("text", "value"), [("1e-5", 1e-5), ("1E5", 1e5), ("+2e3", 2e3), ("-1e+2", -100.0), ("3", 3)])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-5", 1e-5), (".5e0", 0.5), ("-.5E+1", -5.0), ("1E5", 1e5), ("+2e3", 2e3), ("-1e+2", -100.0), ("3", 3)],
+)
 def test_numbers_as_people_write_them(text, value):
     assert parse_yaml(text) == value
     assert type(parse_yaml(text)) is type(value)
@@ -525,3 +528,17 @@ def test_former_names_of_settings_and_values_are_taken_with_a_notice(given, now,
     with pytest.warns(Notice, match=f"^{re.escape(sentence)}$"):
         scenario = resolve({"unlearning": [given]})
     assert now.items() <= scenario.unlearning[0].settings.items()
+
+
+def test_merge_keys_and_anchors_are_read() -> None:
+    assert parse_yaml("a: &base {kind: ring, x: 1}\nb: {<<: *base, x: 2}") == {
+        "a": {"kind": "ring", "x": 1},
+        "b": {"kind": "ring", "x": 2},
+    }
+    with pytest.raises(ScenarioError, match="the key 'x' is given twice"):
+        parse_yaml("a: &base {x: 1}\nb: {<<: *base, x: 2, x: 3}")
+
+
+def test_a_seed_of_too_many_digits_is_refused_with_a_sentence() -> None:
+    with pytest.raises(ScenarioError, match="a whole number has more digits than can be read"):
+        parse_yaml("seed: " + "9" * 10_000)

@@ -29,7 +29,14 @@ MAY_IMPORT = {
     "simulator": ("topologies", "certificates", "clients"),
     "experiments": ("topologies", "certificates", "clients", "simulator"),
 }
-SHARED = ("rewindnet.errors", "rewindnet.registry", "rewindnet.extras", "rewindnet.version")
+SHARED = (
+    "rewindnet.errors",
+    "rewindnet.registry",
+    "rewindnet.extras",
+    "rewindnet.version",
+    "rewindnet.reading",
+    "rewindnet.arrays",
+)
 #: What the two lowest folders may import that is not part of Python.
 LIBRARIES = {"topologies": {"numpy", "scipy", "networkx"}, "certificates": {"numpy", "scipy"}}
 

@@ -1,0 +1,130 @@
+"""Graphs as other programs write them: each format gives the same network, and a notice says what was changed."""
+
+import gzip
+import json
+
+import networkx as nx
+import numpy as np
+import pytest
+from scipy import io, sparse
+
+from rewindnet.errors import Notice
+from rewindnet.topologies import build
+
+KARATE = nx.karate_club_graph()
+FLORENTINE = nx.florentine_families_graph()
+
+
+def json_graph(key):
+    return lambda graph, path: path.write_text(json.dumps(nx.node_link_data(graph, edges=key)))
+
+
+def metis(graph, path):
+    lines = [" ".join(str(other + 1) for other in graph[node]) for node in graph]
+    path.write_text("\n".join([f"% of us\n{len(graph)} {graph.number_of_edges()}", *lines]) + "\n")
+
+
+def pairs(head, mark=" "):
+    return lambda graph, path: path.write_text(head + "".join(f"{one}{mark}{other}\n" for one, other in graph.edges()))
+
+
+def adjacency(graph):
+    return nx.to_scipy_sparse_array(graph, dtype=np.float64)
+
+
+NUMBERED = {
+    "dicts.edgelist": nx.write_edgelist,
+    "plain.txt": lambda graph, path: nx.write_edgelist(graph, path, data=False),
+    "weighted.txt": nx.write_weighted_edgelist,
+    "commas.csv": lambda graph, path: nx.write_edgelist(graph, path, delimiter=","),
+    "decentralizepy.edges": pairs("34\n"),
+    "heading.csv": pairs("Source,Target\n", ","),
+    "semicolons.csv": pairs("", ";"),
+    "snap.txt": pairs("# Undirected graph\n# FromNodeId\tToNodeId\n", "\t"),
+    "out.konect": pairs("% sym unweighted\n% 78 34 34\n"),
+    "a.adjlist": nx.write_adjlist,
+    "multiline.adjlist": nx.write_multiline_adjlist,
+    "links.json": json_graph("links"),
+    "edges.json": json_graph("edges"),
+    "a.npy": lambda graph, path: np.save(path, nx.to_numpy_array(graph)),
+    "pairs.npy": lambda graph, path: np.save(path, np.array(graph.edges())),
+    "dense.npz": lambda graph, path: np.savez(path, nx.to_numpy_array(graph)),
+    "sparse.npz": lambda graph, path: sparse.save_npz(path, adjacency(graph)),
+    "matrix.csv": lambda graph, path: np.savetxt(path, nx.to_numpy_array(graph), delimiter=","),
+    "a.mtx": lambda graph, path: io.mmwrite(path, adjacency(graph)),
+    "a.g6": nx.write_graph6,
+    "a.s6": nx.write_sparse6,
+}
+NAMED = {
+    "a.gml": nx.write_gml,
+    "a.gexf": nx.write_gexf,
+    "a.graphml": nx.write_graphml,
+    "a.net": nx.write_pajek,
+    "named.csv": lambda graph, path: nx.write_edgelist(graph, path, delimiter=",", data=False),
+    "named.json": json_graph("links"),
+    "named.adjlist": lambda graph, path: nx.write_adjlist(graph, path),
+}
+
+
+def read(path, nodes):
+    graph = build("file", nodes, 0, path=str(path))
+    names = nx.get_node_attributes(graph, "name")
+    return {frozenset((names.get(one, one), names.get(other, other))) for one, other in graph.edges()}, names
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("name", NUMBERED)
+def test_a_graph_of_numbers_survives_every_format(tmp_path, name, zipped):
+    path = tmp_path / name
+    NUMBERED[name](KARATE, path)
+    if zipped:
+        path = tmp_path / f"{name}.gz"
+        content = (tmp_path / name).read_bytes()
+        path.write_bytes(gzip.compress(content[:50]) + gzip.compress(content[50:]))
+    assert read(path, 34) == ({frozenset(edge) for edge in KARATE.edges()}, {})
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_survive_every_format_that_has_them(tmp_path, name):
+    NAMED[name](FLORENTINE, tmp_path / name)
+    edges, names = read(tmp_path / name, 15)
+    assert edges == {frozenset(edge) for edge in FLORENTINE.edges()}
+    if "csv" not in name and "adjlist" not in name:
+        assert list(names.values()) == list(FLORENTINE)
+
+
+def test_metis_counts_from_one(tmp_path):
+    metis(KARATE, tmp_path / "a.graph")
+    edges, names = read(tmp_path / "a.graph", 34)
+    assert edges == {frozenset((str(one + 1), str(other + 1))) for one, other in KARATE.edges()}
+    assert list(names.values()) == list(map(str, range(1, 35)))
+
+
+@pytest.mark.parametrize("labels", ['1 "a"\n2 "a"\n3 "b"\n', "1\n2\n3\n", ""])
+def test_pajek_nodes_without_labels_of_their_own_have_their_numbers(tmp_path, labels):
+    (tmp_path / "a.net").write_text(f"*Vertices 3\n{labels}*Edges\n1 2\n2 3\n")
+    assert read(tmp_path / "a.net", 3) == ({frozenset("12"), frozenset("23")}, {0: "1", 1: "2", 2: "3"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("a.txt", "0 1\n1 2\n2 2\n", "self-loops dropped: 1$"),
+        ("a.txt", "0 1\n1 0\n1 2\n1 2\n", "repeated links merged: 1; links listed in both directions joined: 1$"),
+        ("a.gml", "graph [ directed 1 node [ id 0 label \"0\" ] node [ id 1 label \"1\" ] node [ id 2 label \"2\" ] "
+         "edge [ source 0 target 1 ] edge [ source 1 target 0 ] edge [ source 2 target 1 ] ]",
+         "links listed in both directions joined: 1; links of one direction taken both ways: 1$"),
+        ("a.gml", "graph [ node [ id 0 label \"0\" ] node [ id 1 label \"1\" ] node [ id 2 label \"2\" ] "
+         "edge [ source 0 target 1 ] edge [ source 0 target 1 ] edge [ source 2 target 1 ] ]",
+         "repeated links merged: 1$"),
+        ("a.csv", "1,1,0\n1,0,1\n0,1,0\n", "self-loops dropped: 1$"),
+        ("a.csv", "0,1,0,0,0\n0,0,1,0,0\n0,0,0,1,0\n0,0,0,0,1\n0,0,0,1,0\n", "taken both ways: 3$"),
+    ],
+)  # fmt: skip
+def test_what_is_changed_is_said_in_one_line(tmp_path, name, text, sentence):
+    (tmp_path / name).write_text(text)
+    nodes = 5 if "0,1,0,0,0" in text else 3
+    with pytest.warns(Notice, match=sentence) as told:
+        edges, _ = read(tmp_path / name, nodes)
+    assert edges == {frozenset((at, at + 1)) for at in range(nodes - 1)}
+    assert len(told) == 1
