@@ -1,6 +1,5 @@
 """The command line. Each command imports its modules when it runs, so that help and error messages are quick."""
 
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,23 +13,32 @@ from typer.core import TyperGroup
 from rewindnet.errors import Notice, UserError
 from rewindnet.experiments.handover.commands import app as certificate
 from rewindnet.extras import missing_extras_named
-from rewindnet.simulator.errors import BrokenTransportError, RunError
+from rewindnet.simulator.errors import BrokenTransportError, MachineError, RunError, machine_failure
 
 
 class _Commands(TyperGroup):
     """Runs the commands, and prints their errors."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; invalid input ends it with a sentence and exit code 2, a failed run with exit code 1."""
+        """Run a command; end with a sentence and exit code 2 for what cannot be used, 3 if the machine failed."""
         try:
             with _notices_shown(), missing_extras_named():
                 return super().invoke(ctx)
-        except UserError as problem:
+        except (MachineError, BrokenTransportError) as problem:
+            _print_problem(problem)
+            raise typer.Exit(3) from None
+        except (UserError, RunError) as problem:
             _print_problem(problem)
             raise typer.Exit(2) from None
-        except (RunError, BrokenTransportError) as problem:
-            _print_problem(problem)
-            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            _print_problem("interrupted; the same command goes on")
+            raise typer.Exit(130) from None
+        except (OSError, MemoryError, RuntimeError) as problem:
+            failure = machine_failure(problem)
+            if failure is None:
+                raise
+            _print_problem(failure)
+            raise typer.Exit(3) from None
 
 
 def _print_problem(problem: object) -> None:
@@ -253,8 +261,4 @@ def list_(what: Annotated[str, typer.Argument(metavar="WHAT")]) -> None:
 
 def main() -> None:
     """Run the command line."""
-    try:
-        app(prog_name="rewindnet")
-    except KeyboardInterrupt:
-        typer.echo("rewindnet: interrupted", err=True)
-        sys.exit(1)
+    app(prog_name="rewindnet")

@@ -11,10 +11,13 @@ def main() -> None:
     try:
         with missing_extras_named():
             from rewindnet.experiments.cli import main as command
+        command()
     except UserError as problem:
         print(f"rewindnet: {problem}", file=sys.stderr)
         sys.exit(2)
-    command()
+    except KeyboardInterrupt:
+        print("rewindnet: interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -38,4 +38,7 @@ def first_record(scenario: Scenario, command: Sequence[str], earlier: Mapping[st
         "command": list(command),
         "seconds": begun.get("seconds", {}),
         "weights_sha256": begun.get("weights_sha256", {}),
+        "releases": begun.get("releases", {}),
+        "secret": scenario.noise_is_secret,
+        **{key: begun[key] for key in ("notes", "lost_releases") if key in begun},
     }

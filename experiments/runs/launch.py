@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rewindnet.certificates import violation
-from rewindnet.errors import Notice, UserError
+from rewindnet.errors import Notice, UserError, notice
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.folder.unfinished import check_target
@@ -18,7 +18,7 @@ from rewindnet.experiments.runs.progress import LiveProgress, Progress
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
-from rewindnet.simulator.errors import BrokenTransportError, RunError, TransportError
+from rewindnet.simulator.errors import BrokenTransportError, MachineError, TransportError
 from rewindnet.simulator.transports.mpi.mpiexec import join, rank, ranks
 
 
@@ -104,14 +104,17 @@ def run_in(
     """
     resume = check_target(folder, scenario, force)
     with progress or Progress() as display, TemporaryDirectory(prefix="rewindnet-") as scratch:
-        job = RunJob(build_run(scenario), folder, resume, Path(scratch), display, command)
+        job = RunJob(build_run(scenario), folder, force, Path(scratch), display, command)
         if resume:
             display.resumed(folder)
         try:
             scenario.backend.build().execute(job)
         except BrokenTransportError as problem:
-            raise RunError(f"the run in {folder} failed: {problem}; the same command goes on with it") from None
-    return read_folder(folder)
+            raise MachineError(f"the run in {folder} failed: {problem}; the same command goes on with it") from None
+    done = read_folder(folder)
+    for sentence in done.record.get("notes", ()):
+        notice(sentence)
+    return done
 
 
 def violations_of(run: RunFolder) -> list[str]:

@@ -24,7 +24,7 @@ from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load, resolve
-from rewindnet.simulator.errors import RunError
+from rewindnet.simulator.errors import MachineError, RunError
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,8 @@ def run_trial(scenario: Scenario, deleted: int, draws: int) -> Trial:
             folder = Path(scratch) / "run"
             scenario.backend.build().execute(RunJob(build_run(scenario), folder, False, Path(scratch)))
             *rows, oracle = read_folder(folder).summary[: draws + 1]
+    except MachineError:
+        raise
     except (CertificateError, RunError) as problem:
         reason = str(problem).partition("failed: ")[2] or str(problem)
         if deleted == 1:

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import IO
 
 from rewindnet.clients.training.parallel import processors, use_threads
-from rewindnet.simulator.errors import BrokenTransportError, RunError, TransportError
+from rewindnet.simulator.errors import BrokenTransportError, MachineError, RunError, TransportError
 from rewindnet.simulator.signals import terminable
 from rewindnet.simulator.transports.base import Job, Transport, open_job
 from rewindnet.simulator.transports.in_process import WorkerNetwork
@@ -21,6 +21,8 @@ _LAUNCHERS = (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORL
 
 #: How a sentence for the user begins.
 _OWN = "rewindnet: "
+#: How it begins where the machine has failed.
+_MACHINE = "rewindnet, machine: "
 
 #: Seconds between two looks at processes that are being waited for.
 _PATIENCE = 0.1
@@ -147,9 +149,10 @@ def _complaint(output: IO[str], code: int) -> Exception:
     """Return what was wrong: the program's own sentence, the last line of a traceback, or that a process was killed."""
     output.seek(0)
     lines = [line.strip() for line in output.read().splitlines() if line.strip()]
-    own = [line.removeprefix(_OWN) for line in lines if line.startswith(_OWN)]
-    if own:
-        return RunError(own[0])
+    for begins, error in ((_OWN, RunError), (_MACHINE, MachineError)):
+        own = [line.removeprefix(begins) for line in lines if line.startswith(begins)]
+        if own:
+            return error(own[0])
     raised = [line for line in lines if line.partition(":")[0].endswith(("Error", "Exception", "Interrupt"))]
     killed = [line for line in lines if "KILLED" in line or "signal" in line.lower()]
     return BrokenTransportError(f"MPI ended with exit code {code}: {next(iter(raised or killed or lines), 'no word')}")
@@ -164,7 +167,7 @@ def main(opener: str, description: str, gpu_direct: str) -> None:
     try:
         _take_part(job, bool(int(gpu_direct)))
     except RunError as problem:
-        sys.exit(f"{_OWN}{problem}")
+        sys.exit(f"{_MACHINE if isinstance(problem, MachineError) else _OWN}{problem}")
 
 
 def _end_with_parent() -> None:
