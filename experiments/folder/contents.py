@@ -84,7 +84,7 @@ def is_written(name: str) -> bool:
     return any(name.count("/") == pattern.count("/") and fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def file_hashes(folder: Path, arrays: Collection[str]) -> dict[str, str]:
+def file_hashes(folder: Path, arrays: Collection[str], own: bool = False) -> dict[str, str]:
     """Return the sha256 of every file of a run by its path, but for those that are not hashed as files.
 
     These are `record.json`, which lists the hashes; arrays, which have hashes of their own; hidden files; the states of
@@ -93,13 +93,21 @@ def file_hashes(folder: Path, arrays: Collection[str]) -> dict[str, str]:
     Args:
         folder: the run folder.
         arrays: the names of the recorded arrays.
+        own: leave out files that no run writes.
     """
     not_hashed = {"record.json", *_ADDED_NAMES, *(f"{name}.safetensors" for name in arrays)}
     hashes = {}
     for path in sorted(folder.rglob("*")):
         place = path.relative_to(folder)
         skipped = place.parts[0] == UNFINISHED or any(part.startswith(".") for part in place.parts)
-        if path.is_file() and not skipped and place.suffix not in _ADDED and place.as_posix() not in not_hashed:
+        foreign = own and not is_written(place.as_posix())
+        if (
+            path.is_file()
+            and not skipped
+            and not foreign
+            and place.suffix not in _ADDED
+            and place.as_posix() not in not_hashed
+        ):
             hashes[place.as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
     return hashes
 

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ from rewindnet.certificates import Audit, Certificate, TrainingRun
 from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.errors import notice
-from rewindnet.experiments.folder.contents import file_hashes, other_files
-from rewindnet.experiments.folder.description import first_record
+from rewindnet.experiments.folder.description import first_record, last_record
 from rewindnet.experiments.folder.files import open_new, read_json, write, write_json
 from rewindnet.experiments.folder.finished import lost_releases, lost_sentence, release_marks
-from rewindnet.experiments.folder.format import digest, is_complete, read_record
+from rewindnet.experiments.folder.format import is_complete, read_record
 from rewindnet.experiments.folder.journal import UNFINISHED, FolderJournal
 from rewindnet.experiments.folder.lines import RoundLines
 from rewindnet.experiments.folder.lock import FolderLock
@@ -269,13 +267,7 @@ class Recorder:
         )
         os.fsync(self._metrics.fileno())
         self._metrics.close()
-        arrays = self._record["weights_sha256"]
-        self._record["sha256"] = digest(arrays)
-        self._record["files_sha256"] = file_hashes(self._folder, arrays)
-        self._record["others"] = other_files(self._target)
-        del self._record["releases"]
-        self._record["state"] = "complete"
-        self._record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self._record = last_record(self._record, self._folder, self._target)
         self._write_record()
         shutil.rmtree(self._folder / UNFINISHED, ignore_errors=True)
         if self._folder != self._target:

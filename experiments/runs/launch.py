@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rewindnet.certificates import violation
@@ -16,6 +15,7 @@ from rewindnet.experiments.report import table
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.progress import LiveProgress, Progress
 from rewindnet.experiments.runs.run_setup import build_run
+from rewindnet.experiments.runs.scratch import scratch_folder
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.simulator.errors import BrokenTransportError, MachineError, TransportError
@@ -103,8 +103,8 @@ def run_in(
         RunError: if the run began and could not be finished.
     """
     resume = check_target(folder, scenario, force)
-    with progress or Progress() as display, TemporaryDirectory(prefix="rewindnet-") as scratch:
-        job = RunJob(build_run(scenario), folder, force, Path(scratch), display, command)
+    with progress or Progress() as display, scratch_folder() as scratch:
+        job = RunJob(build_run(scenario), folder, force, scratch, display, command)
         if resume:
             display.resumed(folder)
         try:

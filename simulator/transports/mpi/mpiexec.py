@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Thread
@@ -15,6 +17,7 @@ from rewindnet.simulator.errors import BrokenTransportError, MachineError, RunEr
 from rewindnet.simulator.signals import terminable
 from rewindnet.simulator.transports.base import Job, Transport, open_job
 from rewindnet.simulator.transports.in_process import WorkerNetwork
+from rewindnet.simulator.transports.stopped import children, is_stopped
 
 #: What launchers tell the processes that they start: number and count.
 _LAUNCHERS = (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMIX_RANK", "PMIX_SIZE"))
@@ -26,6 +29,14 @@ _MACHINE = "rewindnet, machine: "
 
 #: Seconds between two looks at processes that are being waited for.
 _PATIENCE = 0.1
+#: Seconds that ranks are given to end after SIGTERM.
+_GRACE = 5.0
+#: Seconds that a rank may be stopped by a signal before the run is given up.
+PATIENCE_WITH_STOPPED = 10.0
+#: On one machine no rank need be reached from others. What the user's environment says of these holds.
+_LOOPBACK = {"HYDRA_IFACE": "lo", "UCX_NET_DEVICES": "lo", "FI_TCP_IFACE": "lo", "OMPI_MCA_btl_tcp_if_include": "lo"}
+#: Where these are set, ranks may be on other machines.
+_HOSTS = ("HYDRA_HOST_FILE", "HYDRA_RMK", "OMPI_MCA_orte_default_hostfile", "SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 
 
 def rank() -> int:
@@ -108,6 +119,7 @@ def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
     with TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
             [_mpiexec(), "-n", str(wanted), sys.executable, *worker],
+            env={**({} if any(name in os.environ for name in _HOSTS) else _LOOPBACK), **os.environ},
             # Its end tells the ranks of the end of this process, however that comes about.
             stdin=subprocess.PIPE,
             stdout=output,
@@ -115,10 +127,18 @@ def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
         )
         try:
             with terminable():
+                stopped = _Stopped(process.pid)
                 while _running(process):
+                    stopped.check()
                     job.wait()
         except BaseException:
             process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
+            # A rank that is stopped takes no SIGTERM.
+            for pid in (*children(process.pid), process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
             raise
         finally:
@@ -126,6 +146,26 @@ def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
             process.stdin.close()
         if process.returncode:
             raise _complaint(output, process.returncode)
+
+
+class _Stopped:
+    """Looks, now and then, whether a rank has been stopped by a signal for too long."""
+
+    def __init__(self, mpiexec: int) -> None:
+        self._mpiexec, self._next, self._since = mpiexec, 0.0, float("inf")
+
+    def check(self) -> None:
+        """Raise an error if a rank has been stopped for too long."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + 1.0
+        stopped = any(is_stopped(pid) for pid in children(self._mpiexec))
+        self._since = min(self._since, now) if stopped else float("inf")
+        if now - self._since > PATIENCE_WITH_STOPPED:
+            raise BrokenTransportError(
+                f"a rank was stopped by a signal, and did not go on within {PATIENCE_WITH_STOPPED:g} s"
+            )
 
 
 def _running(process: subprocess.Popen[bytes]) -> bool:
