@@ -176,16 +176,6 @@ class Recorder:
         self._json("learning", {"requests": content})
         self.write_checkpoints("learned", learned, rounds)
 
-    def write_retraining(self, oracle: Trajectory, rounds: Collection[int], suffix: str) -> None:
-        """Write checkpoints of retraining for a request; all processes must call this method together.
-
-        Args:
-            oracle: the checkpoints of retraining.
-            rounds: the rounds of the checkpoints to write.
-            suffix: the suffix of array names that belong to the request.
-        """
-        self.write_checkpoints(f"retrained{suffix}", oracle, rounds)
-
     def read_release(self, index: int, method: str) -> tuple[Certificate, Audit, dict[str, Any]] | None:
         """Read a release that an earlier process has recorded, and write its lines of metrics.jsonl again.
 
