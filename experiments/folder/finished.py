@@ -57,5 +57,5 @@ def lost_sentence(lost: Mapping[str, Any]) -> str:
     names = ", ".join(sorted(name.split("/")[1] for name in lost))
     return (
         f"a run that did not end had released models with secret noise ({names}); they are discarded, and this run "
-        "releases others: whoever has seen both knows more than one certificate says"
+        "releases others: an observer of both knows more than one certificate says"
     )

@@ -15,7 +15,7 @@ from rewindnet.simulator.transports.base import Job, open_job
 from rewindnet.simulator.transports.flower.client import make_app
 from rewindnet.simulator.transports.flower.network import FlowerNetwork
 
-#: The functions that may open the job of a run config: whoever hands in a run does not choose what is called.
+#: The functions that may open the job of a run config: the author of a run does not choose what is called.
 OPENERS = tuple(
     f"rewindnet.experiments.{place}"
     for place in ("runs.job:open_job", "runs.job:open_scenario", "studies.bench:open_job")
