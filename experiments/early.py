@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rewindnet.errors import Notice, UserError
-from rewindnet.experiments.folder.finished import refuse_finished
+from rewindnet.experiments.folder.occupied import refuse_finished
 from rewindnet.experiments.scenario.yaml_text import read_yaml
 from rewindnet.simulator.transports.mpi.ranks import rank
 

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from rewindnet.errors import Notice, UserError
 from rewindnet.experiments.output import INTERRUPTED, MACHINE_FAILED, complain
 from rewindnet.extras import missing_extras_named
-from rewindnet.simulator.errors import BrokenTransportError, RunError
+from rewindnet.simulator.errors import BrokenTransportError, MachineError, RunError, machine_failure
 
 
 class Commands(TyperGroup):
@@ -24,7 +24,7 @@ class Commands(TyperGroup):
             return super().make_context(*arguments, **settings)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; invalid input ends it with a sentence and exit code 2, a failed run with 1."""
+        """Run a command; invalid input ends it with a sentence and exit code 2, a failure of the machine with 3."""
         with _sentences():
             return super().invoke(ctx)
 
@@ -39,14 +39,17 @@ def _sentences() -> Iterator[None]:
         if isinstance(problem, click.exceptions.NoArgsIsHelpError):
             raise
         _end(_usage(problem), 2)
-    except UserError as problem:
+    except (MachineError, BrokenTransportError) as problem:
+        _end(problem, MACHINE_FAILED)
+    except (UserError, RunError) as problem:
         _end(problem, 2)
-    except (RunError, BrokenTransportError) as problem:
-        _end(problem, 1)
-    except OSError as problem:
-        if problem.filename is None:
+    except (OSError, MemoryError, RuntimeError) as problem:
+        failure = machine_failure(problem)
+        if failure is None and isinstance(problem, OSError) and problem.filename is not None:
+            failure = f"{problem.filename}: {problem.strerror}"
+        if failure is None:
             raise
-        _end(f"{problem.filename}: {problem.strerror}", MACHINE_FAILED)
+        _end(failure, MACHINE_FAILED)
     except KeyboardInterrupt as stop:
         _end("; ".join(["interrupted", *map(str, stop.args)]), INTERRUPTED)
 

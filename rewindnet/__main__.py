@@ -11,13 +11,13 @@ def main() -> None:
     try:
         with missing_extras_named():
             from rewindnet.experiments.cli import main as command
+        command()
     except UserError as problem:
         print(f"rewindnet: {problem}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("rewindnet: interrupted", file=sys.stderr)
         sys.exit(130)
-    command()
 
 
 if __name__ == "__main__":

@@ -163,10 +163,8 @@ def _resume(network: Network, task: Task, journal: Journal, meter: CostMeter | N
     if meter is not None:
         meter.restore(progress.cost)
     for rounds in progress.checkpoints:
-        network.store(
-            task.checkpoint_name(rounds),
-            journal.read(task.checkpoint_name(rounds))["theta"] if network.root else torch.empty(0),
-        )
+        state = journal.read(task.checkpoint_name(rounds)) if network.root else None
+        network.store(task.checkpoint_name(rounds), torch.empty(0) if state is None else state["theta"])
     network.begin(task.requests_met, task.checkpoint_name(progress.rounds), progress.measured or None)
     if task.noisy:
         network.measure_noise(progress.noise)

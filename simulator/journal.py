@@ -13,9 +13,6 @@ from rewindnet.simulator.task import Task
 
 _DISTURBANCE, _COST, _ROWS, _LAST = "disturbance-", "cost-", "noise-rows-", "noise-last-"
 
-#: The tensors that every state of a run holds.
-STATE_TENSORS = frozenset({"theta", "seconds", f"{_COST}counts", f"{_COST}clock"})
-
 
 class Journal(ABC):
     """States of unfinished tasks, each a set of tensors under a name."""
@@ -25,8 +22,8 @@ class Journal(ABC):
         """Return the names of all stored states."""
 
     @abstractmethod
-    def read(self, name: str) -> Mapping[str, Tensor]:
-        """Return the tensors of a state."""
+    def read(self, name: str) -> Mapping[str, Tensor] | None:
+        """Return the tensors of a state; None if it is not the one that was stored, which is said aloud."""
 
     @abstractmethod
     def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
@@ -44,9 +41,8 @@ class NoJournal(Journal):
         """Return no name."""
         return ()
 
-    def read(self, name: str) -> Mapping[str, Tensor]:
-        """Refuse: there is nothing to read."""
-        raise KeyError(name)
+    def read(self, name: str) -> None:
+        """Return None: there is nothing to read."""
 
     def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write nothing."""
@@ -110,12 +106,16 @@ def write_state(
 
 
 def written_progress(task: Task, journal: Journal) -> Progress | None:
-    """Return the progress of a task in the journal; None if the journal holds no state of it."""
-    names = set(journal.names())
-    written = [rounds for rounds in range(task.start, task.end + 1) if task.checkpoint_name(rounds) in names]
-    if not written or not {rounds for rounds in task.keep if rounds <= written[-1]} <= set(written):
+    """Return the progress of a task in the journal, up to its first damaged state; None if there is no state of it."""
+    names, written, latest = set(journal.names()), list[int](), None
+    for rounds in range(task.start, task.end + 1):
+        if task.checkpoint_name(rounds) in names:
+            state = journal.read(task.checkpoint_name(rounds))
+            if state is None:
+                break
+            written, latest = [*written, rounds], state
+    if latest is None or not {rounds for rounds in task.keep if rounds <= written[-1]} <= set(written):
         return None
-    latest = journal.read(task.checkpoint_name(written[-1]))
     return Progress(
         rounds=written[-1],
         checkpoints=tuple(rounds for rounds in written if rounds in task.keep or rounds == written[-1]),

@@ -1,4 +1,4 @@
-"""Handle SIGTERM in processes that have started others."""
+"""Handle SIGTERM and SIGHUP in processes that have started others, or have secrets on the disk."""
 
 import signal
 from collections.abc import Iterator
@@ -9,7 +9,10 @@ from types import FrameType
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Turn SIGTERM into an exception in this process, so that child processes are stopped."""
+    """Turn SIGTERM and SIGHUP into an exception, so that child processes are stopped and scratch files removed.
+
+    A signal that is ignored, as SIGHUP is below `nohup`, is ignored still.
+    """
     if current_thread() is not main_thread():
         yield  # signals are the main thread's to take
         return
@@ -17,8 +20,13 @@ def terminable() -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in known}
+    taken = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in taken:
+        signal.signal(number, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in taken.items():
+            signal.signal(number, handler)

@@ -22,6 +22,14 @@ settings.register_profile("nightly", _COMMON, max_examples=2_000)
 settings.load_profile("dev")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """Waiting for the disk at every file would take half of the time of the tests of runs; no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def run_once(tmp_path_factory):
     """Runs of scenarios as `runs.SharedRuns` makes them: each once in the session, whatever tests and workers ask."""

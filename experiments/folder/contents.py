@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,8 @@ from rewindnet.experiments.folder.journal import UNFINISHED
 _ADDED = (".html", ".pdf", ".png", ".svg")
 #: Files that other commands add to a finished run.
 _ADDED_NAMES = ("klom.json",)
+#: Files of runs and of other commands that are not in the table: the page, and what is there until a run is complete.
+_ALSO_WRITTEN = (*_ADDED_NAMES, "report.html", f"{UNFINISHED}/*")
 
 #: When a file must not be shared: never, in a simulation whose noise is drawn from the seed, or always.
 Secrecy = Literal["never", "simulation", "always"]
@@ -71,7 +74,17 @@ KINDS = (
 )
 
 
-def file_hashes(folder: Path, arrays: Collection[str]) -> dict[str, str]:
+def is_written(name: str) -> bool:
+    """Return whether a file may have been written by a run, or by another command about it.
+
+    Args:
+        name: its path in the run folder.
+    """
+    patterns = [*(kind.pattern for kind in KINDS), *_ALSO_WRITTEN]
+    return any(name.count("/") == pattern.count("/") and fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def file_hashes(folder: Path, arrays: Collection[str], own: bool = False) -> dict[str, str]:
     """Return the sha256 of every file of a run by its path, but for those that are not hashed as files.
 
     These are `record.json`, which lists the hashes; arrays, which have hashes of their own; hidden files; the states of
@@ -80,15 +93,30 @@ def file_hashes(folder: Path, arrays: Collection[str]) -> dict[str, str]:
     Args:
         folder: the run folder.
         arrays: the names of the recorded arrays.
+        own: leave out files that no run writes.
     """
     not_hashed = {"record.json", *_ADDED_NAMES, *(f"{name}.safetensors" for name in arrays)}
     hashes = {}
     for path in sorted(folder.rglob("*")):
         place = path.relative_to(folder)
         skipped = place.parts[0] == UNFINISHED or any(part.startswith(".") for part in place.parts)
-        if path.is_file() and not skipped and place.suffix not in _ADDED and place.as_posix() not in not_hashed:
+        foreign = own and not is_written(place.as_posix())
+        if (
+            path.is_file()
+            and not skipped
+            and not foreign
+            and place.suffix not in _ADDED
+            and place.as_posix() not in not_hashed
+        ):
             hashes[place.as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
     return hashes
+
+
+def other_files(folder: Path) -> list[str]:
+    """Return the files in a run folder that no run has written, by their paths; hidden files are left out."""
+    names = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
+    visible = (name for name in names if not any(part.startswith(".") for part in name.parts))
+    return [name.as_posix() for name in visible if not is_written(name.as_posix())]
 
 
 def differences(recorded: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

@@ -4,10 +4,12 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rewindnet.clients.training.parallel import threads
-from rewindnet.experiments.folder.format import FORMATS
+from rewindnet.experiments.folder.contents import file_hashes, other_files
+from rewindnet.experiments.folder.format import FORMATS, digest
 from rewindnet.experiments.folder.sameness import code_sha256, versions
 from rewindnet.experiments.scenario.inputs import InputFile
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -48,4 +50,26 @@ def first_record(
         "command": list(command),
         "seconds": begun.get("seconds", {}),
         "weights_sha256": begun.get("weights_sha256", {}),
+        "releases": begun.get("releases", {}),
+        "secret": scenario.noise_is_secret,
+        **{key: begun[key] for key in ("notes", "lost_releases") if key in begun},
+    }
+
+
+def last_record(record: Mapping[str, Any], folder: Path, target: Path) -> dict[str, Any]:
+    """Return the content of `record.json` of a finished run, with the hashes of all files.
+
+    Args:
+        record: the content so far.
+        folder: where the run was written.
+        target: the run folder, whose other files are not of the run.
+    """
+    arrays = record["weights_sha256"]
+    return {
+        **{key: value for key, value in record.items() if key != "releases"},
+        "sha256": digest(arrays),
+        "files_sha256": file_hashes(folder, arrays, own=True),
+        "others": other_files(target),
+        "state": "complete",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -1,10 +1,11 @@
 """Write files of a run folder atomically, and read them with errors that name the damaged file."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -19,11 +20,35 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file atomically: under a temporary name first, and then renamed. Missing folders are made."""
+    """Write a file atomically: under a temporary name first, and then renamed. Missing folders are made.
+
+    After a loss of power, too, the file is there as a whole or as it was before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    with open_new(temporary) as file:
+        file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def open_new(path: Path) -> BinaryIO:
+    """Open a new file to write to, in place of any that is there; links are replaced, not followed."""
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o666), "wb")
+
+
+def sync_folder(path: Path) -> None:
+    """Have the disk store the names of the files in a folder, on systems that can open folders."""
+    if os.name == "posix":
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def check_writable(file: Path) -> None:
@@ -64,6 +89,8 @@ def parse_object(text: str, what: str) -> Json:
         content = json.loads(text)
     except ValueError as problem:
         raise FolderError(f"{what} is damaged: it is not JSON ({problem})") from None
+    except RecursionError:
+        raise FolderError(f"{what} is damaged: it is nested too deeply") from None
     if not isinstance(content, dict):
         raise FolderError(f"{what} is damaged: it is not a JSON object")
     return content
@@ -78,7 +105,7 @@ def read_scenario(path: Path) -> Json:
     file = path / "scenario.yaml"
     try:
         content = yaml.safe_load(read_text(file))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError, ValueError):
         raise FolderError(f"{file} is damaged: it is not YAML") from None
     if not isinstance(content, dict):
         raise FolderError(f"{file} is damaged: it holds no scenario")

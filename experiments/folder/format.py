@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from rewindnet.experiments.folder.errors import FolderError
@@ -10,6 +11,8 @@ from rewindnet.experiments.folder.files import Json, read_json
 
 #: The format versions of run folders that this version reads; the recorder writes the last of them.
 FORMATS = (6,)
+#: What every record holds, from its beginning.
+_ALWAYS: dict[str, type] = {"versions": dict, "seconds": dict, "weights_sha256": dict, "resumed": list}
 #: The versions of rewindnet that read older formats.
 _READERS = {1: "0.1", 2: "0.1", 3: "0.1", 4: "0.1"}
 
@@ -23,6 +26,13 @@ def state(path: Path) -> str | None:
     if not (path / "record.json").is_file():
         return None
     return "complete" if read_record(path)["state"] == "complete" else "incomplete"
+
+
+def is_complete(path: Path) -> bool:
+    """Return whether a folder holds a finished run, whatever else may be in it."""
+    with suppress(FolderError):
+        return state(path) == "complete"
+    return False
 
 
 def read_record(path: Path) -> Json:
@@ -43,6 +53,9 @@ def read_record(path: Path) -> Json:
         raise FolderError(f"{path} is a run folder of format {given!r}; this version reads: {known}{advice}")
     if "state" not in record:
         raise FolderError(f"{path / 'record.json'} is damaged: it does not say whether the run is complete")
+    for key, kind in _ALWAYS.items():
+        if not isinstance(record.get(key), kind):
+            raise FolderError(f"{path / 'record.json'} is damaged: its {key!r} cannot be read")
     return record
 
 

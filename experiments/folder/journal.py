@@ -1,70 +1,71 @@
 """Store the states of unfinished tasks on disk, so that another process can continue them."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
-from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import write
-from rewindnet.simulator.journal import STATE_TENSORS, Journal
+from rewindnet.experiments.folder.lines import RoundLines
+from rewindnet.simulator.journal import Journal
 
 #: The subfolder of a run folder that exists only until the run is complete.
 UNFINISHED = "unfinished"
 
+_HASH, _SEAL = "sha256", "lines"
+
 
 class FolderJournal(Journal):
-    """Stores the state of each unfinished task in a file: a `Journal`.
+    """Stores the state of each unfinished task in a file, with a hash of it and of the lines of all rounds before it.
+
+    A state is used again only if it belongs to the run, is the one that was stored under its name, and no line that
+    was written before it has changed.
 
     Args:
         folder: the run folder.
-        shape: [N, d], the shape of the models; a state may be several times as wide.
-        steps: [T, R, E + 1], the shape of the measurements of a node during learning.
+        run: what tells the run from others.
+        lines: the lines of metrics.jsonl.
+        say: is told about damaged states, in a sentence.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, int], steps: tuple[int, int, int]) -> None:
-        self._folder, self._shape, self._steps = folder / UNFINISHED, shape, steps
+    def __init__(self, folder: Path, run: str, lines: RoundLines, say: Callable[[str], None]) -> None:
+        self._folder, self._run, self._lines, self._say = folder / UNFINISHED, run, lines, say
 
     def names(self) -> list[str]:
         """Return the names of the stored states."""
         return [file.stem for file in self._folder.glob("*.safetensors")]
 
-    def read(self, name: str) -> Mapping[str, Tensor]:
-        """Read the tensors of one state.
-
-        Raises:
-            FolderError: if the file cannot be read, or holds no state of this run.
-        """
+    def read(self, name: str) -> Mapping[str, Tensor] | None:
+        """Read the tensors of one state; None, and a sentence aloud, if it is damaged."""
         try:
-            tensors: Mapping[str, Tensor] = load_file(self._file(name))
-        except (OSError, SafetensorError) as problem:
-            raise FolderError(f"{self._file(name)} is damaged ({problem}); start again with --force") from None
-        if not self._is_whole(tensors):
-            raise FolderError(
-                f"{self._file(name)} is damaged (it holds no state of this run); start again with --force"
-            )
-        return tensors
-
-    def _is_whole(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Return whether these tensors are a state of this run."""
-        nodes, parameters = self._shape
-        theta = tuple(tensors["theta"].shape) if "theta" in tensors else ()
-        if not (len(theta) == 2 and theta[0] == nodes and theta[1] % parameters == 0 < theta[1]):
-            return False
-        measured = [tensor for key, tensor in tensors.items() if key not in STATE_TENSORS]
-        return tensors.keys() >= STATE_TENSORS and all(
-            tensor.ndim == 1 or tuple(tensor.shape) == self._steps for tensor in measured
-        )
+            with safe_open(self._file(name), "pt") as file:
+                found = dict(file.metadata() or {})
+                tensors: Mapping[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, ValueError, RuntimeError):
+            found, tensors = {}, {}
+        seal = found.get(_SEAL, "")
+        if found.get(_HASH) == self._digest(name, seal, tensors) and self._lines.are_sealed_by(seal):
+            return tensors
+        self._say(f"{self._file(name)} is damaged, or the lines before it are; going on from the state before it")
+        return None
 
     def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write the tensors of one state, atomically."""
-        write(self._file(name), save({key: tensor.cpu().contiguous() for key, tensor in tensors.items()}))
+        stored = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
+        seal = self._lines.seal()
+        write(self._file(name), save(stored, {_HASH: self._digest(name, seal, stored), _SEAL: seal}))
 
     def remove(self, name: str) -> None:
         """Remove a state that is no longer needed."""
-        self._file(name).unlink()
+        self._file(name).unlink(missing_ok=True)
+
+    def _digest(self, name: str, seal: str, tensors: Mapping[str, Tensor]) -> str:
+        """Return the sha256 of a state of this run."""
+        head = "\0".join((self._run, name, seal, "")).encode()
+        return hashlib.sha256(head + save(dict(tensors))).hexdigest()
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.safetensors"

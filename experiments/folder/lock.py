@@ -6,6 +6,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.simulator.errors import machine_failure
 
 #: The name of the lock file in a run folder; the file exists while the run is unfinished.
 LOCK = ".lock"
@@ -26,15 +27,19 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / LOCK
         self._lock = FileLock(self._file)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
         except Timeout:
             raise FolderBusyError(
                 f"another process is writing to {folder}; wait for it, or choose another with --out"
             ) from None
+        except (OSError, NotImplementedError) as problem:
+            if machine_failure(problem) is not None:
+                raise
+            raise ScenarioError(f"{folder} cannot be written to: {problem}; choose another with --out") from None
 
     def release(self, *, remove: bool = False) -> None:
         """Release the lock.

@@ -104,9 +104,12 @@ class RunFolder:
         if not file.is_file():
             return None
         try:
-            return load_file(file)["theta"]
-        except (OSError, SafetensorError, KeyError):
+            theta: np.ndarray[Any, Any] = load_file(file)["theta"]
+        except (OSError, SafetensorError, LookupError, TypeError, ValueError):
             raise FolderError(f"{file} is damaged: it holds no weights") from None
+        if theta.ndim != 2 or theta.dtype.kind != "f":
+            raise FolderError(f"{file} is damaged: it holds no weights")
+        return theta
 
     @cached_property
     def traffic(self) -> Json:

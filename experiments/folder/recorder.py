@@ -2,9 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,25 @@ from torch import Tensor
 from rewindnet.certificates import Audit, Certificate, TrainingRun
 from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.clients.data.deletion import Arrival
-from rewindnet.experiments.folder.contents import file_hashes
-from rewindnet.experiments.folder.description import first_record
-from rewindnet.experiments.folder.files import write, write_json
-from rewindnet.experiments.folder.format import digest, read_record
+from rewindnet.errors import notice
+from rewindnet.experiments.folder.description import first_record, last_record
+from rewindnet.experiments.folder.files import open_new, read_json, write, write_json
+from rewindnet.experiments.folder.finished import lost_releases, lost_sentence, release_marks
+from rewindnet.experiments.folder.format import is_complete, read_record
 from rewindnet.experiments.folder.journal import UNFINISHED, FolderJournal
-from rewindnet.experiments.folder.lock import LOCK, FolderLock
+from rewindnet.experiments.folder.lines import RoundLines
+from rewindnet.experiments.folder.lock import FolderLock
 from rewindnet.experiments.folder.readme import readme
+from rewindnet.experiments.folder.replacement import move_in
 from rewindnet.experiments.folder.unfinished import (
     check_checkpoints,
-    earlier_lines,
+    claim,
     earlier_noise,
     earlier_traffic,
-    has_noise,
     note_noise,
     note_traffic,
 )
+from rewindnet.experiments.scenario.computation import computation_digest
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
 from rewindnet.simulator.journal import Journal, NoJournal
 from rewindnet.simulator.outcome import Outcome, Trajectory
@@ -40,9 +43,10 @@ class Recorder:
     """Writes the files of a run folder.
 
     Args:
-        folder: the run folder; it must have passed `check_target`. None in a process that does not write it.
+        folder: the run folder; None in a process that does not write it.
         network: the network of the run.
-        resume: continue the incomplete run in the folder; otherwise the content of the folder is removed.
+        force: take the place of an earlier run, once this one is finished; an incomplete run of the same scenario is
+            continued.
         command: the command to record.
 
     Attributes:
@@ -50,11 +54,11 @@ class Recorder:
         journal: stores the states of unfinished tasks; None if they must not be written.
 
     Raises:
-        ScenarioError: if another process is writing to the folder.
+        ScenarioError: if another process is writing to the folder, or it holds something else.
     """
 
     def __init__(
-        self, folder: Path | None, network: NetworkSetup, resume: bool = False, command: Sequence[str] = ()
+        self, folder: Path | None, network: NetworkSetup, force: bool = False, command: Sequence[str] = ()
     ) -> None:
         scenario = network.scenario
         self._folder, self._stores_weights = folder, scenario.record.weights
@@ -62,23 +66,44 @@ class Recorder:
         self.journal: Journal | None = None if self.secret else NoJournal()
         if folder is None:
             return
-        self._lock = FolderLock(folder)
-        if not resume:
-            _empty(folder)
-        if not self.secret:
-            learning = scenario.learning
-            steps = (learning.rounds, len(network.training_runs), learning.local_steps + 1)
-            self.journal = FolderJournal(folder, (network.nodes, network.model.parameters), steps)
+        self._target, self._lock = folder, FolderLock(folder)
+        try:
+            self._begin(network, force, command)
+        except BaseException:
+            self._lock.release(remove=is_complete(folder))
+            raise
+
+    def _begin(self, network: NetworkSetup, force: bool, command: Sequence[str]) -> None:
+        """Write what is known at the beginning, and read what an earlier process has left."""
+        scenario = network.scenario
+        lost = lost_releases(self._target)
+        self._folder, resume = claim(self._target, scenario, force)
+        folder = self._folder
         self._record = first_record(scenario, network.inputs, command, read_record(folder) if resume else None)
+        if lost and not resume:
+            self._record["lost_releases"] = lost
+            self._say(lost_sentence(lost))
         self._write_record()
         write(folder / "scenario.yaml", scenario.to_yaml())
         write(folder / "README.md", readme(scenario))
         write_json(folder / "topology.json", network.topology.to_record())
-        self._traffic = earlier_traffic(folder)
-        self._lines = earlier_lines(folder)
-        if self._lines:
-            write(folder / UNFINISHED / "metrics.jsonl", "".join(f"{text}\n" for text in self._lines.values()))
-        self._metrics = (folder / "metrics.jsonl").open("w", encoding="utf-8")
+        traffic = earlier_traffic(folder)
+        self._traffic = traffic or {}
+        if traffic is None and self._record["releases"]:
+            self._record["releases"] = {}
+            self._say(f"{folder / UNFINISHED / 'traffic.json'} is damaged; every release is made again")
+        self._lines = RoundLines((folder / UNFINISHED / "metrics.jsonl", folder / "metrics.jsonl"))
+        if str(self._lines):
+            write(folder / UNFINISHED / "metrics.jsonl", str(self._lines))
+        self._metrics = open_new(folder / "metrics.jsonl")
+        if not self.secret:
+            run = f"{computation_digest(scenario.plain())} {scenario.seed}"
+            self.journal = FolderJournal(folder, run, self._lines, self._say)
+
+    def _say(self, sentence: str) -> None:
+        """Say something about the run aloud, and note it in the record: other processes may not be heard."""
+        notice(sentence)
+        self._record.setdefault("notes", []).append(sentence)
 
     def close(self) -> None:
         """Close the files and release the lock, whether the run is complete or not."""
@@ -101,9 +126,10 @@ class Recorder:
         if self._folder is None:
             return
         # A repeated round without an earlier line was run for another method, so it gets no line.
-        text = self._lines.get((line["phase"], line["round"])) if repeated else json.dumps(line)
+        text = self._lines.get(line["phase"], line["round"]) if repeated else json.dumps(line)
         if text is not None:
-            self._metrics.write(text + "\n")
+            self._lines.note(line["phase"], line["round"], text)
+            self._metrics.write(f"{text}\n".encode())
             self._metrics.flush()
 
     def write_traffic(self, traffic: Mapping[str, csr_array]) -> None:
@@ -153,16 +179,6 @@ class Recorder:
         self._json("learning", {"requests": content})
         self.write_checkpoints("learned", learned, rounds)
 
-    def write_retraining(self, oracle: Trajectory, rounds: Collection[int], suffix: str) -> None:
-        """Write checkpoints of retraining for a request; all processes must call this method together.
-
-        Args:
-            oracle: the checkpoints of retraining.
-            rounds: the rounds of the checkpoints to write.
-            suffix: the suffix of array names that belong to the request.
-        """
-        self.write_checkpoints(f"retrained{suffix}", oracle, rounds)
-
     def read_release(self, index: int, method: str) -> tuple[Certificate, Audit, dict[str, Any]] | None:
         """Read a release that an earlier process has recorded, and write its lines of metrics.jsonl again.
 
@@ -171,20 +187,21 @@ class Recorder:
             method: the name of its method.
 
         Returns:
-            The certificate, the audit and the metrics; None if the release is not recorded, or what was recorded of its
-            noise is gone.
+            The certificate, the audit and the metrics; None if the release is not recorded, or something that was
+            recorded of it has changed, which is said aloud.
         """
-        place = f"{index}-{method}"
-        if self._folder is None or f"methods/{place}/released" not in self._record["weights_sha256"]:
+        name = f"{index}-{method}"
+        place = f"methods/{name}"
+        if self._folder is None or place not in self._record["releases"]:
             return None
-        if not has_noise(self._folder, index):
+        lines = self._lines.of_phase(name)
+        if self._record["releases"].pop(place) != self._marks(index, place):
+            self._say(f"{self._folder / place} is damaged; the release is made again")
             return None
-        for (phase, _), text in self._lines.items():
-            if phase == place:
-                self._metrics.write(text + "\n")
+        self._record["releases"][place] = self._marks(index, place)
+        self._metrics.write(lines.encode())
         certificate, audit, metrics = (
-            json.loads((self._folder / "methods" / place / f"{name}.json").read_text("utf-8"))
-            for name in ("certificate", "audit", "metrics")
+            read_json(self._folder / place / f"{part}.json") for part in ("certificate", "audit", "metrics")
         )
         return Certificate.from_record(certificate), Audit.from_record(audit), metrics
 
@@ -217,7 +234,15 @@ class Recorder:
         if not certificate.release.mechanism.releases_noised_models(certificate.release):
             self._weights(f"{place}/noised", outcome.noised, secret=True)
         self._weights(f"{place}/released", outcome.released, secret=certificate.release.noise_source != "os")
+        if self._folder is not None:
+            self._record["releases"][place] = self._marks(index, place)
         self._write_record()
+
+    def _marks(self, index: int, place: str) -> dict[str, Any]:
+        """Return the hashes by which a release is known to be whole."""
+        assert self._folder is not None
+        lines = self._lines.of_phase(place.removeprefix("methods/"))
+        return release_marks(self._folder, index, place, lines, self._record["weights_sha256"])
 
     def finish(self, rows: list[dict[str, Any]], compositions: list[dict[str, Any]], message_bytes: int) -> None:
         """Write the table, the traffic and the hashes of all files, and mark the run as complete.
@@ -233,14 +258,13 @@ class Recorder:
         write(
             self._folder / "traffic.json", json.dumps({"message_bytes": message_bytes, "parts": self._traffic}) + "\n"
         )
+        os.fsync(self._metrics.fileno())
         self._metrics.close()
-        arrays = self._record["weights_sha256"]
-        self._record["sha256"] = digest(arrays)
-        self._record["files_sha256"] = file_hashes(self._folder, arrays)
-        self._record["state"] = "complete"
-        self._record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self._record = last_record(self._record, self._folder, self._target)
         self._write_record()
         shutil.rmtree(self._folder / UNFINISHED, ignore_errors=True)
+        if self._folder != self._target:
+            move_in(self._target)
         self._lock.release(remove=True)
 
     def write_checkpoints(self, name: str, trajectory: Trajectory, rounds: Collection[int]) -> None:
@@ -277,10 +301,3 @@ class Recorder:
     def _json(self, name: str, content: Mapping[str, Any]) -> None:
         if self._folder is not None:
             write_json(self._folder / f"{name}.json", content)
-
-
-def _empty(folder: Path) -> None:
-    """Remove everything from a run folder except its lock file."""
-    for path in folder.iterdir():
-        if path.name != LOCK:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

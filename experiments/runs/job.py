@@ -16,6 +16,7 @@ from rewindnet.clients.worker import ClientWorker
 from rewindnet.errors import Notice
 from rewindnet.experiments.folder.reader import FolderError
 from rewindnet.experiments.folder.recorder import Recorder
+from rewindnet.experiments.folder.replacement import place_of
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.runs.run import run
@@ -24,7 +25,7 @@ from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.inputs import changed_input, recorded_inputs
 from rewindnet.experiments.scenario.yaml_files import load, resolve
-from rewindnet.simulator.errors import RunError
+from rewindnet.simulator.errors import MachineError, RunError, machine_failure
 from rewindnet.simulator.transports.base import Job
 from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.wire import Precision
@@ -35,8 +36,8 @@ class RunJob(Job):
 
     Args:
         setup: the run.
-        folder: the run folder; it must have passed `check_target`.
-        resume: continue the incomplete run in the folder.
+        folder: the run folder.
+        force: take the place of an earlier run in the folder.
         scratch: a folder for messages to other processes; it must exist until they have ended.
         progress: is notified of every phase and round.
         command: the command to record; the command line of this process by default.
@@ -48,19 +49,19 @@ class RunJob(Job):
         self,
         setup: RunSetup,
         folder: Path,
-        resume: bool,
+        force: bool,
         scratch: Path,
         progress: Progress | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
-        self.setup, self.folder, self._resume, self.scratch = setup, folder, resume, scratch
+        self.setup, self.folder, self._force, self.scratch = setup, folder, force, scratch
         self.nodes = setup.network.mixing.nodes
         self.weights: csr_array = setup.network.mixing.weights
         self.precision: Precision = setup.scenario.backend.precision
         self.threads = setup.scenario.backend.threads
         self.command = [Path(sys.argv[0]).name, *sys.argv[1:]] if command is None else list(command)
         self._progress = progress or Progress()
-        self._follower = _Follower(self.folder / "metrics.jsonl", self._progress)
+        self._follower = _Follower(place_of(folder, force) / "metrics.jsonl", self._progress)
 
     def worker(self, nodes: Sequence[int], rank_on_machine: int = 0) -> ClientWorker:
         """Make the clients at some nodes, on the device that this process uses.
@@ -76,13 +77,23 @@ class RunJob(Job):
 
         Raises:
             RunError: if a method has no plan after learning, or the folder cannot be written.
+            MachineError: if there is no room or no memory; the same command goes on with the run.
         """
         try:
             folder = self.folder if network.root else None
-            with closing(Recorder(folder, self.setup.network, self._resume, self.command)) as recorder:
+            with closing(Recorder(folder, self.setup.network, self._force, self.command)) as recorder:
                 run(self.setup, network, recorder, self._progress if network.root else None)
-        except (CertificateError, FolderError, ScenarioError, OSError) as problem:
+        except (CertificateError, FolderError, ScenarioError) as problem:
             raise RunError(f"the run in {self.folder} failed: {problem}") from None
+        except (OSError, MemoryError, RuntimeError) as problem:
+            failure = machine_failure(problem)
+            if failure is not None:
+                raise MachineError(
+                    f"the run in {self.folder} failed: {failure}; the same command goes on with it"
+                ) from None
+            if isinstance(problem, OSError):
+                raise RunError(f"the run in {self.folder} failed: {problem}") from None
+            raise
 
     @property
     def description(self) -> str:
@@ -91,7 +102,7 @@ class RunJob(Job):
             {
                 "scenario": self.setup.scenario.plain(),
                 "folder": str(self.folder.resolve()),
-                "resume": self._resume,
+                "force": self._force,
                 "scratch": str(self.scratch),
                 "command": list(self.command),
                 "inputs": {key: file.to_record() for key, file in self.setup.network.inputs.items()},
@@ -118,7 +129,7 @@ def open_job(description: str) -> RunJob:
     if changed:
         raise RunError(f"the processes of this run do not read the same data ({changed})")
     folder, scratch = Path(content["folder"]), Path(content["scratch"])
-    return RunJob(setup, folder, content["resume"], scratch, command=content["command"])
+    return RunJob(setup, folder, content["force"], scratch, command=content["command"])
 
 
 def open_scenario(command: str) -> RunJob:
@@ -132,8 +143,8 @@ def open_scenario(command: str) -> RunJob:
     path, *settings = shlex.split(command)
     scenario = load(Path(path), settings)
     folder = Path("runs") / scenario.name
-    setup, resume = build_run(scenario), check_target(folder, scenario, force=False)
-    return RunJob(setup, folder, resume, folder)
+    check_target(folder, scenario, force=False)
+    return RunJob(build_run(scenario), folder, False, folder)
 
 
 class _Follower:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rewindnet.certificates import violation
+from rewindnet.errors import notice
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.early import errors_from_first_rank_only
 from rewindnet.experiments.folder.format import state
@@ -15,10 +15,11 @@ from rewindnet.experiments.report import table
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.progress import LiveProgress, Progress
 from rewindnet.experiments.runs.run_setup import build_run
+from rewindnet.experiments.runs.scratch import scratch_folder
 from rewindnet.experiments.scenario.names import client_title, node_of
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
-from rewindnet.simulator.errors import BrokenTransportError, RunError, TransportError
+from rewindnet.simulator.errors import BrokenTransportError, MachineError, TransportError
 from rewindnet.simulator.transports.mpi.mpiexec import join
 from rewindnet.simulator.transports.mpi.ranks import rank, ranks
 
@@ -88,17 +89,20 @@ def run_in(
         KeyboardInterrupt: with a sentence about how to go on, if the user interrupts the run.
     """
     resume = check_target(folder, scenario, force)
-    with progress or Progress() as display, TemporaryDirectory(prefix="rewindnet-") as scratch:
-        job = RunJob(build_run(scenario), folder, resume, Path(scratch), display, command)
+    with progress or Progress() as display, scratch_folder() as scratch:
+        job = RunJob(build_run(scenario), folder, force, scratch, display, command)
         if resume:
             display.resumed(folder)
         try:
             scenario.backend.build().execute(job)
         except BrokenTransportError as problem:
-            raise RunError(f"the run in {folder} failed: {problem}; the same command goes on with it") from None
+            raise MachineError(f"the run in {folder} failed: {problem}; the same command goes on with it") from None
         except KeyboardInterrupt:
             raise KeyboardInterrupt(*_how_to_go_on(scenario, folder, force)) from None
-    return read_folder(folder)
+    done = read_folder(folder)
+    for sentence in done.record.get("notes", ()):
+        notice(sentence)
+    return done
 
 
 def _how_to_go_on(scenario: Scenario, folder: Path, force: bool) -> list[str]:

@@ -175,7 +175,7 @@ class _Run:
         self._recorder.write_checkpoints(f"learned{suffix}", trajectory, kept)
         with self._rounds.phase(f"{Retrain.name}{suffix}", end):
             oracle = self._branches.retrain(request, number, plan)
-        self._recorder.write_retraining(oracle, {end, plan.release.noise_round}, suffix)
+        self._recorder.write_checkpoints(f"retrained{suffix}", oracle, {end, plan.release.noise_round})
         return _Answer(request, training, trajectory, trajectory.at(end), oracle), plan
 
     def finish(self, releases: Sequence[_Release]) -> None:
@@ -196,7 +196,7 @@ class _Run:
         rounds = {training.rounds, *(plan.release.noise_round for plan in plans)}
         with self._rounds.phase(f"{Retrain.name}{suffix}", horizon):
             oracle = self._simulation.retrain(horizon, rounds, request)
-        self._recorder.write_retraining(oracle, rounds, suffix)
+        self._recorder.write_checkpoints(f"retrained{suffix}", oracle, rounds)
         return oracle
 
     def _release(

@@ -8,7 +8,6 @@ which the unlearned network, at its (ε, δ), is within γ of the retrained one.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.table import Table
@@ -21,10 +20,11 @@ from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.table import epsilon
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.run_setup import build_run
+from rewindnet.experiments.runs.scratch import scratch_folder
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load, resolve
-from rewindnet.simulator.errors import RunError
+from rewindnet.simulator.errors import MachineError, RunError
 
 
 @dataclass(frozen=True)
@@ -176,10 +176,12 @@ def run_trial(scenario: Scenario, deleted: int, draws: int) -> Trial:
         ScenarioError: if the method refuses a single sample.
     """
     try:
-        with TemporaryDirectory(prefix="rewindnet-") as scratch:
-            folder = Path(scratch) / "run"
-            scenario.backend.build().execute(RunJob(build_run(scenario), folder, False, Path(scratch)))
+        with scratch_folder() as scratch:
+            folder = scratch / "run"
+            scenario.backend.build().execute(RunJob(build_run(scenario), folder, False, scratch))
             *rows, oracle = read_folder(folder).summary[: draws + 1]
+    except MachineError:
+        raise
     except (CertificateError, RunError) as problem:
         reason = str(problem).partition("failed: ")[2] or str(problem)
         if deleted == 1:

@@ -15,6 +15,8 @@ def check_files(folder: RunFolder) -> str:
         MismatchError: if a file is missing, changed or surplus; arrays are only checked for being surplus.
     """
     recorded = folder.record["files_sha256"]
-    wrong = differences(recorded, file_hashes(folder.path, folder.record["weights_sha256"]))
+    found = file_hashes(folder.path, folder.record["weights_sha256"])
+    others = folder.record.get("others", ())
+    wrong = differences(recorded, {name: value for name, value in found.items() if name not in others})
     demand(not wrong, f"this folder is not as the run wrote it: {', '.join(wrong)}")
     return f"{len(recorded)} files have the hashes of the record, and there are no others"

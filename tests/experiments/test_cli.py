@@ -106,7 +106,8 @@ def test_a_run_folder_is_never_overwritten_unasked(finished):
     again = here("run", "tiny.yaml", "name=tiny", "seed=1", "--force", folder=folder)
     assert again.returncode == 0
     assert json.loads(record.read_text())["seed"] == 1
-    assert not (folder / "runs" / "tiny" / "left.txt").exists()
+    assert (folder / "runs" / "tiny" / "left.txt").read_text() == "from before"
+    assert here("verify", "runs/tiny", folder=folder).returncode == 0
 
 
 def test_what_is_no_run_folder_is_never_overwritten(tiny):
@@ -149,7 +150,7 @@ def test_a_run_that_fails_after_it_began_says_so(tiny):
     # With an instance bound, whether this ε is within reach is known only after learning.
     method = "unlearning=[{method: warm-start, bound: instance, epsilon: 0.001, sigma: 0.001}]"
     done = here("run", "tiny.yaml", method, "name=far", folder=tiny)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Traceback" not in done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("rewindnet: the run in runs/far failed: no depth from 0 to 10 rounds reaches epsilon 0.001")

@@ -10,9 +10,16 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from rewindnet.clients.worker import ClientWorker
+from rewindnet.simulator.errors import TransportError
 from rewindnet.simulator.transports.base import Job, open_job
 from rewindnet.simulator.transports.flower.client import make_app
 from rewindnet.simulator.transports.flower.network import FlowerNetwork
+
+#: The functions that may open the job of a run config: the author of a run does not choose what is called.
+OPENERS = tuple(
+    f"rewindnet.experiments.{place}"
+    for place in ("runs.job:open_job", "runs.job:open_scenario", "studies.bench:open_job")
+)
 
 
 def app_for(opener: str, description: str) -> ClientApp:
@@ -35,7 +42,10 @@ def _worker(opener: str, description: str, node: int) -> ClientWorker:
 
 
 def _configured(context: Context) -> tuple[str, str]:
-    return str(context.run_config["opener"]), str(context.run_config["description"])
+    opener = str(context.run_config["opener"])
+    if opener not in OPENERS:
+        raise TransportError(f"the run config names the opener {opener!r}; a job is opened by: {', '.join(OPENERS)}")
+    return opener, str(context.run_config["description"])
 
 
 def _own_worker(context: Context) -> ClientWorker:

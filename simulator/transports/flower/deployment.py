@@ -36,6 +36,8 @@ from rewindnet.simulator.transports.flower.processes import Processes
 _PAUSE = 0.1
 #: Seconds that the SuperLink may take to start, and an app to be handed in.
 _PATIENCE = 120.0
+#: Seconds that a process may be stopped by a signal before the run is given up.
+PATIENCE_WITH_STOPPED = 10.0
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -172,6 +174,7 @@ def deployed(
         for node, node_port in enumerate(node_ports):
             deployment.start_node(node, node_port, deployment.keys.nodes[node])
         while not processes.ended("server"):
+            processes.check_stopped(PATIENCE_WITH_STOPPED)
             if on_poll is not None:
                 on_poll()
             time.sleep(_PAUSE)

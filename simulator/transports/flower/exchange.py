@@ -1,16 +1,31 @@
 """One round trip: a message to every node, and an answer from every one of them, on any runtime."""
 
+import os
 import time
 from collections.abc import Sequence
 
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from rewindnet.simulator.transports.flower.errors import FlowerError
+from rewindnet.simulator.transports.flower.errors import FlowerError, LateError
 from rewindnet.simulator.transports.flower.patience import Patience
 
 #: Seconds between two counts of the nodes.
 _PAUSE = 0.1
+#: How many seconds a trip may take, however much it computes, and the variable that says otherwise.
+DEADLINE, DEADLINE_VARIABLE = 600.0, "REWINDNET_FLOWER_SECONDS"
+
+
+def deadline() -> float:
+    """Return how many seconds one trip to all nodes and back may take."""
+    given = os.environ.get(DEADLINE_VARIABLE, "")
+    try:
+        seconds = float(given or DEADLINE)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise FlowerError(f"{DEADLINE_VARIABLE} is a number of seconds above 0, not {given!r}")
+    return seconds
 
 
 def exchange(grid: Grid, messages: Sequence[Message]) -> list[Message]:
@@ -25,7 +40,10 @@ def exchange(grid: Grid, messages: Sequence[Message]) -> list[Message]:
 
     Raises:
         FlowerError: as soon as one message is not taken, or answered by an error, with the error's words.
+        LateError: if a node has not answered in time.
     """
+    seconds = deadline()
+    give_up = time.monotonic() + seconds
     ids = list(grid.push_messages(messages))
     if len(ids) != len(messages) or not all(ids):
         raise FlowerError(f"the network took {sum(map(bool, ids))} of {len(messages)} messages")
@@ -38,6 +56,9 @@ def exchange(grid: Grid, messages: Sequence[Message]) -> list[Message]:
             answers[answer.metadata.reply_to_message_id] = answer
         if len(answers) == len(ids):
             return [answers[sent] for sent in ids]
+        if time.monotonic() > give_up:
+            silent = len(ids) - len(answers)
+            raise LateError(f"{silent} of {len(ids)} nodes did not answer within {seconds:g} s")
         patience.pause()
 
 

@@ -25,7 +25,7 @@ from rewindnet.clients.training.gradient_counter import Counts, RoundGradients
 from rewindnet.simulator.errors import BrokenTransportError
 from rewindnet.simulator.transports.flower.arrays import pack
 from rewindnet.simulator.transports.flower.client import ARRAYS, TRIP, Arrays, answered, log_of, log_record
-from rewindnet.simulator.transports.flower.errors import FlowerError
+from rewindnet.simulator.transports.flower.errors import FlowerError, LateError
 from rewindnet.simulator.transports.flower.exchange import exchange, node_ids
 from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.sums import canonical
@@ -183,7 +183,7 @@ class FlowerNetwork(Network):
             try:
                 return [answer.content.config_records[TRIP] for answer in exchange(self._grid, messages)]
             except FlowerError as problem:
-                if attempt == _ATTEMPTS - 1:
+                if attempt == _ATTEMPTS - 1 or isinstance(problem, LateError):
                     raise BrokenTransportError(str(problem)) from None
         raise AssertionError
 

@@ -4,12 +4,14 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from rewindnet.simulator.transports.flower.errors import FlowerError
+from rewindnet.simulator.transports.flower.errors import FlowerError, LateError
+from rewindnet.simulator.transports.stopped import is_stopped
 
 #: Lines of a log that are told when a process fails.
 _TAIL = 12
@@ -33,6 +35,7 @@ class Processes:
         self._logs = logs
         self.environment = dict(environment)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._stopped: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +79,20 @@ class Processes:
         for name, process in self._running.items():
             if (status := process.poll()) is not None:
                 raise FlowerError(f"{name} ended ({_words(status)}) in the middle of the run{self._last_words(name)}")
+
+    def check_stopped(self, seconds: float) -> None:
+        """Make sure that no child has been stopped by a signal for so many seconds.
+
+        Raises:
+            LateError: if one has.
+        """
+        now = time.monotonic()
+        for name, process in self._running.items():
+            if is_stopped(process.pid):
+                if now - self._stopped.setdefault(name, now) > seconds:
+                    raise LateError(f"{name} was stopped by a signal, and did not go on within {seconds:g} s")
+            else:
+                self._stopped.pop(name, None)
 
     def stop(self) -> None:
         """End every child, and the processes they have started."""

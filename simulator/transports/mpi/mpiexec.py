@@ -5,23 +5,36 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Thread
 from typing import IO
 
 from rewindnet.clients.training.parallel import processors, use_threads
-from rewindnet.simulator.errors import BrokenTransportError, RunError, TransportError
+from rewindnet.simulator.errors import BrokenTransportError, MachineError, RunError, TransportError
 from rewindnet.simulator.signals import terminable
 from rewindnet.simulator.transports.base import Job, Transport, open_job
 from rewindnet.simulator.transports.in_process import WorkerNetwork
 from rewindnet.simulator.transports.mpi.ranks import rank, ranks
+from rewindnet.simulator.transports.stopped import children, is_stopped
 
 #: How a sentence for the user begins.
 _OWN = "rewindnet: "
+#: How it begins where the machine has failed.
+_MACHINE = "rewindnet, machine: "
 
 #: Seconds between two looks at processes that are being waited for.
 _PATIENCE = 0.1
+#: Seconds that ranks are given to end after SIGTERM.
+_GRACE = 5.0
+#: Seconds that a rank may be stopped by a signal before the run is given up.
+PATIENCE_WITH_STOPPED = 10.0
+#: On one machine no rank need be reached from others. What the user's environment says of these holds.
+_LOOPBACK = {"HYDRA_IFACE": "lo", "UCX_NET_DEVICES": "lo", "FI_TCP_IFACE": "lo", "OMPI_MCA_btl_tcp_if_include": "lo"}
+#: Where these are set, ranks may be on other machines.
+_HOSTS = ("HYDRA_HOST_FILE", "HYDRA_RMK", "OMPI_MCA_orte_default_hostfile", "SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 
 
 class Mpi(Transport):
@@ -87,6 +100,7 @@ def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
     with TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
             [_mpiexec(), "-n", str(wanted), sys.executable, *worker],
+            env={**({} if any(name in os.environ for name in _HOSTS) else _LOOPBACK), **os.environ},
             # Its end tells the ranks of the end of this process, however that comes about.
             stdin=subprocess.PIPE,
             stdout=output,
@@ -94,10 +108,18 @@ def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
         )
         try:
             with terminable():
+                stopped = _Stopped(process.pid)
                 while _running(process):
+                    stopped.check()
                     job.wait()
         except BaseException:
             process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
+            # A rank that is stopped takes no SIGTERM.
+            for pid in (*children(process.pid), process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
             raise
         finally:
@@ -105,6 +127,26 @@ def _launch(job: Job, wanted: int, gpu_direct: bool) -> None:
             process.stdin.close()
         if process.returncode:
             raise _complaint(output, process.returncode)
+
+
+class _Stopped:
+    """Looks, now and then, whether a rank has been stopped by a signal for too long."""
+
+    def __init__(self, mpiexec: int) -> None:
+        self._mpiexec, self._next, self._since = mpiexec, 0.0, float("inf")
+
+    def check(self) -> None:
+        """Raise an error if a rank has been stopped for too long."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + 1.0
+        stopped = any(is_stopped(pid) for pid in children(self._mpiexec))
+        self._since = min(self._since, now) if stopped else float("inf")
+        if now - self._since > PATIENCE_WITH_STOPPED:
+            raise BrokenTransportError(
+                f"a rank was stopped by a signal, and did not go on within {PATIENCE_WITH_STOPPED:g} s"
+            )
 
 
 def _running(process: subprocess.Popen[bytes]) -> bool:
@@ -128,9 +170,10 @@ def _complaint(output: IO[str], code: int) -> Exception:
     """Return what was wrong: the program's own sentence, the last line of a traceback, or that a process was killed."""
     output.seek(0)
     lines = [line.strip() for line in output.read().splitlines() if line.strip()]
-    own = [line.removeprefix(_OWN) for line in lines if line.startswith(_OWN)]
-    if own:
-        return RunError(own[0])
+    for begins, error in ((_OWN, RunError), (_MACHINE, MachineError)):
+        own = [line.removeprefix(begins) for line in lines if line.startswith(begins)]
+        if own:
+            return error(own[0])
     raised = [line for line in lines if line.partition(":")[0].endswith(("Error", "Exception", "Interrupt"))]
     killed = [line for line in lines if "KILLED" in line or "signal" in line.lower()]
     return BrokenTransportError(f"MPI ended with exit code {code}: {next(iter(raised or killed or lines), 'no word')}")
@@ -145,7 +188,7 @@ def main(opener: str, description: str, gpu_direct: str) -> None:
     try:
         _take_part(job, bool(int(gpu_direct)))
     except RunError as problem:
-        sys.exit(f"{_OWN}{problem}")
+        sys.exit(f"{_MACHINE if isinstance(problem, MachineError) else _OWN}{problem}")
 
 
 def _end_with_parent() -> None:

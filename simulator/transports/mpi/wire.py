@@ -90,7 +90,7 @@ class Ranks(Wire):
         """Return the block's rows, in memory of its own."""
         if self.root and theta is None:
             raise TransportError("the root has no parameters to scatter; it must give those of all nodes")
-        width = self.agree(None if theta is None else theta.shape[1]) or like.shape[1]
+        width = self.agree(theta.shape[1] if self.root and theta is not None else None) or like.shape[1]
         own = self._for_mpi(like.new_empty(len(like), width))
         row, gathered = self._row(own), None
         if self.root and theta is not None:
