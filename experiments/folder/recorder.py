@@ -75,8 +75,7 @@ class Recorder:
 
     def _begin(self, network: NetworkSetup, force: bool, command: Sequence[str]) -> None:
         """Write what is known at the beginning, and read what an earlier process has left."""
-        scenario = network.scenario
-        lost = lost_releases(self._target)
+        scenario, lost = network.scenario, lost_releases(self._target)
         self._folder, resume = claim(self._target, scenario, force)
         folder = self._folder
         self._record = first_record(scenario, network.inputs, command, read_record(folder) if resume else None)
@@ -190,11 +189,10 @@ class Recorder:
             The certificate, the audit and the metrics; None if the release is not recorded, or something that was
             recorded of it has changed, which is said aloud.
         """
-        name = f"{index}-{method}"
-        place = f"methods/{name}"
+        place = f"methods/{index}-{method}"
         if self._folder is None or place not in self._record["releases"]:
             return None
-        lines = self._lines.of_phase(name)
+        lines = self._lines.of_phase(f"{index}-{method}")
         if self._record["releases"].pop(place) != self._marks(index, place):
             self._say(f"{self._folder / place} is damaged; the release is made again")
             return None
@@ -255,9 +253,8 @@ class Recorder:
         if self._folder is None:
             return
         self._json("summary", {"rows": rows, "together": compositions})
-        write(
-            self._folder / "traffic.json", json.dumps({"message_bytes": message_bytes, "parts": self._traffic}) + "\n"
-        )
+        traffic = {"message_bytes": message_bytes, "parts": self._traffic}
+        write(self._folder / "traffic.json", json.dumps(traffic) + "\n")
         os.fsync(self._metrics.fileno())
         self._metrics.close()
         self._record = last_record(self._record, self._folder, self._target)

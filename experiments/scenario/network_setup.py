@@ -1,6 +1,6 @@
 """Build the network of a scenario: its topology, data, model and requests, and the facts known before learning."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 
 from rewindnet.arrays import check_memory
 from rewindnet.certificates import Constant, TrainingRun
-from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequest, arrivals
+from rewindnet.clients.data.deletion import Arrival, DeletionError
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
 from rewindnet.experiments.scenario.client_data import ClientData, clients_given, divide_data, load_dataset
-from rewindnet.experiments.scenario.deletion import ClassOf, RequestSettings
+from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.inputs import InputFile, demand_unchanged, input_files
-from rewindnet.experiments.scenario.names import class_number, client_title, deleting_node, node_of
+from rewindnet.experiments.scenario.names import client_title
 from rewindnet.experiments.scenario.obstacles import Obstacles
+from rewindnet.experiments.scenario.requests import forget_sets, node_of_request, samples_deleted
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.settings import MixingSettings
 from rewindnet.experiments.scenario.topology_setup import TopologySetup, build_topology
@@ -95,7 +96,7 @@ class NetworkSetup:
     def requesting(self) -> int:
         """The node of the client of the first request."""
         request = self.scenario.deletion.each[0]
-        return _node(self.scenario, request, self.topology.names, self.nodes)
+        return node_of_request(self.scenario, request, self.topology.names, self.nodes)
 
     def client(self, node: int) -> str:
         """Return a client for a sentence: by its number, or by its name with its number where they differ."""
@@ -128,7 +129,7 @@ class NetworkSetup:
 
     def samples_deleted(self, request: RequestSettings) -> Any:
         """Return the samples that a request names, as plain data; poisoned samples by their positions."""
-        return _samples_deleted(request, self.poisoned, self.class_names)
+        return samples_deleted(request, self.poisoned, self.class_names)
 
 
 def build_network(scenario: Scenario, *, planning: bool = False, obstacles: Obstacles | None = None) -> NetworkSetup:
@@ -184,7 +185,7 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, 
     topology, dataset = topology.named(data.names), data.dataset
     features: Features = scenario.data.features.build(dataset, scenario.seed)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
-    requests = _arrivals(scenario, data, topology.names)
+    requests = forget_sets(scenario, data, topology.names)
     if scenario.deletion.departure == "leave" and not topology.departed:
         topology = _without(topology, requests[-1].forget, obstacles)
     training = _training(scenario, model, features, data.samples, topology)
@@ -251,61 +252,3 @@ def _training(
         remaining=topology.remaining if topology.departed else None,
         after_request=learning.after_request,
     )
-
-
-def _arrivals(scenario: Scenario, data: ClientData, names: tuple[str, ...] | None) -> tuple[Arrival, ...]:
-    """Determine the forget set of each request."""
-    T, labels = scenario.learning.rounds, _ClientLabels(data.dataset.y, data.rows, data.samples)
-    requests, leaving = [], scenario.deletion.departure == "leave"
-    for request in scenario.deletion.each:
-        client = _node(scenario, request, names, len(labels), tell=True)
-        samples: Any = "all" if leaving else _samples_deleted(request, data.poisoned, data.dataset.class_names)
-        if labels.declared and isinstance(samples, dict) and "class" in samples:
-            raise DeletionError(
-                "deletion.samples names a class, but without data it is not known which clients have it"
-            )
-        requests.append(
-            DeletionRequest(client, samples, (scenario.deletion.each[0] if leaving else request).round or T)
-        )
-    return tuple(arrivals(requests, labels, T, scenario.seed, scenario.noise_is_secret))
-
-
-def _node(
-    scenario: Scenario, request: RequestSettings, names: tuple[str, ...] | None, nodes: int, *, tell: bool = False
-) -> int:
-    """Return the node of the client of a request; the client with a backdoor is given by the number of its node."""
-    if request.samples == "poisoned" and scenario.data.backdoor is not None:
-        return scenario.data.backdoor.client
-    return deleting_node(request.client, names, nodes) if tell else node_of(request.client, names, nodes)[0]
-
-
-def _samples_deleted(request: RequestSettings, poisoned: Integers | None, classes: tuple[str, ...] | None) -> Any:
-    """Return the samples that a request names, with poisoned samples by their positions and classes by numbers."""
-    if request.samples == "poisoned" and poisoned is not None:
-        return {"indices": poisoned.tolist()}
-    if isinstance(request.samples, ClassOf):
-        return {"class": class_number(request.samples.class_, classes)}
-    return request.plain_samples
-
-
-class _ClientLabels(Sequence[Integers]):
-    """The labels of the samples of each client, made on access; zeros if only numbers of samples are declared."""
-
-    def __init__(self, labels: Integers, rows: Sequence[Integers], samples: Integers) -> None:
-        self._labels, self._rows, self._samples = labels, rows, samples
-
-    @property
-    def declared(self) -> bool:
-        """Whether only numbers of samples are declared."""
-        return not self._rows
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, client: Any) -> Any:
-        if self.declared:
-            return np.zeros(self._samples[client], dtype=np.int64)
-        return self._labels[self._rows[client]]
-
-    def __iter__(self) -> Iterator[Integers]:
-        return (self[client] for client in range(len(self)))

@@ -1,0 +1,82 @@
+"""Find the clients and the samples that the requests of a scenario name."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequest, arrivals
+from rewindnet.experiments.scenario.client_data import ClientData
+from rewindnet.experiments.scenario.deletion import ClassOf, RequestSettings
+from rewindnet.experiments.scenario.names import class_number, deleting_node, node_of
+from rewindnet.experiments.scenario.scenario import Scenario
+
+Integers = NDArray[np.int64]
+
+
+def forget_sets(scenario: Scenario, data: ClientData, names: tuple[str, ...] | None) -> tuple[Arrival, ...]:
+    """Determine the forget set of each request.
+
+    Args:
+        scenario: the scenario.
+        data: the data of its clients.
+        names: the names of the nodes; None if they have none.
+
+    Raises:
+        DeletionError: if a request names a client or samples that are not there.
+    """
+    T, labels = scenario.learning.rounds, _ClientLabels(data.dataset.y, data.rows, data.samples)
+    requests, leaving = [], scenario.deletion.departure == "leave"
+    for request in scenario.deletion.each:
+        client = node_of_request(scenario, request, names, len(labels), tell=True)
+        samples: Any = "all" if leaving else samples_deleted(request, data.poisoned, data.dataset.class_names)
+        if labels.declared and isinstance(samples, dict) and "class" in samples:
+            raise DeletionError(
+                "deletion.samples names a class, but without data it is not known which clients have it"
+            )
+        requests.append(
+            DeletionRequest(client, samples, (scenario.deletion.each[0] if leaving else request).round or T)
+        )
+    return tuple(arrivals(requests, labels, T, scenario.seed, scenario.noise_is_secret))
+
+
+def node_of_request(
+    scenario: Scenario, request: RequestSettings, names: tuple[str, ...] | None, nodes: int, *, tell: bool = False
+) -> int:
+    """Return the node of the client of a request; the client with a backdoor is given by the number of its node."""
+    if request.samples == "poisoned" and scenario.data.backdoor is not None:
+        return scenario.data.backdoor.client
+    return deleting_node(request.client, names, nodes) if tell else node_of(request.client, names, nodes)[0]
+
+
+def samples_deleted(request: RequestSettings, poisoned: Integers | None, classes: tuple[str, ...] | None) -> Any:
+    """Return the samples that a request names, with poisoned samples by their positions and classes by numbers."""
+    if request.samples == "poisoned" and poisoned is not None:
+        return {"indices": poisoned.tolist()}
+    if isinstance(request.samples, ClassOf):
+        return {"class": class_number(request.samples.class_, classes)}
+    return request.plain_samples
+
+
+class _ClientLabels(Sequence[Integers]):
+    """The labels of the samples of each client, made on access; zeros if only numbers of samples are declared."""
+
+    def __init__(self, labels: Integers, rows: Sequence[Integers], samples: Integers) -> None:
+        self._labels, self._rows, self._samples = labels, rows, samples
+
+    @property
+    def declared(self) -> bool:
+        """Whether only numbers of samples are declared."""
+        return not self._rows
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, client: Any) -> Any:
+        if self.declared:
+            return np.zeros(self._samples[client], dtype=np.int64)
+        return self._labels[self._rows[client]]
+
+    def __iter__(self) -> Iterator[Integers]:
+        return (self[client] for client in range(len(self)))
