@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from rewindnet.experiments.plain_text import SPELL, spelled, visible
+from rewindnet.experiments.plain_text import ITEM, SPELL, spelled, visible
 
 #: The exit code when the machine fails: here, when the output cannot be written.
 MACHINE_FAILED = 3
@@ -24,9 +24,10 @@ def say(text: object) -> None:
 
 
 def complain(problem: object) -> None:
-    """Print a sentence about a problem on the standard error stream, on one line."""
+    """Print a sentence about a problem on the standard error stream: on one line, or one for each item of a list."""
     with suppress(OSError, ValueError):
-        print(_fit(f"rewindnet: {problem}", sys.stderr), file=sys.stderr, flush=True)
+        items = f"rewindnet: {problem}".split(ITEM)
+        print(ITEM.join(_fit(item, sys.stderr) for item in items), file=sys.stderr, flush=True)
 
 
 @contextmanager

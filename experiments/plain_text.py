@@ -51,6 +51,8 @@ _SYMBOLS = re.compile("|".join(map(re.escape, _SPELLED)))
 _HARMLESS = frozenset("\u00ad\u200c\u200d")
 #: The name of the error handler of streams that spells symbols.
 SPELL = "rewindnet.spell"
+#: What stands before each item of a list in a message.
+ITEM = "\n  - "
 
 
 def visible(text: object) -> str:

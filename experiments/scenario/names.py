@@ -33,7 +33,8 @@ def node_of(given: int | str, names: Names, nodes: int) -> tuple[int, str]:
         said = f"{given} is the client named {given}, which is node {node}: names come before the numbers of nodes"
         return node, said if isinstance(given, int) and given != node else ""
     if isinstance(given, str) or given >= nodes:
-        raise DeletionError(f"deletion.client {given} does not exist; clients are 0 to {nodes - 1}{called}")
+        several = "; for several values of deletion.client use rewindnet sweep" if "," in str(given) else ""
+        raise DeletionError(f"deletion.client {given} does not exist; clients are 0 to {nodes - 1}{called}{several}")
     numeric = names is not None and any(name.removeprefix("-").isdecimal() for name in names)
     said = f"no client is named {given}, so it is node {given}, which is named {names[given]}" if names else ""
     return given, said if numeric else ""

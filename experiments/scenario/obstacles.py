@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rewindnet.errors import UserError
+from rewindnet.experiments.plain_text import ITEM
 from rewindnet.experiments.scenario.errors import ScenarioError
 
 
@@ -54,5 +55,5 @@ class Obstacles:
         if len(self._found) == 1:
             raise next(iter(self._found.values()))
         if self._found:
-            lines = "".join(f"\n  - {sentence}" for sentence in self._found)
+            lines = "".join(f"{ITEM}{sentence}" for sentence in self._found)
             raise ScenarioError(f"{len(self._found)} obstacles keep this scenario from running:{lines}")

@@ -211,7 +211,7 @@ def test_a_run_does_not_go_on_with_other_checkpoints(direct, tmp_path):
     described_otherwise(place, order="adapt-then-combine", rounds=12.0)
     setup = build_run(resolve({**WITHOUT_ATTACKS, **scenario}))
     with pytest.raises(RunError, match="the checkpoints have changed since the run began"):
-        setup.scenario.backend.build().execute(RunJob(setup, folder, True, tmp_path / "scratch"))
+        setup.scenario.backend.build().execute(RunJob(setup, folder, False, tmp_path / "scratch"))
 
 
 def test_models_of_other_data_are_found_by_computing_rounds_again(direct, tmp_path):

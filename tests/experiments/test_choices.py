@@ -203,7 +203,7 @@ def test_the_starter_names_only_choices_and_lists_that_exist() -> None:
         ({"noise_source": "os"}, "; it belongs under unlearning.N"),
         ({"rounds": 3}, "; it belongs under learning or topology.schedule (graphs) or unlearning.N"),
         ({"learning": {"sampling": {"kind": "poisson", "rat": 3}}}, "; allowed: kind, batch"),
-        ({"l22": 1}, "(did you mean 'l2'?); l2 belongs under model (logistic, huber-logistic, sigmoid)"),
+        ({"l22": 1}, "(did you mean 'l2'?); l2 belongs under model"),
         ({"sampling": "poisson"}, "; it belongs under learning"),
         ({"threads": 1}, "; it belongs under backend"),
         ({"topology": {"kind": "ring", "p": 0.3}}, "; it belongs under topology (erdos-renyi, watts-strogatz)"),

@@ -380,7 +380,7 @@ def test_columns_are_left_out_in_their_order_and_the_rest_shares_the_width() -> 
 )
 def test_titles_are_sentences(topology: Any, deletion: dict[str, Any], title: str) -> None:
     scenario = resolve({"topology": topology, "deletion": deletion, "data": {"backdoor": {"client": 0}}})
-    assert _title(scenario) == f"demo: {title}"
+    assert _title(scenario, None) == f"demo: {title}"
 
 
 # Sweeps
