@@ -8,7 +8,7 @@ from typing import Any
 
 from rewindnet.errors import Notice, UserError
 from rewindnet.experiments.folder.format import read_record, state
-from rewindnet.experiments.folder.occupied import refuse_finished
+from rewindnet.experiments.folder.occupied import occupied
 from rewindnet.experiments.scenario.yaml_text import read_yaml
 from rewindnet.simulator.transports.mpi.ranks import rank
 
@@ -30,14 +30,10 @@ def refuse_early(path: Path, settings: Sequence[str], out: Path | None, force: b
     with errors_from_first_rank_only():
         raw = read_yaml(path)
         folder = out or _folder_of(raw, settings)
-        if folder is not None and not force and not _read_files(folder):
-            refuse_finished(folder)
+        # To say whether files that a run read have changed takes longer.
+        if folder is not None and not force and state(folder) == "complete" and not read_record(folder).get("inputs"):
+            raise occupied(folder)
         _refuse_unknown_sections([*(raw if isinstance(raw, dict) else ()), *(text.split("=")[0] for text in settings)])
-
-
-def _read_files(folder: Path) -> bool:
-    """Return whether a finished run read files: to say whether they have changed takes longer."""
-    return state(folder) == "complete" and bool(read_record(folder).get("inputs"))
 
 
 def _refuse_unknown_sections(keys: Iterable[Any]) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from rewindnet.clients.data.dataset import DataError, Dataset, every_fifth
 from rewindnet.clients.data.rows import divided
+from rewindnet.reading import located
 
 #: What stands for a feature that is missing.
 _MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
@@ -84,7 +85,7 @@ def parquet(
 
 def _existing(path: str) -> Path:
     """Return the path of a file that is there."""
-    file = Path(path).expanduser()
+    file = located(path, DataError)
     if not file.is_file():
         raise DataError(f"no such file: {file}; data.path must name a table with a column of labels")
     return file

@@ -17,7 +17,7 @@ from rewindnet.experiments.folder.files import read_json, write
 from rewindnet.experiments.folder.format import state
 from rewindnet.experiments.folder.journal import UNFINISHED
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
-from rewindnet.experiments.folder.occupied import refuse_finished
+from rewindnet.experiments.folder.occupied import occupied
 from rewindnet.experiments.folder.replacement import REPLACEMENT, clear, is_waiting, move_in, place_of
 from rewindnet.experiments.folder.sameness import difference
 from rewindnet.experiments.scenario.errors import ScenarioError
@@ -57,7 +57,7 @@ def check_target(folder: Path, scenario: Scenario, force: bool, locked: bool = F
     if force:
         return _goes_on(folder / REPLACEMENT, scenario)
     if state(folder) == "complete":
-        refuse_finished(folder, difference(folder, scenario))
+        raise occupied(folder, difference(folder, scenario))
     if not (folder / "scenario.yaml").is_file():
         # The process was killed before it had written its first file.
         return False

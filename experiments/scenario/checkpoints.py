@@ -17,6 +17,7 @@ from torch import Tensor
 from rewindnet.certificates import TrainingRun
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.reading import located
 
 #: The file that describes learning, and those that hold models and mixing matrices.
 DESCRIPTION, _MODELS, _MIXING = "training.json", re.compile(r"round-(\d{6,9})\.safetensors"), "mixing.npy"
@@ -85,7 +86,7 @@ def read_checkpoints(place: str, dtype: torch.dtype) -> Checkpoints:
     Raises:
         ScenarioError: if it is no such folder.
     """
-    folder = Path(place).expanduser()
+    folder = located(place, ScenarioError)
     if not (folder / DESCRIPTION).is_file():
         raise ScenarioError(f"learning.checkpoints_from: {folder} is no folder with the file {DESCRIPTION}")
     found = [_MODELS.fullmatch(path.name) for path in sorted(folder.iterdir())]

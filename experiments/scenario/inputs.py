@@ -11,6 +11,7 @@ from rewindnet.clients.data import SOURCES
 from rewindnet.clients.data.files import data_root, files_under_root
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.reading import located
 
 #: What the names of files that are found under `data.root` begin with.
 UNDER_ROOT = "data.root/"
@@ -39,7 +40,7 @@ def input_files(scenario: Scenario) -> dict[str, InputFile]:
     """
     data = scenario.data
     root = data_root(None if data.root is None else Path(data.root))
-    found = {key: _expanded(text) for key, text in _named(scenario.plain(), "")}
+    found = {key: located(text, ScenarioError) for key, text in _named(scenario.plain(), "")}
     found |= {f"{UNDER_ROOT}{place}": root / place for place in files_under_root(SOURCES[data.source], root)}
     contents = {key: (path, sha256_of(path)) for key, path in sorted(found.items())}
     return {key: InputFile(str(path), sha256) for key, (path, sha256) in contents.items() if sha256 is not None}
@@ -96,18 +97,6 @@ def demand_unchanged(before: Mapping[str, InputFile], scenario: Scenario) -> Non
     changed = changed_input(before, input_files(scenario))
     if changed:
         raise ScenarioError(f"a file changed while it was read ({changed}); start again when it is whole")
-
-
-def _expanded(text: str) -> Path:
-    """Return the path of a text in which `~` may stand for a home folder.
-
-    Raises:
-        ScenarioError: if there is no such home.
-    """
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as problem:
-        raise ScenarioError(f"{text!r} is no path: {problem}") from None
 
 
 def _named(value: Any, key: str, names_file: bool = False) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from rewindnet.reading import content_of
 from rewindnet.simulator.cost.network_kinds import (
     BANDWIDTH,
     GRADIENT_SECONDS,
@@ -103,9 +104,7 @@ def _csv(path: str) -> Listed:
 
 def _json(path: str) -> Listed:
     try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise TopologyError(f"'{path}' cannot be read: {error.strerror}") from error
+        entries = json.loads(content_of(path, TopologyError))
     except (ValueError, RecursionError) as error:
         raise TopologyError(f"'{path}' is no JSON: {error}") from error
     if not isinstance(entries, list):

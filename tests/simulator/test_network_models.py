@@ -1,6 +1,7 @@
 """Links: what every message takes, draws that depend on the address alone, and every way in which they are refused."""
 
 import json
+import os
 from inspect import Parameter, signature
 from itertools import pairwise
 
@@ -242,6 +243,13 @@ def test_a_malformed_file_is_refused_with_a_sentence(tmp_path, name, text, sente
 @pytest.mark.parametrize("name", ["none.csv", "none.json"])
 def test_a_missing_file_is_refused_with_a_sentence(tmp_path, name):
     with pytest.raises(TopologyError, match=f"{name}' cannot be read: No such file"):
+        build_network_model("file", build("ring", 4, 0), 0, path=str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(TopologyError, match="it is not a regular file"):
         build_network_model("file", build("ring", 4, 0), 0, path=str(tmp_path / name))
 
 
