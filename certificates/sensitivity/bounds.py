@@ -104,9 +104,11 @@ def published_distance(training: TrainingRun, deleted: NDArray[np.int64], distur
     Raises:
         CertificateError: if the bound does not cover the request, or the step size is beyond what it allows.
     """
-    if training.batches is not None or training.departed or training.earlier_deletions:
+    clipped = training.client_clip is not None
+    if training.batches is not None or training.departed or training.earlier_deletions or clipped:
         raise CertificateError(
-            "the published bound is for full gradients, clients that stay and a first request; use worst-case"
+            "the published bound is for full gradients that are not clipped, clients that stay and a first request; "
+            "use worst-case"
         )
     eta, G, L = training.step_size, training.constants.G.value, training.constants.L.value
     worst = 0.0

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.clients.models import Model
+from rewindnet.clients.models.multinomial import Multinomial
 from rewindnet.clients.training.bucket import Batch, Bucket, make_buckets
 from rewindnet.clients.training.clipping import clipped
+from rewindnet.clients.training.envelope import Envelope, Samples
 from rewindnet.clients.training.gradient_counter import GradientCounter
 from rewindnet.clients.training.minibatch import BlockPart, Minibatch, most_used
 from rewindnet.clients.training.noise_meter import NoiseMeter
@@ -34,11 +36,13 @@ class LocalTraining:
         sampling: how clients draw minibatches; None: they use all samples.
         participating: [N] for a round, which nodes of the network take local steps; None: all of them.
         radius: the radius of the ball onto which clients project their parameters; None for no projection.
+        envelope: the Lipschitz envelope that clients learn from, in place of their data loss; None: from the loss.
     """
 
     sampling: Sampling | None = None
     participating: Callable[[int], NDArray[np.bool_] | None] = lambda round: None
     radius: float | None = None
+    envelope: Envelope | None = None
 
 
 @dataclass(frozen=True)
@@ -167,10 +171,38 @@ class ClientBlock:
         radius = self.local_training.radius
         return theta if radius is None else clipped(theta, radius)
 
+    def step_gradient(self, theta: Tensor, minibatch: Minibatch) -> Tensor:
+        """Compute the gradients [b, d] that a local step at θ [b, d] takes: of the envelopes, where clients clip."""
+        if self.local_training.envelope is None:
+            return self.gradient(theta, minibatch)
+        out, evaluations = torch.zeros_like(theta), np.zeros(len(self.nodes), dtype=np.int64)
+
+        def compute(part: BlockPart) -> None:
+            rows = part.bucket.rows[part.clients]
+            for x, y, weight in part.batches([minibatch]):
+                out[rows], times = self._step_gradient(part, theta[rows], x, y, weight)
+                evaluations[rows.tolist()] = times.numpy()
+
+        self._on_each_part([minibatch], compute)
+        self.count(evaluations * self.samples)
+        return out
+
+    def _step_gradient(
+        self, part: BlockPart, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradients [k, d] of a local step at some clients, and how often they computed ∇f for it, [k]."""
+        envelope = self.local_training.envelope
+        if envelope is None:
+            return self.model.gradient(theta, x, y, weight), torch.ones(len(theta), dtype=torch.int64)
+        assert isinstance(self.model, Multinomial)
+        return envelope.gradient(self.model, theta, Samples(x, part.bucket.reduced[part.clients], y, weight))
+
     def descend(self, theta: Tensor, round: int, probe: Probe | None = None) -> Tensor:
         """Take the E local steps θ ← θ − η∇f(θ) of a round from θ [b, d], which is left as it is."""
         minibatches = self.minibatches(round)
-        self._count_steps(minibatches)
+        if self.local_training.envelope is None:
+            self._count_steps(minibatches)
+        evaluations = np.zeros(len(self.nodes), dtype=np.int64)
         watched = [] if probe is None else list(probe.watched_rows)
         points = theta[watched].repeat(len(minibatches), 1, 1)
         out = torch.empty_like(theta) if minibatches[0].participating is None else theta.clone()
@@ -181,10 +213,14 @@ class ClientBlock:
             for step, (x, y, weight) in enumerate(part.batches(minibatches)):
                 for at, row in inside:
                     points[step, at] = own[row]
-                own.add_(self.model.gradient(own, x, y, weight), alpha=-self.step_size)
+                gradient, times = self._step_gradient(part, own, x, y, weight)
+                own.add_(gradient, alpha=-self.step_size)
+                evaluations[rows.tolist()] += times.numpy()
             out[rows] = own
 
         self._on_each_part(minibatches, compute)
+        if self.local_training.envelope is not None:
+            self.count(evaluations * self.samples)
         if probe is not None:
             probe.local_steps(round, points)
         return out

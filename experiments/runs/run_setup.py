@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from rewindnet.certificates import TrainingRun
 from rewindnet.clients.methods import Method, MethodError
 from rewindnet.clients.training.client_block import LocalTraining, make_block
+from rewindnet.clients.training.envelope import envelope_of
 from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.runs.branches import check_requests
@@ -123,6 +125,8 @@ def build_run(scenario: Scenario) -> RunSetup:
             _check_shared_noise(method, transport)
         with obstacles.gathered():
             check_method_elsewhere(method, network)
+        with obstacles.gathered():
+            _check_clip(method, network.training_run)
     check_elsewhere(network, obstacles)
     with obstacles.last_straw():
         evaluations = tuple(build_evaluation(network, request) for request in range(len(network.arrivals)))
@@ -130,11 +134,26 @@ def build_run(scenario: Scenario) -> RunSetup:
     training = network.training
     return RunSetup(
         network=network,
-        local_training=LocalTraining(training.sampling, network.mixing.participating, training.radius),
+        local_training=LocalTraining(
+            training.sampling, network.mixing.participating, training.radius, envelope_of(network.training_run)
+        ),
         network_model=scenario.network.build(network.graph, scenario.seed),
         evaluations=evaluations,
         methods=methods,
     )
+
+
+def _check_clip(method: Method, learning: TrainingRun) -> None:
+    """Check that a method takes no gradients of its own where clients clip theirs.
+
+    Raises:
+        MethodError: if it does: they would not be clipped.
+    """
+    if learning.client_clip is not None and not method.needs_checkpoints_alone:
+        raise MethodError(
+            f"{type(method).__name__} takes gradients that learning.client_clip does not clip; use r2d or another "
+            "descent, or leave out client_clip"
+        )
 
 
 def _check_shared_noise(method: Method, transport: Transport) -> None:

@@ -14,6 +14,9 @@ ARITHMETIC = ("precision", "dtype", "device")
 #: The sections that change no model: names, what is measured and recorded, and what messages would cost.
 _NOT_COMPUTED = ("name", "seed", "network", "audit", "measures", "record")
 
+#: Settings of learning that change nothing where clients do not clip.
+_OF_A_CLIP = ("client_clip", "clip_tolerance")
+
 
 def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:
     """Return the sha256 of what a scenario computes.
@@ -30,7 +33,10 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
     computed["backend"] = {key: scenario["backend"][key] for key in ARITHMETIC}
     # Models that were learned elsewhere are those that this scenario learns.
     learning = scenario["learning"]
-    computed["learning"] = {key: value for key, value in learning.items() if key != "checkpoints_from"}
+    unclipped = _OF_A_CLIP if learning.get("client_clip") is None else ()
+    computed["learning"] = {
+        key: value for key, value in learning.items() if key not in ("checkpoints_from", *unclipped)
+    }
     computed["data"] = {key: value for key, value in scenario["data"].items() if key != "root"}
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
     found = {key: sha256 for key, sha256 in contents.items() if key.startswith(UNDER_ROOT)}

@@ -83,8 +83,8 @@ MUTATIONS = (
         "the step is not multiplied by the step size",
         ("r2d", "warm-start", "noise-only", "langevin"),
         "clients/training/client_block.py",
-        "own.add_(self.model.gradient(own, x, y, weight), alpha=-self.step_size)",
-        "own.add_(self.model.gradient(own, x, y, weight), alpha=-1.0)",
+        "own.add_(gradient, alpha=-self.step_size)",
+        "own.add_(gradient, alpha=-1.0)",
         "descents",
     ),
     Mutation(
