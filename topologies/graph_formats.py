@@ -1,122 +1,16 @@
-"""Parse graph files: by networkx where it knows the format, and matrices by numpy and scipy."""
+"""Parse the text of graph files by networkx, where it knows the format."""
 
 import io
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
 import networkx as nx
-import numpy as np
-from scipy import sparse
-from scipy.io import mminfo, mmread
 
-from rewindnet.arrays import check_npz, load_npy
-from rewindnet.reading import content_of
 from rewindnet.topologies.errors import TopologyError
-
-Pairs = list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Links:
-    """The links of a graph file, as they are listed.
-
-    Attributes:
-        names: the names of the nodes, in the order of the file.
-        pairs: the two names of each link.
-        directed: whether the file says that links go one way.
-    """
-
-    names: list[str]
-    pairs: Pairs
-    directed: bool = False
-
-
-def links_of(names: Iterable[Any], pairs: Iterable[tuple[Any, Any]], directed: bool = False) -> Links:
-    """Return links whose nodes come in the order in which they are named first.
-
-    Args:
-        names: names of nodes, which may have links or not.
-        pairs: the two names of each link.
-        directed: whether links go one way.
-    """
-    texts = [(str(first), str(second)) for first, second in pairs]
-    order = dict.fromkeys(map(str, names))
-    order.update(dict.fromkeys(name for pair in texts for name in pair))
-    return Links(list(order), texts, directed)
-
-
-def matrix_links(matrix: Any, path: str, names: list[str] | None = None) -> Links:
-    """Return a link for each entry of an adjacency matrix that is not 0.
-
-    Args:
-        matrix: [N, N], sparse or dense.
-        path: the file, for the message.
-        names: of its rows; their numbers by default.
-
-    Raises:
-        TopologyError: if it is not square, or holds something other than finite numbers.
-    """
-    if getattr(matrix, "ndim", 0) != 2 or matrix.dtype.kind not in "fiub":
-        raise TopologyError(f"'{path}' holds no table of real numbers")
-    if matrix.shape[0] != matrix.shape[1]:
-        size = " × ".join(map(str, matrix.shape))
-        raise TopologyError(f"an adjacency matrix has as many rows as columns; that in '{path}' is {size}")
-    entries = sparse.coo_array(matrix)
-    entries.sum_duplicates()
-    if not np.isfinite(entries.data).all():
-        raise TopologyError(f"the adjacency matrix in '{path}' has an entry that is not finite")
-    row, column = (index[entries.data != 0].tolist() for index in (entries.row, entries.col))
-    names = list(map(str, range(matrix.shape[0]))) if names is None else names
-    mirrored = set(zip(column, row, strict=True)) == set(zip(row, column, strict=True))
-    # Of a symmetric matrix one entry a link is enough: its mirror image says nothing more.
-    pairs = [(names[i], names[j]) for i, j in zip(row, column, strict=True) if not mirrored or i <= j]
-    return Links(names, pairs, not mirrored)
-
-
-def array_of(path: str) -> Any:
-    """Return the matrix in a .npy file, a .npz archive of scipy or of one array, or a MatrixMarket file.
-
-    Args:
-        path: the file, which may be gzipped.
-
-    Raises:
-        TopologyError: if it cannot be read, or holds no such matrix.
-    """
-    content = content_of(path, TopologyError)
-    try:
-        if content[:2] == b"PK":
-            check_npz(io.BytesIO(content), f"'{path}'", TopologyError)
-            return _archived(content, path)
-        if content.startswith(b"%%MatrixMarket"):
-            rows, columns, entries, form, *_ = mminfo(io.BytesIO(content))
-            if entries * (4 if form == "coordinate" else 2) > len(content) + 4 or max(rows, columns) > 10**7:
-                raise ValueError(f"its header announces {rows} × {columns} with {entries} entries")
-            return mmread(io.BytesIO(content), spmatrix=False)
-        return load_npy(content, f"'{path}'", TopologyError)
-    except TopologyError as problem:
-        raise TopologyError(f"{problem}: it holds no matrix of its kind") from None
-    except (OSError, ValueError, EOFError, KeyError, TypeError, OverflowError, IndexError) as problem:
-        raise TopologyError(f"'{path}' holds no matrix of its kind: {problem}") from None
-
-
-def _archived(content: bytes, path: str) -> Any:
-    """Return the matrix in an .npz archive."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        names = list(archive)
-        if "format" not in names:
-            if len(names) != 1:
-                raise ValueError(f"it holds {', '.join(names) or 'nothing'}; one array, or a sparse matrix of scipy")
-            return archive[names[0]]
-    matrix = sparse.load_npz(io.BytesIO(content))
-    if hasattr(matrix, "check_format"):
-        matrix.check_format(full_check=True)
-    if max(matrix.shape) > 10**7:
-        raise ValueError(f"its shape is {matrix.shape}")
-    return matrix
+from rewindnet.topologies.links import Links, links_of, suffix_of
 
 
 def _gml(text: str) -> Any:
@@ -189,6 +83,21 @@ def _adjacency_list(text: str) -> Any:
     return parse(iter(text.splitlines()))
 
 
+def _dot(text: str) -> Any:
+    try:
+        pydot: Any = import_module("pydot")
+    except ModuleNotFoundError:
+        raise TopologyError(
+            "DOT files are read by pydot, which is not installed: install it with pip install pydot, or write the "
+            "graph in another format, such as graphml"
+        ) from None
+    found = pydot.graph_from_dot_data(text) or []
+    if len(found) != 1:
+        raise ValueError(f"it holds {len(found)} graphs, one is needed")
+    graph = nx.nx_pydot.from_pydot(found[0])
+    return nx.relabel_nodes(graph, {name: name.strip('"') for name in graph})
+
+
 #: By suffix: what such a file is called, and what parses its text as a networkx graph.
 PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     ".graphml": ("graphml", lambda text: nx.parse_graphml(text, force_multigraph=True)),
@@ -203,15 +112,9 @@ PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     ".metis": ("METIS", _metis),
     ".adjlist": ("adjacency list", _adjacency_list),
     ".adj": ("adjacency list", _adjacency_list),
+    ".dot": ("DOT", _dot),
+    ".gv": ("DOT", _dot),
 }
-#: The suffixes of files with a matrix, which may also be a list of links [m, 2] in a .npy file.
-MATRICES = (".npy", ".npz", ".mtx")
-
-
-def suffix_of(path: str) -> str:
-    """Return the suffix of a path in lower case, without a last .gz."""
-    place = Path(path)
-    return Path(place.stem if place.suffix.lower() == ".gz" else place.name).suffix.lower()
 
 
 def parsed_links(text: str, path: str) -> Links:
@@ -227,6 +130,8 @@ def parsed_links(text: str, path: str) -> Links:
     name, parse = PARSERS[suffix_of(path)]
     try:
         graph = parse(text)
+    except TopologyError as problem:
+        raise TopologyError(f"'{path}' cannot be read: {problem}") from None
     except (ParseError, nx.NetworkXException, ValueError, KeyError, AttributeError, TypeError, IndexError) as problem:
         raise TopologyError(f"'{path}' is not a {name} file: {problem!s:.200}") from problem
     except (StopIteration, RuntimeError, RecursionError, OverflowError):
