@@ -2,18 +2,26 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import ParseError, fromstring, tostring
 
 import networkx as nx
 
 from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.links import Links, links_of, suffix_of
 
+#: A number of a GML file that is not finite, with its key.
+_NOT_FINITE = re.compile(r"^(\s*\w+\s+)[-+]?(?:inf|nan)\s*$", re.IGNORECASE | re.MULTILINE)
+#: The sections of Pajek files that list all neighbours of a node in a line, and those that list pairs.
+_PAIRED = {"*arcslist": "*arcs", "*edgeslist": "*edges"}
+
 
 def _gml(text: str) -> Any:
+    # Weights are not used, and those that are not finite, as other programs write them, are unknown to networkx.
+    text = _NOT_FINITE.sub(r"\g<1>0", text)
     # Parallel links are an error of networkx where the file does not allow for them.
     if "multigraph" not in text:
         text = text.replace("[", "[\n multigraph 1\n", 1)
@@ -23,6 +31,15 @@ def _gml(text: str) -> Any:
         return nx.parse_gml(text, label="id")
 
 
+def _graphml(text: str) -> Any:
+    # What links and nodes are said to be is not used, and others write types and keys that networkx refuses.
+    root = fromstring(text)
+    for inner in list(root.iter()):
+        for child in [child for child in inner if str(child.tag).rpartition("}")[2] in ("data", "key", "desc")]:
+            inner.remove(child)
+    return nx.parse_graphml(tostring(root, encoding="unicode"), force_multigraph=True)
+
+
 def _pajek(text: str) -> Any:
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("%")]
     announced = [int(line.split()[1]) for line in lines if line.lower().startswith("*vertices")]
@@ -30,6 +47,8 @@ def _pajek(text: str) -> Any:
         raise ValueError("it has no line *Vertices")
     begin = next(at for at, line in enumerate(lines) if line.lower().startswith("*vertices"))
     ids = [f'{node} "{node}"' for node in range(1, announced[0] + 1)] if announced[0] <= 10**7 else []
+    first_mode = int(lines[begin].split()[2]) if len(lines[begin].split()) > 2 else 0
+    lines[begin + 1 :] = _with_pairs(lines[begin + 1 :], first_mode)
     head = [*lines[:begin], f"*Vertices {announced[0]}"]
     listed = [line for line in lines[begin + 1 :] if not line.startswith("*")][: announced[0]]
     labelled = [line for line in listed if len(line.split(None, 1)) == 2]
@@ -40,6 +59,30 @@ def _pajek(text: str) -> Any:
             return graph
     # Labels are missing, or two nodes share one: the nodes have their numbers for names.
     return nx.parse_pajek([*head, *ids, *lines[rest:]])
+
+
+def _with_pairs(lines: list[str], first_mode: int) -> list[str]:
+    """Return the lines of a Pajek file with a pair a line where networkx would read the first of many links only.
+
+    Args:
+        lines: those after `*Vertices`.
+        first_mode: in a two-mode network, the number of nodes of the first kind, which are the rows of a matrix.
+    """
+    found, section, row = [], "", 0
+    for line in lines:
+        if line.startswith("*"):
+            section, row = line.split()[0].lower(), 0
+            two_modes = section == "*matrix" and first_mode > 0
+            found.append("*edges" if two_modes else _PAIRED.get(section, line))
+        elif section in _PAIRED:
+            node, *others = line.split()
+            found += [f"{node} {other}" for other in others]
+        elif section == "*matrix" and first_mode:
+            row += 1
+            found += [f"{row} {first_mode + at}" for at, entry in enumerate(line.split(), start=1) if float(entry)]
+        else:
+            found.append(line)
+    return found
 
 
 def _json(text: str) -> Any:
@@ -100,7 +143,7 @@ def _dot(text: str) -> Any:
 
 #: By suffix: what such a file is called, and what parses its text as a networkx graph.
 PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    ".graphml": ("graphml", lambda text: nx.parse_graphml(text, force_multigraph=True)),
+    ".graphml": ("graphml", _graphml),
     ".gml": ("GML", _gml),
     ".gexf": ("GEXF", lambda text: nx.read_gexf(io.BytesIO(text.encode()))),
     ".net": ("Pajek", _pajek),

@@ -203,6 +203,7 @@ def test_dot_files_need_pydot(tmp_path, monkeypatch):
         read(tmp_path / "a.dot", 4)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_dot_files_are_read_by_pydot(tmp_path):
     pytest.importorskip("pydot")
     (tmp_path / "a.dot").write_text(DOT)
@@ -254,3 +255,29 @@ def test_a_file_is_parsed_once_while_it_stays_the_same(tmp_path, monkeypatch):
     path.write_text("0 1\n1 2\n2 3\n")
     assert own_nodes("file", {"path": str(path)}) == 4
     assert len(parsed) == 2
+
+
+def test_pajek_lists_of_neighbours_lose_no_link(tmp_path):
+    (tmp_path / "a.net").write_text("*Vertices 4\n*Edgeslist\n1 2 3\n*Arcslist\n4 1 2\n")
+    edges, _ = read(tmp_path / "a.net", 4)
+    assert edges == {frozenset(pair) for pair in ("12", "13", "14", "24")}
+
+
+def test_rows_and_columns_of_two_mode_pajek_matrices_are_different_nodes(tmp_path):
+    (tmp_path / "a.net").write_text('*Vertices 4 2\n1 "A"\n2 "B"\n3 "x"\n4 "y"\n*Matrix\n1 0\n1 1\n')
+    edges, names = read(tmp_path / "a.net", 4)
+    assert edges == {frozenset(pair) for pair in ("Ax", "Bx", "By")}
+    assert list(names.values()) == list("ABxy")
+
+
+GRAPHML = """<graphml xmlns="http://graphml.graphdrawing.org/xmlns">
+<key id="k" for="node" attr.name="good" attr.type="boolean"/><graph edgedefault="undirected">
+<node id="a"><data key="k">  true  </data></node><node id="b"><data key="other">1</data></node>
+<edge source="a" target="b"><data key="none">x</data></edge></graph></graphml>"""
+GML = "graph [ node [ id 1\n weight -Inf\n ] node [ id 2 ] edge [ source 1 target 2\n weight NAN\n ] ]"
+
+
+@pytest.mark.parametrize(("name", "text", "names"), [("a.graphml", GRAPHML, "ab"), ("a.gml", GML, "12")])
+def test_attributes_that_networkx_refuses_are_of_no_matter(tmp_path, name, text, names):
+    (tmp_path / name).write_text(text)
+    assert read(tmp_path / name, 2) == ({frozenset(names)}, dict(enumerate(names)))
