@@ -1,4 +1,4 @@
-"""Papers on machine learning and who cites whom."""
+"""Papers on machine learning and their citations."""
 
 from pathlib import Path
 from typing import Any, Literal
