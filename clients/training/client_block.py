@@ -37,7 +37,7 @@ class LocalTraining:
         sampling: how clients draw minibatches; None: they use all samples.
         participating: [N] for a round, which nodes of the network take local steps; None: all of them.
         radius: the radius of the ball onto which clients project their parameters; None for no projection.
-        envelope: the Lipschitz envelope that clients learn from, in place of their data loss; None: from the loss.
+        envelope: the Lipschitz envelope that clients learn from; None: they learn from their data loss.
     """
 
     sampling: Sampling | None = None
@@ -193,15 +193,12 @@ class ClientBlock:
         self.count(evaluations * self.samples)
         return out
 
-    def _step_gradient(
-        self, part: BlockPart, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _step_gradient(self, part: BlockPart, theta: Tensor, *samples: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients [k, d] of a local step at some clients, and how often they computed ∇f for it, [k]."""
-        envelope = self.local_training.envelope
-        if envelope is None:
-            return self.model.gradient(theta, x, y, weight), torch.ones(len(theta), dtype=torch.int64)
+        if (envelope := self.local_training.envelope) is None:
+            return self.model.gradient(theta, *samples), torch.ones(len(theta), dtype=torch.int64)
         assert isinstance(self.model, Multinomial)
-        return envelope.gradient(self.model, theta, Samples(x, part.bucket.reduced[part.clients], y, weight))
+        return envelope.gradient(self.model, theta, Samples._make((*samples, part.bucket.reduced[part.clients])))
 
     def descend(self, theta: Tensor, round: int, probe: Probe | None = None) -> Tensor:
         """Take the E local steps θ ← θ − η∇f(θ) of a round from θ [b, d], which is left as it is."""
@@ -296,6 +293,8 @@ def make_block(
     design, targets = model.design(x), torch.from_numpy(model.targets(y)).to(x.device)
     local_training = local_training or LocalTraining()
     buckets = make_buckets(design, targets, shards, node_by_node=node_by_node)
-    joint = joined(model, buckets) if node_by_node and local_training.sampling is None else None
+    # The solver of an envelope is not known to have the same bits for clients that are computed together.
+    alone = local_training.sampling is not None or local_training.envelope is not None
+    joint = joined(model, buckets) if node_by_node and not alone else None
     buckets = buckets if joint is None else separate(joint)
     return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint)

@@ -47,16 +47,16 @@ class ClientClipError(UserError):
 
 
 class Samples(NamedTuple):
-    """The samples of b clients: designs x [b, n, q], reduced designs [b, n, p], targets y [b, n], weights [b, n].
+    """The samples of b clients: designs x [b, n, q], targets y [b, n], weights [b, n], reduced designs [b, n, p].
 
     The rows of a reduced design have the inner products of those of the design, in p = min(n, q) coordinates, which are
     uncorrelated: `reduced_design`.
     """
 
     x: Tensor
-    reduced: Tensor
     y: Tensor
     weight: Tensor
+    reduced: Tensor
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Minimise f(θ − w) + C·‖w‖ over w for many clients at once, by the limited-memory method of Broyden and others.
 
-Nothing that is proven rests on it: whoever uses it checks what it finds. Nocedal and Wright (2006), "Numerical
+Nothing that is proven rests on it: what it finds is checked by its caller. Nocedal and Wright (2006), "Numerical
 optimization", Algorithms 7.4 and 7.5. The function is smooth but at w = 0, where its minimum is not; its curvature
 across w, C/‖w‖ and more, is part of the first guess of the Hessian.
 """
@@ -70,6 +70,8 @@ class Minimiser:
             open_: [b], the clients that are to go on.
             accuracy: as above.
         """
+        # What is remembered must not depend on how long other clients of the batch have gone on.
+        self._pairs = []
         for _ in range(200):
             going = open_ & (self._slope.norm(dim=1) > accuracy / self.point.norm(dim=1).sqrt())
             if not going.any():

@@ -28,7 +28,7 @@ def clients(seed: int, samples: int, features: int = 4, b: int = 3) -> tuple[Mul
     theta = 5 * torch.randn(b, 3 * features, dtype=torch.float64, generator=generator)
     model = MODELS["logistic"](features, 3, l2=0.0, bias=0)
     assert isinstance(model, Multinomial)
-    return model, Samples(x, reduced_design(x), y, weight), theta
+    return model, Samples(x, y, weight, reduced_design(x)), theta
 
 
 def envelope(norm: float, tolerance: float = 1e-4) -> Envelope:
