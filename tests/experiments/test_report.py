@@ -300,7 +300,7 @@ def test_another_format_is_refused(folder: Path, given: object, sentence: str) -
         ("summary.json", '{"rows": [{}]}', r"summary\.json is damaged: it holds no rows"),
         ("summary.json", '{"rows": 3}', r"summary\.json is damaged: it holds no rows"),
         ("scenario.yaml", "a: [", r"scenario\.yaml is damaged: it is not YAML"),
-        ("scenario.yaml", "name: x", "lacks what the report needs"),
+        ("scenario.yaml", "name: x", r"scenario\.yaml is damaged: its section data cannot be read"),
         ("topology.json", "{}", r"topology\.json is damaged: .*'nodes'"),
         ("learning.json", "{}", r"learning\.json is damaged"),
         ("metrics.jsonl", "{}\n{\n", r"line 2 of .*metrics\.jsonl is damaged|lacks what the report needs"),
