@@ -1,4 +1,4 @@
-"""Papers on machine learning and who cites whom."""
+"""Papers on machine learning, and the citations between them."""
 
 from pathlib import Path
 from typing import Any, Literal
