@@ -1,4 +1,4 @@
-"""Papers on machine learning, and the citations between them."""
+"""Papers on machine learning and their citations."""
 
 from pathlib import Path
 from typing import Any, Literal

@@ -135,7 +135,7 @@ MUTATIONS = (
     Mutation(
         "a transport skips the last message of every sum",
         _ALL,
-        "simulator/transports/sums.py",
+        "simulator/transports/ordered.py",
         "for at in range(bounds[row], bounds[row + 1]):",
         "for at in range(bounds[row], bounds[row + 1] - 1):",
         "descents",
