@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from rewindnet.certificates import Audit, Certificate, CertificateError
 from rewindnet.experiments.folder.files import check_writable, write
-from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
+from rewindnet.experiments.folder.reader import FolderError, RunFolder
+from rewindnet.experiments.folder.whole import read_whole
 from rewindnet.experiments.report import table, words
 from rewindnet.experiments.report.compare_picture import claims
 from rewindnet.experiments.report.network import is_even, network, subject
@@ -28,7 +29,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         FolderError: if there is no complete run in the folder, a file of it is damaged, or the page cannot be written.
     """
-    run = read_folder(folder)
+    run = read_whole(folder)
     path = folder / "report.html"
     check_writable(path)
     try:
