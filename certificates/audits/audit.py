@@ -1,6 +1,6 @@
 """Audits of a certificate by retraining: measured divergences are compared with the certified bounds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from typing import Any
@@ -13,6 +13,7 @@ from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.network import Mixing, Vector
+from rewindnet.certificates.view import node_title
 
 #: The relative accuracy of an ε that is found as a root.
 _DIGITS = 1e-9
@@ -151,12 +152,13 @@ def _relative_to_bound(measured: Vector, bound: Vector) -> Vector:
     return np.where(bound > 0, measured / covered, np.where(measured > 0, np.inf, 0.0))
 
 
-def violation(certificate: Certificate, result: Audit) -> str:
+def violation(certificate: Certificate, result: Audit, names: Sequence[str] | None = None) -> str:
     """Return the sentence that reports a violated certificate: the node, the numbers and the assumptions.
 
     Args:
         certificate: the certificate.
         result: the audit that it failed.
+        names: the names of the nodes, in order; None if they have none.
     """
     node = result.worst_node
     measured = result.divergence[node]
@@ -168,8 +170,8 @@ def violation(certificate: Certificate, result: Audit) -> str:
     noise = f"{result.noise_audit.sentence}; " if result.noise_audit.status == "violated" else ""
     shift = _shift_violation(certificate, result)
     return (
-        f"the certificate of {certificate.method} is violated: {noise}node {node} diverged by {measured:.6g}, "
-        f"{relation} {bound:.6g}; {shift}"
+        f"the certificate of {certificate.method} is violated: {noise}{node_title(node, names)} diverged by "
+        f"{measured:.6g}, {relation} {bound:.6g}; {shift}"
         f"exact epsilon {result.epsilon_empirical}{sample}, certified {certificate.epsilon}. It assumed: {assumed}"
     )
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from rewindnet import topologies
-from rewindnet.certificates import Audit, Certificate, CertificateError, TrainingRun
+from rewindnet.certificates import Audit, Certificate, CertificateError, TrainingRun, violation
 from rewindnet.clients.methods import METHODS
 from rewindnet.clients.training.sampling import SamplingError
 from rewindnet.experiments.folder.errors import FolderError
@@ -204,6 +204,17 @@ class RunFolder:
             FolderError: if a certificate or an audit is damaged.
         """
         return [_certified(self.path / method.place, method) for method in self.methods]
+
+    @property
+    def names(self) -> list[str] | None:
+        """The names of the nodes, in order; None if they have none."""
+        return self.topology.get("names")
+
+    @property
+    def violations(self) -> list[str]:
+        """A sentence for each certificate that its audit found violated."""
+        found = self.certified
+        return [violation(certificate, audit, self.names) for certificate, audit in found if not audit.holds]
 
 
 def read_folder(path: Path) -> RunFolder:

@@ -19,7 +19,7 @@ from rewindnet.errors import notice
 from rewindnet.experiments.folder.description import first_record, last_record
 from rewindnet.experiments.folder.files import open_new, read_json, write, write_json
 from rewindnet.experiments.folder.finished import lost_releases, lost_sentence, release_marks
-from rewindnet.experiments.folder.format import is_complete, read_record
+from rewindnet.experiments.folder.format import is_complete, read_record, sealed
 from rewindnet.experiments.folder.journal import UNFINISHED, FolderJournal
 from rewindnet.experiments.folder.lines import RoundLines
 from rewindnet.experiments.folder.lock import FolderLock
@@ -293,7 +293,7 @@ class Recorder:
 
     def _write_record(self) -> None:
         if self._folder is not None:
-            write_json(self._folder / "record.json", self._record)
+            write_json(self._folder / "record.json", sealed(self._record))
 
     def _json(self, name: str, content: Mapping[str, Any]) -> None:
         if self._folder is not None:

@@ -16,7 +16,13 @@ from rewindnet.clients.data.features import Features
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
-from rewindnet.experiments.scenario.client_data import ClientData, clients_given, divide_data, load_dataset
+from rewindnet.experiments.scenario.client_data import (
+    ClientData,
+    clients_given,
+    divide_data,
+    load_dataset,
+    with_backdoor,
+)
 from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.errors import ScenarioError
@@ -96,7 +102,7 @@ class NetworkSetup:
     def requesting(self) -> int:
         """The node of the client of the first request."""
         request = self.scenario.deletion.each[0]
-        return node_of_request(self.scenario, request, self.topology.names, self.nodes)
+        return node_of_request(request, self.topology.names, self.nodes)
 
     def client(self, node: int) -> str:
         """Return a client for a sentence: by its number, or by its name with its number where they differ."""
@@ -182,7 +188,9 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, 
     for sentence in scenario.deletion.obstacles:
         obstacles.note(DeletionError(sentence))
     data = data.in_order_of(topology.names)
-    topology, dataset = topology.named(data.names), data.dataset
+    topology = topology.named(data.names)
+    data = with_backdoor(scenario, data, topology.names)
+    dataset = data.dataset
     features: Features = scenario.data.features.build(dataset, scenario.seed)
     model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
     requests = forget_sets(scenario, data, topology.names)

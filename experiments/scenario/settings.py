@@ -8,6 +8,7 @@ from rewindnet.certificates.audits.montecarlo import check_draws
 from rewindnet.certificates.continuation import AfterRequest
 from rewindnet.certificates.network import Order
 from rewindnet.clients.data.backdoor import Corner
+from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.sections import Choice, Section
 
@@ -23,7 +24,8 @@ class BackdoorSettings(Section):
     """A client whose samples carry a trigger: a square patch in a corner of the image, and the class it stands for.
 
     Attributes:
-        client: the client with the poisoned samples.
+        client: the client with the poisoned samples, by its name in the data or the graph, or else by the number of
+            its node.
         samples: the number of poisoned samples, drawn from those of other classes than the target.
         target: the class that the trigger stands for.
         size: the side of the square, in pixels.
@@ -31,7 +33,7 @@ class BackdoorSettings(Section):
         corner: the corner of the image.
     """
 
-    client: Annotated[int, Field(ge=0)] = 0
+    client: ClientName = 0
     samples: Annotated[int, Field(ge=1)] = 1000
     target: Annotated[int, Field(ge=0)] = 0
     size: Annotated[int, Field(ge=1)] = 3

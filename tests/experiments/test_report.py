@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import SharedRuns, run_through
+from runs import SharedRuns, rehash, run_through
 
 from rewindnet.certificates.view import View
 from rewindnet.experiments.folder.format import state
@@ -105,6 +105,7 @@ def text(finished: Path) -> str:
 
 def _edit(file: Path, **values: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    rehash(file)
 
 
 def test_the_page_has_every_section_in_order(text: str) -> None:
@@ -314,6 +315,8 @@ def test_damage_is_named(folder: Path, name: str, content: str | None, sentence:
         (folder / name).unlink()
     else:
         (folder / name).write_text(content)
+        if name != "record.json":
+            rehash(folder)
     with pytest.raises(FolderError, match=sentence):
         write_report(folder)
     assert not (folder / "report.html").exists()
