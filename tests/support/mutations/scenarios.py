@@ -70,7 +70,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             {**_VISITS, "noise": "certified", "clip": 0.1},
         ],
     },
-    "uncertified": {**_BASE, "unlearning": ["federaser", "gradient-ascent"]},
+    "uncertified": {**_BASE, "unlearning": ["federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting"]},
     "minibatches": {
         **_BASE,
         "topology": {"kind": "ring", "schedule": {"kind": "link-failures", "probability": 0.3}},
