@@ -53,6 +53,7 @@ def least_scale(training: TrainingRun, release: Release, claim: Claim, epsilon: 
     check_epsilon(epsilon)
     training.check_view(claim.view)
     mechanism = release.mechanism
+    _check_learning(training, release, epsilon)
     bounds = mechanism.bounds(training, release, claim)
     factor = _sufficient_scale(training, release, claim, epsilon, bounds)
     noise = release.sigma[release.sigma > 0]
@@ -112,6 +113,7 @@ def calibrate(training: TrainingRun, release: Release, claim: Claim, epsilon: fl
     mechanism = release.mechanism
     if not isinstance(mechanism, GaussianOutput):
         return release.sigma * least_scale(training, release, claim, epsilon)
+    _check_learning(training, release, epsilon)
     bounds = mechanism.bounds(training, release, claim).nodes
     if not np.any(bounds > 0):
         return np.zeros_like(bounds)
@@ -128,6 +130,16 @@ def calibrate(training: TrainingRun, release: Release, claim: Claim, epsilon: fl
     sigma = resolved_noise(training, release, sigma)
     check_floor(training, replace(release, sigma=sigma), claim)
     return sigma
+
+
+def _check_learning(training: TrainingRun, release: Release, epsilon: float) -> None:
+    """Refuse to compute noise for an ε where the proof of the mechanism does not cover how the network learned."""
+    reason = release.mechanism.learning_not_covered(training, release)
+    if reason is not None:
+        raise CertificateError(
+            f"no noise is known to reach epsilon {epsilon:g}: {reason}; give {release.method} its sigma instead of "
+            "epsilon, and it runs without a certificate"
+        )
 
 
 def resolved_noise(training: TrainingRun, release: Release, sigma: Vector) -> Vector:
@@ -162,7 +174,11 @@ def scaled_noise(training: TrainingRun, release: Release, claim: Claim, sigma: f
     check_request(training, release, claim)
     if not (isfinite(sigma) and sigma >= 0):
         raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
-    bounds = release.mechanism.bounds(training, release, claim).nodes
+    reason = release.mechanism.learning_not_covered(training, release)
+    if reason is not None and claim.allocation != "uniform":
+        raise CertificateError(f"noise cannot be allocated by what may differ: {reason}; use allocation: uniform")
+    N = training.mixing.nodes
+    bounds = np.ones(N) if reason is not None else release.mechanism.bounds(training, release, claim).nodes
     shape = noise_shape(claim.view, claim.allocation, bounds, release, training.mixing) * training.present
     return shape * (sigma / sqrt(float(np.mean(shape**2))))
 
@@ -176,8 +192,10 @@ def claimed_epsilon(training: TrainingRun, release: Release, claim: Claim) -> fl
         claim: the view, the δ and the bound.
 
     Returns:
-        ε; None where it is infinite.
+        ε; None where it is infinite, or the formula is not for how the network learned.
     """
+    if release.mechanism.learning_not_covered(training, release) is not None:
+        return None
     bounds = release.mechanism.bounds(training, release, claim).nodes
     mu = mu_of_view(claim.view, bounds, release, training.mixing)
     if claim.bound == "published" and 0 < mu < inf:

@@ -106,6 +106,12 @@ def _network_sentences(training: TrainingRun, release: Release) -> list[str]:
             "Minibatches are drawn for each sample from its own random stream, and the certificate is conditional on "
             "the draws."
         )
+    if training.step_sizes:
+        sizes = training.step_sizes
+        sentences.append(
+            f"The size of a local step follows a public schedule, from {sizes[0]:.6g} in the first round to "
+            f"{sizes[-1]:.6g} in the last, and every round is bounded with its own."
+        )
     if not doubly_stochastic(training, release):
         sentences.append(
             "Mixing matrices are not doubly stochastic, so the clients' objectives may have unequal weight in the "

@@ -46,6 +46,13 @@ class GaussianOutput(Mechanism):
             rounding=np.full_like(nodes.rounding, nodes.rounding.mean() + summing),
         )
 
+    def learning_not_covered(self, training: TrainingRun, release: Release) -> str | None:
+        """Return why no bound is proven of learning of this kind; step sizes may change from round to round.
+
+        A descent from the initial model has nothing to bound: it is retraining, however the network learns.
+        """
+        return training.uncovered or None if release.checkpoint_round else None
+
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Return μ of the view for these bounds (`mu_of_view`)."""
         return mu_of_view(view, bounds.nodes, release, mixing)

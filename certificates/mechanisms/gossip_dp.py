@@ -111,6 +111,9 @@ class GossipDP(Mechanism):
         sizes = np.reshape(participating, (self.rounds, training.mixing.nodes)) * training.step_size * release.sigma
         return Additions.of(np.arange(self.rounds), sizes)
 
+    def learning_not_covered(self, training: TrainingRun, release: Release) -> None:
+        """Return None: it learns by itself, in steps of its own."""
+
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return no divergence at the start, and in every round what clipping, the constants and rounding allow.
 

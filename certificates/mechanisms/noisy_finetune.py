@@ -126,6 +126,10 @@ class NoisyFinetune(Mechanism):
         """Return noise in every step of every node."""
         return Additions.of(release.checkpoint_round + np.arange(self.rounds), release.sigma)
 
+    def learning_not_covered(self, training: TrainingRun, release: Release) -> str | None:
+        """Return why no bound is proven of the learned models, where the start rests on one rather than on clipping."""
+        return None if self.growth is None else training.uncovered or None
+
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return the sensitivity of the learned models; no bounds where nothing is assumed about the loss.
 

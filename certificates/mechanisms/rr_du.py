@@ -146,6 +146,10 @@ class RRDU(TokenPath, Mechanism):
         rounds = np.array(self.visit_rounds, dtype=np.int64)[noisy]
         return Additions(rounds, np.full(len(rounds), self.node, dtype=np.int64), sigma[noisy])
 
+    def learning_not_covered(self, training: TrainingRun, release: Release) -> str | None:
+        """Return why no bound is proven of the learned models; the steps of the token have a size of their own."""
+        return training.uncovered or None
+
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return the sensitivity of the learned models, and η·Δ at every visit; rounding is charged to the first.
 

@@ -134,6 +134,9 @@ class WalkDP(Mechanism):
         noisy = release.sigma[holders] > 0
         return Additions(np.flatnonzero(noisy), holders[noisy], self.step_size * release.sigma[holders][noisy])
 
+    def learning_not_covered(self, training: TrainingRun, release: Release) -> None:
+        """Return None: it learns by itself, in steps of its own."""
+
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return no divergence at the start, and at every hop of a deleting node what clipping and the constants allow.
 

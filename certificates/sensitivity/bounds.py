@@ -47,6 +47,8 @@ def propagate(
     """
     regime = regime or strongest_regime(training)
     _check_rounds(training, disturbed, undisturbed)
+    if disturbed and training.uncovered:
+        raise CertificateError(f"no bound is known on how far the models differ: {training.uncovered}")
     with np.errstate(over="ignore", invalid="ignore"):
         if bound == "published":
             result = _published(training, disturbed, undisturbed)
@@ -108,6 +110,8 @@ def published_distance(training: TrainingRun, deleted: NDArray[np.int64], distur
         raise CertificateError(
             "the published bound is for full gradients, clients that stay and a first request; use worst-case"
         )
+    if training.step_sizes:
+        raise CertificateError("the published bound is for one step size in all rounds; use worst-case")
     eta, G, L = training.step_size, training.constants.G.value, training.constants.L.value
     worst = 0.0
     for n, m in zip(training.samples.tolist(), deleted.tolist(), strict=True):

@@ -19,6 +19,7 @@ from rewindnet.clients.training.gradient_counter import GradientCounter
 from rewindnet.clients.training.joint import joined, separate
 from rewindnet.clients.training.minibatch import BlockPart, Minibatch, most_used
 from rewindnet.clients.training.noise_meter import NoiseMeter
+from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.parallel import each
 from rewindnet.clients.training.probe import Probe
 from rewindnet.clients.training.sampling import Sampling
@@ -35,11 +36,17 @@ class LocalTraining:
         sampling: how clients draw minibatches; None: they use all samples.
         participating: [N] for a round, which nodes of the network take local steps; None: all of them.
         radius: the radius of the ball onto which clients project their parameters; None for no projection.
+        optimizer: how a gradient becomes a step.
+        step_sizes: η of each round, where it changes; rounds after those take the last.
+        gradient_clip: the largest norm of the gradient of a step; None for any.
     """
 
     sampling: Sampling | None = None
     participating: Callable[[int], NDArray[np.bool_] | None] = lambda round: None
     radius: float | None = None
+    optimizer: Optimizer = SGD()  # noqa: RUF009
+    step_sizes: tuple[float, ...] = ()
+    gradient_clip: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,8 @@ class ClientBlock:
         recalled_checkpoints: states [b, d] that the clients have kept, for steps that ask for them.
         counter: counts the per-sample gradients that the clients take; None where only a study takes them.
         noise_meter: measures the noise that the clients add; None where nothing is audited.
+        optimizer_state: [b, s], what the optimizer carries on from step to step, changed in place; None: it begins
+            anew with every descent.
     """
 
     nodes: tuple[int, ...]
@@ -76,6 +85,21 @@ class ClientBlock:
     recalled_checkpoints: tuple[Tensor, ...] = ()
     counter: GradientCounter | None = None
     noise_meter: NoiseMeter | None = None
+    optimizer_state: Tensor | None = None
+
+    @property
+    def state_size(self) -> int:
+        """s, the number of entries of the optimizer's state of a client."""
+        return self.local_training.optimizer.state_size(self.model.parameters)
+
+    def step_size_at(self, round: int) -> float:
+        """Return η of the local steps of a round."""
+        sizes = self.local_training.step_sizes
+        return sizes[min(round, len(sizes) - 1)] if sizes else self.step_size
+
+    def new_state(self) -> Tensor:
+        """Return the state [b, s] of the optimizer before the first step."""
+        return self.buckets[0].x.new_zeros(len(self.nodes), self.state_size)
 
     def blank(self) -> Tensor:
         """Return an uninitialised buffer [b, d] in the precision and on the device of the data."""
@@ -174,21 +198,25 @@ class ClientBlock:
         return theta if radius is None else clipped(theta, radius)
 
     def descend(self, theta: Tensor, round: int, probe: Probe | None = None) -> Tensor:
-        """Take the E local steps θ ← θ − η∇f(θ) of a round from θ [b, d], which is left as it is."""
+        """Take the E local steps of a round from θ [b, d], which is left as it is: θ ← θ − η∇f(θ) by plain descent."""
         minibatches = self.minibatches(round)
         self._count_steps(minibatches)
         watched = [] if probe is None else list(probe.watched_rows)
         points = theta[watched].repeat(len(minibatches), 1, 1)
         out = torch.empty_like(theta) if minibatches[0].participating is None else theta.clone()
+        states, how = self.new_state() if self.optimizer_state is None else self.optimizer_state, self.local_training
 
         def compute(part: BlockPart) -> None:
             rows = part.bucket.rows[part.clients]
-            own, inside = theta[rows], part.found(watched)
+            own, state, inside = theta[rows], states[rows], part.found(watched)
             for step, (x, y, weight) in enumerate(part.batches(minibatches)):
                 for at, row in inside:
                     points[step, at] = own[row]
-                own.add_(self.model.gradient(own, x, y, weight), alpha=-self.step_size)
-            out[rows] = own
+                gradient = self.model.gradient(own, x, y, weight)
+                if how.gradient_clip is not None:
+                    clipped(gradient, how.gradient_clip)
+                how.optimizer.step(own, gradient, state, self.step_size_at(round))
+            out[rows], states[rows] = own, state
 
         self._on_each_part(minibatches, compute)
         if probe is not None:
@@ -225,6 +253,7 @@ class ClientBlock:
             samples=self.samples[rows],
             samples_held=self.samples_held[rows],
             buckets=buckets,
+            optimizer_state=None,
             joint=None,
             counter=None if self.counter is None else self.counter.of(rows),
         )
@@ -260,6 +289,8 @@ def make_block(
     design, targets = model.design(x), torch.from_numpy(model.targets(y)).to(x.device)
     local_training = local_training or LocalTraining()
     buckets = make_buckets(design, targets, shards, node_by_node=node_by_node)
-    joint = joined(model, buckets) if node_by_node and local_training.sampling is None else None
+    # Whether the steps of other optimizers keep every bit side by side is not tried out.
+    plain = local_training.sampling is None and not local_training.optimizer.state_size(model.parameters)
+    joint = joined(model, buckets) if node_by_node and plain else None
     buckets = buckets if joint is None else separate(joint)
     return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint)

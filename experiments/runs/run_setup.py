@@ -130,7 +130,14 @@ def build_run(scenario: Scenario) -> RunSetup:
     training = network.training
     return RunSetup(
         network=network,
-        local_training=LocalTraining(training.sampling, network.mixing.participating, training.radius),
+        local_training=LocalTraining(
+            training.sampling,
+            network.mixing.participating,
+            training.radius,
+            training.optimizer,
+            training.step_sizes,
+            training.gradient_clip,
+        ),
         network_model=scenario.network.build(network.graph, scenario.seed),
         evaluations=evaluations,
         methods=methods,

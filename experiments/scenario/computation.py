@@ -13,6 +13,13 @@ from rewindnet.experiments.scenario.inputs import UNDER_ROOT
 ARITHMETIC = ("precision", "dtype", "device")
 #: The sections that change no model: names, what is measured and recorded, and what messages would cost.
 _NOT_COMPUTED = ("name", "seed", "network", "audit", "measures", "record")
+#: Settings of learning that are left out where they are these: they came later, and change nothing.
+_PLAIN: Mapping[str, Any] = {
+    "optimizer": {"kind": "sgd", "momentum": 0.0, "nesterov": False},
+    "step_sizes": {"kind": "constant", "warm_up": 0},
+    "gradient_clip": None,
+}
+_NONE = object()
 
 
 def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:
@@ -30,7 +37,9 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
     computed["backend"] = {key: scenario["backend"][key] for key in ARITHMETIC}
     # Models that were learned elsewhere are those that this scenario learns.
     learning = scenario["learning"]
-    computed["learning"] = {key: value for key, value in learning.items() if key != "checkpoints_from"}
+    computed["learning"] = {
+        key: value for key, value in learning.items() if key != "checkpoints_from" and _PLAIN.get(key, _NONE) != value
+    }
     computed["data"] = {key: value for key, value in scenario["data"].items() if key != "root"}
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
     found = {key: sha256 for key, sha256 in contents.items() if key.startswith(UNDER_ROOT)}

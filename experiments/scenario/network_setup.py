@@ -219,6 +219,13 @@ def _with_checkpoints(network: NetworkSetup, obstacles: Obstacles) -> NetworkSet
     if place is None:
         return network
     checkpoints = read_checkpoints(place, network.dtype)
+    if network.training.optimizer.state_size(network.model.parameters):
+        obstacles.note(
+            ScenarioError(
+                f"learning.optimizer {scenario.learning.optimizer.kind} carries a state from round to round, and "
+                "checkpoints of another program hold models alone; use sgd without momentum, or learn here"
+            )
+        )
     initial = InitialModel(scenario.seed)
     for sentence in misfits(checkpoints, network.training_run, initial, network.model):
         obstacles.note(ScenarioError(sentence))
@@ -259,4 +266,7 @@ def _training(
         departed=topology.departed,
         remaining=topology.remaining if topology.departed else None,
         after_request=learning.after_request,
+        optimizer=learning.optimizer.build(),
+        step_sizes=learning.sizes(),
+        gradient_clip=learning.gradient_clip,
     )

@@ -97,6 +97,20 @@ class SamplingSettings(Choice):
     kind: str = "full"
 
 
+class OptimizerSettings(Choice):
+    """How a client turns its gradient into a step."""
+
+    what = "optimizer"
+    kind: str = "sgd"
+
+
+class StepSizesSettings(Choice):
+    """How the step size changes from round to round."""
+
+    what = "step sizes"
+    kind: str = "constant"
+
+
 class LearningSettings(Choice):
     """How the network learns."""
 
@@ -110,6 +124,14 @@ class LearningSettings(Choice):
     after_request: AfterRequest = "continue-unnoised"
     checkpoints_from: Annotated[str, Field(min_length=1)] | None = None
     sampling: SamplingSettings = Field(default_factory=lambda: SamplingSettings.model_validate({}))
+    optimizer: OptimizerSettings = Field(default_factory=lambda: OptimizerSettings.model_validate({}))
+    step_sizes: StepSizesSettings = Field(default_factory=lambda: StepSizesSettings.model_validate({}))
+    gradient_clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    def sizes(self) -> tuple[float, ...]:
+        """Return the step size of each round; empty where every round takes `step_size`."""
+        factors: tuple[float, ...] = self.step_sizes.build(self.rounds)
+        return tuple(self.step_size * factor for factor in factors)
 
     @model_validator(mode="after")
     def _walks_after_its_step(self) -> "LearningSettings":

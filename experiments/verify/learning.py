@@ -11,8 +11,10 @@ from rewindnet.certificates.constants import DERIVATIONS, Constants
 from rewindnet.certificates.findings import OnRecord
 from rewindnet.certificates.sensitivity.departure import weight_change
 from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
+from rewindnet.experiments.scenario.settings import LearningSettings
 from rewindnet.experiments.verify.forget_sets import check_forget_set
 from rewindnet.experiments.verify.records import TOLERANCE, UNIT_ROUNDOFF, demand, recorded_requests
+from rewindnet.simulator.training_facts import uncovered
 
 #: The constants that are derived from the model and the feature norm.
 _DERIVED = ("G", "L", "l2", "strong_convexity")
@@ -47,6 +49,12 @@ def _check_settings(training: TrainingRun, scenario: Mapping[str, Any]) -> None:
     for key in ("step_size", "local_steps", "order", "radius"):
         wanted, recorded = scenario["learning"][key], getattr(training, key)
         demand(wanted == recorded, f"learning.{key} is {wanted} in the scenario and {recorded} in the record")
+    learning = LearningSettings.model_validate(scenario["learning"])
+    wanted_steps = (learning.sizes(), uncovered(learning.optimizer.build(), learning.gradient_clip))
+    demand(
+        wanted_steps == (training.step_sizes, training.uncovered),
+        "step sizes, or what keeps learning from being covered, are recorded otherwise than they follow",
+    )
     going_on = training.rounds < scenario["learning"]["rounds"]
     from_release = going_on and goes_on_from_releases(scenario)
     demand(

@@ -21,6 +21,7 @@ from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.models import MODELS
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.training.client_block import LocalTraining, make_block
+from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.sampling import SAMPLINGS
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.cost.network_model import build_network_model
@@ -78,6 +79,9 @@ class Network:
     radius: float | None = None
     others: tuple[int, ...] = ()
     early: float | None = None
+    optimizer: Optimizer = SGD()  # noqa: RUF009
+    step_factors: tuple[float, ...] = ()
+    gradient_clip: float | None = None
 
     @property
     def deleting(self) -> tuple[int, ...]:
@@ -137,6 +141,7 @@ class Network:
         mixing, before = self.rounds_of(graph, left), self.rounds_of(graph)
         settings = {"poisson": {"batch": 4}, "keyed": {"batches": 3}}.get(self.sampling, {})
         sampling = SAMPLINGS[self.sampling](self.seed, self.local_steps, **settings)
+        sizes = tuple(factor * self.step / constants.L.value for factor in self.step_factors)
         full = make_block(
             model,
             torch.from_numpy(x).to(getattr(torch, self.dtype)),
@@ -145,7 +150,9 @@ class Network:
             step_size=self.step / constants.L.value,
             local_steps=self.local_steps,
             node_by_node=self.precision == "exact",
-            local_training=LocalTraining(sampling, before.participating, self.radius),
+            local_training=LocalTraining(
+                *(sampling, before.participating, self.radius, self.optimizer, sizes, self.gradient_clip)
+            ),
         )
         asked = self.arrivals(self.forget(rng))
         setup = TrainingSetup(
@@ -162,6 +169,9 @@ class Network:
             radius=self.radius,
             departed=left,
             remaining=mixing if left else None,
+            optimizer=self.optimizer,
+            step_sizes=sizes,
+            gradient_clip=self.gradient_clip,
         )
         requests = training_facts(setup, [Arrival(*each, bytes(SALT_BYTES)) for each in asked])
         worker = ClientWorker(full, *(forget for _, forget in asked), departed=left)
