@@ -99,10 +99,11 @@ class ClientBlock:
     def _on_each_part(self, minibatches: Sequence[Minibatch], compute: Callable[["BlockPart"], None]) -> None:
         """Compute something on each part of the clients that take the steps on these minibatches."""
         used = [most_used(minibatches, at, bucket) for at, bucket in enumerate(self.buckets)]
+        wanted = self.model.nodes_at_once(self.buckets[0].x.device)
         parts = [
             BlockPart(at, bucket, k)
             for at, bucket in enumerate(self.buckets)
-            for k in bucket.participating_parts(minibatches[0].participating, used[at])
+            for k in bucket.participating_parts(minibatches[0].participating, used[at], wanted)
         ]
         entries = sum(
             len(bucket.rows) * samples * bucket.x.shape[2] for samples, bucket in zip(used, self.buckets, strict=True)
@@ -181,7 +182,7 @@ class ClientBlock:
             for step, (x, y, weight) in enumerate(part.batches(minibatches)):
                 for at, row in inside:
                     points[step, at] = own[row]
-                own.add_(self.model.gradient(own, x, y, weight), alpha=-self.step_size)
+                self.model.descend(own, x, y, weight, self.step_size)
             out[rows] = own
 
         self._on_each_part(minibatches, compute)
