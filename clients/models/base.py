@@ -1,6 +1,8 @@
 """The base class of models: their computation for a block of nodes, and their proven constants."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,11 +26,14 @@ class Model(ABC):
         l2: the regularisation weight.
         inputs: q, the number of terms in a score: what its rounding grows with.
         outputs: C, the number of scores of a sample.
+        elementwise: the functions of single numbers that `gradient` uses and that are not rounded correctly, where it
+            computes every sample by itself but for products of matrices; None where it may not.
     """
 
     l2: float
     inputs: int
     outputs: int
+    elementwise: ClassVar[tuple[Callable[[Tensor], Tensor], ...] | None] = None
 
     @property
     @abstractmethod

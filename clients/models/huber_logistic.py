@@ -30,6 +30,8 @@ class HuberLogistic(Multinomial):
         ModelError: if l2, bias or clip is out of range.
     """
 
+    elementwise = (torch.exp,)
+
     def __init__(self, features: int, classes: int, *, l2: float = 1e-4, bias: float = 0.1, clip: float = 0.9) -> None:
         super().__init__(features, classes, l2=l2, bias=bias)
         if not 0 < clip <= sqrt(2.0):

@@ -23,6 +23,8 @@ class Logistic(Multinomial):
         ModelError: if l2 or bias is out of range.
     """
 
+    elementwise = ()
+
     def __init__(self, features: int, classes: int, *, l2: float = 1e-4, bias: float = 0.1) -> None:
         super().__init__(features, classes, l2=l2, bias=bias)
 

@@ -16,6 +16,7 @@ from rewindnet.clients.models import Model
 from rewindnet.clients.training.bucket import Batch, Bucket, make_buckets
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.gradient_counter import GradientCounter
+from rewindnet.clients.training.joint import joined, separate
 from rewindnet.clients.training.minibatch import BlockPart, Minibatch, most_used
 from rewindnet.clients.training.noise_meter import NoiseMeter
 from rewindnet.clients.training.parallel import each
@@ -52,6 +53,8 @@ class ClientBlock:
         local_steps: E.
         samples: [b], the number of samples of each client.
         buckets: the data.
+        joint: the same data, where every client has a bucket of its own: the buckets in which several can be computed
+            with all of their samples, bit for bit as by themselves; None where there are no such.
         samples_held: [b], how many samples each client held before anything was erased.
         local_training: the settings of local training.
         before_erasure: the same clients before they erased what is to be forgotten, for steps that read it.
@@ -68,6 +71,7 @@ class ClientBlock:
     buckets: tuple[Bucket, ...]
     samples_held: NDArray[np.int64]
     local_training: LocalTraining
+    joint: tuple[Bucket, ...] | None = None
     before_erasure: "ClientBlock | None" = None
     recalled_checkpoints: tuple[Tensor, ...] = ()
     counter: GradientCounter | None = None
@@ -98,15 +102,17 @@ class ClientBlock:
 
     def _on_each_part(self, minibatches: Sequence[Minibatch], compute: Callable[["BlockPart"], None]) -> None:
         """Compute something on each part of the clients that take the steps on these minibatches."""
-        used = [most_used(minibatches, at, bucket) for at, bucket in enumerate(self.buckets)]
+        everything = all(minibatch.weights is None and minibatch.participating is None for minibatch in minibatches)
+        buckets = self.joint if everything and self.joint is not None else self.buckets
+        used = [most_used(minibatches, at, bucket) for at, bucket in enumerate(buckets)]
         wanted = self.model.nodes_at_once(self.buckets[0].x.device)
         parts = [
             BlockPart(at, bucket, k)
-            for at, bucket in enumerate(self.buckets)
+            for at, bucket in enumerate(buckets)
             for k in bucket.participating_parts(minibatches[0].participating, used[at], wanted)
         ]
         entries = sum(
-            len(bucket.rows) * samples * bucket.x.shape[2] for samples, bucket in zip(used, self.buckets, strict=True)
+            len(bucket.rows) * samples * bucket.x.shape[2] for samples, bucket in zip(used, buckets, strict=True)
         )
         each(compute, parts, alone=entries * len(minibatches) < _SHARED * len(parts))
 
@@ -204,7 +210,10 @@ class ClientBlock:
         for node, row in rows.items():
             samples[row] -= len(forget[node])
         erased = {row: torch.from_numpy(forget[node]) for node, row in rows.items()}
-        return replace(self, samples=samples, buckets=tuple(bucket.without(erased) for bucket in self.buckets))
+        if self.joint is None:
+            return replace(self, samples=samples, buckets=tuple(bucket.without(erased) for bucket in self.buckets))
+        joint = tuple(bucket.without(erased) for bucket in self.joint)
+        return replace(self, samples=samples, buckets=separate(joint), joint=joint)
 
     def only(self, nodes: Sequence[int], dtype: torch.dtype) -> "ClientBlock":
         """Return a block of some of these clients alone, in the given precision; its gradients count as here."""
@@ -217,6 +226,7 @@ class ClientBlock:
             samples=self.samples[rows],
             samples_held=self.samples_held[rows],
             buckets=buckets,
+            joint=None,
             counter=None if self.counter is None else self.counter.of(rows),
         )
 
@@ -249,5 +259,8 @@ def make_block(
     nodes = tuple(range(len(shards))) if nodes is None else tuple(nodes)
     sizes = np.array([len(shard) for shard in shards], dtype=np.int64)
     design, targets = model.design(x), torch.from_numpy(model.targets(y)).to(x.device)
+    local_training = local_training or LocalTraining()
     buckets = make_buckets(design, targets, shards, node_by_node=node_by_node)
-    return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training or LocalTraining())
+    joint = joined(model, buckets) if node_by_node and local_training.sampling is None else None
+    buckets = buckets if joint is None else separate(joint)
+    return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint)

@@ -1,7 +1,7 @@
 """Neighbour-weighted sums of messages, and the count of the messages that they take."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -45,7 +45,7 @@ class Weights:
             into = out[part[0]]
             torch.addmm(into, part[1], messages, beta=int(more), out=into)
 
-        each(multiply, self._made, alone=not more_rows or not _is_long(out))
+        each(multiply, self._made, alone=not more_rows or not is_long(out))
         return out
 
     def _dense(self, like: Tensor) -> Tensor:
@@ -55,14 +55,17 @@ class Weights:
         """Return A as sparse tensors of the type of `like`, some rows for each thread."""
         rows = split(self.sparse.shape[0], max(1, -(-self.sparse.shape[0] // threads())))
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+            warnings.filterwarnings(
+                "ignore", "Sparse CSR tensor support is in beta|Sparse invariant checks", UserWarning
+            )
             return [(part, _sparse(self.sparse[part], like.dtype)) for part in rows]
 
 
 def _sparse(A: csr_array, dtype: torch.dtype) -> Tensor:
+    # Without torch's own checks: those of torch 2.11 refuse a matrix without entries.
     bounds, columns = (torch.from_numpy(at.astype(np.int64)) for at in (A.indptr, A.indices))
     return torch.sparse_csr_tensor(
-        bounds, columns, torch.from_numpy(A.data), size=A.shape, dtype=dtype, check_invariants=True
+        bounds, columns, torch.from_numpy(A.data), size=A.shape, dtype=dtype, check_invariants=False
     )
 
 
@@ -165,33 +168,6 @@ def edges(W: csr_array, nodes: NDArray[np.int64] | None = None) -> csr_array:
     return csr_array((ones, (to[travels], heard.indices[travels])), shape=W.shape)
 
 
-def in_node_order(A: csr_array, sources: Sequence[Tensor], out: Tensor, rows: Sequence[int] | None = None) -> Tensor:
-    """Compute A @ sources into the rows of `out`: each sum in the order of A's entries, one at a time.
-
-    Args:
-        A: [k, s], the weights.
-        sources: s messages [d].
-        out: [k, d].
-        rows: which sums to take; all by default.
-
-    Returns:
-        `out`.
-    """
-    bounds, columns, weights = A.indptr.tolist(), A.indices.tolist(), A.data.tolist()
-    into, rows = out.unbind(), range(len(out)) if rows is None else rows
-
-    def add_up(part: Sequence[int]) -> None:
-        for row in part:
-            total = into[row]
-            total.zero_()
-            for at in range(bounds[row], bounds[row + 1]):
-                total.add_(sources[columns[at]], alpha=weights[at])
-
-    # One part for each thread: they hinder each other between the additions, so these must be worth it.
-    each(add_up, [rows[k] for k in _parts(len(rows), alone=not _is_long(out))])
-    return out
-
-
 def _dense_product(A: Tensor, messages: Tensor, out: Tensor, more: bool) -> Tensor:
     """Compute A @ messages into `out`, or on top of what is there, columns shared among threads."""
 
@@ -199,7 +175,7 @@ def _dense_product(A: Tensor, messages: Tensor, out: Tensor, more: bool) -> Tens
         into = out[:, part]
         torch.addmm(into, A, messages[:, part], beta=int(more), out=into)
 
-    each(multiply, _parts(out.shape[1], alone=not _is_long(out)))
+    each(multiply, shares_of(out.shape[1], alone=not is_long(out)))
     return out
 
 
@@ -207,9 +183,11 @@ def _dense_product(A: Tensor, messages: Tensor, out: Tensor, more: bool) -> Tens
 _LONG = 1 << 18
 
 
-def _is_long(messages: Tensor) -> bool:
+def is_long(messages: Tensor) -> bool:
+    """Return whether threads share the work on messages [·, d] of this length."""
     return messages.device.type == "cpu" and messages.shape[1] * messages.element_size() >= _LONG
 
 
-def _parts(length: int, alone: bool) -> list[slice]:
+def shares_of(length: int, alone: bool) -> list[slice]:
+    """Return the share of each thread in some sums, or all of them where one thread works alone."""
     return split(length, max(1, length if alone else -(-length // threads())))

@@ -7,13 +7,14 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.simulator.errors import TransportError
+from rewindnet.simulator.transports.ordered import OrderedSums
 from rewindnet.simulator.transports.sums import (
     AlternatingBuffers,
     MessageCounter,
     RecentCache,
     Weights,
+    canonical,
     edges,
-    in_node_order,
 )
 
 Precision = Literal["fast", "exact"]
@@ -97,16 +98,17 @@ class InProcess(Wire):
         self.nodes = tuple(range(nodes))
         self._precision = precision
         self._weights, self._edges = RecentCache(Weights), RecentCache(edges)
+        self._ordered = RecentCache(lambda W: OrderedSums(canonical(W)))
         self._buffers, self._messages = AlternatingBuffers(), MessageCounter(nodes)
 
     def mix(self, messages: Tensor, W: csr_array, counted: bool = True) -> Tensor:
         """Return Σ_j W_ij·message_j, in one of the buffers that take turns."""
-        weights, out = self._weights(W), self._buffers.next(messages)
+        out = self._buffers.next(messages)
         if counted:
             self._messages.count(self._edges(W))
         if self._precision == "fast":
-            return weights.multiply(messages, out)
-        return in_node_order(weights.sparse, messages.unbind(), out)
+            return self._weights(W).multiply(messages, out)
+        return self._ordered(W).add_up(messages, out)
 
     def gather(self, theta: Tensor) -> Tensor:
         """Return θ itself."""

@@ -37,6 +37,7 @@ SHARED = (
     "rewindnet.reading",
     "rewindnet.arrays",
     "rewindnet.user_code",
+    "rewindnet.pickles",
 )
 #: What the two lowest folders may import that is not part of Python.
 LIBRARIES = {"topologies": {"numpy", "scipy", "networkx"}, "certificates": {"numpy", "scipy"}}

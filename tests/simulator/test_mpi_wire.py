@@ -18,7 +18,8 @@ from scipy.sparse import csr_array, random_array
 from rewindnet import topologies
 from rewindnet.simulator.errors import TransportError
 from rewindnet.simulator.transports.mpi.division import divide_nodes, make_route
-from rewindnet.simulator.transports.sums import AlternatingBuffers, MessageCounter, edges, in_node_order
+from rewindnet.simulator.transports.ordered import OrderedSums
+from rewindnet.simulator.transports.sums import AlternatingBuffers, MessageCounter, edges
 from rewindnet.simulator.transports.wire import InProcess
 
 ROOT = Path(__file__).parents[2]
@@ -95,8 +96,8 @@ def test_routes_of_all_ranks_fit_together(
             halo[part] = blocks[sender][routes[sender].packed[sent]]
         assert sorted((*route.inner, *route.outer)) == list(range(len(block)))
         out = torch.full_like(block, torch.nan)
-        in_node_order(route.weights, block.unbind(), out, route.inner)
-        in_node_order(route.weights, (*block.unbind(), *halo.unbind()), out, route.outer)
+        OrderedSums(route.weights, route.inner).add_up(block, out)
+        OrderedSums(route.weights, route.outer).add_up(torch.cat((block, halo)), out)
         assert torch.equal(out, expected[owner == rank])
     assert sum(len(route.packed) for route in routes) == traffic(W, owner) == sum(route.halo for route in routes)
 

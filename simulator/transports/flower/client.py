@@ -27,7 +27,7 @@ from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.transports.flower.arrays import pack, unpack
 from rewindnet.simulator.transports.flower.errors import FlowerError
-from rewindnet.simulator.transports.sums import in_node_order
+from rewindnet.simulator.transports.ordered import in_node_order
 
 #: The records of a message and of an answer.
 TRIP, ARRAYS = "trip", "arrays"

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from rewindnet.simulator.errors import TransportError
 from rewindnet.simulator.transports.mpi.division import Route, check_ranks, divide_nodes, make_route
+from rewindnet.simulator.transports.ordered import OrderedSums
 from rewindnet.simulator.transports.sums import (
     AlternatingBuffers,
     MessageCounter,
     RecentCache,
     Weights,
     edges,
-    in_node_order,
 )
 from rewindnet.simulator.transports.wire import Precision, Wire
 
@@ -74,9 +74,9 @@ class Ranks(Wire):
             plan.own.multiply(messages, out)
             halo = self._arrived(travelling, messages, route.halo)
             return plan.others.multiply(halo, out, more=True) if route.halo else out
-        in_node_order(route.weights, messages.unbind(), out, route.inner)
+        plan.inner.add_up(messages, out)
         halo = self._arrived(travelling, messages, route.halo)
-        return in_node_order(route.weights, (*messages.unbind(), *halo.unbind()), out, route.outer)
+        return plan.outer.add_up(torch.cat((messages, halo)), out) if route.outer else out
 
     def gather(self, theta: Tensor) -> Tensor:
         """Return θ [N, ·] at the root, in memory of its own; on the host unless MPI handles memory of the GPU."""
@@ -176,6 +176,7 @@ class _RoundPlan:
         block = route.weights.shape[0]
         self.route, self.edges = route, edges
         self.own, self.others = Weights(route.weights[:, :block]), Weights(route.weights[:, block:])
+        self.inner, self.outer = (OrderedSums(route.weights, rows) for rows in (route.inner, route.outer))
 
 
 def _finish(buffer: Tensor) -> Tensor:

@@ -83,8 +83,8 @@ MUTATIONS = (
         "the step is not multiplied by the step size",
         ("r2d", "warm-start", "noise-only", "langevin"),
         "clients/training/client_block.py",
-        "own.add_(self.model.gradient(own, x, y, weight), alpha=-self.step_size)",
-        "own.add_(self.model.gradient(own, x, y, weight), alpha=-1.0)",
+        "self.model.descend(own, x, y, weight, self.step_size)",
+        "self.model.descend(own, x, y, weight, 1.0)",
         "descents",
     ),
     Mutation(
@@ -135,7 +135,7 @@ MUTATIONS = (
     Mutation(
         "a transport skips the last message of every sum",
         _ALL,
-        "simulator/transports/sums.py",
+        "simulator/transports/ordered.py",
         "for at in range(bounds[row], bounds[row + 1]):",
         "for at in range(bounds[row], bounds[row + 1] - 1):",
         "descents",
