@@ -21,7 +21,7 @@ class UserModule(TorchModel):
     these names. The module takes samples [n, *shape] and returns scores [n, C]. It must compute every sample by itself,
     without random draws and without changing its buffers; BatchNorm and dropout are refused. Parameters that do not
     require a gradient stay as the constructor made them. The constructor draws the initial weights from torch's
-    generator, which is seeded for it and restored afterwards.
+    generator, which is seeded for it and then put back.
 
     Args:
         features: p, the number of features.
@@ -65,7 +65,7 @@ class UserModule(TorchModel):
         return self.layout.flat({name: made[name].detach().double().numpy() for name in self.layout.shapes})
 
     def _built(self, seed: int) -> nn.Module:
-        """Build the module, with torch's generator at a seed; the state of the generator is restored."""
+        """Build the module, with torch's generator at a seed; its state is put back afterwards."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
