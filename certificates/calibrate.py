@@ -115,11 +115,12 @@ def calibrate(training: TrainingRun, release: Release, claim: Claim, epsilon: fl
         return release.sigma * least_scale(training, release, claim, epsilon)
     _check_learning(training, release, epsilon)
     bounds = mechanism.bounds(training, release, claim).nodes
-    if not np.any(bounds > 0):
+    if bounds.size and not np.any(bounds > 0):
         return np.zeros_like(bounds)
     reason = mechanism.why_not_covered(training, release, claim)
     if reason is not None:
-        raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
+        advice = "; give sigma, 0 for no noise: its epsilon is then null" if not bounds.size else ""
+        raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}{advice}")
     unit = noise_shape(claim.view, claim.allocation, bounds, release, training.mixing) * training.present
     mu = mu_of_view(claim.view, bounds, replace(release, sigma=unit), training.mixing)
     if claim.bound == "published":
@@ -179,6 +180,13 @@ def scaled_noise(training: TrainingRun, release: Release, claim: Claim, sigma: f
         raise CertificateError(f"noise cannot be allocated by what may differ: {reason}; use allocation: uniform")
     N = training.mixing.nodes
     bounds = np.ones(N) if reason is not None else release.mechanism.bounds(training, release, claim).nodes
+    if not bounds.size:
+        if claim.allocation != "uniform":
+            raise CertificateError(
+                f"the allocation {claim.allocation} follows from the sensitivities of the nodes, and "
+                f"{training.constants.why_unknown}; use uniform"
+            )
+        return np.where(training.present, sigma * sqrt(N / training.present.sum()), 0.0)
     shape = noise_shape(claim.view, claim.allocation, bounds, release, training.mixing) * training.present
     return shape * (sigma / sqrt(float(np.mean(shape**2))))
 
@@ -192,11 +200,13 @@ def claimed_epsilon(training: TrainingRun, release: Release, claim: Claim) -> fl
         claim: the view, the δ and the bound.
 
     Returns:
-        ε; None where it is infinite, or the formula is not for how the network learned.
+        ε; None where it is infinite, no bound is known, or the formula is not for how the network learned.
     """
     if release.mechanism.learning_not_covered(training, release) is not None:
         return None
     bounds = release.mechanism.bounds(training, release, claim).nodes
+    if not bounds.size:
+        return None
     mu = mu_of_view(claim.view, bounds, release, training.mixing)
     if claim.bound == "published" and 0 < mu < inf:
         epsilon = textbook_epsilon(1 / mu, claim.delta)

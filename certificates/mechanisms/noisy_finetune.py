@@ -139,8 +139,14 @@ class NoisyFinetune(Mechanism):
         """
         if release.noise_round != training.rounds or release.descent_rounds != self.rounds:
             raise CertificateError("noisy finetuning begins at the learned model, and its rounds are those of descent")
-        if (claim.bound == "published") != (self.growth is None):
-            raise CertificateError("growth must be None for the published bound, and a number for the others")
+        known = training.constants.known
+        if claim.bound == "instance" and not known:
+            raise CertificateError(f"an instance bound takes more than measurements: {training.constants.why_unknown}")
+        if (claim.bound == "published" or not known) != (self.growth is None):
+            raise CertificateError(
+                "growth must be None for the published bound and for models without known constants, and a number "
+                "otherwise"
+            )
         if self.growth is None:
             if training.departed:
                 raise CertificateError(

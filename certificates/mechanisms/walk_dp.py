@@ -113,6 +113,10 @@ class WalkDP(Mechanism):
         if not (0 < step_size < inf and (clip is None or 0 < clip < inf)):
             raise CertificateError(f"clip and step size are positive numbers, not {clip} and {step_size}")
         check_holders(training)
+        if not training.constants.known:
+            raise CertificateError(
+                f"the accounting of walk-dp takes a convex loss, and {training.constants.why_unknown}"
+            )
         return cls(
             holders=holders,
             parents=parents,

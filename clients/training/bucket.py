@@ -121,29 +121,33 @@ class Bucket:
         """Clients that are computed at once with all of their samples."""
         return self.parts_for(self.x.shape[1])
 
-    def parts_for(self, samples: int) -> list[slice]:
+    def parts_for(self, samples: int, wanted: int | None = None) -> list[slice]:
         """Return the clients that are computed at once: as many as keep their samples in cache; on a GPU all of them.
 
         Args:
             samples: how many of its samples each client uses at a time.
+            wanted: as many as the model wants together instead; None where it leaves that open.
         """
         clients, _, inputs = self.x.shape
         cached = _CACHED if samples == self.x.shape[1] else _CACHED_GATHERED
         together = max(1, cached // max(1, samples * inputs)) if self.x.device.type == "cpu" else clients
-        return split(clients, together)
+        return split(clients, wanted or together)
 
-    def participating_parts(self, participating: NDArray[np.bool_] | None, samples: int) -> list[Part]:
+    def participating_parts(
+        self, participating: NDArray[np.bool_] | None, samples: int, wanted: int | None = None
+    ) -> list[Part]:
         """Return the parts, without the clients that take no step.
 
         Args:
             participating: [b], which clients of the block take a step; None: all of them.
             samples: how many of its samples each client uses at a time.
+            wanted: as in `parts_for`.
         """
         if participating is None:
-            return list(self.parts_for(samples))
+            return list(self.parts_for(samples, wanted))
         acts = participating[self.row_numbers]
         parts: list[Part] = []
-        for k in self.parts_for(samples):
+        for k in self.parts_for(samples, wanted):
             if acts[k].all():
                 parts.append(k)
             elif acts[k].any():

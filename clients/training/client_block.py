@@ -48,6 +48,11 @@ class LocalTraining:
     step_sizes: tuple[float, ...] = ()
     gradient_clip: float | None = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether every local step is a plain gradient step."""
+        return self.gradient_clip is None and not self.optimizer.uncovered
+
 
 @dataclass(frozen=True)
 class ClientBlock:
@@ -129,10 +134,11 @@ class ClientBlock:
         everything = all(minibatch.weights is None and minibatch.participating is None for minibatch in minibatches)
         buckets = self.joint if everything and self.joint is not None else self.buckets
         used = [most_used(minibatches, at, bucket) for at, bucket in enumerate(buckets)]
+        wanted = self.model.nodes_at_once(self.buckets[0].x.device)
         parts = [
             BlockPart(at, bucket, k)
             for at, bucket in enumerate(buckets)
-            for k in bucket.participating_parts(minibatches[0].participating, used[at])
+            for k in bucket.participating_parts(minibatches[0].participating, used[at], wanted)
         ]
         entries = sum(
             len(bucket.rows) * samples * bucket.x.shape[2] for samples, bucket in zip(used, buckets, strict=True)
@@ -212,6 +218,9 @@ class ClientBlock:
             for step, (x, y, weight) in enumerate(part.batches(minibatches)):
                 for at, row in inside:
                     points[step, at] = own[row]
+                if how.plain:
+                    self.model.descend(own, x, y, weight, self.step_size_at(round))
+                    continue
                 gradient = self.model.gradient(own, x, y, weight)
                 if how.gradient_clip is not None:
                     clipped(gradient, how.gradient_clip)

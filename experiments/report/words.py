@@ -19,6 +19,7 @@ _PROVENANCE = {
     "enforced": "enforced while learning",
     "estimated": "estimated from data",
     "declared": "declared by the user",
+    "unknown": "not known",
 }
 
 
@@ -171,7 +172,13 @@ def constants(certificate: Certificate) -> Sequence[tuple[str, str]]:
         ("l2, regularisation", values.l2),
         ("curvature, at least", values.strong_convexity),
     )
-    return [(name, f"{constant.value:.6g}, {_PROVENANCE[constant.provenance]}") for name, constant in named]
+    return [(name, _constant(constant)) for name, constant in named]
+
+
+def _constant(constant: Constant) -> str:
+    """Say what a constant is, and where it comes from."""
+    value = "" if constant.provenance == "unknown" else f"{constant.value:.6g}, "
+    return value + _PROVENANCE[constant.provenance]
 
 
 def outcome(certificate: Certificate, found: Audit, names: Sequence[str] | None) -> str:

@@ -8,9 +8,12 @@ from typing import Any
 from rewindnet.certificates import forget_digest
 from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.experiments.scenario.inputs import UNDER_ROOT
+from rewindnet.user_code import names_code
 
 #: The settings of a backend that the bits of a computation with exact precision depend on.
 ARITHMETIC = ("precision", "dtype", "device")
+#: The keys that may name code in a file.
+_CODE = ("model.path", "model.loss")
 #: The sections that change no model: names, what is measured and recorded, and what messages would cost.
 _NOT_COMPUTED = ("name", "seed", "network", "audit", "measures", "record")
 #: Settings of learning that are left out where they are these: they came later, and change nothing.
@@ -68,4 +71,8 @@ def _by_content(value: Any, named: Mapping[str, str], key: str = "") -> Any:
         return {name: _by_content(inner, named, f"{key}.{name}" if key else name) for name, inner in value.items()}
     if isinstance(value, list):
         return [_by_content(inner, named, f"{key}.{at}") for at, inner in enumerate(value)]
-    return {"sha256": named[key]} if key in named else value
+    if key not in named:
+        return value
+    # Of code, one file has several models or losses.
+    name = {"name": value.rpartition(":")[2]} if key in _CODE and names_code(value) else {}
+    return {"sha256": named[key]} | name

@@ -13,7 +13,7 @@ from rewindnet.arrays import check_memory
 from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data.deletion import Arrival, DeletionError
 from rewindnet.clients.data.features import Features
-from rewindnet.clients.models import Model
+from rewindnet.clients.models import Model, supplied
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
 from rewindnet.experiments.scenario.client_data import (
@@ -192,7 +192,9 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, 
     data = with_backdoor(scenario, data, topology.names)
     dataset = data.dataset
     features: Features = scenario.data.features.build(dataset, scenario.seed)
-    model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
+    model: Model = scenario.model.build(
+        *supplied(scenario.model.kind, features.x.shape[1], dataset.classes, features.shape)
+    )
     requests = forget_sets(scenario, data, topology.names)
     if scenario.deletion.departure == "leave" and not topology.departed:
         topology = _without(topology, requests[-1].forget, obstacles)

@@ -69,7 +69,8 @@ def _check_constants(constants: Constants, scenario: Mapping[str, Any]) -> None:
     """Derive the constants again; constants without a known derivation must not be recorded as proven."""
     if constants.model not in DERIVATIONS:
         demand(
-            constants.conditional, f"no derivation is known of the constants of {constants.model}, said to be proven"
+            constants.conditional or not constants.known,
+            f"no derivation is known of the constants of {constants.model}, said to be proven",
         )
         return
     settings = {name: float(scenario["model"][name]) for name in settings_of(constants.model)}
@@ -118,7 +119,7 @@ def _check_arithmetic(training: TrainingRun, dtype: str) -> None:
 def _check_disturbances(training: TrainingRun) -> None:
     """Check that no measured disturbance and no measured drift exceeds the bound that the constants give."""
     ledger = training.ledger
-    if ledger is None:
+    if ledger is None or not training.constants.known:
         return
     for t, measured in enumerate(ledger.disturbance):
         allowed = worst_case_disturbance(training, t)[:, list(ledger.nodes)]

@@ -83,8 +83,8 @@ MUTATIONS = (
         "the step is not multiplied by the step size",
         ("r2d", "warm-start", "noise-only", "langevin"),
         "clients/training/client_block.py",
-        "how.optimizer.step(own, gradient, state, self.step_size_at(round))",
-        "how.optimizer.step(own, gradient, state, 1.0)",
+        "self.model.descend(own, x, y, weight, self.step_size_at(round))",
+        "self.model.descend(own, x, y, weight, 1.0)",
         "descents",
     ),
     Mutation(
