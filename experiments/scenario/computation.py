@@ -14,6 +14,9 @@ ARITHMETIC = ("precision", "dtype", "device")
 #: The sections that change no model: names, what is measured and recorded, and what messages would cost.
 _NOT_COMPUTED = ("name", "seed", "network", "audit", "measures", "record")
 
+#: The settings of learning that say where checkpoints come from.
+_WHERE_CHECKPOINTS_ARE = ("checkpoints_from", "checkpoints")
+
 
 def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:
     """Return the sha256 of what a scenario computes.
@@ -28,9 +31,9 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
     """
     computed = {key: value for key, value in scenario.items() if key not in _NOT_COMPUTED}
     computed["backend"] = {key: scenario["backend"][key] for key in ARITHMETIC}
-    # Models that were learned elsewhere are those that this scenario learns.
+    # Models that were learned elsewhere, or are computed again, are those that this scenario learns.
     learning = scenario["learning"]
-    computed["learning"] = {key: value for key, value in learning.items() if key != "checkpoints_from"}
+    computed["learning"] = {key: value for key, value in learning.items() if key not in _WHERE_CHECKPOINTS_ARE}
     computed["data"] = {key: value for key, value in scenario["data"].items() if key != "root"}
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
     found = {key: sha256 for key, sha256 in contents.items() if key.startswith(UNDER_ROOT)}

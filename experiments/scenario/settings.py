@@ -9,6 +9,7 @@ from rewindnet.certificates.continuation import AfterRequest
 from rewindnet.certificates.network import Order
 from rewindnet.clients.data.backdoor import Corner
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.kept_rounds import CheckpointSettings
 from rewindnet.experiments.scenario.sections import Choice, Section
 
 
@@ -107,6 +108,7 @@ class LearningSettings(Choice):
     radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     after_request: AfterRequest = "continue-unnoised"
     checkpoints_from: Annotated[str, Field(min_length=1)] | None = None
+    checkpoints: CheckpointSettings | None = None
     sampling: SamplingSettings = Field(default_factory=lambda: SamplingSettings.model_validate({}))
 
     @model_validator(mode="after")
