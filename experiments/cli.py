@@ -203,23 +203,27 @@ def capacity(
 def bench(
     contests: Annotated[list[str] | None, typer.Argument(metavar="[CONTEST]...", show_default=False)] = None,
     repeats: Annotated[int, typer.Option("--repeats", help="How often each entry is timed.")] = 3,
-    out: Annotated[Path | None, typer.Option("--out", help="A JSON file for the seconds of every repetition.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the scenarios of all entries.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file for what every repetition took.")] = None,
 ) -> None:
-    """Time rounds on the transports, side by side: medians of several repetitions in turn.
+    """Time this simulator and plain loops that do the same work, side by side: medians of repetitions in turn.
 
-    CONTEST is one of mpi, flower-10 and flower-100; all of them by default.
+    CONTEST is one of full-batch, minibatch (each also with -f32), mixing-1000, mixing-10000, mixing-10000-f32, nodes,
+    parameters, degree, unlearning, mpi, flower-10 and flower-100; all of them by default, which takes many minutes.
     """
     from json import dumps
 
+    from rewindnet.experiments.bench.command import bench as run_bench
     from rewindnet.experiments.console import terminal
     from rewindnet.experiments.folder.files import check_writable
-    from rewindnet.experiments.studies.bench import bench as run_bench
 
     if out is not None:
         check_writable(out)
-    seconds = run_bench(contests or [], repeats, terminal())
+    taken = run_bench(contests or [], repeats, settings or [], terminal())
     if out is not None:
-        out.write_text(dumps(seconds, indent=1) + "\n", "utf-8")
+        out.write_text(dumps(taken, indent=1) + "\n", "utf-8")
 
 
 @app.command(name="list")

@@ -13,7 +13,7 @@ networkx graph, or an `EdgeGraph` where the network may be too large for one. To
 `rule(graph, *, settings)` and add it to `MIXING`. Keyword-only parameters are the settings that a scenario can set.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import networkx as nx
@@ -23,7 +23,7 @@ from scipy import sparse
 from rewindnet.registry import Registry
 from rewindnet.topologies import mixing
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.files import graph_from_file, nodes_in_file
+from rewindnet.topologies.files import graph_from_file, largest_part
 from rewindnet.topologies.graphs import deterministic, random
 from rewindnet.topologies.graphs.edges import EdgeGraph, Graph, adjacency, from_edges, is_connected
 from rewindnet.topologies.mixing import validate
@@ -53,6 +53,7 @@ FAMILIES: Registry[Callable[..., Graph]] = Registry(
         "barabasi-albert": random.barabasi_albert,
         "random-regular": random.random_regular,
         "file": graph_from_file,
+        "largest-part": largest_part,
     },
     TopologyError,
 )
@@ -89,7 +90,7 @@ __all__ = [
     "from_record",
     "mix",
     "mix_without",
-    "nodes_in_file",
+    "own_nodes",
     "record",
     "rng_at",
     "schedule",
@@ -137,6 +138,20 @@ def build_light(kind: str, nodes: int, seed: int, **parameters: Any) -> Graph:
             f"the topology '{kind}' of {nodes} nodes is not connected; a topology needs a path between every two nodes"
         )
     return graph
+
+
+def own_nodes(kind: str, settings: Mapping[str, Any]) -> int | None:
+    """Return the number of nodes that a graph has by itself, as one in a file does; None if it takes any.
+
+    Args:
+        kind: the name of the family.
+        settings: the settings of the family.
+
+    Raises:
+        TopologyError: if the file cannot be read.
+    """
+    count: Callable[..., int] | None = getattr(FAMILIES[kind], "own_nodes", None)
+    return None if count is None else count(**settings)
 
 
 def mix(rule: str, graph: Graph, **parameters: Any) -> sparse.csr_array:

@@ -1,125 +1,27 @@
-"""Parse graph files: by networkx where it knows the format, and matrices by numpy and scipy."""
+"""Parse the text of graph files by networkx, where it knows the format."""
 
 import io
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import ParseError, fromstring, tostring
 
 import networkx as nx
-import numpy as np
-from scipy import sparse
-from scipy.io import mminfo, mmread
 
-from rewindnet.arrays import check_npz, load_npy
-from rewindnet.reading import content_of
 from rewindnet.topologies.errors import TopologyError
+from rewindnet.topologies.links import Links, links_of, suffix_of
 
-Pairs = list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Links:
-    """The links of a graph file, as they are listed.
-
-    Attributes:
-        names: the names of the nodes, in the order of the file.
-        pairs: the two names of each link.
-        directed: whether the file says that links go one way.
-    """
-
-    names: list[str]
-    pairs: Pairs
-    directed: bool = False
-
-
-def links_of(names: Iterable[Any], pairs: Iterable[tuple[Any, Any]], directed: bool = False) -> Links:
-    """Return links whose nodes come in the order in which they are named first.
-
-    Args:
-        names: names of nodes, which may have links or not.
-        pairs: the two names of each link.
-        directed: whether links go one way.
-    """
-    texts = [(str(first), str(second)) for first, second in pairs]
-    order = dict.fromkeys(map(str, names))
-    order.update(dict.fromkeys(name for pair in texts for name in pair))
-    return Links(list(order), texts, directed)
-
-
-def matrix_links(matrix: Any, path: str, names: list[str] | None = None) -> Links:
-    """Return a link for each entry of an adjacency matrix that is not 0.
-
-    Args:
-        matrix: [N, N], sparse or dense.
-        path: the file, for the message.
-        names: of its rows; their numbers by default.
-
-    Raises:
-        TopologyError: if it is not square, or holds something other than finite numbers.
-    """
-    if getattr(matrix, "ndim", 0) != 2 or matrix.dtype.kind not in "fiub":
-        raise TopologyError(f"'{path}' holds no table of real numbers")
-    if matrix.shape[0] != matrix.shape[1]:
-        size = " × ".join(map(str, matrix.shape))
-        raise TopologyError(f"an adjacency matrix has as many rows as columns; that in '{path}' is {size}")
-    entries = sparse.coo_array(matrix)
-    entries.sum_duplicates()
-    if not np.isfinite(entries.data).all():
-        raise TopologyError(f"the adjacency matrix in '{path}' has an entry that is not finite")
-    row, column = (index[entries.data != 0].tolist() for index in (entries.row, entries.col))
-    names = list(map(str, range(matrix.shape[0]))) if names is None else names
-    mirrored = set(zip(column, row, strict=True)) == set(zip(row, column, strict=True))
-    # Of a symmetric matrix one entry a link is enough: its mirror image says nothing more.
-    pairs = [(names[i], names[j]) for i, j in zip(row, column, strict=True) if not mirrored or i <= j]
-    return Links(names, pairs, not mirrored)
-
-
-def array_of(path: str) -> Any:
-    """Return the matrix in a .npy file, a .npz archive of scipy or of one array, or a MatrixMarket file.
-
-    Args:
-        path: the file, which may be gzipped.
-
-    Raises:
-        TopologyError: if it cannot be read, or holds no such matrix.
-    """
-    content = content_of(path, TopologyError)
-    try:
-        if content[:2] == b"PK":
-            check_npz(io.BytesIO(content), f"'{path}'", TopologyError)
-            return _archived(content, path)
-        if content.startswith(b"%%MatrixMarket"):
-            rows, columns, entries, form, *_ = mminfo(io.BytesIO(content))
-            if entries * (4 if form == "coordinate" else 2) > len(content) + 4 or max(rows, columns) > 10**7:
-                raise ValueError(f"its header announces {rows} × {columns} with {entries} entries")
-            return mmread(io.BytesIO(content), spmatrix=False)
-        return load_npy(content, f"'{path}'", TopologyError)
-    except TopologyError as problem:
-        raise TopologyError(f"{problem}: it holds no matrix of its kind") from None
-    except (OSError, ValueError, EOFError, KeyError, TypeError, OverflowError, IndexError) as problem:
-        raise TopologyError(f"'{path}' holds no matrix of its kind: {problem}") from None
-
-
-def _archived(content: bytes, path: str) -> Any:
-    """Return the matrix in an .npz archive."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        names = list(archive)
-        if "format" not in names:
-            if len(names) != 1:
-                raise ValueError(f"it holds {', '.join(names) or 'nothing'}; one array, or a sparse matrix of scipy")
-            return archive[names[0]]
-    matrix = sparse.load_npz(io.BytesIO(content))
-    if hasattr(matrix, "check_format"):
-        matrix.check_format(full_check=True)
-    if max(matrix.shape) > 10**7:
-        raise ValueError(f"its shape is {matrix.shape}")
-    return matrix
+#: A number of a GML file that is not finite, with its key.
+_NOT_FINITE = re.compile(r"^(\s*\w+\s+)[-+]?(?:inf|nan)\s*$", re.IGNORECASE | re.MULTILINE)
+#: The sections of Pajek files that list all neighbours of a node in a line, and those that list pairs.
+_PAIRED = {"*arcslist": "*arcs", "*edgeslist": "*edges"}
 
 
 def _gml(text: str) -> Any:
+    # Weights are not used, and those that are not finite, as other programs write them, are unknown to networkx.
+    text = _NOT_FINITE.sub(r"\g<1>0", text)
     # Parallel links are an error of networkx where the file does not allow for them.
     if "multigraph" not in text:
         text = text.replace("[", "[\n multigraph 1\n", 1)
@@ -129,6 +31,15 @@ def _gml(text: str) -> Any:
         return nx.parse_gml(text, label="id")
 
 
+def _graphml(text: str) -> Any:
+    # What links and nodes are said to be is not used, and others write types and keys that networkx refuses.
+    root = fromstring(text)
+    for inner in list(root.iter()):
+        for child in [child for child in inner if str(child.tag).rpartition("}")[2] in ("data", "key", "desc")]:
+            inner.remove(child)
+    return nx.parse_graphml(tostring(root, encoding="unicode"), force_multigraph=True)
+
+
 def _pajek(text: str) -> Any:
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("%")]
     announced = [int(line.split()[1]) for line in lines if line.lower().startswith("*vertices")]
@@ -136,6 +47,8 @@ def _pajek(text: str) -> Any:
         raise ValueError("it has no line *Vertices")
     begin = next(at for at, line in enumerate(lines) if line.lower().startswith("*vertices"))
     ids = [f'{node} "{node}"' for node in range(1, announced[0] + 1)] if announced[0] <= 10**7 else []
+    first_mode = int(lines[begin].split()[2]) if len(lines[begin].split()) > 2 else 0
+    lines[begin + 1 :] = _with_pairs(lines[begin + 1 :], first_mode)
     head = [*lines[:begin], f"*Vertices {announced[0]}"]
     listed = [line for line in lines[begin + 1 :] if not line.startswith("*")][: announced[0]]
     labelled = [line for line in listed if len(line.split(None, 1)) == 2]
@@ -146,6 +59,30 @@ def _pajek(text: str) -> Any:
             return graph
     # Labels are missing, or two nodes share one: the nodes have their numbers for names.
     return nx.parse_pajek([*head, *ids, *lines[rest:]])
+
+
+def _with_pairs(lines: list[str], first_mode: int) -> list[str]:
+    """Return the lines of a Pajek file with a pair a line where networkx would read the first of many links only.
+
+    Args:
+        lines: those after `*Vertices`.
+        first_mode: in a two-mode network, the number of nodes of the first kind, which are the rows of a matrix.
+    """
+    found, section, row = [], "", 0
+    for line in lines:
+        if line.startswith("*"):
+            section, row = line.split()[0].lower(), 0
+            two_modes = section == "*matrix" and first_mode > 0
+            found.append("*edges" if two_modes else _PAIRED.get(section, line))
+        elif section in _PAIRED:
+            node, *others = line.split()
+            found += [f"{node} {other}" for other in others]
+        elif section == "*matrix" and first_mode:
+            row += 1
+            found += [f"{row} {first_mode + at}" for at, entry in enumerate(line.split(), start=1) if float(entry)]
+        else:
+            found.append(line)
+    return found
 
 
 def _json(text: str) -> Any:
@@ -189,9 +126,24 @@ def _adjacency_list(text: str) -> Any:
     return parse(iter(text.splitlines()))
 
 
+def _dot(text: str) -> Any:
+    try:
+        pydot: Any = import_module("pydot")
+    except ModuleNotFoundError:
+        raise TopologyError(
+            "DOT files are read by pydot, which is not installed: install it with pip install pydot, or write the "
+            "graph in another format, such as graphml"
+        ) from None
+    found = pydot.graph_from_dot_data(text) or []
+    if len(found) != 1:
+        raise ValueError(f"it holds {len(found)} graphs, one is needed")
+    graph = nx.nx_pydot.from_pydot(found[0])
+    return nx.relabel_nodes(graph, {name: name.strip('"') for name in graph})
+
+
 #: By suffix: what such a file is called, and what parses its text as a networkx graph.
 PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    ".graphml": ("graphml", lambda text: nx.parse_graphml(text, force_multigraph=True)),
+    ".graphml": ("graphml", _graphml),
     ".gml": ("GML", _gml),
     ".gexf": ("GEXF", lambda text: nx.read_gexf(io.BytesIO(text.encode()))),
     ".net": ("Pajek", _pajek),
@@ -203,15 +155,9 @@ PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     ".metis": ("METIS", _metis),
     ".adjlist": ("adjacency list", _adjacency_list),
     ".adj": ("adjacency list", _adjacency_list),
+    ".dot": ("DOT", _dot),
+    ".gv": ("DOT", _dot),
 }
-#: The suffixes of files with a matrix, which may also be a list of links [m, 2] in a .npy file.
-MATRICES = (".npy", ".npz", ".mtx")
-
-
-def suffix_of(path: str) -> str:
-    """Return the suffix of a path in lower case, without a last .gz."""
-    place = Path(path)
-    return Path(place.stem if place.suffix.lower() == ".gz" else place.name).suffix.lower()
 
 
 def parsed_links(text: str, path: str) -> Links:
@@ -227,6 +173,8 @@ def parsed_links(text: str, path: str) -> Links:
     name, parse = PARSERS[suffix_of(path)]
     try:
         graph = parse(text)
+    except TopologyError as problem:
+        raise TopologyError(f"'{path}' cannot be read: {problem}") from None
     except (ParseError, nx.NetworkXException, ValueError, KeyError, AttributeError, TypeError, IndexError) as problem:
         raise TopologyError(f"'{path}' is not a {name} file: {problem!s:.200}") from problem
     except (StopIteration, RuntimeError, RecursionError, OverflowError):

@@ -8,8 +8,9 @@ from scipy import sparse
 
 from rewindnet.errors import notice
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.files import is_number, text_lines
-from rewindnet.topologies.graph_formats import MATRICES, array_of, suffix_of
+from rewindnet.topologies.link_lists import is_number, text_lines
+from rewindnet.topologies.links import suffix_of
+from rewindnet.topologies.matrix_files import MATRICES, array_of
 from rewindnet.topologies.mixing import TOLERANCE, canonical, validate
 
 #: The tolerance within which a matrix is taken for a mixing matrix that was rounded to single precision.
@@ -17,7 +18,7 @@ ROUNDING = 1e-6
 
 
 def weights_from_file(graph: nx.Graph, *, path: str, symmetric: bool = True) -> sparse.csr_array:
-    """Read a mixing matrix from a .npy, .npz, .mtx, .csv or .txt file, and check it against the graph.
+    """Read a mixing matrix from a .npy, .npz, .mtx, .mat, .csv or .txt file, and check it against the graph.
 
     A text file has one row of the matrix in each line, separated by commas or else by whitespace; `#` begins a comment.
     Rows and mirrored entries of a matrix in single precision are off by its rounding. Where all rows sum to 1, and, if
@@ -41,7 +42,7 @@ def weights_from_file(graph: nx.Graph, *, path: str, symmetric: bool = True) -> 
     elif suffix in (".csv", ".txt"):
         matrix = _numbers(path)
     else:
-        raise TopologyError(f"a mixing matrix is read from .npy, .npz, .mtx, .csv or .txt, not from '{path}'")
+        raise TopologyError(f"a mixing matrix is read from .npy, .npz, .mtx, .mat, .csv or .txt, not from '{path}'")
     if matrix.shape != (len(graph), len(graph)):
         size = " × ".join(map(str, matrix.shape))
         raise TopologyError(f"the mixing matrix of {len(graph)} nodes is {len(graph)} × {len(graph)}, not {size}")

@@ -4,7 +4,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rewindnet.clients.data import cifar, declared, digits, mnist, npz, synthetic, tables, uci_har
+from rewindnet.clients.data import (
+    adult,
+    cifar,
+    cora,
+    declared,
+    digits,
+    mnist,
+    npz,
+    olivetti,
+    shakespeare,
+    synthetic,
+    tables,
+    uci_har,
+)
 from rewindnet.clients.data.dataset import DataError, Dataset, Layout
 from rewindnet.registry import Registry
 
@@ -19,6 +32,10 @@ SOURCES: Registry[Callable[..., Dataset]] = Registry(
         "fashion-mnist": mnist.fashion_mnist,
         "cifar-10": cifar.cifar_10,
         "uci-har": uci_har.uci_har,
+        "adult": adult.adult,
+        "olivetti": olivetti.olivetti,
+        "shakespeare": shakespeare.shakespeare,
+        "cora": cora.cora,
         "npz": npz.npz,
         "csv": tables.csv,
         "parquet": tables.parquet,

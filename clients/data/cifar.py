@@ -1,16 +1,13 @@
 """CIFAR-10, from the official Python pickles, read without trusting them."""
 
-import io
-import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.clients.data.dataset import DataError, Dataset, Floats, Integers, checked
-from rewindnet.clients.data.files import data_root, find, read_bytes, reads
+from rewindnet.clients.data.files import data_root, find, read_pickle, reads
 
 _WANTED = 'the official "CIFAR-10 python version", as torchvision\'s CIFAR10(root, download=True) leaves it'
 _SHAPE = (3, 32, 32)
@@ -66,48 +63,3 @@ def _batch(path: Path) -> tuple[NDArray[np.uint8], Integers]:
     if len(labels) != len(pixels):
         raise DataError(f"{path}: {len(pixels)} images but {len(labels)} labels")
     return pixels, np.array(labels, dtype=np.int64)
-
-
-def read_pickle(path: Path) -> Any:
-    """Read the content of a pickle of plain values and numpy arrays; nothing else in it is called or imported.
-
-    Args:
-        path: a pickle of any protocol, of Python 2 or 3.
-
-    Raises:
-        DataError: if the pickle asks for anything but numpy array reconstruction, or is damaged.
-    """
-    try:
-        return _ArraysOnly(io.BytesIO(read_bytes(path)), encoding="latin1").load()
-    except _RefusedError as error:
-        raise DataError(f"{path} asks for {error}; only plain values and numpy arrays are read") from None
-    except Exception as error:  # damaged pickles raise nearly every built-in exception
-        raise DataError(f"{path} is a damaged pickle ({type(error).__name__}: {error})") from None
-
-
-class _RefusedError(Exception):
-    """A pickle asks for a name that it may not import; the message is that name."""
-
-
-class _ArraysOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise _RefusedError(f"{module}.{name}")
-        return _ALLOWED[module, name]
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise _RefusedError(f"the codec {encoding}")
-    return text.encode("latin1")
-
-
-# How numpy names its array constructor depends on the version that wrote the pickle; this is the one at hand.
-_RECONSTRUCT: Callable[..., Any] = np.empty(0).__reduce__()[0]  # type: ignore[assignment]
-_ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _latin1,
-}

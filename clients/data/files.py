@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rewindnet.arrays import check_npz
 from rewindnet.clients.data.dataset import DataError
+from rewindnet.pickles import unpickled
 from rewindnet.reading import located, opened
 
 ROOT_VARIABLE = "REWINDNET_DATA"
@@ -76,6 +77,18 @@ def read_bytes(path: Path) -> bytes:
     """
     with opened(path, DataError) as file:
         return file.read()
+
+
+def read_pickle(path: Path) -> Any:
+    """Read the content of a pickle of plain values and arrays; nothing else in it is called or imported.
+
+    Args:
+        path: a pickle of any protocol, of Python 2 or 3.
+
+    Raises:
+        DataError: if the pickle asks for anything else, or is damaged.
+    """
+    return unpickled(read_bytes(path), str(path), DataError)
 
 
 def read_arrays(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, NDArray[Any]]:

@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 
 from rewindnet.clients.data.dataset import DataError, Dataset, every_fifth
 from rewindnet.clients.data.rows import divided
+from rewindnet.errors import notice
 from rewindnet.reading import located
 
 #: What stands for a feature that is missing.
 _MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
+#: What pandas calls a first column without a name.
+_UNNAMED = "Unnamed: 0"
 _SPLITS = {"train": False, "training": False, "test": True}
 
 
@@ -54,7 +57,8 @@ def csv(
         )
     except (ValueError, OSError, EOFError) as problem:
         raise DataError(f"{file} is no CSV table: {' '.join(str(problem).split())}") from None
-    return _dataset(f"csv ({file})", table, label, client, split)
+    name = f"csv ({file})"
+    return _dataset(name, _without_row_names(name, table, label), label, client, split)
 
 
 def parquet(
@@ -91,11 +95,32 @@ def _existing(path: str) -> Path:
     return file
 
 
+def _without_row_names(name: str, table: Any, label: str) -> Any:
+    """Return a table without a first column that has no name, as R and pandas write the names of rows."""
+    if table.index.nlevels > 1:
+        raise DataError(
+            f"{name}: its rows have {table.index.nlevels + len(table.columns)} fields, and its first line names "
+            f"{len(table.columns)} columns"
+        )
+    first = table.columns[0]
+    if table.index.dtype != np.int64 or (table.index != np.arange(len(table))).any():
+        table = table.reset_index(drop=True)
+    elif first == _UNNAMED != label and table[first].is_unique:
+        table = table.drop(columns=first)
+    else:
+        return table
+    notice(f"{name}: the first column has no name and holds the names of rows, so it is no feature")
+    return table
+
+
 def _dataset(name: str, table: Any, label: str, client: str, split: str) -> Dataset:
     """Return the rows of a data frame as data."""
     columns = [str(column) for column in table.columns]
     if label not in columns:
-        raise DataError(f"{name} has no column {label!r} of labels (data.label); its columns are {', '.join(columns)}")
+        hint = "; data.separator says what separates columns" if len(columns) == 1 else ""
+        raise DataError(
+            f"{name} has no column {label!r} of labels (data.label); its columns are {', '.join(columns)}{hint}"
+        )
     features = [column for column in table.columns if column not in (label, client, split)]
     wrong = [column for column in features if table[column].dtype.kind not in "biuf"]
     if wrong or not features:

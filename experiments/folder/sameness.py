@@ -12,13 +12,14 @@ from rewindnet.experiments.folder.format import read_record
 from rewindnet.experiments.scenario.computation import ARITHMETIC
 from rewindnet.experiments.scenario.inputs import changed_input, input_files, recorded_inputs
 from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.version import __version__
 
 _LIBRARIES = ("torch", "numpy", "scipy", "networkx", "safetensors")
 
 
 def versions() -> dict[str, str]:
     """Return the versions of rewindnet, Python and the libraries that the bits of a run may depend on."""
-    always = {"rewindnet": version("rewindnet"), "python": platform.python_version()}
+    always = {"rewindnet": __version__, "python": platform.python_version()}
     return always | {library: version(library) for library in _LIBRARIES}
 
 

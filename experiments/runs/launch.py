@@ -134,7 +134,7 @@ def _title(scenario: Scenario, names: Sequence[str] | None) -> str:
 
 def _network(topology: str) -> str:
     """Return the network of a topology, with its article."""
-    if topology == "file":
+    if topology in ("file", "largest-part"):
         return "a network from a file"
     return f"{'an' if topology[:1] in set('aeio') else 'a'} {topology} network"
 

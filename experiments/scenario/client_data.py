@@ -14,7 +14,7 @@ from rewindnet.errors import notice
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.names import names_of_clients
 from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.topologies import Stream, nodes_in_file
+from rewindnet.topologies import Stream, own_nodes
 from rewindnet.topologies.rng import rng_at
 
 Integers = NDArray[np.int64]
@@ -87,8 +87,8 @@ def clients_given(scenario: Scenario) -> int | None:
         TopologyError: if the graph file cannot be read.
     """
     given, topology = scenario.partition, scenario.topology
-    if given.clients is None and topology.kind == "file" and not has_own_clients(given.kind, given.settings):
-        return nodes_in_file(topology.settings["path"])
+    if given.clients is None and not has_own_clients(given.kind, given.settings):
+        return own_nodes(topology.kind, topology.settings)
     return given.clients
 
 

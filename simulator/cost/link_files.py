@@ -20,7 +20,7 @@ from rewindnet.simulator.cost.network_kinds import (
 )
 from rewindnet.simulator.cost.network_model import NetworkModel
 from rewindnet.topologies.errors import TopologyError
-from rewindnet.topologies.files import is_number, text_lines
+from rewindnet.topologies.link_lists import is_number, text_lines
 
 
 def measured_links(

@@ -189,7 +189,7 @@ def test_a_run_is_left_with_the_noise_that_was_forecast(run, rounds):
     for settings_ in ({"placement": "rewind"}, {"placement": "rewind", "gossip_rounds": 3}, {"gossip_rounds": rounds}):
         release = release_of(sigma, checkpoint_round=60 - rounds, descent_rounds=rounds, **settings_)
         noised, clean = with_and_without(simulation, learned, release)
-        measured = (noised - clean).square().mean(dim=1).sqrt().numpy()
+        measured = (noised - clean).square().mean(dim=1).sqrt().cpu().numpy()
         ratio = noise_left(learning, release, initial_spectrum(block)) / measured
         assert np.all((ratio > 1 / 1.15) & (ratio < 1.15))
 

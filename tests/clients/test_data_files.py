@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewindnet.clients.data import DataError, load
-from rewindnet.clients.data.cifar import read_pickle
+from rewindnet.clients.data.files import read_pickle
 from rewindnet.clients.data.idx import IMAGES, INTEGER_TABLE, LABELS, read_idx
 
 real_data = pytest.mark.skipif("REWINDNET_DATA" not in os.environ, reason="REWINDNET_DATA is not set")

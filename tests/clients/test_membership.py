@@ -219,7 +219,7 @@ def test_the_models_attacked_are_those_released(done: RunFolder, which: int) -> 
     learned = load_file(done.path / "checkpoints/learned-000012.safetensors")["theta"]
     for at, node in enumerate([*done.methods[which].metrics["membership"]["nodes"], None]):
         theta, before = (
-            torch.from_numpy(of.mean(axis=0, keepdims=True) if node is None else of[[node]])
+            torch.from_numpy(of.mean(axis=0, keepdims=True) if node is None else of[[node]]).to(suspects.design.device)
             for of in (released, learned)
         )
         for name, seen in observations(made.network.model, theta, before, suspects).items():
@@ -293,7 +293,7 @@ def test_users_who_take_no_part_are_non_members(tmp_path: Path) -> None:
     held = np.concatenate(made.network.partition)
     others = np.setdiff1d(np.arange(len(made.network.labels)), held)
     assert (len(held), len(others)) == (100, 60)
-    rows = made.network.model.design(torch.from_numpy(made.network.features.x).double())
+    rows = made.network.model.design(torch.from_numpy(made.network.features.x).double()).to(suspects.design.device)
     assert torch.equal(suspects.design[suspects.member], rows[made.network.partition[0]])
     assert torch.equal(suspects.design[~suspects.member], rows[others])
 

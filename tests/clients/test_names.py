@@ -150,3 +150,31 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
             load(kind, path=str(tmp_path / f"own.{kind}"))
         with pytest.raises(DataError, match="no such file"):
             load(kind, path=str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ',a,label\n1,0.5,x\n2,1.5,y\n3,2.5,x\n4,0.1,y\n5,0.2,x\n',
+        '"","a","label"\n"Mazda",0.5,"x"\n"Fiat",1.5,"y"\n"Audi",2.5,"x"\n"Opel",0.1,"y"\n"Saab",0.2,"x"\n',
+        'a,label\nm,0.5,x\nf,1.5,y\na,2.5,x\no,0.1,y\ns,0.2,x\n',
+    ],
+)  # fmt: skip
+def test_names_of_rows_are_no_feature(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.warns(Notice) as told:
+        data = load("csv", path=str(tmp_path / "a.csv"))
+    assert data.x.tolist() == [[np.float32(value)] for value in (0.5, 1.5, 2.5, 0.1)]
+    assert "the first column has no name and holds the names of rows" in str(told[0].message)
+
+
+def test_rows_with_more_fields_than_the_first_line_names_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("a,label\n1,2,3,x\n1,2,4,y\n")
+    with pytest.raises(DataError, match="its rows have 4 fields, and its first line names 2 columns"):
+        load("csv", path=str(tmp_path / "a.csv"))
+
+
+def test_a_table_of_one_column_is_told_of_the_separator(tmp_path):
+    (tmp_path / "a.csv").write_text("a;label\n1;x\n2;y\n")
+    with pytest.raises(DataError, match=r"its columns are a;label; data\.separator says what separates columns"):
+        load("csv", path=str(tmp_path / "a.csv"))

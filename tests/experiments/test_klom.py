@@ -128,7 +128,7 @@ def test_the_noise_of_the_run_itself_gives_its_release_again(done: RunFolder, in
     begin = study._store_states(index, release, 0)[0]
     again = study._simulation.resample_noise(study._setup.methods[index], release, begin, index)
     released = load_file(done.path / done.methods[index].place / "released.safetensors")["theta"]
-    assert np.array_equal(again.numpy(), released)
+    assert np.array_equal(again.cpu().numpy(), released)
 
 
 def test_margins_are_distributed_as_the_noise_says(done: RunFolder) -> None:
@@ -139,7 +139,7 @@ def test_margins_are_distributed_as_the_noise_says(done: RunFolder) -> None:
     for world, place in enumerate(places):
         centre = load_file(done.path / f"{place}.safetensors")["theta"]
         found = study._margins(0, world, begins[world], [2], chosen)["test"]
-        design, targets = chosen["test"][0].numpy(), chosen["test"][1].numpy()
+        design, targets = chosen["test"][0].cpu().numpy(), chosen["test"][1].cpu().numpy()
         for at, (theta, nodes) in enumerate(((centre[2], 1), (centre.mean(axis=0), 4))):
             middle = (design @ theta) * (2 * targets - 1)
             spread = release.sigma[0] * np.linalg.norm(design, axis=1) / sqrt(nodes)
@@ -154,7 +154,7 @@ def test_the_row_is_about_the_closed_form(done: RunFolder) -> None:
         load_file(done.path / f"{place}.safetensors")["theta"]
         for place in ("methods/0-r2d/centre", "checkpoints/retrained-000008")
     )
-    design = chosen["forget"][0].numpy()
+    design = chosen["forget"][0].cpu().numpy()
     mu = design @ (centre - retrained)[2] / (done.certified[0][0].release.sigma[0] * np.linalg.norm(design, axis=1))
     expected = (mu**2 / 2).mean()
     assert expected > 0.5

@@ -173,11 +173,11 @@ def test_learning_after_a_request_is_learning_without_what_it_asked_for():
     block = experiment.worker(range(5)).blocks[1]
     theta, mixing = states[6], experiment.network.mixing
     for t in range(6, 12):
-        theta = np.asarray(mixing.matrix(t) @ block.descend(theta, t).numpy())
+        theta = np.asarray(mixing.matrix(t) @ block.descend(theta, t).cpu().numpy())
         import torch
 
-        theta = torch.from_numpy(theta)
-        np.testing.assert_allclose(states[t + 1].numpy(), theta.numpy(), rtol=1e-12, atol=1e-13)
+        theta = torch.from_numpy(theta).to(states[t].device)
+        np.testing.assert_allclose(states[t + 1].cpu().numpy(), theta.cpu().numpy(), rtol=1e-12, atol=1e-13)
 
 
 @given(case=networks(early=0.5, departure="relay"))

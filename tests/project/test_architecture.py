@@ -36,6 +36,7 @@ SHARED = (
     "rewindnet.version",
     "rewindnet.reading",
     "rewindnet.arrays",
+    "rewindnet.pickles",
 )
 #: What the two lowest folders may import that is not part of Python.
 LIBRARIES = {"topologies": {"numpy", "scipy", "networkx"}, "certificates": {"numpy", "scipy"}}

@@ -239,6 +239,7 @@ class Forger:
                 evaluation = build_evaluation(setup, request)
                 _accuracies(metrics["accuracy"], setup, evaluation, released)
                 learned = torch.from_numpy(self.array(run.learned_array(index, training.rounds))[present])
+                learned = learned.to(evaluation.sets["test"][0].device)
                 metrics["accuracy_at_request"] = accuracy(setup.model, learned, *evaluation.sets["test"]).tolist()
         cost, release = metrics["cost"], run.certified[index][0].release
         if release.mechanism.plain_descent:
@@ -284,7 +285,7 @@ class Forger:
 
 def _accuracies(recorded: Mapping[str, Any], setup: NetworkSetup, evaluation: Evaluation, released: Any) -> None:
     """Measure the accuracy of every model, and of their average."""
-    theta = torch.from_numpy(released)
+    theta = torch.from_numpy(released).to(next(iter(evaluation.sets.values()))[0].device)
     for name, (design, targets) in evaluation.sets.items():
         recorded[name]["nodes"] = accuracy(setup.model, theta, design, targets).tolist()
         mean = theta.mean(dim=0, keepdim=True)

@@ -134,7 +134,7 @@ def test_a_matrix_survives_its_file(tmp_path, ring, weights, name):
         ("w.npy", "text", "holds no matrix of its kind"),
         ("w.npy", "", "holds no matrix of its kind"),
         ("w.npz", "text", "holds no matrix of its kind"),
-        ("w.mat", "text", "a mixing matrix is read from .npy, .npz, .mtx, .csv or .txt, not from"),
+        ("w.pdf", "text", "a mixing matrix is read from .npy, .npz, .mtx, .mat, .csv or .txt, not from"),
     ],
 )
 def test_a_malformed_matrix_is_refused_with_a_sentence(tmp_path, ring, name, text, sentence):

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import pickle
+import sys
 
 import networkx as nx
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 from scipy import io, sparse
 
 from rewindnet.errors import Notice
-from rewindnet.topologies import build
+from rewindnet.topologies import TopologyError, build, files, own_nodes
 
 KARATE = nx.karate_club_graph()
 FLORENTINE = nx.florentine_families_graph()
@@ -128,3 +131,153 @@ def test_what_is_changed_is_said_in_one_line(tmp_path, name, text, sentence):
         edges, _ = read(tmp_path / name, nodes)
     assert edges == {frozenset((at, at + 1)) for at in range(nodes - 1)}
     assert len(told) == 1
+
+
+def quoted(graph, path):
+    path.write_text("Source,Target,Weight\n" + "".join(f'"{one}, of","{two}, of",1\n' for one, two in graph.edges()))
+
+
+def spaced(graph, path):
+    path.write_text("".join(f'"{one} #1"  "{two} #1" 1.5\n' for one, two in graph.edges()))
+
+
+@pytest.mark.parametrize(("write", "name", "after"), [(quoted, "a.csv", ", of"), (spaced, "a.txt", " #1")])
+def test_names_in_quotes_may_have_commas_and_spaces(tmp_path, write, name, after):
+    write(FLORENTINE, tmp_path / name)
+    edges, _ = read(tmp_path / name, 15)
+    assert edges == {frozenset((one + after, two + after)) for one, two in FLORENTINE.edges()}
+
+
+def test_quotes_that_do_not_close_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text('a,b\n"b,c\n')
+    with pytest.raises(TopologyError, match=r"line 2 of .* has quotes that do not close"):
+        read(tmp_path / "a.csv", 3)
+
+
+def test_an_adjacency_matrix_may_name_its_rows_and_columns(tmp_path):
+    nx.to_pandas_adjacency(FLORENTINE).to_csv(tmp_path / "a.csv")
+    edges, names = read(tmp_path / "a.csv", 15)
+    assert edges == {frozenset(edge) for edge in FLORENTINE.edges()}
+    assert list(names.values()) == list(FLORENTINE)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"A": adjacency(KARATE)},
+        {"net": nx.to_numpy_array(KARATE), "labels": np.arange(34)},
+        {"A": adjacency(KARATE), "attributes": np.eye(34)},
+        {"Problem": {"name": "Newman/karate", "A": adjacency(KARATE), "id": 2399}},
+    ],
+)
+def test_matrices_of_matlab_files_are_found(tmp_path, content):
+    io.savemat(tmp_path / "a.mat", content, do_compression=True)
+    assert read(tmp_path / "a.mat", 34) == ({frozenset(edge) for edge in KARATE.edges()}, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"a": np.eye(3), "b": np.eye(3)}, "it holds a, b; one square matrix, or one called A or adj, is needed"),
+        ({"a": np.arange(3)}, "it holds a; one square matrix"),
+        (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM", "HDF5; save it with the option -v7"),
+        (b"nothing", "no MATLAB file, or is damaged"),
+    ],
+)
+def test_matlab_files_without_one_matrix_are_refused(tmp_path, content, sentence):
+    if isinstance(content, bytes):
+        (tmp_path / "a.mat").write_bytes(content)
+    else:
+        io.savemat(tmp_path / "a.mat", content)
+    with pytest.raises(TopologyError, match=sentence):
+        read(tmp_path / "a.mat", 3)
+
+
+DOT = 'graph "G" { "a b" -- c; c -- d [weight=2]; e -- "a b" }'
+
+
+def test_dot_files_need_pydot(tmp_path, monkeypatch):
+    (tmp_path / "a.dot").write_text(DOT)
+    monkeypatch.setitem(sys.modules, "pydot", None)
+    with pytest.raises(TopologyError, match="DOT files are read by pydot, which is not installed"):
+        read(tmp_path / "a.dot", 4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_dot_files_are_read_by_pydot(tmp_path):
+    pytest.importorskip("pydot")
+    (tmp_path / "a.dot").write_text(DOT)
+    edges, names = read(tmp_path / "a.dot", 4)
+    assert edges == {frozenset(("a b", "c")), frozenset("cd"), frozenset(("e", "a b"))}
+    assert list(names.values()) == ["a b", "c", "d", "e"]
+
+
+CITED = {3: [1, 1], 1: [3, 7, 3], 7: [1, 7], 5: [9], 9: [5]}
+
+
+def test_the_citation_graphs_of_planetoid_are_read(tmp_path):
+    (tmp_path / "ind.a.graph").write_bytes(pickle.dumps({3: [1], 1: [3, 7], 7: [1]}, 2))
+    edges, names = read(tmp_path / "ind.a.graph", 3)
+    assert (edges, names) == ({frozenset("13"), frozenset("17")}, {0: "1", 1: "3", 2: "7"})
+    for wrong in ([1, 2], {"a": ["b"]}, {1: 2}):
+        (tmp_path / "b.graph").write_bytes(pickle.dumps(wrong, 2))
+        with pytest.raises(TopologyError, match=r"holds no lists of the numbers|links a node that is not a number"):
+            read(tmp_path / "b.graph", 2)
+    (tmp_path / "c.graph").write_bytes(pickle.dumps({1: os.system}, 2))
+    with pytest.raises(TopologyError, match=r"asks for .*system; only plain values"):
+        read(tmp_path / "c.graph", 2)
+
+
+def test_the_largest_part_of_a_graph_keeps_its_names(tmp_path):
+    path = tmp_path / "ind.a.graph"
+    path.write_bytes(pickle.dumps(CITED, 2))
+    with pytest.raises(TopologyError, match="not connected: it has 2 parts"), pytest.warns(Notice):
+        read(path, 5)
+    assert own_nodes("largest-part", {"path": str(path)}) == 3
+    with pytest.warns(Notice) as told:
+        graph = build("largest-part", 3, 0, path=str(path))
+    assert [str(sentence.message).partition(": ")[2] for sentence in told] == [
+        "2 of 5 nodes are not in the largest connected part, and left out",
+        "self-loops dropped: 1; repeated links merged: 1",
+    ]
+    assert list(nx.get_node_attributes(graph, "name").values()) == ["1", "3", "7"]
+    assert set(graph.edges()) == {(0, 1), (0, 2)}
+
+
+def test_a_file_is_parsed_once_while_it_stays_the_same(tmp_path, monkeypatch):
+    path, parsed = tmp_path / "a.txt", []
+    real = files.listed_links
+    monkeypatch.setattr(files, "listed_links", lambda name: parsed.append(name) or real(name))
+    path.write_text("0 1\n1 2\n")
+    assert own_nodes("file", {"path": str(path)}) == 3
+    build("file", 3, 0, path=str(path))
+    assert len(parsed) == 1
+    path.write_text("0 1\n1 2\n2 3\n")
+    assert own_nodes("file", {"path": str(path)}) == 4
+    assert len(parsed) == 2
+
+
+def test_pajek_lists_of_neighbours_lose_no_link(tmp_path):
+    (tmp_path / "a.net").write_text("*Vertices 4\n*Edgeslist\n1 2 3\n*Arcslist\n4 1 2\n")
+    edges, _ = read(tmp_path / "a.net", 4)
+    assert edges == {frozenset(pair) for pair in ("12", "13", "14", "24")}
+
+
+def test_rows_and_columns_of_two_mode_pajek_matrices_are_different_nodes(tmp_path):
+    (tmp_path / "a.net").write_text('*Vertices 4 2\n1 "A"\n2 "B"\n3 "x"\n4 "y"\n*Matrix\n1 0\n1 1\n')
+    edges, names = read(tmp_path / "a.net", 4)
+    assert edges == {frozenset(pair) for pair in ("Ax", "Bx", "By")}
+    assert list(names.values()) == list("ABxy")
+
+
+GRAPHML = """<graphml xmlns="http://graphml.graphdrawing.org/xmlns">
+<key id="k" for="node" attr.name="good" attr.type="boolean"/><graph edgedefault="undirected">
+<node id="a"><data key="k">  true  </data></node><node id="b"><data key="other">1</data></node>
+<edge source="a" target="b"><data key="none">x</data></edge></graph></graphml>"""
+GML = "graph [ node [ id 1\n weight -Inf\n ] node [ id 2 ] edge [ source 1 target 2\n weight NAN\n ] ]"
+
+
+@pytest.mark.parametrize(("name", "text", "names"), [("a.graphml", GRAPHML, "ab"), ("a.gml", GML, "12")])
+def test_attributes_that_networkx_refuses_are_of_no_matter(tmp_path, name, text, names):
+    (tmp_path / name).write_text(text)
+    assert read(tmp_path / name, 2) == ({frozenset(names)}, dict(enumerate(names)))

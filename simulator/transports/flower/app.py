@@ -18,7 +18,7 @@ from rewindnet.simulator.transports.flower.network import FlowerNetwork
 #: The functions that may open the job of a run config: the author of a run does not choose what is called.
 OPENERS = tuple(
     f"rewindnet.experiments.{place}"
-    for place in ("runs.job:open_job", "runs.job:open_scenario", "studies.bench:open_job")
+    for place in ("runs.job:open_job", "runs.job:open_scenario", "bench.rounds:open_job")
 )
 
 
