@@ -6,11 +6,13 @@ processes get a checkpoint only when they request it.
 
 from collections.abc import Collection, MutableMapping
 from dataclasses import replace
+from math import inf
 
 import torch
 from torch import Tensor
 
 from rewindnet.certificates.audits.noise.log import NoiseLogs
+from rewindnet.clients.kept_states import KeptStates
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.disturbance import DisturbanceMeter, MeasuredDisturbances, Meter, ShiftMeter
@@ -28,6 +30,7 @@ class ClientWorker:
             samples that are erased once the request is met; those of the requests before it among them.
         departed: the nodes of the network that have left once a request is met; they then hold nothing, not even a
             model.
+        memory: bytes of memory for checkpoints, beyond which they are kept on disk; without it none is.
 
     Attributes:
         blocks: the clients after 0, 1, … requests; they hold no trace of what was erased, and only steps that need the
@@ -38,7 +41,7 @@ class ClientWorker:
         checkpoints: states [b, d + s] that they keep, by name: the optimizer's behind the parameters.
     """
 
-    def __init__(self, full: ClientBlock, *forget: Forget, departed: Collection[int] = ()) -> None:
+    def __init__(self, full: ClientBlock, *forget: Forget, departed: Collection[int] = (), memory: float = inf) -> None:
         self.full = full
         self.blocks = (full, *(full.without(erased) for erased in forget))
         self._deleting = [frozenset(erased) - frozenset(departed) for erased in forget]
@@ -46,7 +49,7 @@ class ClientWorker:
         self.requests_met: int = 0
         self.theta = full.blank()
         self.optimizer_state = full.new_state()
-        self.checkpoints: MutableMapping[str, Tensor] = {}
+        self.checkpoints: MutableMapping[str, Tensor] = KeptStates(memory)
         self._meter: Meter | None = None
         self._counter = GradientCounter(len(full.nodes))
         self._noise_meter: NoiseMeter | None = None
@@ -144,7 +147,7 @@ class ClientWorker:
 
     def keep(self, name: str) -> None:
         """Keep the current state as a checkpoint."""
-        self.checkpoints[name] = self.state.clone()
+        self.checkpoints[name] = self.state
 
     def disturbances(self) -> MeasuredDisturbances:
         """Return the measurements since `begin`."""

@@ -196,7 +196,7 @@ class ClientBlock:
         for bucket, batch in zip(self.buckets, batches, strict=True):
             read[bucket.row_numbers] = batch.read
         weights, places = tuple(batch.weight for batch in batches), tuple(batch.places for batch in batches)
-        return Minibatch(weights, participating, read, places)
+        return Minibatch(weights, participating, read, places, tuple(batch.drawn for batch in batches))
 
     def project(self, theta: Tensor) -> Tensor:
         """Project every client's parameters [b, d] onto the ball, in place; leave them as they are without a ball."""

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from rewindnet.experiments.folder.lines import RoundLines
 from rewindnet.experiments.folder.lock import FolderLock
 from rewindnet.experiments.folder.readme import readme
 from rewindnet.experiments.folder.replacement import move_in
+from rewindnet.experiments.folder.tensors import file_parts, raw_bytes
 from rewindnet.experiments.folder.unfinished import (
     check_checkpoints,
     claim,
@@ -287,9 +287,9 @@ class Recorder:
         if self._folder is None or (secret and self.secret):
             return
         plain = theta.cpu().contiguous()
-        self._record["weights_sha256"][place] = hashlib.sha256(plain.numpy().tobytes()).hexdigest()
+        self._record["weights_sha256"][place] = hashlib.sha256(raw_bytes(plain)).hexdigest()
         if self._stores_weights:
-            write(self._folder / f"{place}.safetensors", save({"theta": plain}))
+            write(self._folder / f"{place}.safetensors", file_parts({"theta": plain}))
 
     def _write_record(self) -> None:
         if self._folder is not None:

@@ -24,6 +24,9 @@ _PLAIN: Mapping[str, Any] = {
 }
 _NONE = object()
 
+#: The settings of learning that say where checkpoints come from.
+_WHERE_CHECKPOINTS_ARE = ("checkpoints_from", "checkpoints")
+
 
 def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:
     """Return the sha256 of what a scenario computes.
@@ -38,10 +41,12 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
     """
     computed = {key: value for key, value in scenario.items() if key not in _NOT_COMPUTED}
     computed["backend"] = {key: scenario["backend"][key] for key in ARITHMETIC}
-    # Models that were learned elsewhere are those that this scenario learns.
+    # Models that were learned elsewhere, or are computed again, are those that this scenario learns.
     learning = scenario["learning"]
     computed["learning"] = {
-        key: value for key, value in learning.items() if key != "checkpoints_from" and _PLAIN.get(key, _NONE) != value
+        key: value
+        for key, value in learning.items()
+        if key not in _WHERE_CHECKPOINTS_ARE and _PLAIN.get(key, _NONE) != value
     }
     computed["data"] = {key: value for key, value in scenario["data"].items() if key != "root"}
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}

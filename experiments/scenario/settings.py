@@ -10,6 +10,7 @@ from rewindnet.certificates.network import Order
 from rewindnet.clients.data.backdoor import Corner
 from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.kept_rounds import CheckpointSettings
 from rewindnet.experiments.scenario.sections import Choice, Section
 
 
@@ -123,6 +124,7 @@ class LearningSettings(Choice):
     radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     after_request: AfterRequest = "continue-unnoised"
     checkpoints_from: Annotated[str, Field(min_length=1)] | None = None
+    checkpoints: CheckpointSettings | None = None
     sampling: SamplingSettings = Field(default_factory=lambda: SamplingSettings.model_validate({}))
     optimizer: OptimizerSettings = Field(default_factory=lambda: OptimizerSettings.model_validate({}))
     step_sizes: StepSizesSettings = Field(default_factory=lambda: StepSizesSettings.model_validate({}))

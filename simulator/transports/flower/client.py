@@ -205,7 +205,7 @@ class _Checkpoints(MutableMapping[str, Tensor]):
         return tensor(self._state.array_records[_CHECKPOINT + name]["theta"])
 
     def __setitem__(self, name: str, theta: Tensor) -> None:
-        self._changed[name] = theta
+        self._changed[name] = theta.clone()
 
     def __delitem__(self, name: str) -> None:
         self._changed[name] = None
