@@ -108,9 +108,11 @@ def audit(
         raise CertificateError(
             f"the divergence of {len(certificate.release.sigma)} nodes is needed, not of {np.shape(divergence)}"
         )
-    if np.shape(shifts) != bounds.shape:
-        raise CertificateError(f"the shifts of {len(bounds)} events are needed, not of {np.shape(shifts)}")
     release = certificate.release
+    # Of a release that nothing is proven of, shifts are measured and have no bounds.
+    events = len(bounds) if bounds.size or certificate.epsilon is not None else len(release.mechanism.events)
+    if np.shape(shifts) != (events,):
+        raise CertificateError(f"the shifts of {events} events are needed, not of {np.shape(shifts)}")
     mechanism, measured = release.mechanism, DivergenceBounds(divergence, shifts=shifts)
     mu = mechanism.mu(certificate.view, measured, release, mixing)
     exact = mechanism.epsilon(certificate.view, measured, release, mixing, certificate.delta)
@@ -119,7 +121,8 @@ def audit(
     within_sensitivity = bool(np.all(divergence <= sensitivity)) if sensitivity.size else True
     largest = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower_bound)
     claimed = certificate.epsilon
-    within_bounds = within_sensitivity and bool(np.all(shifts <= bounds)) and (claimed is None or largest <= claimed)
+    within_shifts = bool(np.all(shifts <= bounds)) if bounds.size else True
+    within_bounds = within_sensitivity and within_shifts and (claimed is None or largest <= claimed)
     return Audit(
         divergence=tuple(divergence.tolist()),
         holds=within_bounds and noise_audit.status != "violated",
@@ -178,7 +181,7 @@ def violation(certificate: Certificate, result: Audit, names: Sequence[str] | No
 
 def _shift_violation(certificate: Certificate, result: Audit) -> str:
     """Return the part of the sentence about the first shift that exceeds its bound; nothing where there is none."""
-    for event, (measured, bound) in enumerate(zip(result.shifts, certificate.shifts, strict=True)):
+    for event, (measured, bound) in enumerate(zip(result.shifts, certificate.shifts, strict=bool(certificate.shifts))):
         if measured > bound:
             return f"the value to which noise {event} was added diverged by {measured:.6g}, its bound is {bound:.6g}; "
     return ""

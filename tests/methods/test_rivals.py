@@ -133,3 +133,12 @@ def test_rivals_run_on_a_network_and_get_no_number(name: str, model: str) -> Non
 def test_settings_of_rivals_out_of_range_are_refused(name: str, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(MethodError, match=words):
         METHODS[name](**settings)
+
+
+@pytest.mark.parametrize("model", ["logistic", {"kind": "mlp", "widths": [4]}])
+def test_a_token_after_learning_with_momentum_is_certified_of_nothing_and_audited(model: Any, run_once: Any) -> None:
+    learning = {"rounds": 4, "step_size": 0.2, "optimizer": {"kind": "sgd", "momentum": 0.9}}
+    done = run_once({"model": model, "learning": learning, "unlearning": ["rr-du"]})
+    ((certificate, audit),) = done.certified[:1]
+    assert certificate.epsilon is None
+    assert len(audit.shifts) == len(certificate.release.mechanism.events) > 0
