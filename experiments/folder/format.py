@@ -10,6 +10,8 @@ from typing import Any
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import Json, read_json
 
+#: The subfolder of a run folder that exists only until the run is complete.
+UNFINISHED = "unfinished"
 #: The format versions of run folders that this version reads; the recorder writes the last of them.
 FORMATS = (6,)
 #: What every record holds, from its beginning.

@@ -8,12 +8,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from rewindnet.experiments.folder.files import write
+from rewindnet.experiments.folder.format import UNFINISHED
 from rewindnet.experiments.folder.lines import RoundLines
 from rewindnet.experiments.folder.tensors import file_parts
 from rewindnet.simulator.journal import Journal
-
-#: The subfolder of a run folder that exists only until the run is complete.
-UNFINISHED = "unfinished"
 
 _HASH, _SEAL = "sha256", "lines"
 

@@ -112,7 +112,7 @@ class RunFolder:
             raise FolderError(f"{file} is damaged: it holds no weights") from None
         if theta.ndim != 2 or theta.dtype.kind != "f":
             raise FolderError(f"{file} is damaged: it holds no weights")
-        if len(theta) != self.topology.get("nodes"):
+        if len(theta) != self.topology.get("nodes", len(theta)):
             raise FolderError(f"{file} is damaged: it does not hold the weights of each node")
         return theta
 

@@ -18,8 +18,8 @@ from rewindnet.errors import notice
 from rewindnet.experiments.folder.description import first_record, last_record
 from rewindnet.experiments.folder.files import open_new, read_json, write, write_json
 from rewindnet.experiments.folder.finished import lost_releases, lost_sentence, release_marks
-from rewindnet.experiments.folder.format import is_complete, read_record, sealed
-from rewindnet.experiments.folder.journal import UNFINISHED, FolderJournal
+from rewindnet.experiments.folder.format import UNFINISHED, is_complete, read_record, sealed
+from rewindnet.experiments.folder.journal import FolderJournal
 from rewindnet.experiments.folder.lines import RoundLines
 from rewindnet.experiments.folder.lock import FolderLock
 from rewindnet.experiments.folder.readme import readme

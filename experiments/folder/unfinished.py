@@ -15,8 +15,7 @@ from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.errors import UserError
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import read_json, write
-from rewindnet.experiments.folder.format import is_complete, state
-from rewindnet.experiments.folder.journal import UNFINISHED
+from rewindnet.experiments.folder.format import UNFINISHED, is_complete, state
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
 from rewindnet.experiments.folder.occupied import occupied
 from rewindnet.experiments.folder.replacement import REPLACEMENT, clear, is_waiting, move_in, place_of

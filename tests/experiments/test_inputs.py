@@ -232,7 +232,7 @@ def test_every_setting_that_names_a_file_is_called_a_path() -> None:
     entries = [(what, name, registry(what)) for what in LISTS.values() for name in registry(what)]
     settings = [(what, setting) for what, name, choices in entries for setting in choices.settings(name)]
     named = {setting for _, setting in settings if "path" in setting or "file" in setting or "graphs" in setting}
-    assert named == {"path", "graphs"}
+    assert named == {"path", "weights_path", "graphs"}
 
 
 def test_every_source_with_a_folder_of_files_says_which() -> None:

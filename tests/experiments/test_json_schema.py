@@ -30,6 +30,8 @@ PLACES = {
     "schedule": ("topology", "schedule"),
     "learning": ("learning", "kind"),
     "sampling": ("learning", "sampling"),
+    "optimizer": ("learning", "optimizer"),
+    "step sizes": ("learning", "step_sizes"),
     "network": ("network", "kind"),
     "transport": ("backend", "kind"),
 }
