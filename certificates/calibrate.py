@@ -143,6 +143,13 @@ def _check_learning(training: TrainingRun, release: Release, epsilon: float) -> 
         )
 
 
+def _node_bounds(training: TrainingRun, release: Release, claim: Claim) -> Vector:
+    """Return bounds [N] on the divergences of the nodes; [0] where none are known of the model or of how it learned."""
+    if release.mechanism.learning_not_covered(training, release) is not None:
+        return np.zeros(0)
+    return release.mechanism.bounds(training, release, claim).nodes
+
+
 def resolved_noise(training: TrainingRun, release: Release, sigma: Vector) -> Vector:
     """Return the noise σ [N], raised to the least that the arithmetic resolves where it is above 0 and below that.
 
@@ -175,18 +182,12 @@ def scaled_noise(training: TrainingRun, release: Release, claim: Claim, sigma: f
     check_request(training, release, claim)
     if not (isfinite(sigma) and sigma >= 0):
         raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
-    reason = release.mechanism.learning_not_covered(training, release)
-    if reason is not None and claim.allocation != "uniform":
-        raise CertificateError(f"noise cannot be allocated by what may differ: {reason}; use allocation: uniform")
-    N = training.mixing.nodes
-    bounds = np.ones(N) if reason is not None else release.mechanism.bounds(training, release, claim).nodes
+    bounds = _node_bounds(training, release, claim)
     if not bounds.size:
         if claim.allocation != "uniform":
-            raise CertificateError(
-                f"the allocation {claim.allocation} follows from the sensitivities of the nodes, and "
-                f"{training.constants.why_unknown}; use uniform"
-            )
-        return np.where(training.present, sigma * sqrt(N / training.present.sum()), 0.0)
+            reason = release.mechanism.learning_not_covered(training, release) or training.constants.why_unknown
+            raise CertificateError(f"noise cannot be allocated by what may differ: {reason}; use allocation: uniform")
+        bounds = np.ones(training.mixing.nodes)
     shape = noise_shape(claim.view, claim.allocation, bounds, release, training.mixing) * training.present
     return shape * (sigma / sqrt(float(np.mean(shape**2))))
 
@@ -202,9 +203,7 @@ def claimed_epsilon(training: TrainingRun, release: Release, claim: Claim) -> fl
     Returns:
         ε; None where it is infinite, no bound is known, or the formula is not for how the network learned.
     """
-    if release.mechanism.learning_not_covered(training, release) is not None:
-        return None
-    bounds = release.mechanism.bounds(training, release, claim).nodes
+    bounds = _node_bounds(training, release, claim)
     if not bounds.size:
         return None
     mu = mu_of_view(claim.view, bounds, release, training.mixing)

@@ -1,6 +1,6 @@
 """Training runs: how a network learned and what was deleted from it, the input of every certificate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -12,6 +12,17 @@ from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.measurements import Arithmetic, Ledger
 from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
 from rewindnet.certificates.view import View
+
+
+def step_size_of(round: int, step_size: float, step_sizes: Sequence[float]) -> float:
+    """Return η of the local steps of a round.
+
+    Args:
+        round: t.
+        step_size: η, where it never changes.
+        step_sizes: that of each round, where it changes; rounds after those take the last.
+    """
+    return step_sizes[min(round, len(step_sizes) - 1)] if step_sizes else step_size
 
 
 class EarlierRelease(NamedTuple):
@@ -153,7 +164,7 @@ class TrainingRun:
         Args:
             round: t.
         """
-        return self.step_sizes[min(round, len(self.step_sizes) - 1)] if self.step_sizes else self.step_size
+        return step_size_of(round, self.step_size, self.step_sizes)
 
     def with_step_size_of(self, round: int) -> "TrainingRun":
         """Return the run as if every round took the step size of this one.

@@ -99,11 +99,8 @@ def worst_case_disturbance(training: TrainingRun, round: int = 0) -> Matrix:
         training: how the network learned, and what was deleted.
         round: the round, on which minibatches and earlier deletions depend.
     """
-    eta, G, shape = (
-        training.step_size_at(round),
-        training.constants.G.value,
-        (training.local_steps, training.mixing.nodes),
-    )
+    eta, G = training.step_size_at(round), training.constants.G.value
+    shape = training.local_steps, training.mixing.nodes
     if training.batches is not None:
         return np.asarray(eta * G * training.batches.shares(round)[1])
     earlier = training.already_deleted(round)

@@ -75,6 +75,7 @@ class Recursion:
         self._steps_of = cache(
             lambda step_size: LocalSteps(replace(training, step_size=step_size, step_sizes=()), regime, bound, deleted)
         )
+        self._steps_of(training.step_size_at(0))  # refuses what has no bound before any round is computed
         self._bound: Bound = bound
         self._drift: Callable[[int], Vector] | None = None
         self._diameter = np.inf if training.radius is None else 2 * training.radius

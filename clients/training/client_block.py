@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rewindnet.certificates.training import step_size_of
 from rewindnet.clients.models import Model
 from rewindnet.clients.training.bucket import Batch, Bucket, make_buckets
 from rewindnet.clients.training.clipping import clipped
@@ -51,7 +52,7 @@ class LocalTraining:
     @property
     def plain(self) -> bool:
         """Whether every local step is a plain gradient step."""
-        return self.gradient_clip is None and not self.optimizer.uncovered
+        return self.gradient_clip is None and self.optimizer.plain
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,7 @@ class ClientBlock:
 
     def step_size_at(self, round: int) -> float:
         """Return η of the local steps of a round."""
-        sizes = self.local_training.step_sizes
-        return sizes[min(round, len(sizes) - 1)] if sizes else self.step_size
+        return step_size_of(round, self.step_size, self.local_training.step_sizes)
 
     def new_state(self) -> Tensor:
         """Return the state [b, s] of the optimizer before the first step."""

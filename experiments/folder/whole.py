@@ -1,8 +1,8 @@
 """Refuse a finished run whose files are not those that it wrote."""
 
-import hashlib
 from pathlib import Path
 
+from rewindnet.arrays import sha256_of
 from rewindnet.experiments.folder.contents import differences, file_hashes
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.format import is_sealed
@@ -44,4 +44,4 @@ def _was_changed(folder: RunFolder, place: str) -> bool:
         FolderError: if the file is damaged.
     """
     theta = folder.weights(place)
-    return theta is not None and hashlib.sha256(theta.tobytes()).hexdigest() != folder.record["weights_sha256"][place]
+    return theta is not None and sha256_of(theta) != folder.record["weights_sha256"][place]

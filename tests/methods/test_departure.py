@@ -138,7 +138,7 @@ def test_without_a_ball_there_is_no_worst_case():
     words = r"needs a bound on the models: set learning\.radius.*, or use the bound instance"
     with pytest.raises(CertificateError, match=words):
         propagate(learning, disturbed=3, undisturbed=0)
-    with pytest.raises(CertificateError, match="needs the drift measured during learning"):
+    with pytest.raises(CertificateError, match="needs the ledger of measured"):
         propagate(learning, disturbed=3, undisturbed=0, bound="instance")
     silent = replace(learning, ledger=Ledger((), np.zeros((6, 1, 0)), (2, 3), np.ones((6, 2))))
     with pytest.raises(CertificateError, match="no drift of node 0, whose weights the departure has changed"):

@@ -1,8 +1,8 @@
 """Deep models that are a torch module: gradients of many nodes at once by vmap, or of one node after the other.
 
-On a CPU, nodes without convolutions are computed together by vmap over a dict of views (3 times as fast as one node
-after the other for small layers), and nodes with convolutions one after the other (vmap turns their convolutions into
-grouped ones, which are slower). On a GPU all nodes are computed together. docs/performance.md has the measurements.
+On a CPU, nodes without convolutions are computed together by vmap over a dict of views, which is faster than one node
+after the other for small layers, and nodes with convolutions one after the other (vmap turns their convolutions into
+grouped ones, which are slower). On a GPU all nodes are computed together. `tests/support/deep_speed.py` measures it.
 The rule depends on the module and the device alone, so that it is the same on every transport.
 """
 

@@ -26,6 +26,11 @@ class Optimizer(ABC):
     def uncovered(self) -> str:
         """Why no bound is proven of learning with it, as the part of a sentence after a colon; empty if one is."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether a step is θ ← θ − η·g, so that a model may take it without a buffer for g; by default it is not."""
+        return False
+
     def state_size(self, parameters: int) -> int:
         """Return s, the number of entries of a client's state; by default there is none.
 

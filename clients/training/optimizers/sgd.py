@@ -29,9 +29,14 @@ class SGD(Optimizer):
         self._momentum, self._nesterov = momentum, nesterov
 
     @property
+    def plain(self) -> bool:
+        """Whether there is no momentum."""
+        return not self._momentum
+
+    @property
     def uncovered(self) -> str:
         """Why no bound is proven of learning with momentum; empty without it."""
-        if not self._momentum:
+        if self.plain:
             return ""
         return (
             "the network learned with momentum, and the bound is proven for plain gradient steps alone, which carry "

@@ -180,7 +180,7 @@ MUTATIONS = (
         "learning with momentum counts as plain descent",
         ("r2d", "warm-start", "noise-only"),
         "clients/training/optimizers/sgd.py",
-        '        if not self._momentum:\n            return ""',
+        '        if self.plain:\n            return ""',
         '        if self._momentum >= 0:\n            return ""',
         "optimizers",
         ("clients/test_optimizers.py::test_r2d_descends_from_the_checkpoint_with_its_state",),
