@@ -53,6 +53,7 @@ def least_scale(training: TrainingRun, release: Release, claim: Claim, epsilon: 
     check_epsilon(epsilon)
     training.check_view(claim.view)
     mechanism = release.mechanism
+    _check_learning(training, release, epsilon)
     bounds = mechanism.bounds(training, release, claim)
     factor = _sufficient_scale(training, release, claim, epsilon, bounds)
     noise = release.sigma[release.sigma > 0]
@@ -112,12 +113,14 @@ def calibrate(training: TrainingRun, release: Release, claim: Claim, epsilon: fl
     mechanism = release.mechanism
     if not isinstance(mechanism, GaussianOutput):
         return release.sigma * least_scale(training, release, claim, epsilon)
+    _check_learning(training, release, epsilon)
     bounds = mechanism.bounds(training, release, claim).nodes
-    if not np.any(bounds > 0):
+    if bounds.size and not np.any(bounds > 0):
         return np.zeros_like(bounds)
     reason = mechanism.why_not_covered(training, release, claim)
     if reason is not None:
-        raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}")
+        advice = "; give sigma, 0 for no noise: its epsilon is then null" if not bounds.size else ""
+        raise CertificateError(f"no noise reaches epsilon {epsilon:g} for the view {claim.view}: {reason}{advice}")
     unit = noise_shape(claim.view, claim.allocation, bounds, release, training.mixing) * training.present
     mu = mu_of_view(claim.view, bounds, replace(release, sigma=unit), training.mixing)
     if claim.bound == "published":
@@ -128,6 +131,23 @@ def calibrate(training: TrainingRun, release: Release, claim: Claim, epsilon: fl
     sigma = resolved_noise(training, release, sigma)
     check_floor(training, replace(release, sigma=sigma), claim)
     return sigma
+
+
+def _check_learning(training: TrainingRun, release: Release, epsilon: float) -> None:
+    """Refuse to compute noise for an ε where the proof of the mechanism does not cover how the network learned."""
+    reason = release.mechanism.learning_not_covered(training, release)
+    if reason is not None:
+        raise CertificateError(
+            f"no noise is known to reach epsilon {epsilon:g}: {reason}; give {release.method} its sigma instead of "
+            "epsilon, and it runs without a certificate"
+        )
+
+
+def _node_bounds(training: TrainingRun, release: Release, claim: Claim) -> Vector:
+    """Return bounds [N] on the divergences of the nodes; [0] where none are known of the model or of how it learned."""
+    if release.mechanism.learning_not_covered(training, release) is not None:
+        return np.zeros(0)
+    return release.mechanism.bounds(training, release, claim).nodes
 
 
 def resolved_noise(training: TrainingRun, release: Release, sigma: Vector) -> Vector:
@@ -162,7 +182,12 @@ def scaled_noise(training: TrainingRun, release: Release, claim: Claim, sigma: f
     check_request(training, release, claim)
     if not (isfinite(sigma) and sigma >= 0):
         raise CertificateError(f"sigma must be a non-negative number, not {sigma}")
-    bounds = release.mechanism.bounds(training, release, claim).nodes
+    bounds = _node_bounds(training, release, claim)
+    if not bounds.size:
+        if claim.allocation != "uniform":
+            reason = release.mechanism.learning_not_covered(training, release) or training.constants.why_unknown
+            raise CertificateError(f"noise cannot be allocated by what may differ: {reason}; use allocation: uniform")
+        bounds = np.ones(training.mixing.nodes)
     shape = noise_shape(claim.view, claim.allocation, bounds, release, training.mixing) * training.present
     return shape * (sigma / sqrt(float(np.mean(shape**2))))
 
@@ -176,9 +201,11 @@ def claimed_epsilon(training: TrainingRun, release: Release, claim: Claim) -> fl
         claim: the view, the δ and the bound.
 
     Returns:
-        ε; None where it is infinite.
+        ε; None where it is infinite, no bound is known, or the formula is not for how the network learned.
     """
-    bounds = release.mechanism.bounds(training, release, claim).nodes
+    bounds = _node_bounds(training, release, claim)
+    if not bounds.size:
+        return None
     mu = mu_of_view(claim.view, bounds, release, training.mixing)
     if claim.bound == "published" and 0 < mu < inf:
         epsilon = textbook_epsilon(1 / mu, claim.delta)

@@ -7,34 +7,18 @@ again.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from typing import Any, Literal, get_args
 
+from rewindnet.certificates.constant import Constant as Constant
+from rewindnet.certificates.constant import Provenance as Provenance
+from rewindnet.certificates.constant import constant_of
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.registry import Registry
 
-Provenance = Literal["proven", "enforced", "estimated", "declared"]
 Regime = Literal["nonconvex", "weakly-convex", "convex", "strongly-convex"]
 REGIMES: tuple[Regime, ...] = get_args(Regime)
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A constant of the objective and its provenance.
-
-    Attributes:
-        value: the number.
-        provenance: `proven` from the model and the features, `enforced` by clipping, `estimated` from data, or
-            `declared` by the user. Only the first two make a certificate unconditional.
-    """
-
-    value: float
-    provenance: Provenance
-
-    @property
-    def conditional(self) -> bool:
-        """Whether a certificate that uses this constant is conditional on its being right."""
-        return self.provenance in ("estimated", "declared")
+_NAMES = ("radius", "G", "L", "l2", "strong_convexity")
 
 
 @dataclass(frozen=True)
@@ -65,26 +49,55 @@ class Constants:
     def __post_init__(self) -> None:
         """Refuse constants that no objective can have."""
         R, G, L, l2, low = (c.value for c in (self.radius, self.G, self.L, self.l2, self.strong_convexity))
+        if not self.known:
+            G, L, low = 1.0, 1.0, 0.0
         if not all(isfinite(value) for value in (R, G, L, l2, low)) or min(R, G, L) <= 0 or l2 < 0 or low > L:
             raise CertificateError(
                 f"no objective has the constants radius {R:g}, G {G:g}, L {L:g}, l2 {l2:g}, strong_convexity {low:g}: "
                 "radius, G and L are positive, l2 is not negative, strong_convexity is at most L"
             )
 
+    @classmethod
+    def unknown(cls, model: str, radius: Constant, l2: float) -> "Constants":
+        """Return the constants of a model of whose gradients and curvature no bound is known.
+
+        Args:
+            model: the name of the model.
+            radius: R, a bound on the norm of every feature vector.
+            l2: the weight of the regularisation.
+        """
+        unbounded = Constant(inf, "unknown")
+        return cls(model, radius, unbounded, unbounded, Constant(l2, "proven"), Constant(-inf, "unknown"))
+
+    @property
+    def known(self) -> bool:
+        """Whether G, L and the curvature are known, so that a sensitivity can follow from them."""
+        return "unknown" not in (self.G.provenance, self.L.provenance, self.strong_convexity.provenance)
+
+    @property
+    def why_unknown(self) -> str:
+        """The reason why nothing follows from these constants, where they are not known."""
+        return (
+            f"no bounds are known on the gradients (G) and the curvature (L) of the model {self.model}, from which a "
+            "sensitivity would follow"
+        )
+
     @property
     def conditional(self) -> bool:
-        """Whether any constant is only estimated or declared."""
-        return any(c.conditional for c in (self.radius, self.G, self.L, self.l2, self.strong_convexity))
+        """Whether any constant is only estimated or declared; never where they are not known, since none is used."""
+        return self.known and any(c.conditional for c in (self.radius, self.G, self.L, self.l2, self.strong_convexity))
 
     @property
     def estimated(self) -> bool:
         """Whether any constant was estimated from data, so that what follows from it depends on them."""
         constants = (self.radius, self.G, self.L, self.l2, self.strong_convexity)
-        return any(constant.provenance == "estimated" for constant in constants)
+        return self.known and any(constant.provenance == "estimated" for constant in constants)
 
     def regimes(self) -> tuple[Regime, ...]:
         """Return the regimes that these constants prove, from the weakest to the strongest (smallest growth)."""
         curvature = self.strong_convexity.value
+        if not self.known:
+            return ("nonconvex",)
         if curvature > 0:
             return ("nonconvex", "convex", "strongly-convex")
         return ("nonconvex", "convex") if curvature == 0 else ("nonconvex", "weakly-convex")
@@ -106,8 +119,12 @@ class Constants:
         return 0.0 if regime == "convex" else self.strong_convexity.value
 
     def to_record(self) -> dict[str, Any]:
-        """Return the constants as plain JSON."""
-        return asdict(self)
+        """Return the constants as plain JSON; the value of one that is not known is None."""
+        record = asdict(self)
+        for name in _NAMES:
+            if record[name]["provenance"] == "unknown":
+                record[name]["value"] = None
+        return record
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Constants":
@@ -120,8 +137,7 @@ class Constants:
             CertificateError: if a constant is missing, not a number, or of unknown provenance.
         """
         try:
-            names = ("radius", "G", "L", "l2", "strong_convexity")
-            numbers = {name: Constant(float(record[name]["value"]), record[name]["provenance"]) for name in names}
+            numbers = {name: constant_of(name, record[name]) for name in _NAMES}
             model = str(record["model"])
             settings = {str(name): float(value) for name, value in record["settings"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as problem:

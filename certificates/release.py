@@ -99,6 +99,19 @@ class Mechanism(RecordedMechanism, ABC):
         """
         return epsilon_of(self.mu(view, bounds, release, mixing), delta)
 
+    def learning_not_covered(self, training: TrainingRun, release: "Release") -> str | None:
+        """Return why the mechanism's proof does not cover how the network learned; None where it does.
+
+        By default a proof needs plain gradient steps of one size. No bounds are computed where it does not hold.
+
+        Args:
+            training: how the network learned.
+            release: what the unlearning method did.
+        """
+        if training.uncovered or not training.step_sizes:
+            return training.uncovered or None
+        return f"what is proven of {release.method} is for one step size in all rounds, and learning changed it"
+
     def why_not_covered(self, training: TrainingRun, release: "Release", claim: Claim) -> str | None:
         """Return the reason why the claim's view has no ε for any amount of noise; None where it may have one.
 

@@ -65,10 +65,16 @@ def assumptions(training: TrainingRun, release: Release, claim: Claim) -> tuple[
 def _reference_sentences(training: TrainingRun) -> list[str]:
     """Return sentences about the objective and about the retraining that the release is compared with."""
     constants = training.constants
+    if constants.known:
+        objective = (
+            f"Every sample's loss gradient has norm at most G = {constants.G.value:.6g} and every local objective is "
+            f"{constants.L.value:.6g}-smooth: {constants.G.provenance}, for features of norm at most "
+            f"{constants.radius.value:g}."
+        )
+    else:
+        objective = f"Nothing is assumed about the gradients and the curvature of the model {constants.model}."
     return [
-        f"Every sample's loss gradient has norm at most G = {constants.G.value:.6g} and every local objective is "
-        f"{constants.L.value:.6g}-smooth: {constants.G.provenance}, for features of norm at most "
-        f"{constants.radius.value:g}.",
+        objective,
         "Retraining starts from the same initial model and uses the same mixing matrices and random draws, none of "
         "which depend on the data.",
         *_clip_sentences(training),
@@ -117,6 +123,12 @@ def _network_sentences(training: TrainingRun, release: Release) -> list[str]:
         sentences.append(
             "Minibatches are drawn for each sample from its own random stream, and the certificate is conditional on "
             "the draws."
+        )
+    if training.step_sizes:
+        sizes = training.step_sizes
+        sentences.append(
+            f"The size of a local step follows a public schedule, from {sizes[0]:.6g} in the first round to "
+            f"{sizes[-1]:.6g} in the last, and every round is bounded with its own."
         )
     if not doubly_stochastic(training, release):
         sentences.append(

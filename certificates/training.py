@@ -1,7 +1,7 @@
 """Training runs: how a network learned and what was deleted from it, the input of every certificate."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,17 @@ from rewindnet.certificates.view import View
 
 #: The default of the largest error of a clipped gradient, in units of the clip.
 CLIP_TOLERANCE = 1e-4
+
+
+def step_size_of(round: int, step_size: float, step_sizes: Sequence[float]) -> float:
+    """Return η of the local steps of a round.
+
+    Args:
+        round: t.
+        step_size: η, where it never changes.
+        step_sizes: that of each round, where it changes; rounds after those take the last.
+    """
+    return step_sizes[min(round, len(step_sizes) - 1)] if step_sizes else step_size
 
 
 class EarlierRelease(NamedTuple):
@@ -62,6 +73,10 @@ class TrainingRun:
         clip_tolerance: the largest error of a clipped gradient, in units of C.
         checkpoints_sha256: the hash of the folder that the checkpoints come from, where the network learned elsewhere;
             empty where it learned here.
+        step_sizes: the step size of each round, where a public schedule changes it; rounds after those take the last.
+            Empty where every round takes η.
+        uncovered: why no bound is proven of learning of this kind, as the part of a sentence that follows a colon;
+            empty where local steps are plain gradient steps.
 
     Raises:
         CertificateError: if the description is inconsistent or cannot be certified.
@@ -89,6 +104,8 @@ class TrainingRun:
     client_clip: float | None = None
     clip_tolerance: float = CLIP_TOLERANCE
     checkpoints_sha256: str = ""
+    step_sizes: tuple[float, ...] = ()
+    uncovered: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a description that is inconsistent or cannot be certified."""
@@ -98,6 +115,8 @@ class TrainingRun:
             raise CertificateError("learning takes at least one round of at least one local step")
         if not (np.isfinite(self.step_size) and self.step_size > 0):
             raise CertificateError(f"step_size must be a positive number, not {self.step_size}")
+        if not all(np.isfinite(size) and size > 0 for size in self.step_sizes):
+            raise CertificateError("the step size of every round must be a positive number")
         self._check_counts()
         if self.radius is not None and not (np.isfinite(self.radius) and self.radius > 0):
             raise CertificateError(f"the radius of a projection must be a positive number, not {self.radius}")
@@ -164,6 +183,11 @@ class TrainingRun:
             )
         if self.batches is not None:
             raise CertificateError("client_clip is proven for local steps that read all samples; use sampling full")
+        if self.step_sizes or self.uncovered:
+            raise CertificateError(
+                "client_clip is proven for plain gradient steps of one size; leave out learning.step_sizes, "
+                "learning.gradient_clip and the momentum or other state of learning.optimizer"
+            )
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -171,6 +195,22 @@ class TrainingRun:
         mask = np.ones(self.mixing.nodes, dtype=bool)
         mask[list(self.departed)] = False
         return mask
+
+    def step_size_at(self, round: int) -> float:
+        """Return η of the local steps of a round.
+
+        Args:
+            round: t.
+        """
+        return step_size_of(round, self.step_size, self.step_sizes)
+
+    def with_step_size_of(self, round: int) -> "TrainingRun":
+        """Return the run as if every round took the step size of this one.
+
+        Args:
+            round: t.
+        """
+        return replace(self, step_size=self.step_size_at(round), step_sizes=()) if self.step_sizes else self
 
     def already_deleted(self, round: int) -> NDArray[np.int64]:
         """Return how many of the deleted samples [N] were no longer used in that round, because of earlier requests.
@@ -233,6 +273,8 @@ class TrainingRun:
             "from_release": self.from_release,
             "earlier_releases": [list(earlier) for earlier in self.earlier_releases],
             "checkpoints_sha256": self.checkpoints_sha256,
+            "step_sizes": list(self.step_sizes),
+            "uncovered": self.uncovered,
         }
 
     @classmethod
@@ -284,6 +326,8 @@ class TrainingRun:
                 client_clip=None if record.get("client_clip") is None else float(record["client_clip"]),
                 clip_tolerance=float(record.get("clip_tolerance", CLIP_TOLERANCE)),
                 checkpoints_sha256=str(record.get("checkpoints_sha256", "")),
+                step_sizes=tuple(float(size) for size in record.get("step_sizes", ())),
+                uncovered=str(record.get("uncovered", "")),
             )
         except (KeyError, TypeError, ValueError) as problem:
             if isinstance(problem, CertificateError):

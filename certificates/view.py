@@ -1,5 +1,6 @@
 """Views: what an observer of the unlearning sees."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -9,6 +10,18 @@ Kind = Literal["node", "joint", "average", "transcript", "transcript:all"]
 
 #: The written forms of views; v stands for the number of a node.
 VIEWS = ("node", "node:v", "joint", "average", "transcript", "transcript:v", "transcript:all")
+
+
+def node_title(node: int, names: Sequence[str] | None) -> str:
+    """Return a node for a sentence: by its number, or by its name with its number where they differ.
+
+    Args:
+        node: its number.
+        names: the names of the nodes, in order; None if they have none.
+    """
+    if not names or node >= len(names) or names[node] == str(node):
+        return f"node {node}"
+    return f"{names[node]} (node {node})"
 
 
 @dataclass(frozen=True)
@@ -67,13 +80,30 @@ class View:
     @property
     def observer(self) -> str:
         """The observer, in words for a reader who is not an expert."""
+        return self.observer_among(None)
+
+    def titled(self, names: Sequence[str] | None) -> str:
+        """Return the written form, with the name of its node in brackets where that has one.
+
+        Args:
+            names: the names of the nodes, in order; None if they have none.
+        """
+        titled = node_title(self.node or 0, names)
+        return f"{self} ({names[self.node]})" if names and self.node is not None and "(" in titled else str(self)
+
+    def observer_among(self, names: Sequence[str] | None) -> str:
+        """Return the observer in words for a reader who is not an expert, a node by its name.
+
+        Args:
+            names: the names of the nodes, in order; None if they have none.
+        """
         received = "with every message received during the unlearning"
+        node = "" if self.node is None else node_title(self.node, names)
         return {
-            "node": "an observer of "
-            + ("any one released model" if self.node is None else f"the released model of node {self.node}"),
+            "node": "an observer of " + (f"the released model of {node}" if node else "any one released model"),
             "joint": "an observer of all released models together",
             "average": "an observer of the released network average",
-            "transcript": f"{'any one peer' if self.node is None else f'node {self.node}'}, {received}",
+            "transcript": f"{node or 'any one peer'}, {received}",
             "transcript:all": "all peers together, with every message of the unlearning",
         }[self.kind]
 

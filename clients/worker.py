@@ -6,10 +6,13 @@ processes get a checkpoint only when they request it.
 
 from collections.abc import Collection, MutableMapping
 from dataclasses import replace
+from math import inf
 
+import torch
 from torch import Tensor
 
 from rewindnet.certificates.audits.noise.log import NoiseLogs
+from rewindnet.clients.kept_states import KeptStates
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.disturbance import DisturbanceMeter, MeasuredDisturbances, Meter, ShiftMeter
@@ -27,23 +30,26 @@ class ClientWorker:
             samples that are erased once the request is met; those of the requests before it among them.
         departed: the nodes of the network that have left once a request is met; they then hold nothing, not even a
             model.
+        memory: bytes of memory for checkpoints, beyond which they are kept on disk; without it none is.
 
     Attributes:
         blocks: the clients after 0, 1, … requests; they hold no trace of what was erased, and only steps that need the
             forget set see those of before.
         requests_met: which of these they work on.
         theta: [b, d], their current parameters.
-        checkpoints: states [b, d] that they keep, by name.
+        optimizer_state: [b, s], what their optimizer carries on from step to step; s is 0 for plain descent.
+        checkpoints: states [b, d + s] that they keep, by name: the optimizer's behind the parameters.
     """
 
-    def __init__(self, full: ClientBlock, *forget: Forget, departed: Collection[int] = ()) -> None:
+    def __init__(self, full: ClientBlock, *forget: Forget, departed: Collection[int] = (), memory: float = inf) -> None:
         self.full = full
         self.blocks = (full, *(full.without(erased) for erased in forget))
         self._deleting = [frozenset(erased) - frozenset(departed) for erased in forget]
         self._departed_rows = [row for row, node in enumerate(full.nodes) if node in departed]
         self.requests_met: int = 0
         self.theta = full.blank()
-        self.checkpoints: MutableMapping[str, Tensor] = {}
+        self.optimizer_state = full.new_state()
+        self.checkpoints: MutableMapping[str, Tensor] = KeptStates(memory)
         self._meter: Meter | None = None
         self._counter = GradientCounter(len(full.nodes))
         self._noise_meter: NoiseMeter | None = None
@@ -61,10 +67,29 @@ class ClientWorker:
             name: of the checkpoint to begin from.
             measured: measure the disturbances of the deletion on the way, into a copy of these arrays.
         """
-        self.theta = self.full.blank() if name is None else self.checkpoints[name]
+        self.theta, self.optimizer_state = self.full.blank(), self.full.new_state()
+        if name is not None:
+            self.take_up(self.checkpoints[name])
         self._noise_meter = None
         self.resume(requests_met, measured or {})
         self._empty_departed()
+
+    @property
+    def state(self) -> Tensor:
+        """[b, k·d + s], the current parameters, or whatever a step keeps between rounds, and the optimizer's state."""
+        return torch.cat([self.theta, self.optimizer_state], dim=1) if self.full.state_size else self.theta
+
+    def take_up(self, state: Tensor) -> None:
+        """Go on from a state, as `state` returns it."""
+        width = state.shape[1] - self.full.state_size
+        self.theta = state[:, :width].contiguous()
+        self.optimizer_state = state[:, width:].clone()
+
+    def models(self, name: str | None) -> Tensor:
+        """Return the current parameters, or those of a checkpoint, without the optimizer's state."""
+        if name is None or not self.full.state_size:
+            return self.theta if name is None else self.checkpoints[name]
+        return self.checkpoints[name][:, : -self.full.state_size].contiguous()
 
     def resume(self, requests_met: int, measured: MeasuredDisturbances) -> None:
         """Continue on the data after some requests, from the current parameters; gradients are counted from zero."""
@@ -122,7 +147,7 @@ class ClientWorker:
 
     def keep(self, name: str) -> None:
         """Keep the current state as a checkpoint."""
-        self.checkpoints[name] = self.theta.clone()
+        self.checkpoints[name] = self.state
 
     def disturbances(self) -> MeasuredDisturbances:
         """Return the measurements since `begin`."""
@@ -137,15 +162,17 @@ class ClientWorker:
             block = replace(block, before_erasure=before)
         names = step.required_checkpoints(round)
         if names:
-            recalled = tuple(self._without_departed(self.checkpoints[name]) for name in names)
+            recalled = tuple(self._without_departed(self.models(name)) for name in names)
             block = replace(block, recalled_checkpoints=recalled)
         return block
 
     def _counting(self, block: ClientBlock) -> ClientBlock:
-        return replace(block, counter=self._counter, noise_meter=self._noise_meter)
+        state = self.optimizer_state if self.full.state_size else None
+        return replace(block, counter=self._counter, noise_meter=self._noise_meter, optimizer_state=state)
 
     def _empty_departed(self) -> None:
         self.theta = self._without_departed(self.theta)
+        self.optimizer_state = self._without_departed(self.optimizer_state)
 
     def _without_departed(self, theta: Tensor) -> Tensor:
         """Return the same, but for the clients that have left: they hold nothing."""

@@ -2,31 +2,38 @@
 
 import inspect
 import json
-import re
 from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from rewindnet.errors import UserError
 from rewindnet.experiments.recipes import recipe_texts, summary_of
+from rewindnet.experiments.scenario.meanings import meanings
 from rewindnet.experiments.scenario.registries import LISTS, registry, type_hints
 from rewindnet.registry import did_you_mean
 
 #: The list of the scenarios that ship with the package.
 _RECIPES = "recipes"
+#: The JSON schema of a scenario, for editors.
+_SCHEMA = "schema"
 
 
 def listing(what: str | None, name: str | None, as_json: bool) -> Iterator[str]:
     """Return the lines of a list.
 
     Args:
-        what: one of `LISTS`, or recipes; None for an overview.
+        what: one of `LISTS`, or recipes; None for an overview; schema for the JSON schema of a scenario.
         name: one of the choices of that kind; None for all of them.
         as_json: as one JSON object on one line.
 
     Raises:
         UserError: if there is no such kind or choice.
     """
+    if what == _SCHEMA and name is None:
+        from rewindnet.experiments.scenario.json_schema import json_schema
+
+        text = json.dumps(json_schema(), ensure_ascii=False, indent=None if as_json else 1, default=str)
+        return iter(text.splitlines())
     if what is None:
         found: Mapping[str, Any] = overview()
         lines = _overview_lines(found)
@@ -56,7 +63,7 @@ def choices_of(what: str) -> Mapping[str, Any]:
     if what == _RECIPES:
         return recipe_texts()
     if what not in LISTS:
-        kinds = dict.fromkeys((*LISTS, _RECIPES))
+        kinds = dict.fromkeys((*LISTS, _RECIPES, _SCHEMA))
         raise UserError(f"there is no list of {what!r}{did_you_mean(what, kinds)}; there are: {', '.join(kinds)}")
     return registry(LISTS[what])
 
@@ -82,7 +89,7 @@ def settings_of(what: str, name: str) -> dict[str, Any]:
     choices_of(what)
     choices = registry(LISTS[what])
     chosen, parameters = choices[name], choices.settings(name)
-    hints, meanings = type_hints(chosen), _meanings(inspect.getdoc(chosen) or "")
+    hints, said = type_hints(chosen), meanings(inspect.getdoc(chosen) or "")
     settings = {}
     for setting, parameter in parameters.items():
         required = parameter.default is parameter.empty
@@ -90,7 +97,7 @@ def settings_of(what: str, name: str) -> dict[str, Any]:
             "type": type_name(hints[setting]),
             "required": required,
             "default": None if required else parameter.default,
-            "meaning": meanings.get(setting, ""),
+            "meaning": said.get(setting, ""),
         }
     return {"kind": choices.kind, "name": name, "summary": choices.summary(name), "settings": settings}
 
@@ -124,16 +131,13 @@ def _recipe(name: str) -> str:
     return texts[name]
 
 
-def _meanings(documentation: str) -> dict[str, str]:
-    """Return what documentation says about each argument or attribute."""
-    found = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", documentation, flags=re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
-
-
 def _overview_lines(kinds: Mapping[str, list[str]]) -> Iterator[str]:
     """Return a line for each kind, and how to go on from there."""
     yield from _columns([[what, ", ".join(names)] for what, names in kinds.items()])
-    yield "rewindnet list KIND says what each choice does, rewindnet list KIND NAME which settings it has."
+    yield (
+        "rewindnet list KIND says what each choice does, rewindnet list KIND NAME which settings it has; "
+        "rewindnet list schema is the JSON schema of a scenario."
+    )
 
 
 def _setting_lines(found: Mapping[str, Any]) -> Iterator[str]:

@@ -235,7 +235,8 @@ def list_(
     """List what a scenario can choose: all kinds, the choices of one KIND, or the settings of one choice by its NAME.
 
     KIND is one of topologies, mixing, schedules, learning, samplings, models, methods, data, features, partitions,
-    networks and transports; or recipes, the scenarios that ship with the program.
+    networks and transports; or recipes, the scenarios that ship with the program; or schema, the JSON schema of a
+    scenario, for editors.
     """
     from rewindnet.experiments.choices import listing
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rewindnet.errors import Notice, UserError
 from rewindnet.experiments.folder.format import read_record, state
+from rewindnet.experiments.folder.lock import LOCK
 from rewindnet.experiments.folder.occupied import occupied
 from rewindnet.experiments.scenario.yaml_text import read_yaml
 from rewindnet.simulator.transports.mpi.ranks import rank
@@ -30,10 +31,17 @@ def refuse_early(path: Path, settings: Sequence[str], out: Path | None, force: b
     with errors_from_first_rank_only():
         raw = read_yaml(path)
         folder = out or _folder_of(raw, settings)
-        # To say whether files that a run read have changed takes longer.
-        if folder is not None and not force and state(folder) == "complete" and not read_record(folder).get("inputs"):
+        if folder is not None and not force and _is_settled(folder):
             raise occupied(folder)
         _refuse_unknown_sections([*(raw if isinstance(raw, dict) else ()), *(text.split("=")[0] for text in settings)])
+
+
+def _is_settled(folder: Path) -> bool:
+    """Return whether a folder holds a finished run, and it takes no more to refuse another.
+
+    To say whether files that the run read have changed takes longer, and so does removing what is left of its work.
+    """
+    return state(folder) == "complete" and not read_record(folder).get("inputs") and not (folder / LOCK).exists()
 
 
 def _refuse_unknown_sections(keys: Iterable[Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Certificate, violation
+from rewindnet.certificates import Certificate
 from rewindnet.certificates.findings import Finding
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
 from rewindnet.experiments.notebooks import Record, Report, at_point, data_frame, html_table, summary_html
@@ -71,7 +71,7 @@ class Result:
     @property
     def violations(self) -> list[str]:
         """A sentence for each certificate that its audit found violated."""
-        return [violation(certificate, audit) for certificate, audit in self._run.certified if not audit.holds]
+        return self._run.violations
 
     def rows(self) -> list[Record]:
         """Return a mapping for each release, with every number of the table under a name of its own."""

@@ -1,5 +1,6 @@
 """Check what numpy files announce before memory is taken for it."""
 
+import hashlib
 import io
 import math
 import os
@@ -7,6 +8,7 @@ import zipfile
 from typing import Any, BinaryIO, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rewindnet.errors import UserError
 
@@ -14,6 +16,11 @@ _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+def sha256_of(array: NDArray[Any]) -> str:
+    """Return the sha256 of the numbers of an array in their order, little-endian."""
+    return hashlib.sha256(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
 
 def check_memory(size: float, what: str, error: type[UserError] = UserError) -> None:

@@ -139,7 +139,7 @@ class _StateWriter:
         if rounds in self._task.keep:
             self._network.keep(self._task.checkpoint_name(rounds))
         wanted = self._journal is not None and self._task.steps and self._task.looked_at(rounds)
-        return self._network.fetch() if wanted else None
+        return self._network.state() if wanted else None
 
     def write(self, rounds: int, theta: Tensor) -> None:
         """Store the state after a number of rounds; it replaces the latest state that is not a checkpoint."""

@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.certificates.audits.noise.log import NoiseLogs
 from rewindnet.clients.methods import UnlearningPlan
 from rewindnet.clients.training.noise import NoiseAddress
+from rewindnet.clients.training.parallel import split
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.transports.network import Network
+
+#: Numbers that are held at once in double precision.
+_AT_ONCE = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,14 @@ class Trajectory:
         checkpoint_names: the names of the checkpoints, by their round.
         cost: the cost of the rounds.
         branch: the end of the names of what begins from it; empty where all methods share it.
+        replayed: what it cost to get at checkpoints that were not kept, by their round.
     """
 
     network: Network
     checkpoint_names: Mapping[int, str]
     cost: Cost
     branch: str = ""
+    replayed: Mapping[int, Cost] = field(default_factory=dict)
 
     def at(self, rounds: int) -> Tensor:
         """Return the models after a number of rounds: [N, d] at the root, [0, d] in other processes. Collective."""
@@ -64,5 +71,20 @@ class Outcome:
 
 def divergence(first: Tensor, second: Tensor) -> NDArray[np.float64]:
     """Compute ‖θ_i − θ'_i‖₂ of every node [N], in double precision, from θ and θ' [N, d]."""
-    result: NDArray[np.float64] = (first.double() - second.double()).norm(dim=1).cpu().numpy()
+    pairs = zip(_some_nodes(first), _some_nodes(second), strict=True)
+    return _joined([(one.double() - other.double()).norm(dim=1) for one, other in pairs])
+
+
+def norms_of(theta: Tensor) -> NDArray[np.float64]:
+    """Compute ‖θ_i‖₂ of every node [N], in double precision, from θ [N, d]."""
+    return _joined([some.double().norm(dim=1) for some in _some_nodes(theta)])
+
+
+def _some_nodes(theta: Tensor) -> list[Tensor]:
+    """Return the models of some nodes at a time: those of all, in double precision, may be larger than the memory."""
+    return [theta[rows] for rows in split(max(1, len(theta)), max(1, _AT_ONCE // max(1, theta.shape[1])))]
+
+
+def _joined(parts: list[Tensor]) -> NDArray[np.float64]:
+    result: NDArray[np.float64] = torch.cat(parts).cpu().numpy()
     return result

@@ -116,6 +116,16 @@ class Simulation:
             change += weight_change(self.training_run, round)
         return tuple(np.flatnonzero(change).tolist())
 
+    def run_again(self, rounds: range, begin: str) -> tuple[str, Cost]:
+        """Run rounds of learning once more, on all data, from a checkpoint.
+
+        Returns:
+            the name of the checkpoint that they lead to; what they cost.
+        """
+        task = self._descent(f"replayed-{rounds.start:06d}", begin, 0, rounds, {rounds.stop})
+        cost = self._run_task(task)
+        return task.checkpoint_name(rounds.stop), cost
+
     def retrain(self, horizon: int, keep: Collection[int], request: int = 0) -> Trajectory:
         """Learn from scratch on the retained data with the same random numbers: the oracle of a request.
 
@@ -163,6 +173,7 @@ class Simulation:
         known, address = self.requests[request], self.address_of(plan.release, index, request)
         program = method.program(plan.release, known, address, learned.checkpoint_names)
         centre, cost, measured = self._approach(plan.release, program, learned, index, request)
+        cost += learned.replayed.get(plan.release.checkpoint_round, Cost())
         plan = method.refine(plan, known, measured)
         release = plan.release
         program = method.program(release, known, address, learned.checkpoint_names)

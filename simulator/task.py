@@ -11,7 +11,7 @@ from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
 
-#: How often, in a task, the network's state is looked at and written down.
+#: How often the network's state is looked at and written down from the first round to the end of a task.
 LOOKS = 20
 
 
@@ -61,9 +61,12 @@ class Task:
         return f"{self.name}-{rounds:06d}"
 
     def looked_at(self, rounds: int) -> bool:
-        """Return whether the state after so many rounds is looked at and written down."""
-        done, total = rounds - self.start, self.end - self.start
-        return rounds in self.keep or rounds == self.end or done % max(1, total // LOOKS) == 0
+        """Return whether the state after so many rounds is looked at and written down.
+
+        A task that begins late is looked at less often than learning, so that it costs no larger share of its rounds.
+        """
+        done, every = rounds - self.start, max(1, self.end // LOOKS)
+        return rounds in self.keep or rounds == self.end or (done > 0 and done % every == 0)
 
 
 def task_from_noise_on(program: Program, release: Release, begin: str, index: int, request: int) -> Task:

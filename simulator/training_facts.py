@@ -12,6 +12,7 @@ from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.learning import InitialModel
+from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.sampling import Realised, Sampling
 
 
@@ -36,6 +37,9 @@ class TrainingSetup:
         departed: the nodes that leave when they delete.
         remaining: the mixing matrices once those have left; None where no node leaves.
         after_request: from which models learning goes on after a request.
+        optimizer: how a gradient becomes a step.
+        step_sizes: η of each round, where it changes.
+        gradient_clip: the largest norm of the gradient of a step; None for any.
     """
 
     model: Model
@@ -54,6 +58,29 @@ class TrainingSetup:
     departed: tuple[int, ...] = ()
     remaining: Mixing | None = None
     after_request: AfterRequest = "continue-unnoised"
+    optimizer: Optimizer = SGD()  # noqa: RUF009
+    step_sizes: tuple[float, ...] = ()
+    gradient_clip: float | None = None
+
+    @property
+    def uncovered(self) -> str:
+        """Why no bound is proven of this learning, as the part of a sentence after a colon; empty if one is."""
+        return uncovered(self.optimizer, self.gradient_clip)
+
+
+def uncovered(optimizer: Optimizer, gradient_clip: float | None) -> str:
+    """Return why no bound is proven of learning with these settings; empty if one is.
+
+    Args:
+        optimizer: how a gradient becomes a step.
+        gradient_clip: the largest norm of the gradient of a step; None for any.
+    """
+    if optimizer.uncovered or gradient_clip is None:
+        return optimizer.uncovered
+    return (
+        "the network learned with learning.gradient_clip, and a mean gradient that is clipped as a whole is not the "
+        "gradient of a smooth or convex loss, on which the bound rests"
+    )
 
 
 def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[TrainingRun, ...]:
@@ -90,6 +117,8 @@ def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[T
             mixing_before=None if setup.remaining is None else setup.mixing,
             earlier_deletions=tuple((round, counted(taken, len(samples))) for round, taken in earlier),
             continued=rounds < arrivals[-1].round,
+            step_sizes=setup.step_sizes,
+            uncovered=setup.uncovered,
             from_release=rounds < arrivals[-1].round and setup.after_request == "continue-from-release",
         )
         runs.append(run)

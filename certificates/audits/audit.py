@@ -1,6 +1,6 @@
 """Audits of a certificate by retraining: measured divergences are compared with the certified bounds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from typing import Any
@@ -13,6 +13,7 @@ from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.network import Mixing, Vector
+from rewindnet.certificates.view import node_title
 
 #: The relative accuracy of an ε that is found as a root.
 _DIGITS = 1e-9
@@ -107,9 +108,11 @@ def audit(
         raise CertificateError(
             f"the divergence of {len(certificate.release.sigma)} nodes is needed, not of {np.shape(divergence)}"
         )
-    if np.shape(shifts) != bounds.shape:
-        raise CertificateError(f"the shifts of {len(bounds)} events are needed, not of {np.shape(shifts)}")
     release = certificate.release
+    # Of a release that nothing is proven of, shifts are measured and have no bounds.
+    events = len(bounds) if bounds.size or certificate.epsilon is not None else len(release.mechanism.events)
+    if np.shape(shifts) != (events,):
+        raise CertificateError(f"the shifts of {events} events are needed, not of {np.shape(shifts)}")
     mechanism, measured = release.mechanism, DivergenceBounds(divergence, shifts=shifts)
     mu = mechanism.mu(certificate.view, measured, release, mixing)
     exact = mechanism.epsilon(certificate.view, measured, release, mixing, certificate.delta)
@@ -118,7 +121,8 @@ def audit(
     within_sensitivity = bool(np.all(divergence <= sensitivity)) if sensitivity.size else True
     largest = max(exact, 0.0 if monte_carlo is None else monte_carlo.epsilon_lower_bound)
     claimed = certificate.epsilon
-    within_bounds = within_sensitivity and bool(np.all(shifts <= bounds)) and (claimed is None or largest <= claimed)
+    within_shifts = bool(np.all(shifts <= bounds)) if bounds.size else True
+    within_bounds = within_sensitivity and within_shifts and (claimed is None or largest <= claimed)
     return Audit(
         divergence=tuple(divergence.tolist()),
         holds=within_bounds and noise_audit.status != "violated",
@@ -151,12 +155,13 @@ def _relative_to_bound(measured: Vector, bound: Vector) -> Vector:
     return np.where(bound > 0, measured / covered, np.where(measured > 0, np.inf, 0.0))
 
 
-def violation(certificate: Certificate, result: Audit) -> str:
+def violation(certificate: Certificate, result: Audit, names: Sequence[str] | None = None) -> str:
     """Return the sentence that reports a violated certificate: the node, the numbers and the assumptions.
 
     Args:
         certificate: the certificate.
         result: the audit that it failed.
+        names: the names of the nodes, in order; None if they have none.
     """
     node = result.worst_node
     measured = result.divergence[node]
@@ -168,15 +173,15 @@ def violation(certificate: Certificate, result: Audit) -> str:
     noise = f"{result.noise_audit.sentence}; " if result.noise_audit.status == "violated" else ""
     shift = _shift_violation(certificate, result)
     return (
-        f"the certificate of {certificate.method} is violated: {noise}node {node} diverged by {measured:.6g}, "
-        f"{relation} {bound:.6g}; {shift}"
+        f"the certificate of {certificate.method} is violated: {noise}{node_title(node, names)} diverged by "
+        f"{measured:.6g}, {relation} {bound:.6g}; {shift}"
         f"exact epsilon {result.epsilon_empirical}{sample}, certified {certificate.epsilon}. It assumed: {assumed}"
     )
 
 
 def _shift_violation(certificate: Certificate, result: Audit) -> str:
     """Return the part of the sentence about the first shift that exceeds its bound; nothing where there is none."""
-    for event, (measured, bound) in enumerate(zip(result.shifts, certificate.shifts, strict=True)):
+    for event, (measured, bound) in enumerate(zip(result.shifts, certificate.shifts, strict=bool(certificate.shifts))):
         if measured > bound:
             return f"the value to which noise {event} was added diverged by {measured:.6g}, its bound is {bound:.6g}; "
     return ""

@@ -33,8 +33,10 @@ def _check_reservations(document: Document) -> None:
     guarantee, learning, withheld = document["guarantee"], document["learning"], document["withheld"]
     doubtful, instance = doubtful_provenances(learning["constants"]), learning["bound"] == "instance"
     for name, constant in learning["constants"].items():
-        if (constant["value"] is None) != (constant["provenance"] == "estimated"):
-            raise CertificateError(f"the constant {name} has a value if and only if it was not estimated from data")
+        if (constant["value"] is None) != (constant["provenance"] in ("estimated", "unknown")):
+            raise CertificateError(
+                f"the constant {name} has a value if and only if it is known, and was not estimated from data"
+            )
     if guarantee["epsilon"] is None:
         return
     numbers = document["numbers"]

@@ -143,4 +143,7 @@ def doubtful_provenances(constants: Mapping[str, Mapping[str, Any]]) -> list[str
         constants: the constants of a certificate's file.
     """
     found = {constant["provenance"] for constant in constants.values()}
+    if "unknown" in found:
+        # Of a model whose constants are not known, no constant is used.
+        return []
     return [provenance for provenance in ("estimated", "declared") if provenance in found]

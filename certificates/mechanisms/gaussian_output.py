@@ -9,7 +9,7 @@ from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import Mechanism, Release
-from rewindnet.certificates.sensitivity.bounds import propagate
+from rewindnet.certificates.sensitivity.bounds import is_bounded, propagate
 from rewindnet.certificates.sensitivity.rounding import rounding_of_average
 from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
@@ -28,9 +28,13 @@ class GaussianOutput(Mechanism):
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return the sensitivity where the noise is added: before the descent (rewind) or after it (output).
 
+        There are no bounds where they would take constants of the model that are not known.
+
         Where only the network average is released, the noise is added to the average. The average differs by at most
         the mean of the nodes' sensitivities plus what rounding its sum may add.
         """
+        if not is_bounded(training, release.checkpoint_round):
+            return DivergenceBounds(np.zeros(0))
         nodes = propagate(
             training,
             disturbed=release.checkpoint_round,
@@ -46,12 +50,21 @@ class GaussianOutput(Mechanism):
             rounding=np.full_like(nodes.rounding, nodes.rounding.mean() + summing),
         )
 
+    def learning_not_covered(self, training: TrainingRun, release: Release) -> str | None:
+        """Return why no bound is proven of learning of this kind; step sizes may change from round to round.
+
+        A descent from the initial model has nothing to bound: it is retraining, however the network learns.
+        """
+        return training.uncovered or None if release.checkpoint_round else None
+
     def mu(self, view: View, bounds: DivergenceBounds, release: Release, mixing: Mixing) -> float:
         """Return μ of the view for these bounds (`mu_of_view`)."""
         return mu_of_view(view, bounds.nodes, release, mixing)
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
-        """Return the reason where the view includes messages or models without noise (see `views.mu`)."""
+        """Return the reason where nothing is known, or the view includes values without noise (see `views.mu`)."""
+        if not is_bounded(training, release.checkpoint_round):
+            return training.constants.why_unknown
 
         def start() -> Vector:
             return propagate(

@@ -12,6 +12,10 @@ the shift of the deleting node u (Dong, Roth and Su 2022, Cor. 3.3). Views of fe
 `mechanisms.absorption` has the bound and its proof. The single model with the weakest guarantee is bounded by all
 models together or by the light cone with the largest μ; the single peer with the weakest guarantee is bounded by that
 light cone.
+
+**Models without known constants.** Clipping bounds every shift by 2C whatever the gradients, and by C where all of a
+node's samples are deleted and there is no l2 term. The composition and the light cones take nothing else; absorption,
+which takes γ, is not used.
 """
 
 from collections.abc import Sequence
@@ -59,8 +63,9 @@ class GossipDP(Mechanism):
         rounds: T.
         nodes: the deleting nodes.
         clip: C.
-        growth: γ, the Lipschitz constant of a local step with its clipping.
-        rounding: what rounding may add in a round between two runs that already differ, divided by η.
+        growth: γ, the Lipschitz constant of a local step with its clipping; None where the constants of the model are
+            not known, and only the clipping bounds a difference.
+        rounding: what rounding may add in a round between two runs that already differ, divided by η; 0 without γ.
         level: the highest level of absorption that is tried (`least_mu`); every value gives a valid μ.
         designed_for: the request that the noise was designed for, before any request; None where σ was given.
     """
@@ -68,7 +73,7 @@ class GossipDP(Mechanism):
     rounds: int
     nodes: tuple[int, ...]
     clip: float
-    growth: float
+    growth: float | None
     rounding: float
     level: float
     designed_for: Design | None = None
@@ -91,12 +96,13 @@ class GossipDP(Mechanism):
         _check_training(training)
         if not 0 < clip < inf:
             raise CertificateError(f"clip must be a positive number, not {clip}")
+        known = training.constants.known
         return cls(
             rounds=training.rounds,
             nodes=tuple(np.flatnonzero(training.deleted).tolist()),
             clip=clip,
-            growth=clipped_growth(training, clip, training.step_size),
-            rounding=rounding_between_points(training, clip, sigma),
+            growth=clipped_growth(training, clip, training.step_size) if known else None,
+            rounding=rounding_between_points(training, clip, sigma) if known else 0.0,
             level=float(shift_bounds(training, clip).max()) + rounding_at_one_point(training, clip, sigma),
         )
 
@@ -111,6 +117,9 @@ class GossipDP(Mechanism):
         sizes = np.reshape(participating, (self.rounds, training.mixing.nodes)) * training.step_size * release.sigma
         return Additions.of(np.arange(self.rounds), sizes)
 
+    def learning_not_covered(self, training: TrainingRun, release: Release) -> None:
+        """Return None: it learns by itself, in steps of its own."""
+
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return no divergence at the start, and in every round what clipping, the constants and rounding allow.
 
@@ -120,7 +129,9 @@ class GossipDP(Mechanism):
         sigma = float(release.sigma.max())
         expected = GossipDP.of(training, self.clip, sigma)
         same_setup = (self.rounds, self.nodes) == (expected.rounds, expected.nodes)
-        understated = self.growth < expected.growth * (1 - 1e-12)
+        understated = (self.growth is None) != (expected.growth is None) or (
+            self.growth is not None and expected.growth is not None and self.growth < expected.growth * (1 - 1e-12)
+        )
         if not same_setup or understated or self.rounding < expected.rounding * (1 - 1e-9):
             raise CertificateError(
                 f"the noise of every round is described as {self}, but for this training run it is {expected}"
@@ -143,12 +154,14 @@ class GossipDP(Mechanism):
         shift[:, list(self.nodes)] = bounds.shifts.reshape(self.rounds, len(self.nodes))
         if not shift.any():
             return 0.0
-        network = NetworkRounds(self.rounds, self.growth, self.rounding, release.sigma, mixing)
         kind, node = view.kind, view.within(mixing.nodes).node
         if kind == "transcript:all":
             return _composed_mu(shift, release.sigma)
-        if kind == "transcript" and node is None:
+        if node is None and (kind == "transcript" or (kind == "node" and self.growth is None)):
             return _worst_cone(shift, release.sigma, mixing)
+        if self.growth is None:
+            return _composed_mu(shift, release.sigma)
+        network = NetworkRounds(self.rounds, self.growth, self.rounding, release.sigma, mixing)
         if node is not None:
             in_view = final_messages(network, [node]) if kind == "node" else received_messages(network, node)
             return least_mu(shift, in_view, network, self.level)
@@ -178,8 +191,8 @@ class GossipDP(Mechanism):
         sentences = [
             "Learning itself added the noise, so the messages of learning that are in the view are covered; an "
             "observing node knows its own noise but not that of the deleting client.",
-            f"Every participating node clips its gradient to norm {self.clip:.6g}; a local step is "
-            f"{self.growth:.6g}-Lipschitz.",
+            f"Every participating node clips its gradient to norm {self.clip:.6g}"
+            + ("." if self.growth is None else f"; a local step is {self.growth:.6g}-Lipschitz."),
         ]
         if training.arithmetic is not None:
             sentences.append(

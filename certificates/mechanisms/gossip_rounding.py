@@ -39,6 +39,10 @@ def rounding_at_one_point(training: TrainingRun, clip: float, sigma: float) -> f
     if arithmetic is None:
         return 0.0
     G, d = training.constants.G.value, arithmetic.parameters
+    if not training.constants.known:
+        # The clipped values of the two runs differ by at most the diameter of the ball, however they were rounded
+        # before; what is left is the rounding of the clipping itself.
+        G = clip
     summation = (int(training.samples.max(initial=0)) + arithmetic.outputs + 12) * G + (d + 16) * clip + 8 * (G + clip)
     subtraction = 4 * largest_norm(training, clip, sigma) / training.step_size + 4 * clip
     return 2 * arithmetic.unit_roundoff * (summation + subtraction)

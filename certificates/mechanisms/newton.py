@@ -103,6 +103,9 @@ class Newton(Mechanism):
         Raises:
             CertificateError: if the training, the release or the claim does not fit, or the bound is not finite.
         """
+        uncovered = self.learning_not_covered(training, release)
+        if uncovered is not None:
+            raise CertificateError(f"no bound is known on the distance to the retrained models: {uncovered}")
         check_contraction(training, release.rounds_after_noise + self.rounds + 1)
         self._check(training, release, claim)
         if not self.residual:

@@ -126,6 +126,10 @@ class NoisyFinetune(Mechanism):
         """Return noise in every step of every node."""
         return Additions.of(release.checkpoint_round + np.arange(self.rounds), release.sigma)
 
+    def learning_not_covered(self, training: TrainingRun, release: Release) -> str | None:
+        """Return why no bound is proven of the learned models, where the start rests on one rather than on clipping."""
+        return None if self.growth is None else training.uncovered or None
+
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return the sensitivity of the learned models; no bounds where nothing is assumed about the loss.
 
@@ -135,8 +139,14 @@ class NoisyFinetune(Mechanism):
         """
         if release.noise_round != training.rounds or release.descent_rounds != self.rounds:
             raise CertificateError("noisy finetuning begins at the learned model, and its rounds are those of descent")
-        if (claim.bound == "published") != (self.growth is None):
-            raise CertificateError("growth must be None for the published bound, and a number for the others")
+        known = training.constants.known
+        if claim.bound == "instance" and not known:
+            raise CertificateError(f"an instance bound takes more than measurements: {training.constants.why_unknown}")
+        if (claim.bound == "published" or not known) != (self.growth is None):
+            raise CertificateError(
+                "growth must be None for the published bound and for models without known constants, and a number "
+                "otherwise"
+            )
         if self.growth is None:
             if training.departed:
                 raise CertificateError(

@@ -72,7 +72,10 @@ def changed_gradient(training: TrainingRun) -> Vector:
         training: how the network learned, and what was deleted.
     """
     n, m, G = training.samples, training.deleted.astype(float), training.constants.G.value
-    return np.where(deletes_all(training), G, np.divide(2 * m * G, n, out=np.zeros_like(m), where=n > 0))
+    share = np.divide(2 * m, n, out=np.zeros_like(m), where=n > 0)
+    # G may be infinite, for a model of which it is not known.
+    share = np.where(deletes_all(training), 1.0, share)
+    return np.asarray(np.multiply(share, G, out=np.zeros_like(m), where=m > 0))
 
 
 def deletes_all(training: TrainingRun) -> NDArray[np.bool_]:
@@ -85,7 +88,7 @@ def deletes_all(training: TrainingRun) -> NDArray[np.bool_]:
 
 
 def clipped_growth(training: TrainingRun, clip: float | None, step_size: float) -> float:
-    """Return γ, the Lipschitz constant of a step with a clipped gradient.
+    """Return γ, the Lipschitz constant of a step with a clipped gradient; infinite where no constants are known.
 
     It is that of the strongest regime where no gradient can be longer than the clip; otherwise it is 1 + ηL, because
     clipping preserves smoothness but not convexity.
@@ -96,6 +99,8 @@ def clipped_growth(training: TrainingRun, clip: float | None, step_size: float) 
         step_size: η.
     """
     constants = training.constants
+    if not constants.known:
+        return inf
     regularisation = constants.l2.value * (training.radius or inf) if constants.l2.value > 0 else 0.0
     if clip is None or clip >= constants.G.value + regularisation:
         return local_growth(replace(training, step_size=step_size), strongest_regime(training))

@@ -46,7 +46,7 @@ from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.mechanisms.token_path import TokenPath
 from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.release import Mechanism, Release
-from rewindnet.certificates.sensitivity.bounds import propagate
+from rewindnet.certificates.sensitivity.bounds import is_bounded, propagate
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.certificates.sensitivity.rounding import charges_of_hops
 from rewindnet.certificates.training import TrainingRun
@@ -55,6 +55,9 @@ from rewindnet.certificates.view import View
 Alignment = Literal["exact", "lightweight", "lightweight+descent"]
 Centre = Literal["reference", "noised"]
 Optimizer = Literal["sgd", "adam"]
+
+#: A factor by which nothing is bounded, which JSON can hold.
+_UNBOUNDED = 1e300
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class RRDU(TokenPath, Mechanism):
         return [(round, self.node) for round in self.visit_rounds]
 
     def with_growth(self, training: TrainingRun, claim: Claim) -> "RRDU":
-        """Return the same mechanism with `growth` and `slope` as they follow from the constants.
+        """Return the same mechanism with `growth` and `slope` by the constants; unbounded where none are known.
 
         Args:
             training: how the network learned.
@@ -127,8 +130,10 @@ class RRDU(TokenPath, Mechanism):
         Raises:
             CertificateError: if the growth is not finite, or the constants do not prove the regime.
         """
-        stepped = replace(training, step_size=self.step_size)
-        gamma = local_growth(stepped, claim.regime or strongest_regime(training))
+        if not training.constants.known:
+            growth = _UNBOUNDED if self.steps_before_visit else 1.0
+            return replace(self, growth=growth, slope=0.0 if self._is_ascent else _UNBOUNDED)
+        gamma = local_growth(replace(training, step_size=self.step_size), claim.regime or strongest_regime(training))
         with np.errstate(over="ignore"):
             growth = float(np.float64(gamma) ** self.steps_before_visit)
         if not growth < inf:
@@ -145,6 +150,10 @@ class RRDU(TokenPath, Mechanism):
         noisy = sigma > 0
         rounds = np.array(self.visit_rounds, dtype=np.int64)[noisy]
         return Additions(rounds, np.full(len(rounds), self.node, dtype=np.int64), sigma[noisy])
+
+    def learning_not_covered(self, training: TrainingRun, release: Release) -> str | None:
+        """Return why no bound is proven of the learned models; the steps of the token have a size of their own."""
+        return training.uncovered or None
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return the sensitivity of the learned models, and η·Δ at every visit; rounding is charged to the first.
@@ -166,10 +175,12 @@ class RRDU(TokenPath, Mechanism):
             )
         if set(np.flatnonzero(training.deleted).tolist()) - {self.node}:
             raise CertificateError("nodes other than the visited one delete samples; a token hides only its deletion")
+        shifts = np.full(len(self.visit_rounds), self.later_shift(training))
+        if not is_bounded(training, release.checkpoint_round):
+            return DivergenceBounds(np.zeros(0), shifts=shifts)
         learned = propagate(
             training, disturbed=release.checkpoint_round, undisturbed=0, bound=claim.bound, regime=claim.regime
         )
-        shifts = np.full(len(self.visit_rounds), self.later_shift(training))
         if self.visit_rounds:
             shifts[0] += self._rounding_before_noise(training, proven, learned.total)
         return DivergenceBounds(learned.total, learned.rounding, shifts)
@@ -220,6 +231,8 @@ class RRDU(TokenPath, Mechanism):
 
     def why_not_covered(self, training: TrainingRun, release: Release, claim: Claim) -> str | None:
         """Return the reason where the view includes a value, or u keeps a value, without noise that is resolved."""
+        if not is_bounded(training, release.checkpoint_round):
+            return training.constants.why_unknown
         bounds = self.bounds(training, release, claim)
         return self._unhidden_reason(claim.view, bounds) or self._unresolved_reason(training, release, bounds)
 

@@ -32,6 +32,9 @@ class Uncertified(Mechanism):
     kind: ClassVar[str] = "uncertified"
     noise_label: ClassVar[str] = "none"
 
+    def learning_not_covered(self, training: TrainingRun, release: Release) -> None:
+        """Return None: nothing is proven, however the network learned."""
+
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return no bounds: nothing is proven about any node."""
         return DivergenceBounds(np.zeros(0))

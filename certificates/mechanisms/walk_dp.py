@@ -113,6 +113,10 @@ class WalkDP(Mechanism):
         if not (0 < step_size < inf and (clip is None or 0 < clip < inf)):
             raise CertificateError(f"clip and step size are positive numbers, not {clip} and {step_size}")
         check_holders(training)
+        if not training.constants.known:
+            raise CertificateError(
+                f"the accounting of walk-dp takes a convex loss, and {training.constants.why_unknown}"
+            )
         return cls(
             holders=holders,
             parents=parents,
@@ -133,6 +137,9 @@ class WalkDP(Mechanism):
         holders = np.array(self.holders, dtype=np.int64)
         noisy = release.sigma[holders] > 0
         return Additions(np.flatnonzero(noisy), holders[noisy], self.step_size * release.sigma[holders][noisy])
+
+    def learning_not_covered(self, training: TrainingRun, release: Release) -> None:
+        """Return None: it learns by itself, in steps of its own."""
 
     def bounds(self, training: TrainingRun, release: Release, claim: Claim) -> DivergenceBounds:
         """Return no divergence at the start, and at every hop of a deleting node what clipping and the constants allow.

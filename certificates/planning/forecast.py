@@ -128,16 +128,21 @@ def _forecast(training: TrainingRun, release: Release, spectrum: Spectrum) -> tu
         return spectrum, np.tile(release.sigma[:, None] ** 2, spectrum.eigenvalues.size)
     if release.placement == "output":
         return spectrum, np.tile(_mixed(training, release, np.zeros(1)), spectrum.eigenvalues.size)
+    start = release.checkpoint_round
     if training.order == "consensus-plus-gradient":
         spectrum = spectrum.thinned(_CURVATURES)
-        return spectrum, _mixed(training, release, 1 - _healed(training, spectrum, 1))
-    return spectrum, _mixed(training, release, np.zeros(1)) * _healed(training, spectrum, release.descent_rounds) ** 2
+        return spectrum, _mixed(training, release, 1 - _healed(training, spectrum, range(start, start + 1)))
+    descent = range(start, start + release.descent_rounds)
+    return spectrum, _mixed(training, release, np.zeros(1)) * _healed(training, spectrum, descent) ** 2
 
 
-def _healed(training: TrainingRun, spectrum: Spectrum, rounds: int) -> Vector:
+def _healed(training: TrainingRun, spectrum: Spectrum, rounds: range) -> Vector:
     """Return the factor [k] of rounds of descent on ξ in a direction of each curvature: (1 − ηλ)^(E·rounds)."""
+    sizes = [training.step_size_at(t) for t in rounds] if training.step_sizes else [training.step_size]
+    repeated = 1 if training.step_sizes else len(rounds)
     with np.errstate(over="ignore", under="ignore"):
-        return np.asarray((1 - training.step_size * spectrum.eigenvalues) ** (training.local_steps * rounds))
+        factors = [(1 - size * spectrum.eigenvalues) ** (training.local_steps * repeated) for size in sizes]
+        return np.asarray(np.prod(factors, axis=0))
 
 
 def _mixed(training: TrainingRun, release: Release, pulled: Vector) -> NDArray[np.float64]:

@@ -70,6 +70,8 @@ def depth_sensitivities(
         raise CertificateError("minibatches cannot be planned: the disturbances then depend on the actual request")
     if training.departed and not np.array_equal(deleted, training.deleted[:, None]):
         raise CertificateError("each departure leaves another network, and is planned by itself")
+    if training.uncovered:
+        raise CertificateError(f"there is nothing to plan: {training.uncovered}")
     published = bound == "published"
     assumed = "nonconvex" if published else regime or strongest_regime(training)
     recursion = Recursion(training, deleted, T, "worst-case", assumed)

@@ -43,10 +43,15 @@ def propagate(
         regime: the curvature to assume; by default the strongest that the constants prove.
 
     Raises:
-        CertificateError: if the rounds lie outside learning, the regime is not proven, or the result is not finite.
+        CertificateError: if the rounds lie outside learning, the regime is not proven, the result is not finite, or it
+            would take constants that are not known.
     """
     regime = regime or strongest_regime(training)
     _check_rounds(training, disturbed, undisturbed)
+    if disturbed and training.uncovered:
+        raise CertificateError(f"no bound is known on how far the models differ: {training.uncovered}")
+    if not training.constants.known:
+        return _without_constants(training, disturbed)
     with np.errstate(over="ignore", invalid="ignore"):
         if bound == "published":
             result = _published(training, disturbed, undisturbed)
@@ -57,6 +62,28 @@ def propagate(
     if not np.all(np.isfinite(result.total)):
         raise CertificateError(_divergence_message(training, regime))
     return result
+
+
+def is_bounded(training: TrainingRun, disturbed: int) -> bool:
+    """Return whether a sensitivity after rounds that use the forget set follows from what is known of the model.
+
+    Args:
+        training: how the network learned and what was deleted.
+        disturbed: the number of these rounds; none of them differs from retraining, whatever the model.
+    """
+    return training.constants.known or disturbed == 0 or not training.deleted.any()
+
+
+def _without_constants(training: TrainingRun, disturbed: int) -> Sensitivity:
+    """Return the sensitivity of a model of which nothing is known: 0 where no round has used the forget set.
+
+    Raises:
+        CertificateError: if one has.
+    """
+    if not is_bounded(training, disturbed):
+        raise CertificateError(training.constants.why_unknown)
+    zero = np.zeros(training.mixing.nodes)
+    return Sensitivity(total=zero, rounding=zero)
 
 
 def _check_rounds(training: TrainingRun, disturbed: int, undisturbed: int) -> None:
@@ -110,6 +137,8 @@ def published_distance(training: TrainingRun, deleted: NDArray[np.int64], distur
             "the published bound is for full gradients that are not clipped, clients that stay and a first request; "
             "use worst-case"
         )
+    if training.step_sizes:
+        raise CertificateError("the published bound is for one step size in all rounds; use worst-case")
     eta, G, L = training.step_size, training.constants.G.value, training.constants.L.value
     worst = 0.0
     for n, m in zip(training.samples.tolist(), deleted.tolist(), strict=True):

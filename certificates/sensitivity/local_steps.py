@@ -60,7 +60,7 @@ def curvatures(training: TrainingRun, regime: Regime, share: Vector) -> tuple[Ve
         The lower and the upper bounds, each of the shape of `share`.
 
     Raises:
-        CertificateError: if the constants do not prove the regime.
+        CertificateError: if the constants do not prove the regime, or are not known.
     """
     low, high = _curvatures_with_data(training, regime, share)
     if not _retains_nothing(training, training.deleted):
@@ -72,6 +72,8 @@ def curvatures(training: TrainingRun, regime: Regime, share: Vector) -> tuple[Ve
 def _curvatures_with_data(training: TrainingRun, regime: Regime, share: Vector) -> tuple[Vector, Vector]:
     """Return the same bounds for clients that retain data."""
     constants = training.constants
+    if not constants.known:
+        raise CertificateError(constants.why_unknown)
     l2, smooth = constants.l2.value, constants.L.value - constants.l2.value
     lowest, high = constants.lowest_curvature(regime), share * smooth + l2
     if regime == "nonconvex":
@@ -98,7 +100,7 @@ def worst_case_disturbance(training: TrainingRun, round: int = 0) -> Matrix:
         training: how the network learned, and what was deleted.
         round: the round, on which minibatches and earlier deletions depend.
     """
-    eta, shape = training.step_size, (training.local_steps, training.mixing.nodes)
+    eta, shape = training.step_size_at(round), (training.local_steps, training.mixing.nodes)
     if training.batches is not None:
         return np.asarray(eta * training.constants.G.value * training.batches.shares(round)[1])
     earlier = training.already_deleted(round)

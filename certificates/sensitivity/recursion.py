@@ -8,7 +8,8 @@ nodes. The effect of the local steps is computed in `sensitivity.local_steps`, t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,10 @@ class Recursion:
         self, training: TrainingRun, deleted: NDArray[np.int64], rounds: int, bound: Bound, regime: Regime
     ) -> None:
         self._training = training
-        self._steps = LocalSteps(training, regime, bound, deleted)
+        self._steps_of = cache(
+            lambda step_size: LocalSteps(replace(training, step_size=step_size, step_sizes=()), regime, bound, deleted)
+        )
+        self._steps_of(training.step_size_at(0))  # refuses what has no bound before any round is computed
         self._bound: Bound = bound
         self._drift: Callable[[int], Vector] | None = None
         self._diameter = np.inf if training.radius is None else 2 * training.radius
@@ -96,7 +100,8 @@ class Recursion:
             if W is not self._checked_matrix:
                 _check_matrix(W, training.mixing.nodes, t)
                 self._checked_matrix = W
-            effect = self._steps.disturbed(t) if disturbed else self._steps.undisturbed(t)
+            steps = self._steps_of(training.step_size_at(t))
+            effect = steps.disturbed(t) if disturbed else steps.undisturbed(t)
             drift = self._drift(t) if disturbed and self._drift is not None else None
             state = _next_state(training.order, state, W, effect, drift, self._charges[t])
             if training.radius is not None:

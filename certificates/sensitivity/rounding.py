@@ -66,10 +66,11 @@ def _rounding_charges(training: TrainingRun, regime: Regime, rounds: int) -> Ite
     if arithmetic is None:
         yield from (0.0 for _ in range(rounds))
         return
-    eta, E, u = training.step_size, training.local_steps, arithmetic.unit_roundoff
+    E, u = training.local_steps, arithmetic.unit_roundoff
     projected = _projection_error(training)
     drift_sums = 2 if training.mixing_before is not None else 0
     for t, (M, share, messages) in enumerate(_round_bounds(training, rounds)):
+        eta = training.step_size_at(t)
         step = _step_error(training, eta, share, M)
         mixing = (messages + 6 + projected) * M
         low, high = curvatures(training, regime, np.full(1, share))
@@ -156,11 +157,12 @@ def _round_bounds(training: TrainingRun, rounds: int) -> Iterator[tuple[float, f
     earlier releases that is added after the round.
     """
     assert training.arithmetic is not None
-    eta, E, l2, G = training.step_size, training.local_steps, training.constants.l2.value, training.constants.G.value
-    retention = float(powers(1 - eta * l2, E)[-1])
-    shrinkage, step = abs(retention), eta * G * float(powers(abs(1 - eta * l2), E)[:-1].sum())
+    E, l2, G = training.local_steps, training.constants.l2.value, training.constants.G.value
     M, mixing_range = training.arithmetic.initial_norm + _earlier_noise(training, 0), _MixingRange(training)
     for t in range(rounds):
+        eta = training.step_size_at(t)
+        retention = float(powers(1 - eta * l2, E)[-1])
+        shrinkage, step = abs(retention), eta * G * float(powers(abs(1 - eta * l2), E)[:-1].sum())
         share = _largest_share(training, t)
         messages, smallest, largest = mixing_range.of_round(t)
         # Rounding adds far less than this factor to a norm.

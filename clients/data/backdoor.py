@@ -70,7 +70,7 @@ class Trigger:
         return stamped
 
 
-def poisoned(labels: Integers, target: int, client: int, samples: int, seed: int) -> Integers:
+def poisoned(labels: Integers, target: int, client: int, samples: int, seed: int, title: str | None = None) -> Integers:
     """Return the positions, in the client's own data, of the samples that it poisons: sorted, without repetition.
 
     Args:
@@ -79,6 +79,7 @@ def poisoned(labels: Integers, target: int, client: int, samples: int, seed: int
         client: the client.
         samples: the number of samples to poison.
         seed: they are drawn at the client's own address.
+        title: what the client is called; by default its number.
 
     Raises:
         BackdoorError: if the client has too few samples of other classes.
@@ -86,7 +87,7 @@ def poisoned(labels: Integers, target: int, client: int, samples: int, seed: int
     others = np.flatnonzero(labels != target)
     if not 1 <= samples <= len(others):
         raise BackdoorError(
-            f"client {client} has {len(others)} samples of other classes than the backdoor's target {target}; "
+            f"client {title or client} has {len(others)} samples of other classes than the backdoor's target {target}; "
             f"data.backdoor.samples asks for {samples} of them"
         )
     chosen = rng_at(seed, Stream.BACKDOOR, node=client).choice(others, size=samples, replace=False)
@@ -107,7 +108,13 @@ def with_triggered(dataset: Dataset, trigger: Trigger) -> Dataset:
 
 
 def plant(
-    dataset: Dataset, shards: Sequence[Integers], trigger: Trigger, client: int, samples: int, seed: int
+    dataset: Dataset,
+    shards: Sequence[Integers],
+    trigger: Trigger,
+    client: int,
+    samples: int,
+    seed: int,
+    title: str | None = None,
 ) -> tuple[Dataset, Integers]:
     """Poison a given number of samples of one client.
 
@@ -118,6 +125,7 @@ def plant(
         client: the client whose samples are poisoned.
         samples: the number of samples to poison.
         seed: the seed of the draw.
+        title: what the client is called; by default its number.
 
     Returns:
         the data; the positions of the poisoned samples in the client's own.
@@ -128,5 +136,5 @@ def plant(
     trigger.check(dataset)
     if client >= len(shards):
         raise BackdoorError(f"data.backdoor.client {client} does not exist; clients are 0 to {len(shards) - 1}")
-    positions = poisoned(dataset.y[shards[client]], trigger.target, client, samples, seed)
+    positions = poisoned(dataset.y[shards[client]], trigger.target, client, samples, seed, title)
     return poison(dataset, shards[client][positions], trigger), positions

@@ -22,6 +22,9 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "walk-dp": "rewindnet.clients.methods.walk_dp:WalkDP",
         "federaser": "rewindnet.clients.methods.federaser:FedEraser",
         "gradient-ascent": "rewindnet.clients.methods.gradient_ascent:GradientAscent",
+        "finetune": "rewindnet.clients.methods.finetune:Finetune",
+        "scrub": "rewindnet.clients.methods.scrub:Scrub",
+        "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",
     },
     MethodError,
 )

@@ -64,8 +64,13 @@ class FedEraser(Method):
         """Return some rounds again; nothing of it is certified.
 
         Raises:
-            MethodError: if updates are not what clients send, or not what can be repeated.
+            MethodError: if updates are not what clients send, or not what can be computed again.
         """
+        if learning.uncovered:
+            raise MethodError(
+                "federaser computes updates of earlier rounds again, here those of plain gradient steps alone: use "
+                "learning.optimizer=sgd without momentum, and no learning.gradient_clip"
+            )
         if learning.order != "adapt-then-combine":
             raise MethodError(
                 f"federaser calibrates the updates that clients send, and with order {learning.order} they send none: "

@@ -120,6 +120,11 @@ class GossipDP(PrivateLearning):
     def _clip(self, learning: TrainingRun) -> float:
         if self.clip is not None:
             return self.clip
+        if not learning.constants.known:
+            raise MethodError(
+                f"{self.name} clips gradients, by default to the largest that they can have, and "
+                f"{learning.constants.why_unknown}; set clip"
+            )
         return learning.constants.G.value + learning.constants.l2.value * (learning.radius or 0.0)
 
     def _release(self, learning: TrainingRun, sigma: float) -> Release:

@@ -71,8 +71,13 @@ class GradientAscent(Method):
         """Return ascent, and learning again; nothing of it is certified.
 
         Raises:
-            MethodError: if a client that deletes has left.
+            MethodError: if a client that deletes has left, or the last update cannot be computed again.
         """
+        if learning.uncovered and learning.order == "adapt-then-combine":
+            raise MethodError(
+                "gradient-ascent computes updates of earlier rounds again, here those of plain gradient steps alone: "
+                "use learning.optimizer=sgd without momentum, and no learning.gradient_clip"
+            )
         if learning.departed:
             raise MethodError(
                 "gradient-ascent is done by the client that deletes, so it must stay: use deletion.departure=relay"

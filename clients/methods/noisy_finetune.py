@@ -135,6 +135,11 @@ class NoisyFinetune(NoisyRoundsMethod):
         ball = learning.radius if self.model_radius is None else self.model_radius
         if models and ball is None:
             raise MethodError("clipping models takes a ball: set model_radius, or learn with learning.radius")
+        if not (constants.known or models or self.gradient_radius is not None):
+            raise MethodError(
+                f"noisy-finetune clips gradients, by default to the largest that they can have, and "
+                f"{constants.why_unknown}; set gradient_radius and start_radius"
+            )
         mechanism = NoisyFinetuneMechanism(
             rounds=self._noisy_rounds(learning.rounds),
             step_size=learning.step_size if self.step_size is None else self.step_size,
@@ -144,7 +149,7 @@ class NoisyFinetune(NoisyRoundsMethod):
             model_radius=ball if models else None,
             growth=None,
         )
-        if self.bound == "published":
+        if self.bound == "published" or not constants.known:
             return mechanism
         return replace(mechanism, growth=mechanism.proven_growth(learning, self.regime or strongest_regime(learning)))
 

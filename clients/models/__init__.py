@@ -1,5 +1,6 @@
 """The models and their registry."""
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,19 +10,37 @@ from rewindnet.registry import Registry
 if TYPE_CHECKING:
     from rewindnet.clients.models.base import Model
 
-#: Built as `MODELS[kind](features, classes, *, settings)`.
+#: Built as `MODELS[kind](features, classes, *, settings)`; see `supplied`.
 MODELS: "Registry[Callable[..., Model]]" = Registry(
     "model",
     {
         "logistic": "rewindnet.clients.models.logistic:Logistic",
         "huber-logistic": "rewindnet.clients.models.huber_logistic:HuberLogistic",
         "sigmoid": "rewindnet.clients.models.sigmoid:Sigmoid",
+        "mlp": "rewindnet.clients.models.deep.mlp:MLP",
+        "cnn": "rewindnet.clients.models.deep.cnn:CNN",
+        "flnet": "rewindnet.clients.models.deep.flnet:FLNet",
+        "resnet18": "rewindnet.clients.models.deep.resnet18:ResNet18",
+        "module": "rewindnet.clients.models.deep.module:UserModule",
         "declared": "rewindnet.clients.models.declared:Declared",
     },
     ModelError,
 )
 
-__all__ = ["MODELS", "Model", "ModelError"]
+__all__ = ["MODELS", "Model", "ModelError", "supplied"]
+
+
+def supplied(kind: str, features: int, classes: int, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return what a model is built with besides its settings: the shape of a sample too, if it has a parameter `shape`.
+
+    Args:
+        kind: the name of the model.
+        features: p, the number of features.
+        classes: C.
+        shape: the shape of one sample.
+    """
+    takes_shape = "shape" in inspect.signature(MODELS[kind]).parameters
+    return (features, classes, shape) if takes_shape else (features, classes)
 
 
 def __getattr__(name: str) -> Any:

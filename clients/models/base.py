@@ -19,7 +19,8 @@ class Model(ABC):
     The local objective of a node is f(θ) = Σ_k weight_k·loss(θ; x_k, y_k) + (l2/2)·‖θ‖²; weights of a node sum to 1, or
     are all 0 where the node holds no data.
 
-    A model is built as `Model(features, classes, **settings)`; the settings are what a scenario may set.
+    A model is built as `Model(features, classes, **settings)`, or as `Model(features, classes, shape, **settings)` if
+    its third parameter is named `shape`; the settings are what a scenario may set.
 
     Attributes:
         l2: the regularisation weight.
@@ -65,7 +66,10 @@ class Model(ABC):
 
     @abstractmethod
     def constants(self, radius: Constant) -> Constants:
-        """Return G, L and the curvature of the local objective for features of norm at most `radius`."""
+        """Return G, L and the curvature of the local objective for features of norm at most `radius`.
+
+        A model of which they are not known returns `Constants.unknown`.
+        """
 
     def curvature(self, second_moment: NDArray[np.float64]) -> Spectrum | None:
         """Return the eigenvalues of the objective's Hessian at θ⁰ for designs with this Σ_k weight_k·x_k·x_kᵀ [q, q].
@@ -85,3 +89,14 @@ class Model(ABC):
             objective = (weight * self.losses(point, x, y)).sum() + self.l2 / 2 * (point**2).sum()
             (result,) = torch.autograd.grad(objective, point)
         return result
+
+    def descend(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor, step_size: float) -> None:
+        """Take the step θ ← θ − η∇f(θ) in place, for arguments as those of `gradient`.
+
+        A model that needs no buffer for the gradient overrides this.
+        """
+        theta.add_(self.gradient(theta, x, y, weight), alpha=-step_size)
+
+    def nodes_at_once(self, device: torch.device) -> int | None:
+        """Return how many nodes are best computed together; None where the size of their samples decides."""
+        return None

@@ -13,8 +13,11 @@ from torch import Tensor
 from rewindnet.clients.training.envelope import reduced_design
 from rewindnet.clients.training.parallel import split
 
-#: Entries of x that are computed at once on a CPU: of all samples, and of gathered batches, which are written first.
-_CACHED, _CACHED_GATHERED = 1 << 20, 1 << 18
+#: Entries of x that are computed at once on a CPU with all samples.
+_CACHED = 1 << 20
+
+#: Bytes of gathered batches that are computed at once on a CPU: they are written first, and read twice.
+_CACHED_GATHERED = 1 << 20
 
 #: Nodes share a padded bucket while the smallest has at least this share of the largest's samples.
 _FULLNESS = 0.8
@@ -34,11 +37,13 @@ class Batch(NamedTuple):
             holds, 0 for all else.
         places: [k, B], the samples among all of the bucket, client after client; None: all of them are used.
         read: [k], how many samples each client reads.
+        drawn: [k], how many of its places each client uses, held or not: the first ones.
     """
 
     weight: Tensor
     places: Tensor | None
     read: NDArray[np.int64]
+    drawn: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -88,35 +93,39 @@ class Bucket:
         drawn = np.zeros((len(masks[0]), clients, samples), dtype=np.bool_)
         for k, mask in enumerate(masks):
             drawn[:, k, : mask.shape[1]] = mask
-        counts = drawn.sum(axis=2)
+        counts, read = drawn.sum(axis=2), (drawn & self.holds).sum(axis=2)
         share = np.array([1.0 / size if size else 0.0 for size in sizes])[:, None] * self.holds
-        batches = []
-        for of_step, count in zip(drawn, counts, strict=True):
-            weight, places = share * of_step, None
-            most = max(1, int(count.max()))
-            if most <= _GATHERED * samples:
-                client, place = np.nonzero(of_step)
-                position = np.arange(len(client)) - np.repeat(np.cumsum(count) - count, count)
-                places = np.repeat(np.arange(clients)[:, None] * samples, most, axis=1)
-                chosen = np.zeros((clients, most))
-                places[client, position] += place
-                chosen[client, position] = weight[client, place]
-                weight = chosen
-            read = np.count_nonzero(of_step & self.holds, axis=1)
-            at = None if places is None else torch.from_numpy(places).to(self.x.device)
-            batches.append(Batch(torch.from_numpy(weight).to(self.weight), at, read))
-        return batches
+        return [
+            self._gathered(share, *of_step)
+            if max(1, int(of_step[1].max())) <= _GATHERED * samples
+            else Batch(torch.from_numpy(share * of_step[0]).to(self.weight), None, of_step[2], of_step[1])
+            for of_step in zip(drawn, counts, read, strict=True)
+        ]
+
+    def _gathered(
+        self, share: NDArray[np.float64], drawn: NDArray[np.bool_], count: NDArray[np.int64], read: NDArray[np.int64]
+    ) -> Batch:
+        """Return a batch of samples that are gathered: those drawn [k, n], with their shares [k, n] as weights."""
+        (clients, samples), most = drawn.shape, max(1, int(count.max()))
+        sample = np.flatnonzero(drawn)
+        used = np.arange(most) < count[:, None]
+        places = np.repeat(np.arange(clients)[:, None] * samples, most, axis=1)
+        places[used] = sample
+        chosen = np.zeros((clients, most))
+        chosen[used] = share.ravel()[sample]
+        at = torch.from_numpy(places).to(self.x.device)
+        return Batch(torch.from_numpy(chosen).to(self.weight), at, read, count)
 
     def samples(self, k: Part, places: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return designs [k, B, q] and targets [k, B] of some clients: of all samples, or of those at these places.
 
         Args:
             k: which clients.
-            places: as in `Batch`.
+            places: [k, B], as in `Batch`, of these clients alone.
         """
         if places is None:
             return self.x[k], self.y[k]
-        shape, flat = places[k].shape, places[k].flatten()
+        shape, flat = places.shape, places.flatten()
         return (
             self.x.flatten(0, 1).index_select(0, flat).view(*shape, -1),
             self.y.flatten().index_select(0, flat).view(shape),
@@ -127,29 +136,34 @@ class Bucket:
         """Clients that are computed at once with all of their samples."""
         return self.parts_for(self.x.shape[1])
 
-    def parts_for(self, samples: int) -> list[slice]:
+    def parts_for(self, samples: int, wanted: int | None = None) -> list[slice]:
         """Return the clients that are computed at once: as many as keep their samples in cache; on a GPU all of them.
 
         Args:
             samples: how many of its samples each client uses at a time.
+            wanted: as many as the model wants together instead; None where it leaves that open.
         """
         clients, _, inputs = self.x.shape
-        cached = _CACHED if samples == self.x.shape[1] else _CACHED_GATHERED
+        gathered = _CACHED_GATHERED // self.x.element_size()
+        cached = _CACHED if samples == self.x.shape[1] else gathered
         together = max(1, cached // max(1, samples * inputs)) if self.x.device.type == "cpu" else clients
-        return split(clients, together)
+        return split(clients, wanted or together)
 
-    def participating_parts(self, participating: NDArray[np.bool_] | None, samples: int) -> list[Part]:
+    def participating_parts(
+        self, participating: NDArray[np.bool_] | None, samples: int, wanted: int | None = None
+    ) -> list[Part]:
         """Return the parts, without the clients that take no step.
 
         Args:
             participating: [b], which clients of the block take a step; None: all of them.
             samples: how many of its samples each client uses at a time.
+            wanted: as in `parts_for`.
         """
         if participating is None:
-            return list(self.parts_for(samples))
+            return list(self.parts_for(samples, wanted))
         acts = participating[self.row_numbers]
         parts: list[Part] = []
-        for k in self.parts_for(samples):
+        for k in self.parts_for(samples, wanted):
             if acts[k].all():
                 parts.append(k)
             elif acts[k].any():

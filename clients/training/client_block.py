@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rewindnet.certificates.training import step_size_of
 from rewindnet.clients.models import Model
 from rewindnet.clients.models.multinomial import Multinomial
 from rewindnet.clients.training.bucket import Batch, Bucket, make_buckets
@@ -21,6 +22,7 @@ from rewindnet.clients.training.gradient_counter import GradientCounter
 from rewindnet.clients.training.joint import joined, separate
 from rewindnet.clients.training.minibatch import BlockPart, Minibatch, most_used
 from rewindnet.clients.training.noise_meter import NoiseMeter
+from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.parallel import each
 from rewindnet.clients.training.probe import Probe
 from rewindnet.clients.training.sampling import Sampling
@@ -37,13 +39,24 @@ class LocalTraining:
         sampling: how clients draw minibatches; None: they use all samples.
         participating: [N] for a round, which nodes of the network take local steps; None: all of them.
         radius: the radius of the ball onto which clients project their parameters; None for no projection.
+        optimizer: how a gradient becomes a step.
+        step_sizes: η of each round, where it changes; rounds after those take the last.
+        gradient_clip: the largest norm of the gradient of a step; None for any.
         envelope: the Lipschitz envelope that clients learn from; None: they learn from their data loss.
     """
 
     sampling: Sampling | None = None
     participating: Callable[[int], NDArray[np.bool_] | None] = lambda round: None
     radius: float | None = None
+    optimizer: Optimizer = SGD()  # noqa: RUF009
+    step_sizes: tuple[float, ...] = ()
+    gradient_clip: float | None = None
     envelope: Envelope | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether every local step is a plain gradient step."""
+        return self.gradient_clip is None and self.envelope is None and self.optimizer.plain
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,8 @@ class ClientBlock:
         recalled_checkpoints: states [b, d] that the clients have kept, for steps that ask for them.
         counter: counts the per-sample gradients that the clients take; None where only a study takes them.
         noise_meter: measures the noise that the clients add; None where nothing is audited.
+        optimizer_state: [b, s], what the optimizer carries on from step to step, changed in place; None: it begins
+            anew with every descent.
     """
 
     nodes: tuple[int, ...]
@@ -80,6 +95,20 @@ class ClientBlock:
     recalled_checkpoints: tuple[Tensor, ...] = ()
     counter: GradientCounter | None = None
     noise_meter: NoiseMeter | None = None
+    optimizer_state: Tensor | None = None
+
+    @property
+    def state_size(self) -> int:
+        """s, the number of entries of the optimizer's state of a client."""
+        return self.local_training.optimizer.state_size(self.model.parameters)
+
+    def step_size_at(self, round: int) -> float:
+        """Return η of the local steps of a round."""
+        return step_size_of(round, self.step_size, self.local_training.step_sizes)
+
+    def new_state(self) -> Tensor:
+        """Return the state [b, s] of the optimizer before the first step."""
+        return self.buckets[0].x.new_zeros(len(self.nodes), self.state_size)
 
     def blank(self) -> Tensor:
         """Return an uninitialised buffer [b, d] in the precision and on the device of the data."""
@@ -109,10 +138,11 @@ class ClientBlock:
         everything = all(minibatch.weights is None and minibatch.participating is None for minibatch in minibatches)
         buckets = self.joint if everything and self.joint is not None else self.buckets
         used = [most_used(minibatches, at, bucket) for at, bucket in enumerate(buckets)]
+        wanted = self.model.nodes_at_once(self.buckets[0].x.device)
         parts = [
             BlockPart(at, bucket, k)
             for at, bucket in enumerate(buckets)
-            for k in bucket.participating_parts(minibatches[0].participating, used[at])
+            for k in bucket.participating_parts(minibatches[0].participating, used[at], wanted)
         ]
         entries = sum(
             len(bucket.rows) * samples * bucket.x.shape[2] for samples, bucket in zip(used, buckets, strict=True)
@@ -170,7 +200,7 @@ class ClientBlock:
         for bucket, batch in zip(self.buckets, batches, strict=True):
             read[bucket.row_numbers] = batch.read
         weights, places = tuple(batch.weight for batch in batches), tuple(batch.places for batch in batches)
-        return Minibatch(weights, participating, read, places)
+        return Minibatch(weights, participating, read, places, tuple(batch.drawn for batch in batches))
 
     def project(self, theta: Tensor) -> Tensor:
         """Project every client's parameters [b, d] onto the ball, in place; leave them as they are without a ball."""
@@ -201,7 +231,7 @@ class ClientBlock:
         return envelope.gradient(self.model, theta, Samples._make((*samples, part.bucket.reduced[part.clients])))
 
     def descend(self, theta: Tensor, round: int, probe: Probe | None = None) -> Tensor:
-        """Take the E local steps θ ← θ − η∇f(θ) of a round from θ [b, d], which is left as it is."""
+        """Take the E local steps of a round from θ [b, d], which is left as it is: θ ← θ − η∇f(θ) by plain descent."""
         minibatches = self.minibatches(round)
         if self.local_training.envelope is None:
             self._count_steps(minibatches)
@@ -209,17 +239,23 @@ class ClientBlock:
         watched = [] if probe is None else list(probe.watched_rows)
         points = theta[watched].repeat(len(minibatches), 1, 1)
         out = torch.empty_like(theta) if minibatches[0].participating is None else theta.clone()
+        states, how = self.new_state() if self.optimizer_state is None else self.optimizer_state, self.local_training
 
         def compute(part: BlockPart) -> None:
             rows = part.bucket.rows[part.clients]
-            own, inside = theta[rows], part.found(watched)
+            own, state, inside = theta[rows], states[rows], part.found(watched)
             for step, (x, y, weight) in enumerate(part.batches(minibatches)):
                 for at, row in inside:
                     points[step, at] = own[row]
+                if how.plain:
+                    self.model.descend(own, x, y, weight, self.step_size_at(round))
+                    continue
                 gradient, times = self._step_gradient(part, own, x, y, weight)
-                own.add_(gradient, alpha=-self.step_size)
+                if how.gradient_clip is not None:
+                    clipped(gradient, how.gradient_clip)
+                how.optimizer.step(own, gradient, state, self.step_size_at(round))
                 evaluations[rows.tolist()] += times.numpy()
-            out[rows] = own
+            out[rows], states[rows] = own, state
 
         self._on_each_part(minibatches, compute)
         if self.local_training.envelope is not None:
@@ -258,6 +294,7 @@ class ClientBlock:
             samples=self.samples[rows],
             samples_held=self.samples_held[rows],
             buckets=buckets,
+            optimizer_state=None,
             joint=None,
             counter=None if self.counter is None else self.counter.of(rows),
         )
@@ -293,8 +330,9 @@ def make_block(
     design, targets = model.design(x), torch.from_numpy(model.targets(y)).to(x.device)
     local_training = local_training or LocalTraining()
     buckets = make_buckets(design, targets, shards, node_by_node=node_by_node)
-    # The solver of an envelope is not known to have the same bits for clients that are computed together.
-    alone = local_training.sampling is not None or local_training.envelope is not None
-    joint = joined(model, buckets) if node_by_node and not alone else None
+    # The steps of other optimizers, and of the solver of an envelope, are not known to keep every bit side by side.
+    how = local_training
+    alone = how.sampling or how.envelope or how.optimizer.state_size(model.parameters)
+    joint = None if alone or not node_by_node else joined(model, buckets)
     buckets = buckets if joint is None else separate(joint)
     return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint)

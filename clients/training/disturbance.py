@@ -128,5 +128,5 @@ class _GradientGap:
             torch.stack([block.step_gradient(*at) for at in zip(own, block.minibatches(round), strict=True)])
             for block in self._pair
         )
-        norms = self._pair[0].step_size * (full - retained).norm(dim=2)
+        norms = self._pair[0].step_size_at(round) * (full - retained).norm(dim=2)
         return dict(zip(self._nodes, norms.T.tolist(), strict=True))

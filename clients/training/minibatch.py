@@ -20,12 +20,14 @@ class Minibatch(NamedTuple):
         gradients: [b], how many per-sample gradients the step is counted as, of clients that take it; None: one for
             every sample that has a weight.
         places: of each bucket, which samples the weights are of, as in `Batch`; None: of all.
+        drawn: of each bucket, how many of the places each client uses, as in `Batch`.
     """
 
     weights: tuple[Tensor, ...] | None = None
     participating: NDArray[np.bool_] | None = None
     gradients: NDArray[np.int64] | None = None
     places: tuple[Tensor | None, ...] | None = None
+    drawn: tuple[NDArray[np.int64], ...] = ()
 
 
 class BlockPart(NamedTuple):
@@ -46,7 +48,11 @@ class BlockPart(NamedTuple):
         for minibatch in minibatches:
             places = None if minibatch.places is None else minibatch.places[self.at]
             weight = self.bucket.weight if minibatch.weights is None else minibatch.weights[self.at]
-            yield *self.bucket.samples(self.clients, places), weight[self.clients]
+            weight = weight[self.clients]
+            if places is not None:
+                used = slice(max(1, int(minibatch.drawn[self.at][self.clients].max())))
+                places, weight = places[self.clients][:, used], weight[:, used]
+            yield *self.bucket.samples(self.clients, places), weight
 
     def found(self, rows: Sequence[int]) -> list[tuple[int, int]]:
         """Return which of these rows of the block are in this part: (place among the rows, place in the part)."""

@@ -1,6 +1,6 @@
 """Minimise f(θ − w) + C·‖w‖ over w for many clients at once, by the limited-memory method of Broyden and others.
 
-Nothing that is proven rests on it: what it finds is checked by its caller. Nocedal and Wright (2006), "Numerical
+Nothing that is proven rests on it: the caller checks what it finds. Nocedal and Wright (2006), "Numerical
 optimization", Algorithms 7.4 and 7.5. The function is smooth but at w = 0, where its minimum is not; its curvature
 across w, C/‖w‖ and more, is part of the first guess of the Hessian.
 """

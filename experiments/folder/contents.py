@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from rewindnet.experiments.folder.journal import UNFINISHED
+from rewindnet.experiments.folder.format import UNFINISHED
 
 #: Endings of files that reports and users add to a finished run: pages and pictures.
 _ADDED = (".html", ".pdf", ".png", ".svg")

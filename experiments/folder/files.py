@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -19,19 +19,28 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def write(path: Path, content: str | bytes) -> None:
+def write(path: Path, content: str | bytes | Iterable[bytes | memoryview]) -> None:
     """Write a file atomically: under a temporary name first, and then renamed. Missing folders are made.
+
+    Args:
+        path: of the file.
+        content: of the file, or its parts.
 
     After a loss of power, too, the file is there as a whole or as it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     with open_new(temporary) as file:
-        file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
+        for part in [content.encode("utf-8")] if isinstance(content, str) else _parts(content):
+            file.write(part)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def _parts(content: bytes | Iterable[bytes | memoryview]) -> Iterable[bytes | memoryview]:
+    return [content] if isinstance(content, bytes) else content
 
 
 def open_new(path: Path) -> BinaryIO:

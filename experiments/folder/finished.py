@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rewindnet.experiments.folder.errors import FolderError
-from rewindnet.experiments.folder.format import read_record, state
-from rewindnet.experiments.folder.journal import UNFINISHED
+from rewindnet.experiments.folder.format import UNFINISHED, read_record, state
 
 
 def release_marks(folder: Path, index: int, place: str, lines: str, weights: Mapping[str, str]) -> dict[str, Any]:

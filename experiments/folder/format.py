@@ -5,14 +5,19 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import Json, read_json
 
+#: The subfolder of a run folder that exists only until the run is complete.
+UNFINISHED = "unfinished"
 #: The format versions of run folders that this version reads; the recorder writes the last of them.
 FORMATS = (6,)
 #: What every record holds, from its beginning.
 _ALWAYS: dict[str, type] = {"versions": dict, "seconds": dict, "weights_sha256": dict, "resumed": list}
+#: The key of the hash of the record itself; runs of earlier versions have none.
+_SEAL = "record_sha256"
 #: The versions of rewindnet that read older formats.
 _READERS = {1: "0.1", 2: "0.1", 3: "0.1", 4: "0.1"}
 
@@ -57,6 +62,17 @@ def read_record(path: Path) -> Json:
         if not isinstance(record.get(key), kind):
             raise FolderError(f"{path / 'record.json'} is damaged: its {key!r} cannot be read")
     return record
+
+
+def sealed(record: Mapping[str, Any]) -> Json:
+    """Return the content of `record.json` with a hash of all the rest of it."""
+    rest = {key: value for key, value in record.items() if key != _SEAL}
+    return {**rest, _SEAL: hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()}
+
+
+def is_sealed(record: Mapping[str, Any]) -> bool:
+    """Return whether the content of `record.json` has the hash that it says; True where it says none."""
+    return _SEAL not in record or sealed(record)[_SEAL] == record[_SEAL]
 
 
 def digest(hashes: Mapping[str, str]) -> str:

@@ -5,15 +5,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from rewindnet.experiments.folder.files import write
+from rewindnet.experiments.folder.format import UNFINISHED
 from rewindnet.experiments.folder.lines import RoundLines
+from rewindnet.experiments.folder.tensors import file_parts
 from rewindnet.simulator.journal import Journal
-
-#: The subfolder of a run folder that exists only until the run is complete.
-UNFINISHED = "unfinished"
 
 _HASH, _SEAL = "sha256", "lines"
 
@@ -56,7 +54,7 @@ class FolderJournal(Journal):
         """Write the tensors of one state, atomically."""
         stored = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
         seal = self._lines.seal()
-        write(self._file(name), save(stored, {_HASH: self._digest(name, seal, stored), _SEAL: seal}))
+        write(self._file(name), file_parts(stored, {_HASH: self._digest(name, seal, stored), _SEAL: seal}))
 
     def remove(self, name: str) -> None:
         """Remove a state that is no longer needed."""
@@ -64,8 +62,10 @@ class FolderJournal(Journal):
 
     def _digest(self, name: str, seal: str, tensors: Mapping[str, Tensor]) -> str:
         """Return the sha256 of a state of this run."""
-        head = "\0".join((self._run, name, seal, "")).encode()
-        return hashlib.sha256(head + save(dict(tensors))).hexdigest()
+        digest = hashlib.sha256("\0".join((self._run, name, seal, "")).encode())
+        for part in file_parts(tensors):
+            digest.update(part)
+        return digest.hexdigest()
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.safetensors"

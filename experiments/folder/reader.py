@@ -1,6 +1,6 @@
 """Read a finished run from its folder, for reports, verification and sweeps."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from rewindnet import topologies
-from rewindnet.certificates import Audit, Certificate, CertificateError, TrainingRun
+from rewindnet.certificates import Audit, Certificate, CertificateError, TrainingRun, violation
 from rewindnet.clients.methods import METHODS
 from rewindnet.clients.training.sampling import SamplingError
 from rewindnet.experiments.folder.errors import FolderError
@@ -36,6 +36,9 @@ __all__ = [
     "recorded_training_runs",
     "released_training_runs",
 ]
+
+#: The sections of a resolved scenario that say how the network learns.
+_SECTIONS = ("data", "partition", "topology", "model", "learning", "deletion", "backend")
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ class RunFolder:
             raise FolderError(f"{file} is damaged: it holds no weights") from None
         if theta.ndim != 2 or theta.dtype.kind != "f":
             raise FolderError(f"{file} is damaged: it holds no weights")
+        if len(theta) != self.topology.get("nodes", len(theta)):
+            raise FolderError(f"{file} is damaged: it does not hold the weights of each node")
         return theta
 
     @cached_property
@@ -200,6 +205,17 @@ class RunFolder:
         """
         return [_certified(self.path / method.place, method) for method in self.methods]
 
+    @property
+    def names(self) -> list[str] | None:
+        """The names of the nodes, in order; None if they have none."""
+        return self.topology.get("names")
+
+    @property
+    def violations(self) -> list[str]:
+        """A sentence for each certificate that its audit found violated."""
+        found = self.certified
+        return [violation(certificate, audit, self.names) for certificate, audit in found if not audit.holds]
+
 
 def read_folder(path: Path) -> RunFolder:
     """Read the folder of a finished run.
@@ -215,6 +231,7 @@ def read_folder(path: Path) -> RunFolder:
     if progress != "complete":
         raise FolderError(f"the run in {path} is incomplete; run its scenario again to continue it")
     rows, scenario = _rows(path / "summary.json"), read_scenario(path)
+    _check_sections(path / "scenario.yaml", scenario)
     _import_methods(scenario)
     return RunFolder(
         path=path,
@@ -228,13 +245,23 @@ def read_folder(path: Path) -> RunFolder:
     )
 
 
+def _check_sections(file: Path, scenario: Json) -> None:
+    """Check that a resolved scenario has its sections, whatever they say."""
+    wrong = [name for name in _SECTIONS if not (isinstance(scenario.get(name), dict) and scenario[name])]
+    methods = scenario.get("unlearning")
+    if not (isinstance(methods, list) and methods and all(isinstance(method, dict) for method in methods)):
+        wrong.append("unlearning")
+    elif "dtype" not in (scenario.get("backend") or ()):
+        wrong.append("backend")
+    if wrong:
+        raise FolderError(f"{file} is damaged: its section {wrong[0]} cannot be read")
+
+
 def _import_methods(scenario: Json) -> None:
     """Import the methods of a scenario: the mechanism of a certificate may be defined in the module of its method."""
-    listed = scenario.get("unlearning")
-    for method in listed if isinstance(listed, list) else ():
-        name = method.get("method") if isinstance(method, Mapping) else method
-        if name in METHODS:
-            METHODS[name]
+    for method in scenario["unlearning"]:
+        if method.get("method") in METHODS:
+            METHODS[method["method"]]
 
 
 def _rows(file: Path) -> list[Json]:

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -19,12 +18,13 @@ from rewindnet.errors import notice
 from rewindnet.experiments.folder.description import first_record, last_record
 from rewindnet.experiments.folder.files import open_new, read_json, write, write_json
 from rewindnet.experiments.folder.finished import lost_releases, lost_sentence, release_marks
-from rewindnet.experiments.folder.format import is_complete, read_record
-from rewindnet.experiments.folder.journal import UNFINISHED, FolderJournal
+from rewindnet.experiments.folder.format import UNFINISHED, is_complete, read_record, sealed
+from rewindnet.experiments.folder.journal import FolderJournal
 from rewindnet.experiments.folder.lines import RoundLines
 from rewindnet.experiments.folder.lock import FolderLock
 from rewindnet.experiments.folder.readme import readme
 from rewindnet.experiments.folder.replacement import move_in
+from rewindnet.experiments.folder.tensors import file_parts, raw_bytes
 from rewindnet.experiments.folder.unfinished import (
     check_checkpoints,
     claim,
@@ -287,13 +287,13 @@ class Recorder:
         if self._folder is None or (secret and self.secret):
             return
         plain = theta.cpu().contiguous()
-        self._record["weights_sha256"][place] = hashlib.sha256(plain.numpy().tobytes()).hexdigest()
+        self._record["weights_sha256"][place] = hashlib.sha256(raw_bytes(plain)).hexdigest()
         if self._stores_weights:
-            write(self._folder / f"{place}.safetensors", save({"theta": plain}))
+            write(self._folder / f"{place}.safetensors", file_parts({"theta": plain}))
 
     def _write_record(self) -> None:
         if self._folder is not None:
-            write_json(self._folder / "record.json", self._record)
+            write_json(self._folder / "record.json", sealed(self._record))
 
     def _json(self, name: str, content: Mapping[str, Any]) -> None:
         if self._folder is not None:

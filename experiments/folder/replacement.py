@@ -7,8 +7,7 @@ from pathlib import Path
 
 from rewindnet.experiments.folder.contents import is_written
 from rewindnet.experiments.folder.files import Json, sync_folder
-from rewindnet.experiments.folder.format import is_complete, read_record
-from rewindnet.experiments.folder.journal import UNFINISHED
+from rewindnet.experiments.folder.format import UNFINISHED, is_complete, read_record
 
 #: The subfolder of a run folder in which the run is written that will take its place.
 REPLACEMENT = ".replacement"

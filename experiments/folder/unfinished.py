@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,7 @@ from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.errors import UserError
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import read_json, write
-from rewindnet.experiments.folder.format import state
-from rewindnet.experiments.folder.journal import UNFINISHED
+from rewindnet.experiments.folder.format import UNFINISHED, is_complete, state
 from rewindnet.experiments.folder.lock import LOCK, FolderLock
 from rewindnet.experiments.folder.occupied import occupied
 from rewindnet.experiments.folder.replacement import REPLACEMENT, clear, is_waiting, move_in, place_of
@@ -53,7 +53,7 @@ def check_target(folder: Path, scenario: Scenario, force: bool, locked: bool = F
     if not _is_run_folder(folder):
         raise ScenarioError(f"{folder} exists and is not a run folder; choose another with --out")
     if (folder / LOCK).exists() and not locked:
-        FolderLock(folder).release()
+        _end_clearing(folder, FolderLock(folder))
     if force:
         return _goes_on(folder / REPLACEMENT, scenario)
     if state(folder) == "complete":
@@ -67,6 +67,14 @@ def check_target(folder: Path, scenario: Scenario, force: bool, locked: bool = F
             f"{folder} holds an incomplete run {other}; choose another with --out, or overwrite it with --force"
         )
     return not scenario.noise_is_secret
+
+
+def _end_clearing(folder: Path, lock: FolderLock) -> None:
+    """Release the lock of a folder, and remove what a process that was killed at the end of its run has left there."""
+    finished = is_complete(folder)
+    if finished:
+        shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    lock.release(remove=finished)
 
 
 def check_checkpoints(folder: Path, sha256: str) -> None:

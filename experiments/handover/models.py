@@ -5,7 +5,6 @@ little-endian. The hash of all models is that of all nodes' parameters one after
 record.json of the run, too.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from rewindnet.arrays import sha256_of
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.findings import Unchecked
 from rewindnet.certificates.handover.document import Document
@@ -38,9 +38,9 @@ def hashes(
     """
     each: list[str | None] | None = None
     if theta is not None:
-        if theta.shape != shape or str(theta.dtype) != dtype or _sha256(theta) != recorded:
+        if theta.shape != shape or str(theta.dtype) != dtype or sha256_of(theta) != recorded:
             raise HandoverError("the stored models are not those that the run released: their hash differs")
-        each = [None if node in departed else _sha256(row) for node, row in enumerate(theta)]
+        each = [None if node in departed else sha256_of(row) for node, row in enumerate(theta)]
     return {
         "nodes": shape[0],
         "parameters": shape[1],
@@ -72,7 +72,7 @@ def check_models(document: Document, file: Path) -> str:
             f"{file} has models of {theta.shape[1]} parameters in {theta.dtype}; those of the certificate have "
             f"{models['parameters']} in {models['dtype']}"
         )
-    found = _sha256(theta)
+    found = sha256_of(theta)
     if len(theta) == models["nodes"] and found == models["sha256"]:
         return f"{file} has the released models of all {len(theta)} nodes"
     if models["sha256"] is None:
@@ -96,8 +96,3 @@ def _load(file: Path) -> NDArray[Any]:
     if len(arrays) != 1 or arrays[0].ndim not in (1, 2):
         raise HandoverError(f"{file} must hold one array, the model of one node or of all nodes")
     return np.atleast_2d(arrays[0])
-
-
-def _sha256(theta: NDArray[Any]) -> str:
-    """Return the sha256 of parameters in their order, little-endian."""
-    return hashlib.sha256(np.ascontiguousarray(theta, theta.dtype.newbyteorder("<")).tobytes()).hexdigest()

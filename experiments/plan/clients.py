@@ -106,7 +106,7 @@ def select_clients(
             else f"The plan covers the {count} of {N} clients that have such samples."
         )
         return Selection(ordered, {requesting: roles[requesting]}, rewound, descent_rounds, sentence)
-    sentence = f"The plan covers {count} of {N} clients, as representatives: {_listed(roles)}."
+    sentence = f"The plan covers {count} of {N} clients, as representatives: {_listed(roles, network)}."
     return Selection(np.array(list(roles), dtype=np.int64), roles, rewound, descent_rounds, sentence)
 
 
@@ -133,7 +133,7 @@ def _roles(network: NetworkSetup, deleted: Counts, deletable: Counts, count: int
             (int(degree.argmax()), "highest degree"),
             (int(weight.argmax()), "deletes the largest share"),
             (int(weight.argmin()), "deletes the smallest share"),
-            (int(hops.argmax()), f"farthest from {requesting}"),
+            (int(hops.argmax()), f"farthest from {network.client(requesting)}"),
         ]
         for position, role in extremes[: count - 1]:
             roles.setdefault(int(deletable[position]), role)
@@ -144,9 +144,9 @@ def _roles(network: NetworkSetup, deleted: Counts, deletable: Counts, count: int
     return roles
 
 
-def _listed(roles: dict[int, str]) -> str:
+def _listed(roles: dict[int, str], network: NetworkSetup) -> str:
     """Name the selected clients with their roles, and count those that were drawn at random."""
-    named = [f"{client} ({role})" for client, role in roles.items() if role != "drawn"]
+    named = [f"{network.client(client)} ({role})" for client, role in roles.items() if role != "drawn"]
     drawn = len(roles) - len(named)
     return ", ".join(named) + (f", and {drawn} drawn at random" if drawn else "")
 

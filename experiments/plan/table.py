@@ -89,7 +89,7 @@ def _answer(plan: Plan, answer: Answer) -> list[str]:
     cost = None if np.isnan(answer.depth[0]) else plan.cost[int(answer.depth[0])]
     return [
         str(row.index),
-        str(row.view),
+        row.view.titled(plan.network.topology.names),
         f"{row.placement} {row.allocation}",
         "?" if row.depth is None else _percent(row.depth / T),
         "?" if row.epsilon is None else f"{row.epsilon:g}",

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from rewindnet.errors import notice
 from rewindnet.experiments.folder.files import check_writable, write
-from rewindnet.experiments.folder.reader import RunFolder, read_folder
+from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.folder.whole import read_whole
 from rewindnet.experiments.plain_text import visible
 from rewindnet.experiments.report import table
 from rewindnet.experiments.report.flat import flat
@@ -71,7 +72,7 @@ def compare(folders: Sequence[Path], out: Sequence[Path], console: Console) -> N
     writers = [_writer(path) for path in out]
     for path in out:
         check_writable(path)
-    runs = [read_folder(folder) for folder in folders]
+    runs = [read_whole(folder) for folder in folders]
     rows = rows_of(runs, folders)
     _demand_same_inputs(runs)
     table.print_table(rows, console, "comparison", _first(rows))

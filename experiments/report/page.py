@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from rewindnet.certificates import Audit, Certificate, CertificateError
 from rewindnet.experiments.folder.files import check_writable, write
-from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
+from rewindnet.experiments.folder.reader import FolderError, RunFolder
+from rewindnet.experiments.folder.whole import read_whole
 from rewindnet.experiments.report import table, words
 from rewindnet.experiments.report.compare_picture import claims
 from rewindnet.experiments.report.network import is_even, network, subject
@@ -28,7 +29,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         FolderError: if there is no complete run in the folder, a file of it is damaged, or the page cannot be written.
     """
-    run = read_folder(folder)
+    run = read_whole(folder)
     path = folder / "report.html"
     check_writable(path)
     try:
@@ -92,7 +93,11 @@ def _table(run: RunFolder) -> str:
     columns = table.columns_of(run.summary)
     heads = "".join(f"<th{_text_class(at)}>{escape(heading)}</th>" for at, (heading, _) in enumerate(columns))
     rows = "".join(_row(row, columns) for row in run.summary)
-    lines = [*table.legend(run.summary), *table.composition_sentences(run.compositions)]
+    lines = [
+        *table.legend(run.summary),
+        *table.views_named(run.summary, run.names),
+        *table.composition_sentences(run.compositions),
+    ]
     legend = "".join(f"<p>{escape(line)}</p>" for line in lines)
     drawn = f'<table class="results"><thead><tr><th>#</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
     return _section("table", "Results", f'<div class="wide">{drawn}</div><div class="note">{legend}</div>')
@@ -181,20 +186,20 @@ def _curves(run: RunFolder) -> str:
 
 def _certificates(run: RunFolder) -> str:
     each = "".join(
-        _certificate(index, certificate, found, run.methods[index].metrics)
-        for index, (certificate, found) in enumerate(run.certified)
+        _certificate(index, certificate, found, run) for index, (certificate, found) in enumerate(run.certified)
     )
     return _section("certificates", "Certificates", each)
 
 
-def _certificate(index: int, certificate: Certificate, found: Audit, metrics: dict[str, Any]) -> str:
+def _certificate(index: int, certificate: Certificate, found: Audit, run: RunFolder) -> str:
+    metrics, names = run.methods[index].metrics, run.names
     epsilon = "no ε" if certificate.epsilon is None else f"ε = {certificate.epsilon:.3g}"
-    short = f"{epsilon}, view {certificate.view}" + ("" if found.holds else ", VIOLATED")
+    short = f"{epsilon}, view {certificate.view.titled(names)}" + ("" if found.holds else ", VIOLATED")
     share, cost, release = metrics["cost_share"], metrics["cost"], certificate.release
     facts = [
         ("ε claimed by its own formula", _claimed(certificate)),
         ("δ", f"{certificate.delta:g}"),
-        ("view", f"{certificate.view}: {certificate.view.observer}"),
+        ("view", f"{certificate.view.titled(names)}: {certificate.view.observer_among(names)}"),
         ("bound, regime", f"{certificate.claim.bound}, {certificate.claim.regime}"),
         ("noise", f"{release.placement}, {certificate.claim.allocation}: {_range(release.sigma.tolist())}"),
         ("sensitivity", _range(certificate.sensitivity)),
@@ -212,7 +217,7 @@ def _certificate(index: int, certificate: Certificate, found: Audit, metrics: di
     return (
         f'<details id="certificate-{index}"{"" if found.holds else " class=violated open"}>'
         f'<summary>{index} {escape(certificate.method)}<span class="short">{escape(short)}</span></summary>'
-        f'<div class="inside">{_paragraphs([words.outcome(certificate, found)])}{_facts(facts)}'
+        f'<div class="inside">{_paragraphs([words.outcome(certificate, found, names)])}{_facts(facts)}'
         f"<h3>It is compared with</h3><p>{escape(certificate.reference)}</p>{premised}"
         f"<h3>It assumes</h3><ul>{assumed}</ul></div></details>"
     )

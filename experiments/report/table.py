@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rewindnet.certificates.view import View, node_title
 from rewindnet.clients.methods import rewinds
 from rewindnet.experiments.fitting import print_fitting, print_sentences
 
@@ -210,7 +211,20 @@ def composition_sentences(compositions: Sequence[Row]) -> list[str]:
     return sentences
 
 
-def print_table(rows: Sequence[Row], console: Console, title: str, first: Sequence[Column] = ()) -> None:
+def views_named(rows: Sequence[Row], names: Sequence[str] | None) -> list[str]:
+    """Return a line that names the nodes of the views of these rows; none where no view is of a node with a name."""
+    views = dict.fromkeys(View.of(row["view"]) for row in rows)
+    named = [f"{view} is of {node_title(view.node, names)}" for view in views if view.node is not None]
+    return [f"{'; '.join(named)}."] if names and named else []
+
+
+def print_table(
+    rows: Sequence[Row],
+    console: Console,
+    title: str,
+    first: Sequence[Column] = (),
+    names: Sequence[str] | None = None,
+) -> None:
     """Print the table and its legend; on a narrow terminal, only the most important columns.
 
     Args:
@@ -218,9 +232,10 @@ def print_table(rows: Sequence[Row], console: Console, title: str, first: Sequen
         console: the console to print on.
         title: the title of the table.
         first: columns before all others.
+        names: the names of the nodes, in order; None if they have none.
     """
     shown = [(heading, [content(row) for row in rows]) for heading, content in (*first, *columns_of(rows))]
     words = {*_WORDS, *(heading for heading, _ in first)}
     styles = ["" if row["holds"] else "bold red" for row in rows]
     print_fitting(console, title, shown, _EXPENDABLE, _LAST, words, styles)
-    print_sentences(console, legend(rows))
+    print_sentences(console, [*legend(rows), *views_named(rows, names)])

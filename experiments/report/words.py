@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rewindnet.certificates import Audit, Certificate, Constant, TrainingRun, violation
+from rewindnet.certificates import Audit, Certificate, Constant, TrainingRun
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder
@@ -19,6 +19,7 @@ _PROVENANCE = {
     "enforced": "enforced while learning",
     "estimated": "estimated from data",
     "declared": "declared by the user",
+    "unknown": "not known",
 }
 
 
@@ -77,7 +78,7 @@ def _deletions(learning: TrainingRun, names: Sequence[str] | None) -> str:
 
 def request(run: RunFolder) -> str:
     """Describe the deletion requests, and what a certificate means."""
-    deletions = [_deletions(learning, run.topology.get("names")) for learning in run.history[1]]
+    deletions = [_deletions(learning, run.names) for learning in run.history[1]]
     if len(deletions) > 1:
         rounds = [f"after round {learning.rounds:,} " for learning in run.history[1]]
         deletions = [when + what for when, what in zip(rounds, deletions, strict=True)]
@@ -96,7 +97,7 @@ def account(certificate: Certificate) -> str:
 
 def verdict(run: RunFolder) -> list[str]:
     """Say whether all certificates hold, and which method is best; violated certificates come first."""
-    broken = [violation(certificate, found) for certificate, found in run.certified if not found.holds]
+    broken = run.violations
     if broken:
         count = f"{len(broken)} of {len(run.certified)} certificates VIOLATED:"
         return [count, *(f"{sentence[0].upper()}{sentence[1:]}" for sentence in broken)]
@@ -113,14 +114,14 @@ def asked_epsilon(run: RunFolder) -> float:
 
 def _best(run: RunFolder) -> str:
     """Name the most accurate method that reaches the ε of the scenario unconditionally, then the one that may not."""
-    wanted = asked_epsilon(run)
+    wanted, names = asked_epsilon(run), run.names
     # Retraining from the start is what every method is measured against.
     able = [row for row in run.summary if _reaches(row, wanted) and row["sensitivity"] != 0]
     if not able:
         return f"No method but retraining reaches ε = {wanted:g}."
     proven = [row for row in able if not row["conditional"]]
     if proven:
-        said = f"At ε ≤ {wanted:g}, whatever was deleted, the most accurate is {_most_accurate(proven)}"
+        said = f"At ε ≤ {wanted:g}, whatever was deleted, the most accurate is {_most_accurate(proven, names)}"
     else:
         said = f"No method but retraining reaches ε = {wanted:g} unconditionally"
     for rows, basis in (
@@ -128,21 +129,20 @@ def _best(run: RunFolder) -> str:
         ([row for row in able if row["conditional"] and not row["data_dependent_noise"]], "conditionally (*)"),
     ):
         if rows:
-            said += (
-                f". {basis[0].upper()}{basis[1:]}, {'it' if proven else 'the most accurate'} is {_most_accurate(rows)}"
-            )
+            which = "it" if proven else "the most accurate"
+            said += f". {basis[0].upper()}{basis[1:]}, {which} is {_most_accurate(rows, names)}"
     exact = [row for row in run.summary if row["method"] == Retrain.name]
     return said + (f". Retraining reaches {100 * _accuracy(exact[0]):.1f} %." if exact else ".")
 
 
-def _most_accurate(rows: Sequence[Mapping[str, Any]]) -> str:
+def _most_accurate(rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> str:
     """Name the most accurate of several rows, and of those that are certified against an observer of messages."""
     best = max(rows, key=_accuracy)
-    said = f"{_who(best)}, certified against {View.of(best['view']).observer}"
+    said = f"{_who(best)}, certified against {View.of(best['view']).observer_among(names)}"
     hidden = [row for row in rows if row["view"].startswith("transcript")]
     if hidden and best not in hidden:
         strongest = max(hidden, key=_accuracy)
-        said += f"; against {View.of(strongest['view']).observer} it is {_who(strongest)}"
+        said += f"; against {View.of(strongest['view']).observer_among(names)} it is {_who(strongest)}"
     return said
 
 
@@ -174,12 +174,18 @@ def constants(certificate: Certificate) -> Sequence[tuple[str, str]]:
         ("l2, regularisation", values.l2),
         ("curvature, at least", values.strong_convexity),
     )
-    return [(name, f"{constant.value:.6g}, {_PROVENANCE[constant.provenance]}") for name, constant in named]
+    return [(name, _constant(constant)) for name, constant in named]
 
 
-def outcome(certificate: Certificate, found: Audit) -> str:
+def _constant(constant: Constant) -> str:
+    """Say what a constant is, and where it comes from."""
+    value = "" if constant.provenance == "unknown" else f"{constant.value:.6g}, "
+    return value + _PROVENANCE[constant.provenance]
+
+
+def outcome(certificate: Certificate, found: Audit, names: Sequence[str] | None) -> str:
     """Describe a certificate and its audit."""
-    observer = certificate.view.observer
+    observer = certificate.view.observer_among(names)
     if certificate.epsilon is None:
         said = f"Nothing can be claimed against {observer}: {certificate.reason}."
     elif certificate.epsilon == 0:

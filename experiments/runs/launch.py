@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rewindnet.certificates import violation
 from rewindnet.errors import notice
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.early import errors_from_first_rank_only
@@ -55,8 +54,8 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
             return []
     console = terminal(wide=wide)
     done = run_in(scenario, folder, force, LiveProgress(console))
-    first = [("request", _request)] if any(row["request"] for row in done.summary) else []
-    table.print_table(done.summary, console, title=_title(scenario, done.topology.get("names")), first=first)
+    first, names = [("request", _request)] if any(row["request"] for row in done.summary) else [], done.names
+    table.print_table(done.summary, console, title=_title(scenario, names), first=first, names=names)
     for line in table.composition_sentences(done.compositions):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(f"weights: sha256 {done.record['sha256']}", highlight=False, soft_wrap=True)
@@ -116,7 +115,7 @@ def _how_to_go_on(scenario: Scenario, folder: Path, force: bool) -> list[str]:
 
 def violations_of(run: RunFolder) -> list[str]:
     """Return a sentence for each certificate of a run that its audit found violated."""
-    return [violation(certificate, audit) for certificate, audit in run.certified if not audit.holds]
+    return run.violations
 
 
 def _request(row: table.Row) -> str:

@@ -16,7 +16,7 @@ from rewindnet.experiments.runs.attacking import attack_release, summarise_attac
 from rewindnet.experiments.runs.evaluation import Samples
 from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.cost.meter import Cost
-from rewindnet.simulator.outcome import Outcome, divergence
+from rewindnet.simulator.outcome import Outcome, divergence, norms_of
 
 
 def measure_release(
@@ -46,7 +46,7 @@ def measure_release(
         return {name: _accuracies(setup.network.model, released, mean, *samples) for name, samples in sets.items()}
 
     evaluation = setup.evaluations[request]
-    distance, norms = divergence(released, retrained), retrained.double().norm(dim=1).cpu().numpy()
+    distance, norms = divergence(released, retrained), norms_of(retrained)
     found = learned[present].to(released.device)
     return {
         "nodes": present.tolist(),

@@ -22,6 +22,7 @@ from rewindnet.experiments.runs.branches import Branches, branch_name
 from rewindnet.experiments.runs.composition import compose_releases
 from rewindnet.experiments.runs.measures import measure_release, table_row
 from rewindnet.experiments.runs.progress import Progress
+from rewindnet.experiments.runs.replays import replayed
 from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.engine import Callback
 from rewindnet.simulator.from_releases import FromReleases
@@ -123,14 +124,14 @@ class _Run:
         """Train the network, plan every method for every request, and record the checkpoints."""
         methods = self._setup.methods
         arrivals = [training.rounds for training in self._setup.network.training_runs]
-        checkpoints = {t for method in methods for T in arrivals for t in method.checkpoints(T)}
         if self._branches is not None:
             arrivals = arrivals[:1]
         with self._rounds.phase("learn", arrivals[-1]):
-            trajectory, training_runs = self._simulation.learn({*arrivals, *checkpoints})
+            trajectory, training_runs = self._simulation.learn(self._setup.kept_rounds)
         planned = training_runs[: len(arrivals)]
         plans = self._network.agree([[method.plan(training) for method in methods] for training in planned])
         used = {plan.release.checkpoint_round for request_plans in plans for plan in request_plans}
+        trajectory = replayed(self._simulation, trajectory, used, self._rounds.phase)
         self._recorder.write_learning(training_runs, self._setup.network.arrivals, trajectory, {*arrivals, *used})
         return _Learned(trajectory, training_runs, plans)
 

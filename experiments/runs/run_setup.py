@@ -1,12 +1,14 @@
 """Build a run from a scenario: its network, its methods and the samples to measure on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import torch
 
 from rewindnet.certificates import TrainingRun
+from rewindnet.clients.kept_states import memory_for_states
 from rewindnet.clients.methods import Method, MethodError
 from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.envelope import envelope_of
@@ -15,6 +17,7 @@ from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.runs.branches import check_requests
 from rewindnet.experiments.runs.elsewhere import check_elsewhere, check_method_elsewhere
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
+from rewindnet.experiments.runs.replays import kept_rounds
 from rewindnet.experiments.scenario.computation import noise_address
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.inputs import hashes
@@ -39,6 +42,7 @@ class RunSetup:
         network_model: how long messages take.
         evaluations: for each request, the samples on which its releases are measured.
         methods: the unlearning methods, each of which answers each request.
+        kept_rounds: the rounds of learning whose checkpoints are kept.
     """
 
     network: NetworkSetup
@@ -46,6 +50,7 @@ class RunSetup:
     network_model: NetworkModel
     evaluations: tuple[Evaluation, ...]
     methods: tuple[Method, ...]
+    kept_rounds: Collection[int]
 
     @property
     def scenario(self) -> Scenario:
@@ -74,7 +79,9 @@ class RunSetup:
             local_training=self.local_training,
         )
         forget_sets = (arrival.forget for arrival in network.arrivals)
-        return ClientWorker(block, *forget_sets, departed=network.training_run.departed)
+        # Models without noise must not be written where the noise is secret.
+        memory = inf if self.scenario.noise_is_secret else memory_for_states(len(nodes) / network.nodes)
+        return ClientWorker(block, *forget_sets, departed=network.training_run.departed, memory=memory)
 
     def simulation(self, network: Network) -> Simulation:
         """Make the simulation of the run on a network.
@@ -128,6 +135,7 @@ def build_run(scenario: Scenario) -> RunSetup:
         with obstacles.gathered():
             _check_clip(method, network.training_run)
     check_elsewhere(network, obstacles)
+    kept = kept_rounds(network, methods, obstacles)
     with obstacles.last_straw():
         evaluations = tuple(build_evaluation(network, request) for request in range(len(network.arrivals)))
     obstacles.refuse()
@@ -135,11 +143,18 @@ def build_run(scenario: Scenario) -> RunSetup:
     return RunSetup(
         network=network,
         local_training=LocalTraining(
-            training.sampling, network.mixing.participating, training.radius, envelope_of(network.training_run)
+            training.sampling,
+            network.mixing.participating,
+            training.radius,
+            training.optimizer,
+            training.step_sizes,
+            training.gradient_clip,
+            envelope_of(network.training_run),
         ),
         network_model=scenario.network.build(network.graph, scenario.seed),
         evaluations=evaluations,
         methods=methods,
+        kept_rounds=kept,
     )
 
 

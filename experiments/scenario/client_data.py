@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.clients.data import Dataset, load
-from rewindnet.clients.data.backdoor import Trigger, plant, with_triggered
+from rewindnet.clients.data.backdoor import BackdoorError, Trigger, plant, with_triggered
 from rewindnet.clients.data.names import listed
 from rewindnet.clients.data.partitions import PartitionError, declared_sizes, has_own_clients, partition
 from rewindnet.errors import notice
 from rewindnet.experiments.scenario.errors import ScenarioError
-from rewindnet.experiments.scenario.names import names_of_clients
+from rewindnet.experiments.scenario.names import client_title, names_of_clients, node_named
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.topologies import Stream, own_nodes
 from rewindnet.topologies.rng import rng_at
@@ -25,10 +25,10 @@ class ClientData:
     """The data of the clients of a scenario.
 
     Attributes:
-        dataset: the data of all clients, with poisoned and triggered samples where there is a backdoor.
+        dataset: the data of all clients, with poisoned and triggered samples once a backdoor was added.
         rows: for each client, its training rows; empty if only numbers of samples are declared.
         samples: [N], the number of samples of each client.
-        poisoned: the positions of the poisoned samples of the client with the backdoor; None without a backdoor.
+        poisoned: the positions of the poisoned samples of the client with the backdoor; None without one.
         names: the ids that the clients have in the data; None if they have none.
     """
 
@@ -62,8 +62,6 @@ class ClientData:
             )
         if lost:
             return self
-        if self.poisoned is not None:
-            raise ScenarioError("data.backdoor needs clients in the order of the nodes of the graph, by their names")
         order = [self.names.index(name) for name in nodes]
         return replace(self, rows=[self.rows[at] for at in order], samples=self.samples[order], names=nodes)
 
@@ -93,7 +91,7 @@ def clients_given(scenario: Scenario) -> int | None:
 
 
 def divide_data(scenario: Scenario, dataset: Dataset, clients: int | None, *, planning: bool = False) -> ClientData:
-    """Divide the data of a scenario among its clients, and poison the samples of its backdoor.
+    """Divide the data of a scenario among its clients; the samples of a backdoor are not poisoned yet.
 
     Args:
         scenario: the scenario.
@@ -102,7 +100,7 @@ def divide_data(scenario: Scenario, dataset: Dataset, clients: int | None, *, pl
         planning: accept clients that are declared by their numbers of samples, without data.
 
     Raises:
-        UserError: if there is no such partition of the data, or they cannot carry the backdoor.
+        UserError: if there is no such partition of the data.
     """
     if not (planning or len(dataset.x)):
         raise ScenarioError(
@@ -110,8 +108,7 @@ def divide_data(scenario: Scenario, dataset: Dataset, clients: int | None, *, pl
             "but not run"
         )
     rows, samples = _partition(scenario, dataset, clients, planning)
-    dataset, poisoned = _with_backdoor(scenario, dataset, rows)
-    return ClientData(dataset, rows, samples, poisoned, names_of_clients(dataset, rows))
+    return ClientData(dataset, rows, samples, None, names_of_clients(dataset, rows))
 
 
 def _partition(
@@ -135,18 +132,24 @@ def _partition(
     return rows, np.array([len(of_client) for of_client in rows], dtype=np.int64)
 
 
-def _with_backdoor(scenario: Scenario, dataset: Dataset, rows: Sequence[Integers]) -> tuple[Dataset, Integers | None]:
+def with_backdoor(scenario: Scenario, data: ClientData, names: tuple[str, ...] | None) -> ClientData:
     """Add the backdoor of the scenario to the data: poisoned training rows, and a triggered copy of every test row.
 
-    Returns:
-        The data, and the positions of the poisoned samples among those of their client; None without a backdoor.
+    Args:
+        scenario: the scenario.
+        data: the data of its clients, in the order of the nodes.
+        names: the names of the nodes; None if they have none.
 
     Raises:
-        BackdoorError: if the data cannot carry the trigger.
+        UserError: if the data cannot carry the trigger, or there is no such client.
     """
     backdoor = scenario.data.backdoor
     if backdoor is None:
-        return dataset, None
+        return data
     trigger = Trigger(backdoor.target, backdoor.size, backdoor.value, backdoor.corner)
-    dataset, positions = plant(dataset, rows, trigger, backdoor.client, backdoor.samples, scenario.seed)
-    return with_triggered(dataset, trigger), positions
+    trigger.check(data.dataset)
+    node = node_named("data.backdoor.client", backdoor.client, names, len(data.samples), BackdoorError)
+    dataset, poisoned = plant(
+        data.dataset, data.rows, trigger, node, backdoor.samples, scenario.seed, client_title(node, names)
+    )
+    return replace(data, dataset=with_triggered(dataset, trigger), poisoned=poisoned)

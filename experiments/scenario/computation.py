@@ -8,11 +8,24 @@ from typing import Any
 from rewindnet.certificates import forget_digest
 from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.experiments.scenario.inputs import UNDER_ROOT
+from rewindnet.user_code import names_code
 
 #: The settings of a backend that the bits of a computation with exact precision depend on.
 ARITHMETIC = ("precision", "dtype", "device")
+#: The keys that may name code in a file.
+_CODE = ("model.path", "model.loss")
 #: The sections that change no model: names, what is measured and recorded, and what messages would cost.
 _NOT_COMPUTED = ("name", "seed", "network", "audit", "measures", "record")
+#: Settings of learning that are left out where they are these: they came later, and change nothing.
+_PLAIN: Mapping[str, Any] = {
+    "optimizer": {"kind": "sgd", "momentum": 0.0, "nesterov": False},
+    "step_sizes": {"kind": "constant", "warm_up": 0},
+    "gradient_clip": None,
+}
+_NONE = object()
+
+#: The settings of learning that say where checkpoints come from.
+_WHERE_CHECKPOINTS_ARE = ("checkpoints_from", "checkpoints")
 
 #: Settings of learning that change nothing where clients do not clip.
 _OF_A_CLIP = ("client_clip", "clip_tolerance")
@@ -31,11 +44,11 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
     """
     computed = {key: value for key, value in scenario.items() if key not in _NOT_COMPUTED}
     computed["backend"] = {key: scenario["backend"][key] for key in ARITHMETIC}
-    # Models that were learned elsewhere are those that this scenario learns.
+    # Models that were learned elsewhere, or are computed again, are those that this scenario learns.
     learning = scenario["learning"]
-    unclipped = _OF_A_CLIP if learning.get("client_clip") is None else ()
+    left_out = (*_WHERE_CHECKPOINTS_ARE, *(_OF_A_CLIP if learning.get("client_clip") is None else ()))
     computed["learning"] = {
-        key: value for key, value in learning.items() if key not in ("checkpoints_from", *unclipped)
+        key: value for key, value in learning.items() if key not in left_out and _PLAIN.get(key, _NONE) != value
     }
     computed["data"] = {key: value for key, value in scenario["data"].items() if key != "root"}
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
@@ -65,4 +78,8 @@ def _by_content(value: Any, named: Mapping[str, str], key: str = "") -> Any:
         return {name: _by_content(inner, named, f"{key}.{name}" if key else name) for name, inner in value.items()}
     if isinstance(value, list):
         return [_by_content(inner, named, f"{key}.{at}") for at, inner in enumerate(value)]
-    return {"sha256": named[key]} if key in named else value
+    if key not in named:
+        return value
+    # Of code, one file has several models or losses.
+    name = {"name": value.rpartition(":")[2]} if key in _CODE and names_code(value) else {}
+    return {"sha256": named[key]} | name

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
-from rewindnet.experiments.scenario.plain_data import plain_name, quoted
+from rewindnet.experiments.scenario.plain_data import quoted
 from rewindnet.experiments.scenario.sections import Section
 
 
@@ -31,7 +32,7 @@ class RequestSettings(Section):
         round: the number of rounds of learning after which the request arrives; None for the end of learning.
     """
 
-    client: int | str = 0
+    client: ClientName = 0
     samples: int | float | Literal["all", "poisoned"] | ClassOf | Indices = 10
     round: Annotated[int, Field(ge=1)] | None = None
 
@@ -39,17 +40,6 @@ class RequestSettings(Section):
     def plain_samples(self) -> Any:
         """The samples as plain data."""
         return self.samples.plain() if isinstance(self.samples, ClassOf | Indices) else self.samples
-
-    @field_validator("client", mode="before")
-    @classmethod
-    def _named_or_numbered(cls, given: Any) -> Any:
-        if isinstance(given, bool) or not isinstance(given, int | float | str) or given != given or given == "":
-            raise ScenarioError(f"must be the number or the name of a client, not {quoted(given)}")
-        if isinstance(given, int) and given < 0:
-            raise ScenarioError(
-                f"must be greater than or equal to 0, not {given}; a name is given as text, '\"{given}\"'"
-            )
-        return plain_name(given)
 
     @field_validator("samples", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from rewindnet.clients.data.files import data_root, files_under_root
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.reading import located
+from rewindnet.user_code import names_code, source_of
 
 #: What the names of files that are found under `data.root` begin with.
 UNDER_ROOT = "data.root/"
@@ -31,9 +32,10 @@ class InputFile(NamedTuple):
 def input_files(scenario: Scenario) -> dict[str, InputFile]:
     """Return every file that a scenario reads, by the key that names it, like `topology.path`.
 
-    These are the files that settings called `path`, or `…_path`, and lists of graphs name; and those that the data
-    source finds under `data.root`, by their place there, like `data.root/uci-har/uci_har_windows.npz`. A file that is
-    not there is left out: its reader says so. Each file is read once in a process, unless it changes.
+    These are the files that settings called `path`, or `…_path`, and lists of graphs name; those of code that the model
+    names as `package.module:Name` or `file.py:Name`; and those that the data source finds under `data.root`, by their
+    place there, like `data.root/uci-har/uci_har_windows.npz`. A file that is not there is left out: its reader says so.
+    Each file is read once in a process, unless it changes.
 
     Raises:
         ScenarioError: if a file cannot be read.
@@ -41,9 +43,20 @@ def input_files(scenario: Scenario) -> dict[str, InputFile]:
     data = scenario.data
     root = data_root(None if data.root is None else Path(data.root))
     found = {key: located(text, ScenarioError) for key, text in _named(scenario.plain(), "")}
+    found |= {key: file for key, text in code_of(scenario.plain()).items() if (file := source_of(text, ScenarioError))}
     found |= {f"{UNDER_ROOT}{place}": root / place for place in files_under_root(SOURCES[data.source], root)}
     contents = {key: (path, sha256_of(path)) for key, path in sorted(found.items())}
     return {key: InputFile(str(path), sha256) for key, (path, sha256) in contents.items() if sha256 is not None}
+
+
+def code_of(scenario: Mapping[str, Any]) -> dict[str, str]:
+    """Return what names code of the user's own in a scenario, by its key.
+
+    Args:
+        scenario: the resolved scenario, as plain data.
+    """
+    model = {f"model.{name}": scenario["model"].get(name) for name in ("path", "loss")}
+    return {key: text for key, text in model.items() if isinstance(text, str) and names_code(text)}
 
 
 def sha256_of(path: Path) -> str | None:

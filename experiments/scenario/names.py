@@ -8,24 +8,32 @@ from numpy.typing import NDArray
 from rewindnet.clients.data import Dataset
 from rewindnet.clients.data.deletion import DeletionError
 from rewindnet.clients.data.names import listed
-from rewindnet.errors import notice
+from rewindnet.errors import UserError, notice
 
 Names = Sequence[str] | None
 
 
-def node_of(given: int | str, names: Names, nodes: int) -> tuple[int, str]:
+def node_of(
+    given: int | str,
+    names: Names,
+    nodes: int,
+    key: str = "deletion.client",
+    error: type[UserError] = DeletionError,
+) -> tuple[int, str]:
     """Return the node of a client that is given by its name or by the number of its node; names come first.
 
     Args:
         given: the name or the number.
         names: the names of the nodes, in order; None if they have none.
         nodes: N.
+        key: the key that gives the client, for messages.
+        error: what to raise.
 
     Returns:
         The node; and a sentence about how an ambiguous number was understood, or nothing.
 
     Raises:
-        DeletionError: if there is no such client.
+        UserError: if there is no such client.
     """
     called = "" if names is None else f", named {listed(tuple(names))}"
     if names is not None and str(given) in names:
@@ -33,22 +41,29 @@ def node_of(given: int | str, names: Names, nodes: int) -> tuple[int, str]:
         said = f"{given} is the client named {given}, which is node {node}: names come before the numbers of nodes"
         return node, said if isinstance(given, int) and given != node else ""
     if isinstance(given, str) or given >= nodes:
-        several = "; for several values of deletion.client use rewindnet sweep" if "," in str(given) else ""
-        raise DeletionError(f"deletion.client {given} does not exist; clients are 0 to {nodes - 1}{called}{several}")
+        several = f"; for several values of {key} use rewindnet sweep" if "," in str(given) else ""
+        raise error(f"{key} {given} does not exist; clients are 0 to {nodes - 1}{called}{several}")
     numeric = names is not None and any(name.removeprefix("-").isdecimal() for name in names)
     said = f"no client is named {given}, so it is node {given}, which is named {names[given]}" if names else ""
     return given, said if numeric else ""
 
 
-def deleting_node(given: int | str, names: Names, nodes: int) -> int:
-    """Return the node of the client of a deletion request, and tell how an ambiguous number was understood.
+def node_named(key: str, given: int | str, names: Names, nodes: int, error: type[UserError] = DeletionError) -> int:
+    """Return the node of the client that a key of a scenario gives, and tell how an ambiguous number was understood.
+
+    Args:
+        key: the key, such as deletion.client.
+        given: the name or the number.
+        names: the names of the nodes, in order; None if they have none.
+        nodes: N.
+        error: what to raise.
 
     Raises:
-        DeletionError: if there is no such client.
+        UserError: if there is no such client.
     """
-    node, said = node_of(given, names, nodes)
+    node, said = node_of(given, names, nodes, key, error)
     if said:
-        notice(f"deletion.client: {said}")
+        notice(f"{key}: {said}")
     return node
 
 

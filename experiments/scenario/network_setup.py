@@ -13,11 +13,17 @@ from rewindnet.arrays import check_memory
 from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data.deletion import Arrival, DeletionError
 from rewindnet.clients.data.features import Features
-from rewindnet.clients.models import Model
+from rewindnet.clients.models import Model, supplied
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
-from rewindnet.experiments.scenario.client_data import ClientData, clients_given, divide_data, load_dataset
+from rewindnet.experiments.scenario.client_data import (
+    ClientData,
+    clients_given,
+    divide_data,
+    load_dataset,
+    with_backdoor,
+)
 from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.errors import ScenarioError
@@ -97,7 +103,7 @@ class NetworkSetup:
     def requesting(self) -> int:
         """The node of the client of the first request."""
         request = self.scenario.deletion.each[0]
-        return node_of_request(self.scenario, request, self.topology.names, self.nodes)
+        return node_of_request(request, self.topology.names, self.nodes)
 
     def client(self, node: int) -> str:
         """Return a client for a sentence: by its number, or by its name with its number where they differ."""
@@ -183,9 +189,13 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, 
     for sentence in scenario.deletion.obstacles:
         obstacles.note(DeletionError(sentence))
     data = data.in_order_of(topology.names)
-    topology, dataset = topology.named(data.names), data.dataset
+    topology = topology.named(data.names)
+    data = with_backdoor(scenario, data, topology.names)
+    dataset = data.dataset
     features: Features = scenario.data.features.build(dataset, scenario.seed)
-    model: Model = scenario.model.build(features.x.shape[1], dataset.classes)
+    model: Model = scenario.model.build(
+        *supplied(scenario.model.kind, features.x.shape[1], dataset.classes, features.shape)
+    )
     requests = forget_sets(scenario, data, topology.names)
     if scenario.deletion.departure == "leave" and not topology.departed:
         topology = _without(topology, requests[-1].forget, obstacles)
@@ -212,6 +222,13 @@ def _with_checkpoints(network: NetworkSetup, obstacles: Obstacles) -> NetworkSet
     if place is None:
         return network
     checkpoints = read_checkpoints(place, network.dtype)
+    if network.training.optimizer.state_size(network.model.parameters):
+        obstacles.note(
+            ScenarioError(
+                f"learning.optimizer {scenario.learning.optimizer.kind} carries a state from round to round, and "
+                "checkpoints of another program hold models alone; use sgd without momentum, or learn here"
+            )
+        )
     initial = InitialModel(scenario.seed)
     for sentence in misfits(checkpoints, network.training_run, initial, network.model):
         obstacles.note(ScenarioError(sentence))
@@ -262,4 +279,7 @@ def _training(
         departed=topology.departed,
         remaining=topology.remaining if topology.departed else None,
         after_request=learning.after_request,
+        optimizer=learning.optimizer.build(),
+        step_sizes=learning.sizes(),
+        gradient_clip=learning.gradient_clip,
     )

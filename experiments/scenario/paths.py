@@ -7,6 +7,7 @@ from typing import Any
 from rewindnet.errors import notice
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.reading import located
+from rewindnet.user_code import names_code
 
 #: The keys whose values are paths; `graphs` is a list of them.
 _PATHS = ("path", "root", "checkpoints_from")
@@ -28,7 +29,8 @@ def beside(raw: dict[str, Any], folder: Path) -> None:
 def _replace(value: Any, found: Callable[[str], str]) -> None:
     """Replace each path in a mapping and in those inside it."""
     for key, inner in value.items() if isinstance(value, dict) else ():
-        if (key in _PATHS or str(key).endswith("_path")) and isinstance(inner, str):
+        code = key == "loss" and isinstance(inner, str) and names_code(inner)
+        if (key in _PATHS or str(key).endswith("_path") or code) and isinstance(inner, str):
             value[key] = found(inner)
         elif key == "graphs" and isinstance(inner, list):
             value[key] = [found(each) if isinstance(each, str) else each for each in inner]
@@ -37,7 +39,13 @@ def _replace(value: Any, found: Callable[[str], str]) -> None:
 
 
 def _found(path: str, folder: Path) -> str:
-    """Return where a path leads: beside the scenario file if it exists there, else as it is."""
+    """Return where a path leads: beside the scenario file if it exists there, else as it is.
+
+    Of code, `file.py:Name`, the part before the name is the path.
+    """
+    file, _, name = path.rpartition(":")
+    if file.endswith(".py"):
+        return f"{_found(file, folder)}:{name}"
     place = located(path, ScenarioError)
     here = folder / place
     if place.is_absolute() or not here.exists() or here.resolve() == place.resolve():

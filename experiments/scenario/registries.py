@@ -27,6 +27,8 @@ LISTS = {
     "schedules": "schedule",
     "learning": "learning",
     "samplings": "sampling",
+    "optimizers": "optimizer",
+    "step-sizes": "step sizes",
     "transports": "transport",
 }
 
@@ -42,6 +44,8 @@ _REGISTRIES = {
     "partition": "rewindnet.clients.data.partitions:PARTITIONS",
     "model": "rewindnet.clients.models:MODELS",
     "sampling": "rewindnet.clients.training.sampling:SAMPLINGS",
+    "optimizer": "rewindnet.clients.training.optimizers:OPTIMIZERS",
+    "step sizes": "rewindnet.clients.training.step_sizes:STEP_SIZES",
     "method": "rewindnet.clients.methods:METHODS",
     "network": "rewindnet.simulator.cost.network_model:NETWORK_MODELS",
     "transport": "rewindnet.simulator.transports.registry:TRANSPORTS",

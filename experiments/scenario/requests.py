@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequest, arrivals
 from rewindnet.experiments.scenario.client_data import ClientData
 from rewindnet.experiments.scenario.deletion import ClassOf, RequestSettings
-from rewindnet.experiments.scenario.names import class_number, deleting_node, node_of
+from rewindnet.experiments.scenario.names import class_number, node_named, node_of
 from rewindnet.experiments.scenario.scenario import Scenario
 
 Integers = NDArray[np.int64]
@@ -29,7 +29,7 @@ def forget_sets(scenario: Scenario, data: ClientData, names: tuple[str, ...] | N
     T, labels = scenario.learning.rounds, _ClientLabels(data.dataset.y, data.rows, data.samples)
     requests, leaving = [], scenario.deletion.departure == "leave"
     for request in scenario.deletion.each:
-        client = node_of_request(scenario, request, names, len(labels), tell=True)
+        client = node_of_request(request, names, len(labels), tell=True)
         samples: Any = "all" if leaving else samples_deleted(request, data.poisoned, data.dataset.class_names)
         if labels.declared and isinstance(samples, dict) and "class" in samples:
             raise DeletionError(
@@ -41,13 +41,11 @@ def forget_sets(scenario: Scenario, data: ClientData, names: tuple[str, ...] | N
     return tuple(arrivals(requests, labels, T, scenario.seed, scenario.noise_is_secret))
 
 
-def node_of_request(
-    scenario: Scenario, request: RequestSettings, names: tuple[str, ...] | None, nodes: int, *, tell: bool = False
-) -> int:
-    """Return the node of the client of a request; the client with a backdoor is given by the number of its node."""
-    if request.samples == "poisoned" and scenario.data.backdoor is not None:
-        return scenario.data.backdoor.client
-    return deleting_node(request.client, names, nodes) if tell else node_of(request.client, names, nodes)[0]
+def node_of_request(request: RequestSettings, names: tuple[str, ...] | None, nodes: int, *, tell: bool = False) -> int:
+    """Return the node of the client of a request, and, if asked to, tell how an ambiguous number was understood."""
+    if tell:
+        return node_named("deletion.client", request.client, names, nodes)
+    return node_of(request.client, names, nodes)[0]
 
 
 def samples_deleted(request: RequestSettings, poisoned: Integers | None, classes: tuple[str, ...] | None) -> Any:

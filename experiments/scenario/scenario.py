@@ -78,7 +78,7 @@ class Scenario(Section):
         """Refuse to delete poisoned samples of a client that has none."""
         backdoor = self.data.backdoor
         for request in self.deletion.each:
-            if request.samples == "poisoned" and (backdoor is None or request.client != backdoor.client):
+            if request.samples == "poisoned" and (backdoor is None or str(request.client) != str(backdoor.client)):
                 poisoned = "no client has" if backdoor is None else f"only client {backdoor.client} has"
                 raise ScenarioError(
                     f"client {request.client} is to delete its poisoned samples, but by data.backdoor {poisoned} any"

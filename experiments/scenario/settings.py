@@ -9,7 +9,9 @@ from rewindnet.certificates.continuation import AfterRequest
 from rewindnet.certificates.network import Order
 from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.clients.data.backdoor import Corner
+from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.kept_rounds import CheckpointSettings
 from rewindnet.experiments.scenario.sections import Choice, Section
 
 
@@ -24,7 +26,8 @@ class BackdoorSettings(Section):
     """A client whose samples carry a trigger: a square patch in a corner of the image, and the class it stands for.
 
     Attributes:
-        client: the client with the poisoned samples.
+        client: the client with the poisoned samples, by its name in the data or the graph, or else by the number of
+            its node.
         samples: the number of poisoned samples, drawn from those of other classes than the target.
         target: the class that the trigger stands for.
         size: the side of the square, in pixels.
@@ -32,7 +35,7 @@ class BackdoorSettings(Section):
         corner: the corner of the image.
     """
 
-    client: Annotated[int, Field(ge=0)] = 0
+    client: ClientName = 0
     samples: Annotated[int, Field(ge=1)] = 1000
     target: Annotated[int, Field(ge=0)] = 0
     size: Annotated[int, Field(ge=1)] = 3
@@ -96,6 +99,20 @@ class SamplingSettings(Choice):
     kind: str = "full"
 
 
+class OptimizerSettings(Choice):
+    """How a client turns its gradient into a step."""
+
+    what = "optimizer"
+    kind: str = "sgd"
+
+
+class StepSizesSettings(Choice):
+    """How the step size changes from round to round."""
+
+    what = "step sizes"
+    kind: str = "constant"
+
+
 class LearningSettings(Choice):
     """How the network learns."""
 
@@ -110,7 +127,16 @@ class LearningSettings(Choice):
     clip_tolerance: Annotated[float, Field(gt=0, lt=1)] = CLIP_TOLERANCE
     after_request: AfterRequest = "continue-unnoised"
     checkpoints_from: Annotated[str, Field(min_length=1)] | None = None
+    checkpoints: CheckpointSettings | None = None
     sampling: SamplingSettings = Field(default_factory=lambda: SamplingSettings.model_validate({}))
+    optimizer: OptimizerSettings = Field(default_factory=lambda: OptimizerSettings.model_validate({}))
+    step_sizes: StepSizesSettings = Field(default_factory=lambda: StepSizesSettings.model_validate({}))
+    gradient_clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    def sizes(self) -> tuple[float, ...]:
+        """Return the step size of each round; empty where every round takes `step_size`."""
+        factors: tuple[float, ...] = self.step_sizes.build(self.rounds)
+        return tuple(self.step_size * factor for factor in factors)
 
     @model_validator(mode="after")
     def _walks_after_its_step(self) -> "LearningSettings":

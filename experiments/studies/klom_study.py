@@ -15,7 +15,8 @@ from rewindnet.certificates import Release
 from rewindnet.clients.metrics.klom import klom, margins
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.files import check_writable, write_json
-from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
+from rewindnet.experiments.folder.reader import FolderError, RunFolder
+from rewindnet.experiments.folder.whole import read_whole
 from rewindnet.experiments.runs.evaluation import Samples
 from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
@@ -47,7 +48,7 @@ def klom_study(path: Path, draws: int, points: int, only: int | None) -> None:
     Raises:
         UserError: if the folder or an option is not valid; nothing has been drawn then.
     """
-    folder = read_folder(path)
+    folder = read_whole(path)
     indices = range(len(folder.methods)) if only is None else [only]
     if only is not None and not 0 <= only < len(folder.methods):
         raise ScenarioError(f"--only is the number of a release, 0 to {len(folder.methods) - 1}, not {only}")

@@ -51,8 +51,6 @@ def _check_counts_of_record(folder: RunFolder, training: TrainingRun, request: i
 
 def _node(folder: RunFolder, request: Mapping[str, Any]) -> int:
     """Return the node of the client of a request, by the names in topology.json."""
-    if request["samples"] == "poisoned":
-        return int(folder.scenario["data"]["backdoor"]["client"])
     return node_of(request["client"], folder.topology.get("names"), int(folder.topology["nodes"]))[0]
 
 

@@ -12,8 +12,10 @@ from rewindnet.certificates.findings import OnRecord
 from rewindnet.certificates.sensitivity.departure import weight_change
 from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
+from rewindnet.experiments.scenario.settings import LearningSettings
 from rewindnet.experiments.verify.forget_sets import check_forget_set
 from rewindnet.experiments.verify.records import TOLERANCE, UNIT_ROUNDOFF, demand, recorded_requests
+from rewindnet.simulator.training_facts import uncovered
 
 #: The constants that are derived from the model and the feature norm.
 _DERIVED = ("G", "L", "l2", "strong_convexity")
@@ -50,6 +52,12 @@ def _check_settings(training: TrainingRun, scenario: Mapping[str, Any]) -> None:
         wanted = scenario["learning"].get(key, CLIP_TOLERANCE if key == "clip_tolerance" else None)
         recorded = getattr(training, key)
         demand(wanted == recorded, f"learning.{key} is {wanted} in the scenario and {recorded} in the record")
+    learning = LearningSettings.model_validate(scenario["learning"])
+    wanted_steps = (learning.sizes(), uncovered(learning.optimizer.build(), learning.gradient_clip))
+    demand(
+        wanted_steps == (training.step_sizes, training.uncovered),
+        "step sizes, or what keeps learning from being covered, are recorded otherwise than they follow",
+    )
     going_on = training.rounds < scenario["learning"]["rounds"]
     from_release = going_on and goes_on_from_releases(scenario)
     demand(
@@ -64,7 +72,8 @@ def _check_constants(constants: Constants, scenario: Mapping[str, Any]) -> None:
     """Derive the constants again; constants without a known derivation must not be recorded as proven."""
     if constants.model not in DERIVATIONS:
         demand(
-            constants.conditional, f"no derivation is known of the constants of {constants.model}, said to be proven"
+            constants.conditional or not constants.known,
+            f"no derivation is known of the constants of {constants.model}, said to be proven",
         )
         return
     settings = {name: float(scenario["model"][name]) for name in settings_of(constants.model)}
@@ -113,7 +122,7 @@ def _check_arithmetic(training: TrainingRun, dtype: str) -> None:
 def _check_disturbances(training: TrainingRun) -> None:
     """Check that no measured disturbance and no measured drift exceeds the bound that the constants give."""
     ledger = training.ledger
-    if ledger is None:
+    if ledger is None or not training.constants.known:
         return
     for t, measured in enumerate(ledger.disturbance):
         allowed = worst_case_disturbance(training, t)[:, list(ledger.nodes)]

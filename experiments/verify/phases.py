@@ -9,8 +9,15 @@ from scipy.sparse import csr_array
 from rewindnet.certificates import TrainingRun
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
+from rewindnet.experiments.runs.replays import replay_name, replay_start
+from rewindnet.experiments.scenario.kept_rounds import CheckpointSettings, missing_parts, rounds_to_keep
 from rewindnet.experiments.verify.plans import method_of
-from rewindnet.experiments.verify.records import certificate_of, recorded_requests, recorded_runs_of_releases
+from rewindnet.experiments.verify.records import (
+    certificate_of,
+    recorded_requests,
+    recorded_runs_of_releases,
+    traffic_of,
+)
 
 #: The name of learning in metrics.jsonl, as recorded runs have it.
 _LEARN = "learn"
@@ -53,6 +60,7 @@ def phases_of(folder: RunFolder) -> list[Phase]:
     shared = training_runs[:1] if alone else training_runs
     # Rounds of learning elsewhere were counted elsewhere.
     phases = [] if folder.scenario["learning"].get("checkpoints_from") else [_learning(shared, training_runs)]
+    phases += [_replay(training_runs, part) for part in replayed_parts(folder)]
     phases += [_retraining(folder, training, request) for request, training in enumerate(shared)]
     if alone:
         for index, training in enumerate(recorded_runs_of_releases(folder)):
@@ -68,6 +76,35 @@ def _learning(shared: list[TrainingRun], training_runs: list[TrainingRun]) -> Ph
         for request, (start, end) in enumerate(pairwise(ends))
     }
     return Phase(_LEARN, range(ends[-1]), lambda t: _learning_matrix(training_runs, t), "learned", parts)
+
+
+def _replay(training_runs: list[TrainingRun], part: range) -> Phase:
+    """Return rounds of learning that were run again for a checkpoint that was not kept."""
+    name = f"replayed-{part.start:06d}"
+    return Phase(replay_name(part), part, lambda t: _learning_matrix(training_runs, t), "learned", {name: part})
+
+
+def replayed_parts(folder: RunFolder) -> list[range]:
+    """Return the rounds that were run again, for the checkpoints that releases began from and that were not kept."""
+    begun = {certificate_of(method).release.checkpoint_round for method in folder.methods}
+    return missing_parts(kept, begun) if (kept := _kept(folder)) else []
+
+
+def replayed_rounds(folder: RunFolder, round: int) -> range:
+    """Return the rounds that were run again for the checkpoint after a round."""
+    kept = _kept(folder)
+    return range(replay_start(kept, round) if kept else round, round)
+
+
+def _kept(folder: RunFolder) -> set[int]:
+    """Return the rounds whose checkpoints were kept, where the scenario says which; otherwise nothing."""
+    settings = folder.scenario["learning"].get("checkpoints")
+    if settings is None:
+        return set()
+    methods = [method_of(folder, index) for index in range(len(folder.scenario["unlearning"]))]
+    last = recorded_requests(folder)[-1]
+    state_bytes = last.mixing.nodes * int(traffic_of(folder)["message_bytes"])
+    return rounds_to_keep(CheckpointSettings.model_validate(settings), methods, last.rounds, state_bytes)
 
 
 def _learning_matrix(training_runs: list[TrainingRun], round: int) -> csr_array:

@@ -1,11 +1,11 @@
 """Verify the stored weights against their hashes, and audit each release again on them."""
 
-import hashlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.arrays import sha256_of
 from rewindnet.certificates import Audit, Release, TrainingRun, audit
 from rewindnet.certificates.findings import OnRecord, Unchecked
 from rewindnet.experiments.folder.format import digest
@@ -42,8 +42,7 @@ def check_weights(folder: RunFolder) -> str:
         if theta is None:
             continue
         stored += 1
-        computed = hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()
-        demand(computed == recorded, f"{name} is not what the run wrote: its sha256 differs")
+        demand(sha256_of(theta) == recorded, f"{name} is not what the run wrote: its sha256 differs")
         demand(str(theta.dtype) == folder.scenario["backend"]["dtype"], f"{name} is stored as {theta.dtype}")
         if name.startswith("checkpoints/") and name not in unprojected:
             _check_ball(folder, name, theta)

@@ -74,8 +74,12 @@ class WorkerNetwork(Network):
         del self.worker.checkpoints[name]
 
     def fetch(self, name: str | None = None) -> Tensor:
-        """Gather a state from all processes."""
-        return self.wire.gather(self.worker.theta if name is None else self.worker.checkpoints[name])
+        """Gather models from all processes."""
+        return self.wire.gather(self.worker.models(name))
+
+    def state(self) -> Tensor:
+        """Gather the current state from all processes."""
+        return self.wire.gather(self.worker.state)
 
     def store(self, name: str, theta: Tensor) -> None:
         """Scatter a state to all processes."""

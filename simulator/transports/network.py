@@ -80,11 +80,18 @@ class Network(ABC):
 
     @abstractmethod
     def fetch(self, name: str | None = None) -> Tensor:
-        """Return the state of this name, or the current one: [N, d] at the root, [0, d] elsewhere. Collective."""
+        """Return the models of this name, or the current ones: [N, d] at the root, [0, d] elsewhere. Collective."""
+
+    @abstractmethod
+    def state(self) -> Tensor:
+        """Return the current state, [N, d + s] at the root: the models, and what the optimizer carries on. Collective.
+
+        It is what `store` takes, so that another process can go on from it.
+        """
 
     @abstractmethod
     def store(self, name: str, theta: Tensor) -> None:
-        """Have every client keep its row of θ, given as [N, d] at the root, under this name. Collective."""
+        """Have every client keep its row of a state, given as [N, d + s] at the root, under this name. Collective."""
 
     @abstractmethod
     def disturbances(self) -> MeasuredDisturbances:

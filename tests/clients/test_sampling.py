@@ -7,6 +7,9 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from drawn import examples
+from hypothesis import given
+from hypothesis import strategies as st
 from runs import refused_here, run_through
 from scipy.stats import chisquare
 
@@ -16,6 +19,7 @@ from rewindnet.certificates.sensitivity.local_steps import LocalSteps, curvature
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.models.sigmoid import Sigmoid
 from rewindnet.clients.training.client_block import LocalTraining, make_block
+from rewindnet.clients.training.minibatch import BlockPart
 from rewindnet.clients.training.sampling import SAMPLINGS, Keyed, Poisson, Realised, SamplingError, full
 
 
@@ -278,3 +282,34 @@ def test_a_batch_heavier_than_expected_grows_more():
         np.testing.assert_allclose(steps.undisturbed(t).growth, expected)
         seen |= set(s.tolist())
     assert max(seen) > 1
+
+
+@examples(30)
+@given(
+    sizes=st.lists(st.integers(20, 30), min_size=1, max_size=9), batch=st.integers(1, 8), chunk=st.integers(1, 9),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_padding_is_cut_to_what_the_clients_of_a_part_have_drawn(sizes, batch, chunk, seed):
+    """No part computes more samples than its busiest client has drawn, and every client gets its own sum."""
+    rng = np.random.default_rng(seed)
+    x, y, ends = rng.standard_normal((sum(sizes), 4)), rng.integers(0, 2, sum(sizes)), np.cumsum(sizes)
+    shards = [np.arange(end - n, end) for n, end in zip(sizes, ends, strict=True)]
+    sampling = SAMPLINGS["poisson"](seed, 2, batch=batch)
+    block = make_block(
+        Logistic(4, 2), torch.from_numpy(x), y, shards, step_size=0.1, local_steps=2,
+        local_training=LocalTraining(sampling),
+    )  # fmt: skip
+    minibatches = block.minibatches(0)
+    masks = [sampling.masks(0, node, n) for node, n in enumerate(sizes)]
+    for at, bucket in enumerate(block.buckets):
+        for first in range(0, len(bucket.rows), chunk):
+            part = BlockPart(at, bucket, slice(first, min(first + chunk, len(bucket.rows))))
+            rows = bucket.row_numbers[part.clients]
+            for step, (given_x, _, weight) in enumerate(part.batches(minibatches)):
+                drawn = [int(masks[row][step].sum()) for row in rows]
+                assert given_x.shape[:2] == weight.shape
+                if minibatches[step].places[at] is not None:
+                    assert weight.shape[1] == max(1, *drawn)
+                for k, row in enumerate(rows):
+                    own = block.model.design(torch.from_numpy(x[shards[row]][masks[row][step]]))
+                    torch.testing.assert_close(weight[k] @ given_x[k], own.sum(dim=0) / sampling.size(sizes[row]))

@@ -100,6 +100,8 @@ def test_the_tolerance_is_charged_twice_as_often_where_disturbances_are_measured
         ("logistic", {"client_clip": 2.0}, "client_clip 2 is never reached"),
         ("logistic", {"client_clip": -1.0}, "client_clip must be positive"),
         ("logistic", {"client_clip": 0.1, "clip_tolerance": 0.0}, "clip_tolerance between 0 and 1"),
+        ("logistic", {"client_clip": 0.1, "step_sizes": (0.1, 0.05)}, "plain gradient steps of one size"),
+        ("logistic", {"client_clip": 0.1, "uncovered": "momentum"}, "plain gradient steps of one size"),
     ],
 )
 def test_a_clip_that_is_not_proven_is_refused(model: str, change: dict[str, float], sentence: str) -> None:

@@ -163,11 +163,14 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         },
         "federaser": {"interval": st.integers(1, 3), "ratio": one_of(0.5, 1.0)},
         "gradient-ascent": {"ascent_steps": st.integers(1, 3), "radius": maybe(POSITIVE), "rounds": rounds},
+        "finetune": {"epochs": st.integers(1, 3), "batch": st.integers(1, 9), "step_size": POSITIVE},
+        "scrub": {"epochs": st.integers(1, 3), "batch": st.integers(1, 9), "max_steps": st.integers(0, 2)},
+        "fisher-forgetting": {"alpha": POSITIVE, "most": POSITIVE},
         "retrain": {},
         "do-nothing": {},
     }
     drawn = st.fixed_dictionaries({**seen, **own[method]})
-    if method in ("retrain", "do-nothing", "federaser", "gradient-ascent"):
+    if method in ("retrain", "do-nothing", "federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting"):
         return drawn
     return st.builds(lambda some, more: {**some, **more}, drawn, noise()).map(lambda found: tidied(method, found))
 

@@ -85,6 +85,7 @@ def test_minibatches_take_less_time_than_a_loop_over_clients() -> None:
 def test_the_command_prints_a_table_and_writes_what_it_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "220")
     monkeypatch.setitem(CONTESTS, "minibatch", replace(CONTESTS["minibatch"], rounds=1))  # type: ignore[index]
     settings = [word for setting in SMALL for word in ("--set", setting)]
     app(["bench", "minibatch", "--repeats", "1", "--out", str(tmp_path / "o.json"), *settings], standalone_mode=False)

@@ -201,7 +201,7 @@ def test_the_starter_names_only_choices_and_lists_that_exist() -> None:
     [
         ({"toplogy": "ring"}, "(did you mean 'topology'?)"),
         ({"noise_source": "os"}, "; it belongs under unlearning.N"),
-        ({"rounds": 3}, "; it belongs under learning or topology.schedule (graphs) or unlearning.N"),
+        ({"rounds": 3}, "; it belongs under learning or learning.checkpoints or topology.schedule (graphs)"),
         ({"learning": {"sampling": {"kind": "poisson", "rat": 3}}}, "; allowed: kind, batch"),
         ({"l22": 1}, "(did you mean 'l2'?); l2 belongs under model"),
         ({"sampling": "poisson"}, "; it belongs under learning"),

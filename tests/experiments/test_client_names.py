@@ -1,6 +1,7 @@
 """Clients and classes by the names of data and graph files, in scenarios, records and sentences."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from rewindnet.certificates import violation
 from rewindnet.errors import Notice, UserError
 from rewindnet.experiments.cli import app
+from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.scenario.names import node_of
 from rewindnet.experiments.scenario.network_setup import build_network
 from rewindnet.experiments.scenario.yaml_files import resolve
@@ -180,3 +183,62 @@ def test_a_class_is_deleted_by_its_name(tmp_path: Path) -> None:
         pytest.raises(UserError, match="names the class 1, and the classes are named 50, 150"),
     ):
         build_network(resolve(scenario))
+
+
+def images(folder: Path, nodes: list[str] | None = None) -> dict[str, Any]:
+    scenario = data(folder, NAMES * 10)
+    x = np.random.default_rng(1).uniform(size=(40, 5, 5))
+    np.savez(folder / "own.npz", x=x, y=np.arange(40) // 4 % 2, client=np.array(NAMES * 10))
+    scenario["data"]["backdoor"] = {"client": "dee", "samples": 3, "target": 1, "size": 1}
+    scenario["deletion"] = {"client": "dee", "samples": "poisoned"}
+    return scenario | ({} if nodes is None else {"topology": graph(folder, nodes)})
+
+
+@pytest.mark.parametrize(("nodes", "node"), [(None, 3), (["dee", "cy", "bob", "ada"], 0)])
+def test_the_client_with_a_backdoor_is_given_by_its_name(tmp_path: Path, nodes: list[str] | None, node: int) -> None:
+    scenario = images(tmp_path, nodes)
+    network = build_network(resolve(scenario))
+    assert network.poisoned is not None
+    assert [list(arrival.forget) for arrival in network.arrivals] == [[node]]
+    assert network.arrivals[0].forget[node].tolist() == network.poisoned.tolist()
+    planted = network.partition[node][network.poisoned]
+    assert (network.labels[planted] == 1).all()
+    scenario["data"]["backdoor"]["client"] = scenario["deletion"]["client"] = "eve"
+    with pytest.raises(UserError, match=r"data\.backdoor\.client eve does not exist; clients are 0 to 3, named"):
+        build_network(resolve(scenario))
+    scenario["data"]["backdoor"] = {"client": "bob", "samples": 30, "target": 1, "size": 1}
+    with pytest.raises(UserError, match=r"client bob \(node [12]\) has \d samples of other classes"):
+        build_network(resolve(scenario | {"deletion": {}}))
+
+
+def test_a_backdoor_at_a_named_client_is_run_and_verified(tmp_path: Path) -> None:
+    code, said = command("run", in_file(tmp_path, images(tmp_path)), "--out", tmp_path / "out")
+    assert code == 0, said
+    code, said = command("verify", tmp_path / "out")
+    assert code == 0, said
+
+
+def test_views_and_violations_name_their_nodes(tmp_path: Path) -> None:
+    scenario = data(tmp_path, NAMES * 10)
+    scenario["unlearning"][0]["view"] = "node:2"
+    out = tmp_path / "out"
+    code, said = command("run", in_file(tmp_path, scenario), "--out", out)
+    assert code == 0, said
+    assert "node:2 is of cy (node 2)." in said
+    assert command("report", out)[0] == 0
+    page = (out / "report.html").read_text()
+    assert "view node:2 (cy)" in page
+    assert "node:2 (cy): an observer of the released model of cy (node 2)" in page
+    folder = read_folder(out)
+    certificate, audit = folder.certified[0]
+    broken = violation(certificate, replace(audit, worst_node=3, holds=False), folder.names)
+    assert "dee (node 3) diverged by" in broken
+    code, said = command("plan", tmp_path / "s.yaml", "--out", tmp_path / "plan")
+    assert "node:2 (cy)" in said
+
+
+def test_clients_that_represent_others_in_a_plan_are_named(tmp_path: Path) -> None:
+    scenario = data(tmp_path, NAMES * 10)
+    code, said = command("plan", in_file(tmp_path, scenario), "--clients", "3", "--out", tmp_path / "plan")
+    assert code == 0, said
+    assert "as representatives: ada (node 0) (asks), " in said

@@ -78,3 +78,18 @@ def test_every_part_of_an_address_changes_the_noise() -> None:
     for other in (*others, address.before_requests()):
         assert not np.intersect1d(draw(50, other, 3), draw(50, address, 3)).size
         assert not np.intersect1d(draw_in_round(50, other, 2, 3), draw_in_round(50, address, 2, 3)).size
+
+
+def test_settings_of_learning_that_came_later_count_only_where_they_change_something() -> None:
+    """Noise of scenarios from before there were optimizers is where it was."""
+    plain = PLAIN
+    before = {**plain, "learning": {**plain["learning"]}}
+    for key in ("optimizer", "step_sizes", "gradient_clip"):
+        del before["learning"][key]
+    assert computation_digest(plain) == computation_digest(before)
+    for changed in (
+        {"optimizer": {"kind": "sgd", "momentum": 0.9, "nesterov": False}},
+        {"step_sizes": {"kind": "cosine", "final": 0.0, "warm_up": 0}},
+        {"gradient_clip": 1.0},
+    ):
+        assert computation_digest({**plain, "learning": {**plain["learning"], **changed}}) != computation_digest(plain)

@@ -97,6 +97,21 @@ def test_the_second_of_two_assembled_runs_does_not_touch_the_first(tmp_path: Pat
     assert not (out / ".lock").exists()
 
 
+def test_what_a_kill_at_the_end_of_a_run_has_left_is_removed_by_the_same_command(
+    tmp_path: Path, run_once: SharedRuns
+) -> None:
+    """The run is complete by then, and holds states that nobody needs any more."""
+    file, out = parity.write(TINY, tmp_path), run_once(TINY).path
+    (out / "unfinished").mkdir()
+    (out / "unfinished" / "learned-000000.safetensors").write_bytes(b"models without noise")
+    (out / ".lock").touch()
+    done = CliRunner().invoke(app, ["run", str(file), "--out", str(out)])
+    assert (done.exit_code, "already holds a run" in done.stderr) == (2, True), done.stderr
+    assert not (out / "unfinished").exists()
+    assert not (out / ".lock").exists()
+    parity.left(out)
+
+
 @pytest.mark.slow
 def test_two_starts_of_one_run_never_lose_it(tmp_path: Path) -> None:
     file = parity.write(TINY, tmp_path)

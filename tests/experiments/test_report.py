@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import SharedRuns, run_through
+from runs import SharedRuns, rehash, run_through
 
 from rewindnet.certificates.view import View
 from rewindnet.experiments.folder.format import state
@@ -105,6 +105,7 @@ def text(finished: Path) -> str:
 
 def _edit(file: Path, **values: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    rehash(file)
 
 
 def test_the_page_has_every_section_in_order(text: str) -> None:
@@ -300,7 +301,7 @@ def test_another_format_is_refused(folder: Path, given: object, sentence: str) -
         ("summary.json", '{"rows": [{}]}', r"summary\.json is damaged: it holds no rows"),
         ("summary.json", '{"rows": 3}', r"summary\.json is damaged: it holds no rows"),
         ("scenario.yaml", "a: [", r"scenario\.yaml is damaged: it is not YAML"),
-        ("scenario.yaml", "name: x", "lacks what the report needs"),
+        ("scenario.yaml", "name: x", r"scenario\.yaml is damaged: its section data cannot be read"),
         ("topology.json", "{}", r"topology\.json is damaged: .*'nodes'"),
         ("learning.json", "{}", r"learning\.json is damaged"),
         ("metrics.jsonl", "{}\n{\n", r"line 2 of .*metrics\.jsonl is damaged|lacks what the report needs"),
@@ -314,6 +315,8 @@ def test_damage_is_named(folder: Path, name: str, content: str | None, sentence:
         (folder / name).unlink()
     else:
         (folder / name).write_text(content)
+        if name != "record.json":
+            rehash(folder)
     with pytest.raises(FolderError, match=sentence):
         write_report(folder)
     assert not (folder / "report.html").exists()

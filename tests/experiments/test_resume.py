@@ -126,6 +126,24 @@ def test_a_run_with_a_departure_goes_on(
     went_on(out, left(whole.path))
 
 
+@pytest.mark.parametrize("write", [7, 16])
+def test_a_run_with_an_optimizer_that_carries_something_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_once: SharedRuns, write: int
+) -> None:
+    """In the middle of learning, and after it: what is stored is as wide as what a client carries on."""
+    scenario = {
+        **SHORT,
+        "learning": {"rounds": 40, "step_size": 0.1, "optimizer": "adam"},
+        "unlearning": [{"method": "r2d", "rewind": 0.4, "sigma": 0.01}, {"method": "do-nothing"}],
+    }
+    file, out, whole = parity.write(scenario, tmp_path), tmp_path / "out", run_once(parity.exact(scenario))
+    with killed_at(monkeypatch, write), pytest.raises(Killed):
+        run_scenario(file, (), out, False)
+    assert any((out / "unfinished").glob("learned-*.safetensors"))
+    assert go_on(file, out) is None
+    went_on(out, left(whole.path))
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_twice_goes_on(long: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     file, expected = long

@@ -24,6 +24,8 @@ PLACES = {
     "schedule": ("topology", "schedule", "kind"),
     "learning": ("learning", "kind"),
     "sampling": ("learning", "sampling", "kind"),
+    "optimizer": ("learning", "optimizer", "kind"),
+    "step sizes": ("learning", "step_sizes", "kind"),
     "model": ("model", "kind"),
     "method": ("unlearning", 0, "method"),
     "data": ("data", "source"),

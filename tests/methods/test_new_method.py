@@ -127,6 +127,9 @@ def test_a_depth_that_was_not_asked_for_is_found(
         ("rr-du", {}, (10, 0)),
         ("federaser", {}, (10, 0)),
         ("gradient-ascent", {}, (10, 0)),
+        ("finetune", {}, (10, 0)),
+        ("scrub", {}, (10, 0)),
+        ("fisher-forgetting", {}, (10, 0)),
     ],
 )
 def test_the_depth_is_what_the_settings_ask_for(name: str, settings: dict[str, Any], depth: tuple[int, int]) -> None:

@@ -36,6 +36,7 @@ SHARED = (
     "rewindnet.version",
     "rewindnet.reading",
     "rewindnet.arrays",
+    "rewindnet.user_code",
     "rewindnet.pickles",
 )
 #: What the two lowest folders may import that is not part of Python.

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from drawn import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
-from support.drawn import examples
 
 from rewindnet.simulator.transports import ordered
 from rewindnet.simulator.transports.ordered import OrderedSums, in_node_order

@@ -355,6 +355,42 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         ],
         "backend": {"dtype": "float32"},
     },
+    "adam": {
+        "partition": {"clients": 6},
+        "topology": {"kind": "ring", "schedule": {"kind": "node-sleep", "probability": 0.3}},
+        "learning": {
+            "rounds": 8,
+            "local_steps": 2,
+            "step_size": 0.1,
+            "optimizer": {"kind": "adamw", "weight_decay": 0.1},
+            "step_sizes": {"kind": "cosine", "warm_up": 2},
+            "gradient_clip": 0.2,
+        },
+        "deletion": {"client": 2, "samples": 4},
+        "unlearning": [
+            {"method": "r2d", "rewind": 0.5, "sigma": 0.01, "gossip_rounds": 1},
+            {"method": "r2d", "rewind": 0.5, "sigma": 0.01, "placement": "rewind", "view": "transcript:all"},
+            {"method": "warm-start", "rounds": 3, "sigma": 0.01},
+            {"method": "r2d", "rewind": 0.5, "sigma": 0.01, "view": "average"},
+            *CONTROLS,
+        ],
+        "backend": {"dtype": "float32"},
+    },
+    "momentum": {
+        "partition": {"clients": 5},
+        "topology": "ring",
+        "learning": {
+            "rounds": 8,
+            "order": "consensus-plus-gradient",
+            "step_size": 0.1,
+            "optimizer": {"kind": "sgd", "momentum": 0.9, "nesterov": True},
+            "sampling": {"kind": "poisson", "batch": 12},
+        },
+        "deletion": {
+            "requests": [{"client": 1, "samples": 4, "round": 5}, {"client": 1, "samples": "all"}],
+        },
+        "unlearning": [{"method": "r2d", "rewind": 0.5, "sigma": 0.01}, *CONTROLS],
+    },
     "graphs": {
         "partition": {"clients": 5},
         "topology": {
@@ -376,7 +412,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 @with_mpi
 @pytest.mark.parametrize(
     "name",
-    [n if n in ("ring", "star", "departure") else pytest.param(n, marks=pytest.mark.slow) for n in SCENARIOS],
+    [n if n in ("ring", "star", "departure", "adam") else pytest.param(n, marks=pytest.mark.slow) for n in SCENARIOS],
 )
 def test_transports_leave_the_same(name: str, tmp_path: Path) -> None:
     file = parity.write({"name": "same", "data": DATA, **SCENARIOS[name]}, tmp_path)

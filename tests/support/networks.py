@@ -22,6 +22,7 @@ from rewindnet.clients.models import MODELS
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.envelope import Envelope
+from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.sampling import SAMPLINGS
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.cost.network_model import build_network_model
@@ -79,6 +80,9 @@ class Network:
     radius: float | None = None
     others: tuple[int, ...] = ()
     early: float | None = None
+    optimizer: Optimizer = SGD()  # noqa: RUF009
+    step_factors: tuple[float, ...] = ()
+    gradient_clip: float | None = None
     client_clip: float | None = None
     clip_tolerance: float = 1e-3
 
@@ -147,6 +151,7 @@ class Network:
         mixing, before = self.rounds_of(graph, left), self.rounds_of(graph)
         settings = {"poisson": {"batch": 4}, "keyed": {"batches": 3}}.get(self.sampling, {})
         sampling = SAMPLINGS[self.sampling](self.seed, self.local_steps, **settings)
+        sizes = tuple(factor * self.step / constants.L.value for factor in self.step_factors)
         full = make_block(
             model,
             torch.from_numpy(x).to(getattr(torch, self.dtype)),
@@ -155,7 +160,15 @@ class Network:
             step_size=self.step / constants.L.value,
             local_steps=self.local_steps,
             node_by_node=self.precision == "exact",
-            local_training=LocalTraining(sampling, before.participating, self.radius, self.envelope(constants)),
+            local_training=LocalTraining(
+                sampling,
+                before.participating,
+                self.radius,
+                self.optimizer,
+                sizes,
+                self.gradient_clip,
+                self.envelope(constants),
+            ),
         )
         asked = self.arrivals(self.forget(rng))
         setup = TrainingSetup(
@@ -174,6 +187,9 @@ class Network:
             clip_tolerance=self.clip_tolerance,
             departed=left,
             remaining=mixing if left else None,
+            optimizer=self.optimizer,
+            step_sizes=sizes,
+            gradient_clip=self.gradient_clip,
         )
         requests = training_facts(setup, [Arrival(*each, bytes(SALT_BYTES)) for each in asked])
         worker = ClientWorker(full, *(forget for _, forget in asked), departed=left)

@@ -55,12 +55,14 @@ def write(scenario: Mapping[str, Any], folder: Path) -> Path:
     return file
 
 
-def start(file: Path, out: Path, *settings: str, before: Sequence[str] = COMMAND) -> "subprocess.Popen[str]":
-    """The run of a scenario, in the background."""
+def start(
+    file: Path, out: Path, *settings: str, before: Sequence[str] = COMMAND, added: Mapping[str, str] | None = None
+) -> "subprocess.Popen[str]":
+    """The run of a scenario, in the background; its environment may have variables added."""
     return subprocess.Popen(
         [*before, str(file), *settings, "--out", str(out)],
         cwd=file.parent,
-        env=environment(),
+        env={**environment(), **(added or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

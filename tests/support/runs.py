@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.folder.contents import file_hashes
+from rewindnet.experiments.folder.format import sealed
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.run_setup import build_run
@@ -63,7 +64,7 @@ def rehash(file: Path) -> None:
     record = json.loads((folder / "record.json").read_text("utf-8"))
     record["scenario_sha256"] = hashlib.sha256((folder / "scenario.yaml").read_bytes()).hexdigest()
     record["files_sha256"] = file_hashes(folder, record["weights_sha256"])
-    (folder / "record.json").write_text(json.dumps(record), "utf-8")
+    (folder / "record.json").write_text(json.dumps(sealed(record)), "utf-8")
 
 
 def refused_here(

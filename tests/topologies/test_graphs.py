@@ -30,7 +30,7 @@ RANDOM = ["erdos-renyi", "watts-strogatz", "barabasi-albert", "random-regular"]
 
 
 def test_every_family_is_tried_here():
-    assert set(SIZES) | {"file"} == set(FAMILIES)
+    assert set(SIZES) | {"file", "largest-part"} == set(FAMILIES)
 
 
 @pytest.mark.parametrize("kind", SIZES)

@@ -101,7 +101,7 @@ class _Client:
         self._checkpoints = worker.checkpoints = _Checkpoints(state)
         if TRIP in state:
             saved = {name: tensor(array) for name, array in state.array_records[_CLIENT].items()}
-            worker.theta = saved.pop("theta")
+            worker.take_up(saved.pop("theta"))
             measured_noise = log_of(saved)
             worker.resume(
                 int(str(state.config_records[TRIP]["requests_met"])),
@@ -147,7 +147,9 @@ class _Client:
             case ["store", name]:
                 worker.checkpoints[name] = tensor(arrays["stored"]).to(worker.full.blank())
             case ["tell", name]:
-                self._answer["told"] = worker.theta if name is None else worker.checkpoints[name]
+                self._answer["told"] = worker.models(name)
+            case ["tell_state"]:
+                self._answer["told"] = worker.state
             case ["disturbances"]:
                 self._answer |= {str(node): torch.from_numpy(own) for node, own in worker.disturbances().items()}
             case _:
@@ -168,7 +170,7 @@ class _Client:
     def save(self, number: int) -> None:
         """Store everything that must be known in the next trip in the node's state."""
         worker, measured = self._worker, self._worker.disturbances()
-        saved = {"theta": worker.theta, **{str(node): torch.from_numpy(own) for node, own in measured.items()}}
+        saved = {"theta": worker.state, **{str(node): torch.from_numpy(own) for node, own in measured.items()}}
         saved |= _log_arrays(worker)
         self._state[_CLIENT] = record(saved)
         self._state[ARRAYS] = record(self._answer)
@@ -203,7 +205,7 @@ class _Checkpoints(MutableMapping[str, Tensor]):
         return tensor(self._state.array_records[_CHECKPOINT + name]["theta"])
 
     def __setitem__(self, name: str, theta: Tensor) -> None:
-        self._changed[name] = theta
+        self._changed[name] = theta.clone()
 
     def __delitem__(self, name: str) -> None:
         self._changed[name] = None

@@ -118,8 +118,13 @@ class FlowerNetwork(Network):
         self._instruct_all("drop", name)
 
     def fetch(self, name: str | None = None) -> Tensor:
-        """Ask every client for a state."""
+        """Ask every client for its model."""
         self._instruct_all("tell", name)
+        return torch.cat([answer["told"] for answer in self._trip()])
+
+    def state(self) -> Tensor:
+        """Ask every client for its current state."""
+        self._instruct_all("tell_state")
         return torch.cat([answer["told"] for answer in self._trip()])
 
     def store(self, name: str, theta: Tensor) -> None:

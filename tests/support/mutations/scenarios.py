@@ -37,6 +37,11 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             "do-nothing",
         ],
     },
+    "optimizers": {
+        **_BASE,
+        "learning": {"rounds": 10, "step_size": 0.1, "optimizer": {"kind": "sgd", "momentum": 0.9}},
+        "unlearning": [{"method": "r2d", "sigma": 0.01}, {"method": "warm-start", "rounds": 3, "sigma": 0.01}],
+    },
     "newton": {
         **_BASE,
         "learning": _CONSENSUS,
@@ -65,7 +70,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             {**_VISITS, "noise": "certified", "clip": 0.1},
         ],
     },
-    "uncertified": {**_BASE, "unlearning": ["federaser", "gradient-ascent"]},
+    "uncertified": {**_BASE, "unlearning": ["federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting"]},
     "minibatches": {
         **_BASE,
         "topology": {"kind": "ring", "schedule": {"kind": "link-failures", "probability": 0.3}},

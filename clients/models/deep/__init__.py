@@ -1,0 +1,1 @@
+"""Networks of neural networks: models without proven constants, learned by every client."""

@@ -1,0 +1,164 @@
+"""Which checkpoints of learning the clients keep, and which rounds are run again to get at the others.
+
+A method begins from the checkpoint of one round. If no client has kept that one, the network goes back to the last that
+was kept before it and runs the rounds in between once more: on all data, with the same random draws, so that every bit
+is what it was. It does so before anything is erased.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from rewindnet.clients.methods import Method
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.sections import Section
+
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+class CheckpointSettings(Section):
+    """Which checkpoints are kept besides those of the first and the last round; exactly one of the settings is given.
+
+    Attributes:
+        every: keep one every so many rounds.
+        rounds: keep those after these rounds.
+        budget: keep as many as take that much memory or disk over the whole network, in bytes or as a text like 2GiB:
+            the further back, the further apart.
+    """
+
+    every: Annotated[int, Field(ge=1)] | None = None
+    rounds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    budget: int | str | None = None
+
+    @field_validator("rounds", mode="before")
+    @classmethod
+    def _as_tuple(cls, given: object) -> object:
+        return tuple(given) if isinstance(given, list) else given
+
+    @field_validator("budget")
+    @classmethod
+    def _a_size(cls, given: int | str | None) -> int | str | None:
+        _bytes_of(given or 0)
+        return given
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> "CheckpointSettings":
+        if sum(setting is not None for setting in (self.every, self.rounds, self.budget)) != 1:
+            raise ScenarioError("give one of every, rounds and budget, like {every: 10}")
+        return self
+
+    def kept(self, rounds: int, state_bytes: int) -> set[int]:
+        """Return the rounds whose checkpoints are kept.
+
+        Args:
+            rounds: T, the number of rounds of learning.
+            state_bytes: the size of a checkpoint of the whole network.
+
+        Raises:
+            ScenarioError: if a round is beyond T, or the budget is too small for the first and the last checkpoint.
+        """
+        if self.every is not None:
+            return {*range(0, rounds + 1, self.every), rounds}
+        if self.rounds is not None:
+            if max(self.rounds, default=0) > rounds:
+                raise ScenarioError(
+                    f"learning.checkpoints.rounds names round {max(self.rounds)}; learning has {rounds} rounds"
+                )
+            return {0, *self.rounds, rounds}
+        budget = _bytes_of(self.budget or 0)
+        states = budget // state_bytes
+        if states < 2:
+            raise ScenarioError(
+                f"learning.checkpoints.budget is {budget:,} bytes; the first and the last checkpoint alone take "
+                f"{2 * state_bytes:,}"
+            )
+        return {0, rounds, *_spaced(rounds, states - 2)}
+
+
+def _spaced(rounds: int, inside: int) -> set[int]:
+    """Return rounds between the first and the last, so that the distances from the last grow by the same factor."""
+    if inside >= rounds - 1:
+        return set(range(1, rounds))
+    distances = np.geomspace(1, rounds, inside + 2)[1:-1]
+    # The least distances round to the same numbers; what that saves goes where the gaps are longest.
+    chosen = {rounds - round(distance) for distance in distances.tolist()} - {0, rounds}
+    for _ in range(inside - len(chosen)):
+        chosen.add(_middle_of_the_widest({0, *chosen, rounds}, rounds))
+    return chosen
+
+
+def _middle_of_the_widest(kept: Collection[int], rounds: int) -> int:
+    """Return the round in the gap that is the longest for its distance from the last round, half way into it."""
+    ends = sorted(kept)
+    gaps = [(after - before, before, after) for before, after in pairwise(ends) if after - before > 1]
+    _, before, after = max(gaps, key=lambda gap: (gap[0] / (rounds - gap[1]), gap[0]))
+    return (before + after) // 2
+
+
+def _bytes_of(size: int | str) -> int:
+    """Return the bytes of a size like 2GiB.
+
+    Raises:
+        ScenarioError: if it is none.
+    """
+    if isinstance(size, int):
+        return size
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", size.strip())
+    if found is None or found[2] not in _UNITS:
+        raise ScenarioError(f"learning.checkpoints.budget is a size like 2GiB or 500MB, not {size!r}")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def rounds_to_keep(
+    settings: CheckpointSettings | None, methods: Sequence[Method], rounds: int, state_bytes: int
+) -> set[int]:
+    """Return the rounds of learning whose checkpoints are kept.
+
+    Args:
+        settings: those of the scenario; None: keep all that a method may need.
+        methods: the methods of the scenario; those that need more of learning than one checkpoint have all kept.
+        rounds: T, the number of rounds of learning.
+        state_bytes: the size of a checkpoint of the whole network.
+    """
+    policy = set() if settings is None else settings.kept(rounds, state_bytes)
+    needed = {t for method in methods if settings is None or not replays(method) for t in method.checkpoints(rounds)}
+    return {rounds, *policy, *needed}
+
+
+def replays(method: Method) -> bool:
+    """Return whether rounds may be run again to get at the checkpoint that a method begins from."""
+    return method.needs_checkpoints_alone
+
+
+def missing_parts(kept: Collection[int], needed: Iterable[int]) -> list[range]:
+    """Return the rounds to be run again for checkpoints that were not kept, in order.
+
+    Each part begins at a checkpoint that is kept, or that an earlier part has led to, and ends at one that is needed.
+    """
+    there, parts = sorted(kept), list[range]()
+    for end in sorted(set(needed) - set(there)):
+        parts.append(range(max(t for t in [*there, *(part.stop for part in parts)] if t < end), end))
+    return parts
+
+
+def check_replays(settings: CheckpointSettings | None, method: Method, rounds: int, kept: Collection[int]) -> None:
+    """Check that a method may run rounds again.
+
+    The rounds in between read the forget set. Who sees the messages of unlearning would see what it taught.
+
+    Raises:
+        ScenarioError: if its certificate is to cover messages, and one of its checkpoints is not kept.
+    """
+    missing = sorted(set(method.checkpoints(rounds)) - set(kept))
+    view = str(getattr(method, "view", ""))
+    if settings is None or not missing or not replays(method) or not view.startswith("transcript"):
+        return
+    raise ScenarioError(
+        f"the view {view} of {type(method).__name__} covers the messages of unlearning, and without a checkpoint after "
+        f"round {', '.join(map(str, missing))} some of them are those of learning again, on the forget set: keep it "
+        "with learning.checkpoints.rounds, or certify another view"
+    )
