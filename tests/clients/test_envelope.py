@@ -59,7 +59,9 @@ def proximal(theta: Floats, x: Floats, y: NDArray[np.int64], pull: float) -> Flo
             if np.linalg.norm(data_gradient(there, x, y)[0] + pull * (there - theta)) < np.linalg.norm(slope):
                 break
             share /= 2
-        z = z - share * step
+        else:
+            break  # rounding is all that is left
+        z = there
     return data_gradient(z, x, y)[0]
 
 
@@ -82,7 +84,7 @@ def exact(theta: Floats, x: Floats, y: NDArray[np.int64], norm: float) -> Floats
     norm=st.sampled_from([0.05, 0.3, 0.9]),
     tolerance=st.sampled_from([1e-2, 3e-4]),
 )
-@examples(25)
+@examples(10)
 def test_the_gradient_is_that_of_the_envelope_up_to_the_tolerance(
     seed: int, samples: int, norm: float, tolerance: float
 ) -> None:
@@ -97,7 +99,7 @@ def test_the_gradient_is_that_of_the_envelope_up_to_the_tolerance(
 
 
 @given(seed=st.integers(0, 2**20), norm=st.sampled_from([0.05, 0.2]))
-@examples(20)
+@examples(8)
 def test_a_step_of_the_envelope_does_not_expand(seed: int, norm: float) -> None:
     """η = 2/L. Scaling down the gradient instead, which is no gradient any more, does expand."""
     model, given_, theta = clients(seed, 6)
