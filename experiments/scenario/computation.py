@@ -22,6 +22,8 @@ _PLAIN: Mapping[str, Any] = {
     "step_sizes": {"kind": "constant", "warm_up": 0},
     "gradient_clip": None,
 }
+#: The same of methods.
+_PLAIN_METHOD: Mapping[str, Any] = {"settle_first": 0, "descent_clip": True, "descent_step_size": None}
 _NONE = object()
 
 #: The settings of learning that say where checkpoints come from.
@@ -50,6 +52,7 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
     computed["learning"] = {
         key: value for key, value in learning.items() if key not in left_out and _PLAIN.get(key, _NONE) != value
     }
+    computed["unlearning"] = [_without_plain(method) for method in scenario["unlearning"]]
     computed["data"] = {key: value for key, value in scenario["data"].items() if key != "root"}
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
     found = {key: sha256 for key, sha256 in contents.items() if key.startswith(UNDER_ROOT)}
@@ -70,6 +73,11 @@ def noise_address(
         inputs: the sha256 of each file that the scenario reads, by its key.
     """
     return NoiseAddress(int(scenario["seed"]), computation_digest(scenario, inputs), forget_digest(forget), 0, "seed")
+
+
+def _without_plain(method: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a method without those that change nothing."""
+    return {key: value for key, value in method.items() if _PLAIN_METHOD.get(key, _NONE) != value}
 
 
 def _by_content(value: Any, named: Mapping[str, str], key: str = "") -> Any:

@@ -64,6 +64,9 @@ def _check_claim(claimed: Certificate, settings: Mapping[str, Any]) -> None:
         "allocation": claim.allocation,
         "gossip_rounds": release.gossip_rounds,
         "noise_source": release.noise_source,
+        "settle_first": release.healing.settle_first,
+        "descent_clip": release.healing.clip,
+        "descent_step_size": release.healing.step_size,
     }
     if settings.get("regime") is not None and claim.bound != "published":
         certified["regime"] = claim.regime
@@ -110,20 +113,19 @@ def _check_cost(method: MethodRecords, claimed: Certificate, training: TrainingR
     if not release.mechanism.plain_descent:
         return
     N, start = training.mixing.nodes, release.checkpoint_round
-    rounds = release.descent_rounds + release.gossip_rounds
+    rounds = release.gossip.stop - start
     learning = training.mixing if training.mixing_before is None else training.mixing_before
     matrices = [training.mixing.matrix(t) for t in range(start, start + rounds)]
     matrices += [learning.matrix(t) for t in replayed]
     messages = sum(int(W.nnz - np.count_nonzero(W.diagonal())) for W in matrices)
-    descent = range(start, start + release.descent_rounds)
     expected = {
         "rounds": rounds + release.averaged + len(replayed),
         "messages": messages + release.averaged * N * (N - 1),
-        "gradients": sum(int(training.gradients(t, True).sum()) for t in descent)
+        "gradients": sum(int(training.gradients(t, True).sum()) for t in release.descent)
         + sum(int(training.gradients(t, False).sum()) for t in replayed),
     }
     counted = method.metrics["cost"]["gradients"]
-    if training.client_clip is not None and release.descent_rounds:
+    if training.client_clip is not None and release.descent_rounds and release.healing.clip:
         # To clip is to solve a problem, in as many evaluations of the gradient as it takes.
         demand(counted >= expected["gradients"], f"{counted} gradients are fewer than one of each sample and round")
         del expected["gradients"]
