@@ -168,9 +168,19 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         "fisher-forgetting": {"alpha": POSITIVE, "most": POSITIVE},
         "retrain": {},
         "do-nothing": {},
+        "anew": {"rewind": one_of(0.0, 0.3, 1.0)},
     }
     drawn = st.fixed_dictionaries({**seen, **own[method]})
-    if method in ("retrain", "do-nothing", "federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting"):
+    if method in (
+        "retrain",
+        "do-nothing",
+        "anew",
+        "federaser",
+        "gradient-ascent",
+        "finetune",
+        "scrub",
+        "fisher-forgetting",
+    ):
         return drawn
     return st.builds(lambda some, more: {**some, **more}, drawn, noise()).map(lambda found: tidied(method, found))
 
