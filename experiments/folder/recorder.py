@@ -26,7 +26,6 @@ from rewindnet.experiments.folder.readme import readme
 from rewindnet.experiments.folder.replacement import move_in
 from rewindnet.experiments.folder.tensors import file_parts, raw_bytes
 from rewindnet.experiments.folder.unfinished import (
-    check_checkpoints,
     claim,
     earlier_noise,
     earlier_traffic,
@@ -165,8 +164,6 @@ class Recorder:
             learned: the checkpoints of learning.
             rounds: the rounds of the checkpoints to write.
         """
-        if self._folder is not None:
-            check_checkpoints(self._folder, training_runs[0].checkpoints_sha256)
         content = [
             {
                 **training.to_record(),

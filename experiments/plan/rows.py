@@ -9,6 +9,7 @@ from rewindnet.certificates.claim import Bound
 from rewindnet.clients.methods import rewinds
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
+from rewindnet.experiments.scenario.views import with_node
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def rows_of(network: NetworkSetup) -> tuple[list[Row], list[str]]:
     """
     training_run = network.training_run
     settings = {
-        index: method.settings for index, method in enumerate(network.scenario.unlearning) if rewinds(method.name)
+        index: with_node(method.settings, network.topology.names, network.nodes, f"unlearning.{index}")
+        for index, method in enumerate(network.scenario.unlearning)
+        if rewinds(method.name)
     }
     notes = []
     if not settings:

@@ -22,6 +22,8 @@ _PLAIN: Mapping[str, Any] = {
     "step_sizes": {"kind": "constant", "warm_up": 0},
     "gradient_clip": None,
 }
+#: A setting of data that came later, where it changes nothing.
+_NO_CATEGORIES = ("categories", None)
 _NONE = object()
 
 #: The settings of learning that say where checkpoints come from.
@@ -48,7 +50,9 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
         for key, value in learning.items()
         if key not in _WHERE_CHECKPOINTS_ARE and _PLAIN.get(key, _NONE) != value
     }
-    computed["data"] = {key: value for key, value in scenario["data"].items() if key != "root"}
+    computed["data"] = {
+        key: value for key, value in scenario["data"].items() if key != "root" and (key, value) != _NO_CATEGORIES
+    }
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
     found = {key: sha256 for key, sha256 in contents.items() if key.startswith(UNDER_ROOT)}
     named = {key: sha256 for key, sha256 in contents.items() if key not in found}

@@ -12,6 +12,7 @@ from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.kept_rounds import CheckpointSettings
 from rewindnet.experiments.scenario.sections import Choice, Section
+from rewindnet.experiments.scenario.views import build_unnamed
 
 
 class FeatureSettings(Choice):
@@ -152,8 +153,9 @@ class UnlearningSettings(Choice):
     @model_validator(mode="after")
     def _checked_by_the_method(self) -> "UnlearningSettings":
         """Have the method refuse settings that make no sense, and fill in what follows from the others."""
-        built = self.build()
-        object.__setattr__(self, "settings", {name: getattr(built, name) for name in self.settings})
+        built = build_unnamed(self.method, self.settings)
+        filled = {name: getattr(built, name) for name in self.settings if name != "view"}
+        object.__setattr__(self, "settings", {**self.settings, **filled})
         return self
 
 

@@ -11,7 +11,7 @@ from rewindnet.certificates.findings import OnRecord
 from rewindnet.clients.methods import Method
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder
 from rewindnet.experiments.verify.phases import replayed_rounds
-from rewindnet.experiments.verify.plans import check_plan, method_of
+from rewindnet.experiments.verify.plans import check_plan, method_of, settings_of
 from rewindnet.experiments.verify.records import TOLERANCE, certificate_of, demand, same, short
 
 
@@ -30,8 +30,7 @@ def check_certificate(folder: RunFolder, training: TrainingRun, index: int) -> s
         MismatchError: if a field does not follow from the records, or the settings ask for something else.
     """
     records, method = folder.methods[index], method_of(folder, index)
-    claimed, methods = certificate_of(records), folder.scenario["unlearning"]
-    settings = methods[index % len(methods)]
+    claimed, settings = certificate_of(records), settings_of(folder, index)
     _check_claim(claimed, settings)
     _check_depth(claimed, method)
     _check_target(claimed, settings)
