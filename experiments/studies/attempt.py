@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from rewindnet.errors import UserError
 from rewindnet.experiments.folder.lock import FolderBusyError
+from rewindnet.experiments.folder.shared import SharedLearning
 from rewindnet.experiments.runs.launch import run_in
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -34,11 +35,13 @@ class Outcome:
         done: the finished ones.
         left: those that another process is making.
         failed: those that failed, each with its ending.
+        seconds_saved: what they would have taken longer, had each of them learned by itself.
     """
 
     done: list[Point] = field(default_factory=list)
     left: list[Point] = field(default_factory=list)
     failed: list[tuple[Point, Ending]] = field(default_factory=list)
+    seconds_saved: float = 0.0
 
     def note(self, point: Point, ending: Ending) -> None:
         """Note the ending of a run."""
@@ -50,7 +53,14 @@ class Outcome:
             self.failed.append((point, ending))
 
 
-def attempt(scenario: Scenario, folder: Path, force: bool, progress: Progress, command: list[str] | None) -> Ending:
+def attempt(
+    scenario: Scenario,
+    folder: Path,
+    force: bool,
+    progress: Progress,
+    command: list[str] | None,
+    shared: SharedLearning | None,
+) -> Ending:
     """Run a scenario into a folder; whatever keeps it from being finished is its ending, and not an error.
 
     Args:
@@ -59,9 +69,10 @@ def attempt(scenario: Scenario, folder: Path, force: bool, progress: Progress, c
         force: overwrite an earlier run there.
         progress: is notified of every phase and round.
         command: the command to record; that of this process by default.
+        shared: where the states of learning are shared with other runs.
     """
     try:
-        run_in(scenario, folder, force, progress, command)
+        run_in(scenario, folder, force, progress, command, shared)
     except FolderBusyError as problem:
         return Ending("left", str(problem))
     except MachineError as problem:

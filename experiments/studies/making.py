@@ -1,14 +1,16 @@
 """Check the runs of a study, and make those that are not finished yet."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rewindnet.clients.training.parallel import processors
-from rewindnet.experiments.folder.format import state
+from rewindnet.experiments.folder.format import is_complete, read_record, state
 from rewindnet.experiments.folder.lock import FolderBusyError
 from rewindnet.experiments.folder.sameness import difference
+from rewindnet.experiments.folder.shared import SharedLearning, learning_key, learning_seconds
 from rewindnet.experiments.folder.unfinished import check_target, clean_finished
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -18,6 +20,9 @@ from rewindnet.experiments.studies.jobs import default_jobs, memory_of
 from rewindnet.experiments.studies.points import Point
 from rewindnet.experiments.studies.queue import Queue
 from rewindnet.experiments.studies.workers import Workers
+
+#: What the names of folders with shared states begin with.
+_SHARED = ".learned-"
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,16 @@ class Missing:
         memory: the bytes of memory that it takes, by an estimate.
         threads: the threads that it takes at least.
         one_process: whether it is one process.
+        learning: what it learns; None if that cannot be shared.
+        rounds: the rounds of the checkpoints that it needs.
     """
 
     point: Point
     memory: float
     threads: int
     one_process: bool
+    learning: str | None
+    rounds: frozenset[int]
 
 
 def check_points(points: Sequence[Point], force: bool) -> list[Missing]:
@@ -78,13 +87,48 @@ def make(
         jobs = default_jobs([(run.memory, run.threads, run.one_process) for run in missing])
     jobs = max(1, min(jobs, len(missing)))
     display.begin(len(missing), jobs)
-    queue = Queue([run.point for run in missing], lambda point: None)
+    learning = _shared_learning(missing)
+    queue = Queue([run.point for run in missing], learning)
     try:
         if jobs > 1:
-            return Workers(jobs, force, command).make(queue, display)
-        return _make_here(queue, force, display, command)
+            outcome = Workers(jobs, force, command).make(queue, display)
+        else:
+            outcome = _make_here(queue, force, display, command)
+        outcome.seconds_saved = _seconds_saved(learning)
+        return outcome
     finally:
         display.end()
+        for shared in learning.values():
+            if all(is_complete(folder) for folder, other in learning.items() if other is shared):
+                shutil.rmtree(shared.folder, ignore_errors=True)
+
+
+def _shared_learning(missing: Sequence[Missing]) -> dict[Path, SharedLearning]:
+    """Return where runs share their learning, for each run that learns what another one learns, too."""
+    groups: dict[str, list[Missing]] = {}
+    for run in missing:
+        if run.learning is not None:
+            groups.setdefault(run.learning, []).append(run)
+    found: dict[Path, SharedLearning] = {}
+    for key, runs in groups.items():
+        folder = runs[0].point.folder.parent / f"{_SHARED}{key[:16]}"
+        if len(runs) > 1 or folder.is_dir():
+            rounds = tuple(sorted(frozenset().union(*(run.rounds for run in runs))))
+            found |= dict.fromkeys((run.point.folder for run in runs), SharedLearning(folder, key, rounds))
+    return found
+
+
+def _seconds_saved(learning: Mapping[Path, SharedLearning]) -> float:
+    """Return by how many seconds learning and retraining were shorter than in the run that took the longest for them.
+
+    Args:
+        learning: where runs share their learning, by their folders; those that are not finished do not count.
+    """
+    spent: dict[str, list[float]] = {}
+    for folder, shared in learning.items():
+        if is_complete(folder):
+            spent.setdefault(shared.key, []).append(learning_seconds(read_record(folder)))
+    return sum(max(times) - time for times in spent.values() for time in times)
 
 
 def _checked(point: Point, force: bool) -> Missing:
@@ -97,7 +141,14 @@ def _checked(point: Point, force: bool) -> Missing:
         check_target(point.folder, point.scenario, force)
     setup, backend = build_run(point.scenario), point.scenario.backend
     # A run without a number of threads takes what there is, and gets along with one.
-    return Missing(point, memory_of(setup), min(backend.threads or 1, processors()), backend.build().one_process)
+    return Missing(
+        point,
+        memory_of(setup),
+        min(backend.threads or 1, processors()),
+        backend.build().one_process,
+        learning_key(point.scenario),
+        frozenset(setup.kept_rounds),
+    )
 
 
 def _make_here(queue: Queue, force: bool, display: Display, command: list[str] | None) -> Outcome:
@@ -108,7 +159,7 @@ def _make_here(queue: Queue, force: bool, display: Display, command: list[str] |
             # Another process has run it in the meantime.
             queue.ended(point)
             continue
-        ending = attempt(point.scenario, point.folder, force, display.started(point), command)
+        ending = attempt(point.scenario, point.folder, force, display.started(point), command, queue.shared(point))
         outcome.note(point, ending)
         queue.ended(point)
         display.ended(point, ending)

@@ -15,7 +15,7 @@ from rewindnet.experiments.report import table
 from rewindnet.experiments.runs.launch import violations_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.studies.attempt import Outcome
-from rewindnet.experiments.studies.display import Terminal
+from rewindnet.experiments.studies.display import Terminal, duration
 from rewindnet.experiments.studies.grid import axes_of_settings, varying
 from rewindnet.experiments.studies.making import check_points, make
 from rewindnet.experiments.studies.points import Point, placed, points_of, with_seeds
@@ -99,6 +99,9 @@ def _print_study(
     others = others_in(folder, [point.folder for point in points])
     if others:
         console.print(f"not part of this study, in its folder: {_listed(others)}", highlight=False, soft_wrap=True)
+    if outcome.seconds_saved:
+        saved = duration(outcome.seconds_saved)
+        console.print(f"learning and retraining that runs have in common were computed once: {saved} saved")
     console.print(f"run folders: {folder}", highlight=False, soft_wrap=True)
     return [sentence for point, run in finished.items() for sentence in _violations(point, run, outcome)]
 

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from rewindnet.clients.training.parallel import share_processors
 from rewindnet.errors import Notice
+from rewindnet.experiments.folder.shared import SharedLearning
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.studies.attempt import attempt
@@ -97,7 +98,8 @@ def _make(task: dict[str, Any], reporter: Reporter) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always", Notice)
         warnings.showwarning = show
-        ending = attempt(scenario, Path(task["folder"]), task["force"], reporter, task["command"])
+        shared = None if task["shared"] is None else SharedLearning.from_record(task["shared"])
+        ending = attempt(scenario, Path(task["folder"]), task["force"], reporter, task["command"], shared)
     reporter.write("ended", kind=ending.kind, sentence=ending.sentence)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from rewindnet.clients.training.parallel import processors
 from rewindnet.errors import notice
+from rewindnet.experiments.folder.shared import SharedLearning
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.studies.attempt import Ending, Outcome
 from rewindnet.experiments.studies.display import Display
@@ -54,7 +55,7 @@ class Workers:
                 while queue.remain or busy:
                     while len(busy) < self._jobs and (point := queue.take()) is not None:
                         worker = idle.pop() if idle else self._start()
-                        worker.begin(point, display, self._force, self._command)
+                        worker.begin(point, display, self._force, self._command, queue.shared(point))
                         busy.add(worker)
                     for worker, ending in self._endings(busy):
                         busy.remove(worker)
@@ -121,7 +122,9 @@ class _Worker:
         self._input, self.output = self._process.stdin, self._process.stdout
         self._text, self.gone = b"", False
 
-    def begin(self, point: Point, display: Display, force: bool, command: Sequence[str]) -> None:
+    def begin(
+        self, point: Point, display: Display, force: bool, command: Sequence[str], shared: SharedLearning | None
+    ) -> None:
         """Have the process make a run."""
         self.point, self.progress = point, display.started(point).__enter__()
         task = {
@@ -129,6 +132,7 @@ class _Worker:
             "folder": str(point.folder),
             "force": force,
             "command": list(command),
+            "shared": None if shared is None else shared.to_record(),
         }
         with suppress(BrokenPipeError):
             self._input.write(json.dumps(task).encode() + b"\n")

@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import Result
+from kills import everything
 from parity import family
 from typer.testing import CliRunner
 
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.folder.format import UNFINISHED
 from rewindnet.experiments.folder.lock import LOCK, FolderBusyError
+from rewindnet.experiments.folder.shared import SharedLearning, learning_key
+from rewindnet.experiments.runs.launch import run_in
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.scenario.yaml_files import load, resolve
 from rewindnet.experiments.studies import attempt, jobs, points
@@ -30,6 +33,7 @@ from rewindnet.experiments.studies.queue import Queue
 from rewindnet.experiments.studies.study_folder import read_study
 from rewindnet.experiments.studies.sweep import _raise_failures
 from rewindnet.simulator.errors import MachineError, RunError
+from rewindnet.simulator.transports.in_process import WorkerNetwork
 
 ROOT = Path(__file__).parents[2]
 
@@ -260,7 +264,7 @@ def test_whatever_keeps_a_run_from_ending_is_its_ending(
         raise problem
 
     monkeypatch.setattr(attempt, "run_in", run_in)
-    assert attempt.attempt(resolve({}), tmp_path, False, Progress(), None).kind == kind
+    assert attempt.attempt(resolve({}), tmp_path, False, Progress(), None, None).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -311,13 +315,86 @@ def test_a_run_that_fails_does_not_stop_the_others(
     assert "grid: 3 runs" in again.stdout
 
 
+# Learning that several runs have in common
+
+
+def test_what_runs_learn_is_told_apart(scenario: Path) -> None:
+    def key(*settings: str) -> str | None:
+        return learning_key(load(scenario, settings))
+
+    assert key() is not None
+    for same in (
+        "unlearning.0.rewind=0.3",
+        "unlearning=[rr-du]",
+        "name=other",
+        "audit.draws=0",
+        "record.weights=false",
+    ):
+        assert key(same) == key(), same
+    for other in ("seed=1", "deletion.client=1", "learning.rounds=7", "topology.kind=ring", "network.latency=1"):
+        assert key(other) not in (key(), None), other
+    released = ("deletion={requests: [{samples: 1, round: 3}, {samples: 1}]}", "unlearning=[{method: noise-only}]")
+    assert key(*released, "learning.after_request=continue-from-release") is None
+    assert key("unlearning.0.noise_source=os") is None
+    assert key("learning.checkpoints={every: 2}") is None
+
+
+def test_learning_is_computed_once_and_the_releases_are_those_of_runs_alone(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[str] = []
+    real = WorkerNetwork.run_round
+
+    def run_round(self: Any, step: Any, round: int, *rest: Any) -> None:
+        rounds.append(type(step).__name__)
+        real(self, step, round, *rest)
+
+    monkeypatch.setattr(WorkerNetwork, "run_round", run_round)
+    grid, out = ("unlearning.0.rewind=0.5,1.0", "unlearning.0.placement=output,rewind", "learning.rounds=8"), "out"
+    made = sweep(scenario, *grid, "--out", str(tmp_path / out))
+    assert made.exit_code == 0, made.stderr
+    assert "were computed once" in made.stdout
+    # Learning and retraining, 8 rounds each; two descents of 4 rounds, one of 8, and one that is the retraining.
+    assert len(rounds) == 8 + 8 + 4 + 4 + 8
+    assert not list((tmp_path / out).glob(".learned-*"))
+    for at, run in enumerate([*runs_in(tmp_path / out).values()][2:]):
+        alone = tmp_path / f"alone-{at}"
+        again = CliRunner().invoke(app, ["run", str(run / "scenario.yaml"), "--out", str(alone)])
+        assert again.exit_code == 0, again.stderr
+        assert _compared(alone) == _compared(run)
+
+
+def _compared(run: Path) -> dict[str, Any]:
+    """The content of a run folder, without what tells of time, and without how often the network was looked at."""
+    return {name: content for name, content in everything(run).items() if name != "metrics.jsonl"}
+
+
+def test_a_damaged_shared_state_is_not_taken(scenario: Path, tmp_path: Path) -> None:
+    """A run that finds damaged states of another one learns by itself, and says so."""
+    described = load(scenario, ["learning.rounds=4"])
+    key = learning_key(described)
+    assert key is not None
+    shared = SharedLearning(tmp_path / "shared", key, (0, 2, 4))
+    first = run_in(described, tmp_path / "first", shared=shared)
+    states = sorted((tmp_path / "shared" / UNFINISHED).iterdir())
+    assert [state.stem for state in states] == [
+        f"{task}-00000{t}" for task in ("learned", "retrained") for t in (0, 2, 4)
+    ]
+    content = bytearray(states[1].read_bytes())
+    content[-1] ^= 1
+    states[1].write_bytes(content)
+    with pytest.warns(UserWarning, match="learned-000002.safetensors is damaged"):
+        second = run_in(described, tmp_path / "second", shared=shared)
+    assert second.record["sha256"] == first.record["sha256"]
+
+
 # Several runs at a time
 
 
 def test_runs_that_learn_the_same_wait_for_the_first_of_them() -> None:
     runs = [point(number) for number in range(5)]
-    learning = {"0": "a", "1": "a", "2": "b", "3": None, "4": "a"}
-    queue = Queue(runs, lambda each: learning[str(each.folder)])
+    keys = {"0": "a", "1": "a", "2": "b", "4": "a"}
+    queue = Queue(runs, {Path(run): SharedLearning(Path("x"), key, ()) for run, key in keys.items()})
     assert [queue.take(), queue.take(), queue.take(), queue.take()] == [runs[0], runs[2], runs[3], None]
     queue.ended(runs[2])
     assert queue.take() is None
