@@ -44,6 +44,7 @@ class RunSetup:
         evaluations: for each request, the samples on which its releases are measured.
         methods: the unlearning methods, each of which answers each request.
         kept_rounds: the rounds of learning whose checkpoints are kept.
+        shared_rounds: the rounds of learning and of retraining whose checkpoints other runs need.
     """
 
     network: NetworkSetup
@@ -52,6 +53,7 @@ class RunSetup:
     evaluations: tuple[Evaluation, ...]
     methods: tuple[Method, ...]
     kept_rounds: Collection[int]
+    shared_rounds: Collection[int] = ()
 
     @property
     def scenario(self) -> Scenario:
