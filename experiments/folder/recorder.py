@@ -174,7 +174,7 @@ class Recorder:
             }
             for training, arrival in zip(training_runs, arrivals, strict=True)
         ]
-        self._json("learning", {"requests": content})
+        self._json("learning", {"requests": content} | ({"recovered": learned.recovered} if learned.recovered else {}))
         self.write_checkpoints("learned", learned, rounds)
 
     def read_release(self, index: int, method: str) -> tuple[Certificate, Audit, dict[str, Any]] | None:

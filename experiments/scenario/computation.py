@@ -50,6 +50,9 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
         for key, value in learning.items()
         if key not in _WHERE_CHECKPOINTS_ARE and _PLAIN.get(key, _NONE) != value
     }
+    if (learning.get("checkpoints") or {}).get("recover") is not None:
+        # Recovered models differ in their last digits, and what is charged for that in the noise.
+        computed["learning"]["recover"] = learning["checkpoints"]["recover"]
     computed["data"] = {
         key: value for key, value in scenario["data"].items() if key != "root" and (key, value) != _NO_CATEGORIES
     }

@@ -270,4 +270,5 @@ def _training(
         optimizer=learning.optimizer.build(),
         step_sizes=learning.sizes(),
         gradient_clip=learning.gradient_clip,
+        recovery_error=learning.recovery_error,
     )

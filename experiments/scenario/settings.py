@@ -136,6 +136,11 @@ class LearningSettings(Choice):
         factors: tuple[float, ...] = self.step_sizes.build(self.rounds)
         return tuple(self.step_size * factor for factor in factors)
 
+    @property
+    def recovery_error(self) -> float:
+        """What certificates charge where models of earlier rounds are recovered; 0 where checkpoints are kept."""
+        return 0.0 if self.checkpoints is None else self.checkpoints.recover or 0.0
+
     @model_validator(mode="after")
     def _walks_after_its_step(self) -> "LearningSettings":
         """Refuse a walk in another order: a node takes a step before it passes the model on."""

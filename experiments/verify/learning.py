@@ -15,6 +15,7 @@ from rewindnet.experiments.scenario.settings import LearningSettings
 from rewindnet.experiments.verify.forget_sets import check_forget_set
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import TOLERANCE, UNIT_ROUNDOFF, demand, recorded_requests
+from rewindnet.experiments.verify.recovered import check_recovered
 from rewindnet.simulator.training_facts import uncovered
 
 #: The constants that are derived from the model and the feature norm.
@@ -44,9 +45,10 @@ def check_learning(folder: RunFolder, rebuilt: Rebuilt) -> str:
         _check_arithmetic(training, scenario["backend"]["dtype"])
         _check_size(training, rebuilt)
         _check_disturbances(training)
+    recovered = check_recovered(folder, last)
     derivable = last.constants.model in DERIVATIONS and last.constants.radius.provenance != "estimated"
     derived = "derived again" if derivable else "taken from the record"
-    sentence = f"{last.rounds} rounds, constants {derived}, disturbances within their bound"
+    sentence = f"{last.rounds} rounds, constants {derived}, disturbances within their bound{recovered}"
     return sentence if derivable else OnRecord(sentence)
 
 
@@ -60,6 +62,11 @@ def _check_settings(training: TrainingRun, scenario: Mapping[str, Any]) -> None:
     demand(
         wanted_steps == (training.step_sizes, training.uncovered),
         "step sizes, or what keeps learning from being covered, are recorded otherwise than they follow",
+    )
+    charged = learning.recovery_error
+    demand(
+        training.recovery_error == charged,
+        f"learning.checkpoints.recover charges {charged:g}, and the record {training.recovery_error:g}",
     )
     going_on = training.rounds < scenario["learning"]["rounds"]
     from_release = going_on and goes_on_from_releases(scenario)
