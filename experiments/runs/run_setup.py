@@ -7,11 +7,12 @@ from math import inf
 import numpy as np
 import torch
 
-from rewindnet.certificates import CertificateError
+from rewindnet.certificates import CertificateError, TrainingRun
 from rewindnet.certificates.view import node_title
 from rewindnet.clients.kept_states import memory_for_states
 from rewindnet.clients.methods import Method, MethodError
 from rewindnet.clients.training.client_block import LocalTraining, make_block
+from rewindnet.clients.training.envelope import envelope_of
 from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.runs.branches import check_requests
@@ -135,6 +136,8 @@ def build_run(scenario: Scenario) -> RunSetup:
             _check_shared_noise(method, transport)
         with obstacles.gathered():
             check_method_elsewhere(method, network)
+        with obstacles.gathered():
+            _check_clip(method, network.training_run)
     check_elsewhere(network, obstacles)
     kept = kept_rounds(network, methods, obstacles)
     with obstacles.last_straw():
@@ -150,6 +153,7 @@ def build_run(scenario: Scenario) -> RunSetup:
             training.optimizer,
             training.step_sizes,
             training.gradient_clip,
+            envelope_of(network.training_run),
         ),
         network_model=scenario.network.build(network.graph, scenario.seed),
         evaluations=evaluations,
@@ -172,6 +176,19 @@ def _methods(network: NetworkSetup) -> tuple[Method, ...]:
             title = node_title(int(which), network.topology.names)
             raise CertificateError(f"unlearning.{at}.view shows nothing: {title} has left; choose one that stays")
     return tuple(method.seeded(network.scenario.seed) for method in built)
+
+
+def _check_clip(method: Method, learning: TrainingRun) -> None:
+    """Check that a method takes no gradients of its own where clients clip theirs.
+
+    Raises:
+        MethodError: if it does: they would not be clipped.
+    """
+    if learning.client_clip is not None and not method.needs_checkpoints_alone:
+        raise MethodError(
+            f"{type(method).__name__} takes gradients that learning.client_clip does not clip; use r2d or another "
+            "descent, or leave out client_clip"
+        )
 
 
 def _check_shared_noise(method: Method, transport: Transport) -> None:

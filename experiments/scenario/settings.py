@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from rewindnet.certificates.audits.montecarlo import check_draws
 from rewindnet.certificates.continuation import AfterRequest
 from rewindnet.certificates.network import Order
+from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.clients.data.backdoor import Corner
 from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
@@ -123,6 +124,8 @@ class LearningSettings(Choice):
     order: Order = "adapt-then-combine"
     local_steps: Annotated[int, Field(ge=1)] = 1
     radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    client_clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    clip_tolerance: Annotated[float, Field(gt=0, lt=1)] = CLIP_TOLERANCE
     after_request: AfterRequest = "continue-unnoised"
     checkpoints_from: Annotated[str, Field(min_length=1)] | None = None
     checkpoints: CheckpointSettings | None = None

@@ -10,6 +10,7 @@ from rewindnet.certificates import TrainingRun, derive, settings_of, worst_case_
 from rewindnet.certificates.constants import DERIVATIONS, Constants
 from rewindnet.certificates.findings import OnRecord
 from rewindnet.certificates.sensitivity.departure import weight_change
+from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
 from rewindnet.experiments.scenario.settings import LearningSettings
 from rewindnet.experiments.verify.forget_sets import check_forget_set
@@ -54,8 +55,10 @@ def check_learning(folder: RunFolder, rebuilt: Rebuilt) -> str:
 
 def _check_settings(training: TrainingRun, scenario: Mapping[str, Any]) -> None:
     """Check the settings of learning and the kind of the model."""
-    for key in ("step_size", "local_steps", "order", "radius"):
-        wanted, recorded = scenario["learning"][key], getattr(training, key)
+    for key in ("step_size", "local_steps", "order", "radius", "client_clip", "clip_tolerance"):
+        # Scenarios that were recorded before clients could clip have no such entries.
+        wanted = scenario["learning"].get(key, CLIP_TOLERANCE if key == "clip_tolerance" else None)
+        recorded = getattr(training, key)
         demand(wanted == recorded, f"learning.{key} is {wanted} in the scenario and {recorded} in the record")
     learning = LearningSettings.model_validate(scenario["learning"])
     wanted_steps = (learning.sizes(), uncovered(learning.optimizer.build(), learning.gradient_clip))
