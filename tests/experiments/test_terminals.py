@@ -100,7 +100,9 @@ def test_a_table_can_be_printed_in_every_encoding(encoding: str, finished: RunFo
     assert any("eps at delta = 1e-05" in line for line in lines)
 
 
-@pytest.mark.parametrize(("encoding", "dash"), [("ascii", b"-"), ("cp1252", b"\x97")])
+@pytest.mark.parametrize(
+    ("encoding", "dash"), [("ascii", b"-"), pytest.param("cp1252", b"\x97", marks=pytest.mark.slow)]
+)
 def test_commands_end_well_on_a_terminal_without_greek(encoding: str, dash: bytes, finished: RunFolder) -> None:
     listed = command("list", "recipes", PYTHONIOENCODING=encoding)
     assert (listed.returncode, listed.stderr) == (0, b"")
