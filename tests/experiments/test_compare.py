@@ -5,7 +5,6 @@ import io
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from matplotlib.image import imread
 from rich.console import Console
