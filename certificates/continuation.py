@@ -11,8 +11,9 @@ from typing import Literal
 
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.measurements import EarlierRelease
 from rewindnet.certificates.release import Release
-from rewindnet.certificates.training import EarlierRelease, TrainingRun
+from rewindnet.certificates.training import TrainingRun
 
 #: How learning goes on after a request: from its own models, which carry no noise, or from the released ones.
 AfterRequest = Literal["continue-unnoised", "continue-from-release"]

@@ -130,6 +130,12 @@ def _network_sentences(training: TrainingRun, release: Release) -> list[str]:
             f"The size of a local step follows a public schedule, from {sizes[0]:.6g} in the first round to "
             f"{sizes[-1]:.6g} in the last, and every round is bounded with its own."
         )
+    error = training.error_of_checkpoint(release.checkpoint_round)
+    if error:
+        sentences.append(
+            f"The release began from models of round {release.checkpoint_round} that were recovered from the last. "
+            f"Running the rounds again has shown that none is off by more than {error:g}; that is charged everywhere."
+        )
     if not doubly_stochastic(training, release):
         sentences.append(
             "Mixing matrices are not doubly stochastic, so the clients' objectives may have unequal weight in the "

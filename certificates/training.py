@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.measurements import Arithmetic, Ledger
+from rewindnet.certificates.measurements import Arithmetic, EarlierRelease, Ledger
 from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
 from rewindnet.certificates.view import View
 
@@ -26,18 +26,6 @@ def step_size_of(round: int, step_size: float, step_sizes: Sequence[float]) -> f
         step_sizes: that of each round, where it changes; rounds after those take the last.
     """
     return step_sizes[min(round, len(step_sizes) - 1)] if step_sizes else step_size
-
-
-class EarlierRelease(NamedTuple):
-    """A release for an earlier request, from which learning went on.
-
-    `round`: the round of learning after which it went on. `noise_round`: the rounds before the noise was added, on the
-    way that learning then took. `sigma`: the largest standard deviation of a node's noise.
-    """
-
-    round: int
-    noise_round: int
-    sigma: float
 
 
 @dataclass(frozen=True)
@@ -77,6 +65,8 @@ class TrainingRun:
             Empty where every round takes η.
         uncovered: why no bound is proven of learning of this kind, as the part of a sentence that follows a colon;
             empty where local steps are plain gradient steps.
+        recovery_error: by how much the model of any node may be off where a release begins from models that were
+            recovered from the last ones (0 < round < T): charged at every node. 0 where checkpoints are kept.
 
     Raises:
         CertificateError: if the description is inconsistent or cannot be certified.
@@ -106,6 +96,7 @@ class TrainingRun:
     checkpoints_sha256: str = ""
     step_sizes: tuple[float, ...] = ()
     uncovered: str = ""
+    recovery_error: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a description that is inconsistent or cannot be certified."""
@@ -117,6 +108,8 @@ class TrainingRun:
             raise CertificateError(f"step_size must be a positive number, not {self.step_size}")
         if not all(np.isfinite(size) and size > 0 for size in self.step_sizes):
             raise CertificateError("the step size of every round must be a positive number")
+        if not (np.isfinite(self.recovery_error) and self.recovery_error >= 0):
+            raise CertificateError(f"recovery_error must be a non-negative number, not {self.recovery_error}")
         self._check_counts()
         if self.radius is not None and not (np.isfinite(self.radius) and self.radius > 0):
             raise CertificateError(f"the radius of a projection must be a positive number, not {self.radius}")
@@ -195,6 +188,14 @@ class TrainingRun:
         mask = np.ones(self.mixing.nodes, dtype=bool)
         mask[list(self.departed)] = False
         return mask
+
+    def error_of_checkpoint(self, round: int) -> float:
+        """Return by how much a model of the checkpoint after a round may be off: those of 0 and T are never recovered.
+
+        Args:
+            round: the number of rounds before the checkpoint.
+        """
+        return self.recovery_error if 0 < round < self.rounds else 0.0
 
     def step_size_at(self, round: int) -> float:
         """Return η of the local steps of a round.
@@ -275,6 +276,7 @@ class TrainingRun:
             "checkpoints_sha256": self.checkpoints_sha256,
             "step_sizes": list(self.step_sizes),
             "uncovered": self.uncovered,
+            "recovery_error": self.recovery_error,
         }
 
     @classmethod
@@ -328,6 +330,7 @@ class TrainingRun:
                 checkpoints_sha256=str(record.get("checkpoints_sha256", "")),
                 step_sizes=tuple(float(size) for size in record.get("step_sizes", ())),
                 uncovered=str(record.get("uncovered", "")),
+                recovery_error=float(record.get("recovery_error", 0.0)),
             )
         except (KeyError, TypeError, ValueError) as problem:
             if isinstance(problem, CertificateError):

@@ -40,6 +40,7 @@ class TrainingSetup:
         optimizer: how a gradient becomes a step.
         step_sizes: η of each round, where it changes.
         gradient_clip: the largest norm of the gradient of a step; None for any.
+        recovery_error: what is charged where models of earlier rounds are recovered; 0 where checkpoints are kept.
     """
 
     model: Model
@@ -61,6 +62,7 @@ class TrainingSetup:
     optimizer: Optimizer = SGD()  # noqa: RUF009
     step_sizes: tuple[float, ...] = ()
     gradient_clip: float | None = None
+    recovery_error: float = 0.0
 
     @property
     def uncovered(self) -> str:
@@ -119,6 +121,7 @@ def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[T
             continued=rounds < arrivals[-1].round,
             step_sizes=setup.step_sizes,
             uncovered=setup.uncovered,
+            recovery_error=setup.recovery_error,
             from_release=rounds < arrivals[-1].round and setup.after_request == "continue-from-release",
         )
         runs.append(run)

@@ -109,6 +109,20 @@ class Recursion:
                 np.minimum(state.e[:, :k], self._diameter, out=state.e[:, :k])
         return state
 
+    def begun_from_checkpoint(self, state: "RecursionState", round: int) -> "RecursionState":
+        """Return the state with what is charged where a release begins from the checkpoint after a round.
+
+        Args:
+            state: the state after that round.
+            round: the number of rounds before the checkpoint.
+        """
+        error, k = self._training.error_of_checkpoint(round), state.reached.shape[1]
+        if not error:
+            return state
+        present, e = self._training.present[:, None], state.e.copy(order="K")
+        e[:, :k] += error * present
+        return RecursionState(e, state.reached | present)
+
 
 @dataclass(frozen=True)
 class RecursionState:

@@ -150,11 +150,32 @@ def largest_norm(training: TrainingRun, rounds: int) -> float:
     return max([start, *(M for M, _, _ in _round_bounds(training, rounds))])
 
 
+def norm_before(training: TrainingRun, round: int) -> float:
+    """Return a bound on ‖θ_i‖ of every node before a round, apart from what recovery may add; infinite if unknown.
+
+    Args:
+        training: how the network learned.
+        round: t, at most T.
+    """
+    if training.arithmetic is None:
+        return inf
+    return [before for before, *_ in _norms(training, round + 1)][round]
+
+
 def _round_bounds(training: TrainingRun, rounds: int) -> Iterator[tuple[float, float, int]]:
     """Yield bounds on every ‖θ_i‖, on the weight of a batch and on the number of messages received, for each round.
 
-    Gradients have norm at most s·G + l2·‖θ‖, with s the weight of the batch. The bound on ‖θ_i‖ includes the noise of
-    earlier releases that is added after the round.
+    The bound on ‖θ_i‖ includes the noise of earlier releases that is added after the round, and the error of models
+    that were recovered before it, which no round increases.
+    """
+    for _, largest, share, messages in _norms(training, rounds):
+        yield largest + training.recovery_error, share, messages
+
+
+def _norms(training: TrainingRun, rounds: int) -> Iterator[tuple[float, float, float, int]]:
+    """Yield bounds on every ‖θ_i‖ before and in each round, on the weight of a batch and on the number of messages.
+
+    Gradients have norm at most s·G + l2·‖θ‖, with s the weight of the batch.
     """
     assert training.arithmetic is not None
     E, l2, G = training.local_steps, training.constants.l2.value, training.constants.G.value
@@ -167,7 +188,7 @@ def _round_bounds(training: TrainingRun, rounds: int) -> Iterator[tuple[float, f
         messages, smallest, largest = mixing_range.of_round(t)
         # Rounding adds far less than this factor to a norm.
         noise = _earlier_noise(training, t + 1)
-        yield (max(1.0, shrinkage) * M + step * share) * (1 + 1e-3) + noise, share, messages
+        yield M, (max(1.0, shrinkage) * M + step * share) * (1 + 1e-3) + noise, share, messages
         if training.order == "consensus-plus-gradient":
             factor = max((1 - diagonal) + abs(diagonal + retention - 1) for diagonal in (smallest, largest))
         else:

@@ -138,11 +138,13 @@ class ClientBlock:
         everything = all(minibatch.weights is None and minibatch.participating is None for minibatch in minibatches)
         buckets = self.joint if everything and self.joint is not None else self.buckets
         used = [most_used(minibatches, at, bucket) for at, bucket in enumerate(buckets)]
-        wanted = self.model.nodes_at_once(self.buckets[0].x.device)
+        device = self.buckets[0].x.device
         parts = [
             BlockPart(at, bucket, k)
             for at, bucket in enumerate(buckets)
-            for k in bucket.participating_parts(minibatches[0].participating, used[at], wanted)
+            for k in bucket.participating_parts(
+                minibatches[0].participating, used[at], self.model.nodes_at_once(device, used[at])
+            )
         ]
         entries = sum(
             len(bucket.rows) * samples * bucket.x.shape[2] for samples, bucket in zip(used, buckets, strict=True)

@@ -10,6 +10,7 @@ from rewindnet.certificates.healing import Healing
 from rewindnet.clients.methods import rewinds
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
+from rewindnet.experiments.scenario.views import with_node
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ def rows_of(network: NetworkSetup) -> tuple[list[Row], list[str]]:
     """
     training_run = network.training_run
     settings = {
-        index: method.settings for index, method in enumerate(network.scenario.unlearning) if rewinds(method.name)
+        index: with_node(method.settings, network.topology.names, network.nodes, f"unlearning.{index}")
+        for index, method in enumerate(network.scenario.unlearning)
+        if rewinds(method.name)
     }
     notes = []
     if not settings:

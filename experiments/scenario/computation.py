@@ -22,6 +22,8 @@ _PLAIN: Mapping[str, Any] = {
     "step_sizes": {"kind": "constant", "warm_up": 0},
     "gradient_clip": None,
 }
+#: A setting of data that came later, where it changes nothing.
+_NO_CATEGORIES = ("categories", None)
 #: The same of methods.
 _PLAIN_METHOD: Mapping[str, Any] = {"settle_first": 0, "descent_clip": True, "descent_step_size": None}
 _NONE = object()
@@ -52,8 +54,13 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
     computed["learning"] = {
         key: value for key, value in learning.items() if key not in left_out and _PLAIN.get(key, _NONE) != value
     }
+    if (learning.get("checkpoints") or {}).get("recover") is not None:
+        # Recovered models differ in their last digits, and what is charged for that in the noise.
+        computed["learning"]["recover"] = learning["checkpoints"]["recover"]
     computed["unlearning"] = [_without_plain(method) for method in scenario["unlearning"]]
-    computed["data"] = {key: value for key, value in scenario["data"].items() if key != "root"}
+    computed["data"] = {
+        key: value for key, value in scenario["data"].items() if key != "root" and (key, value) != _NO_CATEGORIES
+    }
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
     found = {key: sha256 for key, sha256 in contents.items() if key.startswith(UNDER_ROOT)}
     named = {key: sha256 for key, sha256 in contents.items() if key not in found}

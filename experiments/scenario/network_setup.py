@@ -1,7 +1,7 @@
 """Build the network of a scenario: its topology, data, model and requests, and the facts known before learning."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -55,9 +55,9 @@ class NetworkSetup:
         training: how the network learns, independently of deletions.
         arrivals: for each request, its round and all samples that are to be forgotten from then on.
         training_runs: for each request, how the network learns up to it, as far as known before learning.
-        checkpoints: what the network learned elsewhere; None where it learns here.
-        inputs: the files that the scenario reads, by the key that names them.
         class_names: what each class is called in the data, if not by its number.
+        checkpoints: what the network learned elsewhere; None where it learns here.
+        inputs: the files that the scenario reads, by the key that names them; none in a network that is joined alone.
     """
 
     scenario: Scenario
@@ -70,9 +70,9 @@ class NetworkSetup:
     training: TrainingSetup
     arrivals: tuple[Arrival, ...]
     training_runs: tuple[TrainingRun, ...]
-    inputs: Mapping[str, InputFile]
-    checkpoints: Checkpoints | None = None
     class_names: tuple[str, ...] | None = None
+    checkpoints: Checkpoints | None = None
+    inputs: Mapping[str, InputFile] = field(default_factory=dict)
 
     @property
     def graph(self) -> Graph:
@@ -163,7 +163,7 @@ def build_network(scenario: Scenario, *, planning: bool = False, obstacles: Obst
     if obstacles is None:
         found.refuse()
     demand_unchanged(inputs, scenario)
-    return network
+    return replace(network, inputs=inputs)
 
 
 def _check_length(scenario: Scenario) -> None:
@@ -211,7 +211,6 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, 
         training=training,
         arrivals=requests,
         training_runs=training_facts(training, requests),
-        inputs=input_files(scenario),
         class_names=dataset.class_names,
     )
 
@@ -282,4 +281,5 @@ def _training(
         optimizer=learning.optimizer.build(),
         step_sizes=learning.sizes(),
         gradient_clip=learning.gradient_clip,
+        recovery_error=learning.recovery_error,
     )

@@ -13,6 +13,7 @@ from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.kept_rounds import CheckpointSettings
 from rewindnet.experiments.scenario.sections import Choice, Section
+from rewindnet.experiments.scenario.views import build_unnamed
 
 
 class FeatureSettings(Choice):
@@ -138,6 +139,11 @@ class LearningSettings(Choice):
         factors: tuple[float, ...] = self.step_sizes.build(self.rounds)
         return tuple(self.step_size * factor for factor in factors)
 
+    @property
+    def recovery_error(self) -> float:
+        """What certificates charge where models of earlier rounds are recovered; 0 where checkpoints are kept."""
+        return 0.0 if self.checkpoints is None else self.checkpoints.recover or 0.0
+
     @model_validator(mode="after")
     def _walks_after_its_step(self) -> "LearningSettings":
         """Refuse a walk in another order: a node takes a step before it passes the model on."""
@@ -155,8 +161,9 @@ class UnlearningSettings(Choice):
     @model_validator(mode="after")
     def _checked_by_the_method(self) -> "UnlearningSettings":
         """Have the method refuse settings that make no sense, and fill in what follows from the others."""
-        built = self.build()
-        object.__setattr__(self, "settings", {name: getattr(built, name) for name in self.settings})
+        built = build_unnamed(self.method, self.settings)
+        filled = {name: getattr(built, name) for name in self.settings if name != "view"}
+        object.__setattr__(self, "settings", {**self.settings, **filled})
         return self
 
 

@@ -144,20 +144,21 @@ class Network:
         x, y = self.rows(rng)
         ends = np.cumsum(self.sizes)
         shards = [np.arange(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
-        model = MODELS[self.model](5, 3, l2=self.l2, **SETTINGS[self.model])
+        model = MODELS[self.model](5, 3, l2=self.l2, **SETTINGS.get(self.model, {}))
         constants = model.constants(Constant(1.0, "proven"))
+        unit = self.step / (constants.L.value if constants.known else 1.0)
         graph = topologies.build(self.family, self.nodes, self.seed)
         left = self.deleting if self.departure == "leave" else ()
         mixing, before = self.rounds_of(graph, left), self.rounds_of(graph)
         settings = {"poisson": {"batch": 4}, "keyed": {"batches": 3}}.get(self.sampling, {})
         sampling = SAMPLINGS[self.sampling](self.seed, self.local_steps, **settings)
-        sizes = tuple(factor * self.step / constants.L.value for factor in self.step_factors)
+        sizes = tuple(factor * unit for factor in self.step_factors)
         full = make_block(
             model,
             torch.from_numpy(x).to(getattr(torch, self.dtype)),
             y,
             shards,
-            step_size=self.step / constants.L.value,
+            step_size=unit,
             local_steps=self.local_steps,
             node_by_node=self.precision == "exact",
             local_training=LocalTraining(
