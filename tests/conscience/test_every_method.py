@@ -69,6 +69,7 @@ FITTING: dict[str, dict[str, Any]] = {
     "gossip-dp": {"local_steps": 1, "sampling": "full", "departure": "relay", "early": None},
     "walk-dp": {"departure": "relay"},
     "federaser": {"order": "adapt-then-combine"},
+    "ridge": {"model": "logistic", "schedule": "static", "departure": "relay"},
     "gradient-ascent": {"departure": "relay"},
 }
 
@@ -168,6 +169,7 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         "fisher-forgetting": {"alpha": POSITIVE, "most": POSITIVE},
         "retrain": {},
         "do-nothing": {},
+        "ridge": {"penalty": one_of(1e-4, 0.3)},
         "anew": {"rewind": one_of(0.0, 0.3, 1.0)},
     }
     drawn = st.fixed_dictionaries({**seen, **own[method]})
@@ -175,6 +177,7 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         "retrain",
         "do-nothing",
         "anew",
+        "ridge",
         "federaser",
         "gradient-ascent",
         "finetune",
