@@ -1,13 +1,12 @@
 """Plan, run and verify with graphs and tables of others, as a user would: `python -m own_files FILE…`.
 
-A table may be given as FILE:LABEL, to name its column of labels. What the files need to be used at all, such as the
-largest part of a graph in parts, is asked for as the sentence of a refusal says.
+A table is given as FILE:LABEL, with its column of labels; all other files are graphs. What a file needs to be used at
+all, such as the largest part of a graph in parts, is asked for as the sentence of a refusal says.
 """
 
 import re
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,10 @@ import pandas
 import yaml
 from typer.testing import CliRunner
 
-from rewindnet.errors import Notice
 from rewindnet.experiments.cli import app
 
-#: The endings of files that are tables; all others are graphs.
-TABLES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+#: What a line about a changed input begins with.
+NOTE = "rewindnet: note: "
 #: Settings that keep a run small, whatever the file.
 SMALL: dict[str, Any] = {
     "name": "own",
@@ -56,9 +54,9 @@ class Tried:
 def scenario_of(given: str, **data: Any) -> dict[str, Any]:
     """The scenario of a file: of a graph with synthetic data at its nodes, or of a table on a ring."""
     name, label = _parts(given)
-    kind = TABLES.get(Path(name.removesuffix(".gz")).suffix)
-    if kind is not None:
-        table = {"source": kind, "path": name, **({"label": label} if label else {}), **data}
+    if label:
+        kind = "parquet" if name.endswith(".parquet") else "csv"
+        table = {"source": kind, "path": name, "label": label, **data}
         return {**SMALL, "data": table, "partition": {"clients": 4}, "topology": "ring"}
     graph = {"kind": "file", "path": name, **data}
     return {**SMALL, "data": {"source": "synthetic", "samples": 4000, "dimensions": 2}, "topology": graph}
@@ -77,10 +75,8 @@ def tried(given: str, folder: Path, **settings: Any) -> Tried:
     commands = (["plan", str(scenario), "--out", str(folder / "plan")], ["run", str(scenario), "--out", str(out)])
     codes, said, noted = list[int](), "", list[str]()
     for command in (*commands, ["verify", str(out)]):
-        with warnings.catch_warnings(record=True) as found:
-            warnings.simplefilter("always")
-            done = CliRunner().invoke(app, command, env={"COLUMNS": "400"})
-        noted += [str(one.message) for one in found if issubclass(one.category, Notice)]
+        done = CliRunner().invoke(app, command, env={"COLUMNS": "400"})
+        noted += [line.removeprefix(NOTE) for line in done.stderr.splitlines() if line.startswith(NOTE)]
         raised = done.exception is not None and not isinstance(done.exception, SystemExit)
         codes.append(-1 if raised else done.exit_code)
         said = repr(done.exception) if raised else done.stderr.strip() or done.stdout.strip()
