@@ -26,7 +26,7 @@ LINEAR = ("minibatch-f32", "full-batch-f32", "full-batch", "mixing-10000-f32", "
 class Part(NamedTuple):
     """A command with a time limit in seconds; `{out}` in it is the folder for results."""
 
-    limit: int
+    limit: float
     command: tuple[str, ...]
 
 
@@ -43,12 +43,12 @@ def parts(workers: int) -> Mapping[str, Part]:
     """Return the parts by name, in the order in which they run."""
     pytest = (sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-n", str(workers))
     return {
-        "machine": Part(40, _own("machine")),
-        "same": Part(90, _own("same")),
-        "ways": Part(100, _own("ways")),
-        "deep": Part(110, _bench(DEEP, 2, "deep")),
-        "linear": Part(60, _bench(LINEAR, 1, "linear")),
-        "resnet": Part(80, _own("resnet")),
+        "machine": Part(30, _own("machine")),
+        "same": Part(70, _own("same")),
+        "ways": Part(80, _own("ways")),
+        "deep": Part(100, _bench(DEEP, 2, "deep")),
+        "linear": Part(50, _bench(LINEAR, 1, "linear")),
+        "resnet": Part(70, _own("resnet")),
         "tests": Part(
             200, (*pytest, "--continue-on-collection-errors", "--tb=line", "--hypothesis-profile=ci", "tests")
         ),
@@ -84,19 +84,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=min(16, os.cpu_count() or 1), help="processes of the tests")
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
-    out, report = asked.out.resolve(), {}
+    out = asked.out.resolve()
+    written, report = out / "report.json", {}
+    if written.is_file() and asked.part:
+        report = json.loads(written.read_text("utf-8"))
     chosen = [name for name in known if not asked.part or name in asked.part]
     for name in chosen:
-        report[name] = run(parts(asked.workers)[name], out)
+        report[name] = {**run(parts(asked.workers)[name], out), "results": None}
         text = f"== {name}: {report[name]['ended']}, {report[name]['seconds']} s\n{report[name]['said']}"
-        print(text, flush=True)
+        print(text, end="", flush=True)
         with (out / "report.txt").open("a", encoding="utf-8") as file:
             file.write(text)
-        for result in out.glob("*.json"):
-            if result.name != "report.json":
-                report[name].setdefault("results", {})[result.stem] = json.loads(result.read_text("utf-8"))
-        (out / "report.json").write_text(json.dumps(report, indent=1), "utf-8")
-    return int(any(part["ended"] != "done" for part in report.values()))
+        if (out / f"{name}.json").is_file():
+            report[name]["results"] = json.loads((out / f"{name}.json").read_text("utf-8"))
+        written.write_text(json.dumps(report, indent=1), "utf-8")
+    return int(any(report[name]["ended"] != "done" for name in chosen))
 
 
 if __name__ == "__main__":
