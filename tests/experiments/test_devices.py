@@ -9,6 +9,7 @@ import gpu_check
 import pytest
 import torch
 
+from rewindnet.experiments.bench.deep_contests import DEEP_CONTESTS
 from rewindnet.experiments.bench.rounds import BenchJob
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.run_setup import build_run
@@ -82,4 +83,4 @@ def test_the_check_on_a_gpu_reports_parts_that_fail_and_stops_parts_at_their_lim
 def test_the_parts_of_the_check_take_less_than_ten_minutes_together() -> None:
     parts = gpu_check.parts(16)
     assert sum(part.limit for part in parts.values()) <= 600
-    assert {name for part in parts.values() for name in part.command if name in gpu_check.DEEP} == set(gpu_check.DEEP)
+    assert {name for part in parts.values() for name in part.command if name in DEEP_CONTESTS} == set(DEEP_CONTESTS)

@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]
-DEEP = ("mlp", "module", "cnn", "cnn-1000", "resnet18")
-LINEAR = ("minibatch-f32", "full-batch-f32", "full-batch", "mixing-10000-f32", "nodes")
+DEEP, LARGE = ("mlp", "module", "cnn"), ("cnn-1000", "resnet18")
+#: Seconds in which a part ends that was asked to.
+_GRACE = 8
+LINEAR = ("minibatch-f32", "full-batch-f32", "nodes")
 
 
 class Part(NamedTuple):
@@ -41,16 +43,18 @@ def _own(work: str) -> tuple[str, ...]:
 
 def parts(workers: int) -> Mapping[str, Part]:
     """Return the parts by name, in the order in which they run."""
-    pytest = (sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-n", str(workers))
+    plugins = ("-p", "no:cacheprovider", "-p", "no:benchmark")
+    pytest = (sys.executable, "-m", "pytest", "-q", "-m", "not slow", *plugins, "-n", str(workers))
     return {
-        "machine": Part(30, _own("machine")),
-        "same": Part(70, _own("same")),
-        "ways": Part(80, _own("ways")),
-        "deep": Part(100, _bench(DEEP, 2, "deep")),
-        "linear": Part(50, _bench(LINEAR, 1, "linear")),
-        "resnet": Part(70, _own("resnet")),
+        "machine": Part(20, _own("machine")),
+        "same": Part(50, _own("same")),
+        "ways": Part(50, _own("ways")),
+        "large": Part(110, _bench(LARGE, 1, "large")),
+        "resnet": Part(80, _own("resnet")),
+        "deep": Part(60, _bench(DEEP, 1, "deep")),
+        "linear": Part(40, _bench(LINEAR, 1, "linear")),
         "tests": Part(
-            200, (*pytest, "--continue-on-collection-errors", "--tb=line", "--hypothesis-profile=ci", "tests")
+            180, (*pytest, "--continue-on-collection-errors", "--tb=line", "--hypothesis-profile=ci", "tests")
         ),
     }
 
@@ -69,10 +73,19 @@ def run(part: Part, out: Path) -> dict[str, Any]:
         said, _ = started.communicate(timeout=part.limit)
         ended = "done" if started.returncode == 0 else f"failed, exit status {started.returncode}"
     except subprocess.TimeoutExpired:
-        os.killpg(started.pid, signal.SIGKILL)
-        said, _ = started.communicate()
+        said = _stop(started)
         ended = f"stopped after {part.limit} s"
     return {"ended": ended, "seconds": round(time.monotonic() - began, 1), "said": said}
+
+
+def _stop(started: subprocess.Popen[str]) -> str:
+    """Ask a part to end, which lets tests name those that failed; end it and all that it has started soon after."""
+    started.send_signal(signal.SIGINT)
+    try:
+        return started.communicate(timeout=_GRACE)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(started.pid, signal.SIGKILL)
+        return started.communicate()[0]
 
 
 def main(arguments: list[str] | None = None) -> int:
