@@ -120,7 +120,7 @@ def _facts(certificate: Certificate, training: TrainingRun) -> dict[str, Any]:
             "learned": learning.rounds,
             "checkpoint_round": release.checkpoint_round,
             "descent_rounds": release.descent_rounds,
-            "gossip_rounds": release.gossip_rounds,
+            "gossip_rounds": release.healing.settle_first + release.gossip_rounds,
             "averaged": release.averaged,
         },
         "learning": _learning(certificate),

@@ -7,11 +7,12 @@ from math import inf
 import numpy as np
 import torch
 
-from rewindnet.certificates import CertificateError
+from rewindnet.certificates import CertificateError, TrainingRun
 from rewindnet.certificates.view import node_title
 from rewindnet.clients.kept_states import memory_for_states
 from rewindnet.clients.methods import Method, MethodError
 from rewindnet.clients.training.client_block import LocalTraining, make_block
+from rewindnet.clients.training.envelope import envelope_of
 from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.runs.branches import check_requests
@@ -19,7 +20,7 @@ from rewindnet.experiments.runs.elsewhere import check_elsewhere, check_method_e
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.runs.replays import kept_rounds
 from rewindnet.experiments.scenario.computation import noise_address
-from rewindnet.experiments.scenario.devices import device_of
+from rewindnet.experiments.scenario.devices import careful_gpus, device_of
 from rewindnet.experiments.scenario.inputs import hashes
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
 from rewindnet.experiments.scenario.obstacles import Obstacles
@@ -44,6 +45,7 @@ class RunSetup:
         evaluations: for each request, the samples on which its releases are measured.
         methods: the unlearning methods, each of which answers each request.
         kept_rounds: the rounds of learning whose checkpoints are kept.
+        shared_rounds: the rounds of learning and of retraining whose checkpoints other runs need.
     """
 
     network: NetworkSetup
@@ -52,6 +54,7 @@ class RunSetup:
     evaluations: tuple[Evaluation, ...]
     methods: tuple[Method, ...]
     kept_rounds: Collection[int]
+    shared_rounds: Collection[int] = ()
 
     @property
     def scenario(self) -> Scenario:
@@ -117,6 +120,7 @@ def build_run(scenario: Scenario) -> RunSetup:
             partition, topology, model, deletion, transport, methods and measures.
     """
     one_torch_thread()
+    careful_gpus()
     use_threads(scenario.backend.threads)
     obstacles = Obstacles()
     network = build_network(scenario, obstacles=obstacles)
@@ -133,6 +137,8 @@ def build_run(scenario: Scenario) -> RunSetup:
             _check_shared_noise(method, transport)
         with obstacles.gathered():
             check_method_elsewhere(method, network)
+        with obstacles.gathered():
+            _check_clip(method, network.training_run)
     check_elsewhere(network, obstacles)
     kept = kept_rounds(network, methods, obstacles)
     with obstacles.last_straw():
@@ -148,6 +154,7 @@ def build_run(scenario: Scenario) -> RunSetup:
             training.optimizer,
             training.step_sizes,
             training.gradient_clip,
+            envelope_of(network.training_run),
         ),
         network_model=scenario.network.build(network.graph, scenario.seed),
         evaluations=evaluations,
@@ -170,6 +177,19 @@ def _methods(network: NetworkSetup) -> tuple[Method, ...]:
             title = node_title(int(which), network.topology.names)
             raise CertificateError(f"unlearning.{at}.view shows nothing: {title} has left; choose one that stays")
     return tuple(method.seeded(network.scenario.seed) for method in built)
+
+
+def _check_clip(method: Method, learning: TrainingRun) -> None:
+    """Check that a method takes no gradients of its own where clients clip theirs.
+
+    Raises:
+        MethodError: if it does: they would not be clipped.
+    """
+    if learning.client_clip is not None and not method.needs_checkpoints_alone:
+        raise MethodError(
+            f"{type(method).__name__} takes gradients that learning.client_clip does not clip; use r2d or another "
+            "descent, or leave out client_clip"
+        )
 
 
 def _check_shared_noise(method: Method, transport: Transport) -> None:

@@ -14,6 +14,7 @@ from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data.deletion import Arrival, DeletionError
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.models import Model, supplied
+from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
 from rewindnet.experiments.scenario.client_data import (
@@ -252,6 +253,14 @@ def _training(
 ) -> TrainingSetup:
     """Describe how the network learns, independently of deletions."""
     learning = scenario.learning
+    if learning.client_clip is not None and not isinstance(model, Logistic):
+        raise ScenarioError(
+            f"learning.client_clip is computed for the model logistic alone, not for {scenario.model.kind}"
+        )
+    if learning.client_clip is not None and scenario.backend.dtype != "float64":
+        raise ScenarioError(
+            "learning.client_clip needs backend.dtype float64: the error of a clipped gradient is proven up to rounding"
+        )
     return TrainingSetup(
         model=model,
         dtype=DTYPES[scenario.backend.dtype],
@@ -264,10 +273,13 @@ def _training(
         seed=scenario.seed,
         sampling=learning.sampling.build(scenario.seed, learning.local_steps),
         radius=learning.radius,
+        client_clip=learning.client_clip,
+        clip_tolerance=learning.clip_tolerance,
         departed=topology.departed,
         remaining=topology.remaining if topology.departed else None,
         after_request=learning.after_request,
         optimizer=learning.optimizer.build(),
         step_sizes=learning.sizes(),
         gradient_clip=learning.gradient_clip,
+        recovery_error=learning.recovery_error,
     )

@@ -13,7 +13,7 @@ from rewindnet.experiments.scenario.views import with_node
 from rewindnet.experiments.verify.records import MismatchError, demand, same, short
 
 #: The parts of a release that its method plans, whatever it measures later.
-_PLANNED = ("checkpoint_round", "descent_rounds", "placement", "gossip_rounds", "averaged", "noise_source")
+_PLANNED = ("checkpoint_round", "descent_rounds", "placement", "gossip_rounds", "averaged", "noise_source", "healing")
 #: The parts of a claim that follow from the plan; the regime may be resolved later.
 _CLAIMED = ("view", "delta", "bound", "allocation", "claimed_epsilon", "claimed_by")
 
