@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from rewindnet.clients.methods import Method
+from rewindnet.experiments.runs.estimating import check_estimation, rounds_of_estimates
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.kept_rounds import check_replays, missing_parts, rounds_to_keep
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
@@ -24,6 +25,7 @@ def kept_rounds(network: NetworkSetup, methods: Sequence[Method], obstacles: Obs
     """
     learning = network.scenario.learning
     settings, kept = learning.checkpoints, set[int]()
+    check_estimation(network, obstacles)
     if settings is not None and learning.checkpoints_from is not None:
         obstacles.note(ScenarioError("learning.checkpoints has no meaning for a network that learned elsewhere"))
     if settings is not None and len(network.arrivals) > 1:
@@ -40,7 +42,7 @@ def kept_rounds(network: NetworkSetup, methods: Sequence[Method], obstacles: Obs
             for method in methods:
                 with obstacles.gathered():
                     check_replays(settings, method, T, kept)
-    return kept
+    return kept | rounds_of_estimates(network)
 
 
 def replayed(

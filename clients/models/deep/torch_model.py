@@ -9,7 +9,7 @@ The rule depends on the module and the device alone, so that it is the same on e
 from collections.abc import Callable
 from copy import deepcopy
 from threading import get_ident
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ class TorchModel(DeepModel):
         l2: weight of (l2/2)·‖θ‖².
         loss: as for `DeepModel`.
         weights_path: as for `DeepModel`.
+        constants: as for `DeepModel`.
 
     Raises:
         ModelError: as `DeepModel`.
@@ -50,9 +51,12 @@ class TorchModel(DeepModel):
         l2: float,
         loss: str,
         weights_path: str | None,
+        constants: Literal["unknown", "estimated"],
     ) -> None:
         learned = {name: tuple(one.shape) for name, one in module.named_parameters() if one.requires_grad}
-        super().__init__(features, classes, shape, Layout(learned), l2=l2, loss=loss, weights_path=weights_path)
+        super().__init__(
+            features, classes, shape, Layout(learned), l2=l2, loss=loss, weights_path=weights_path, constants=constants
+        )
         self._module = module
         self._convolves = any(isinstance(layer, nn.modules.conv._ConvNd) for layer in module.modules())
         self._copies: dict[tuple[int, torch.device, torch.dtype], nn.Module] = {}
