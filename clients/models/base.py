@@ -110,6 +110,11 @@ class Model(ABC):
         """
         theta.add_(self.gradient(theta, x, y, weight), alpha=-step_size)
 
-    def nodes_at_once(self, device: torch.device) -> int | None:
-        """Return how many nodes are best computed together; None where the size of their samples decides."""
+    def nodes_at_once(self, device: torch.device, samples: int) -> int | None:
+        """Return how many nodes are best computed together; None where the size of their samples decides.
+
+        Args:
+            device: the device.
+            samples: how many samples a node uses at a time.
+        """
         return None

@@ -99,7 +99,7 @@ def test_the_file_of_a_module_is_an_input_of_the_run(own: Path) -> None:
     assert code == 1
     assert before["model.path"] in said
     assert now["model.path"] in said
-    assert "the stored models have 27 parameters, and that of the scenario has 43" in said
+    assert "a model is recorded to have 27 parameters and has 43" in said
     code, said = command("run", own / "s.yaml", "--out", out)
     assert code == 2
     assert "model.path" in said

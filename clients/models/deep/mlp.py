@@ -68,7 +68,7 @@ class MLP(DeepModel):
             features, classes, shape, Layout(shapes), l2=l2, loss=loss, weights_path=weights_path, constants=constants
         )
 
-    def nodes_at_once(self, device: torch.device) -> int | None:
+    def nodes_at_once(self, device: torch.device, samples: int) -> int | None:
         """Return how many nodes are computed together: on a GPU all of them."""
         return _TOGETHER if device.type == "cpu" else None
 
