@@ -94,6 +94,13 @@ def test_deep_models_leave_the_same_over_every_transport(model: str, optimizer: 
 
 @with_mpi
 @pytest.mark.slow
+def test_methods_of_plain_steps_leave_the_same_over_every_transport(tmp_path: Path) -> None:
+    methods = ["hessian-free", "federaser", {"method": "gradient-ascent", "rounds": 2}, *METHODS[-4:]]
+    leave_the_same(scenario("cnn", {}, methods), tmp_path, TRANSPORTS)
+
+
+@with_mpi
+@pytest.mark.slow
 def test_estimated_constants_are_the_same_over_every_transport(tmp_path: Path) -> None:
     methods = [{"method": "r2d", "rewind": 0.5, "bound": "instance"}, {"method": "warm-start", "rounds": 2}, "retrain"]
     described = scenario("cnn", {"rounds": 8}, methods)
