@@ -20,7 +20,7 @@ from rewindnet.experiments.runs.elsewhere import check_elsewhere, check_method_e
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.runs.replays import kept_rounds
 from rewindnet.experiments.scenario.computation import noise_address
-from rewindnet.experiments.scenario.devices import device_of
+from rewindnet.experiments.scenario.devices import careful_gpus, device_of
 from rewindnet.experiments.scenario.inputs import hashes
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
 from rewindnet.experiments.scenario.obstacles import Obstacles
@@ -120,6 +120,7 @@ def build_run(scenario: Scenario) -> RunSetup:
             partition, topology, model, deletion, transport, methods and measures.
     """
     one_torch_thread()
+    careful_gpus()
     use_threads(scenario.backend.threads)
     obstacles = Obstacles()
     network = build_network(scenario, obstacles=obstacles)
