@@ -37,6 +37,7 @@ class TorchModel(DeepModel):
         l2: weight of (l2/2)·‖θ‖².
         loss: as for `DeepModel`.
         weights_path: as for `DeepModel`.
+        constants: as for `DeepModel`.
 
     Raises:
         ModelError: as `DeepModel`.
@@ -54,9 +55,12 @@ class TorchModel(DeepModel):
         l2: float,
         loss: str,
         weights_path: str | None,
+        constants: Literal["unknown", "estimated"],
     ) -> None:
         learned = {name: tuple(one.shape) for name, one in module.named_parameters() if one.requires_grad}
-        super().__init__(features, classes, shape, Layout(learned), l2=l2, loss=loss, weights_path=weights_path)
+        super().__init__(
+            features, classes, shape, Layout(learned), l2=l2, loss=loss, weights_path=weights_path, constants=constants
+        )
         self._module = module
         self._convolves = any(isinstance(layer, nn.modules.conv._ConvNd) for layer in module.modules())
         self._copies: dict[tuple[int, torch.device, torch.dtype], nn.Module] = {}
