@@ -77,8 +77,20 @@ def _reference_sentences(training: TrainingRun) -> list[str]:
         objective,
         "Retraining starts from the same initial model and uses the same mixing matrices and random draws, none of "
         "which depend on the data.",
+        *_clip_sentences(training),
         _departure_sentence(training),
         "Every node erases its checkpoints and its noise; what peers recorded during learning is not covered.",
+    ]
+
+
+def _clip_sentences(training: TrainingRun) -> list[str]:
+    """Return the sentence about the clip of whole clients, if they clip."""
+    if training.client_clip is None:
+        return []
+    return [
+        "Every client learns from the Lipschitz envelope of its data loss, whose gradient has norm at most "
+        f"C = {training.client_clip:g} whatever its data, and computes it up to {training.clip_tolerance:g}·C, which "
+        "is charged."
     ]
 
 
@@ -117,6 +129,12 @@ def _network_sentences(training: TrainingRun, release: Release) -> list[str]:
         sentences.append(
             f"The size of a local step follows a public schedule, from {sizes[0]:.6g} in the first round to "
             f"{sizes[-1]:.6g} in the last, and every round is bounded with its own."
+        )
+    error = training.error_of_checkpoint(release.checkpoint_round)
+    if error:
+        sentences.append(
+            f"The release began from models of round {release.checkpoint_round} that were recovered from the last. "
+            f"Running the rounds again has shown that none is off by more than {error:g}; that is charged everywhere."
         )
     if not doubly_stochastic(training, release):
         sentences.append(

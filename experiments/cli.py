@@ -81,14 +81,22 @@ def sweep(
     out: SweepOut = None,
     force: Force = False,
     wide: Wide = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", help="How many runs go on at the same time; by default what cores and memory allow."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="How many seeds; tables then show means with 95 % intervals.")
+    ] = None,
 ) -> None:
-    """Run every combination of comma-separated settings; finished runs are skipped.
+    """Run every combination of comma-separated settings; finished runs are skipped, stopped ones go on.
 
-    Settings take several values, like topology.kind=ring,star deletion.client=0,5; each combination gets a folder.
+    Settings take several values, like topology.kind=ring,star deletion.client=0,5 seed=0-4; each combination gets a
+    folder. A study file has them in a section: `study: {grid: {topology.kind: [ring, star]}, seeds: 5}`.
     """
     from rewindnet.experiments.studies.sweep import sweep_scenario
 
-    _exit_if_violated(sweep_scenario(scenario, settings or [], out, force, wide))
+    _exit_if_violated(sweep_scenario(scenario, settings or [], out, force, wide, jobs, seeds))
 
 
 @app.command()

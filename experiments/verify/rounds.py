@@ -10,10 +10,9 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates import Mixing, TrainingRun
 from rewindnet.certificates.findings import OnRecord
-from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.experiments.folder.reader import FolderError, Json, RunFolder
 from rewindnet.experiments.runs.evaluation import Samples
-from rewindnet.experiments.verify.measures import check_consensus, check_scores
+from rewindnet.experiments.verify.measures import check_consensus, check_scores, measured_accuracy
 from rewindnet.experiments.verify.phases import Phase, phases_of
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import (
@@ -84,7 +83,7 @@ def _check_complete(folder: RunFolder, phase: Phase, found: list[int]) -> None:
     expected = [t + 1 for t in phase.rounds]
     took = f"{phase.name} took {len(expected)} rounds"
     if folder.record["resumed"]:
-        demand(found == sorted(set(found) & set(expected)), f"{took}, and has lines of others")
+        demand(found == [t for t in expected if t in set(found)], f"{took}, and has lines of others")
         return
     demand(found == expected, f"{took}; {len(found)} are recorded")
 
@@ -126,5 +125,5 @@ def _check_line(where: str, line: Json, theta: Any, folder: RunFolder, rebuilt: 
     design, targets = test
     average = torch.from_numpy(plain.mean(axis=0, keepdims=True)).to(design)
     recorded = np.array([line["test_accuracy_of_average_model"]])
-    measured = accuracy(rebuilt.network.model, average, design, targets)
+    measured = measured_accuracy(rebuilt.network.model, average, design, targets)
     check_scores(f"the test accuracy after {where}", recorded, measured, len(targets))

@@ -121,6 +121,17 @@ def test_gradients_and_steps_are_those_of_the_losses(name, loss, l2, seed):
     torch.testing.assert_close(theta, before - 0.2 * derived, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", MADE)
+def test_gradients_of_samples_are_those_of_each_alone(name, loss):
+    model = MADE[name](loss=loss, l2=0.3)
+    theta, x, y, _ = batch(model, 6)
+    found = model.sample_gradients(theta[0], x[0], y[0])
+    for k in range(len(y[0])):
+        alone = model.gradient(theta[:1], x[:1, [k]], y[:1, [k]], torch.ones(1, 1, dtype=torch.float64))
+        torch.testing.assert_close(found[k], alone[0] - 0.3 * theta[0], rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_a_sample_of_weight_zero_changes_nothing(name):
     model = MADE[name]()

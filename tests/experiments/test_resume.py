@@ -191,7 +191,7 @@ def rank_of(run: "subprocess.Popen[str]", number: int = 1) -> int:
 @pytest.mark.parametrize(
     ("phase", "rounds", "number", "after"),
     [
-        pytest.param("learn", 130, 1, IN_PROCESS),
+        pytest.param("learn", 130, 1, IN_PROCESS, marks=pytest.mark.slow),
         pytest.param("retrain", 100, 0, mpi(2), marks=pytest.mark.slow),
         pytest.param("0-r2d", 50, 2, mpi(4), marks=pytest.mark.slow),
     ],

@@ -100,7 +100,9 @@ def test_a_table_can_be_printed_in_every_encoding(encoding: str, finished: RunFo
     assert any("eps at delta = 1e-05" in line for line in lines)
 
 
-@pytest.mark.parametrize(("encoding", "dash"), [("ascii", b"-"), ("cp1252", b"\x97")])
+@pytest.mark.parametrize(
+    ("encoding", "dash"), [("ascii", b"-"), pytest.param("cp1252", b"\x97", marks=pytest.mark.slow)]
+)
 def test_commands_end_well_on_a_terminal_without_greek(encoding: str, dash: bytes, finished: RunFolder) -> None:
     listed = command("list", "recipes", PYTHONIOENCODING=encoding)
     assert (listed.returncode, listed.stderr) == (0, b"")
@@ -387,7 +389,17 @@ def test_titles_are_sentences(topology: Any, deletion: dict[str, Any], title: st
 
 
 def test_a_second_sweep_takes_what_is_free_and_says_what_is_left(folder: Path) -> None:
-    arguments = ("sweep", "tiny.yaml", "seed=0,1", "unlearning=[r2d]", "learning.rounds=4", "--out", "grid")
+    arguments = (
+        "sweep",
+        "tiny.yaml",
+        "seed=0,1",
+        "unlearning=[r2d]",
+        "learning.rounds=4",
+        "--out",
+        "grid",
+        "--jobs",
+        "1",
+    )
     first = here(folder, *arguments)
     assert first.exit_code == 0, first.stderr
     taken, *_ = sorted(path for path in (folder / "grid").iterdir() if path.name.startswith("seed=1"))

@@ -122,6 +122,17 @@ class TorchModel(DeepModel):
 
         self._add_gradients(theta, x, y, weight, shrunk, -step_size)
 
+    def sample_gradients(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Compute the gradient [n, d] of every sample's loss by vmap over the samples, also of convolutions."""
+        module = self._own_copy(theta)
+
+        def objective(values: dict[str, Tensor], sample: Tensor, target: Tensor) -> Tensor:
+            scores = functional_call(module, values, (self._shaped(sample[None]),))
+            return self._loss.losses(scores, target[None]).sum()
+
+        found = vmap(grad(objective), in_dims=(None, 0, 0))(self.layout.views(theta.detach()), x, y)
+        return torch.cat([found[name].flatten(1) for name in self.layout.shapes], dim=1)
+
     def _add_gradients(
         self,
         theta: Tensor,
