@@ -174,6 +174,30 @@ def compare(
 
 
 @app.command()
+def table(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The folder of a study, from rewindnet sweep.")],
+    rows: Annotated[str, typer.Option("--rows", help="What names a row; the keys that vary by default.")] = "",
+    cols: Annotated[str, typer.Option("--cols", help="What names a column.")] = "release",
+    value: Annotated[str, typer.Option("--value", help="The value in the cells.")] = "epsilon_certified",
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="COLUMN=VALUE", help="Which results; may be given several times."),
+    ] = None,
+    out: Annotated[
+        list[Path] | None, typer.Option("--out", help="A file to write: .tex, .md or .csv; may be given several times.")
+    ] = None,
+    wide: Wide = False,
+) -> None:
+    """Show one value of a study in rows and columns, as a mean over seeds with its 95 % interval.
+
+    Rows and columns are columns of results.csv, several of them joined by commas: --rows topology,client --cols method.
+    """
+    from rewindnet.experiments.studies.show_table import show_table
+
+    show_table(study, rows, cols, value, where or [], out or [], wide)
+
+
+@app.command()
 def klom(
     folder: RunFolder,
     draws: Annotated[int, typer.Option("--draws", help="How many networks to draw on each side.")] = 100,
