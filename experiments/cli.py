@@ -152,7 +152,14 @@ def verify(
 
 @app.command()
 def report(folder: RunFolder) -> None:
-    """Write one self-contained HTML page about a run."""
+    """Write one self-contained HTML page about a run, or about a study."""
+    from rewindnet.experiments.studies.study_folder import is_study
+
+    if is_study(folder):
+        from rewindnet.experiments.studies.page import write_study_report
+
+        say(write_study_report(folder))
+        return
     from rewindnet.experiments.report.page import write_report
 
     say(write_report(folder))

@@ -144,12 +144,9 @@ def _notes(table: Sequence[Row], value: str, differ: Mapping[str, None], cells: 
     said, text = [], " ".join(cell for line in cells for cell in line)
     seeds = {row[_SEED] for row in table}
     if "±" in text:
-        said.append(f"{value}: mean over {len(seeds)} seeds ± half of the 95 % t-interval of the mean.")
+        said.append(f"±: mean over {len(seeds)} seeds ± half of the 95 % t-interval of the mean.")
     if differ:
-        said.append(
-            f"lowest … highest: the rows of a cell differ in {', '.join(differ)}; choose with --where, or name them in "
-            "--rows or --cols."
-        )
+        said.append(f"lowest … highest: the rows of a cell differ in {', '.join(differ)}.")
     if "†" in text:
         said.append("† per-instance: computed from measurements of this data and this request.")
     if "*" in text:

@@ -44,6 +44,8 @@ def print_pivot(table: Pivot, title: str, console: Console) -> None:
     columns = [(head, [cells[at] for cells in table.cells]) for at, head in enumerate(table.heads)]
     print_fitting(console, title, columns, words=table.heads[: table.labels])
     print_sentences(console, table.notes)
+    if any("lowest" in note for note in table.notes):
+        print_sentences(console, ["Name more columns in --rows or --cols, or choose with --where, for single values."])
 
 
 def _names(text: str) -> list[str]:

@@ -11,6 +11,8 @@ from rewindnet.experiments.folder.format import is_complete
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.report.flat import flat
 from rewindnet.experiments.report.table import what
+from rewindnet.experiments.scenario.sections import Choice
+from rewindnet.experiments.scenario.settings import DataSettings, UnlearningSettings
 from rewindnet.experiments.studies.study_folder import StudyFolder, StudyRun
 from rewindnet.topologies.distances import hop_distances
 
@@ -19,6 +21,8 @@ Row = dict[str, Any]
 #: The key of a line of metrics.jsonl with the accuracy, which most lines do not have.
 _ACCURACY = "test_accuracy_of_average_model"
 
+#: The keys that name a choice of a registry.
+_CHOICES = frozenset({Choice.key, DataSettings.key, UnlearningSettings.key})
 #: The columns of a summary whose names do not say what their numbers are.
 _NAMED = {"rewind": "rewind_share", "rounds": "descent_rounds", "simulated_seconds": "cost_simulated_seconds"}
 #: The order in which the first columns stand, after those of the grid.
@@ -88,7 +92,7 @@ def _rows_of(run: StudyRun, folder: RunFolder) -> list[Row]:
         facts = {"seed": seed, "topology": kind, **_client_facts(folder, request), "release": what(row)}
         costs = {f"cost_{name}": value for name, value in method.metrics["cost"].items()}
         numbers = {_NAMED.get(name, name): value for name, value in flat(row).items()}
-        rows.append({"run": run.folder.name, **_values(run), **facts, **numbers, **costs})
+        rows.append({"run": run.folder.name, **facts, **numbers, **costs, **_values(run)})
     return rows
 
 
@@ -113,6 +117,7 @@ def _client_facts(folder: RunFolder, request: int) -> Row:
         "client_samples": samples[client],
         "client_deleted_samples": learning["deleted"][client],
         **_place(topology["edges"], nodes, client),
+        "client_own_weight": sum(value for i, j, value in topology["weights"] if i == j == client),
     }
 
 
@@ -132,7 +137,7 @@ def _place(edges: Sequence[Sequence[int]], nodes: int, client: int) -> Row:
 
 
 def _text(value: Any) -> str:
-    """Return a list or a mapping of a grid as text."""
+    """Return a list or a mapping of a grid as text; of a choice, like a topology, its name comes without its key."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
+        return ", ".join(_text(inner) if key in _CHOICES else f"{key} {_text(inner)}" for key, inner in value.items())
     return " ".join(map(_text, value)) if isinstance(value, list) else str(value)

@@ -188,7 +188,7 @@ def test_a_cell_is_a_mean_over_seeds_with_its_marks(results: StudyResults) -> No
 def test_a_cell_whose_rows_differ_in_more_than_the_seed_says_so(results: StudyResults) -> None:
     table = results.table(["topology"], ["method"], where=["topology.kind=ring"])
     assert table.cells[0][1] == "2.0 ± 2.5 … 4 ± 0†*"
-    assert any("the rows of a cell differ in deletion.client;" in note for note in table.notes)
+    assert any("the rows of a cell differ in deletion.client." in note for note in table.notes)
     (line,) = results.table(["topology.kind"], ["method"], where=["topology.kind=star"]).cells
     assert line[1] == "1.0 ± 6.4 (— in 1 of 3) or —†"
 
