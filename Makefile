@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := Agg
 
-.PHONY: demo test test-all test-random test-deployment mutations check format lint types clean
+.PHONY: demo test test-all test-random test-deployment mutations gpu-check check format lint types clean
 
 demo: $(VENV)/.ready  ## learn, delete, unlearn, certify and audit on embedded data
 	$(BIN)/rewindnet run experiments/recipes/demo.yaml --out runs/demo --force
@@ -26,6 +26,9 @@ test-deployment: $(VENV)/.ready  ## the tests with a SuperLink and SuperNodes
 
 mutations: $(VENV)/.ready  ## break the code in many ways; which of them a run, the verifier or the tests notice
 	PYTHONPATH=tests/support $(BIN)/python -m mutations
+
+gpu-check:  ## on a machine with a GPU, 10 minutes: tests, speed, how much fits; PYTHON has torch for it
+	$(PYTHON) tests/support/gpu_check.py
 
 check: format lint types test  ## everything a change must pass
 

@@ -115,6 +115,8 @@ def _unfit_to_go_on(training: TrainingRun, release: Release, claim: Claim) -> st
         )
     if release.gossip_rounds:
         return f"adds {release.gossip_rounds} gossip rounds, with which learning has not come further; use none"
+    if release.healing:
+        return f"heals otherwise than learning descends ({release.healing.words()}), and learning goes on as it was"
     if not release.sigma.any():
         return None
     if release.noise_source != "seed":

@@ -77,8 +77,20 @@ def _reference_sentences(training: TrainingRun) -> list[str]:
         objective,
         "Retraining starts from the same initial model and uses the same mixing matrices and random draws, none of "
         "which depend on the data.",
+        *_clip_sentences(training),
         _departure_sentence(training),
         "Every node erases its checkpoints and its noise; what peers recorded during learning is not covered.",
+    ]
+
+
+def _clip_sentences(training: TrainingRun) -> list[str]:
+    """Return the sentence about the clip of whole clients, if they clip."""
+    if training.client_clip is None:
+        return []
+    return [
+        "Every client learns from the Lipschitz envelope of its data loss, whose gradient has norm at most "
+        f"C = {training.client_clip:g} whatever its data, and computes it up to {training.clip_tolerance:g}·C, which "
+        "is charged."
     ]
 
 

@@ -13,6 +13,9 @@ from rewindnet.certificates.measurements import Arithmetic, EarlierRelease, Ledg
 from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
 from rewindnet.certificates.view import View
 
+#: The default of the largest error of a clipped gradient, in units of the clip.
+CLIP_TOLERANCE = 1e-4
+
 
 def step_size_of(round: int, step_size: float, step_sizes: Sequence[float]) -> float:
     """Return η of the local steps of a round.
@@ -53,6 +56,9 @@ class TrainingRun:
         from_release: whether it then goes on from the released models, and not from models that carry no noise.
         earlier_releases: the releases from which learning went on after earlier requests; empty where it went on
             without noise. `earlier_deletions` then begin where those releases began to do without the samples.
+        client_clip: C, the norm to which clients clip the gradient of their whole data loss, by its Lipschitz
+            envelope; None where they do not.
+        clip_tolerance: the largest error of a clipped gradient, in units of C.
         checkpoints_sha256: the hash of the folder that the checkpoints come from, where the network learned elsewhere;
             empty where it learned here.
         step_sizes: the step size of each round, where a public schedule changes it; rounds after those take the last.
@@ -85,6 +91,8 @@ class TrainingRun:
     continued: bool = False
     from_release: bool = False
     earlier_releases: tuple[EarlierRelease, ...] = ()
+    client_clip: float | None = None
+    clip_tolerance: float = CLIP_TOLERANCE
     checkpoints_sha256: str = ""
     step_sizes: tuple[float, ...] = ()
     uncovered: str = ""
@@ -115,6 +123,7 @@ class TrainingRun:
                 f"{self.radius:g} onto which clients project"
             )
         self._check_deletions()
+        self._check_client_clip()
 
     def _check_counts(self) -> None:
         """Convert the numbers of samples to integers, and refuse those that do not fit."""
@@ -143,6 +152,35 @@ class TrainingRun:
         for node in self.departed:
             if not 0 <= node < self.mixing.nodes or self.deleted[node] < self.samples[node]:
                 raise CertificateError(f"node {node} cannot have left: a node that leaves deletes all of its samples")
+
+    def _check_client_clip(self) -> None:
+        """Refuse a clip of clients where its bound is not proven: it takes convex losses, and all samples in each step.
+
+        A batch of another weight each time has another envelope, of another smoothness, which nothing here bounds.
+        """
+        clip, constants = self.client_clip, self.constants
+        if clip is None:
+            return
+        if not (np.isfinite(clip) and clip > 0 and 0 < self.clip_tolerance < 1):
+            raise CertificateError(
+                f"client_clip must be positive and clip_tolerance between 0 and 1, not {clip} and {self.clip_tolerance}"
+            )
+        if clip >= constants.G.value:
+            raise CertificateError(
+                f"client_clip {clip:g} is never reached, for no gradient is longer than G = {constants.G.value:.6g}; "
+                "choose less, or leave it out"
+            )
+        if constants.strong_convexity.value < constants.l2.value:
+            raise CertificateError(
+                f"client_clip takes a convex loss, and that of {constants.model} is not proven to be"
+            )
+        if self.batches is not None:
+            raise CertificateError("client_clip is proven for local steps that read all samples; use sampling full")
+        if self.step_sizes or self.uncovered:
+            raise CertificateError(
+                "client_clip is proven for plain gradient steps of one size; leave out learning.step_sizes, "
+                "learning.gradient_clip and the momentum or other state of learning.optimizer"
+            )
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -216,7 +254,9 @@ class TrainingRun:
 
     def to_record(self) -> dict[str, Any]:
         """Return the run as plain JSON, without the mixing matrices, which are recorded with the topology."""
+        clip = {"client_clip": self.client_clip, "clip_tolerance": self.clip_tolerance}
         return {
+            **(clip if self.client_clip is not None else {}),
             "rounds": self.rounds,
             "step_size": self.step_size,
             "local_steps": self.local_steps,
@@ -285,6 +325,8 @@ class TrainingRun:
                     EarlierRelease(int(round), int(noise_round), float(sigma))
                     for round, noise_round, sigma in record.get("earlier_releases", ())
                 ),
+                client_clip=None if record.get("client_clip") is None else float(record["client_clip"]),
+                clip_tolerance=float(record.get("clip_tolerance", CLIP_TOLERANCE)),
                 checkpoints_sha256=str(record.get("checkpoints_sha256", "")),
                 step_sizes=tuple(float(size) for size in record.get("step_sizes", ())),
                 uncovered=str(record.get("uncovered", "")),

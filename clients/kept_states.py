@@ -65,8 +65,13 @@ def memory_for_states(share: float = 1.0) -> float:
     Args:
         share: of the network's nodes, those that the process has.
     """
+    return share * _SHARE * memory_of_machine()
+
+
+def memory_of_machine() -> float:
+    """Return the bytes of memory of this machine, or of its control group."""
     physical = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return share * _SHARE * min(physical, _group_limit(Path("/sys/fs/cgroup/memory.max")))
+    return min(physical, _group_limit(Path("/sys/fs/cgroup/memory.max")))
 
 
 def _group_limit(file: Path) -> float:

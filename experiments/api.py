@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import product
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import torch
 
 from rewindnet.experiments.console import terminal
-from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.plan.plan import make_plan
 from rewindnet.experiments.planned import PlanResult
@@ -20,10 +18,15 @@ from rewindnet.experiments.runs.progress import LiveProgress, Progress
 from rewindnet.experiments.scenario import yaml_files
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.experiments.studies.grid import folder_name, value_text
-from rewindnet.experiments.studies.sweep import run_missing
+from rewindnet.experiments.studies.attempt import Outcome
+from rewindnet.experiments.studies.display import EachRun
+from rewindnet.experiments.studies.grid import varying
+from rewindnet.experiments.studies.making import check_points, make
+from rewindnet.experiments.studies.points import placed, points_of, with_seeds
+from rewindnet.experiments.studies.study_file import axes_of
+from rewindnet.experiments.studies.study_folder import StudyRun, write_study
 from rewindnet.experiments.verify.verify import verify_folder
-from rewindnet.simulator.errors import TransportError
+from rewindnet.simulator.errors import MachineError, RunError, TransportError
 from rewindnet.simulator.transports.mpi.ranks import ranks
 
 #: A scenario, plain data, the path of a YAML file, or None for the demo.
@@ -105,6 +108,7 @@ def sweep(
     out: str | PathLike[str] | None = None,
     progress: Progress | bool | None = None,
     force: bool = False,
+    jobs: int | None = 1,
 ) -> Study:
     """Run every combination of several values of keys of a scenario.
 
@@ -116,7 +120,9 @@ def sweep(
         out: the folder for the run folders; finished runs in it are not repeated, unfinished ones are continued. None:
             a temporary folder, which is removed together with the study.
         progress: as for `run`.
-        force: run finished runs again, and overwrite runs of other scenarios.
+        force: run finished runs again.
+        jobs: how many runs go on at the same time; 1 makes them in this process, None as many as cores and memory
+            allow.
 
     Returns:
         All runs, including those of earlier calls.
@@ -124,7 +130,7 @@ def sweep(
     Raises:
         UserError: if one of the combinations is not valid; none has been run then. Or if another process is running
             one of them; the others have been run then.
-        RunError: if a run began and could not be finished.
+        RunError: if runs failed; the others have been run then.
 
     Example:
         >>> import rewindnet
@@ -135,27 +141,33 @@ def sweep(
         (4, True)
     """
     described = load(scenario)
-    points = _points(described, grid, seeds)
-    scenarios = [load(described, **point) for point in points]
-    for each in scenarios:
+    raw, axes = described.plain(), axes_of(grid)
+    axes = with_seeds(axes, seeds if seeds is None or isinstance(seeds, int) else list(seeds), raw)
+    scenarios = points_of(raw, axes)
+    for _, each in scenarios:
         _check_not_a_rank(each)
-
     temporary = TemporaryFolder() if out is None else None
     folder = Path(out or "") if temporary is None else temporary.path
-    names = [folder_name({key: value_text(value) for key, value in point.items()}) or "run" for point in points]
-    if len(set(names)) < len(names):
-        raise ScenarioError("two combinations have the same folder name; give each value once")
-    folders = [folder / name for name in names]
-
-    def run_one(scenario: Scenario, into: Path, number: int, count: int) -> RunFolder:
-        return run_in(scenario, into, force, _progress(progress), ["rewindnet.sweep"])
-
+    points = placed(scenarios, folder)
+    if jobs is not None and jobs < 1:
+        raise ScenarioError(f"jobs is the number of runs at the same time, at least 1, not {jobs}")
     with _torch_threads_restored():
-        _, left = run_missing(scenarios, folders, force, run_one)
-    if left:
-        raise ScenarioError(f"another process is writing to {left[0]}; call sweep again when it has finished")
-    results = [Result(each, temporary=temporary) for each in folders]
-    return Study(points, results, folder, temporary=temporary)
+        missing = check_points(points, force)
+        write_study(folder, described.name, varying(axes), [StudyRun(point.folder, point.plain) for point in points])
+        outcome = make(missing, force, EachRun(lambda: _progress(progress)), jobs, ["rewindnet.sweep"])
+    if outcome.left:
+        raise ScenarioError(f"another process is writing to {outcome.left[0].folder}; call sweep again when it is done")
+    if outcome.failed:
+        raise _failure(outcome, len(points))
+    results = [Result(point.folder, temporary=temporary) for point in points]
+    return Study([point.plain for point in points], results, folder, temporary=temporary)
+
+
+def _failure(outcome: Outcome, count: int) -> RunError:
+    """Return the error about the runs of a study that failed."""
+    made = [f"{point.folder.name}: {ending.sentence}" for point, ending in outcome.failed]
+    kind = MachineError if any(ending.kind == "machine" for _, ending in outcome.failed) else RunError
+    return kind(f"{len(made)} of {count} runs failed, and the others are finished; {'; '.join(made)}")
 
 
 def plan(scenario: Source = None, clients: int | None = None) -> PlanResult:
@@ -205,27 +217,6 @@ def verify(run: Result | str | PathLike[str], *, data: bool = True) -> Verificat
         True
     """
     return Verification(verify_folder(run.folder if isinstance(run, Result) else Path(run), data))
-
-
-def _points(
-    scenario: Scenario, grid: Mapping[str, Iterable[Any]], seeds: int | Iterable[int] | None
-) -> list[dict[str, Any]]:
-    """List every combination of the values, seeds last."""
-    axes: dict[str, list[Any]] = {}
-    for key, values in grid.items():
-        if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
-            raise ScenarioError(f"{key} takes a list of values, not {values!r}")
-        axes[key] = list(values)
-    if isinstance(seeds, int):
-        seeds = range(scenario.seed, scenario.seed + seeds)
-    if seeds is not None and "seed" in axes:
-        raise ScenarioError("seed is given twice, in the grid and as seeds")
-    if seeds is not None:
-        axes["seed"] = list(seeds)
-    empty = [key for key, values in axes.items() if not values]
-    if empty:
-        raise ScenarioError(f"{empty[0]} has no values")
-    return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 
 def _progress(progress: Progress | bool | None) -> Progress:

@@ -81,14 +81,22 @@ def sweep(
     out: SweepOut = None,
     force: Force = False,
     wide: Wide = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", help="How many runs go on at the same time; by default what cores and memory allow."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="How many seeds; tables then show means with 95 % intervals.")
+    ] = None,
 ) -> None:
-    """Run every combination of comma-separated settings; finished runs are skipped.
+    """Run every combination of comma-separated settings; finished runs are skipped, stopped ones go on.
 
-    Settings take several values, like topology.kind=ring,star deletion.client=0,5; each combination gets a folder.
+    Settings take several values, like topology.kind=ring,star deletion.client=0,5 seed=0-4; each combination gets a
+    folder. A study file has them in a section: `study: {grid: {topology.kind: [ring, star]}, seeds: 5}`.
     """
     from rewindnet.experiments.studies.sweep import sweep_scenario
 
-    _exit_if_violated(sweep_scenario(scenario, settings or [], out, force, wide))
+    _exit_if_violated(sweep_scenario(scenario, settings or [], out, force, wide, jobs, seeds))
 
 
 @app.command()
@@ -224,12 +232,16 @@ def bench(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the scenarios of all entries.")
     ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda; auto is a GPU where there is one.")
+    ] = "auto",
     out: Annotated[Path | None, typer.Option("--out", help="A JSON file for what every repetition took.")] = None,
 ) -> None:
     """Time this simulator and plain loops that do the same work, side by side: medians of repetitions in turn.
 
-    CONTEST is one of full-batch, minibatch (each also with -f32), mixing-1000, mixing-10000, mixing-10000-f32, nodes,
-    parameters, degree, unlearning, mpi, flower-10 and flower-100; all of them by default, which takes many minutes.
+    CONTEST is one of full-batch, minibatch (each also with -f32), mixing-1000, mixing-10000, mixing-10000-f32, mlp,
+    module, cnn, cnn-1000, resnet18, nodes, parameters, degree, unlearning, mpi, flower-10 and flower-100; all of them
+    by default, which takes many minutes. cnn-1000 and resnet18 need a GPU.
     """
     from json import dumps
 
@@ -239,7 +251,7 @@ def bench(
 
     if out is not None:
         check_writable(out)
-    taken = run_bench(contests or [], repeats, settings or [], terminal())
+    taken = run_bench(contests or [], repeats, settings or [], terminal(), device)
     if out is not None:
         out.write_text(dumps(taken, indent=1) + "\n", "utf-8")
 

@@ -13,6 +13,9 @@ from rewindnet.experiments.folder.occupied import occupied
 from rewindnet.experiments.scenario.yaml_text import read_yaml
 from rewindnet.simulator.transports.mpi.ranks import rank
 
+#: The section of a study file that a single run leaves out.
+_STUDY = "study"
+
 
 def refuse_early(path: Path, settings: Sequence[str], out: Path | None, force: bool) -> None:
     """Refuse a scenario that cannot be read or has unknown sections, and a folder that holds a finished run.
@@ -33,7 +36,8 @@ def refuse_early(path: Path, settings: Sequence[str], out: Path | None, force: b
         folder = out or _folder_of(raw, settings)
         if folder is not None and not force and _is_settled(folder):
             raise occupied(folder)
-        _refuse_unknown_sections([*(raw if isinstance(raw, dict) else ()), *(text.split("=")[0] for text in settings)])
+        sections = [key for key in raw if key != _STUDY] if isinstance(raw, dict) else []
+        _refuse_unknown_sections([*sections, *(text.split("=")[0] for text in settings)])
 
 
 def _is_settled(folder: Path) -> bool:

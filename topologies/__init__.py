@@ -184,8 +184,14 @@ def mix_without(rule: str, graph: nx.Graph, departed: Collection[int], **paramet
     Raises:
         TopologyError: as `mix`.
     """
-    remaining = [node for node in graph if node not in set(departed)]
-    remaining_graph = nx.convert_node_labels_to_integers(graph.subgraph(remaining), ordering="sorted")
+    remaining = sorted(set(graph) - set(departed))
+    label = {node: index for index, node in enumerate(remaining)}
+    remaining_graph = nx.empty_graph(len(remaining))
+    remaining_graph.add_edges_from(
+        (label[one], label[other], links)
+        for one, other, links in graph.edges(data=True)
+        if {one, other} <= label.keys()
+    )
     remaining_matrix = mix(rule, remaining_graph, **parameters).tocoo()
     labels = np.array(remaining)
     row, column = (

@@ -165,7 +165,9 @@ def _relevant(in_view: Marks, network: NetworkRounds) -> Marks:
 
 def _senders(network: NetworkRounds, round: int, nodes: Marks) -> Marks:
     """Return the mask [N] of the nodes from which these nodes receive in that round."""
-    rows = network.mixing.matrix(round)[np.flatnonzero(nodes)]
     senders = np.zeros(network.mixing.nodes, dtype=bool)
-    senders[rows.indices[rows.data != 0]] = True
+    if nodes.any():
+        matrix = network.mixing.matrix(round)
+        received = np.repeat(nodes, np.diff(matrix.indptr)) & (matrix.data != 0)
+        senders[matrix.indices[received]] = True
     return senders

@@ -133,9 +133,11 @@ def published_distance(training: TrainingRun, deleted: NDArray[np.int64], distur
     Raises:
         CertificateError: if the bound does not cover the request, or the step size is beyond what it allows.
     """
-    if training.batches is not None or training.departed or training.earlier_deletions:
+    clipped = training.client_clip is not None
+    if training.batches is not None or training.departed or training.earlier_deletions or clipped:
         raise CertificateError(
-            "the published bound is for full gradients, clients that stay and a first request; use worst-case"
+            "the published bound is for full gradients that are not clipped, clients that stay and a first request; "
+            "use worst-case"
         )
     if training.error_of_checkpoint(disturbed):
         raise CertificateError("the published bound has no place for the error of recovered models; use worst-case")

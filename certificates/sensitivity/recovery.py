@@ -152,6 +152,7 @@ def _check_kind(training: TrainingRun) -> None:
             L.provenance not in ("proven", "enforced")
         ),
         "a projection (learning.radius) has no inverse": training.radius is not None,
+        "clipped gradients (learning.client_clip) are known up to a tolerance": training.client_clip is not None,
         "of consensus-plus-gradient, mixing and gradient would have to be inverted together": (
             training.order == "consensus-plus-gradient"
         ),
@@ -194,7 +195,10 @@ def recovery_error(
         CertificateError: as `step_solver` and `invert`.
     """
     step_solver(training)
-    inverse, charged = inverse or Inverses(), list(charges(training, strongest_regime(training), rounds.stop))
+    inverse, charged = (
+        inverse or Inverses(),
+        list(charges(training, strongest_regime(training), rounds.stop, "worst-case")),
+    )
     a = np.asarray(apart, dtype=np.float64) * (1 + _ROUNDING)
     for t in reversed(rounds):
         W = inverse(training.mixing.matrix(t), t)

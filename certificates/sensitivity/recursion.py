@@ -79,7 +79,7 @@ class Recursion:
         self._bound: Bound = bound
         self._drift: Callable[[int], Vector] | None = None
         self._diameter = np.inf if training.radius is None else 2 * training.radius
-        self._charges = list(charges(training, regime, rounds))
+        self._charges = list(charges(training, regime, rounds, bound))
         self._checked_matrix: csr_array | None = None
         e = np.zeros((2 * deleted.shape[1], len(deleted))).T
         self.start = RecursionState(e, np.zeros(deleted.shape, dtype=bool))

@@ -10,6 +10,7 @@ from math import inf, sqrt
 import numpy as np
 from scipy.sparse import csr_array
 
+from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.sensitivity.local_steps import curvatures, powers
 from rewindnet.certificates.training import TrainingRun
@@ -21,7 +22,30 @@ RESOLUTION = 1024
 _TAIL = 600.0
 
 
-def charges(training: TrainingRun, regime: Regime, rounds: int) -> Iterator[float]:
+def charges(training: TrainingRun, regime: Regime, rounds: int, bound: Bound) -> Iterator[float]:
+    """Yield what inexact computation may add to the divergence in each round, at a node that the deletion has reached.
+
+    It is what rounding adds, and what the tolerance of clipped gradients does. Where each of the two runs computes its
+    gradients up to τ₀, a local step adds 2ητ₀. A measured disturbance is the difference of two more such gradients.
+
+    Args:
+        training: how the network learned.
+        regime: the curvature to assume.
+        rounds: the number of rounds.
+        bound: of the disturbances.
+    """
+    tolerated = 0.0
+    if training.client_clip is not None:
+        low, high = curvatures(training, regime, np.ones(1))
+        growth = powers(max(1.0, float(np.maximum(1 - training.step_size * low, training.step_size * high - 1)[0])),
+                        training.local_steps)  # fmt: skip
+        error = training.client_clip * training.clip_tolerance * training.step_size * float(growth[:-1].sum())
+        tolerated = (4 if bound == "instance" else 2) * error
+    for rounding in _rounding_charges(training, regime, rounds):
+        yield rounding + tolerated
+
+
+def _rounding_charges(training: TrainingRun, regime: Regime, rounds: int) -> Iterator[float]:
     """Yield what rounding may add to the divergence in each round, at a node that the deletion has reached.
 
     The charge covers both coupled runs together. Let M be a bound on ‖θ‖ (computed beforehand, so that no measurement

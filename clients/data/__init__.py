@@ -15,6 +15,7 @@ from rewindnet.clients.data import (
     olivetti,
     shakespeare,
     synthetic,
+    synthetic_images,
     tables,
     uci_har,
 )
@@ -40,6 +41,7 @@ SOURCES: Registry[Callable[..., Dataset]] = Registry(
         "csv": tables.csv,
         "parquet": tables.parquet,
         "synthetic": synthetic.synthetic,
+        "synthetic-images": synthetic_images.synthetic_images,
         "declared": declared.declared,
     },
     DataError,

@@ -58,7 +58,10 @@ class Model(ABC):
 
     @abstractmethod
     def scores(self, theta: Tensor, x: Tensor) -> Tensor:
-        """Compute the scores [b, n, C] of θ [b, d] on a shared design x [n, q]: log-odds up to a constant."""
+        """Compute the scores [b, n, C] of θ [b, d] on a shared design x [n, q]: log-odds up to a constant.
+
+        Differentiable in θ, for methods that compare the outputs of two models.
+        """
 
     @abstractmethod
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
@@ -90,6 +93,14 @@ class Model(ABC):
             (result,) = torch.autograd.grad(objective, point)
         return result
 
+    def sample_gradients(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Compute the gradient [n, d] of every sample's loss, without l2, at one θ [d], for x [n, q] and y [n].
+
+        A model that computes it faster than one client for each sample overrides this.
+        """
+        points, one = theta.expand(len(y), len(theta)), theta.new_ones(len(y), 1)
+        return self.gradient(points, x[:, None], y[:, None], one).sub_(theta, alpha=self.l2)
+
     def descend(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor, step_size: float) -> None:
         """Take the step θ ← θ − η∇f(θ) in place, for arguments as those of `gradient`.
 
@@ -97,6 +108,11 @@ class Model(ABC):
         """
         theta.add_(self.gradient(theta, x, y, weight), alpha=-step_size)
 
-    def nodes_at_once(self, device: torch.device) -> int | None:
-        """Return how many nodes are best computed together; None where the size of their samples decides."""
+    def nodes_at_once(self, device: torch.device, samples: int) -> int | None:
+        """Return how many nodes are best computed together; None where the size of their samples decides.
+
+        Args:
+            device: the device.
+            samples: how many samples a node uses at a time.
+        """
         return None

@@ -20,6 +20,7 @@ _SHARES = 4
 
 
 _wanted: int | None = None
+_sharing = 1
 
 
 def use_threads(threads: int | None) -> None:
@@ -29,9 +30,16 @@ def use_threads(threads: int | None) -> None:
     _pool.cache_clear()
 
 
+def share_processors(among: int) -> None:
+    """Use a part of the processors by default, because so many processes share them."""
+    global _sharing
+    _sharing = among
+    _pool.cache_clear()
+
+
 def threads() -> int:
     """Return the number of threads."""
-    return _wanted or processors()
+    return _wanted or max(1, processors() // _sharing)
 
 
 def processors() -> int:

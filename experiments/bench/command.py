@@ -2,23 +2,22 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import torch
-from rich.table import Table
 
+from rewindnet.experiments.bench.all_references import REFERENCES
 from rewindnet.experiments.bench.contest import Contest, Entry, Timing
 from rewindnet.experiments.bench.contests import CONTESTS
 from rewindnet.experiments.bench.memory import forget_peak, peak
-from rewindnet.experiments.bench.references import REFERENCES
 from rewindnet.experiments.bench.rounds import WARM, BenchJob, StopWatch
-from rewindnet.experiments.bench.unlearning import UNLEARNING, time_unlearning, unlearning_table
+from rewindnet.experiments.bench.tables import print_timings, print_unlearning
+from rewindnet.experiments.bench.unlearning import UNLEARNING, time_unlearning
 from rewindnet.experiments.console import Terminal
 from rewindnet.experiments.runs.run_setup import build_run
-from rewindnet.experiments.scenario.devices import device_of
+from rewindnet.experiments.scenario.devices import DEVICES, device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import resolve
@@ -26,21 +25,50 @@ from rewindnet.registry import did_you_mean
 from rewindnet.simulator.transports.base import Transport
 
 
-def bench(names: Sequence[str], repeats: int, settings: Sequence[str], console: Terminal) -> dict[str, object]:
+def bench(
+    names: Sequence[str], repeats: int, settings: Sequence[str], console: Terminal, device: str = "auto"
+) -> dict[str, object]:
     """Time contests and print their tables.
 
     Args:
-        names: the names of the contests; all contests if there are none.
+        names: the names of the contests; all contests if there are none, without those that need an absent GPU.
         repeats: the number of repetitions.
         settings: settings of the scenarios that hold for all entries, as on the command line.
+        device: the device that all entries compute on; `auto` is a GPU where there is one.
         console: the console to print on.
 
     Returns:
         What every repetition took, by contest and entry.
 
     Raises:
-        ScenarioError: if a name is not that of a contest, or `repeats` is less than 1.
+        ScenarioError: if a name is not that of a contest, a contest or the device needs a GPU that is not there, or
+            `repeats` is less than 1.
     """
+    if device not in DEVICES:
+        raise ScenarioError(f"--device is {', '.join(DEVICES)}, not {device!r}")
+    wanted = next((text.partition("=")[2] for text in settings if text.startswith("backend.device=")), device)
+    on_gpu = device_of(wanted).type == "cuda"
+    chosen, settings = _chosen(names, repeats, on_gpu), (f"backend.device={device}", *settings)
+    console.print(_machine())
+    measured: dict[str, object] = {}
+    if absent := [name for name in CONTESTS if not names and name not in chosen]:
+        console.print(f"left out, since they need a GPU: {', '.join(absent)}", soft_wrap=True)
+    for name in chosen:
+        with console.status(name, spinner=console.spinner) as status:
+            if name == UNLEARNING:
+                measured[name] = shares = time_unlearning(repeats, settings, status.update)
+            else:
+                timings = time_contest(CONTESTS[name], repeats, settings, status.update)
+                measured[name] = {entry: [timing._asdict() for timing in of] for entry, of in timings.items()}
+        if name == UNLEARNING:
+            print_unlearning(console, shares)
+        else:
+            print_timings(console, CONTESTS[name], timings, on_gpu)
+    return measured
+
+
+def _chosen(names: Sequence[str], repeats: int, gpu: bool) -> Sequence[str]:
+    """Return the names of the contests to time, after a check."""
     known = [*CONTESTS, UNLEARNING]
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -48,19 +76,11 @@ def bench(names: Sequence[str], repeats: int, settings: Sequence[str], console: 
         raise ScenarioError(f"there is no contest {unknown[0]!r}{guess}; there are: {', '.join(known)}")
     if repeats < 1:
         raise ScenarioError(f"--repeats is the number of repetitions, at least 1, not {repeats}")
-    console.print(_machine())
-    measured: dict[str, object] = {}
-    for name in names or known:
-        with console.status(name, spinner=console.spinner) as status:
-            if name == UNLEARNING:
-                shares = time_unlearning(repeats, settings, status.update)
-                measured[name], table = shares, unlearning_table(shares)
-            else:
-                timings = time_contest(CONTESTS[name], repeats, settings, status.update)
-                measured[name] = {entry: [timing._asdict() for timing in of] for entry, of in timings.items()}
-                table = _table(CONTESTS[name], timings)
-        console.print(table)
-    return measured
+    alone = [name for name in CONTESTS if CONTESTS[name].needs_gpu and not gpu]
+    refused = [name for name in names if name in alone]
+    if refused:
+        raise ScenarioError(f"the contest {refused[0]} needs a GPU, and torch finds no CUDA device to compute on here")
+    return names or [name for name in known if name not in alone]
 
 
 def time_contest(
@@ -102,24 +122,6 @@ def _rounds(scenario: Scenario, entry: Entry, rounds: int) -> tuple[float, float
         transport: Transport = scenario.backend.build()
         transport.execute(job)
         return job.seconds()
-
-
-def _table(contest: Contest, timings: Mapping[str, Sequence[Timing]]) -> Table:
-    """Make the table of a contest: medians over the repetitions, their range, and the speed beside the first entry."""
-    table = Table(title=contest.title, title_justify="left", header_style="bold")
-    table.add_column("", no_wrap=True)
-    clock = "CPU" if contest.one_process else "wall"
-    for heading in (f"{clock} ms a round", "least", "most", "as fast as the first", "memory, MiB"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    seconds = {name: [t.cpu if contest.one_process else t.wall for t in of] for name, of in timings.items()}
-    first = median(next(iter(seconds.values())))
-    for name, repetitions in seconds.items():
-        middle = median(repetitions)
-        figures = (f"{1000 * value:.4g}" for value in (middle, min(repetitions), max(repetitions)))
-        memory = [timing.memory for timing in timings[name] if timing.memory is not None]
-        told = f"{max(memory) / 2**20:,.0f}" if memory and contest.one_process else ""
-        table.add_row(name, *figures, f"{first / middle:.2f} ×", told)
-    return table
 
 
 def _machine() -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-#: The name of each reference that an entry may be: the keys of `references.REFERENCES`.
+#: The name of each reference that an entry may be: the keys of `all_references.REFERENCES`.
 OURS = ""
 
 
@@ -29,7 +29,9 @@ class Contest:
         scenario: the scenario that all entries run.
         rounds: the number of rounds that are timed in each repetition.
         entries: the entries, by name; ratios are to the first.
-        one_process: whether all entries compute in this process, so that its CPU time says what they cost.
+        one_process: whether all entries compute in this process, so that its CPU time says what they cost, unless they
+            compute on a GPU.
+        needs_gpu: whether it is left out on a machine without a GPU, where it would take many minutes.
     """
 
     title: str
@@ -37,6 +39,7 @@ class Contest:
     rounds: int
     entries: Mapping[str, Entry]
     one_process: bool = True
+    needs_gpu: bool = False
 
 
 class Timing(NamedTuple):

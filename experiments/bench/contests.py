@@ -5,6 +5,7 @@ from typing import Any
 
 from rewindnet.clients.methods.baselines import DoNothing
 from rewindnet.experiments.bench.contest import Contest, Entry
+from rewindnet.experiments.bench.deep_contests import DEEP_CONTESTS
 
 _ONE_THREAD = ("backend.kind=in-process", "backend.threads=1")
 _FAST, _EXACT = (*_ONE_THREAD, "backend.precision=fast"), (*_ONE_THREAD, "backend.precision=exact")
@@ -118,6 +119,7 @@ CONTESTS: Mapping[str, Contest] = {
     "mixing-1000": _mixing(1_000, "float64"),
     "mixing-10000": _mixing(10_000, "float64"),
     "mixing-10000-f32": _mixing(10_000, "float32"),
+    **DEEP_CONTESTS,
     "nodes": _scaling(
         "650 parameters, 32 samples a node, degree 8, by the number of nodes",
         {f"{nodes:,} nodes": _sized(nodes) for nodes in (1_000, 100, 10_000)},

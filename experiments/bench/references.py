@@ -2,11 +2,12 @@
 
 A reference computes the rounds of adapt-then-combine learning, θ ← W·(local steps from θ), on the data of a scenario,
 from the same initial model and on the same minibatches, drawn before the clock starts. Its models are those of
-the simulator up to rounding, which a test checks; only `products` computes the matrix products alone.
+the simulator up to rounding, which a test checks; only floors compute less. The references here are of linear models,
+those of `deep_references` of deep ones.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -27,22 +28,23 @@ class Reference(ABC):
     """The rounds of a scenario, computed in another way.
 
     Args:
-        setup: the run, of a linear model with a score for each class, on all clients alike.
+        setup: the run, on clients that hold equally many samples.
         rounds: how many rounds will be computed.
 
     Attributes:
-        theta: [N, C, q], the models.
+        model: the model of every client.
+        theta: [N, d], the parameters.
+        x: [N, n, q], the designs.
+        y: [N, n], the targets.
     """
 
     def __init__(self, setup: RunSetup, rounds: int) -> None:
-        assert isinstance(setup.network.model, Multinomial)
         self.device = device_of(setup.scenario.backend.device)
         block = setup.worker(range(setup.network.mixing.nodes), self.device).full
-        self._l2, self._classes = block.model.l2, block.model.outputs
-        self._step_size, self._steps = block.step_size, block.local_steps
+        self.model = block.model
+        self._l2, self._step_size, self._steps = block.model.l2, block.step_size, block.local_steps
         self.x, self.y = _by_client(block)
-        first = InitialModel(setup.scenario.seed).apply(block, block.blank())
-        self.theta = first.view(len(first), self._classes, -1)
+        self.theta = InitialModel(setup.scenario.seed).apply(block, block.blank())
         self._mixing = setup.network.mixing
         self._matrix: dict[int, Tensor] = {}
         self._drawn = [_drawn(block, block.minibatches(t)) for t in range(rounds)]
@@ -58,8 +60,12 @@ class Reference(ABC):
     def round(self, round: int) -> None:
         """Compute a round."""
         self.local_steps(round)
-        mixed = self._weights(round) @ self.theta.flatten(1)
-        self.theta = mixed.view_as(self.theta)
+        self.theta = self._weights(round) @ self.theta
+
+    def by_class(self) -> Tensor:
+        """Return the parameters of a linear model with a score for each class, as [N, C, q]."""
+        assert isinstance(self.model, Multinomial)
+        return self.theta.view(len(self.theta), self.model.outputs, -1)
 
     def _weights(self, round: int) -> Tensor:
         """W of a round, made once: sparse on a CPU."""
@@ -75,15 +81,16 @@ class Loop(Reference):
 
     def local_steps(self, round: int) -> None:
         """Descend client by client."""
+        models = self.by_class()
         for client, (x, y, size) in enumerate(zip(self.x, self.y, self._sizes, strict=True)):
-            w = self.theta[client].clone().requires_grad_(True)
+            w = models[client].clone().requires_grad_(True)
             for chosen in self._drawn[round][client]:
                 batch, labels = (x, y) if chosen is None else (x[chosen], y[chosen])
                 loss = functional.cross_entropy(batch @ w.T, labels, reduction="sum") / size
                 (slope,) = torch.autograd.grad(loss + self._l2 / 2 * w.square().sum(), w)
                 with torch.no_grad():
                     w -= self._step_size * slope
-            self.theta[client] = w.detach()
+            models[client] = w.detach()
 
 
 class Together(Reference):
@@ -95,22 +102,16 @@ class Together(Reference):
         together = max(1, _CACHED // (samples * inputs)) if self.device.type == "cpu" else clients
         self._chunks = [slice(at, at + together) for at in range(0, clients, together)]
         self._scale = torch.tensor(self._sizes).to(self.theta).reciprocal()[:, None, None]
-        self._padded = [_padded(drawn, self.x) for drawn in self._drawn]
+        self._padded = [padded(drawn, self.x) for drawn in self._drawn]
 
     def local_steps(self, round: int) -> None:
         """Descend chunk by chunk."""
-        clients, samples, _ = self.x.shape
+        models = self.by_class()
         for chunk in self._chunks:
-            own, scale = self.theta[chunk], self._scale[chunk]
             for step in self._padded[round]:
-                if step is None:
-                    x, y, held = self.x[chunk], self.y[chunk], None
-                else:
-                    flat = step[0][chunk].flatten()
-                    x = self.x.view(clients * samples, -1).index_select(0, flat).view(len(own), -1, own.shape[2])
-                    y = self.y.view(-1).index_select(0, flat).view(len(own), -1)
-                    held = step[1][chunk]
-                self._step(own, x, y, scale if held is None else scale * held[:, :, None])
+                x, y, held = gathered(self.x, self.y, chunk, step)
+                scale = self._scale[chunk]
+                self._step(models[chunk], x, y, scale if held is None else scale * held[:, :, None])
 
     def _step(self, own: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> None:
         residual = torch.softmax(torch.bmm(x, own.transpose(1, 2)), dim=2)
@@ -125,9 +126,6 @@ class Products(Together):
     def _step(self, own: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> None:
         scores = torch.bmm(x, own.transpose(1, 2))
         torch.bmm(scores.transpose(1, 2), x)
-
-
-REFERENCES: Mapping[str, type[Reference]] = {"loop": Loop, "together": Together, "products": Products}
 
 
 def _by_client(block: ClientBlock) -> tuple[Tensor, Tensor]:
@@ -156,7 +154,7 @@ def _drawn(block: ClientBlock, steps: Sequence[Minibatch]) -> list[list[Tensor |
     return result
 
 
-def _padded(drawn: Sequence[Sequence[Tensor | None]], x: Tensor) -> list[tuple[Tensor, Tensor] | None]:
+def padded(drawn: Sequence[Sequence[Tensor | None]], x: Tensor) -> list[tuple[Tensor, Tensor] | None]:
     """Return for each step the flat places [N, B] of all clients' batches, and which of them hold a sample, 1 or 0."""
     padded: list[tuple[Tensor, Tensor] | None] = []
     for of_step in zip(*drawn, strict=True):
@@ -173,3 +171,22 @@ def _padded(drawn: Sequence[Sequence[Tensor | None]], x: Tensor) -> list[tuple[T
             held[client, : len(batch)] = 1
         padded.append((places, held))
     return padded
+
+
+def gathered(
+    x: Tensor, y: Tensor, chunk: slice, step: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return designs [k, B, q], targets [k, B] and which places hold a sample [k, B] of a step of some clients.
+
+    Args:
+        x: [N, n, q].
+        y: [N, n].
+        chunk: which clients.
+        step: as `padded` returns it; None: all samples, each place of which holds one.
+    """
+    if step is None:
+        return x[chunk], y[chunk], None
+    places, held = step[0][chunk], step[1][chunk]
+    flat = places.flatten()
+    own = x.flatten(0, 1).index_select(0, flat).view(*places.shape, -1)
+    return own, y.flatten().index_select(0, flat).view(places.shape), held

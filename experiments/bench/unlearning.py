@@ -1,13 +1,10 @@
 """The time of unlearning beside that of retraining, for several depths of rewinding."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
-
-from rich.table import Table
 
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.runs.launch import run_in
@@ -49,17 +46,3 @@ def time_unlearning(
                 seconds, share = method.metrics["cost"]["seconds"], method.metrics["cost_share"]["seconds"]
                 found[name].append({"seconds": seconds, "share": share})
     return found
-
-
-def unlearning_table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> Table:
-    """Make the table: the median seconds, the share of retraining, and how far it exceeds the share of the rounds."""
-    title = "40 nodes, 7,850 parameters, 256 samples a node, 100 rounds: r2d beside retraining"
-    table = Table(title=title, title_justify="left", header_style="bold")
-    table.add_column("", no_wrap=True)
-    for heading in ("s", "share of retraining", "beside the share of rounds"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for (name, repetitions), depth in zip(found.items(), DEPTHS, strict=True):
-        share = median(each["share"] for each in repetitions)
-        seconds = median(each["seconds"] for each in repetitions)
-        table.add_row(name, f"{seconds:.3f}", f"{share:.3f}", f"{share / depth:.2f} ×")
-    return table

@@ -37,6 +37,10 @@ class RoundLines:
         """Return the lines of a phase."""
         return _joined(text for (name, _), text in self._texts.items() if name == phase)
 
+    def of_phases(self, beginnings: tuple[str, ...]) -> str:
+        """Return the lines of the phases whose names begin with one of these."""
+        return _joined(text for (name, _), text in self._texts.items() if name.startswith(beginnings))
+
     def seal(self) -> str:
         """Return the number of lines so far and their sha256, by which `are_sealed_by` finds them changed."""
         return self._seal(len(self._texts))

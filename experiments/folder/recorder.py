@@ -19,21 +19,18 @@ from rewindnet.experiments.folder.description import first_record, last_record
 from rewindnet.experiments.folder.files import open_new, read_json, write, write_json
 from rewindnet.experiments.folder.finished import lost_releases, lost_sentence, release_marks
 from rewindnet.experiments.folder.format import UNFINISHED, is_complete, read_record, sealed
-from rewindnet.experiments.folder.journal import FolderJournal
-from rewindnet.experiments.folder.lines import RoundLines
 from rewindnet.experiments.folder.lock import FolderLock
 from rewindnet.experiments.folder.readme import readme
 from rewindnet.experiments.folder.replacement import move_in
+from rewindnet.experiments.folder.shared import SharedLearning, journal_of, lines_of
 from rewindnet.experiments.folder.tensors import file_parts, raw_bytes
 from rewindnet.experiments.folder.unfinished import (
-    check_checkpoints,
     claim,
     earlier_noise,
     earlier_traffic,
     note_noise,
     note_traffic,
 )
-from rewindnet.experiments.scenario.computation import computation_digest
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
 from rewindnet.simulator.journal import Journal, NoJournal
 from rewindnet.simulator.outcome import Outcome, Trajectory
@@ -45,9 +42,9 @@ class Recorder:
     Args:
         folder: the run folder; None in a process that does not write it.
         network: the network of the run.
-        force: take the place of an earlier run, once this one is finished; an incomplete run of the same scenario is
-            continued.
+        force: take the place of an earlier run, once this one is finished, or go on with an incomplete one.
         command: the command to record.
+        shared: where the states of learning are shared with other runs.
 
     Attributes:
         secret: whether models without noise must not be written, because the noise is secret.
@@ -58,10 +55,15 @@ class Recorder:
     """
 
     def __init__(
-        self, folder: Path | None, network: NetworkSetup, force: bool = False, command: Sequence[str] = ()
+        self,
+        folder: Path | None,
+        network: NetworkSetup,
+        force: bool = False,
+        command: Sequence[str] = (),
+        shared: SharedLearning | None = None,
     ) -> None:
         scenario = network.scenario
-        self._folder, self._stores_weights = folder, scenario.record.weights
+        self._folder, self._stores_weights, self._shared = folder, scenario.record.weights, shared
         self.secret = scenario.noise_is_secret
         self.journal: Journal | None = None if self.secret else NoJournal()
         if folder is None:
@@ -91,13 +93,12 @@ class Recorder:
         if traffic is None and self._record["releases"]:
             self._record["releases"] = {}
             self._say(f"{folder / UNFINISHED / 'traffic.json'} is damaged; every release is made again")
-        self._lines = RoundLines((folder / UNFINISHED / "metrics.jsonl", folder / "metrics.jsonl"))
+        self._lines = lines_of(folder, self._shared)
         if str(self._lines):
             write(folder / UNFINISHED / "metrics.jsonl", str(self._lines))
         self._metrics = open_new(folder / "metrics.jsonl")
         if not self.secret:
-            run = f"{computation_digest(scenario.plain())} {scenario.seed}"
-            self.journal = FolderJournal(folder, run, self._lines, self._say)
+            self.journal = journal_of(folder, scenario, self._lines, self._shared, self._say)
 
     def _say(self, sentence: str) -> None:
         """Say something about the run aloud, and note it in the record: other processes may not be heard."""
@@ -165,8 +166,6 @@ class Recorder:
             learned: the checkpoints of learning.
             rounds: the rounds of the checkpoints to write.
         """
-        if self._folder is not None:
-            check_checkpoints(self._folder, training_runs[0].checkpoints_sha256)
         content = [
             {
                 **training.to_record(),
@@ -192,15 +191,13 @@ class Recorder:
         place = f"methods/{index}-{method}"
         if self._folder is None or place not in self._record["releases"]:
             return None
-        lines = self._lines.of_phase(f"{index}-{method}")
         if self._record["releases"].pop(place) != self._marks(index, place):
             self._say(f"{self._folder / place} is damaged; the release is made again")
             return None
         self._record["releases"][place] = self._marks(index, place)
-        self._metrics.write(lines.encode())
-        certificate, audit, metrics = (
-            read_json(self._folder / place / f"{part}.json") for part in ("certificate", "audit", "metrics")
-        )
+        self._metrics.write(self._lines.of_phase(f"{index}-{method}").encode())
+        parts = (self._folder / place / f"{part}.json" for part in ("certificate", "audit", "metrics"))
+        certificate, audit, metrics = map(read_json, parts)
         return Certificate.from_record(certificate), Audit.from_record(audit), metrics
 
     def read_noise_traces(self, index: int) -> NoiseTraces:

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,7 +17,7 @@ from rewindnet.errors import UserError
 from rewindnet.experiments.folder.errors import FolderError
 from rewindnet.experiments.folder.files import read_json, write
 from rewindnet.experiments.folder.format import UNFINISHED, is_complete, state
-from rewindnet.experiments.folder.lock import LOCK, FolderLock
+from rewindnet.experiments.folder.lock import LOCK, FolderBusyError, FolderLock
 from rewindnet.experiments.folder.occupied import occupied
 from rewindnet.experiments.folder.replacement import REPLACEMENT, clear, is_waiting, move_in, place_of
 from rewindnet.experiments.folder.sameness import difference
@@ -77,24 +78,11 @@ def _end_clearing(folder: Path, lock: FolderLock) -> None:
     lock.release(remove=finished)
 
 
-def check_checkpoints(folder: Path, sha256: str) -> None:
-    """Check that an unfinished run goes on with the checkpoints of learning elsewhere that it began with.
-
-    Args:
-        folder: the run folder.
-        sha256: the hash of the checkpoints; empty where the network learns here.
-
-    Raises:
-        FolderError: if they have changed.
-    """
-    if not (folder / "learning.json").is_file():
-        return
-    began = [request.get("checkpoints_sha256", "") for request in read_json(folder / "learning.json")["requests"]]
-    if any(before != sha256 for before in began):
-        raise FolderError(
-            f"the checkpoints have changed since the run began: their sha256 was {began[0]} and is {sha256}; overwrite "
-            "the run with --force"
-        )
+def clean_finished(folder: Path) -> None:
+    """Remove what a process that was killed at the very end of its run has left in the folder of a finished run."""
+    if (folder / LOCK).exists() or (folder / UNFINISHED).exists():
+        with suppress(FolderBusyError):
+            _end_clearing(folder, FolderLock(folder))
 
 
 def claim(folder: Path, scenario: Scenario, force: bool) -> tuple[Path, bool]:

@@ -53,6 +53,8 @@ def _learning_details(learning: Mapping[str, Any]) -> str:
         details += f"; each step read a minibatch, {sampling['kind']}{_settings(sampling, 'kind')}"
     if learning["radius"] is not None:
         details += f"; models were projected onto a ball of radius {learning['radius']:g}"
+    if learning.get("client_clip") is not None:
+        details += f"; every client clipped its gradient to norm {learning['client_clip']:g}, by the Lipschitz envelope"
     return details
 
 

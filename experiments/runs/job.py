@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from scipy.sparse import csr_array
@@ -17,6 +18,7 @@ from rewindnet.errors import Notice
 from rewindnet.experiments.folder.reader import FolderError
 from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.folder.replacement import place_of
+from rewindnet.experiments.folder.shared import SharedLearning
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.runs.run import run
@@ -41,6 +43,7 @@ class RunJob(Job):
         scratch: a folder for messages to other processes; it must exist until they have ended.
         progress: is notified of every phase and round.
         command: the command to record; the command line of this process by default.
+        shared: where the states of learning are shared with other runs.
     """
 
     opener = "rewindnet.experiments.runs.job:open_job"
@@ -53,8 +56,10 @@ class RunJob(Job):
         scratch: Path,
         progress: Progress | None = None,
         command: Sequence[str] | None = None,
+        shared: SharedLearning | None = None,
     ) -> None:
-        self.setup, self.folder, self._force, self.scratch = setup, folder, force, scratch
+        self.setup = setup if shared is None else replace(setup, shared_rounds=shared.rounds)
+        self.folder, self._force, self.scratch, self._shared = folder, force, scratch, shared
         self.nodes = setup.network.mixing.nodes
         self.weights: csr_array = setup.network.mixing.weights
         self.precision: Precision = setup.scenario.backend.precision
@@ -81,7 +86,8 @@ class RunJob(Job):
         """
         try:
             folder = self.folder if network.root else None
-            with closing(Recorder(folder, self.setup.network, self._force, self.command)) as recorder:
+            recording = Recorder(folder, self.setup.network, self._force, self.command, self._shared)
+            with closing(recording) as recorder:
                 run(self.setup, network, recorder, self._progress if network.root else None)
         except (CertificateError, FolderError, ScenarioError) as problem:
             raise RunError(f"the run in {self.folder} failed: {problem}") from None
@@ -105,6 +111,7 @@ class RunJob(Job):
                 "force": self._force,
                 "scratch": str(self.scratch),
                 "command": list(self.command),
+                "shared": None if self._shared is None else self._shared.to_record(),
                 "inputs": {key: file.to_record() for key, file in self.setup.network.inputs.items()},
             }
         )
@@ -129,7 +136,8 @@ def open_job(description: str) -> RunJob:
     if changed:
         raise RunError(f"the processes of this run do not read the same data ({changed})")
     folder, scratch = Path(content["folder"]), Path(content["scratch"])
-    return RunJob(setup, folder, content["force"], scratch, command=content["command"])
+    shared = None if content["shared"] is None else SharedLearning.from_record(content["shared"])
+    return RunJob(setup, folder, content["force"], scratch, command=content["command"], shared=shared)
 
 
 def open_scenario(command: str) -> RunJob:

@@ -9,6 +9,7 @@ from rewindnet.experiments.console import terminal
 from rewindnet.experiments.early import errors_from_first_rank_only
 from rewindnet.experiments.folder.format import state
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
+from rewindnet.experiments.folder.shared import SharedLearning
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
 from rewindnet.experiments.runs.job import RunJob
@@ -69,6 +70,7 @@ def run_in(
     force: bool = False,
     progress: Progress | None = None,
     command: Sequence[str] | None = None,
+    shared: SharedLearning | None = None,
 ) -> RunFolder:
     """Run a scenario into a folder, or continue its unfinished run there.
 
@@ -78,6 +80,7 @@ def run_in(
         force: overwrite an earlier run there.
         progress: is notified of every phase and round.
         command: the command to record; the command line of this process by default.
+        shared: where the states of learning are shared with other runs.
 
     Returns:
         The finished run.
@@ -89,7 +92,7 @@ def run_in(
     """
     resume = check_target(folder, scenario, force)
     with progress or Progress() as display, scratch_folder() as scratch:
-        job = RunJob(build_run(scenario), folder, force, scratch, display, command)
+        job = RunJob(build_run(scenario), folder, force, scratch, display, command, shared)
         if resume:
             display.resumed(folder)
         try:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate, Release
 from rewindnet.clients.metrics.accuracy import accuracy
+from rewindnet.clients.metrics.auc import area_under_curve
 from rewindnet.clients.models import Model
 from rewindnet.experiments.runs.attacking import attack_release, summarise_attacks
 from rewindnet.experiments.runs.evaluation import Samples
@@ -51,6 +52,7 @@ def measure_release(
     return {
         "nodes": present.tolist(),
         "accuracy": accuracies(evaluation.sets),
+        "auc": areas(setup.network.model, released, evaluation.sets),
         "accuracy_at_request": accuracy(setup.network.model, found, *evaluation.sets["test"]).tolist(),
         "backdoor": accuracies(evaluation.triggered) or None,
         "membership": attack_release(setup, learned, outcome.released, request),
@@ -95,6 +97,28 @@ def _accuracies(model: Model, released: Tensor, mean: Tensor, design: Tensor, ta
         "nodes": accuracy(model, released, design, targets).tolist(),
         "average_model": float(accuracy(model, mean, design, targets)[0]),
         "samples": len(design),
+    }
+
+
+def areas(model: Model, released: Tensor, sets: Mapping[str, Samples]) -> dict[str, Any] | None:
+    """Compute the area under the curve of each node's model, and of the average model, on sets of samples.
+
+    Args:
+        model: the model.
+        released: [n, d].
+        sets: the sets of samples by name.
+
+    Returns:
+        The areas on each set that has samples of both classes; None for a task with more than two.
+    """
+    if model.outputs > 2:
+        return None
+    models = torch.cat([released, released.mean(dim=0, keepdim=True)])
+    found = {name: area_under_curve(model, models, *samples) for name, samples in sets.items()}
+    return {
+        name: {"nodes": each[:-1].tolist(), "average_model": float(each[-1])}
+        for name, each in found.items()
+        if each is not None
     }
 
 
@@ -173,7 +197,9 @@ def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> di
     accuracy, backdoor, found = metrics["accuracy"], metrics["backdoor"], metrics["accuracy_at_request"]
     return {
         "accuracy_at_request": {"mean": _mean({"nodes": found}), "lowest": min(found)},
-        "accuracy": {name: {"mean": _mean(of), "lowest": min(of["nodes"])} for name, of in accuracy.items()},
+        "accuracy": _over_nodes(accuracy),
+        # Tasks with more classes have no such entry, nor have runs that were recorded before it was measured.
+        **({"auc": _over_nodes(metrics["auc"])} if metrics.get("auc") else {}),
         "backdoor": backdoor
         and {name: {"mean": _mean(of), "highest": max(of["nodes"])} for name, of in backdoor.items()},
         "membership": summarise_attacks(metrics["membership"], deleting),
@@ -182,6 +208,10 @@ def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> di
         "cost_share": metrics["cost_share"],
         "simulated_seconds": metrics["cost"]["simulated_seconds"],
     }
+
+
+def _over_nodes(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {"mean": _mean(of), "lowest": min(of["nodes"])} for name, of in scores.items()}
 
 
 def _mean(score: Mapping[str, Any]) -> float:

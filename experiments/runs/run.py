@@ -127,7 +127,7 @@ class _Run:
         if self._branches is not None:
             arrivals = arrivals[:1]
         with self._rounds.phase("learn", arrivals[-1]):
-            trajectory, training_runs = self._simulation.learn(self._setup.kept_rounds)
+            trajectory, training_runs = self._simulation.learn({*self._setup.kept_rounds, *self._setup.shared_rounds})
         planned = training_runs[: len(arrivals)]
         plans = self._network.agree([[method.plan(training) for method in methods] for training in planned])
         used = {plan.release.checkpoint_round for request_plans in plans for plan in request_plans}
@@ -196,7 +196,7 @@ class _Run:
         suffix = self._simulation.request_suffix(request)
         rounds = {training.rounds, *(plan.release.noise_round for plan in plans)}
         with self._rounds.phase(f"{Retrain.name}{suffix}", horizon):
-            oracle = self._simulation.retrain(horizon, rounds, request)
+            oracle = self._simulation.retrain(horizon, {*rounds, *self._setup.shared_rounds}, request)
         self._recorder.write_checkpoints(f"retrained{suffix}", oracle, rounds)
         return oracle
 

@@ -7,9 +7,12 @@ from math import inf
 import numpy as np
 import torch
 
+from rewindnet.certificates import CertificateError, TrainingRun
+from rewindnet.certificates.view import node_title
 from rewindnet.clients.kept_states import memory_for_states
 from rewindnet.clients.methods import Method, MethodError
 from rewindnet.clients.training.client_block import LocalTraining, make_block
+from rewindnet.clients.training.envelope import envelope_of
 from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.runs.branches import check_requests
@@ -22,6 +25,7 @@ from rewindnet.experiments.scenario.inputs import hashes
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
 from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.experiments.scenario.views import build_methods, named_node
 from rewindnet.simulator.cost.network_model import NetworkModel
 from rewindnet.simulator.from_releases import FromReleases
 from rewindnet.simulator.simulation import Simulation
@@ -41,6 +45,7 @@ class RunSetup:
         evaluations: for each request, the samples on which its releases are measured.
         methods: the unlearning methods, each of which answers each request.
         kept_rounds: the rounds of learning whose checkpoints are kept.
+        shared_rounds: the rounds of learning and of retraining whose checkpoints other runs need.
     """
 
     network: NetworkSetup
@@ -49,6 +54,7 @@ class RunSetup:
     evaluations: tuple[Evaluation, ...]
     methods: tuple[Method, ...]
     kept_rounds: Collection[int]
+    shared_rounds: Collection[int] = ()
 
     @property
     def scenario(self) -> Scenario:
@@ -120,7 +126,7 @@ def build_run(scenario: Scenario) -> RunSetup:
     transport: Transport = scenario.backend.build()
     with obstacles.gathered():
         transport.check(network.nodes)
-    methods: tuple[Method, ...] = tuple(method.build().seeded(scenario.seed) for method in scenario.unlearning)
+    methods = _methods(network)
     for method in methods:
         with obstacles.gathered():
             method.check_premises(network.training_run)
@@ -130,6 +136,8 @@ def build_run(scenario: Scenario) -> RunSetup:
             _check_shared_noise(method, transport)
         with obstacles.gathered():
             check_method_elsewhere(method, network)
+        with obstacles.gathered():
+            _check_clip(method, network.training_run)
     check_elsewhere(network, obstacles)
     kept = kept_rounds(network, methods, obstacles)
     with obstacles.last_straw():
@@ -145,12 +153,42 @@ def build_run(scenario: Scenario) -> RunSetup:
             training.optimizer,
             training.step_sizes,
             training.gradient_clip,
+            envelope_of(network.training_run),
         ),
         network_model=scenario.network.build(network.graph, scenario.seed),
         evaluations=evaluations,
         methods=methods,
         kept_rounds=kept,
     )
+
+
+def _methods(network: NetworkSetup) -> tuple[Method, ...]:
+    """Build the methods of the scenario; a view may name its node as the data or the graph do.
+
+    Raises:
+        UserError: if a view names no node, or one that has left.
+    """
+    given = [(method.name, method.settings) for method in network.scenario.unlearning]
+    built: list[Method] = build_methods(given, network.topology.names, network.nodes)
+    for at, method in enumerate(built):
+        which = named_node(getattr(method, "view", ""))
+        if which and int(which) in network.training_run.departed:
+            title = node_title(int(which), network.topology.names)
+            raise CertificateError(f"unlearning.{at}.view shows nothing: {title} has left; choose one that stays")
+    return tuple(method.seeded(network.scenario.seed) for method in built)
+
+
+def _check_clip(method: Method, learning: TrainingRun) -> None:
+    """Check that a method takes no gradients of its own where clients clip theirs.
+
+    Raises:
+        MethodError: if it does: they would not be clipped.
+    """
+    if learning.client_clip is not None and not method.needs_checkpoints_alone:
+        raise MethodError(
+            f"{type(method).__name__} takes gradients that learning.client_clip does not clip; use r2d or another "
+            "descent, or leave out client_clip"
+        )
 
 
 def _check_shared_noise(method: Method, transport: Transport) -> None:

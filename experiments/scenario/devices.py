@@ -4,6 +4,7 @@ import torch
 
 from rewindnet.experiments.scenario.errors import ScenarioError
 
+DEVICES = ("auto", "cpu", "cuda")
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 

@@ -7,11 +7,13 @@ from pydantic import Field, field_validator, model_validator
 from rewindnet.certificates.audits.montecarlo import check_draws
 from rewindnet.certificates.continuation import AfterRequest
 from rewindnet.certificates.network import Order
+from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.clients.data.backdoor import Corner
 from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.kept_rounds import CheckpointSettings
 from rewindnet.experiments.scenario.sections import Choice, Section
+from rewindnet.experiments.scenario.views import build_unnamed
 
 
 class FeatureSettings(Choice):
@@ -122,6 +124,8 @@ class LearningSettings(Choice):
     order: Order = "adapt-then-combine"
     local_steps: Annotated[int, Field(ge=1)] = 1
     radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    client_clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    clip_tolerance: Annotated[float, Field(gt=0, lt=1)] = CLIP_TOLERANCE
     after_request: AfterRequest = "continue-unnoised"
     checkpoints_from: Annotated[str, Field(min_length=1)] | None = None
     checkpoints: CheckpointSettings | None = None
@@ -157,8 +161,9 @@ class UnlearningSettings(Choice):
     @model_validator(mode="after")
     def _checked_by_the_method(self) -> "UnlearningSettings":
         """Have the method refuse settings that make no sense, and fill in what follows from the others."""
-        built = self.build()
-        object.__setattr__(self, "settings", {name: getattr(built, name) for name in self.settings})
+        built = build_unnamed(self.method, self.settings)
+        filled = {name: getattr(built, name) for name in self.settings if name != "view"}
+        object.__setattr__(self, "settings", {**self.settings, **filled})
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rewindnet.errors import UserError
+from rewindnet.errors import UserError, notice
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.overrides import override, split_key, split_override
 from rewindnet.experiments.scenario.paths import beside
@@ -15,7 +15,10 @@ from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.sentences import sentence_about
 from rewindnet.experiments.scenario.yaml_text import parse_yaml, read_yaml
 
-__all__ = ["load", "parse_yaml", "read_yaml", "resolve"]
+__all__ = ["STUDY", "load", "parse_yaml", "read_yaml", "resolve"]
+
+#: The section of a scenario file that says what varies in a study.
+STUDY = "study"
 
 
 def load(path: Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Scenario:
@@ -28,7 +31,11 @@ def load(path: Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Scena
     Raises:
         ScenarioError: if the file cannot be read, or the scenario is not valid.
     """
-    return resolve(read_yaml(path), overrides, path.parent)
+    raw = read_yaml(path)
+    if isinstance(raw, dict) and STUDY in raw:
+        del raw[STUDY]
+        notice(f"the section {STUDY} of {path} is left out: rewindnet sweep runs the study")
+    return resolve(raw, overrides, path.parent)
 
 
 def resolve(raw: Any, overrides: Iterable[str] | Mapping[str, Any] = (), folder: Path | None = None) -> Scenario:

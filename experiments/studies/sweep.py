@@ -1,123 +1,144 @@
 """Run every combination of several values of settings: the command `rewindnet sweep`."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import shlex
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from rich.console import Console
+
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.early import errors_from_first_rank_only
-from rewindnet.experiments.folder.format import state
-from rewindnet.experiments.folder.lock import FolderBusyError
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
-from rewindnet.experiments.folder.sameness import difference
-from rewindnet.experiments.folder.unfinished import check_target
+from rewindnet.experiments.output import complain
 from rewindnet.experiments.report import table
-from rewindnet.experiments.runs.launch import run_in, violations_of
-from rewindnet.experiments.runs.progress import LiveProgress
-from rewindnet.experiments.runs.run_setup import build_run
-from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.experiments.scenario.yaml_files import load
-from rewindnet.experiments.studies.grid import folder_name, grid
+from rewindnet.experiments.runs.launch import violations_of
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.studies.attempt import Outcome
+from rewindnet.experiments.studies.display import Terminal, duration
+from rewindnet.experiments.studies.grid import axes_of_settings, varying
+from rewindnet.experiments.studies.making import check_points, make
+from rewindnet.experiments.studies.points import Point, placed, points_of, with_seeds
+from rewindnet.experiments.studies.study_file import read_study_file
+from rewindnet.experiments.studies.study_folder import StudyRun, others_in, write_study
+from rewindnet.simulator.errors import MachineError, RunError
 
 
-def sweep_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool, wide: bool = False) -> list[str]:
+def sweep_scenario(
+    path: Path,
+    settings: Sequence[str],
+    out: Path | None,
+    force: bool,
+    wide: bool = False,
+    jobs: int | None = None,
+    seeds: int | Sequence[int] | None = None,
+) -> list[str]:
     """Run every combination of the values of settings, each into its own run folder, and print one table.
 
     A finished run of the same scenario, of files with the same content and by the same code, is not repeated; an
-    unfinished one is continued; one that another process is running is left to it; another one is refused.
+    unfinished one is continued; one that another process is running is left to it. A run that fails does not stop the
+    others.
 
     Args:
-        path: the scenario file.
-        settings: overrides, each `key=value,value`.
-        out: the folder for the run folders; runs/<name>-sweep by default.
-        force: run finished runs again, and overwrite runs of other scenarios.
+        path: the study file or scenario file.
+        settings: overrides, each `key=value,value`, in place of those of the grid of the file.
+        out: the folder of the study; runs/<name>-sweep by default.
+        force: run finished runs again.
         wide: print all columns of the table, however narrow the terminal is.
+        jobs: how many runs go on at the same time; as many as cores and memory allow by default.
+        seeds: the seeds, or their number, in place of those of the file.
 
     Returns:
         A sentence for each certificate that its audit found violated.
 
     Raises:
         UserError: if one of the scenarios is not valid; none has been run then.
-        RunError: if a run began and could not be finished; later runs are not started.
+        RunError: if runs failed; all others have been made then.
+        MachineError: if the machine failed under a run; the same command goes on with it.
     """
     with errors_from_first_rank_only():
-        keys, points = grid(settings)
-        scenarios = [load(path, [f"{key}={value}" for key, value in point.items()]) for point in points]
-    folder = out or Path("runs") / f"{scenarios[0].name}-sweep"
-    folders = [folder / (folder_name(point) or "run") for point in points]
-    console = terminal(wide=wide)
+        _check_numbers(jobs, seeds)
+        file = read_study_file(path)
+        given = axes_of_settings(settings)
+        if seeds is None and "seed" not in given:
+            seeds = file.seeds
+        axes = with_seeds({**file.axes, **given}, seeds, file.scenario, path.parent)
+        scenarios = points_of(file.scenario, axes, path.parent)
+    name = scenarios[0][1].name
+    folder, console = out or Path("runs") / f"{name}-sweep", terminal(wide=wide)
+    points = placed(scenarios, folder)
+    missing = check_points(points, force)
+    write_study(folder, name, varying(axes), [StudyRun(point.folder, point.plain) for point in points])
+    outcome = make(missing, force, Terminal(console), jobs)
+    violations = _print_study(points, outcome, varying(axes), folder, console)
+    _raise_failures(outcome, path, len(points))
+    return violations
 
-    def run(scenario: Scenario, into: Path, number: int, count: int) -> RunFolder:
-        console.print(f"{into.name} ({number} of {count})", highlight=False, soft_wrap=True)
-        return run_in(scenario, into, force, LiveProgress(console))
 
-    finished, left = run_missing(scenarios, folders, force, run)
-    violations = [sentence for result in finished for sentence in violations_of(result)]
-    ours = {each: point for point, each in zip(points, folders, strict=True) if each not in left}
-    if ours:
-        rows = [{**row, "point": point} for each, point in ours.items() for row in read_folder(each).summary]
+def _check_numbers(jobs: int | None, seeds: int | Sequence[int] | None) -> None:
+    """Refuse numbers of jobs and seeds below 1."""
+    for option, number, what in (("--jobs", jobs, "runs at the same time"), ("--seeds", seeds, "seeds")):
+        if isinstance(number, int) and number < 1:
+            raise ScenarioError(f"{option} is the number of {what}, at least 1, not {number}")
+
+
+def _print_study(
+    points: Sequence[Point], outcome: Outcome, keys: Sequence[str], folder: Path, console: Console
+) -> list[str]:
+    """Print the table of all finished runs; return a sentence for each certificate that does not hold."""
+    absent = [*outcome.left, *(point for point, _ in outcome.failed)]
+    finished = {point: read_folder(point.folder) for point in points if point not in absent}
+    if finished:
+        rows = [{**row, "point": point.values} for point, run in finished.items() for row in run.summary]
         first = [(key, partial(_at_point, key=key)) for key in keys]
-        counted = f"{len(ours)} run{'s' if len(ours) > 1 else ''}"
-        table.print_table(rows, console, title=f"{scenarios[0].name}: {counted}", first=first)
-    if left:
-        names = ", ".join(each.name for each in left)
+        counted = f"{len(finished)} run{'s' if len(finished) > 1 else ''}"
+        table.print_table(rows, console, title=f"{points[0].scenario.name}: {counted}", first=first)
+    if outcome.left:
+        names = ", ".join(point.folder.name for point in outcome.left)
         console.print(f"left to another process, and not in the table: {names}", highlight=False, soft_wrap=True)
+    others = others_in(folder, [point.folder for point in points])
+    if others:
+        console.print(f"not part of this study, in its folder: {_listed(others)}", highlight=False, soft_wrap=True)
+    if outcome.seconds_saved:
+        saved = duration(outcome.seconds_saved)
+        console.print(f"learning and retraining that runs have in common were computed once: {saved} saved")
     console.print(f"run folders: {folder}", highlight=False, soft_wrap=True)
-    return violations or [f"{each}: a certificate does not hold" for each in ours if not _all_hold(each)]
+    return [sentence for point, run in finished.items() for sentence in _violations(point, run, outcome)]
 
 
-def run_missing(
-    scenarios: Sequence[Scenario],
-    folders: Sequence[Path],
-    force: bool,
-    run: Callable[[Scenario, Path, int, int], RunFolder],
-) -> tuple[list[RunFolder], list[Path]]:
-    """Check several scenarios, and then run those that are not finished yet, and that no other process is running.
+def _violations(point: Point, run: RunFolder, outcome: Outcome) -> list[str]:
+    """Return a sentence for each certificate of a run that does not hold; one for a run of an earlier command."""
+    if point in outcome.done:
+        return violations_of(run)
+    holds = all(row["holds"] for row in run.summary)
+    return [] if holds else [f"{point.folder}: a certificate does not hold"]
 
-    Args:
-        scenarios: the scenarios.
-        folders: the run folder of each scenario.
-        force: run finished runs again, and overwrite runs of other scenarios.
-        run: runs a scenario into a folder; it also gets the number of this run, and how many runs there are.
 
-    Returns:
-        The runs that were executed by this call, and the folders that another process is writing to.
+def _raise_failures(outcome: Outcome, path: Path, count: int) -> None:
+    """Print a sentence for each run that failed, with the command that repeats it.
 
     Raises:
-        UserError: if one of the scenarios is not valid; none has been run then.
-        RunError: if a run began and could not be finished.
+        RunError: if there is one.
     """
-    missing = [at for at, folder in enumerate(folders) if force or not _finished(folder, scenarios[at])]
-    for at in missing:
-        with suppress(FolderBusyError):
-            check_target(folders[at], scenarios[at], force)
-        build_run(scenarios[at])
-    done: list[RunFolder] = []
-    left: list[Path] = []
-    for number, at in enumerate(missing, start=1):
-        if not force and _finished(folders[at], scenarios[at]):
-            # Another process has run it in the meantime.
-            continue
-        try:
-            check_target(folders[at], scenarios[at], force)
-        except FolderBusyError:
-            left.append(folders[at])
-        else:
-            done.append(run(scenarios[at], folders[at], number, len(missing)))
-    return done, left
+    for point, ending in outcome.failed:
+        complain(f"{point.folder.name} failed: {ending.sentence}; repeat it with: {_command(point, path)}")
+    if not outcome.failed:
+        return
+    sentence = f"{len(outcome.failed)} of {count} runs failed"
+    if any(ending.kind == "machine" for _, ending in outcome.failed):
+        raise MachineError(f"{sentence}; the same command goes on")
+    raise RunError(f"{sentence}; the others are finished")
 
 
-def _finished(folder: Path, scenario: Scenario) -> bool:
-    """Return whether a folder holds a complete run of this scenario, of the same files and by the same code."""
-    written = folder / "scenario.yaml"
-    if state(folder) != "complete" or not written.is_file() or written.read_text("utf-8") != scenario.to_yaml():
-        return False
-    return difference(folder, scenario) is None
+def _command(point: Point, path: Path) -> str:
+    """Return the command that makes one run again."""
+    settings = [f"{key}={value}" for key, value in point.values.items()]
+    return shlex.join(["rewindnet", "run", str(path), *settings, "--out", str(point.folder)])
 
 
-def _all_hold(folder: Path) -> bool:
-    return all(row["holds"] for row in read_folder(folder).summary)
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    """Return some of several names, and how many there are besides."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _at_point(row: table.Row, key: str) -> str:

@@ -63,12 +63,12 @@ def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
 
     Args:
         what: what is checked.
-        check: returns a sentence, or raises `MismatchError` or `CertificateError`.
+        check: returns a sentence, or raises `MismatchError`, `CertificateError` or `FolderError`.
         arguments: the arguments of the check.
     """
     try:
         return passed(what, check(*arguments))
-    except (MismatchError, CertificateError) as problem:
+    except (MismatchError, CertificateError, FolderError) as problem:
         return Finding(what, "FAILS", str(problem))
     except DAMAGE as problem:
         return Finding(what, "FAILS", f"the records are damaged: {type(problem).__name__} {problem}")

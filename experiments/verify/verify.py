@@ -68,7 +68,7 @@ def verify_folder(path: Path, data: bool = True) -> list[Finding]:
     ]
     for what, check in (
         ("network", lambda: check_network(folder, rebuilt)),
-        ("learning", lambda: check_learning(folder)),
+        ("learning", lambda: check_learning(folder, rebuilt)),
     ):
         findings.append(finding(what, check))
         if not findings[-1].holds:

@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from rewindnet.clients.models.deep.flnet import FLNet
 from rewindnet.clients.models.deep.mlp import MLP
 from rewindnet.clients.models.deep.module import UserModule
 from rewindnet.clients.models.deep.resnet18 import ResNet18
+from rewindnet.clients.models.deep.unfolded import UnfoldedConv2d
 from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.training.parallel import use_threads
 
@@ -118,6 +120,17 @@ def test_gradients_and_steps_are_those_of_the_losses(name, loss, l2, seed):
     assert torch.equal(theta, before)
     model.descend(theta, x, y, weight, 0.2)
     torch.testing.assert_close(theta, before - 0.2 * derived, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", MADE)
+def test_gradients_of_samples_are_those_of_each_alone(name, loss):
+    model = MADE[name](loss=loss, l2=0.3)
+    theta, x, y, _ = batch(model, 6)
+    found = model.sample_gradients(theta[0], x[0], y[0])
+    for k in range(len(y[0])):
+        alone = model.gradient(theta[:1], x[:1, [k]], y[:1, [k]], torch.ones(1, 1, dtype=torch.float64))
+        torch.testing.assert_close(found[k], alone[0] - 0.3 * theta[0], rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -323,3 +336,52 @@ def test_the_model_without_a_hidden_layer_is_logistic_regression():
     torch.testing.assert_close(
         model.gradient(with_bias, x, y, weight)[:, :108], logistic.gradient(theta, x, y, weight), rtol=1e-10, atol=1e-12
     )
+
+
+class Convolutions(nn.Module):
+    """Convolutions of every kind that is unfolded, and some that are not."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3, stride=2, padding=1),
+            nn.Conv2d(4, 6, (1, 3), padding=(0, 1), dilation=(1, 1), bias=False),
+            nn.Conv2d(6, 6, 3, padding="same", groups=2),
+            nn.Conv2d(6, 4, 2, padding=(1, 0), dilation=2),
+            nn.Conv2d(4, 3, 1, padding=1, padding_mode="circular"),
+            nn.Flatten(),
+            nn.LazyLinear(classes),
+        )
+        with torch.no_grad():
+            self.layers(torch.zeros(1, *IMAGE))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@pytest.mark.parametrize("name", ["cnn", "convolutions"])
+def test_every_way_to_compute_convolutions_gives_the_same_gradients(name, monkeypatch):
+    model = module("Convolutions") if name == "convolutions" else MADE["cnn"]()
+    theta, x, y, weight = batch(model, 3)
+    alone, scores = model.gradient(theta, x, y, weight), model.scores(theta, x[0])
+    for way in ("grouped", "unfolded"):
+        monkeypatch.setattr(model, "way_on", lambda device, way=way: way)
+        torch.testing.assert_close(model.gradient(theta, x, y, weight), alone, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(model.scores(theta, x[0]), scores, rtol=1e-9, atol=1e-12)
+        copied = model._own_copy(theta)
+        unfolded = [layer for layer in copied.modules() if isinstance(layer, UnfoldedConv2d)]
+        expected = {"cnn": 1, "convolutions": 3}[name] if way == "unfolded" else 0
+        assert len(unfolded) == expected
+    assert alone.norm() > 0.01
+
+
+def test_as_many_nodes_are_computed_together_as_the_memory_of_a_gpu_holds(monkeypatch):
+    cuda, model = torch.device("cuda"), MODELS["resnet18"](3072, 10, (3, 32, 32), norm="group")
+    memory = SimpleNamespace(total_memory=80 << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
+    few, many = (model.nodes_at_once(cuda, samples) for samples in (64, 8))
+    assert 1 <= few < many
+    # Unfolded, the 20 convolutions of a sample keep about 30 million numbers.
+    assert 10 < many < 1000
+    memory.total_memory = 0
+    assert model.nodes_at_once(cuda, 64) == 1

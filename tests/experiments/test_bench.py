@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from rewindnet.clients.steps.learning import Descend, InitialModel
+from rewindnet.experiments.bench.all_references import REFERENCES
 from rewindnet.experiments.bench.command import time_contest
 from rewindnet.experiments.bench.contests import CONTESTS
-from rewindnet.experiments.bench.references import REFERENCES
 from rewindnet.experiments.bench.unlearning import DEPTHS, time_unlearning
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.runs.run_setup import build_run
@@ -45,6 +45,45 @@ def test_references_compute_what_the_simulator_does(reference: str, name: str) -
         other.round(round)
     torch.testing.assert_close(other.theta.flatten(1), worker.theta, rtol=1e-10, atol=1e-12)
     assert worker.theta.norm() > 0.01
+
+
+DEEP = {
+    "mlp": ("data.dimensions=9",),
+    "module": ("data.dimensions=9",),
+    "cnn": (),
+    "resnet18": ("data.side=8", "partition.clients=3", "data.samples=180"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "references"),
+    [
+        ("mlp", ["module-loop", "mlp-together"]),
+        ("module", ["module-loop"]),
+        ("cnn", ["module-loop", "lenet-together"]),
+        pytest.param("resnet18", ["module-loop"], marks=pytest.mark.slow),
+    ],
+)
+def test_deep_references_compute_what_the_simulator_does(name: str, references: list[str]) -> None:
+    settings = ("topology.degree=2", "partition.clients=6", "data.samples=300", "learning.local_steps=2")
+    settings += ("learning.sampling.batch=4", "backend.dtype=float64")
+    setup = build_run(resolve(json.loads(json.dumps(CONTESTS[name].scenario)), (*settings, *DEEP[name])))
+    nodes, rounds = setup.network.nodes, 2
+    worker = setup.worker(range(nodes))
+    steps = (InitialModel(0),), (Descend(setup.network.training_run.order, range(rounds)),)
+    execute(
+        WorkerNetwork(worker, InProcess(nodes)),
+        Task("bench", 0, None, *steps, 0, frozenset()),
+        setup.network.mixing,
+        (),
+    )
+    first = InitialModel(0).apply(worker.full, worker.full.blank())
+    for reference in references:
+        other = REFERENCES[reference](setup, rounds)
+        for round in range(rounds):
+            other.round(round)
+        torch.testing.assert_close(other.theta, worker.theta, rtol=1e-8, atol=1e-10)
+    assert (worker.theta - first).norm() > 1e-4
 
 
 def test_every_contest_describes_runs_that_can_be_built() -> None:

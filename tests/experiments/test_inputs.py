@@ -19,6 +19,7 @@ from rewindnet.experiments.scenario.computation import computation_digest
 from rewindnet.experiments.scenario.inputs import hashes, input_files
 from rewindnet.experiments.scenario.registries import LISTS, registry
 from rewindnet.experiments.scenario.yaml_files import load, resolve
+from rewindnet.experiments.studies.points import identity
 
 EDGES = "0 1\n1 2\n2 3\n3 0\n"
 
@@ -110,18 +111,25 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def swept(finished: Path) -> Path:
+    """The run folder of the sweep."""
+    (folder,) = (finished / "sweep").glob("seed=0-*")
+    return folder
+
+
 @pytest.mark.parametrize("key", CHANGES)
 def test_a_changed_file_is_noticed_by_every_command(finished: Path, key: str) -> None:
-    done, scenario = finished / "sweep" / "seed=0", finished / "s.yaml"
+    done, scenario = swept(finished), finished / "s.yaml"
     before = hashes(input_files(load(scenario)))
     kept = {file: file.read_bytes() for file in finished.iterdir() if file.is_file()}
     tree = {file: file.read_bytes() for file in finished.rglob("*/*") if file.is_file()}
     CHANGES[key](finished)
     now = hashes(input_files(load(scenario)))
+    # A sweep does not take the run for one of these files: it makes another one, of another name.
+    assert not swept(finished).name.endswith(identity(load(scenario, ["seed=0"]))[:10])
     assert [name for name in now if now[name] != before[name]] == [key]
     try:
         for code, words in (
-            (2, ("sweep", scenario, "seed=0", "--out", finished / "sweep")),
             (2, ("run", scenario, "--out", finished / "killed")),
             (2, ("run", scenario, "--out", done, "seed=0")),
             (2, ("klom", done, "--draws", 2)),
@@ -136,11 +144,12 @@ def test_a_changed_file_is_noticed_by_every_command(finished: Path, key: str) ->
     finally:
         for file, content in kept.items():
             file.write_bytes(content)
+    assert swept(finished).name.endswith(identity(load(scenario, ["seed=0"]))[:10])
     assert "(1 of 1)" not in command("sweep", scenario, "seed=0", "--out", finished / "sweep")[1]
 
 
 def test_runs_of_a_file_that_changed_between_them_are_not_compared(finished: Path, tmp_path: Path) -> None:
-    done, other = finished / "sweep" / "seed=0", tmp_path / "other"
+    done, other = swept(finished), tmp_path / "other"
     record = json.loads((done / "record.json").read_text())
     record["inputs"]["data.path"]["sha256"] = "0" * 64
     other.mkdir()
@@ -163,7 +172,7 @@ def test_a_file_that_is_gone_leaves_the_records_word(finished: Path, tmp_path: P
     content = links.read_bytes()
     links.unlink()
     try:
-        said = command("verify", finished / "sweep" / "seed=0")[1]
+        said = command("verify", swept(finished))[1]
     finally:
         links.write_bytes(content)
     assert "recorded   inputs: 3 of 4 files are as the run read them; not here: network.path" in said

@@ -387,7 +387,17 @@ def test_titles_are_sentences(topology: Any, deletion: dict[str, Any], title: st
 
 
 def test_a_second_sweep_takes_what_is_free_and_says_what_is_left(folder: Path) -> None:
-    arguments = ("sweep", "tiny.yaml", "seed=0,1", "unlearning=[r2d]", "learning.rounds=4", "--out", "grid")
+    arguments = (
+        "sweep",
+        "tiny.yaml",
+        "seed=0,1",
+        "unlearning=[r2d]",
+        "learning.rounds=4",
+        "--out",
+        "grid",
+        "--jobs",
+        "1",
+    )
     first = here(folder, *arguments)
     assert first.exit_code == 0, first.stderr
     taken, *_ = sorted(path for path in (folder / "grid").iterdir() if path.name.startswith("seed=1"))

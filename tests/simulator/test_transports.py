@@ -123,6 +123,24 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "unlearning": [{"method": "r2d", "rewind": 0.25, "gossip_rounds": 3, "allocation": "optimal"}, *CONTROLS],
         "backend": {"dtype": "float32"},
     },
+    "healing": {
+        "partition": {"clients": 5},
+        "topology": "ring",
+        "learning": {"rounds": 6, "client_clip": 0.06},
+        "deletion": {"samples": "all"},
+        "unlearning": [
+            {
+                "method": "r2d",
+                "rewind": 0.5,
+                "placement": "rewind",
+                "view": "transcript:all",
+                "settle_first": 2,
+                "descent_clip": False,
+                "descent_step_size": 0.5,
+            },
+            *CONTROLS,
+        ],
+    },
     "complete": {
         "partition": {"clients": 4},
         "topology": {"kind": "complete", "mixing": "uniform"},

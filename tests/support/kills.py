@@ -34,7 +34,7 @@ SCENARIO: dict[str, Any] = {
 TRANSPORTS = {"in-process": IN_PROCESS, "mpi": mpi(2), "flower": FLOWER}
 WATCHED = Path(__file__).with_name("watched")
 #: What tells of time, or of how often a run was begun.
-TIMED = ("started", "finished", "seconds", "resumed", "command", "files_sha256")
+TIMED = ("started", "finished", "seconds", "resumed", "command", "files_sha256", "record_sha256")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from math import prod
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -82,8 +81,7 @@ class DeepModel(Model):
 
     def scores(self, theta: Tensor, x: Tensor) -> Tensor:
         """Compute the scores of every node's model on shared samples [n, p]."""
-        with torch.no_grad():
-            return self.outputs_of(theta, x.expand(len(theta), *x.shape))
+        return self.outputs_of(theta, x.expand(len(theta), *x.shape))
 
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
         """Predict the class with the largest score."""

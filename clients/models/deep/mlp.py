@@ -64,7 +64,7 @@ class MLP(DeepModel):
         self._activate, self._slope = ACTIVATIONS[activation]
         super().__init__(features, classes, shape, Layout(shapes), l2=l2, loss=loss, weights_path=weights_path)
 
-    def nodes_at_once(self, device: torch.device) -> int | None:
+    def nodes_at_once(self, device: torch.device, samples: int) -> int | None:
         """Return how many nodes are computed together: on a GPU all of them."""
         return _TOGETHER if device.type == "cpu" else None
 

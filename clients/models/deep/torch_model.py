@@ -2,14 +2,16 @@
 
 On a CPU, nodes without convolutions are computed together by vmap over a dict of views, which is faster than one node
 after the other for small layers, and nodes with convolutions one after the other (vmap turns their convolutions into
-grouped ones, which are slower). On a GPU all nodes are computed together. `tests/support/deep_speed.py` measures it.
-The rule depends on the module and the device alone, so that it is the same on every transport.
+grouped ones, which are slower). On a GPU as many nodes are computed together as its memory holds, their convolutions
+as products of unfolded images. `rewindnet bench module cnn cnn-1000` measures it. The rule depends on the module, the
+batch and the device alone, so that it is the same on every transport.
 """
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import cached_property
 from threading import get_ident
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +19,14 @@ from torch.func import functional_call, grad, vmap
 
 from rewindnet.clients.models.deep.base import DeepModel
 from rewindnet.clients.models.deep.layout import Layout
+from rewindnet.clients.models.deep.unfolded import unfold
 
 #: Numbers of parameters that are computed together on a CPU, so that they stay in cache.
 _TOGETHER = 1 << 21
+#: The share of a GPU's memory for what a step keeps of the nodes that are computed together.
+_SHARE = 0.3
+#: How nodes are computed: one after the other, or together with convolutions as grouped ones or as products.
+Way = Literal["alone", "grouped", "unfolded"]
 
 
 class TorchModel(DeepModel):
@@ -55,13 +62,39 @@ class TorchModel(DeepModel):
         super().__init__(features, classes, shape, Layout(learned), l2=l2, loss=loss, weights_path=weights_path)
         self._module = module
         self._convolves = any(isinstance(layer, nn.modules.conv._ConvNd) for layer in module.modules())
-        self._copies: dict[tuple[int, torch.device, torch.dtype], nn.Module] = {}
+        self._copies: dict[tuple[int, torch.device, torch.dtype, Way], nn.Module] = {}
 
-    def nodes_at_once(self, device: torch.device) -> int | None:
-        """Return how many nodes are computed together: on a GPU all of them."""
-        if device.type != "cpu":
-            return None
-        return 1 if self._convolves else max(1, _TOGETHER // self.parameters)
+    def nodes_at_once(self, device: torch.device, samples: int) -> int | None:
+        """Return how many nodes are computed together: on a GPU as many as its memory holds with their steps."""
+        if self.way_on(device) == "alone":
+            return 1
+        if device.type == "cpu":
+            return max(1, _TOGETHER // self.parameters)
+        memory = torch.cuda.get_device_properties(device).total_memory
+        return max(1, int(_SHARE * memory) // (4 * (samples * self._kept_of_a_sample + 3 * self.parameters)))
+
+    def way_on(self, device: torch.device) -> Way:
+        """Return how nodes are computed on a device."""
+        if device.type == "cpu":
+            return "alone" if self._convolves else "grouped"
+        return "unfolded"
+
+    @cached_property
+    def _kept_of_a_sample(self) -> int:
+        """The numbers that a step keeps of a sample until it has gone back through the layers, about."""
+        kept: list[int] = []
+
+        def note(saved: Tensor) -> Tensor:
+            kept.append(saved.numel())
+            return saved
+
+        module = deepcopy(self._module)
+        if self._convolves:
+            unfold(module)
+        samples = torch.zeros(2, *self.shape, dtype=next(module.parameters()).dtype)
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
+            module(samples)
+        return max(1, (sum(kept) - self.parameters) // 2)
 
     def outputs_of(self, theta: Tensor, x: Tensor) -> Tensor:
         """Compute the scores [b, n, C], all nodes together or one after the other."""
@@ -72,7 +105,7 @@ class TorchModel(DeepModel):
             return result
 
         views = self.layout.views(theta)
-        if not self._one_by_one(theta):
+        if self.way_on(theta.device) != "alone":
             together: Tensor = vmap(scores)(views, x)
             return together
         nodes = range(len(theta))
@@ -97,6 +130,17 @@ class TorchModel(DeepModel):
 
         self._add_gradients(theta, x, y, weight, shrunk, -step_size)
 
+    def sample_gradients(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Compute the gradient [n, d] of every sample's loss by vmap over the samples, also of convolutions."""
+        module = self._own_copy(theta)
+
+        def objective(values: dict[str, Tensor], sample: Tensor, target: Tensor) -> Tensor:
+            scores = functional_call(module, values, (self._shaped(sample[None]),))
+            return self._loss.losses(scores, target[None]).sum()
+
+        found = vmap(grad(objective), in_dims=(None, 0, 0))(self.layout.views(theta.detach()), x, y)
+        return torch.cat([found[name].flatten(1) for name in self.layout.shapes], dim=1)
+
     def _add_gradients(
         self,
         theta: Tensor,
@@ -107,7 +151,7 @@ class TorchModel(DeepModel):
         scale: float,
     ) -> None:
         """Add the gradients of the data losses times a scale to the views of a target, of one node or of all (None)."""
-        if not self._one_by_one(theta):
+        if self.way_on(theta.device) != "alone":
             together = self._gradients_together(theta, x, y, weight)
             torch._foreach_add_(
                 list(target(None).values()), [together[name] for name in self.layout.shapes], alpha=scale
@@ -139,17 +183,18 @@ class TorchModel(DeepModel):
             objective = (weight * self._loss.losses(module(samples), y)).sum()
             return torch.autograd.grad(objective, parameters)
 
-    def _one_by_one(self, theta: Tensor) -> bool:
-        return self._convolves and theta.device.type == "cpu"
-
     def _shaped(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:-1], *self.shape)
 
     def _own_copy(self, theta: Tensor) -> nn.Module:
         """Return a copy of the module for this thread: threads that shared one would overwrite its parameters."""
-        key = get_ident(), theta.device, theta.dtype
+        way = self.way_on(theta.device)
+        key = get_ident(), theta.device, theta.dtype, way
         if key not in self._copies:
-            self._copies[key] = deepcopy(self._module).to(theta.device, theta.dtype)
+            module = deepcopy(self._module).to(theta.device, theta.dtype)
+            if way == "unfolded":
+                unfold(module)
+            self._copies[key] = module
         return self._copies[key]
 
 
