@@ -35,6 +35,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             {"method": "noise-only", "bound": "instance"},
             "retrain",
             "do-nothing",
+            {"method": "anew", "rewind": 0.4},
         ],
     },
     "replayed": {
