@@ -27,6 +27,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "finetune": "rewindnet.clients.methods.finetune:Finetune",
         "scrub": "rewindnet.clients.methods.scrub:Scrub",
         "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",
+        "hessian-free": "rewindnet.clients.methods.hessian_free:HessianFree",
     },
     MethodError,
 )
