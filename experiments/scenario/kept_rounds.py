@@ -13,9 +13,14 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from rewindnet.certificates import TrainingRun
+from rewindnet.certificates.sensitivity.recovery import step_solver
 from rewindnet.clients.methods import Method
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.sections import Section
+
+#: The number of rounds at which constants are estimated.
+_ESTIMATES = 5
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -135,6 +140,15 @@ def rounds_to_keep(
     return {rounds, *policy, *needed}
 
 
+def estimation_rounds(rounds: int) -> list[int]:
+    """Return the rounds of learning at which constants are estimated, evenly spaced from the first to the last.
+
+    Args:
+        rounds: T, the number of rounds of learning.
+    """
+    return sorted({round(place) for place in np.linspace(0, rounds, _ESTIMATES).tolist()})
+
+
 def replays(method: Method) -> bool:
     """Return whether rounds may be run again to get at the checkpoint that a method begins from."""
     return method.needs_checkpoints_alone
@@ -162,6 +176,29 @@ def recovered_parts(kept: Collection[int], needed: Iterable[int]) -> list[range]
         parts.append(range(start, min(t for t in there if t > start)))
         there.add(start)
     return parts
+
+
+def replay_cost(training: TrainingRun, kept: Collection[int], round: int) -> dict[str, int]:
+    """Count what it takes to get at the checkpoint after a round: rounds, messages and gradients.
+
+    Args:
+        training: how the network learns; with a `recovery_error` rounds are undone, and then run again.
+        kept: the rounds whose checkpoints are kept.
+        round: the number of rounds before the checkpoint.
+    """
+    undone = bool(training.recovery_error)
+    if undone:
+        rounds = range(round, min(t for t in kept if t >= round))
+    else:
+        rounds = range(max(t for t in kept if t <= round), round)
+    taken = 1 + step_solver(training).gradients if undone and rounds else 1
+    between = training.mixing.nodes * (training.mixing.nodes - 1) if undone else 0
+    matrices = [(training.mixing_before or training.mixing).matrix(t) for t in rounds]
+    return {
+        "rounds": len(rounds) * (1 + undone),
+        "messages": sum(int(W.nnz - np.count_nonzero(W.diagonal())) + between for W in matrices),
+        "gradients": taken * sum(int(training.gradients(t, False).sum()) for t in rounds),
+    }
 
 
 def check_replays(settings: CheckpointSettings | None, method: Method, rounds: int, kept: Collection[int]) -> None:

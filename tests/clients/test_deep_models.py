@@ -65,6 +65,13 @@ class Dropping(Net):
         return super().forward(self.dropout(x))
 
 
+class Branching(Net):
+    """What it computes depends on a value."""
+
+    def forward(self, x):
+        return super().forward(x if self.last.bias.sum() > 100 else 2 * x)
+
+
 class Fixed(Net):
     """The first layer stays as it is."""
 
@@ -270,6 +277,7 @@ def test_weights_that_are_not_finite_and_files_that_are_not_there_are_refused(tm
         ("Normed", {}, "changes its buffer norm.running_mean as it computes (layers: BatchNorm1d)"),
         ("Normed", {"track": False}, "computes a sample otherwise beside other samples (layers: BatchNorm1d)"),
         ("Dropping", {"p": 0.5}, "computes something else each time (layers: Dropout)"),
+        ("Branching", {}, "cannot be computed for several nodes at once"),
         ("Net", {"width": "wide"}, "cannot be built with"),
         ("Net", {"shape": [2]}, "fails on two samples, a tensor of shape [2, 1, 6, 6]"),
         ("Net", {"classes": 4}, "it must return a score for each class, [2, 3]"),
