@@ -11,7 +11,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import cached_property
 from threading import get_ident
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
