@@ -210,7 +210,8 @@ def _mix(W: csr_array, e: Matrix) -> Matrix:
     """Return W·e; for a large network column by column, which keeps more of e in the cache."""
     if len(e) < _LARGE:
         return np.asarray(W @ e)
-    return np.stack([W @ column for column in e.T]).T
+    columns = [W @ column for column in e.T]
+    return columns[0][:, None] if len(columns) == 1 else np.stack(columns).T
 
 
 def _check_matrix(W: csr_array, nodes: int, round: int) -> None:

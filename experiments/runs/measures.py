@@ -12,6 +12,7 @@ from torch import Tensor
 from rewindnet.certificates import Audit, Certificate, Release
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.metrics.auc import area_under_curve
+from rewindnet.clients.metrics.consensus import consensus_distance
 from rewindnet.clients.models import Model
 from rewindnet.experiments.runs.attacking import attack_release, summarise_attacks
 from rewindnet.experiments.runs.evaluation import Samples
@@ -38,8 +39,8 @@ def measure_release(
     """
     # Over MPI the gathered models are on the host, while the samples are on the device that computes accuracy.
     present = torch.from_numpy(np.flatnonzero(setup.network.training_run.present))
-    released = outcome.released[present].to(next(iter(setup.evaluations[request].sets.values()))[0].device)
-    retrained = retrained[present].to(released.device)
+    released = _rows(outcome.released, present).to(next(iter(setup.evaluations[request].sets.values()))[0].device)
+    retrained = _rows(retrained, present).to(released.device)
     cost, retraining_cost = vars(outcome.cost), vars(retraining)
     mean = released.mean(dim=0, keepdim=True)
 
@@ -48,7 +49,7 @@ def measure_release(
 
     evaluation = setup.evaluations[request]
     distance, norms = divergence(released, retrained), norms_of(retrained)
-    found = learned[present].to(released.device)
+    found = _rows(learned, present).to(released.device)
     return {
         "nodes": present.tolist(),
         "accuracy": accuracies(evaluation.sets),
@@ -58,12 +59,17 @@ def measure_release(
         "membership": attack_release(setup, learned, outcome.released, request),
         "distance_to_retrained": distance.tolist(),
         **ratios_to_norm(outcome.plan.release, present.numpy(), norms, distance, released.shape[1]),
-        "consensus_distance": float((released - mean).norm(dim=1).mean()),
+        "consensus_distance": consensus_distance(released, mean),
         "cost": cost,
         "cost_share": {
             name: value / retraining_cost[name] if retraining_cost[name] else 0.0 for name, value in cost.items()
         },
     }
+
+
+def _rows(theta: Tensor, present: Tensor) -> Tensor:
+    """Return the models of the nodes that are present, which are not copied if all are."""
+    return theta if len(present) == len(theta) else theta[present]
 
 
 def ratios_to_norm(

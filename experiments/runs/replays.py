@@ -49,9 +49,9 @@ def kept_rounds(network: NetworkSetup, methods: Sequence[Method], obstacles: Obs
             )
         )
     for training in network.training_runs:
-        T, state_bytes = training.rounds, network.nodes * network.message_bytes
+        T = training.rounds
         with obstacles.gathered():
-            kept |= rounds_to_keep(settings, methods, T, state_bytes)
+            kept |= rounds_to_keep(settings, methods, T, network.state_bytes)
             for method in methods:
                 with obstacles.gathered():
                     check_replays(settings, method, T, kept)
@@ -162,8 +162,3 @@ def recovery_names(part: range) -> tuple[str, str]:
 def replay_name(part: range) -> str:
     """Return the name of a phase in which these rounds are run again."""
     return f"replay-{part.start:06d}"
-
-
-def replay_start(kept: Collection[int], round: int) -> int:
-    """Return the round from which the rounds up to a checkpoint are run again; the same round if it is kept."""
-    return max(t for t in kept if t <= round)

@@ -15,6 +15,7 @@ from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.clients.metrics.accuracy import accuracy
+from rewindnet.clients.metrics.consensus import consensus_distance
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.runs.auditing import audit_noise, audit_release
@@ -295,6 +296,6 @@ class _RoundRecorder(Callback):
         design, targets = self._setup.evaluations[0].sets["test"]
         score = accuracy(model, mean.to(design), design, targets)
         return {
-            "consensus_distance": float((theta - mean).norm(dim=1).mean()),
+            "consensus_distance": consensus_distance(theta, mean),
             "test_accuracy_of_average_model": float(score[0]),
         }

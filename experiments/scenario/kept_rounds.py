@@ -13,6 +13,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from rewindnet.certificates import TrainingRun
+from rewindnet.certificates.sensitivity.recovery import step_solver
 from rewindnet.clients.methods import Method
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.sections import Section
@@ -174,6 +176,29 @@ def recovered_parts(kept: Collection[int], needed: Iterable[int]) -> list[range]
         parts.append(range(start, min(t for t in there if t > start)))
         there.add(start)
     return parts
+
+
+def replay_cost(training: TrainingRun, kept: Collection[int], round: int) -> dict[str, int]:
+    """Count what it takes to get at the checkpoint after a round: rounds, messages and gradients.
+
+    Args:
+        training: how the network learns; with a `recovery_error` rounds are undone, and then run again.
+        kept: the rounds whose checkpoints are kept.
+        round: the number of rounds before the checkpoint.
+    """
+    undone = bool(training.recovery_error)
+    if undone:
+        rounds = range(round, min(t for t in kept if t >= round))
+    else:
+        rounds = range(max(t for t in kept if t <= round), round)
+    taken = 1 + step_solver(training).gradients if undone and rounds else 1
+    between = training.mixing.nodes * (training.mixing.nodes - 1) if undone else 0
+    matrices = [(training.mixing_before or training.mixing).matrix(t) for t in rounds]
+    return {
+        "rounds": len(rounds) * (1 + undone),
+        "messages": sum(int(W.nnz - np.count_nonzero(W.diagonal())) + between for W in matrices),
+        "gradients": taken * sum(int(training.gradients(t, False).sum()) for t in rounds),
+    }
 
 
 def check_replays(settings: CheckpointSettings | None, method: Method, rounds: int, kept: Collection[int]) -> None:

@@ -134,6 +134,12 @@ class NetworkSetup:
         """The size of a message that holds one model."""
         return self.model.parameters * self.dtype.itemsize
 
+    @property
+    def state_bytes(self) -> int:
+        """The size of a checkpoint of the whole network: the models, and what the optimizer carries on."""
+        size = self.model.parameters + self.training.optimizer.state_size(self.model.parameters)
+        return self.nodes * size * self.dtype.itemsize
+
     def samples_deleted(self, request: RequestSettings) -> Any:
         """Return the samples that a request names, as plain data; poisoned samples by their positions."""
         return samples_deleted(request, self.poisoned, self.class_names)

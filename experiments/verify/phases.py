@@ -4,20 +4,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 from scipy.sparse import csr_array
 
 from rewindnet.certificates import TrainingRun
-from rewindnet.certificates.sensitivity.recovery import Inverses, step_solver
+from rewindnet.certificates.sensitivity.recovery import Inverses
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
-from rewindnet.experiments.runs.replays import recovery_names, replay_name, replay_start
+from rewindnet.experiments.runs.replays import recovery_names, replay_name
 from rewindnet.experiments.scenario.kept_rounds import (
-    CheckpointSettings,
     missing_parts,
     recovered_parts,
+    replay_cost,
     rounds_to_keep,
 )
+from rewindnet.experiments.scenario.settings import LearningSettings
 from rewindnet.experiments.verify.plans import method_of
 from rewindnet.experiments.verify.records import (
     certificate_of,
@@ -121,28 +121,23 @@ def cost_of_replay(folder: RunFolder, training: TrainingRun, round: int) -> Mapp
         training: how the network learned.
         round: the number of rounds before the checkpoint.
     """
-    kept, undone = _kept(folder), bool(training.recovery_error)
-    rounds = range(0)
-    if kept:
-        rounds = range(round, min(t for t in kept if t >= round)) if undone else range(replay_start(kept, round), round)
-    taken, N = 1 + (step_solver(training).gradients if undone else 0), training.mixing.nodes
-    matrices = [(training.mixing_before or training.mixing).matrix(t) for t in rounds]
-    return {
-        "rounds": len(rounds) * (1 + undone),
-        "messages": sum(int(W.nnz - np.count_nonzero(W.diagonal())) + undone * N * (N - 1) for W in matrices),
-        "gradients": taken * sum(int(training.gradients(t, False).sum()) for t in rounds),
-    }
+    kept = _kept(folder)
+    return replay_cost(training, kept or {round}, round)
 
 
 def _kept(folder: RunFolder) -> set[int]:
     """Return the rounds whose checkpoints were kept, where the scenario says which; otherwise nothing."""
-    settings = folder.scenario["learning"].get("checkpoints")
-    if settings is None:
+    learning = LearningSettings.model_validate(folder.scenario["learning"])
+    if learning.checkpoints is None:
         return set()
     methods = [method_of(folder, index) for index in range(len(folder.scenario["unlearning"]))]
     last = recorded_requests(folder)[-1]
-    state_bytes = last.mixing.nodes * int(traffic_of(folder)["message_bytes"])
-    return rounds_to_keep(CheckpointSettings.model_validate(settings), methods, last.rounds, state_bytes)
+    message_bytes, parameters = (
+        int(traffic_of(folder)["message_bytes"]),
+        last.arithmetic.parameters if last.arithmetic else 1,
+    )
+    carried = learning.optimizer.build().state_size(parameters) * message_bytes // parameters
+    return rounds_to_keep(learning.checkpoints, methods, last.rounds, last.mixing.nodes * (message_bytes + carried))
 
 
 def _learning_matrix(training_runs: list[TrainingRun], round: int) -> csr_array:

@@ -177,9 +177,10 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         "hessian-free": {},
         "retrain": {},
         "do-nothing": {},
+        "anew": {"rewind": one_of(0.0, 0.3, 1.0)},
     }
     drawn = st.fixed_dictionaries({**seen, **own[method]})
-    quiet = ("retrain", "do-nothing", "federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting")
+    quiet = ("retrain", "do-nothing", "federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "anew")
     if method in (*quiet, "hessian-free"):
         return drawn
     return st.builds(lambda some, more: {**some, **more}, drawn, noise()).map(lambda found: tidied(method, found))

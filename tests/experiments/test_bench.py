@@ -133,7 +133,8 @@ def test_the_command_prints_a_table_and_writes_what_it_measured(
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setitem(CONTESTS, "minibatch", replace(CONTESTS["minibatch"], rounds=1))  # type: ignore[index]
     settings = [word for setting in SMALL for word in ("--set", setting)]
-    app(["bench", "minibatch", "--repeats", "1", "--out", str(tmp_path / "o.json"), *settings], standalone_mode=False)
+    options = ["--repeats", "1", "--device", "cpu", "--out", str(tmp_path / "o.json")]
+    app(["bench", "minibatch", *options, *settings], standalone_mode=False)
     said = capsys.readouterr().out
     assert "cores" in said
     assert all(name in said for name in CONTESTS["minibatch"].entries)

@@ -8,7 +8,10 @@ from pathlib import Path
 import gpu_check
 import pytest
 import torch
+from flwr.app import ConfigRecord, RecordDict
 
+from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.bench.deep_contests import DEEP_CONTESTS
 from rewindnet.experiments.bench.rounds import BenchJob
 from rewindnet.experiments.runs.job import RunJob
@@ -16,6 +19,8 @@ from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
+from rewindnet.simulator.transports.flower import client
+from rewindnet.simulator.transports.flower.client import record
 
 
 def with_gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
@@ -84,3 +89,21 @@ def test_the_parts_of_the_check_take_less_than_ten_minutes_together() -> None:
     parts = gpu_check.parts(16)
     assert sum(part.limit for part in parts.values()) <= 600
     assert {name for part in parts.values() for name in part.command if name in DEEP_CONTESTS} == set(DEEP_CONTESTS)
+
+
+def test_a_flower_client_takes_up_states_and_messages_on_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device `meta` stands for a GPU: what was carried comes from the processor."""
+    gpu = torch.device("meta")
+    worker = build_run(resolve({"unlearning": ["do-nothing"]})).worker([0])
+    carried = worker.full.blank().zero_()
+    state = RecordDict({"client": record({"theta": carried}), "checkpoint kept": record({"theta": carried})})
+    taken: list[torch.device] = []
+    monkeypatch.setattr(ClientBlock, "blank", lambda self: torch.empty_like(carried, device=gpu))
+    monkeypatch.setattr(ClientWorker, "take_up", lambda self, theta: taken.append(theta.device))
+    monkeypatch.setattr(client, "in_node_order", lambda row, messages, out: [message.device for message in messages])
+    state["trip"] = ConfigRecord({"requests_met": 0, "measures_noise": False})
+    state["arrays"] = record({"message": carried})
+    one = client._Client(worker, state)
+    assert taken == [gpu]
+    assert one._checkpoints["kept"].device == gpu
+    assert one._mix([0, 1], [0.5, 0.5], record({"from-1": carried})) == [gpu, gpu]
