@@ -70,6 +70,14 @@ FITTING: dict[str, dict[str, Any]] = {
     "walk-dp": {"departure": "relay"},
     "federaser": {"order": "adapt-then-combine"},
     "gradient-ascent": {"departure": "relay"},
+    "hessian-free": {
+        "order": "consensus-plus-gradient",
+        "local_steps": 1,
+        "sampling": "full",
+        "departure": "relay",
+        "radius": None,
+        "early": None,
+    },
 }
 
 SIGMAS = st.sampled_from([1e-9, 1e-3, 0.1, 1.0, 30.0, 1e4])
