@@ -9,6 +9,7 @@ import numpy as np
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.healing import Healing
 from rewindnet.certificates.network import Order
 from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.view import View
@@ -110,7 +111,9 @@ class Certificate:
     def to_record(self) -> dict[str, Any]:
         """Return the certificate as plain JSON, with all fields side by side."""
         release, claim, training = self.release, self.claim, self.training
+        healing = {"healing": release.healing.to_record()} if release.healing else {}
         return {
+            **healing,
             "method": release.method,
             "epsilon": self.epsilon,
             "delta": claim.delta,
@@ -180,8 +183,9 @@ class Certificate:
         """Return the certificate of a record that has all fields."""
         sigma, mechanism = np.array(record["sigma"], dtype=np.float64), Mechanism.from_record(record["mechanism"])
         view, constants = View.of(record["view"]), Constants.from_record(record["constants"])
+        healing = Healing.from_record(record.get("healing"))
         return cls(
-            release=Release(**_selected(Release, record, sigma=sigma, mechanism=mechanism)),
+            release=Release(**_selected(Release, record, sigma=sigma, mechanism=mechanism, healing=healing)),
             claim=Claim(**_selected(Claim, record, view=view)),
             training=TrainingFacts(**_selected(TrainingFacts, record, constants=constants)),
             sensitivity=tuple(record["sensitivity"]),

@@ -11,8 +11,9 @@ from typing import Literal
 
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.measurements import EarlierRelease
 from rewindnet.certificates.release import Release
-from rewindnet.certificates.training import EarlierRelease, TrainingRun
+from rewindnet.certificates.training import TrainingRun
 
 #: How learning goes on after a request: from its own models, which carry no noise, or from the released ones.
 AfterRequest = Literal["continue-unnoised", "continue-from-release"]
@@ -114,6 +115,8 @@ def _unfit_to_go_on(training: TrainingRun, release: Release, claim: Claim) -> st
         )
     if release.gossip_rounds:
         return f"adds {release.gossip_rounds} gossip rounds, with which learning has not come further; use none"
+    if release.healing:
+        return f"heals otherwise than learning descends ({release.healing.words()}), and learning goes on as it was"
     if not release.sigma.any():
         return None
     if release.noise_source != "seed":

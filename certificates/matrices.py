@@ -57,4 +57,4 @@ def doubly_stochastic(training: TrainingRun, release: Release) -> bool:
 def _rounds(release: Release) -> int:
     """Return the number of rounds that a release went through, including learning rounds in which it added noise."""
     rounds_with_noise = max((round + 1 for round, _ in release.mechanism.events), default=0)
-    return max(release.checkpoint_round + release.descent_rounds + release.gossip_rounds, rounds_with_noise)
+    return max(release.gossip.stop, rounds_with_noise)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,3 +92,15 @@ class Arithmetic:
         possible = 0 < self.unit_roundoff < 1 and min(self.inputs, self.outputs, self.parameters) >= 1
         if not (possible and 0 <= self.initial_norm < float("inf")):
             raise CertificateError(f"the description of the arithmetic has a number out of range: {self}")
+
+
+class EarlierRelease(NamedTuple):
+    """A release for an earlier request, from which learning went on.
+
+    `round`: the round of learning after which it went on. `noise_round`: the rounds before the noise was added, on the
+    way that learning then took. `sigma`: the largest standard deviation of a node's noise.
+    """
+
+    round: int
+    noise_round: int
+    sigma: float

@@ -13,6 +13,7 @@ from rewindnet.certificates.additions import BETWEEN_ROUNDS, Additions
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.healing import Healing
 from rewindnet.certificates.mechanism_record import RecordedMechanism
 from rewindnet.certificates.network import Mixing, Vector
 from rewindnet.certificates.sensitivity.rounding import least_noise
@@ -227,8 +228,8 @@ class Release:
         sigma: [N], the standard deviation of each node's noise (0: none). With `averaged` all entries are equal.
         gossip_rounds: the number of gossip rounds (mixing without descent) at the end.
         averaged: whether only the network average was released, with one noise vector.
-        noise_source: `seed` if the noise can be drawn again from the seed, `os` if it came from the operating system's
-            entropy.
+        noise_source: `seed` if the seed gives the noise again, `os` if the operating system's entropy gave it.
+        healing: how the rounds after noise on the checkpoint differ from those of learning.
         mechanism: how the noise hides the deletion. Where that is more than one Gaussian vector per node, added at one
             point, `sigma` is the standard deviation of each node's noise at the first point where it acts.
 
@@ -244,6 +245,7 @@ class Release:
     gossip_rounds: int = 0
     averaged: bool = False
     noise_source: NoiseSource = "seed"
+    healing: Healing = Healing()  # noqa: RUF009
     mechanism: Mechanism = field(default_factory=default_mechanism)
 
     def __post_init__(self) -> None:
@@ -263,6 +265,8 @@ class Release:
             raise CertificateError(
                 "a released average carries one noise vector, with placement output and no gossip rounds after it"
             )
+        if self.healing and self.placement != "rewind":
+            raise CertificateError("only a descent after the noise, with placement rewind, can differ from learning")
 
     @property
     def noise_round(self) -> int:
@@ -282,4 +286,15 @@ class Release:
     @property
     def rounds_after_noise(self) -> int:
         """The number of rounds after the noise; with none, the noised models themselves are released."""
-        return self.gossip_rounds + (self.descent_rounds if self.placement == "rewind" else 0)
+        return self.gossip.stop - self.noise_round
+
+    @property
+    def descent(self) -> range:
+        """The rounds of the descent, after the gossip rounds before it."""
+        first = self.checkpoint_round + self.healing.settle_first
+        return range(first, first + self.descent_rounds)
+
+    @property
+    def gossip(self) -> range:
+        """The gossip rounds at the end."""
+        return range(self.descent.stop, self.descent.stop + self.gossip_rounds)

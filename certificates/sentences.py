@@ -2,6 +2,7 @@
 
 from rewindnet.certificates import continuation
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.constants import DERIVATIONS
 from rewindnet.certificates.matrices import doubly_stochastic
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.training import TrainingRun
@@ -35,6 +36,13 @@ def premises(training: TrainingRun, release: Release, claim: Claim) -> tuple[str
         found.append(
             "The guarantee is per-instance: it holds for this data and this request, and what the level of the noise "
             "reveals about the deleted samples is outside it."
+        )
+    # A model that is listed has constants that are estimated only as far as the norm of its features is.
+    if training.constants.estimated and training.constants.model not in DERIVATIONS and release.checkpoint_round:
+        found.append(
+            "Constants are estimates: the largest gradient of a sample and the outermost curvature that were found at "
+            "the models of a few rounds of learning. Nothing bounds them between those rounds, in retraining or while "
+            "unlearning; where they are larger, the certificate does not hold."
         )
     if training.checkpoints_sha256:
         found.append(
@@ -77,8 +85,20 @@ def _reference_sentences(training: TrainingRun) -> list[str]:
         objective,
         "Retraining starts from the same initial model and uses the same mixing matrices and random draws, none of "
         "which depend on the data.",
+        *_clip_sentences(training),
         _departure_sentence(training),
         "Every node erases its checkpoints and its noise; what peers recorded during learning is not covered.",
+    ]
+
+
+def _clip_sentences(training: TrainingRun) -> list[str]:
+    """Return the sentence about the clip of whole clients, if they clip."""
+    if training.client_clip is None:
+        return []
+    return [
+        "Every client learns from the Lipschitz envelope of its data loss, whose gradient has norm at most "
+        f"C = {training.client_clip:g} whatever its data, and computes it up to {training.clip_tolerance:g}·C, which "
+        "is charged."
     ]
 
 
@@ -117,6 +137,12 @@ def _network_sentences(training: TrainingRun, release: Release) -> list[str]:
         sentences.append(
             f"The size of a local step follows a public schedule, from {sizes[0]:.6g} in the first round to "
             f"{sizes[-1]:.6g} in the last, and every round is bounded with its own."
+        )
+    error = training.error_of_checkpoint(release.checkpoint_round)
+    if error:
+        sentences.append(
+            f"The release began from models of round {release.checkpoint_round} that were recovered from the last. "
+            f"Running the rounds again has shown that none is off by more than {error:g}; that is charged everywhere."
         )
     if not doubly_stochastic(training, release):
         sentences.append(

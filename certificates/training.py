@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.measurements import Arithmetic, Ledger
+from rewindnet.certificates.measurements import Arithmetic, EarlierRelease, Ledger
 from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
 from rewindnet.certificates.view import View
+
+#: The default of the largest error of a clipped gradient, in units of the clip.
+CLIP_TOLERANCE = 1e-4
 
 
 def step_size_of(round: int, step_size: float, step_sizes: Sequence[float]) -> float:
@@ -23,18 +26,6 @@ def step_size_of(round: int, step_size: float, step_sizes: Sequence[float]) -> f
         step_sizes: that of each round, where it changes; rounds after those take the last.
     """
     return step_sizes[min(round, len(step_sizes) - 1)] if step_sizes else step_size
-
-
-class EarlierRelease(NamedTuple):
-    """A release for an earlier request, from which learning went on.
-
-    `round`: the round of learning after which it went on. `noise_round`: the rounds before the noise was added, on the
-    way that learning then took. `sigma`: the largest standard deviation of a node's noise.
-    """
-
-    round: int
-    noise_round: int
-    sigma: float
 
 
 @dataclass(frozen=True)
@@ -65,12 +56,17 @@ class TrainingRun:
         from_release: whether it then goes on from the released models, and not from models that carry no noise.
         earlier_releases: the releases from which learning went on after earlier requests; empty where it went on
             without noise. `earlier_deletions` then begin where those releases began to do without the samples.
+        client_clip: C, the norm to which clients clip the gradient of their whole data loss, by its Lipschitz
+            envelope; None where they do not.
+        clip_tolerance: the largest error of a clipped gradient, in units of C.
         checkpoints_sha256: the hash of the folder that the checkpoints come from, where the network learned elsewhere;
             empty where it learned here.
         step_sizes: the step size of each round, where a public schedule changes it; rounds after those take the last.
             Empty where every round takes η.
         uncovered: why no bound is proven of learning of this kind, as the part of a sentence that follows a colon;
             empty where local steps are plain gradient steps.
+        recovery_error: by how much the model of any node may be off where a release begins from models that were
+            recovered from the last ones (0 < round < T): charged at every node. 0 where checkpoints are kept.
 
     Raises:
         CertificateError: if the description is inconsistent or cannot be certified.
@@ -95,9 +91,12 @@ class TrainingRun:
     continued: bool = False
     from_release: bool = False
     earlier_releases: tuple[EarlierRelease, ...] = ()
+    client_clip: float | None = None
+    clip_tolerance: float = CLIP_TOLERANCE
     checkpoints_sha256: str = ""
     step_sizes: tuple[float, ...] = ()
     uncovered: str = ""
+    recovery_error: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a description that is inconsistent or cannot be certified."""
@@ -109,6 +108,8 @@ class TrainingRun:
             raise CertificateError(f"step_size must be a positive number, not {self.step_size}")
         if not all(np.isfinite(size) and size > 0 for size in self.step_sizes):
             raise CertificateError("the step size of every round must be a positive number")
+        if not (np.isfinite(self.recovery_error) and self.recovery_error >= 0):
+            raise CertificateError(f"recovery_error must be a non-negative number, not {self.recovery_error}")
         self._check_counts()
         if self.radius is not None and not (np.isfinite(self.radius) and self.radius > 0):
             raise CertificateError(f"the radius of a projection must be a positive number, not {self.radius}")
@@ -122,6 +123,7 @@ class TrainingRun:
                 f"{self.radius:g} onto which clients project"
             )
         self._check_deletions()
+        self._check_client_clip()
 
     def _check_counts(self) -> None:
         """Convert the numbers of samples to integers, and refuse those that do not fit."""
@@ -151,12 +153,49 @@ class TrainingRun:
             if not 0 <= node < self.mixing.nodes or self.deleted[node] < self.samples[node]:
                 raise CertificateError(f"node {node} cannot have left: a node that leaves deletes all of its samples")
 
+    def _check_client_clip(self) -> None:
+        """Refuse a clip of clients where its bound is not proven: it takes convex losses, and all samples in each step.
+
+        A batch of another weight each time has another envelope, of another smoothness, which nothing here bounds.
+        """
+        clip, constants = self.client_clip, self.constants
+        if clip is None:
+            return
+        if not (np.isfinite(clip) and clip > 0 and 0 < self.clip_tolerance < 1):
+            raise CertificateError(
+                f"client_clip must be positive and clip_tolerance between 0 and 1, not {clip} and {self.clip_tolerance}"
+            )
+        if clip >= constants.G.value:
+            raise CertificateError(
+                f"client_clip {clip:g} is never reached, for no gradient is longer than G = {constants.G.value:.6g}; "
+                "choose less, or leave it out"
+            )
+        if constants.strong_convexity.value < constants.l2.value:
+            raise CertificateError(
+                f"client_clip takes a convex loss, and that of {constants.model} is not proven to be"
+            )
+        if self.batches is not None:
+            raise CertificateError("client_clip is proven for local steps that read all samples; use sampling full")
+        if self.step_sizes or self.uncovered:
+            raise CertificateError(
+                "client_clip is proven for plain gradient steps of one size; leave out learning.step_sizes, "
+                "learning.gradient_clip and the momentum or other state of learning.optimizer"
+            )
+
     @property
     def present(self) -> NDArray[np.bool_]:
         """The mask [N] of the nodes that have not left."""
         mask = np.ones(self.mixing.nodes, dtype=bool)
         mask[list(self.departed)] = False
         return mask
+
+    def error_of_checkpoint(self, round: int) -> float:
+        """Return by how much a model of the checkpoint after a round may be off: those of 0 and T are never recovered.
+
+        Args:
+            round: the number of rounds before the checkpoint.
+        """
+        return self.recovery_error if 0 < round < self.rounds else 0.0
 
     def step_size_at(self, round: int) -> float:
         """Return η of the local steps of a round.
@@ -215,7 +254,9 @@ class TrainingRun:
 
     def to_record(self) -> dict[str, Any]:
         """Return the run as plain JSON, without the mixing matrices, which are recorded with the topology."""
+        clip = {"client_clip": self.client_clip, "clip_tolerance": self.clip_tolerance}
         return {
+            **(clip if self.client_clip is not None else {}),
             "rounds": self.rounds,
             "step_size": self.step_size,
             "local_steps": self.local_steps,
@@ -235,6 +276,7 @@ class TrainingRun:
             "checkpoints_sha256": self.checkpoints_sha256,
             "step_sizes": list(self.step_sizes),
             "uncovered": self.uncovered,
+            "recovery_error": self.recovery_error,
         }
 
     @classmethod
@@ -283,9 +325,12 @@ class TrainingRun:
                     EarlierRelease(int(round), int(noise_round), float(sigma))
                     for round, noise_round, sigma in record.get("earlier_releases", ())
                 ),
+                client_clip=None if record.get("client_clip") is None else float(record["client_clip"]),
+                clip_tolerance=float(record.get("clip_tolerance", CLIP_TOLERANCE)),
                 checkpoints_sha256=str(record.get("checkpoints_sha256", "")),
                 step_sizes=tuple(float(size) for size in record.get("step_sizes", ())),
                 uncovered=str(record.get("uncovered", "")),
+                recovery_error=float(record.get("recovery_error", 0.0)),
             )
         except (KeyError, TypeError, ValueError) as problem:
             if isinstance(problem, CertificateError):

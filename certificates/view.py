@@ -1,6 +1,6 @@
 """Views: what an observer of the unlearning sees."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -8,20 +8,23 @@ from rewindnet.certificates.errors import CertificateError
 
 Kind = Literal["node", "joint", "average", "transcript", "transcript:all"]
 
+#: The names of nodes, in order or by their numbers; None where they have none.
+Names = Sequence[str] | Mapping[int, str] | None
+
 #: The written forms of views; v stands for the number of a node.
 VIEWS = ("node", "node:v", "joint", "average", "transcript", "transcript:v", "transcript:all")
 
 
-def node_title(node: int, names: Sequence[str] | None) -> str:
+def node_title(node: int, names: Names) -> str:
     """Return a node for a sentence: by its number, or by its name with its number where they differ.
 
     Args:
         node: its number.
-        names: the names of the nodes, in order; None if they have none.
+        names: the names of the nodes, in order or by number; None if they have none.
     """
-    if not names or node >= len(names) or names[node] == str(node):
-        return f"node {node}"
-    return f"{names[node]} (node {node})"
+    known = names if isinstance(names, Mapping) else dict(enumerate(names or ()))
+    name = known.get(node, str(node))
+    return f"node {node}" if name == str(node) else f"{name} (node {node})"
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,11 @@ class View:
         titled = node_title(self.node or 0, names)
         return f"{self} ({names[self.node]})" if names and self.node is not None and "(" in titled else str(self)
 
-    def observer_among(self, names: Sequence[str] | None) -> str:
+    def observer_among(self, names: Names) -> str:
         """Return the observer in words for a reader who is not an expert, a node by its name.
 
         Args:
-            names: the names of the nodes, in order; None if they have none.
+            names: the names of the nodes, in order or by number; None if they have none.
         """
         received = "with every message received during the unlearning"
         node = "" if self.node is None else node_title(self.node, names)

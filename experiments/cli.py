@@ -239,6 +239,24 @@ def capacity(
 
 
 @app.command()
+def recovery(
+    scenario: ScenarioFile,
+    settings: Settings = None,
+    depths: Annotated[
+        list[int] | None, typer.Option("--depth", help="How many rounds to undo; may be given several times.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file for the distances.")] = None,
+) -> None:
+    """Measure how well earlier models can be recovered from the last ones, without checkpoints.
+
+    For each depth the distance from the true models, what is proven of it, and how far learning went in these rounds.
+    """
+    from rewindnet.experiments.studies.recovery_study import study_recovery
+
+    study_recovery(scenario, settings or [], depths or [], out)
+
+
+@app.command()
 def bench(
     contests: Annotated[list[str] | None, typer.Argument(metavar="[CONTEST]...", show_default=False)] = None,
     repeats: Annotated[int, typer.Option("--repeats", help="How often each entry is timed.")] = 3,

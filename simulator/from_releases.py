@@ -40,7 +40,7 @@ class FromReleases(Simulation):
         start, end = self.requests[request - 1].rounds, self.requests[request].rounds
         name = f"learned{self.request_suffix(request)}{branch}"
         task = self._descent(name, begin, request, range(start, end), {start, end, *keep})
-        learned = self._trajectory([task], self._run_task(task))
+        learned = self._trajectory([task], self.run_task(task))
         self.network.drop(begin)
         names = {t: name for t, name in shared.checkpoint_names.items() if t == 0}
         return replace(learned, checkpoint_names={**names, **learned.checkpoint_names}, branch=branch)
@@ -80,6 +80,6 @@ class FromReleases(Simulation):
                 start,
                 frozenset(keep) if last else frozenset({end}),
             )
-            cost += self._run_task(task)
+            cost += self.run_task(task)
             begin, start, prepare = task.checkpoint_name(end), end, steps
         return replace(self._trajectory([task], cost), branch=branch)

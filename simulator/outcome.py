@@ -1,7 +1,8 @@
 """The results of learning and unlearning: trajectories and outcomes, and the distance between models."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,9 @@ class Trajectory:
         cost: the cost of the rounds.
         branch: the end of the names of what begins from it; empty where all methods share it.
         replayed: what it cost to get at checkpoints that were not kept, by their round.
+        recovered: for each checkpoint that was recovered from a later one, in plain JSON, the rounds that were undone
+            (`round`, `until`), how far `apart` the models are to which they lead, and how far it may be `off`, both
+            [N].
     """
 
     network: Network
@@ -36,6 +40,7 @@ class Trajectory:
     cost: Cost
     branch: str = ""
     replayed: Mapping[int, Cost] = field(default_factory=dict)
+    recovered: Sequence[Mapping[str, Any]] = ()
 
     def at(self, rounds: int) -> Tensor:
         """Return the models after a number of rounds: [N, d] at the root, [0, d] in other processes. Collective."""

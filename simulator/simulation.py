@@ -84,7 +84,7 @@ class Simulation:
             )
             task = self._descent(name, begin, requests_met, range(start, end), keep_now)
             tasks.append(replace(task, measured=measured, remaining=remaining))
-            cost += self._run_task(tasks[-1])
+            cost += self.run_task(tasks[-1])
             measured, start = self.network.disturbances(), end
         ledgers = [self._ledger(at, measured, affected_nodes) for at in range(len(self._learned_requests))]
         learned = [replace(request, ledger=ledger) for request, ledger in zip(self.requests, ledgers, strict=False)]
@@ -123,7 +123,7 @@ class Simulation:
             the name of the checkpoint that they lead to; what they cost.
         """
         task = self._descent(f"replayed-{rounds.start:06d}", begin, 0, rounds, {rounds.stop})
-        cost = self._run_task(task)
+        cost = self.run_task(task)
         return task.checkpoint_name(rounds.stop), cost
 
     def retrain(self, horizon: int, keep: Collection[int], request: int = 0) -> Trajectory:
@@ -139,13 +139,13 @@ class Simulation:
         T, requests_met = self.requests[request].rounds, request + 1
         name = "retrained" + self.request_suffix(request)
         first = self._descent(name, None, requests_met, range(T), {*(rounds for rounds in keep if rounds <= T), T})
-        cost = self._run_task(first)
+        cost = self.run_task(first)
         if horizon == T:
             return self._trajectory([first], cost)
         further = self._descent(
             f"{name}-on", first.checkpoint_name(T), requests_met, range(T, horizon), {t for t in keep if t > T}
         )
-        self._run_task(further)
+        self.run_task(further)
         return self._trajectory([first, further], cost)
 
     def execute(
@@ -180,7 +180,7 @@ class Simulation:
         finish = task_from_noise_on(program, release, centre, index, request)
         noisy = len(release.mechanism.additions(known, release)) > 0
         finish = replace(finish, keep=frozenset({finish.start, finish.end}), noisy=noisy)
-        cost += self._run_task(finish)
+        cost += self.run_task(finish)
         shifts = self.network.disturbances() if finish.measured else {}
         noise = self.network.noise_logs(erase=True) if noisy else {}
         outcome = Outcome(
@@ -263,14 +263,14 @@ class Simulation:
         measured = no_shifts(program.watched, steps)
         if measured or not all(type(step) in (Descend, Average) for step in steps):
             task = Task(f"{index}-{release.method}-site", request + 1, begin, (), steps, start, frozenset({end}))
-            cost = self._run_task(replace(task, measured=measured))
+            cost = self.run_task(replace(task, measured=measured))
             return task.checkpoint_name(end), cost, self.network.disturbances() if measured else {}
         name = f"descent{suffix}-{start}-{release.noise_round}" + ("-averaged" if release.averaged else "")
         if name == f"descent{suffix}-0-{T}" and f"retrained{suffix}" in self._costs:
             return f"retrained{suffix}-{T:06d}", self._costs[f"retrained{suffix}"], {}
         task = Task(name, request + 1, begin, (), steps, start, frozenset({end}))
         if name not in self._costs:
-            self._run_task(task)
+            self.run_task(task)
         return task.checkpoint_name(end), self._costs[name], {}
 
     def request_suffix(self, request: int) -> str:
@@ -288,7 +288,7 @@ class Simulation:
     def _trajectory(self, tasks: Sequence[Task], cost: Cost) -> Trajectory:
         return Trajectory(self.network, {t: task.checkpoint_name(t) for task in tasks for t in sorted(task.keep)}, cost)
 
-    def _run_task(self, task: Task) -> Cost:
+    def run_task(self, task: Task) -> Cost:
         """Execute a task, and return its cost."""
         known, retained = self.requests[max(task.requests_met - 1, 0)], task.requests_met > 0
         mixing = known.mixing if retained or known.mixing_before is None else known.mixing_before

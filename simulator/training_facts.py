@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from rewindnet.certificates import AfterRequest, Arithmetic, Constants, Mixing, Order, TrainingRun, forget_commitment
+from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.learning import InitialModel
@@ -31,12 +32,15 @@ class TrainingSetup:
         seed: the seed of all random numbers.
         sampling: which samples a local step reads; None: all of them.
         radius: of the ball onto which clients project their parameters; None: they do not.
+        client_clip: C, to which clients clip the gradient of their data loss; None: they do not.
+        clip_tolerance: the largest error of a clipped gradient, in units of C.
         departed: the nodes that leave when they delete.
         remaining: the mixing matrices once those have left; None where no node leaves.
         after_request: from which models learning goes on after a request.
         optimizer: how a gradient becomes a step.
         step_sizes: η of each round, where it changes.
         gradient_clip: the largest norm of the gradient of a step; None for any.
+        recovery_error: what is charged where models of earlier rounds are recovered; 0 where checkpoints are kept.
     """
 
     model: Model
@@ -50,12 +54,15 @@ class TrainingSetup:
     seed: int
     sampling: Sampling | None = None
     radius: float | None = None
+    client_clip: float | None = None
+    clip_tolerance: float = CLIP_TOLERANCE
     departed: tuple[int, ...] = ()
     remaining: Mixing | None = None
     after_request: AfterRequest = "continue-unnoised"
     optimizer: Optimizer = SGD()  # noqa: RUF009
     step_sizes: tuple[float, ...] = ()
     gradient_clip: float | None = None
+    recovery_error: float = 0.0
 
     @property
     def uncovered(self) -> str:
@@ -106,12 +113,15 @@ def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[T
             forget_commitment=forget_commitment(salt, {node: taken.tolist() for node, taken in forget.items()}),
             batches=None if sampling is None else Realised(sampling, samples, forget, earlier),
             radius=setup.radius,
+            client_clip=setup.client_clip,
+            clip_tolerance=setup.clip_tolerance,
             departed=setup.departed,
             mixing_before=None if setup.remaining is None else setup.mixing,
             earlier_deletions=tuple((round, counted(taken, len(samples))) for round, taken in earlier),
             continued=rounds < arrivals[-1].round,
             step_sizes=setup.step_sizes,
             uncovered=setup.uncovered,
+            recovery_error=setup.recovery_error,
             from_release=rounds < arrivals[-1].round and setup.after_request == "continue-from-release",
         )
         runs.append(run)

@@ -7,6 +7,7 @@ edges. All rules, except the one that reads a file, return exactly symmetric and
 
 from itertools import pairwise
 from math import fsum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,11 @@ from rewindnet.topologies.graphs.edges import Edges, Graph, adjacency, edge_arra
 
 #: The tolerance within which a row sums to 1, and within which two mirrored entries are equal.
 TOLERANCE = 1e-9
+#: How many rows of a matrix are looked at together, where that takes several times their memory.
+_ROWS_AT_ONCE = 1 << 17
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.integer[Any]]
 
 
 def metropolis_hastings(graph: Graph) -> sparse.csr_array:
@@ -108,7 +112,7 @@ def validate(W: sparse.csr_array, graph: Graph, symmetric: bool = True) -> None:
         shape = " × ".join(map(str, W.shape))
         raise TopologyError(f"the mixing matrix of {nodes} nodes is {nodes} × {nodes}, not {shape}")
     entries = W.tocoo()
-    row, column, value = entries.row.astype(np.int64), entries.col.astype(np.int64), entries.data
+    row, column, value = entries.row, entries.col, entries.data
     _refuse(row, column, value, ~np.isfinite(value), "must be finite")
     _refuse(row, column, value, value < 0, "must not be negative")
     # At a tolerance of 1e-9 the exactness of math.fsum, which `_matrix` needs, is not needed here.
@@ -116,9 +120,8 @@ def validate(W: sparse.csr_array, graph: Graph, symmetric: bool = True) -> None:
     wrong = np.flatnonzero(np.abs(sums - 1) > TOLERANCE)
     if wrong.size:
         raise TopologyError(f"each row of a mixing matrix sums to 1; row {wrong[0]} sums to {float(sums[wrong[0]])!r}")
-    allowed = adjacency(graph) + sparse.eye_array(nodes, format="csr")
-    outside = sparse.csr_array(W - W.multiply(allowed)).tocoo()
-    _refuse(outside.row, outside.col, outside.data, outside.data > 0, "must be 0, because the graph has no such link")
+    del entries, row, column, value
+    _refuse_outside(W, graph)
     if symmetric:
         asymmetric = _asymmetry(W)
         _refuse(
@@ -157,7 +160,20 @@ def _asymmetry(W: sparse.csr_array) -> sparse.coo_array:
     return difference
 
 
-def _refuse(row: NDArray[np.int64], column: NDArray[np.int64], value: Floats, bad: NDArray[np.bool_], why: str) -> None:
+def _refuse_outside(W: sparse.csr_array, graph: Graph) -> None:
+    """Refuse entries that are neither on the diagonal nor on an edge; some rows at a time, to save memory."""
+    nodes = len(graph)
+    links, diagonal = adjacency(graph), sparse.eye_array(nodes, format="csr")
+    for first in range(0, nodes, _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        outside = sparse.csr_array(W[rows] - W[rows].multiply(links[rows] + diagonal[rows])).tocoo()
+        _refuse(
+            *(outside.row + first, outside.col, outside.data, outside.data > 0),
+            "must be 0, because the graph has no such link",
+        )
+
+
+def _refuse(row: Integers, column: Integers, value: Floats, bad: NDArray[np.bool_], why: str) -> None:
     """Raise an error that names the first entry marked as bad, if there is one."""
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
@@ -193,7 +209,20 @@ def _matrix(nodes: int, edges: Edges, weights: Floats) -> sparse.csr_array:
     indices = edges.astype(sparse.get_index_dtype(maxval=max(nodes, 2 * len(edges) + nodes)))
     row, column = np.concatenate([indices, indices[:, ::-1]]).T
     links = sparse.csr_array((np.concatenate([weights, weights]), (row, column)), shape=(nodes, nodes))
-    data = links.data.tolist()
-    # fsum rounds once, so rows of any length sum to 1, and the bits do not depend on the order of summation.
-    diagonal = np.array([1 - fsum(data[first:last]) for first, last in pairwise(links.indptr.tolist())])
-    return canonical(links + sparse.diags_array(diagonal, format="csr"))
+    del indices, row, column
+    matrix = sparse.csr_array(links + sparse.diags_array(_remainders(links), format="csr"))
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _remainders(links: sparse.csr_array) -> Floats:
+    """Return 1 less the sum of each row [N], some rows at a time: a list of all entries takes several times W."""
+    result = np.empty(links.shape[0])
+    for first in range(0, links.shape[0], _ROWS_AT_ONCE):
+        bounds = links.indptr[first : first + _ROWS_AT_ONCE + 1].tolist()
+        data = links.data[bounds[0] : bounds[-1]].tolist()
+        # fsum rounds once, so rows of any length sum to 1, and the bits do not depend on the order of summation.
+        result[first : first + len(bounds) - 1] = [
+            1 - fsum(data[begin - bounds[0] : end - bounds[0]]) for begin, end in pairwise(bounds)
+        ]
+    return result

@@ -73,8 +73,7 @@ def distinguisher(
 def _gossip_weights(node: int, release: Release, mixing: Mixing) -> Vector:
     """Return the weight [N] of every noised vector in the node's model after the gossip rounds."""
     row: Vector = np.eye(1, mixing.nodes, node)[0]
-    first = release.checkpoint_round + release.descent_rounds
-    for t in reversed(range(first, first + release.gossip_rounds)):
+    for t in reversed(release.gossip):
         row = np.asarray(mixing.matrix(t).T @ row)
     return row
 

@@ -8,7 +8,7 @@ of single nodes are withheld, and the digits in its sentences are masked.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from rewindnet.certificates.certificate import Certificate
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.handover.arithmetic import check_arithmetic
 from rewindnet.certificates.handover.document import FORMAT, VERSION, Document, checked
+from rewindnet.certificates.handover.names import spoken_of
 from rewindnet.certificates.handover.network import UsedNetwork
 from rewindnet.certificates.handover.statement import statement
 from rewindnet.certificates.training import TrainingRun
@@ -33,6 +34,7 @@ class Surroundings:
         versions: the versions of the programs that made the run.
         run: when the run was finished.
         exported: when the file was made.
+        names: the names of nodes by their numbers; the file holds those of the nodes that it speaks of.
     """
 
     models: Mapping[str, Any]
@@ -41,6 +43,7 @@ class Surroundings:
     versions: Mapping[str, str]
     run: str
     exported: str
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 def handover(certificate: Certificate, training: TrainingRun, around: Surroundings) -> Document:
@@ -67,6 +70,9 @@ def handover(certificate: Certificate, training: TrainingRun, around: Surroundin
         "versions": dict(around.versions),
         "time": {"run": around.run, "exported": around.exported},
     }
+    names = {str(node): around.names[node] for node in sorted(spoken_of(document)) if node in around.names}
+    if names:
+        document["names"] = names
     document["statement"] = statement(document)
     check_arithmetic(checked(document))
     return document
@@ -114,7 +120,7 @@ def _facts(certificate: Certificate, training: TrainingRun) -> dict[str, Any]:
             "learned": learning.rounds,
             "checkpoint_round": release.checkpoint_round,
             "descent_rounds": release.descent_rounds,
-            "gossip_rounds": release.gossip_rounds,
+            "gossip_rounds": release.healing.settle_first + release.gossip_rounds,
             "averaged": release.averaged,
         },
         "learning": _learning(certificate),

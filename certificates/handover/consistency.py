@@ -2,6 +2,7 @@
 
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.handover.document import Document
+from rewindnet.certificates.handover.names import client_in
 from rewindnet.certificates.handover.statement import doubtful_provenances, statement
 from rewindnet.certificates.mechanisms.gaussian_output import GaussianOutput
 from rewindnet.certificates.view import View
@@ -63,7 +64,7 @@ def _check_request(document: Document) -> None:
         raise CertificateError("the bound is that of this data alone, and no premise says so")
     node = View.of(document["guarantee"]["view"]).node
     if node is not None and node in request["departed"]:
-        raise CertificateError(f"it is about the model of node {node}, which has left the network")
+        raise CertificateError(f"it is about the model of node {client_in(document, node)}, which has left the network")
     learned = noise["mechanism"] == GaussianOutput.kind and document["rounds"]["checkpoint_round"] > 0
     if learned and numbers is not None and not request["departed"] and not any(numbers["sensitivity"]):
         raise CertificateError("the deleted samples were learned, and are said to have changed no model")

@@ -1,7 +1,7 @@
 r"""The file of a certificate to hand over: reading it, whatever it holds, and the bytes that are signed.
 
-The file is one JSON object in UTF-8 with the members of `FIELDS`, and `signature` if it is signed. Everything that is
-not exactly of this form is refused with a sentence that names the place.
+The file is one JSON object in UTF-8 with the members of `FIELDS`, `names` where nodes that it speaks of have some, and
+`signature` if it is signed. Everything that is not exactly of this form is refused with a sentence about the place.
 
 **Canonical bytes.** A signature is made of the object without the member `signature`, written as JSON with sorted keys,
 without spaces, in ASCII (other characters as `\uXXXX`), numbers as Python writes them (the shortest decimal that is
@@ -31,6 +31,7 @@ from rewindnet.certificates.handover.fields import (
     text,
     whole,
 )
+from rewindnet.certificates.handover.names import check_names
 from rewindnet.certificates.network import ORDERS
 from rewindnet.certificates.release import Placement
 
@@ -133,6 +134,8 @@ _SIGNED: Check = record(
     fingerprint=hexadecimal(64),
     value=hexadecimal(128),
 )
+#: What is not in every file.
+_OPTIONAL: Mapping[str, Check] = {"names": mapping_of(text), _SIGNATURE: _SIGNED}
 
 
 def parse(content: bytes) -> Document:
@@ -174,9 +177,9 @@ def checked(document: Any) -> Document:
         raise CertificateError(f"it is not a certificate: its format is not {FORMAT!r}")
     if document.get("version") != VERSION or isinstance(document["version"], bool):
         raise CertificateError(f"it is a certificate of another version than {VERSION}, which this program reads")
-    signed = {_SIGNATURE: _SIGNED} if _SIGNATURE in document else {}
-    record(**FIELDS, **signed)(document, "")
+    record(**FIELDS, **{name: check for name, check in _OPTIONAL.items() if name in document})(document, "")
     _check_lengths(document)
+    check_names(document)
     return document
 
 

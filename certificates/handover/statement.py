@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rewindnet.certificates.handover.guessing import FALSE_ALARMS, in_hundred, most_detected
+from rewindnet.certificates.handover.names import client_in, names_in
 from rewindnet.certificates.view import View
 
 #: How well a test may tell, by the largest share that it can detect.
@@ -55,7 +56,7 @@ def is_simulation(document: Mapping[str, Any]) -> bool:
 def _promise(document: Mapping[str, Any]) -> str:
     """Return what is promised, with ε and δ as the success of a test that is seldom wrong."""
     guarantee = document["guarantee"]
-    observer = View.of(guarantee["view"]).observer
+    observer = View.of(guarantee["view"]).observer_among(names_in(document))
     noise = ", with noise of the same level" if document["noise"]["added"] else ""
     choice = f"the models were unlearned when {_request(document)}, or learned again without that data{noise}"
     if guarantee["mu"] == 0:
@@ -130,7 +131,7 @@ def _request(document: Mapping[str, Any]) -> str:
     if len(deleted) > _MOST_NAMED:
         return f"{len(deleted):,} clients deleted {sum(one['samples'] for one in deleted):,} samples"
     parts = [
-        f"client {one['client']} deleted {one['samples']:,} sample{'s' if one['samples'] != 1 else ''}"
+        f"client {client_in(document, one['client'])} deleted {one['samples']:,} sample{'s' * (one['samples'] != 1)}"
         for one in deleted
     ]
     return " and ".join(parts) or "nothing was deleted"

@@ -163,7 +163,7 @@ def retraining_distance(training: TrainingRun, start: Vector) -> tuple[StackedBo
     distances = np.stack([start, np.zeros_like(start)], axis=1)
     norms, N = np.array([np.linalg.norm(start), 0.0]), len(start)
     with np.errstate(over="ignore", invalid="ignore"):
-        for charge in charges(training, "strongly-convex", training.rounds):
+        for charge in charges(training, "strongly-convex", training.rounds, "worst-case"):
             distances, norms = transition @ distances, c * norms
             distances[:, 1] += charge
             norms[1] += charge * N**0.5

@@ -122,7 +122,8 @@ class GaussianOutput(Mechanism):
         if not release.sigma.any():
             return "none"
         gossip = f", {release.gossip_rounds} gossip rounds" if release.gossip_rounds else ""
-        return f"{release.placement} {claim.allocation}{gossip}"
+        healing = f", {release.healing.words()}" if release.healing else ""
+        return f"{release.placement} {claim.allocation}{gossip}{healing}"
 
     def releases_noised_models(self, release: Release) -> bool:
         """Return whether no round follows the noise."""
@@ -140,6 +141,8 @@ class GaussianOutput(Mechanism):
         descent = "ran no rounds"
         if release.descent_rounds:
             descent = f"ran {release.descent_rounds:,} rounds on the retained data"
+        if release.healing:
+            descent += f" ({release.healing.words()})"
         return f"{start}, {descent}, {_noise(release)}"
 
 

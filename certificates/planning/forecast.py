@@ -132,8 +132,7 @@ def _forecast(training: TrainingRun, release: Release, spectrum: Spectrum) -> tu
     if training.order == "consensus-plus-gradient":
         spectrum = spectrum.thinned(_CURVATURES)
         return spectrum, _mixed(training, release, 1 - _healed(training, spectrum, range(start, start + 1)))
-    descent = range(start, start + release.descent_rounds)
-    return spectrum, _mixed(training, release, np.zeros(1)) * _healed(training, spectrum, descent) ** 2
+    return spectrum, _mixed(training, release, np.zeros(1)) * _healed(training, spectrum, release.descent) ** 2
 
 
 def _healed(training: TrainingRun, spectrum: Spectrum, rounds: range) -> Vector:
@@ -169,9 +168,8 @@ def _mixed(training: TrainingRun, release: Release, pulled: Vector) -> NDArray[n
 
 def _rounds(training: TrainingRun, release: Release) -> Iterator[tuple[csr_array, bool]]:
     """Yield the mixing matrix of each round after the noise, and whether the round also descends."""
-    ends = release.checkpoint_round + release.descent_rounds
-    for t in range(release.noise_round, ends + release.gossip_rounds):
-        yield training.mixing.matrix(t), t < ends
+    for t in range(release.noise_round, release.gossip.stop):
+        yield training.mixing.matrix(t), t in release.descent
 
 
 def _starts(sigma: Vector, products: int, width: int) -> Iterator[tuple[NDArray[np.float64], float]]:

@@ -79,9 +79,10 @@ def depth_sensitivities(
     for depth in sorted({*rewound, *descent_rounds}, reverse=True):
         with np.errstate(over="ignore", invalid="ignore"):
             state, finished = recursion.advance(state, range(finished, T - depth), disturbed=True), T - depth
-            at_start = at_end = state.sensitivity
+            begun = recursion.begun_from_checkpoint(state, T - depth)
+            at_start = at_end = begun.sensitivity
             if depth in descent_rounds:
-                at_end = recursion.advance(state, range(T - depth, T), disturbed=False).sensitivity
+                at_end = recursion.advance(begun, range(T - depth, T), disturbed=False).sensitivity
             start, end = at_start.total, at_end.total
             if published:
                 start = _published(training, deleted, T - depth, 0, at_start.rounding)

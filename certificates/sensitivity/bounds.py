@@ -33,6 +33,7 @@ def propagate(
 
     Where clients project their parameters onto a ball, e is at most the ball's diameter after every round. Nodes that
     the influence of the deletion cannot have reached are computed identically in both runs and keep e = 0 exactly.
+    Where the checkpoint of round s is recovered, its error is added to e^s at every node.
 
     Args:
         training: how the network learned and what was deleted.
@@ -101,6 +102,7 @@ def _propagate_requests(
     """Return the sensitivity for each of k requests [N, k]."""
     recursion = Recursion(training, deleted, disturbed + undisturbed, bound, regime)
     state = recursion.advance(recursion.start, range(disturbed), disturbed=True)
+    state = recursion.begun_from_checkpoint(state, disturbed)
     return recursion.advance(state, range(disturbed, disturbed + undisturbed), disturbed=False).sensitivity
 
 
@@ -131,10 +133,14 @@ def published_distance(training: TrainingRun, deleted: NDArray[np.int64], distur
     Raises:
         CertificateError: if the bound does not cover the request, or the step size is beyond what it allows.
     """
-    if training.batches is not None or training.departed or training.earlier_deletions:
+    clipped = training.client_clip is not None
+    if training.batches is not None or training.departed or training.earlier_deletions or clipped:
         raise CertificateError(
-            "the published bound is for full gradients, clients that stay and a first request; use worst-case"
+            "the published bound is for full gradients that are not clipped, clients that stay and a first request; "
+            "use worst-case"
         )
+    if training.error_of_checkpoint(disturbed):
+        raise CertificateError("the published bound has no place for the error of recovered models; use worst-case")
     if training.step_sizes:
         raise CertificateError("the published bound is for one step size in all rounds; use worst-case")
     eta, G, L = training.step_size, training.constants.G.value, training.constants.L.value

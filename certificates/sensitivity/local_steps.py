@@ -92,19 +92,39 @@ def _retains_nothing(training: TrainingRun, deleted: NDArray[np.int64]) -> bool:
 def worst_case_disturbance(training: TrainingRun, round: int = 0) -> Matrix:
     """Return the disturbance b [E, N] of each local step of a round.
 
-    With full gradients, b is 2ηmG/n where m of n samples are deleted, ηG where all are, and 0 elsewhere. For a
-    minibatch with m deleted samples, whose mean is taken over its expected size B whatever is deleted, b is ηmG/B.
+    With full gradients, b is 2ηmG/n where m of n samples are deleted, ηG where all are, and 0 elsewhere; where clients
+    clip to C it is 2ηC and ηC (`_largest_change`). For a minibatch with m deleted samples, whose mean is taken over its
+    expected size B whatever is deleted, b is ηmG/B.
 
     Args:
         training: how the network learned, and what was deleted.
         round: the round, on which minibatches and earlier deletions depend.
     """
-    eta, G = training.step_size_at(round), training.constants.G.value
-    shape = training.local_steps, training.mixing.nodes
+    eta, shape = training.step_size_at(round), (training.local_steps, training.mixing.nodes)
     if training.batches is not None:
-        return np.asarray(eta * G * training.batches.shares(round)[1])
+        return np.asarray(eta * training.constants.G.value * training.batches.shares(round)[1])
     earlier = training.already_deleted(round)
-    return np.broadcast_to(eta * G * _deleted_share(training.samples - earlier, training.deleted - earlier), shape)
+    change = _largest_change(training, training.samples - earlier, training.deleted - earlier)
+    return np.broadcast_to(eta * change, shape)
+
+
+def _largest_change(training: TrainingRun, samples: NDArray[np.int64], deleted: NDArray[np.int64]) -> Vector:
+    """Return how far a deletion can move the gradient of each node's data loss, in the shape of `deleted`.
+
+    The gradient of a client's Lipschitz envelope has norm at most C, and is 0 where no data are left. For a part it is
+    2C, and not less: 2mG/n bounds the change of ∇f, but not of ∇f_C. Let f(z) = z₁²/(2K) + z₂²/2, and let ∇f' be (δ, 0)
+    more. Where ∇f_C(θ) = (a, √(C² − a²)), a large K keeps a, so ∇f'_C(θ) = (a + δ, √(C² − (a + δ)²)), which for
+    a = C − δ is √(2Cδ) away.
+
+    Args:
+        training: how the network learned.
+        samples: [N], the samples before the deletion.
+        deleted: [N] or [N, k], how many of them go.
+    """
+    if (clip := training.client_clip) is None:
+        return training.constants.G.value * _deleted_share(samples, deleted)
+    everything = samples.reshape(-1, *[1] * (deleted.ndim - 1)) == deleted
+    return np.where(deleted > 0, np.where(everything, clip, 2 * clip), 0.0)
 
 
 def _deleted_share(samples: NDArray[np.int64], deleted: NDArray[np.int64]) -> Vector:
@@ -168,8 +188,8 @@ class LocalSteps:
         self._retains_nothing = _retains_nothing(training, deleted)
         self._measured = _measured_disturbances(training) if bound == "instance" else None
         self._full_steps = self._jacobians(np.ones((training.local_steps, 1)))
-        share = _deleted_share(training.samples, deleted) * self._present
-        self._full_disturbance = training.step_size * training.constants.G.value * share
+        change = _largest_change(training, training.samples, deleted)
+        self._full_disturbance = training.step_size * change * self._present
 
     def undisturbed(self, round: int) -> RoundEffect:
         """Return the effect of a round in which both runs use retained data only.

@@ -79,7 +79,7 @@ class Recursion:
         self._bound: Bound = bound
         self._drift: Callable[[int], Vector] | None = None
         self._diameter = np.inf if training.radius is None else 2 * training.radius
-        self._charges = list(charges(training, regime, rounds))
+        self._charges = list(charges(training, regime, rounds, bound))
         self._checked_matrix: csr_array | None = None
         e = np.zeros((2 * deleted.shape[1], len(deleted))).T
         self.start = RecursionState(e, np.zeros(deleted.shape, dtype=bool))
@@ -108,6 +108,20 @@ class Recursion:
                 # Two models in a ball differ by at most its diameter; rounding that leaves the ball is charged apart.
                 np.minimum(state.e[:, :k], self._diameter, out=state.e[:, :k])
         return state
+
+    def begun_from_checkpoint(self, state: "RecursionState", round: int) -> "RecursionState":
+        """Return the state with what is charged where a release begins from the checkpoint after a round.
+
+        Args:
+            state: the state after that round.
+            round: the number of rounds before the checkpoint.
+        """
+        error, k = self._training.error_of_checkpoint(round), state.reached.shape[1]
+        if not error:
+            return state
+        present, e = self._training.present[:, None], state.e.copy(order="K")
+        e[:, :k] += error * present
+        return RecursionState(e, state.reached | present)
 
 
 @dataclass(frozen=True)
@@ -196,7 +210,8 @@ def _mix(W: csr_array, e: Matrix) -> Matrix:
     """Return W·e; for a large network column by column, which keeps more of e in the cache."""
     if len(e) < _LARGE:
         return np.asarray(W @ e)
-    return np.stack([W @ column for column in e.T]).T
+    columns = [W @ column for column in e.T]
+    return columns[0][:, None] if len(columns) == 1 else np.stack(columns).T
 
 
 def _check_matrix(W: csr_array, nodes: int, round: int) -> None:

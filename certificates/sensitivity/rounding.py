@@ -10,6 +10,7 @@ from math import inf, sqrt
 import numpy as np
 from scipy.sparse import csr_array
 
+from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.sensitivity.local_steps import curvatures, powers
 from rewindnet.certificates.training import TrainingRun
@@ -21,7 +22,30 @@ RESOLUTION = 1024
 _TAIL = 600.0
 
 
-def charges(training: TrainingRun, regime: Regime, rounds: int) -> Iterator[float]:
+def charges(training: TrainingRun, regime: Regime, rounds: int, bound: Bound) -> Iterator[float]:
+    """Yield what inexact computation may add to the divergence in each round, at a node that the deletion has reached.
+
+    It is what rounding adds, and what the tolerance of clipped gradients does. Where each of the two runs computes its
+    gradients up to τ₀, a local step adds 2ητ₀. A measured disturbance is the difference of two more such gradients.
+
+    Args:
+        training: how the network learned.
+        regime: the curvature to assume.
+        rounds: the number of rounds.
+        bound: of the disturbances.
+    """
+    tolerated = 0.0
+    if training.client_clip is not None:
+        low, high = curvatures(training, regime, np.ones(1))
+        growth = powers(max(1.0, float(np.maximum(1 - training.step_size * low, training.step_size * high - 1)[0])),
+                        training.local_steps)  # fmt: skip
+        error = training.client_clip * training.clip_tolerance * training.step_size * float(growth[:-1].sum())
+        tolerated = (4 if bound == "instance" else 2) * error
+    for rounding in _rounding_charges(training, regime, rounds):
+        yield rounding + tolerated
+
+
+def _rounding_charges(training: TrainingRun, regime: Regime, rounds: int) -> Iterator[float]:
     """Yield what rounding may add to the divergence in each round, at a node that the deletion has reached.
 
     The charge covers both coupled runs together. Let M be a bound on ‖θ‖ (computed beforehand, so that no measurement
@@ -126,11 +150,32 @@ def largest_norm(training: TrainingRun, rounds: int) -> float:
     return max([start, *(M for M, _, _ in _round_bounds(training, rounds))])
 
 
+def norm_before(training: TrainingRun, round: int) -> float:
+    """Return a bound on ‖θ_i‖ of every node before a round, apart from what recovery may add; infinite if unknown.
+
+    Args:
+        training: how the network learned.
+        round: t, at most T.
+    """
+    if training.arithmetic is None:
+        return inf
+    return [before for before, *_ in _norms(training, round + 1)][round]
+
+
 def _round_bounds(training: TrainingRun, rounds: int) -> Iterator[tuple[float, float, int]]:
     """Yield bounds on every ‖θ_i‖, on the weight of a batch and on the number of messages received, for each round.
 
-    Gradients have norm at most s·G + l2·‖θ‖, with s the weight of the batch. The bound on ‖θ_i‖ includes the noise of
-    earlier releases that is added after the round.
+    The bound on ‖θ_i‖ includes the noise of earlier releases that is added after the round, and the error of models
+    that were recovered before it, which no round increases.
+    """
+    for _, largest, share, messages in _norms(training, rounds):
+        yield largest + training.recovery_error, share, messages
+
+
+def _norms(training: TrainingRun, rounds: int) -> Iterator[tuple[float, float, float, int]]:
+    """Yield bounds on every ‖θ_i‖ before and in each round, on the weight of a batch and on the number of messages.
+
+    Gradients have norm at most s·G + l2·‖θ‖, with s the weight of the batch.
     """
     assert training.arithmetic is not None
     E, l2, G = training.local_steps, training.constants.l2.value, training.constants.G.value
@@ -143,7 +188,7 @@ def _round_bounds(training: TrainingRun, rounds: int) -> Iterator[tuple[float, f
         messages, smallest, largest = mixing_range.of_round(t)
         # Rounding adds far less than this factor to a norm.
         noise = _earlier_noise(training, t + 1)
-        yield (max(1.0, shrinkage) * M + step * share) * (1 + 1e-3) + noise, share, messages
+        yield M, (max(1.0, shrinkage) * M + step * share) * (1 + 1e-3) + noise, share, messages
         if training.order == "consensus-plus-gradient":
             factor = max((1 - diagonal) + abs(diagonal + retention - 1) for diagonal in (smallest, largest))
         else:

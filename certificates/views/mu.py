@@ -118,9 +118,8 @@ def gossip_product(release: Release, mixing: Mixing) -> csr_array:
         release: what was done.
         mixing: the mixing matrices of the network.
     """
-    first = release.checkpoint_round + release.descent_rounds
     P: csr_array = csr_array(eye_array(mixing.nodes))
-    for t in range(first, first + release.gossip_rounds):
+    for t in release.gossip:
         P = csr_array(mixing.matrix(t) @ P)
     return P
 

@@ -24,6 +24,7 @@ from rewindnet.certificates import (
     propagate,
     scaled_noise,
 )
+from rewindnet.certificates.healing import Healing
 from rewindnet.certificates.sensitivity.departure import mixing_drift
 from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan, weakest_bound
 from rewindnet.registry import former
@@ -58,6 +59,9 @@ class NoisyDescent(Method):
     allocation: Literal["uniform", "optimal"] = "uniform"
     gossip_rounds: int = 0
     noise_source: Literal["seed", "os"] = "seed"
+    settle_first: int = 0
+    descent_clip: bool = True
+    descent_step_size: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning, and fill in what two of the three leave open."""
@@ -73,6 +77,11 @@ class NoisyDescent(Method):
             raise MethodError(
                 "gossip_rounds has no meaning for the view average, where one noise vector is added to the average"
             )
+        if self._healing and self.placement == "output":
+            raise MethodError(
+                "settle_first, descent_clip and descent_step_size say what follows the noise: they take placement: "
+                "rewind, where the descent does"
+            )
         if self.bound == "published" and self.regime not in (None, "nonconvex"):
             raise MethodError(f"the published bound is for the nonconvex regime, not {self.regime}")
 
@@ -84,6 +93,10 @@ class NoisyDescent(Method):
     @property
     def _averaged(self) -> bool:
         return self.view == "average" and self.placement == "output"
+
+    @property
+    def _healing(self) -> Healing:
+        return Healing(self.settle_first, self.descent_clip, self.descent_step_size)
 
     @property
     def _claim(self) -> Claim:
@@ -115,6 +128,8 @@ class NoisyDescent(Method):
 
     def _release(self, learning: TrainingRun, depth: int) -> Release:
         """Return what is done at that depth, as yet without noise."""
+        if not self.descent_clip and learning.client_clip is None:
+            raise MethodError("descent_clip: false has nothing to leave out; learning.client_clip is not set")
         return Release(
             method=self.name,
             checkpoint_round=self._checkpoint_round(learning.rounds, depth),
@@ -124,6 +139,7 @@ class NoisyDescent(Method):
             gossip_rounds=self.gossip_rounds,
             averaged=self._averaged,
             noise_source=self.noise_source,
+            healing=self._healing,
         )
 
     def check_premises(self, learning: TrainingRun) -> None:

@@ -30,6 +30,9 @@ class R2D(NoisyDescent):
             for joint views and for single peers, σ_i ∝ e_i for single models with noise on the result.
         gossip_rounds: gossip-only rounds at the end.
         noise_source: `seed` for studies, `os` for a release.
+        settle_first: gossip-only rounds between the noise and the descent (placement rewind).
+        descent_clip: whether whole clients clip in the descent after the noise, where they did in learning.
+        descent_step_size: of the descent after the noise; by default that of learning.
 
     Raises:
         MethodError: if all three are given, or a setting is out of range.

@@ -26,6 +26,7 @@ class Model(ABC):
         l2: the regularisation weight.
         inputs: q, the number of terms in a score: what its rounding grows with.
         outputs: C, the number of scores of a sample.
+        estimates: whether G, L and the curvature are estimated along the rounds of learning.
         elementwise: the functions of single numbers that `gradient` uses and that are not rounded correctly, where it
             computes every sample by itself but for products of matrices; None where it may not.
     """
@@ -33,6 +34,7 @@ class Model(ABC):
     l2: float
     inputs: int
     outputs: int
+    estimates: bool = False
     elementwise: ClassVar[tuple[Callable[[Tensor], Tensor], ...] | None] = None
 
     @property
@@ -58,7 +60,10 @@ class Model(ABC):
 
     @abstractmethod
     def scores(self, theta: Tensor, x: Tensor) -> Tensor:
-        """Compute the scores [b, n, C] of θ [b, d] on a shared design x [n, q]: log-odds up to a constant."""
+        """Compute the scores [b, n, C] of θ [b, d] on a shared design x [n, q]: log-odds up to a constant.
+
+        Differentiable in θ, for methods that compare the outputs of two models.
+        """
 
     @abstractmethod
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
@@ -89,6 +94,14 @@ class Model(ABC):
             objective = (weight * self.losses(point, x, y)).sum() + self.l2 / 2 * (point**2).sum()
             (result,) = torch.autograd.grad(objective, point)
         return result
+
+    def sample_gradients(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Compute the gradient [n, d] of every sample's loss, without l2, at one θ [d], for x [n, q] and y [n].
+
+        A model that computes it faster than one client for each sample overrides this.
+        """
+        points, one = theta.expand(len(y), len(theta)), theta.new_ones(len(y), 1)
+        return self.gradient(points, x[:, None], y[:, None], one).sub_(theta, alpha=self.l2)
 
     def descend(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor, step_size: float) -> None:
         """Take the step θ ← θ − η∇f(θ) in place, for arguments as those of `gradient`.

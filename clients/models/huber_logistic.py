@@ -55,17 +55,15 @@ class HuberLogistic(Multinomial):
         """Derive the constants from R and the clip alone."""
         return derive("huber-logistic", radius_with_bias(radius, self.bias), l2=self.l2, clip=self.clip)
 
-    def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-        """Compute Σ_k weight_k·min(1, t/(1 − p_{k,y}))·(p_k − e_{y_k})·x_kᵀ + l2·θ.
+    def slopes(self, scores: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        """Compute weight·min(1, t/(1 − p_y))·(p − e_y).
 
         1 − p_y is a sum over the other classes, never a difference, so that rounding is small beside the clip.
         """
-        matrix, own = self._matrix(theta), y.unsqueeze(2)
-        residual = torch.bmm(x, matrix.transpose(1, 2))
-        residual.sub_(residual.amax(dim=2, keepdim=True)).exp_()
-        right = residual.gather(2, own)
-        residual.scatter_(2, own, 0.0)
-        wrong = residual.sum(dim=2, keepdim=True)
-        residual.scatter_(2, own, -wrong)
-        residual.mul_(weight.unsqueeze(2) / torch.maximum(right + wrong, wrong / self._steepest))
-        return torch.bmm(residual.transpose(1, 2), x).add_(matrix, alpha=self.l2).flatten(1)
+        own = y.unsqueeze(2)
+        scores.sub_(scores.amax(dim=2, keepdim=True)).exp_()
+        right = scores.gather(2, own)
+        scores.scatter_(2, own, 0.0)
+        wrong = scores.sum(dim=2, keepdim=True)
+        scores.scatter_(2, own, -wrong)
+        return scores.mul_(weight.unsqueeze(2) / torch.maximum(right + wrong, wrong / self._steepest))

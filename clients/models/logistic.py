@@ -37,10 +37,8 @@ class Logistic(Multinomial):
         """Derive the constants from R alone."""
         return derive("logistic", radius_with_bias(radius, self.bias), l2=self.l2)
 
-    def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-        """Compute Σ_k weight_k·(p_k − e_{y_k})·x_kᵀ + l2·θ."""
-        matrix = self._matrix(theta)
-        residual = torch.softmax(torch.bmm(x, matrix.transpose(1, 2)), dim=2)
-        residual.scatter_add_(2, y.unsqueeze(2), residual.new_full((), -1.0).expand(*y.shape, 1))
-        residual.mul_(weight.unsqueeze(2))
-        return torch.bmm(residual.transpose(1, 2), x).add_(matrix, alpha=self.l2).flatten(1)
+    def slopes(self, scores: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        """Compute weight·(p − e_y)."""
+        slopes = torch.softmax(scores, dim=2)
+        slopes.scatter_add_(2, y.unsqueeze(2), slopes.new_full((), -1.0).expand(*y.shape, 1))
+        return slopes.mul_(weight.unsqueeze(2))

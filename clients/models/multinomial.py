@@ -1,6 +1,9 @@
 """The base class of linear models with a score for each class."""
 
+from abc import abstractmethod
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -54,6 +57,16 @@ class Multinomial(Model):
         """Compute the scores [n, b, C]."""
         scores = x @ self._matrix(theta).reshape(-1, self.inputs).T
         return scores.view(len(x), -1, self.outputs)
+
+    @abstractmethod
+    def slopes(self, scores: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        """Compute the gradients of the weighted losses in the scores [b, n, C], which may be overwritten."""
+
+    def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        """Compute Σ_k slopes_k·x_kᵀ + l2·θ."""
+        matrix = self._matrix(theta)
+        slopes = self.slopes(torch.bmm(x, matrix.transpose(1, 2)), y, weight)
+        return torch.bmm(slopes.transpose(1, 2), x).add_(matrix, alpha=self.l2).flatten(1)
 
     def curvature(self, second_moment: NDArray[np.float64]) -> Spectrum:
         """Return the spectrum of (I − 11ᵀ/C)/C ⊗ Σ_k weight_k·x_k·x_kᵀ + l2·I.

@@ -60,11 +60,9 @@ def fisher_diagonal(model: Model, theta: Tensor, samples: Samples) -> tuple[Tens
     odds = torch.softmax(logits(model, theta, samples.x), dim=2)[0]
     total = theta.new_zeros(d)
     for places in split(n, max(1, _TOGETHER // d)):
-        x = samples.x[places][:, None]
-        point, one = theta.expand(len(x), d), theta.new_ones(len(x), 1)
+        x = samples.x[places]
         for label in range(odds.shape[1]):
-            target = torch.full((len(x), 1), label, dtype=samples.y.dtype, device=theta.device)
-            # Each sample is a client of its own; l2 is no part of what the data say.
-            gradient = model.gradient(point, x, target, one) - model.l2 * theta
+            target = torch.full((len(x),), label, dtype=samples.y.dtype, device=theta.device)
+            gradient = model.sample_gradients(theta[0], x, target)
             total += (odds[places, label, None] * gradient**2).sum(dim=0)
     return total / n, n * odds.shape[1]

@@ -1,7 +1,7 @@
 """The steps of learning and of rewinding: initial model, descent, gossip, averaging and noise."""
 
 from abc import ABC
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -95,6 +95,35 @@ class Descend(OrderedRounds):
 
 
 @dataclass(frozen=True)
+class DescendOtherwise(OrderedRounds):
+    """Rounds of descent without the clip of learning, or by a step size of their own.
+
+    Attributes:
+        clip: whether whole clients clip where they did in learning.
+        step_size: η of all rounds; None for that of learning.
+    """
+
+    clip: bool = True
+    step_size: float | None = None
+
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return what the learning order has clients send."""
+        return super().message(self._otherwise(block), theta, round, probe)
+
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return θ⁺ [b, d] by the learning order."""
+        return self.learned(self._otherwise(block), theta, mixed, round, probe)
+
+    def _otherwise(self, block: ClientBlock) -> ClientBlock:
+        """Return the same clients, who take these steps."""
+        how = block.local_training
+        how = how if self.clip else replace(how, envelope=None)
+        if self.step_size is None:
+            return replace(block, local_training=how)
+        return replace(block, step_size=self.step_size, local_training=replace(how, step_sizes=()))
+
+
+@dataclass(frozen=True)
 class Gossip(CommunicationStep):
     """Rounds of mixing alone: no data is read."""
 
@@ -120,13 +149,27 @@ def unlearning_program(release: Release, order: Order, address: NoiseAddress) ->
         order: the order of learning.
         address: where its noise is drawn.
     """
-    descent_ends = release.checkpoint_round + release.descent_rounds
-    descend = Descend(order, range(release.checkpoint_round, descent_ends))
+    descend = Descend(order, release.descent)
     noise = AddNoise(tuple(release.sigma.tolist()), address, shared=release.averaged)
-    gossip = Gossip(range(descent_ends, descent_ends + release.gossip_rounds))
+    gossip = Gossip(release.gossip)
     if release.placement == "rewind":
-        return Program((), (noise,), (descend, gossip))
+        return Program((), (noise,), (*_healed(release, descend), gossip))
     return Program((descend, *averaging(release)), (noise,), (gossip,))
+
+
+def _healed(release: Release, descend: Descend) -> tuple[CommunicationStep, ...]:
+    """Return what follows the noise on a checkpoint: gossip rounds first, then the descent, as the release heals.
+
+    Args:
+        release: what is to be done.
+        descend: the descent as it is in learning.
+    """
+    healing = release.healing
+    descent: CommunicationStep = descend
+    if healing.own_steps:
+        descent = DescendOtherwise(descend.order, descend.rounds, healing.clip, healing.step_size)
+    first = Gossip(range(release.noise_round, release.descent.start))
+    return (first, descent) if len(first.rounds) else (descent,)
 
 
 def averaging(release: Release) -> tuple[CommunicationStep, ...]:

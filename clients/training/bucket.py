@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rewindnet.clients.training.envelope import reduced_design
 from rewindnet.clients.training.parallel import split
 
 #: Entries of x that are computed at once on a CPU with all samples.
@@ -72,6 +73,11 @@ class Bucket:
         """[k, n], which places hold a sample: neither padding nor erased."""
         places: NDArray[np.bool_] = (self.weight > 0).cpu().numpy()
         return places
+
+    @cached_property
+    def reduced(self) -> Tensor:
+        """[k, n, p], the reduced designs (`envelope.reduced_design`)."""
+        return reduced_design(self.x)
 
     def batches(self, masks: Sequence[NDArray[np.bool_]], sizes: Sequence[float]) -> list[Batch]:
         """Return the batch of each of the E local steps of a round.

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from rewindnet.certificates.training import step_size_of
 from rewindnet.clients.models import Model
+from rewindnet.clients.models.multinomial import Multinomial
 from rewindnet.clients.training.bucket import Batch, Bucket, make_buckets
 from rewindnet.clients.training.clipping import clipped
+from rewindnet.clients.training.envelope import Envelope, Samples
 from rewindnet.clients.training.gradient_counter import GradientCounter
 from rewindnet.clients.training.joint import joined, separate
 from rewindnet.clients.training.minibatch import BlockPart, Minibatch, most_used
@@ -40,6 +42,7 @@ class LocalTraining:
         optimizer: how a gradient becomes a step.
         step_sizes: η of each round, where it changes; rounds after those take the last.
         gradient_clip: the largest norm of the gradient of a step; None for any.
+        envelope: the Lipschitz envelope that clients learn from; None: they learn from their data loss.
     """
 
     sampling: Sampling | None = None
@@ -48,11 +51,12 @@ class LocalTraining:
     optimizer: Optimizer = SGD()  # noqa: RUF009
     step_sizes: tuple[float, ...] = ()
     gradient_clip: float | None = None
+    envelope: Envelope | None = None
 
     @property
     def plain(self) -> bool:
         """Whether every local step is a plain gradient step."""
-        return self.gradient_clip is None and self.optimizer.plain
+        return self.gradient_clip is None and self.envelope is None and self.optimizer.plain
 
 
 @dataclass(frozen=True)
@@ -205,10 +209,35 @@ class ClientBlock:
         radius = self.local_training.radius
         return theta if radius is None else clipped(theta, radius)
 
+    def step_gradient(self, theta: Tensor, minibatch: Minibatch) -> Tensor:
+        """Compute the gradients [b, d] that a local step at θ [b, d] takes: of the envelopes, where clients clip."""
+        if self.local_training.envelope is None:
+            return self.gradient(theta, minibatch)
+        out, evaluations = torch.zeros_like(theta), np.zeros(len(self.nodes), dtype=np.int64)
+
+        def compute(part: BlockPart) -> None:
+            rows = part.bucket.rows[part.clients]
+            for x, y, weight in part.batches([minibatch]):
+                out[rows], times = self._step_gradient(part, theta[rows], x, y, weight)
+                evaluations[rows.tolist()] = times.cpu().numpy()
+
+        self._on_each_part([minibatch], compute)
+        self.count(evaluations * self.samples)
+        return out
+
+    def _step_gradient(self, part: BlockPart, theta: Tensor, *samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients [k, d] of a local step at some clients, and how often they computed ∇f for it, [k]."""
+        if (envelope := self.local_training.envelope) is None:
+            return self.model.gradient(theta, *samples), torch.ones(len(theta), dtype=torch.int64)
+        assert isinstance(self.model, Multinomial)
+        return envelope.gradient(self.model, theta, Samples._make((*samples, part.bucket.reduced[part.clients])))
+
     def descend(self, theta: Tensor, round: int, probe: Probe | None = None) -> Tensor:
         """Take the E local steps of a round from θ [b, d], which is left as it is: θ ← θ − η∇f(θ) by plain descent."""
         minibatches = self.minibatches(round)
-        self._count_steps(minibatches)
+        if self.local_training.envelope is None:
+            self._count_steps(minibatches)
+        evaluations = np.zeros(len(self.nodes), dtype=np.int64)
         watched = [] if probe is None else list(probe.watched_rows)
         points = theta[watched].repeat(len(minibatches), 1, 1)
         out = torch.empty_like(theta) if minibatches[0].participating is None else theta.clone()
@@ -223,13 +252,16 @@ class ClientBlock:
                 if how.plain:
                     self.model.descend(own, x, y, weight, self.step_size_at(round))
                     continue
-                gradient = self.model.gradient(own, x, y, weight)
+                gradient, times = self._step_gradient(part, own, x, y, weight)
                 if how.gradient_clip is not None:
                     clipped(gradient, how.gradient_clip)
                 how.optimizer.step(own, gradient, state, self.step_size_at(round))
+                evaluations[rows.tolist()] += times.cpu().numpy()
             out[rows], states[rows] = own, state
 
         self._on_each_part(minibatches, compute)
+        if self.local_training.envelope is not None:
+            self.count(evaluations * self.samples)
         if probe is not None:
             probe.local_steps(round, points)
         return out
@@ -300,8 +332,9 @@ def make_block(
     design, targets = model.design(x), torch.from_numpy(model.targets(y)).to(x.device)
     local_training = local_training or LocalTraining()
     buckets = make_buckets(design, targets, shards, node_by_node=node_by_node)
-    # Whether the steps of other optimizers keep every bit side by side is not tried out.
-    plain = local_training.sampling is None and not local_training.optimizer.state_size(model.parameters)
-    joint = joined(model, buckets) if node_by_node and plain else None
+    # The steps of other optimizers, and of the solver of an envelope, are not known to keep every bit side by side.
+    how = local_training
+    alone = how.sampling or how.envelope or how.optimizer.state_size(model.parameters)
+    joint = None if alone or not node_by_node else joined(model, buckets)
     buckets = buckets if joint is None else separate(joint)
     return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint)

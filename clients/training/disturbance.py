@@ -125,7 +125,7 @@ class _GradientGap:
         """Return η‖∇f_u − ∇f'_u‖ of each of these nodes in each step, at the watched nodes' points [E, w, d]."""
         own = points[:, self._rows].double()
         full, retained = (
-            torch.stack([block.gradient(*at) for at in zip(own, block.minibatches(round), strict=True)])
+            torch.stack([block.step_gradient(*at) for at in zip(own, block.minibatches(round), strict=True)])
             for block in self._pair
         )
         norms = self._pair[0].step_size_at(round) * (full - retained).norm(dim=2)

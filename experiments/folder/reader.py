@@ -1,6 +1,7 @@
 """Read a finished run from its folder, for reports, verification and sweeps."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -112,9 +113,17 @@ class RunFolder:
             raise FolderError(f"{file} is damaged: it holds no weights") from None
         if theta.ndim != 2 or theta.dtype.kind != "f":
             raise FolderError(f"{file} is damaged: it holds no weights")
-        if len(theta) != self.topology.get("nodes", len(theta)):
-            raise FolderError(f"{file} is damaged: it does not hold the weights of each node")
+        wanted = (self.topology.get("nodes", len(theta)), self.parameters or theta.shape[1])
+        if theta.shape != wanted:
+            raise FolderError(f"{file} is damaged: its models are {list(theta.shape)}, those of the run {list(wanted)}")
         return theta
+
+    @cached_property
+    def parameters(self) -> int | None:
+        """The number of parameters of a model; None if `learning.json` does not say it."""
+        with suppress(LookupError, TypeError, ValueError):
+            return int(self.learning["requests"][0]["arithmetic"]["parameters"])
+        return None
 
     @cached_property
     def traffic(self) -> Json:
@@ -132,8 +141,7 @@ class RunFolder:
         Raises:
             FolderError: if `topology.json` or `learning.json` is damaged.
         """
-        graph, training_runs = self.history
-        return graph, training_runs[-1]
+        return self.history[0], self.history[1][-1]
 
     def training_run_of(self, index: int) -> TrainingRun:
         """Return how the network learned up to the request that a release answers.
@@ -213,8 +221,7 @@ class RunFolder:
     @property
     def violations(self) -> list[str]:
         """A sentence for each certificate that its audit found violated."""
-        found = self.certified
-        return [violation(certificate, audit, self.names) for certificate, audit in found if not audit.holds]
+        return [violation(*found, self.names) for found in self.certified if not found[1].holds]
 
 
 def read_folder(path: Path) -> RunFolder:

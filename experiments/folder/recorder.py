@@ -25,7 +25,6 @@ from rewindnet.experiments.folder.replacement import move_in
 from rewindnet.experiments.folder.shared import SharedLearning, journal_of, lines_of
 from rewindnet.experiments.folder.tensors import file_parts, raw_bytes
 from rewindnet.experiments.folder.unfinished import (
-    check_checkpoints,
     claim,
     earlier_noise,
     earlier_traffic,
@@ -167,8 +166,6 @@ class Recorder:
             learned: the checkpoints of learning.
             rounds: the rounds of the checkpoints to write.
         """
-        if self._folder is not None:
-            check_checkpoints(self._folder, training_runs[0].checkpoints_sha256)
         content = [
             {
                 **training.to_record(),
@@ -177,7 +174,7 @@ class Recorder:
             }
             for training, arrival in zip(training_runs, arrivals, strict=True)
         ]
-        self._json("learning", {"requests": content})
+        self._json("learning", {"requests": content} | ({"recovered": learned.recovered} if learned.recovered else {}))
         self.write_checkpoints("learned", learned, rounds)
 
     def read_release(self, index: int, method: str) -> tuple[Certificate, Audit, dict[str, Any]] | None:

@@ -85,26 +85,6 @@ def clean_finished(folder: Path) -> None:
             _end_clearing(folder, FolderLock(folder))
 
 
-def check_checkpoints(folder: Path, sha256: str) -> None:
-    """Check that an unfinished run goes on with the checkpoints of learning elsewhere that it began with.
-
-    Args:
-        folder: the run folder.
-        sha256: the hash of the checkpoints; empty where the network learns here.
-
-    Raises:
-        FolderError: if they have changed.
-    """
-    if not (folder / "learning.json").is_file():
-        return
-    began = [request.get("checkpoints_sha256", "") for request in read_json(folder / "learning.json")["requests"]]
-    if any(before != sha256 for before in began):
-        raise FolderError(
-            f"the checkpoints have changed since the run began: their sha256 was {began[0]} and is {sha256}; overwrite "
-            "the run with --force"
-        )
-
-
 def claim(folder: Path, scenario: Scenario, force: bool) -> tuple[Path, bool]:
     """Decide where a run is written, once its folder is locked, and make room for it there.
 

@@ -118,11 +118,18 @@ def _document(folder: RunFolder, index: int, certificate: Certificate, audit: Au
         versions={name: str(version) for name, version in folder.record["versions"].items()},
         run=str(folder.record["finished"]),
         exported=datetime.now(UTC).isoformat(timespec="seconds"),
+        names={node: _printable(name) for node, name in enumerate(folder.names or ()) if name != str(node)},
     )
     try:
         return handover(certificate, training, around)
     except CertificateError as problem:
         raise HandoverError(f"the certificate of release {index} cannot be handed over: {problem}") from None
+
+
+def _printable(name: str) -> str:
+    """Return a name with what cannot be printed escaped; it may be any text of the data."""
+    shown = (at if at.isprintable() else at.encode("unicode_escape", "surrogatepass").decode("ascii") for at in name)
+    return "".join(shown)
 
 
 def _verified(path: Path) -> str:

@@ -18,6 +18,7 @@ from rewindnet.arrays import sha256_of
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.findings import Unchecked
 from rewindnet.certificates.handover.document import Document
+from rewindnet.certificates.handover.names import client_in
 from rewindnet.experiments.handover.files import HandoverError
 
 
@@ -81,7 +82,7 @@ def check_models(document: Document, file: Path) -> str:
         raise CertificateError(f"{file} does not have the released models: their sha256 is {found}")
     if models["each_sha256"] is None:
         return Unchecked(f"{file} has one model, and the certificate has no hashes of single models")
-    nodes = [str(node) for node, sha256 in enumerate(models["each_sha256"]) if sha256 == found]
+    nodes = [client_in(document, node) for node, sha256 in enumerate(models["each_sha256"]) if sha256 == found]
     if not nodes:
         raise CertificateError(f"{file} has the released model of no node: its sha256 is {found}")
     return f"{file} has the released model of node {', '.join(nodes[:10])}{' and others' * (len(nodes) > 10)}"

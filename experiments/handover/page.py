@@ -8,8 +8,9 @@ from typing import Any
 
 from rewindnet.certificates.handover.document import WITHHELD, Document
 from rewindnet.certificates.handover.guessing import FALSE_ALARMS, in_hundred, most_detected
+from rewindnet.certificates.handover.names import client_in, names_in
 from rewindnet.certificates.handover.statement import doubtful_provenances, is_simulation
-from rewindnet.certificates.view import View
+from rewindnet.certificates.view import View, node_title
 from rewindnet.experiments.folder.files import write
 from rewindnet.experiments.handover.files import HandoverError, read_certificate
 from rewindnet.experiments.handover.verify import verify_certificate
@@ -83,7 +84,7 @@ def render(document: Document, found: dict[str, str], tally: str) -> str:
 def _rows(document: Document) -> Iterator[Row]:
     """Yield the rows of the table: what it is, its value, and what it means."""
     guarantee, view = document["guarantee"], View.of(document["guarantee"]["view"])
-    yield "observer", guarantee["view"], f"The promise holds for {view.observer}."
+    yield "observer", guarantee["view"], f"The promise holds for {view.observer_among(names_in(document))}."
     if guarantee["epsilon"] is not None:
         yield from _promised(document)
     yield "deleted", *_deleted(document)
@@ -118,7 +119,7 @@ def _deleted(document: Document) -> tuple[str, str]:
     """Return who deleted how much, and whether it left."""
     deleted = document["request"]["deleted"]
     total = sum(one["samples"] for one in deleted)
-    clients = ", ".join(str(one["client"]) for one in deleted)
+    clients = ", ".join(client_in(document, one["client"]) for one in deleted)
     left = " It has left the network with its data." if document["request"]["departed"] else ""
     commitment = document["request"]["forget_commitment"]
     which = f" Which samples: commitment {commitment}." if commitment else " Which samples is not told."
@@ -164,7 +165,11 @@ def _hashes(document: Document) -> list[tuple[str, str]]:
     """Return the hashes of the models that fit on the page, each with whose it is."""
     models = document["models"]
     rows = [(f"all {models['nodes']:,} models", models["sha256"] or "not recorded")]
-    each = [(f"node {node}", sha256) for node, sha256 in enumerate(models["each_sha256"] or []) if sha256]
+    each = [
+        (node_title(node, names_in(document)), sha256)
+        for node, sha256 in enumerate(models["each_sha256"] or [])
+        if sha256
+    ]
     rows += each[:_MOST_HASHES]
     if len(each) > _MOST_HASHES:
         rows.append(("other nodes", f"{len(each) - _MOST_HASHES:,} more hashes are in the file"))

@@ -1,15 +1,18 @@
 """Compute the cost of rewinding to each depth, as a share of retraining."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from rewindnet.certificates import TrainingRun
+from rewindnet.experiments.scenario.kept_rounds import replay_cost
 
 
-def cost_of_depths(training_run: TrainingRun, message_bytes: int, depths: Sequence[int]) -> dict[int, dict[str, float]]:
+def cost_of_depths(
+    training_run: TrainingRun, message_bytes: int, depths: Sequence[int], kept: Collection[int] | None = None
+) -> dict[int, dict[str, float]]:
     """Compute the cost of unlearning at each depth, as a share of retraining from the start.
 
     The rounds of a schedule with failing links or sleeping nodes differ in cost, so the share is not simply K/T.
@@ -18,20 +21,23 @@ def cost_of_depths(training_run: TrainingRun, message_bytes: int, depths: Sequen
         training_run: how the network learns, and what is deleted.
         message_bytes: the size of a message.
         depths: the numbers of rounds K to rewind.
+        kept: the rounds whose checkpoints are kept; None: all that are needed. Getting at the others counts as well.
 
     Returns:
         For each depth: `rounds`; `gradients` and `bytes` as shares of retraining; and `sent`, the number of bytes.
     """
     T, (gradients, messages) = training_run.rounds, _cost_of_rounds(training_run)
-    return {
-        K: {
-            "rounds": K,
-            "gradients": float(gradients[T - K :].sum() / (gradients.sum() or 1)),
-            "bytes": float(messages[T - K :].sum() / (messages.sum() or 1)),
-            "sent": float(messages[T - K :].sum() * message_bytes),
+    costs = {}
+    for K in depths:
+        replay = replay_cost(training_run, {T - K} if kept is None else kept, T - K)
+        taken, sent = replay["gradients"] + gradients[T - K :].sum(), replay["messages"] + messages[T - K :].sum()
+        costs[K] = {
+            "rounds": replay["rounds"] + K,
+            "gradients": float(taken / (gradients.sum() or 1)),
+            "bytes": float(sent / (messages.sum() or 1)),
+            "sent": float(sent * message_bytes),
         }
-        for K in depths
-    }
+    return costs
 
 
 def _cost_of_rounds(training_run: TrainingRun) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

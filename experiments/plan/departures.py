@@ -52,13 +52,13 @@ def departure_sentences(network: NetworkSetup, clients: NDArray[np.int64]) -> li
     divides = sorted(set(nx.articulation_points(network.graph)) & set(clients.tolist()))
     return [
         "Clients leave: the figures of each are for the network that remains without it, which mixes by the same rule.",
-        *([_divided(divides)] if divides else []),
+        *([_divided(network, divides)] if divides else []),
     ]
 
 
-def _divided(clients: Sequence[int]) -> str:
+def _divided(network: NetworkSetup, clients: Sequence[int]) -> str:
     """Name the clients without which the network falls into parts."""
-    named = ", ".join(map(str, clients[:_NAMED])) + (" …" if len(clients) > _NAMED else "")
+    named = ", ".join(map(network.client, clients[:_NAMED])) + (" …" if len(clients) > _NAMED else "")
     one = len(clients) == 1
     return (
         f"Without client {named} the network falls into parts that no longer exchange models; each part is certified "

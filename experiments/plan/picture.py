@@ -59,7 +59,7 @@ def _epsilons(axes: Axes, plan: Plan, rows: Sequence[Row]) -> None:
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_xlabel("rewind depth K/T")
     axes.set_ylabel("ε")
-    axes.set_title(f"client {plan.selection.clients[0]}: ε against depth")
+    axes.set_title(f"client {plan.network.client(int(plan.selection.clients[0]))}: ε against depth")
     axes.legend(loc="best")
 
 
@@ -84,7 +84,7 @@ def _depth(axes: Axes, plan: Plan) -> None:
     axes.set_xlabel("rewind depth K/T")
     axes.set_ylabel(f"σ for ε = {epsilon:g}, δ = {delta:g}")
     bound = " (published bound)" if basis == "published" else ""
-    axes.set_title(f"client {plan.selection.clients[0]}: noise against depth{bound}")
+    axes.set_title(f"client {plan.network.client(int(plan.selection.clients[0]))}: noise against depth{bound}")
     axes.legend(loc="best")
 
 

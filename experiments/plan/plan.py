@@ -197,7 +197,8 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
     views = list(dict.fromkeys([*VIEWS, *(row.view for row in rows)]))
     gone = departures(network, selection.clients) if network.training_run.departed else []
     by_basis = {basis: _requirements(network, gone, selection, deleted, views, row) for basis, row in bases.items()}
-    depths = sorted(selection.rewound)
+    depths, checkpoints = sorted(selection.rewound), network.scenario.learning.checkpoints
+    kept = None if checkpoints is None else checkpoints.kept(T, network.state_bytes)
     return Plan(
         network=network,
         point=point,
@@ -205,7 +206,7 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
         facts=client_facts(network, deleted, selection.clients),
         requirements=by_basis,
         answers=[_answer(row, by_basis[row.basis]) for row in rows],
-        costs=[cost_of_depths(run, network.message_bytes, depths) for run in gone or [network.training_run]],
+        costs=[cost_of_depths(run, network.message_bytes, depths, kept) for run in gone or [network.training_run]],
         notes=[*(departure_sentences(network, selection.clients) if gone else []), *notes],
     )
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from rewindnet.certificates import Regime, View, strongest_regime
 from rewindnet.certificates.claim import Bound
+from rewindnet.certificates.healing import Healing
 from rewindnet.clients.methods import rewinds
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
+from rewindnet.experiments.scenario.views import with_node
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ def rows_of(network: NetworkSetup) -> tuple[list[Row], list[str]]:
     """
     training_run = network.training_run
     settings = {
-        index: method.settings for index, method in enumerate(network.scenario.unlearning) if rewinds(method.name)
+        index: with_node(method.settings, network.topology.names, network.nodes, f"unlearning.{index}")
+        for index, method in enumerate(network.scenario.unlearning)
+        if rewinds(method.name)
     }
     notes = []
     if not settings:
@@ -90,6 +94,10 @@ def _not_planned(index: int, settings: Mapping[str, Any]) -> list[str]:
     rounds = settings["gossip_rounds"]
     if rounds:
         notes.append(f"Row {index} adds {rounds} gossip rounds; the plan leaves them out, as they only lower ε.")
+    healing = Healing(settings["settle_first"], settings["descent_clip"], settings["descent_step_size"])
+    if healing:
+        wider = ", and a single peer then receives from more nodes than planned" * (healing.settle_first > 0)
+        notes.append(f"Row {index} heals after the noise ({healing.words()}); the plan leaves that out{wider}.")
     if settings["view"] == "average" and settings["placement"] == "output":
         notes.append(f"Row {index} releases the average; its bytes do not include the messages of that averaging.")
     return notes

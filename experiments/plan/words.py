@@ -131,9 +131,10 @@ def _noise_sentence(plan: Plan, answer: Answer, noise: float, norm: float) -> st
         noise: σ·√d of the noise that is left, for the requesting client.
         norm: a bound on the norm of a model.
     """
+    client = plan.network.client(int(plan.selection.clients[0]))
     return (
-        f"Noise larger than the model (row {answer.row.index}): for client {int(plan.selection.clients[0])} noise of "
-        f"norm σ·√d = {noise:.3g} is left in every model, and no model can reach a norm above {norm:.3g} in "
+        f"Noise larger than the model (row {answer.row.index}): for client {client} noise of norm σ·√d = {noise:.3g} "
+        f"is left in every model, and no model can reach a norm above {norm:.3g} in "
         f"{plan.network.training_run.rounds} rounds. Expect released models of no use; a larger ε, a deeper rewind, "
         "fewer deleted samples, or a stronger l2 lowers the noise."
     )

@@ -11,6 +11,9 @@ from rewindnet.experiments.fitting import print_fitting, print_sentences
 
 Row = Mapping[str, Any]
 
+#: The sets that areas under the curve are shown on, in this order.
+_SETS = ("test", "retain", "forget")
+
 
 def epsilon(value: float | None) -> str:
     """Format an ε; a dash for None."""
@@ -23,6 +26,12 @@ def percent(row: Row, which: str) -> str:
     return "—" if scores is None else f"{100 * scores['mean']:.1f} ({100 * scores['lowest']:.1f})"
 
 
+def _areas(row: Row) -> str:
+    """Format the areas under the curve of a task with two classes, the means over nodes; of other tasks nothing."""
+    found = row.get("auc")
+    return "/".join(f"{found[of]['mean']:.2f}" if of in found else "—" for of in _SETS) if found else ""
+
+
 def _at_request(row: Row) -> str:
     """Format the accuracy of the models that a later request found; those of the first are the same for all methods."""
     found = row.get("accuracy_at_request") if row.get("request") else None
@@ -30,10 +39,11 @@ def _at_request(row: Row) -> str:
 
 
 def certified(row: Row) -> str:
-    """Return the certified ε, marked † where its noise depends on the data, else * where it is conditional."""
+    """Return the certified ε, marked † where its noise depends on the data, * where it is conditional on constants."""
     if row["epsilon_certified"] is None:
         return "—"
     mark = "†" if row["data_dependent_noise"] else "*" if row["conditional"] else ""
+    mark += "*" if row.get("estimated_constants") else ""
     return epsilon(row["epsilon_certified"]) + mark
 
 
@@ -83,6 +93,7 @@ COLUMNS: Sequence[Column] = (
     ("test %", lambda row: percent(row, "test")),
     ("retain %", lambda row: percent(row, "retain")),
     ("forget %", lambda row: percent(row, "forget")),
+    ("AUC", _areas),
     ("backdoor %", lambda row: _chance(row["backdoor"] and row["backdoor"]["without_target"]["mean"])),
     ("MIA %", lambda row: _chance(row["membership"] and row["membership"]["loss"]["tpr_at_1_fpr"]["average_model"])),
     ("MIA-U", lambda row: _area(row["membership"] and row["membership"]["mia_u"]["auc"]["average_model"])),
@@ -97,8 +108,20 @@ COLUMNS: Sequence[Column] = (
 _WORDS = ("method", "bound", "noise", "view")
 #: The columns that are left out on a narrow terminal, in this order.
 _EXPENDABLE = (
-    *("MIA-U", "MIA %", "time", "bytes", "network time", "retain %", "σ√d/‖θ‖", "σ", "ε lower bound", "backdoor %"),
-    *("distance", "forget %", "arrived %", "noise", "bound", "gradients", "ε claimed"),
+    *(
+        "MIA-U",
+        "MIA %",
+        "time",
+        "bytes",
+        "network time",
+        "retain AUC",
+        "retain %",
+        "σ√d/‖θ‖",
+        "σ",
+        "ε lower bound",
+        "backdoor %",
+    ),
+    *("distance", "AUC", "forget %", "arrived %", "noise", "bound", "gradients", "ε claimed"),
 )
 #: Those that are left out after them.
 _LAST = ("ε empirical", "view")
@@ -123,6 +146,11 @@ def legend(rows: Sequence[Row]) -> list[str]:
     ]
     if any(_at_request(row) for row in rows):
         lines.append("Arrived: test accuracy of the models that a later request found, before its release.")
+    if any(row.get("auc") for row in rows):
+        lines.append(
+            f"AUC: area under the ROC curve of the two classes, mean over nodes, on {'/'.join(_SETS)} samples; 0.5 is "
+            "chance."
+        )
     if any(row["backdoor"] for row in rows):
         lines.append("Backdoor: triggered test images of other classes that are taken for the target.")
     if any(row["membership"] for row in rows):

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate, Release
 from rewindnet.clients.metrics.accuracy import accuracy
+from rewindnet.clients.metrics.auc import area_under_curve
+from rewindnet.clients.metrics.consensus import consensus_distance
 from rewindnet.clients.models import Model
 from rewindnet.experiments.runs.attacking import attack_release, summarise_attacks
 from rewindnet.experiments.runs.evaluation import Samples
@@ -37,8 +39,8 @@ def measure_release(
     """
     # Over MPI the gathered models are on the host, while the samples are on the device that computes accuracy.
     present = torch.from_numpy(np.flatnonzero(setup.network.training_run.present))
-    released = outcome.released[present].to(next(iter(setup.evaluations[request].sets.values()))[0].device)
-    retrained = retrained[present].to(released.device)
+    released = _rows(outcome.released, present).to(next(iter(setup.evaluations[request].sets.values()))[0].device)
+    retrained = _rows(retrained, present).to(released.device)
     cost, retraining_cost = vars(outcome.cost), vars(retraining)
     mean = released.mean(dim=0, keepdim=True)
 
@@ -47,21 +49,27 @@ def measure_release(
 
     evaluation = setup.evaluations[request]
     distance, norms = divergence(released, retrained), norms_of(retrained)
-    found = learned[present].to(released.device)
+    found = _rows(learned, present).to(released.device)
     return {
         "nodes": present.tolist(),
         "accuracy": accuracies(evaluation.sets),
+        "auc": areas(setup.network.model, released, evaluation.sets),
         "accuracy_at_request": accuracy(setup.network.model, found, *evaluation.sets["test"]).tolist(),
         "backdoor": accuracies(evaluation.triggered) or None,
         "membership": attack_release(setup, learned, outcome.released, request),
         "distance_to_retrained": distance.tolist(),
         **ratios_to_norm(outcome.plan.release, present.numpy(), norms, distance, released.shape[1]),
-        "consensus_distance": float((released - mean).norm(dim=1).mean()),
+        "consensus_distance": consensus_distance(released, mean),
         "cost": cost,
         "cost_share": {
             name: value / retraining_cost[name] if retraining_cost[name] else 0.0 for name, value in cost.items()
         },
     }
+
+
+def _rows(theta: Tensor, present: Tensor) -> Tensor:
+    """Return the models of the nodes that are present, which are not copied if all are."""
+    return theta if len(present) == len(theta) else theta[present]
 
 
 def ratios_to_norm(
@@ -95,6 +103,28 @@ def _accuracies(model: Model, released: Tensor, mean: Tensor, design: Tensor, ta
         "nodes": accuracy(model, released, design, targets).tolist(),
         "average_model": float(accuracy(model, mean, design, targets)[0]),
         "samples": len(design),
+    }
+
+
+def areas(model: Model, released: Tensor, sets: Mapping[str, Samples]) -> dict[str, Any] | None:
+    """Compute the area under the curve of each node's model, and of the average model, on sets of samples.
+
+    Args:
+        model: the model.
+        released: [n, d].
+        sets: the sets of samples by name.
+
+    Returns:
+        The areas on each set that has samples of both classes; None for a task with more than two.
+    """
+    if model.outputs > 2:
+        return None
+    models = torch.cat([released, released.mean(dim=0, keepdim=True)])
+    found = {name: area_under_curve(model, models, *samples) for name, samples in sets.items()}
+    return {
+        name: {"nodes": each[:-1].tolist(), "average_model": float(each[-1])}
+        for name, each in found.items()
+        if each is not None
     }
 
 
@@ -147,7 +177,8 @@ def _release_columns(certificate: Certificate) -> dict[str, Any]:
 
 def _epsilon_columns(certificate: Certificate, audit: Audit) -> dict[str, Any]:
     """Return the claimed, certified and measured ε, and the sensitivity, the divergence and the σ behind them."""
-    sigma = certificate.release.sigma
+    sigma, constants = certificate.release.sigma, certificate.training.constants
+    estimated = certificate.conditional and constants.G.provenance == "estimated" != constants.radius.provenance
     return {
         "sensitivity": max(certificate.sensitivity, default=None),
         "divergence": max(audit.divergence),
@@ -160,6 +191,8 @@ def _epsilon_columns(certificate: Certificate, audit: Audit) -> dict[str, Any]:
         "epsilon_lower_bound": audit.monte_carlo and audit.monte_carlo.epsilon_lower_bound,
         "conditional": certificate.conditional,
         "data_dependent_noise": certificate.data_dependent_noise,
+        # Other rows have no such entry, as runs have not that were recorded before constants were estimated.
+        **({"estimated_constants": True} if estimated else {}),
         "premises": list(certificate.premises),
         "holds": audit.holds,
         "noise_audit": "no noise" if audit.noise_audit.no_noise else audit.noise_audit.status,
@@ -173,7 +206,9 @@ def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> di
     accuracy, backdoor, found = metrics["accuracy"], metrics["backdoor"], metrics["accuracy_at_request"]
     return {
         "accuracy_at_request": {"mean": _mean({"nodes": found}), "lowest": min(found)},
-        "accuracy": {name: {"mean": _mean(of), "lowest": min(of["nodes"])} for name, of in accuracy.items()},
+        "accuracy": _over_nodes(accuracy),
+        # Tasks with more classes have no such entry, nor have runs that were recorded before it was measured.
+        **({"auc": _over_nodes(metrics["auc"])} if metrics.get("auc") else {}),
         "backdoor": backdoor
         and {name: {"mean": _mean(of), "highest": max(of["nodes"])} for name, of in backdoor.items()},
         "membership": summarise_attacks(metrics["membership"], deleting),
@@ -182,6 +217,10 @@ def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> di
         "cost_share": metrics["cost_share"],
         "simulated_seconds": metrics["cost"]["simulated_seconds"],
     }
+
+
+def _over_nodes(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {"mean": _mean(of), "lowest": min(of["nodes"])} for name, of in scores.items()}
 
 
 def _mean(score: Mapping[str, Any]) -> float:

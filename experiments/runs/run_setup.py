@@ -7,9 +7,12 @@ from math import inf
 import numpy as np
 import torch
 
+from rewindnet.certificates import CertificateError, TrainingRun
+from rewindnet.certificates.view import node_title
 from rewindnet.clients.kept_states import memory_for_states
 from rewindnet.clients.methods import Method, MethodError
 from rewindnet.clients.training.client_block import LocalTraining, make_block
+from rewindnet.clients.training.envelope import envelope_of
 from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.runs.branches import check_requests
@@ -17,11 +20,12 @@ from rewindnet.experiments.runs.elsewhere import check_elsewhere, check_method_e
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.runs.replays import kept_rounds
 from rewindnet.experiments.scenario.computation import noise_address
-from rewindnet.experiments.scenario.devices import device_of
+from rewindnet.experiments.scenario.devices import careful_gpus, device_of
 from rewindnet.experiments.scenario.inputs import hashes
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
 from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.experiments.scenario.views import build_methods, named_node
 from rewindnet.simulator.cost.network_model import NetworkModel
 from rewindnet.simulator.from_releases import FromReleases
 from rewindnet.simulator.simulation import Simulation
@@ -116,15 +120,17 @@ def build_run(scenario: Scenario) -> RunSetup:
             partition, topology, model, deletion, transport, methods and measures.
     """
     one_torch_thread()
+    careful_gpus()
     use_threads(scenario.backend.threads)
     obstacles = Obstacles()
     network = build_network(scenario, obstacles=obstacles)
     transport: Transport = scenario.backend.build()
     with obstacles.gathered():
         transport.check(network.nodes)
-    methods: tuple[Method, ...] = tuple(method.build().seeded(scenario.seed) for method in scenario.unlearning)
-    for method in methods:
+    methods = _methods(network)
+    for at, method in enumerate(methods):
         with obstacles.gathered():
+            _check_view(at, method, network)
             method.check_premises(network.training_run)
         with obstacles.gathered():
             check_requests(method, network.training_runs)
@@ -132,6 +138,8 @@ def build_run(scenario: Scenario) -> RunSetup:
             _check_shared_noise(method, transport)
         with obstacles.gathered():
             check_method_elsewhere(method, network)
+        with obstacles.gathered():
+            _check_clip(method, network.training_run)
     check_elsewhere(network, obstacles)
     kept = kept_rounds(network, methods, obstacles)
     with obstacles.last_straw():
@@ -147,12 +155,49 @@ def build_run(scenario: Scenario) -> RunSetup:
             training.optimizer,
             training.step_sizes,
             training.gradient_clip,
+            envelope_of(network.training_run),
         ),
         network_model=scenario.network.build(network.graph, scenario.seed),
         evaluations=evaluations,
         methods=methods,
         kept_rounds=kept,
     )
+
+
+def _methods(network: NetworkSetup) -> tuple[Method, ...]:
+    """Build the methods of the scenario; a view may name its node as the data or the graph do.
+
+    Raises:
+        UserError: if a view names no node.
+    """
+    given = [(method.name, method.settings) for method in network.scenario.unlearning]
+    built: list[Method] = build_methods(given, network.topology.names, network.nodes)
+    return tuple(method.seeded(network.scenario.seed) for method in built)
+
+
+def _check_view(at: int, method: Method, network: NetworkSetup) -> None:
+    """Check that the node of a view is still there.
+
+    Raises:
+        CertificateError: if it has left.
+    """
+    which = named_node(getattr(method, "view", ""))
+    if which and int(which) in network.training_run.departed:
+        title = node_title(int(which), network.topology.names)
+        raise CertificateError(f"unlearning.{at}.view shows nothing: {title} has left; choose one that stays")
+
+
+def _check_clip(method: Method, learning: TrainingRun) -> None:
+    """Check that a method takes no gradients of its own where clients clip theirs.
+
+    Raises:
+        MethodError: if it does: they would not be clipped.
+    """
+    if learning.client_clip is not None and not method.needs_checkpoints_alone:
+        raise MethodError(
+            f"{type(method).__name__} takes gradients that learning.client_clip does not clip; use r2d or another "
+            "descent, or leave out client_clip"
+        )
 
 
 def _check_shared_noise(method: Method, transport: Transport) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isclose
@@ -16,11 +15,11 @@ from torch import Tensor
 
 from rewindnet.certificates import TrainingRun
 from rewindnet.clients.steps.learning import InitialModel
+from rewindnet.experiments.scenario.checkpoint_files import DESCRIPTION, MIXING, files_in, models_file, rounds_in
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.inputs import sha256_of
 from rewindnet.reading import located
 
-#: The file that describes learning, and those that hold models and mixing matrices.
-DESCRIPTION, _MODELS, _MIXING = "training.json", re.compile(r"round-(\d{6,9})\.safetensors"), "mixing.npy"
 #: The keys of the description: those that it must have, and those that it may have.
 _REQUIRED, _OPTIONAL = ("rounds", "step_size", "samples"), ("local_steps", "order", "constants")
 #: The largest size of the description in bytes.
@@ -56,7 +55,7 @@ class Checkpoints:
         Raises:
             ScenarioError: if the file cannot be read.
         """
-        file = _file_of(self.folder, round)
+        file = models_file(self.folder, round)
         try:
             with safe_open(file, framework="pt") as tensors:
                 theta: Tensor = tensors.get_tensor("theta")
@@ -67,7 +66,7 @@ class Checkpoints:
     @property
     def mixing(self) -> np.ndarray[Any, Any] | None:
         """The mixing matrices of learning, [N, N] or [T, N, N]; None if the folder has none."""
-        file = self.folder / _MIXING
+        file = self.folder / MIXING
         if not file.is_file():
             return None
         try:
@@ -89,15 +88,14 @@ def read_checkpoints(place: str, dtype: torch.dtype) -> Checkpoints:
     folder = located(place, ScenarioError)
     if not (folder / DESCRIPTION).is_file():
         raise ScenarioError(f"learning.checkpoints_from: {folder} is no folder with the file {DESCRIPTION}")
-    found = [_MODELS.fullmatch(path.name) for path in sorted(folder.iterdir())]
-    rounds = tuple(sorted(int(match[1]) for match in found if match))
+    rounds = rounds_in(folder)
     learning = _description(folder / DESCRIPTION)
     if len(rounds) < 2 or rounds[0] != 0 or rounds[-1] != learning["rounds"]:
         raise ScenarioError(
             f"{folder} holds the models after the rounds {_listed(rounds)}; it must hold those after round 0 and after "
             f"the last round, {learning['rounds']}, in files like round-000000.safetensors"
         )
-    return Checkpoints(folder, rounds, learning, dtype, _hash(folder, rounds))
+    return Checkpoints(folder, rounds, learning, dtype, _hash(folder))
 
 
 def _description(file: Path) -> dict[str, Any]:
@@ -117,21 +115,12 @@ def _description(file: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def _hash(folder: Path, rounds: tuple[int, ...]) -> str:
+def _hash(folder: Path) -> str:
     """Hash the names and the contents of all files that are read."""
-    names = [DESCRIPTION, *([_MIXING] if (folder / _MIXING).is_file() else [])]
-    files = [*(folder / name for name in names), *(_file_of(folder, t) for t in rounds)]
     total = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as content:
-            own = hashlib.file_digest(content, "sha256").hexdigest()
-        total.update(f"{file.name} {own}\n".encode())
+    for file in files_in(folder):
+        total.update(f"{file.name} {sha256_of(file)}\n".encode())
     return total.hexdigest()
-
-
-def _file_of(folder: Path, round: int) -> Path:
-    """Return the file of the models after a round."""
-    return folder / f"round-{round:06d}.safetensors"
 
 
 def misfits(checkpoints: Checkpoints, training: TrainingRun, initial: InitialModel, model: Any) -> Iterator[str]:
@@ -167,12 +156,12 @@ def _misfit_models(checkpoints: Checkpoints, nodes: int, initial: Tensor) -> Ite
         theta = checkpoints.models(t)
         if tuple(theta.shape) != wanted:
             yield (
-                f"{_file_of(checkpoints.folder, t)} holds models of the shape {list(theta.shape)}; this network has "
+                f"{models_file(checkpoints.folder, t)} holds models of the shape {list(theta.shape)}; this network has "
                 f"{list(wanted)}"
             )
             return
         if not bool(torch.isfinite(theta).all()):
-            yield f"{_file_of(checkpoints.folder, t)} has entries that are not finite"
+            yield f"{models_file(checkpoints.folder, t)} has entries that are not finite"
     if not torch.equal(checkpoints.models(0), initial.expand(wanted)):
         yield (
             f"the models of {checkpoints.folder} after round 0 are not the initial model of the scenario, from which "
@@ -187,7 +176,7 @@ def _misfit_mixing(checkpoints: Checkpoints, training: TrainingRun) -> Iterator[
         return
     N, T = learning.nodes, training.rounds
     if matrices.shape not in ((N, N), (T, N, N)):
-        yield f"{_MIXING} has the shape {list(matrices.shape)}; it is [{N}, {N}] or [{T}, {N}, {N}]"
+        yield f"{MIXING} has the shape {list(matrices.shape)}; it is [{N}, {N}] or [{T}, {N}, {N}]"
         return
     for t in range(T):
         given = matrices if matrices.ndim == 2 else matrices[t]

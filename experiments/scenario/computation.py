@@ -22,10 +22,17 @@ _PLAIN: Mapping[str, Any] = {
     "step_sizes": {"kind": "constant", "warm_up": 0},
     "gradient_clip": None,
 }
+#: A setting of data that came later, where it changes nothing.
+_NO_CATEGORIES = ("categories", None)
+#: The same of methods.
+_PLAIN_METHOD: Mapping[str, Any] = {"settle_first": 0, "descent_clip": True, "descent_step_size": None}
 _NONE = object()
 
 #: The settings of learning that say where checkpoints come from.
 _WHERE_CHECKPOINTS_ARE = ("checkpoints_from", "checkpoints")
+
+#: Settings of learning that change nothing where clients do not clip.
+_OF_A_CLIP = ("client_clip", "clip_tolerance")
 
 
 def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:
@@ -43,12 +50,17 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
     computed["backend"] = {key: scenario["backend"][key] for key in ARITHMETIC}
     # Models that were learned elsewhere, or are computed again, are those that this scenario learns.
     learning = scenario["learning"]
+    left_out = (*_WHERE_CHECKPOINTS_ARE, *(_OF_A_CLIP if learning.get("client_clip") is None else ()))
     computed["learning"] = {
-        key: value
-        for key, value in learning.items()
-        if key not in _WHERE_CHECKPOINTS_ARE and _PLAIN.get(key, _NONE) != value
+        key: value for key, value in learning.items() if key not in left_out and _PLAIN.get(key, _NONE) != value
     }
-    computed["data"] = {key: value for key, value in scenario["data"].items() if key != "root"}
+    if (learning.get("checkpoints") or {}).get("recover") is not None:
+        # Recovered models differ in their last digits, and what is charged for that in the noise.
+        computed["learning"]["recover"] = learning["checkpoints"]["recover"]
+    computed["unlearning"] = [_without_plain(method) for method in scenario["unlearning"]]
+    computed["data"] = {
+        key: value for key, value in scenario["data"].items() if key != "root" and (key, value) != _NO_CATEGORIES
+    }
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
     found = {key: sha256 for key, sha256 in contents.items() if key.startswith(UNDER_ROOT)}
     named = {key: sha256 for key, sha256 in contents.items() if key not in found}
@@ -68,6 +80,11 @@ def noise_address(
         inputs: the sha256 of each file that the scenario reads, by its key.
     """
     return NoiseAddress(int(scenario["seed"]), computation_digest(scenario, inputs), forget_digest(forget), 0, "seed")
+
+
+def _without_plain(method: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a method without those that change nothing."""
+    return {key: value for key, value in method.items() if _PLAIN_METHOD.get(key, _NONE) != value}
 
 
 def _by_content(value: Any, named: Mapping[str, str], key: str = "") -> Any:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from rewindnet.clients.data import SOURCES
 from rewindnet.clients.data.files import data_root, files_under_root
+from rewindnet.experiments.scenario.checkpoint_files import files_in
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.reading import located
@@ -16,6 +17,8 @@ from rewindnet.user_code import names_code, source_of
 
 #: What the names of files that are found under `data.root` begin with.
 UNDER_ROOT = "data.root/"
+#: The key of the folder of a network that learned elsewhere, with which the names of its files begin.
+CHECKPOINTS = "learning.checkpoints_from"
 
 
 class InputFile(NamedTuple):
@@ -33,9 +36,9 @@ def input_files(scenario: Scenario) -> dict[str, InputFile]:
     """Return every file that a scenario reads, by the key that names it, like `topology.path`.
 
     These are the files that settings called `path`, or `…_path`, and lists of graphs name; those of code that the model
-    names as `package.module:Name` or `file.py:Name`; and those that the data source finds under `data.root`, by their
-    place there, like `data.root/uci-har/uci_har_windows.npz`. A file that is not there is left out: its reader says so.
-    Each file is read once in a process, unless it changes.
+    names as `package.module:Name` or `file.py:Name`; those that the data source finds under `data.root`, by their place
+    there, like `data.root/uci-har/uci_har_windows.npz`; and likewise those of the folder `learning.checkpoints_from`.
+    A file that is not there is left out: its reader says so. Each file is read once in a process, unless it changes.
 
     Raises:
         ScenarioError: if a file cannot be read.
@@ -45,8 +48,17 @@ def input_files(scenario: Scenario) -> dict[str, InputFile]:
     found = {key: located(text, ScenarioError) for key, text in _named(scenario.plain(), "")}
     found |= {key: file for key, text in code_of(scenario.plain()).items() if (file := source_of(text, ScenarioError))}
     found |= {f"{UNDER_ROOT}{place}": root / place for place in files_under_root(SOURCES[data.source], root)}
+    found |= {f"{CHECKPOINTS}/{file.name}": file for file in _checkpoints(scenario.learning.checkpoints_from)}
     contents = {key: (path, sha256_of(path)) for key, path in sorted(found.items())}
     return {key: InputFile(str(path), sha256) for key, (path, sha256) in contents.items() if sha256 is not None}
+
+
+def _checkpoints(place: str | None) -> list[Path]:
+    """Return the files of the network that learned elsewhere, if it did."""
+    try:
+        return [] if place is None else files_in(located(place, ScenarioError))
+    except OSError as problem:
+        raise ScenarioError(f"{CHECKPOINTS}: {place} cannot be read: {problem.strerror}") from None
 
 
 def code_of(scenario: Mapping[str, Any]) -> dict[str, str]:

@@ -13,9 +13,14 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from rewindnet.certificates import TrainingRun
+from rewindnet.certificates.sensitivity.recovery import step_solver
 from rewindnet.clients.methods import Method
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.sections import Section
+
+#: The number of rounds at which constants are estimated.
+_ESTIMATES = 5
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -23,16 +28,20 @@ _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2*
 class CheckpointSettings(Section):
     """Which checkpoints are kept besides those of the first and the last round; exactly one of the settings is given.
 
+    With `recover` none are, and models of earlier rounds are computed from those of the last.
+
     Attributes:
         every: keep one every so many rounds.
         rounds: keep those after these rounds.
         budget: keep as many as take that much memory or disk over the whole network, in bytes or as a text like 2GiB:
             the further back, the further apart.
+        recover: the largest error of a recovered model, by its distance from the checkpoint, that certificates charge.
     """
 
     every: Annotated[int, Field(ge=1)] | None = None
     rounds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     budget: int | str | None = None
+    recover: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @field_validator("rounds", mode="before")
     @classmethod
@@ -46,9 +55,9 @@ class CheckpointSettings(Section):
         return given
 
     @model_validator(mode="after")
-    def _one_of_three(self) -> "CheckpointSettings":
-        if sum(setting is not None for setting in (self.every, self.rounds, self.budget)) != 1:
-            raise ScenarioError("give one of every, rounds and budget, like {every: 10}")
+    def _one_of_four(self) -> "CheckpointSettings":
+        if sum(setting is not None for setting in (self.every, self.rounds, self.budget, self.recover)) != 1:
+            raise ScenarioError("give one of every, rounds, budget and recover, like {every: 10}")
         return self
 
     def kept(self, rounds: int, state_bytes: int) -> set[int]:
@@ -69,6 +78,8 @@ class CheckpointSettings(Section):
                     f"learning.checkpoints.rounds names round {max(self.rounds)}; learning has {rounds} rounds"
                 )
             return {0, *self.rounds, rounds}
+        if self.recover is not None:
+            return {0, rounds}
         budget = _bytes_of(self.budget or 0)
         states = budget // state_bytes
         if states < 2:
@@ -129,6 +140,15 @@ def rounds_to_keep(
     return {rounds, *policy, *needed}
 
 
+def estimation_rounds(rounds: int) -> list[int]:
+    """Return the rounds of learning at which constants are estimated, evenly spaced from the first to the last.
+
+    Args:
+        rounds: T, the number of rounds of learning.
+    """
+    return sorted({round(place) for place in np.linspace(0, rounds, _ESTIMATES).tolist()})
+
+
 def replays(method: Method) -> bool:
     """Return whether rounds may be run again to get at the checkpoint that a method begins from."""
     return method.needs_checkpoints_alone
@@ -145,17 +165,62 @@ def missing_parts(kept: Collection[int], needed: Iterable[int]) -> list[range]:
     return parts
 
 
+def recovered_parts(kept: Collection[int], needed: Iterable[int]) -> list[range]:
+    """Return the rounds to be undone for checkpoints that were not kept, the last first.
+
+    Each part ends at a checkpoint that is kept, or that an earlier part has led back to, and begins at one that is
+    needed.
+    """
+    there, parts = set(kept), list[range]()
+    for start in sorted(set(needed) - there, reverse=True):
+        parts.append(range(start, min(t for t in there if t > start)))
+        there.add(start)
+    return parts
+
+
+def replay_cost(training: TrainingRun, kept: Collection[int], round: int) -> dict[str, int]:
+    """Count what it takes to get at the checkpoint after a round: rounds, messages and gradients.
+
+    Args:
+        training: how the network learns; with a `recovery_error` rounds are undone, and then run again.
+        kept: the rounds whose checkpoints are kept.
+        round: the number of rounds before the checkpoint.
+    """
+    undone = bool(training.recovery_error)
+    if undone:
+        rounds = range(round, min(t for t in kept if t >= round))
+    else:
+        rounds = range(max(t for t in kept if t <= round), round)
+    taken = 1 + step_solver(training).gradients if undone and rounds else 1
+    between = training.mixing.nodes * (training.mixing.nodes - 1) if undone else 0
+    matrices = [(training.mixing_before or training.mixing).matrix(t) for t in rounds]
+    return {
+        "rounds": len(rounds) * (1 + undone),
+        "messages": sum(int(W.nnz - np.count_nonzero(W.diagonal())) + between for W in matrices),
+        "gradients": taken * sum(int(training.gradients(t, False).sum()) for t in rounds),
+    }
+
+
 def check_replays(settings: CheckpointSettings | None, method: Method, rounds: int, kept: Collection[int]) -> None:
     """Check that a method may run rounds again.
 
-    The rounds in between read the forget set. Who sees the messages of unlearning would see what it taught.
+    The rounds in between read the forget set. Who sees the messages of unlearning would see what it taught. Rounds are
+    undone for certificates that charge for it, before it is known at which depth they hold.
 
     Raises:
-        ScenarioError: if its certificate is to cover messages, and one of its checkpoints is not kept.
+        ScenarioError: if its certificate is to cover messages, and one of its checkpoints is not kept; or if models
+            are recovered, and its depth or bound does not go with that.
     """
     missing = sorted(set(method.checkpoints(rounds)) - set(kept))
     view = str(getattr(method, "view", ""))
-    if settings is None or not missing or not replays(method) or not view.startswith("transcript"):
+    if settings is None or not missing or not replays(method):
+        return
+    if settings.recover is not None and method.requested_depth(rounds) is None:
+        raise ScenarioError(
+            "learning.checkpoints.recover takes models back to a round that is known beforehand: give "
+            f"{type(method).__name__} its rewind, and one of epsilon and sigma"
+        )
+    if not view.startswith("transcript"):
         return
     raise ScenarioError(
         f"the view {view} of {type(method).__name__} covers the messages of unlearning, and without a checkpoint after "

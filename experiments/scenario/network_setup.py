@@ -1,7 +1,7 @@
 """Build the network of a scenario: its topology, data, model and requests, and the facts known before learning."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data.deletion import Arrival, DeletionError
 from rewindnet.clients.data.features import Features
 from rewindnet.clients.models import Model, supplied
+from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
 from rewindnet.experiments.scenario.client_data import (
@@ -54,9 +55,9 @@ class NetworkSetup:
         training: how the network learns, independently of deletions.
         arrivals: for each request, its round and all samples that are to be forgotten from then on.
         training_runs: for each request, how the network learns up to it, as far as known before learning.
-        checkpoints: what the network learned elsewhere; None where it learns here.
-        inputs: the files that the scenario reads, by the key that names them.
         class_names: what each class is called in the data, if not by its number.
+        checkpoints: what the network learned elsewhere; None where it learns here.
+        inputs: the files that the scenario reads, by the key that names them; none in a network that is joined alone.
     """
 
     scenario: Scenario
@@ -69,9 +70,9 @@ class NetworkSetup:
     training: TrainingSetup
     arrivals: tuple[Arrival, ...]
     training_runs: tuple[TrainingRun, ...]
-    inputs: Mapping[str, InputFile]
-    checkpoints: Checkpoints | None = None
     class_names: tuple[str, ...] | None = None
+    checkpoints: Checkpoints | None = None
+    inputs: Mapping[str, InputFile] = field(default_factory=dict)
 
     @property
     def graph(self) -> Graph:
@@ -133,6 +134,12 @@ class NetworkSetup:
         """The size of a message that holds one model."""
         return self.model.parameters * self.dtype.itemsize
 
+    @property
+    def state_bytes(self) -> int:
+        """The size of a checkpoint of the whole network: the models, and what the optimizer carries on."""
+        size = self.model.parameters + self.training.optimizer.state_size(self.model.parameters)
+        return self.nodes * size * self.dtype.itemsize
+
     def samples_deleted(self, request: RequestSettings) -> Any:
         """Return the samples that a request names, as plain data; poisoned samples by their positions."""
         return samples_deleted(request, self.poisoned, self.class_names)
@@ -162,7 +169,7 @@ def build_network(scenario: Scenario, *, planning: bool = False, obstacles: Obst
     if obstacles is None:
         found.refuse()
     demand_unchanged(inputs, scenario)
-    return network
+    return replace(network, inputs=inputs)
 
 
 def _check_length(scenario: Scenario) -> None:
@@ -210,7 +217,6 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, 
         training=training,
         arrivals=requests,
         training_runs=training_facts(training, requests),
-        inputs=input_files(scenario),
         class_names=dataset.class_names,
     )
 
@@ -253,6 +259,14 @@ def _training(
 ) -> TrainingSetup:
     """Describe how the network learns, independently of deletions."""
     learning = scenario.learning
+    if learning.client_clip is not None and not isinstance(model, Logistic):
+        raise ScenarioError(
+            f"learning.client_clip is computed for the model logistic alone, not for {scenario.model.kind}"
+        )
+    if learning.client_clip is not None and scenario.backend.dtype != "float64":
+        raise ScenarioError(
+            "learning.client_clip needs backend.dtype float64: the error of a clipped gradient is proven up to rounding"
+        )
     return TrainingSetup(
         model=model,
         dtype=DTYPES[scenario.backend.dtype],
@@ -265,10 +279,13 @@ def _training(
         seed=scenario.seed,
         sampling=learning.sampling.build(scenario.seed, learning.local_steps),
         radius=learning.radius,
+        client_clip=learning.client_clip,
+        clip_tolerance=learning.clip_tolerance,
         departed=topology.departed,
         remaining=topology.remaining if topology.departed else None,
         after_request=learning.after_request,
         optimizer=learning.optimizer.build(),
         step_sizes=learning.sizes(),
         gradient_clip=learning.gradient_clip,
+        recovery_error=learning.recovery_error,
     )

@@ -7,11 +7,13 @@ from pydantic import Field, field_validator, model_validator
 from rewindnet.certificates.audits.montecarlo import check_draws
 from rewindnet.certificates.continuation import AfterRequest
 from rewindnet.certificates.network import Order
+from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.clients.data.backdoor import Corner
 from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.kept_rounds import CheckpointSettings
 from rewindnet.experiments.scenario.sections import Choice, Section
+from rewindnet.experiments.scenario.views import build_unnamed
 
 
 class FeatureSettings(Choice):
@@ -122,6 +124,8 @@ class LearningSettings(Choice):
     order: Order = "adapt-then-combine"
     local_steps: Annotated[int, Field(ge=1)] = 1
     radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    client_clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    clip_tolerance: Annotated[float, Field(gt=0, lt=1)] = CLIP_TOLERANCE
     after_request: AfterRequest = "continue-unnoised"
     checkpoints_from: Annotated[str, Field(min_length=1)] | None = None
     checkpoints: CheckpointSettings | None = None
@@ -134,6 +138,11 @@ class LearningSettings(Choice):
         """Return the step size of each round; empty where every round takes `step_size`."""
         factors: tuple[float, ...] = self.step_sizes.build(self.rounds)
         return tuple(self.step_size * factor for factor in factors)
+
+    @property
+    def recovery_error(self) -> float:
+        """What certificates charge where models of earlier rounds are recovered; 0 where checkpoints are kept."""
+        return 0.0 if self.checkpoints is None else self.checkpoints.recover or 0.0
 
     @model_validator(mode="after")
     def _walks_after_its_step(self) -> "LearningSettings":
@@ -152,8 +161,9 @@ class UnlearningSettings(Choice):
     @model_validator(mode="after")
     def _checked_by_the_method(self) -> "UnlearningSettings":
         """Have the method refuse settings that make no sense, and fill in what follows from the others."""
-        built = self.build()
-        object.__setattr__(self, "settings", {name: getattr(built, name) for name in self.settings})
+        built = build_unnamed(self.method, self.settings)
+        filled = {name: getattr(built, name) for name in self.settings if name != "view"}
+        object.__setattr__(self, "settings", {**self.settings, **filled})
         return self
 
 

@@ -156,6 +156,9 @@ class KlomStudy:
             raise FolderError(
                 f"{self._folder.path} holds no {place}; run the scenario with record.weights=true and noise_source seed"
             )
+        parameters = self._setup.network.model.parameters
+        if array.shape[1] != parameters:
+            raise FolderError(f"{place} of {self._folder.path} has other models than the scenario, of {parameters}")
         return torch.from_numpy(array)
 
     def _chosen(self, request: int) -> dict[str, Samples]:

@@ -10,8 +10,8 @@ from rewindnet.certificates import Certificate, TrainingRun, certify
 from rewindnet.certificates.findings import OnRecord
 from rewindnet.clients.methods import Method
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder
-from rewindnet.experiments.verify.phases import replayed_rounds
-from rewindnet.experiments.verify.plans import check_plan, method_of
+from rewindnet.experiments.verify.phases import cost_of_replay
+from rewindnet.experiments.verify.plans import check_plan, method_of, settings_of
 from rewindnet.experiments.verify.records import TOLERANCE, certificate_of, demand, same, short
 
 
@@ -30,12 +30,11 @@ def check_certificate(folder: RunFolder, training: TrainingRun, index: int) -> s
         MismatchError: if a field does not follow from the records, or the settings ask for something else.
     """
     records, method = folder.methods[index], method_of(folder, index)
-    claimed, methods = certificate_of(records), folder.scenario["unlearning"]
-    settings = methods[index % len(methods)]
+    claimed, settings = certificate_of(records), settings_of(folder, index)
     _check_claim(claimed, settings)
     _check_depth(claimed, method)
     _check_target(claimed, settings)
-    _check_cost(records, claimed, training, replayed_rounds(folder, claimed.release.checkpoint_round))
+    _check_cost(records, claimed, training, cost_of_replay(folder, training, claimed.release.checkpoint_round))
     method.check_certificate(claimed, training, records.metrics["cost"])
     derived = certify(training, claimed.release, claimed.claim).to_record()
     for name, value in claimed.to_record().items():
@@ -64,6 +63,9 @@ def _check_claim(claimed: Certificate, settings: Mapping[str, Any]) -> None:
         "allocation": claim.allocation,
         "gossip_rounds": release.gossip_rounds,
         "noise_source": release.noise_source,
+        "settle_first": release.healing.settle_first,
+        "descent_clip": release.healing.clip,
+        "descent_step_size": release.healing.step_size,
     }
     if settings.get("regime") is not None and claim.bound != "published":
         certified["regime"] = claim.regime
@@ -100,28 +102,36 @@ def _check_target(claimed: Certificate, settings: Mapping[str, Any]) -> None:
         demand(isclose(size, wanted, rel_tol=1e-6), f"sigma {wanted} was asked for, not {size:.6g}")
 
 
-def _check_cost(method: MethodRecords, claimed: Certificate, training: TrainingRun, replayed: range) -> None:
+def _check_cost(method: MethodRecords, claimed: Certificate, training: TrainingRun, replay: Mapping[str, int]) -> None:
     """Check the recorded cost against the rounds that the certificate states.
 
     Only the certificate of a plain descent states which rounds were run; the cost of other mechanisms is not checked
     here.
+
+    Args:
+        method: the records of the release.
+        claimed: its certificate.
+        training: how the network learned.
+        replay: what it took to get at the checkpoint that the release begins from.
     """
     release = claimed.release
     if not release.mechanism.plain_descent:
         return
     N, start = training.mixing.nodes, release.checkpoint_round
-    rounds = release.descent_rounds + release.gossip_rounds
-    learning = training.mixing if training.mixing_before is None else training.mixing_before
+    rounds = release.gossip.stop - start
     matrices = [training.mixing.matrix(t) for t in range(start, start + rounds)]
-    matrices += [learning.matrix(t) for t in replayed]
     messages = sum(int(W.nnz - np.count_nonzero(W.diagonal())) for W in matrices)
-    descent = range(start, start + release.descent_rounds)
     expected = {
-        "rounds": rounds + release.averaged + len(replayed),
+        "rounds": rounds + release.averaged,
         "messages": messages + release.averaged * N * (N - 1),
-        "gradients": sum(int(training.gradients(t, True).sum()) for t in descent)
-        + sum(int(training.gradients(t, False).sum()) for t in replayed),
+        "gradients": sum(int(training.gradients(t, True).sum()) for t in release.descent),
     }
+    expected = {name: of_release + replay[name] for name, of_release in expected.items()}
+    counted = method.metrics["cost"]["gradients"]
+    if training.client_clip is not None and release.descent_rounds and release.healing.clip:
+        # To clip is to solve a problem, in as many evaluations of the gradient as it takes.
+        demand(counted >= expected["gradients"], f"{counted} gradients are fewer than one of each sample and round")
+        del expected["gradients"]
     for name, value in expected.items():
         counted = method.metrics["cost"][name]
         demand(counted == value, f"{counted} {name} were counted; the rounds of the certificate take {value}")

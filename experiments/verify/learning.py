@@ -10,18 +10,25 @@ from rewindnet.certificates import TrainingRun, derive, settings_of, worst_case_
 from rewindnet.certificates.constants import DERIVATIONS, Constants
 from rewindnet.certificates.findings import OnRecord
 from rewindnet.certificates.sensitivity.departure import weight_change
+from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
 from rewindnet.experiments.scenario.settings import LearningSettings
 from rewindnet.experiments.verify.forget_sets import check_forget_set
+from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import TOLERANCE, UNIT_ROUNDOFF, demand, recorded_requests
+from rewindnet.experiments.verify.recovered import check_recovered
 from rewindnet.simulator.training_facts import uncovered
 
 #: The constants that are derived from the model and the feature norm.
 _DERIVED = ("G", "L", "l2", "strong_convexity")
 
 
-def check_learning(folder: RunFolder) -> str:
-    """Check the record of learning against the scenario, for every request.
+def check_learning(folder: RunFolder, rebuilt: Rebuilt) -> str:
+    """Check the record of learning against the scenario, for every request, and the size of its models.
+
+    Args:
+        folder: the run folder.
+        rebuilt: what follows from the scenario, the seed and the data.
 
     Returns:
         A sentence about what was checked.
@@ -37,23 +44,32 @@ def check_learning(folder: RunFolder) -> str:
         _check_constants(training.constants, scenario)
         check_forget_set(folder, training, request)
         _check_arithmetic(training, scenario["backend"]["dtype"])
+        _check_size(training, rebuilt)
         _check_disturbances(training)
+    recovered = check_recovered(folder, last)
     derivable = last.constants.model in DERIVATIONS and last.constants.radius.provenance != "estimated"
     derived = "derived again" if derivable else "taken from the record"
-    sentence = f"{last.rounds} rounds, constants {derived}, disturbances within their bound"
+    sentence = f"{last.rounds} rounds, constants {derived}, disturbances within their bound{recovered}"
     return sentence if derivable else OnRecord(sentence)
 
 
 def _check_settings(training: TrainingRun, scenario: Mapping[str, Any]) -> None:
     """Check the settings of learning and the kind of the model."""
-    for key in ("step_size", "local_steps", "order", "radius"):
-        wanted, recorded = scenario["learning"][key], getattr(training, key)
+    for key in ("step_size", "local_steps", "order", "radius", "client_clip", "clip_tolerance"):
+        # Scenarios that were recorded before clients could clip have no such entries.
+        wanted = scenario["learning"].get(key, CLIP_TOLERANCE if key == "clip_tolerance" else None)
+        recorded = getattr(training, key)
         demand(wanted == recorded, f"learning.{key} is {wanted} in the scenario and {recorded} in the record")
     learning = LearningSettings.model_validate(scenario["learning"])
     wanted_steps = (learning.sizes(), uncovered(learning.optimizer.build(), learning.gradient_clip))
     demand(
         wanted_steps == (training.step_sizes, training.uncovered),
         "step sizes, or what keeps learning from being covered, are recorded otherwise than they follow",
+    )
+    charged = learning.recovery_error
+    demand(
+        training.recovery_error == charged,
+        f"learning.checkpoints.recover charges {charged:g}, and the record {training.recovery_error:g}",
     )
     going_on = training.rounds < scenario["learning"]["rounds"]
     from_release = going_on and goes_on_from_releases(scenario)
@@ -114,6 +130,13 @@ def _check_arithmetic(training: TrainingRun, dtype: str) -> None:
     """Check that certificates account for the rounding of the scenario's floating-point type."""
     charged = training.arithmetic is not None and training.arithmetic.unit_roundoff == UNIT_ROUNDOFF[dtype]
     demand(charged, f"rounding is not charged as that of {dtype}")
+
+
+def _check_size(training: TrainingRun, rebuilt: Rebuilt) -> None:
+    """Check the number of parameters against the model, where there are data to make it for."""
+    if training.arithmetic is not None and rebuilt.network is not None:
+        recorded, made = training.arithmetic.parameters, rebuilt.network.model.parameters
+        demand(recorded == made, f"a model is recorded to have {recorded:,} parameters and has {made:,}")
 
 
 def _check_disturbances(training: TrainingRun) -> None:

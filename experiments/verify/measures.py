@@ -14,7 +14,7 @@ from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.models import Model
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.runs.evaluation import Evaluation, Samples
-from rewindnet.experiments.runs.measures import ratios_to_norm
+from rewindnet.experiments.runs.measures import areas, ratios_to_norm
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
@@ -62,6 +62,7 @@ def check_measures(folder: RunFolder, rebuilt: Rebuilt, training: TrainingRun, i
     else:
         evaluation = rebuilt.evaluations[request_of(folder, index)]
         doubts += _check_accuracies(method.metrics, rebuilt.network.model, evaluation, released)
+        _check_areas(method.metrics.get("auc"), rebuilt.network.model, evaluation, released)
         doubts += _check_found(folder, rebuilt.network.model, evaluation.sets["test"], training, index)
     if doubts:
         return OnRecord(f"measured again on the stored models, but on the record's word: {'; '.join(doubts)}")
@@ -116,6 +117,25 @@ def _check_accuracies(
             given = np.array([*np.array(scores["nodes"])[chosen], scores["average_model"]])
             check_scores(f"the {what} on {name}", given, measured, samples)
     return [] if len(chosen) == len(released) else [f"accuracies at {len(released) - len(chosen):,} nodes"]
+
+
+def _check_areas(recorded: Any, model: Model, evaluation: Evaluation, released: NDArray[Any]) -> None:
+    """Measure the areas under the curve of two classes again, at as many nodes as accuracies."""
+    if recorded is None:
+        # There are more classes, or the run was recorded before areas were measured.
+        return
+    like, largest = evaluation.sets["test"][0], max(len(targets) for _, targets in evaluation.sets.values())
+    chosen = _measured_nodes(len(released), largest * model.parameters)
+    found = areas(model, torch.from_numpy(released).to(like)[chosen], evaluation.sets) or {}
+    demand(recorded.keys() == found.keys(), f"areas are recorded on {list(recorded)}; there are those on {list(found)}")
+    for name, scores in found.items():
+        demand(len(recorded[name]["nodes"]) == len(released), f"the area on {name} is not that of every node")
+        given, samples = np.array(recorded[name]["nodes"])[chosen], len(evaluation.sets[name][1])
+        check_scores(f"the area under the curve on {name}", given, np.array(scores["nodes"]), samples)
+        if len(chosen) == len(released):
+            alone = np.array([recorded[name]["average_model"]])
+            what = f"the area under the curve of the average model on {name}"
+            check_scores(what, alone, np.array([scores["average_model"]]), samples)
 
 
 def _check_found(folder: RunFolder, model: Model, test: Samples, training: TrainingRun, index: int) -> list[str]:

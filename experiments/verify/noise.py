@@ -158,10 +158,9 @@ def _check_gossip(
 ) -> None:
     """Check that the released models are the noised models after the gossip rounds, up to rounding."""
     release = claimed.release
-    start = release.checkpoint_round + release.descent_rounds
-    for t in range(start, start + release.gossip_rounds):
+    for t in range(release.noise_round, release.noise_round + release.rounds_after_noise):
         noised = training.mixing.matrix(t) @ noised.astype(np.float64)
-    scale = float(np.abs(noised).max()) * training.mixing.nodes * (release.gossip_rounds + 1)
+    scale = float(np.abs(noised).max()) * training.mixing.nodes * (release.rounds_after_noise + 1)
     demand(
         bool(np.abs(noised - released).max() <= 8 * _roundoff(folder) * scale),
         "the released models are not the noised ones after the gossip rounds",

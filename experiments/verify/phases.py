@@ -7,10 +7,17 @@ from itertools import pairwise
 from scipy.sparse import csr_array
 
 from rewindnet.certificates import TrainingRun
+from rewindnet.certificates.sensitivity.recovery import Inverses
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
-from rewindnet.experiments.runs.replays import replay_name, replay_start
-from rewindnet.experiments.scenario.kept_rounds import CheckpointSettings, missing_parts, rounds_to_keep
+from rewindnet.experiments.runs.replays import recovery_names, replay_name
+from rewindnet.experiments.scenario.kept_rounds import (
+    missing_parts,
+    recovered_parts,
+    replay_cost,
+    rounds_to_keep,
+)
+from rewindnet.experiments.scenario.settings import LearningSettings
 from rewindnet.experiments.verify.plans import method_of
 from rewindnet.experiments.verify.records import (
     certificate_of,
@@ -60,7 +67,7 @@ def phases_of(folder: RunFolder) -> list[Phase]:
     shared = training_runs[:1] if alone else training_runs
     # Rounds of learning elsewhere were counted elsewhere.
     phases = [] if folder.scenario["learning"].get("checkpoints_from") else [_learning(shared, training_runs)]
-    phases += [_replay(training_runs, part) for part in replayed_parts(folder)]
+    phases += [phase for part in replayed_parts(folder) for phase in _again(folder, training_runs, part)]
     phases += [_retraining(folder, training, request) for request, training in enumerate(shared)]
     if alone:
         for index, training in enumerate(recorded_runs_of_releases(folder)):
@@ -78,33 +85,59 @@ def _learning(shared: list[TrainingRun], training_runs: list[TrainingRun]) -> Ph
     return Phase(_LEARN, range(ends[-1]), lambda t: _learning_matrix(training_runs, t), "learned", parts)
 
 
-def _replay(training_runs: list[TrainingRun], part: range) -> Phase:
-    """Return rounds of learning that were run again for a checkpoint that was not kept."""
-    name = f"replayed-{part.start:06d}"
-    return Phase(replay_name(part), part, lambda t: _learning_matrix(training_runs, t), "learned", {name: part})
+def _again(folder: RunFolder, training_runs: list[TrainingRun], part: range) -> list[Phase]:
+    """Return the rounds that were run again for a checkpoint that was not kept, or undone and then run again."""
+
+    def matrix(round: int) -> csr_array:
+        return _learning_matrix(training_runs, round)
+
+    if not training_runs[-1].recovery_error:
+        return [Phase(replay_name(part), part, matrix, "learned", {f"replayed-{part.start:06d}": part})]
+    inverses, (undoing, again) = Inverses(), recovery_names(part)
+    back = part[::-1]
+    # The states in between are not those of learning to the last bit.
+    return [
+        Phase(
+            undoing, back, lambda t: inverses(matrix(t), t).matrix, "recovered", {f"recovered-{part.start:06d}": back}
+        ),
+        Phase(again, part, matrix, "recovered", {f"replayed-{part.start:06d}": part}),
+    ]
 
 
 def replayed_parts(folder: RunFolder) -> list[range]:
-    """Return the rounds that were run again, for the checkpoints that releases began from and that were not kept."""
+    """Return the rounds that were run again, or undone, for checkpoints that releases began from and were not kept."""
     begun = {certificate_of(method).release.checkpoint_round for method in folder.methods}
-    return missing_parts(kept, begun) if (kept := _kept(folder)) else []
-
-
-def replayed_rounds(folder: RunFolder, round: int) -> range:
-    """Return the rounds that were run again for the checkpoint after a round."""
     kept = _kept(folder)
-    return range(replay_start(kept, round) if kept else round, round)
+    if not kept:
+        return []
+    return (recovered_parts if recorded_requests(folder)[-1].recovery_error else missing_parts)(kept, begun)
+
+
+def cost_of_replay(folder: RunFolder, training: TrainingRun, round: int) -> Mapping[str, int]:
+    """Count what it took to get at the checkpoint after a round: rounds, messages and gradients.
+
+    Args:
+        folder: the run folder.
+        training: how the network learned.
+        round: the number of rounds before the checkpoint.
+    """
+    kept = _kept(folder)
+    return replay_cost(training, kept or {round}, round)
 
 
 def _kept(folder: RunFolder) -> set[int]:
     """Return the rounds whose checkpoints were kept, where the scenario says which; otherwise nothing."""
-    settings = folder.scenario["learning"].get("checkpoints")
-    if settings is None:
+    learning = LearningSettings.model_validate(folder.scenario["learning"])
+    if learning.checkpoints is None:
         return set()
     methods = [method_of(folder, index) for index in range(len(folder.scenario["unlearning"]))]
     last = recorded_requests(folder)[-1]
-    state_bytes = last.mixing.nodes * int(traffic_of(folder)["message_bytes"])
-    return rounds_to_keep(CheckpointSettings.model_validate(settings), methods, last.rounds, state_bytes)
+    message_bytes, parameters = (
+        int(traffic_of(folder)["message_bytes"]),
+        last.arithmetic.parameters if last.arithmetic else 1,
+    )
+    carried = learning.optimizer.build().state_size(parameters) * message_bytes // parameters
+    return rounds_to_keep(learning.checkpoints, methods, last.rounds, last.mixing.nodes * (message_bytes + carried))
 
 
 def _learning_matrix(training_runs: list[TrainingRun], round: int) -> csr_array:

@@ -4,21 +4,29 @@ This check uses the same methods as the run: a plan is data, and a run that devi
 checks of the weights and the audit.
 """
 
+from typing import Any
+
 from rewindnet.certificates import Certificate, TrainingRun
 from rewindnet.clients.methods import METHODS, Method, MethodError
 from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.scenario.views import with_node
 from rewindnet.experiments.verify.records import MismatchError, demand, same, short
 
 #: The parts of a release that its method plans, whatever it measures later.
-_PLANNED = ("checkpoint_round", "descent_rounds", "placement", "gossip_rounds", "averaged", "noise_source")
+_PLANNED = ("checkpoint_round", "descent_rounds", "placement", "gossip_rounds", "averaged", "noise_source", "healing")
 #: The parts of a claim that follow from the plan; the regime may be resolved later.
 _CLAIMED = ("view", "delta", "bound", "allocation", "claimed_epsilon", "claimed_by")
 
 
+def settings_of(folder: RunFolder, index: int) -> dict[str, Any]:
+    """Return the settings of the method that made a release, with its name, and with the node of its view by number."""
+    methods, at = folder.scenario["unlearning"], index % len(folder.scenario["unlearning"])
+    return with_node(methods[at], folder.names, int(folder.topology["nodes"]), f"unlearning.{at}")
+
+
 def method_of(folder: RunFolder, index: int) -> Method:
     """Build the method of the scenario that made a release."""
-    methods = folder.scenario["unlearning"]
-    settings = dict(methods[index % len(methods)])
+    settings = settings_of(folder, index)
     method: Method = METHODS.build(settings.pop("method"), **settings).seeded(folder.scenario["seed"])
     return method
 

@@ -63,15 +63,20 @@ def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
 
     Args:
         what: what is checked.
-        check: returns a sentence, or raises `MismatchError` or `CertificateError`.
+        check: returns a sentence, or raises `MismatchError`, `CertificateError` or `FolderError`.
         arguments: the arguments of the check.
     """
     try:
         return passed(what, check(*arguments))
-    except (MismatchError, CertificateError) as problem:
+    except (MismatchError, CertificateError, FolderError) as problem:
         return Finding(what, "FAILS", str(problem))
     except DAMAGE as problem:
         return Finding(what, "FAILS", f"the records are damaged: {type(problem).__name__} {problem}")
+
+
+def estimates_constants(folder: RunFolder) -> bool:
+    """Return whether the scenario of a run has constants estimated along the rounds of learning."""
+    return bool(folder.scenario["model"].get("constants") == "estimated")
 
 
 def recorded_weights(folder: RunFolder) -> csr_array:

@@ -37,6 +37,7 @@ class WorkerNetwork(Network):
 
     def begin(self, requests_met: int, name: str | None, measured: MeasuredDisturbances | None = None) -> None:
         """Have the clients of this process get ready, and forget counts that were not asked for."""
+        self.wire.begin()
         self.worker.begin(requests_met, name, measured)
         self._ungathered.clear()
 

@@ -75,6 +75,10 @@ class AlternatingBuffers:
     def __init__(self) -> None:
         self._buffers: list[Tensor] = []
 
+    def clear(self) -> None:
+        """Give the memory of the buffers back, as far as no result in them is in use."""
+        self._buffers = []
+
     def next(self, messages: Tensor) -> Tensor:
         """Return a buffer like the messages that is neither where they are nor the one given out last."""
         alike = [buffer for buffer in self._buffers if _alike(buffer, messages)]

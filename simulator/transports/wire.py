@@ -50,6 +50,10 @@ class Wire(ABC):
         """
 
     @abstractmethod
+    def begin(self) -> None:
+        """Forget old sums: what `mix` has returned is valid as long as it is held, and its memory is not used again."""
+
+    @abstractmethod
     def gather(self, theta: Tensor) -> Tensor:
         """Return the rows [b, ·] of all processes by node: [N, ·] at the root, [0, ·] elsewhere. Collective."""
 
@@ -109,6 +113,10 @@ class InProcess(Wire):
         if self._precision == "fast":
             return self._weights(W).multiply(messages, out)
         return self._ordered(W).add_up(messages, out)
+
+    def begin(self) -> None:
+        """Give the memory of old sums back."""
+        self._buffers.clear()
 
     def gather(self, theta: Tensor) -> Tensor:
         """Return θ itself."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from rewindnet.clients.data.dataset import Dataset
-from rewindnet.clients.data.features import TRANSFORMS, FeatureError, Features, random_conv, raw, unit_norm
+from rewindnet.clients.data.features import TRANSFORMS, FeatureError, Features, hog, random_conv, raw, unit_norm
 
 
 def data(x, layout="vector", mean=None):
@@ -168,4 +168,34 @@ def test_random_convolution_refuses_vectors_and_impossible_sizes():
 
 
 def test_transforms_are_named_as_a_scenario_names_them():
-    assert list(TRANSFORMS) == ["raw", "unit-norm", "random-conv"]
+    assert list(TRANSFORMS) == ["raw", "unit-norm", "random-conv", "hog"]
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (2, 9, 8)])
+def test_histograms_agree_with_loops(shape):
+    x = normal(3, *shape)
+    features = hog(data(x, "image"), 0, orientations=4, cell=3, stride=2)
+    assert (features.radius, features.provenance, features.shape) == (1.0, "proven", (4, 4, 3))
+    for image, row in zip(x.astype(np.float64), features.x, strict=True):
+        brightness = image.reshape(-1, 9, 8).mean(axis=0)
+        down, right = np.gradient(brightness)
+        expected = np.zeros((4, 4, 3))
+        for i, j in np.ndindex(4, 3):
+            for k, m in np.ndindex(3, 3):
+                at = 2 * i + k, 2 * j + m
+                angle = math.atan2(down[at], right[at]) % (2 * math.pi) / (2 * math.pi) * 4
+                length, lower = math.hypot(down[at], right[at]), math.floor(angle)
+                expected[lower % 4, i, j] += length * (1 - angle + lower)
+                expected[(lower + 1) % 4, i, j] += length * (angle - lower)
+        expected -= expected.mean(axis=0)
+        np.testing.assert_allclose(row, (expected / np.linalg.norm(expected)).ravel(), rtol=1e-5, atol=1e-6)
+
+
+def test_histograms_are_of_proven_norm_and_refuse_what_is_no_image():
+    assert max(exact_norm(row) for row in hog(data(1e6 * normal(40, 28, 28), "image"), 0).x) <= 1
+    assert not hog(data(np.ones((3, 28, 28)), "image"), 0).x.any()
+    assert hog(data(normal(3, 28, 28), "image"), 0).x.shape[1] == 512
+    with pytest.raises(FeatureError, match="hog needs images"):
+        hog(data(normal(4, 12)), 0)
+    with pytest.raises(FeatureError, match=r"cells within the sides \(8, 7\)"):
+        hog(data(normal(3, 8, 7), "image"), 0, cell=8)

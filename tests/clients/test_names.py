@@ -111,6 +111,23 @@ def test_tables_are_read_with_their_names(tmp_path: Path, kind: str) -> None:
     assert [data.client_names[number] for number in data.client] == WRITERS[5:]  # type: ignore[index, union-attr]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.filterwarnings("ignore::rewindnet.errors.Notice")
+def test_categories_are_features_in_the_order_in_which_they_are_listed(tmp_path: Path, kind: str) -> None:
+    words, codes = ["NA", "no", "yes", "no"] * 5, ["07", "7"] * 10
+    table, file = frame(word=words, code=codes), tmp_path / f"own.{kind}"
+    table = table[["f0", "word", "f1", "code", "label"]]
+    table.to_csv(file, index=False) if kind == "csv" else table.astype({"word": "category"}).to_parquet(file)
+    data = load(kind, path=str(file), categories={"word": ["yes", "no", "maybe", "NA"], "code": [7, "07"]})
+    x = np.concatenate([data.x, data.test_x])
+    order = [*np.flatnonzero(np.arange(N) % 5 < 4), *np.arange(4, N, 5)]
+    expected = [
+        [X[at, 0], *(words[at] == word for word in ("yes", "no", "maybe", "NA")), X[at, 1], at % 2 == 1, at % 2 == 0]
+        for at in order
+    ]
+    np.testing.assert_allclose(x, np.array(expected, dtype=np.float32))
+
+
 def test_words_that_mean_nothing_to_pandas_are_names(tmp_path: Path) -> None:
     frame(label=TWICE, client=np.where(TWICE, "NA", "null")).to_csv(tmp_path / "own.csv", index=False)
     assert load("csv", path=str(tmp_path / "own.csv")).client_names == ("NA", "null")
@@ -127,10 +144,25 @@ def test_whole_numbers_of_a_table_are_numbers(tmp_path: Path) -> None:
     ("columns", "settings", "sentence"),
     [
         ({}, {"label": "y"}, r"has no column 'y' of labels .data.label.; its columns are f0, f1, f2, label"),
-        ({"word": ["a"] * N}, {}, "features are columns of numbers, and the column 'word' is of the type"),
+        (
+            {"word": ["a"] * N, "n": np.arange(N), "other": ["7"] * 19 + ["x"]},
+            {},
+            r"features are numbers, and text is in the columns 'word' \(like 'a'\), 'other' \(like '7'\); remove .*"
+            r"data\.categories={word: \[…\], …}",
+        ),
+        (
+            {"word": ["a", "b"] * 9 + ["c", "a"]},
+            {"categories": {"word": ["a", "b"]}},
+            "the column 'word' is 'c' in row 18, which data.categories.word does not list: a, b",
+        ),
+        ({"word": ["a", ""] * 10}, {"categories": {"word": ["a", "b"]}}, "the column 'word' is '' in row 1, which"),
+        ({}, {"categories": {"sex": ["a", "b"]}}, r"has no column 'sex' of features .data.categories.; its columns"),
+        ({"word": ["a"] * N}, {"categories": {"word": ["a", "a"]}}, "lists values, each of them once, not a, a"),
+        ({"word": ["a"] * N}, {"categories": {"word": []}}, "lists values, each of them once, not none"),
         ({"split": ["train"] * 19 + ["dev"]}, {}, "says train or test in each row, not 'dev'"),
         ({"client": ["a"] * 19 + [""]}, {}, "natural clients: row 19 is empty"),
-        ({"f1": [np.nan] * N}, {}, "feature values are NaN"),
+        ({"f1": [1.0] * 9 + [None] * 11}, {}, r"values are missing in the columns 'f1' \(row 9\); fill them in, or"),
+        ({"f1": [1.0] * 19 + [np.inf]}, {}, "feature values are NaN or infinite"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::rewindnet.errors.Notice")

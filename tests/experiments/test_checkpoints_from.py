@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from runs import WITHOUT_ATTACKS, refused_here, rehash, run_through
 from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
 
+from rewindnet.experiments.cli import app
 from rewindnet.experiments.report.page import write_report
-from rewindnet.experiments.runs.job import RunJob
-from rewindnet.experiments.runs.run_setup import build_run
-from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.errors import RunError
 
@@ -201,17 +203,32 @@ def test_other_transports_release_the_same(direct, elsewhere, tmp_path, backend)
     assert len(other.record["weights_sha256"]) == len(run.record["weights_sha256"])
 
 
-def test_a_run_does_not_go_on_with_other_checkpoints(direct, tmp_path):
-    """A run that was killed before its last record is begun again with a folder that has changed since."""
-    place = exported(direct, tmp_path / "trained")
-    scenario = from_folder(place)
-    folder = run_through(scenario, tmp_path / "run").path
-    record = json.loads((folder / "record.json").read_text())
-    (folder / "record.json").write_text(json.dumps({**record, "state": "incomplete"}))
-    described_otherwise(place, order="adapt-then-combine", rounds=12.0)
-    setup = build_run(resolve({**WITHOUT_ATTACKS, **scenario}))
-    with pytest.raises(RunError, match="the checkpoints have changed since the run began"):
-        setup.scenario.backend.build().execute(RunJob(setup, folder, False, tmp_path / "scratch"))
+def test_every_command_names_a_checkpoint_that_has_changed(direct, tmp_path):
+    place, file = exported(direct, tmp_path / "trained"), tmp_path / "s.yaml"
+    scenario = {**WITHOUT_ATTACKS, **from_folder(place)}
+    file.write_text(yaml.safe_dump(scenario))
+    done = run_through(scenario, tmp_path / "done").path
+    killed = Path(shutil.copytree(done, tmp_path / "killed"))
+    record = json.loads((done / "record.json").read_text())
+    assert {f"learning.checkpoints_from/{name}" for name in contents(place)} == record["inputs"].keys()
+    (killed / "record.json").write_text(json.dumps({**record, "state": "incomplete"}))
+    before = contents(place)
+    changed(place, 9, lambda theta: theta + 1)
+    name, both = "round-000009.safetensors", (before, contents(place))
+    key = f"learning.checkpoints_from/{name}"
+    for code, words in (
+        (2, ("run", file, "--out", killed)),
+        (2, ("klom", done, "--draws", 2)),
+        (1, ("verify", done)),
+        (0, ("compare", done)),
+    ):
+        ended = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "400"})
+        assert ended.exit_code == code, ended.output
+        # compare does not know what the file was.
+        named = (
+            ("trained/round-000009.safetensors",) if words[0] == "compare" else (key, *(each[name] for each in both))
+        )
+        assert [text for text in named if text not in ended.output] == []
 
 
 def test_models_of_other_data_are_found_by_computing_rounds_again(direct, tmp_path):

@@ -16,6 +16,7 @@ from rewindnet.experiments.cli import app
 from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.scenario.names import node_of
 from rewindnet.experiments.scenario.network_setup import build_network
+from rewindnet.experiments.scenario.views import build_methods
 from rewindnet.experiments.scenario.yaml_files import resolve
 
 NAMES = ["ada", "bob", "cy", "dee"]
@@ -220,7 +221,8 @@ def test_a_backdoor_at_a_named_client_is_run_and_verified(tmp_path: Path) -> Non
 
 def test_views_and_violations_name_their_nodes(tmp_path: Path) -> None:
     scenario = data(tmp_path, NAMES * 10)
-    scenario["unlearning"][0]["view"] = "node:2"
+    scenario["unlearning"][0]["view"] = "node:cy"
+    scenario["deletion"]["client"] = "bob"
     out = tmp_path / "out"
     code, said = command("run", in_file(tmp_path, scenario), "--out", out)
     assert code == 0, said
@@ -235,6 +237,71 @@ def test_views_and_violations_name_their_nodes(tmp_path: Path) -> None:
     assert "dee (node 3) diverged by" in broken
     code, said = command("plan", tmp_path / "s.yaml", "--out", tmp_path / "plan")
     assert "node:2 (cy)" in said
+    assert command("verify", out)[0] == 0
+    exported = tmp_path / "certificate.json"
+    code, said = command("certificate", "export", out, "r2d", "--out", exported)
+    assert code == 0, said
+    document = json.loads(exported.read_text())
+    assert document["names"] == {"1": "bob", "2": "cy"}
+    assert "client bob (node 1) deleted 2 samples" in document["statement"]["promise"]
+    assert "an observer of the released model of cy (node 2), whatever" in document["statement"]["promise"]
+    assert command("certificate", "page", exported, "--out", tmp_path / "page.html")[0] == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "Samples of client bob (node 1); this is public." in page
+    assert "The promise holds for an observer of the released model of cy (node 2)." in page
+    for names, words in (({"1": "eve", "2": "cy"}, "is not what the numbers say"), ({"0": "ada"}, "name of 0")):
+        exported.write_text(json.dumps({**document, "names": names}))
+        code, said = command("certificate", "verify", exported)
+        assert (code > 0, words in said) == (True, True), said
+
+
+@pytest.mark.parametrize(
+    ("names", "view", "node"),
+    [
+        (NAMES, "transcript:dee", "transcript:3"),
+        (NAMES, "node:1", "node:1"),
+        (["all", "joint", "2", "1"], "node:all", "node:0"),
+        (["all", "joint", "2", "1"], "transcript:all", "transcript:all"),
+        (["all", "joint", "2", "1"], "node:1", "node:3"),
+        (None, "node:1", "node:1"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*names come before")
+def test_the_node_of_a_view_is_given_by_name_or_number(names: list[str] | None, view: str, node: str) -> None:
+    scenario = resolve({"unlearning": [{"method": "r2d", "view": view}, {"method": "noise-only", "view": view}]})
+    assert scenario.plain()["unlearning"][0]["view"] == view
+    built = build_methods([(method.name, method.settings) for method in scenario.unlearning], names, 4)
+    assert [method.view for method in built[:2]] == [node, node]
+
+
+def test_a_view_of_nobody_is_refused(tmp_path: Path) -> None:
+    scenario = data(tmp_path, NAMES * 10)
+    scenario["unlearning"][0]["view"] = "node:eve"
+    for words in ("run", "plan"):
+        code, said = command(words, in_file(tmp_path, scenario), "--out", tmp_path / "out")
+        assert (code, "unlearning.0.view node eve does not exist; clients are 0 to 3, named ada" in said) == (2, True)
+    scenario["unlearning"][0]["view"] = "node:"
+    code, said = command("run", in_file(tmp_path, scenario), "--out", tmp_path / "out")
+    assert (code, "unknown view 'node:'" in said) == (2, True), said
+
+
+def test_departures_are_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "path.edges").write_text("ada bob\nbob cy\ncy dee\n")
+    scenario = data(tmp_path, NAMES * 10)
+    scenario["topology"] = {"kind": "file", "path": str(tmp_path / "path.edges")}
+    scenario["deletion"] = {"client": "cy", "samples": "all", "departure": "leave"}
+    scenario["learning"]["radius"] = 4.0
+    scenario["unlearning"][0]["view"] = "node:cy"
+    code, said = command("run", in_file(tmp_path, scenario), "--out", tmp_path / "out")
+    assert (code, "unlearning.0.view shows nothing: cy (node 2) has left" in said) == (2, True), said
+    scenario["unlearning"][0]["view"] = "joint"
+    code, said = command("plan", in_file(tmp_path, scenario), "--out", tmp_path / "plan")
+    assert (code, "Without client bob (node 1), cy (node 2) the network falls into parts" in said) == (0, True), said
+    code, said = command("run", in_file(tmp_path, scenario), "--out", tmp_path / "out")
+    assert code == 0, said
+    exported = tmp_path / "certificate.json"
+    assert command("certificate", "export", tmp_path / "out", "r2d", "--out", exported)[0] == 0
+    assert json.loads(exported.read_text())["names"] == {"2": "cy"}
 
 
 def test_clients_that_represent_others_in_a_plan_are_named(tmp_path: Path) -> None:

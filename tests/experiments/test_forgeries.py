@@ -139,9 +139,9 @@ ONE: dict[str, tuple[Forge, str, str, str]] = {
     ),
     "fewer parameters": (
         forgeries.of_learning(lambda request: request["arithmetic"].update(parameters=10)),
-        "data",
+        "learning",
         "FAILS",
-        "arithmetic.parameters of request 0 is recorded as 10; the data give 40",
+        "a model is recorded to have 10 parameters and has 40",
     ),
     "size of a score": (
         forgeries.of_learning(lambda request: request["arithmetic"].update(inputs=1)),

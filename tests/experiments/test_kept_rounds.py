@@ -1,6 +1,7 @@
 """Checkpoints that are kept and those that are computed again: the same bits, the same certificates, a higher cost."""
 
 import json
+from copy import deepcopy
 
 import pytest
 from drawn import examples
@@ -8,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import refused_here, rehash, run_through
 
+from rewindnet.experiments.plan.cost import cost_of_depths
 from rewindnet.experiments.runs import run_setup
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.kept_rounds import CheckpointSettings, missing_parts
+from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
 
 SCENARIO = {
@@ -75,6 +79,27 @@ def test_states_on_disk_change_no_bit(tmp_path, monkeypatch):
     assert on_disk.record["weights_sha256"] == in_memory.record["weights_sha256"]
 
 
+def test_a_plan_counts_the_rounds_that_are_run_again(run_once):
+    run, training = run_once(SCENARIO, EVERY), build_run(resolve(deepcopy(SCENARIO))).network.training_run
+    costs = cost_of_depths(training, 8, [0, 3, 6], kept={0, 5, 10, 12})
+    for index, depth in enumerate([3, 6]):
+        share = run.methods[index].metrics["cost_share"]
+        assert costs[depth]["gradients"] == pytest.approx(share["gradients"])
+        assert costs[depth]["bytes"] == pytest.approx(share["bytes"])
+        assert costs[depth]["rounds"] == run.methods[index].metrics["cost"]["rounds"]
+    assert costs[0]["gradients"] == costs[0]["rounds"] == 0
+
+
+def test_a_budget_has_room_for_the_state_of_the_optimizer(tmp_path, capsys):
+    network = build_run(resolve(deepcopy(SCENARIO))).network
+    momentum = resolve(deepcopy(SCENARIO), ["learning.optimizer={kind: sgd, momentum: 0.5}", "unlearning=[retrain]"])
+    assert build_run(momentum).network.state_bytes == 2 * network.state_bytes
+    budget = f"learning.checkpoints={{budget: {3 * network.state_bytes}}}"
+    words = f"the first and the last checkpoint alone take {4 * network.state_bytes:,}"
+    settings = ["learning.optimizer={kind: sgd, momentum: 0.5}", budget]
+    refused_here({**SCENARIO, "unlearning": ["retrain"]}, tmp_path, capsys, words, *settings)
+
+
 TRANSCRIPT = {"method": "r2d", "rewind": 0.25, "view": "transcript:all", "placement": "rewind"}
 
 
@@ -84,7 +109,7 @@ TRANSCRIPT = {"method": "r2d", "rewind": 0.25, "view": "transcript:all", "placem
         ({"unlearning": [TRANSCRIPT]}, [EVERY], "covers the messages of unlearning"),
         ({"deletion": {"requests": [{"client": 0, "samples": 2, "round": 6}, {"client": 1, "samples": 2}]}},
          [EVERY], "for a single request"),
-        ({}, ["learning.checkpoints={every: 5, budget: 1MB}"], "give one of every, rounds and budget"),
+        ({}, ["learning.checkpoints={every: 5, budget: 1MB}"], "give one of every, rounds, budget and recover"),
         ({}, ["learning.checkpoints={budget: 10 apples}"], "a size like 2GiB"),
         ({}, ["learning.checkpoints={budget: 10B}"], "the first and the last checkpoint alone take"),
         ({}, ["learning.checkpoints={rounds: [3, 40]}"], "names round 40; learning has 12 rounds"),

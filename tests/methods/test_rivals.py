@@ -21,6 +21,8 @@ from rewindnet.topologies.rng import Stream, rng_at
 
 ALONE = replace(SMALL, family="path", nodes=1, client=0, sizes=(23,), l2=0.05, model="logistic")
 T = ALONE.rounds
+#: A linear model, and one with a hidden layer of 64 units.
+MODELS = ("logistic", "mlp")
 
 
 def samples(simulation: Simulation, request: int) -> tuple[Tensor, Tensor]:
@@ -34,12 +36,22 @@ def order(simulation: Simulation, epoch: int, count: int, context: str) -> Tenso
     )
 
 
+def scores(theta: Tensor, x: Tensor) -> Tensor:
+    """The scores [n, 3] of a linear model, or of one with a hidden layer, by the number of parameters θ."""
+    if len(theta) % 3 == 0 and len(theta) // 3 == x.shape[1]:
+        return x @ theta.view(3, -1).T
+    first, shift, last, offset = theta.split([64 * x.shape[1], 64, 3 * 64, 3])
+    return torch.relu(x @ first.view(64, -1).T + shift) @ last.view(3, -1).T + offset
+
+
 def loss(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    return cross_entropy(x @ theta.view(3, -1).T, y) + ALONE.l2 / 2 * (theta**2).sum()
+    return cross_entropy(scores(theta, x), y) + ALONE.l2 / 2 * (theta**2).sum()
 
 
-def test_finetune_is_minibatch_descent_of_one_client() -> None:
-    simulation, learned, outcome = unlearned(METHODS["finetune"](epochs=3, step_size=0.2, batch=5), ALONE)
+@pytest.mark.parametrize("model", MODELS)
+def test_finetune_is_minibatch_descent_of_one_client(model: str) -> None:
+    method = METHODS["finetune"](epochs=3, step_size=0.2, batch=5)
+    simulation, learned, outcome = unlearned(method, replace(ALONE, model=model))
     x, y = samples(simulation, 1)
     theta = learned.at(T)[0].clone().requires_grad_(True)
     optimizer = torch.optim.SGD([theta], lr=0.2)
@@ -52,9 +64,11 @@ def test_finetune_is_minibatch_descent_of_one_client() -> None:
     assert outcome.cost.gradients == 3 * len(y)
 
 
-def test_scrub_is_the_students_of_one_client() -> None:
+@pytest.mark.parametrize("model", MODELS)
+def test_scrub_is_the_students_of_one_client(model: str) -> None:
     settings: dict[str, Any] = {"epochs": 3, "max_steps": 1, "step_size": 0.1, "batch": 4, "forget_batch": 3}
-    simulation, learned, outcome = unlearned(METHODS["scrub"](alpha=0.3, gamma=0.7, **settings), ALONE)
+    method = METHODS["scrub"](alpha=0.3, gamma=0.7, **settings)
+    simulation, learned, outcome = unlearned(method, replace(ALONE, model=model))
     (whole, labels), (x, y) = samples(simulation, 0), samples(simulation, 1)
     kept = {tuple(row) for row in x.tolist()}
     gone = whole[[tuple(row) not in kept for row in whole.tolist()]]
@@ -63,7 +77,7 @@ def test_scrub_is_the_students_of_one_client() -> None:
     theta = teacher.clone().requires_grad_(True)
 
     def distance(batch: Tensor) -> Tensor:
-        student, wanted = ((batch @ of.view(3, -1).T) / temperature for of in (theta, teacher))
+        student, wanted = (scores(of, batch) / temperature for of in (theta, teacher))
         return kl_div(log_softmax(student, 1), softmax(wanted, 1), reduction="batchmean") * temperature**2
 
     for epoch in range(3):
@@ -83,16 +97,17 @@ def test_scrub_is_the_students_of_one_client() -> None:
     assert outcome.cost.gradients == 3 * len(y) + len(gone)
 
 
-@pytest.mark.parametrize("most", [3.0, 1e3])
-def test_fisher_is_noise_by_the_inverse_information(most: float) -> None:
-    simulation, learned, outcome = unlearned(METHODS["fisher-forgetting"](alpha=1e-4, most=most), ALONE)
+@pytest.mark.parametrize(("model", "most"), [("logistic", 3.0), ("logistic", 1e3), ("mlp", 3.0)])
+def test_fisher_is_noise_by_the_inverse_information(model: str, most: float) -> None:
+    method = METHODS["fisher-forgetting"](alpha=1e-4, most=most)
+    simulation, learned, outcome = unlearned(method, replace(ALONE, model=model))
     x, y = samples(simulation, 1)
     theta, information = learned.at(T)[0].clone(), torch.zeros(learned.at(T).shape[1], dtype=torch.float64)
     for row in x:
-        odds = softmax(row @ theta.view(3, -1).T, 0)
+        odds = softmax(scores(theta, row[None])[0], 0)
         for label in range(3):
             point = theta.clone().requires_grad_(True)
-            log_softmax(row @ point.view(3, -1).T, 0)[label].backward()
+            log_softmax(scores(point, row[None])[0], 0)[label].backward()
             assert point.grad is not None
             information += odds[label] * point.grad**2 / len(x)
     deviation = (1e-4 * (1 / (information + 1e-8)).clamp(max=most)).sqrt()
@@ -101,7 +116,7 @@ def test_fisher_is_noise_by_the_inverse_information(most: float) -> None:
     assert outcome.cost.gradients == 3 * len(y)
 
 
-@pytest.mark.parametrize("model", ["logistic", "sigmoid"])
+@pytest.mark.parametrize("model", ["logistic", "sigmoid", "mlp"])
 @pytest.mark.parametrize("name", ["finetune", "scrub", "fisher-forgetting"])
 def test_rivals_run_on_a_network_and_get_no_number(name: str, model: str) -> None:
     simulation, learned, outcome = unlearned(METHODS[name](), replace(CASE, model=model))

@@ -123,6 +123,24 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "unlearning": [{"method": "r2d", "rewind": 0.25, "gossip_rounds": 3, "allocation": "optimal"}, *CONTROLS],
         "backend": {"dtype": "float32"},
     },
+    "healing": {
+        "partition": {"clients": 5},
+        "topology": "ring",
+        "learning": {"rounds": 6, "client_clip": 0.06},
+        "deletion": {"samples": "all"},
+        "unlearning": [
+            {
+                "method": "r2d",
+                "rewind": 0.5,
+                "placement": "rewind",
+                "view": "transcript:all",
+                "settle_first": 2,
+                "descent_clip": False,
+                "descent_step_size": 0.5,
+            },
+            *CONTROLS,
+        ],
+    },
     "complete": {
         "partition": {"clients": 4},
         "topology": {"kind": "complete", "mixing": "uniform"},
@@ -412,7 +430,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 @with_mpi
 @pytest.mark.parametrize(
     "name",
-    [n if n in ("ring", "star", "departure", "adam") else pytest.param(n, marks=pytest.mark.slow) for n in SCENARIOS],
+    [n if n in ("star", "adam") else pytest.param(n, marks=pytest.mark.slow) for n in SCENARIOS],
 )
 def test_transports_leave_the_same(name: str, tmp_path: Path) -> None:
     file = parity.write({"name": "same", "data": DATA, **SCENARIOS[name]}, tmp_path)

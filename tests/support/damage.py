@@ -6,7 +6,7 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,10 @@ SCENARIO: dict[str, Any] = {
     "measures": {"membership": False},
     "backend": {"precision": "exact"},
 }
+
+
+#: The command line for a run folder.
+Arguments = Callable[[Path], list[str]]
 
 
 class Killed(BaseException):
@@ -62,6 +66,14 @@ def shorten(file: Path, other: Path) -> None:
     changed(file, lambda tensor: tensor.to(torch.bfloat16))
 
 
+def widen(file: Path, other: Path) -> None:
+    changed(file, lambda tensor: torch.cat([tensor, tensor], dim=-1) if tensor.ndim else tensor.reshape(1))
+
+
+def narrow(file: Path, other: Path) -> None:
+    changed(file, lambda tensor: tensor[..., :1] if tensor.ndim else tensor.reshape(1, 1))
+
+
 def changed(file: Path, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
     if file.suffix == ".safetensors":
         file.write_bytes(save({name: change(tensor).contiguous() for name, tensor in load_file(file).items()}))
@@ -87,7 +99,7 @@ def link(file: Path, other: Path) -> None:
     file.symlink_to("/nowhere/at/all")
 
 
-WAYS = (truncate, flip, zero, nest, reshape, shorten, remove, swap, folder, link)
+WAYS = (truncate, flip, zero, nest, reshape, shorten, widen, narrow, remove, swap, folder, link)
 
 
 def unfinished(place: Path, seed: int) -> Path:
@@ -132,27 +144,7 @@ def outcome(command: list[str]) -> tuple[int, str]:
     return (-1, repr(done.exception)) if raised else (done.exit_code, done.output)
 
 
-def resumed(base: Path, stride: int) -> tuple[Counter[str], list[str]]:
-    """Damage an unfinished run, and go on with it."""
-    killed, other, counts, wrong = unfinished(base / "run", 0), unfinished(base / "other", 1), Counter[str](), []
-    scenario = base / "s.yaml"
-    scenario.write_text(json.dumps(SCENARIO), "utf-8")
-    expected = result(run_in(resolve(SCENARIO), base / "whole").path)
-    for name, way in cases(killed, stride):
-        place = Path(shutil.copytree(killed, base / "copy" / "run"))
-        way(place / name, other / name)
-        code, said = outcome(["run", str(scenario), "--out", str(place)])
-        kind = {0: "survived", 2: "sentences", 3: "sentences"}.get(code, "tracebacks")
-        if code == 0 and result(place) != expected:
-            kind = "silently different"
-        if kind in ("tracebacks", "silently different"):
-            wrong.append(f"resume, {name}, {way.__name__}: {kind} {said[-200:]}")
-        counts[kind] += 1
-        shutil.rmtree(base / "copy")
-    return counts, wrong
-
-
-COMMANDS = {
+COMMANDS: dict[str, Arguments] = {
     "verify": lambda place: ["verify", str(place)],
     "report": lambda place: ["report", str(place)],
     "compare": lambda place: ["compare", str(place)],
@@ -161,27 +153,63 @@ COMMANDS = {
 }
 
 
+def tried(
+    whole: Path,
+    other: Path,
+    stride: int,
+    commands: Mapping[str, Arguments],
+    refusals: Collection[int],
+    differs: Callable[[str, Path, str, bool], bool],
+) -> tuple[Counter[str], list[str]]:
+    """Damage copies of a run, and give each to every command.
+
+    Args:
+        whole: the run folder.
+        other: another run, whose files take the place of its own.
+        stride: of how many cases one is tried.
+        commands: by name.
+        refusals: the exit codes that come with a sentence.
+        differs: whether what a command accepted is another run: by the name of the command, the copy, the damaged
+            file, and whether that is as it was.
+
+    Returns:
+        How many cases ended in which way, and a line for each that ended wrong.
+    """
+    counts, wrong = Counter[str](), []
+    for name, way in cases(whole, stride):
+        for command, arguments in commands.items():
+            place = Path(shutil.copytree(whole, whole.parent / "copy" / "run"))
+            before = (place / name).read_bytes()
+            way(place / name, other / name)
+            same = (place / name).is_file() and (place / name).read_bytes() == before
+            code, said = outcome(arguments(place))
+            kind = "survived" if code == 0 else "sentences" if code in refusals else "tracebacks"
+            if code == 0 and differs(command, place, name, same):
+                kind = "silently different"
+            if kind in ("tracebacks", "silently different"):
+                wrong.append(f"{command}, {name}, {way.__name__}: {kind} {said[-200:]}")
+            counts[kind] += 1
+            shutil.rmtree(place.parent)
+    return counts, wrong
+
+
+def resumed(base: Path, stride: int) -> tuple[Counter[str], list[str]]:
+    """Damage an unfinished run, and go on with it."""
+    killed, other, scenario = unfinished(base / "run", 0), unfinished(base / "other", 1), base / "s.yaml"
+    scenario.write_text(json.dumps(SCENARIO), "utf-8")
+    expected = result(run_in(resolve(SCENARIO), base / "whole").path)
+    commands: dict[str, Arguments] = {"resume": lambda place: ["run", str(scenario), "--out", str(place)]}
+    return tried(killed, other, stride, commands, (2, 3), lambda _, place, *__: result(place) != expected)
+
+
 def read(base: Path, stride: int) -> tuple[Counter[str], list[str]]:
     """Damage a finished run, and read it with every command; `verify` must find every change."""
     whole, other = base / "finished", base / "finished-other"
     for seed, place in enumerate((whole, other)):
         run_in(resolve({**SCENARIO, "seed": seed}), place)
-    counts, wrong = Counter[str](), []
-    for name, way in cases(whole, stride):
-        for command, arguments in COMMANDS.items():
-            place = Path(shutil.copytree(whole, base / "copy" / "run"))
-            before = (place / name).read_bytes()
-            way(place / name, other / name)
-            same = (place / name).is_file() and (place / name).read_bytes() == before
-            code, said = outcome(arguments(place))
-            kind = {0: "survived", 1: "sentences", 2: "sentences", 3: "sentences"}.get(code, "tracebacks")
-            if command == "verify" and code == 0 and not same and name != "record.json":
-                kind = "silently different"
-            if kind in ("tracebacks", "silently different"):
-                wrong.append(f"{command}, {name}, {way.__name__}: {kind} {said[-200:]}")
-            counts[kind] += 1
-            shutil.rmtree(base / "copy")
-    return counts, wrong
+    return tried(
+        whole, other, stride, COMMANDS, (1, 2, 3), lambda command, _, __, same: command == "verify" and not same
+    )
 
 
 def main(stride: int = 1) -> None:

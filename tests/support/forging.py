@@ -178,10 +178,13 @@ class Forger:
     def _arrays(self, run: RunFolder, index: int, training: TrainingRun, round: int) -> tuple[Any, Any, Any, Any]:
         """The models before and after the noise, as released, and retrained, after so many rounds."""
         place, suffix = run.methods[index].place, run.suffix_of(index)
-        centre, released = run.weights(f"{place}/centre"), run.weights(f"{place}/released")
-        noised = run.weights(f"{place}/noised")
-        retrained = run.weights(f"checkpoints/retrained{suffix}-{round:06d}")
+        centre, released, noised = (self._stored(f"{place}/{name}") for name in ("centre", "released", "noised"))
+        retrained = self._stored(f"checkpoints/retrained{suffix}-{round:06d}")
         return centre, released if noised is None else noised, released, retrained
+
+    def _stored(self, name: str) -> Any:
+        """A stored array, whatever its shape; None if there is none."""
+        return self.array(name) if (self.path / f"{name}.safetensors").is_file() else None
 
     def _audit(
         self, run: RunFolder, certificate: Certificate, training: TrainingRun, index: int, traces: list[NoiseTraces]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet import topologies
-from rewindnet.certificates import Claim, Constant, Release, TrainingRun, forget_digest
+from rewindnet.certificates import Claim, Constant, Constants, Release, TrainingRun, forget_digest
 from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.forget_sets import SALT_BYTES
 from rewindnet.clients.data.deletion import Arrival
@@ -21,6 +21,7 @@ from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.models import MODELS
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.training.client_block import LocalTraining, make_block
+from rewindnet.clients.training.envelope import Envelope
 from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.sampling import SAMPLINGS
 from rewindnet.clients.worker import ClientWorker
@@ -82,6 +83,8 @@ class Network:
     optimizer: Optimizer = SGD()  # noqa: RUF009
     step_factors: tuple[float, ...] = ()
     gradient_clip: float | None = None
+    client_clip: float | None = None
+    clip_tolerance: float = 1e-3
 
     @property
     def deleting(self) -> tuple[int, ...]:
@@ -128,30 +131,44 @@ class Network:
         x /= np.linalg.norm(x, axis=1, keepdims=True) * (1 + 1e-6)
         return x, rng.integers(0, 3, total)
 
+    def envelope(self, constants: Constants) -> Envelope | None:
+        """What clients learn from where they clip."""
+        clip, smoothness = self.client_clip, constants.L.value - constants.l2.value
+        if clip is None:
+            return None
+        return Envelope(clip, self.clip_tolerance * clip, smoothness, constants.G.value, constants.radius.value)
+
     def simulation(self) -> Simulation:
         """Clients with data of their own kind each, so that the network never agrees by accident."""
         rng = np.random.default_rng(self.seed)
         x, y = self.rows(rng)
         ends = np.cumsum(self.sizes)
         shards = [np.arange(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
-        model = MODELS[self.model](5, 3, l2=self.l2, **SETTINGS[self.model])
+        model = MODELS[self.model](5, 3, l2=self.l2, **SETTINGS.get(self.model, {}))
         constants = model.constants(Constant(1.0, "proven"))
+        unit = self.step / (constants.L.value if constants.known else 1.0)
         graph = topologies.build(self.family, self.nodes, self.seed)
         left = self.deleting if self.departure == "leave" else ()
         mixing, before = self.rounds_of(graph, left), self.rounds_of(graph)
         settings = {"poisson": {"batch": 4}, "keyed": {"batches": 3}}.get(self.sampling, {})
         sampling = SAMPLINGS[self.sampling](self.seed, self.local_steps, **settings)
-        sizes = tuple(factor * self.step / constants.L.value for factor in self.step_factors)
+        sizes = tuple(factor * unit for factor in self.step_factors)
         full = make_block(
             model,
             torch.from_numpy(x).to(getattr(torch, self.dtype)),
             y,
             shards,
-            step_size=self.step / constants.L.value,
+            step_size=unit,
             local_steps=self.local_steps,
             node_by_node=self.precision == "exact",
             local_training=LocalTraining(
-                *(sampling, before.participating, self.radius, self.optimizer, sizes, self.gradient_clip)
+                sampling,
+                before.participating,
+                self.radius,
+                self.optimizer,
+                sizes,
+                self.gradient_clip,
+                self.envelope(constants),
             ),
         )
         asked = self.arrivals(self.forget(rng))
@@ -167,6 +184,8 @@ class Network:
             seed=self.seed,
             sampling=sampling,
             radius=self.radius,
+            client_clip=self.client_clip,
+            clip_tolerance=self.clip_tolerance,
             departed=left,
             remaining=mixing if left else None,
             optimizer=self.optimizer,

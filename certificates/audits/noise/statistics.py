@@ -14,7 +14,7 @@ from scipy.special import chdtr, chdtrc, erf, ndtr
 from rewindnet.certificates.additions import BETWEEN_ROUNDS, Additions
 from rewindnet.certificates.audits.noise.log import norm_of
 from rewindnet.certificates.audits.noise.record import Law, NoiseTest
-from rewindnet.certificates.audits.noise.traces import NoiseTraces, Parameters, norms_of
+from rewindnet.certificates.audits.noise.traces import NoiseTraces, Parameters, norms_of, some_rows
 from rewindnet.certificates.network import Vector
 
 #: The largest number of products for which all pairs of nodes are compared.
@@ -42,8 +42,7 @@ def vector_tests(
     _, slack, nodes, r = traces
     tests = [*_norm_tests(norms_of(r), slack, r.shape[1], _Words(nodes))]
     if retrained is not None:
-        gap = np.asarray(centre, dtype=np.float64)[nodes] - np.asarray(retrained, dtype=np.float64)[nodes]
-        tests += _direction(r, slack, nodes, gap, sigma)
+        tests += _direction(r, slack, nodes, _gaps(r, nodes, centre, retrained), sigma)
     if len(r) > 1:
         tests += _pairs(r, slack, nodes)
         total = norm_of(r.sum(axis=0)) / np.sqrt(len(r))
@@ -150,18 +149,30 @@ def _norm_tests(norms: Vector, slack: Vector, parameters: int, words: _Words) ->
         yield from _extreme("all norms", "chi", parameters * len(norms), [total], [allowance], ["all additions"])
 
 
+def _gaps(
+    r: NDArray[np.float64], nodes: NDArray[np.int64], centre: Parameters, retrained: Parameters
+) -> tuple[Vector, Vector]:
+    """Return the norms [n] of the distances from the retrained models, and their inner products [n] with the noise."""
+    distance, along = np.empty(len(r)), np.empty(len(r))
+    for rows in some_rows(*r.shape):
+        first, second = (np.asarray(models[nodes[rows]], dtype=np.float64) for models in (centre, retrained))
+        gap = first - second
+        distance[rows], along[rows] = norms_of(gap), np.einsum("ij,ij->i", r[rows], gap)
+    return distance, along
+
+
 def _direction(
-    r: NDArray[np.float64], slack: Vector, nodes: NDArray[np.int64], gap: NDArray[np.float64], sigma: Vector
+    r: NDArray[np.float64], slack: Vector, nodes: NDArray[np.int64], gaps: tuple[Vector, Vector], sigma: Vector
 ) -> Iterator[NoiseTest]:
     """Yield the tests of the inner products with the direction from the retrained model, and of all together.
 
     Noise that hides a model must not be too small along these directions, so the tests of all together are two-sided.
     """
-    distance = norms_of(gap)
+    distance, products = gaps
     differing = np.flatnonzero(distance > 0)
     if not len(differing):
         return
-    along = np.einsum("ij,ij->i", r[differing], gap[differing]) / distance[differing]
+    along = products[differing] / distance[differing]
     slack, weight = slack[differing], distance[differing] / sigma[differing]
     yield from _extreme("direction", "normal", None, along, slack, _Words(nodes[differing]))
     total, allowed = np.sqrt((along**2).sum()), np.sqrt((slack**2).sum())

@@ -11,6 +11,9 @@ from rewindnet.certificates.network import Vector
 
 Parameters = NDArray[np.floating[Any]]
 
+#: Numbers that are held at once in double precision, besides the traces.
+AT_ONCE = 1 << 24
+
 
 class NoiseTraces(NamedTuple):
     """What later releases of a run are compared with.
@@ -45,14 +48,24 @@ def vector_traces(
         roundoff: u of the stored models.
         shared: whether all nodes add one and the same vector, of which only one is then returned, unless they differ.
     """
-    nodes, sigma = additions.nodes, additions.sigma
-    before, after = (np.asarray(models, dtype=np.float64)[nodes] for models in (centre, noised))
-    added = after - before
-    slack = allowance_of(roundoff, 2 * norms_of(before) + norms_of(after), added.shape[1], norms_of(added)) / sigma
-    r = added / sigma[:, None]
+    nodes, sigma, d = additions.nodes, additions.sigma, centre.shape[1]
+    r, slack, prints = np.empty((len(nodes), d)), np.empty(len(nodes)), np.empty((len(nodes), print_width(d)))
+    for rows in some_rows(len(nodes), d):
+        before, after = (np.asarray(models[nodes[rows]], dtype=np.float64) for models in (centre, noised))
+        added = after - before
+        sizes = 2 * norms_of(before) + norms_of(after)
+        slack[rows] = allowance_of(roundoff, sizes, d, norms_of(added)) / sigma[rows]
+        r[rows] = added / sigma[rows, None]
+        prints[rows] = fingerprints(r[rows])
     if shared and not np.any(norms_of(r - r[0]) > slack + slack[0]):
-        nodes, slack, r = nodes[:1], slack[:1], r[:1]
-    return NoiseTraces(fingerprints(r), slack, nodes, r)
+        nodes, slack, r, prints = nodes[:1], slack[:1], r[:1], prints[:1]
+    return NoiseTraces(prints, slack, nodes, r)
+
+
+def some_rows(n: int, d: int) -> list[slice]:
+    """Return slices of the rows of [n, d], of which each fits the memory in double precision."""
+    step = max(1, AT_ONCE // max(1, d))
+    return [slice(first, first + step) for first in range(0, n, step)]
 
 
 def norms_of(vectors: NDArray[np.float64]) -> Vector:

@@ -78,6 +78,10 @@ class Ranks(Wire):
         halo = self._arrived(travelling, messages, route.halo)
         return plan.outer.add_up(torch.cat((messages, halo)), out) if route.outer else out
 
+    def begin(self) -> None:
+        """Give the memory of old sums back."""
+        self._buffers.clear()
+
     def gather(self, theta: Tensor) -> Tensor:
         """Return θ [N, ·] at the root, in memory of its own; on the host unless MPI handles memory of the GPU."""
         theta = self._for_mpi(theta)

@@ -35,7 +35,19 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             {"method": "noise-only", "bound": "instance"},
             "retrain",
             "do-nothing",
+            {"method": "anew", "rewind": 0.4},
         ],
+    },
+    "replayed": {
+        **_BASE,
+        "learning": {"rounds": 10, "step_size": 0.3, "checkpoints": {"every": 4}},
+        "unlearning": [{"method": "r2d", "bound": "instance"}, {"method": "warm-start", "rounds": 3}],
+    },
+    "recovered": {
+        **_BASE,
+        "topology": {"kind": "ring", "mixing": {"kind": "lazy-metropolis-hastings"}},
+        "learning": {"rounds": 10, "step_size": 0.3, "checkpoints": {"recover": 1e-7}},
+        "unlearning": [{"method": "r2d", "rewind": 0.4, "bound": "instance"}],
     },
     "optimizers": {
         **_BASE,
@@ -70,7 +82,10 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             {**_VISITS, "noise": "certified", "clip": 0.1},
         ],
     },
-    "uncertified": {**_BASE, "unlearning": ["federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting"]},
+    "uncertified": {
+        **_BASE,
+        "unlearning": ["federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "hessian-free"],
+    },
     "minibatches": {
         **_BASE,
         "topology": {"kind": "ring", "schedule": {"kind": "link-failures", "probability": 0.3}},

@@ -9,6 +9,7 @@ _TESTS = (
     f"{_CONSCIENCE}::test_closed_forms_of_one_machine",
     f"{_CONSCIENCE}::test_no_node_diverges_beyond_its_sensitivity",
 )
+_CLIP = ("conscience/test_client_clip.py",)
 _ROUNDING = (f"{_CONSCIENCE}::test_rounding_that_adds_up_is_charged_for",)
 
 MUTATIONS = (
@@ -168,9 +169,27 @@ MUTATIONS = (
         "an earlier request is not counted",
         _DESCENTS,
         "certificates/sensitivity/local_steps.py",
-        "_deleted_share(training.samples - earlier, training.deleted - earlier)",
-        "_deleted_share(training.samples, training.deleted - earlier)",
+        "_largest_change(training, training.samples - earlier, training.deleted - earlier)",
+        "_largest_change(training, training.samples, training.deleted - earlier)",
         "requests",
         ("methods/test_requests.py",),
+    ),
+    Mutation(
+        "a part of a client's data moves its clipped gradient by C, not 2C",
+        ("r2d",),
+        "certificates/sensitivity/local_steps.py",
+        "np.where(everything, clip, 2 * clip)",
+        "np.where(everything, clip, clip)",
+        "descents",
+        _CLIP,
+    ),
+    Mutation(
+        "the tolerance of clipped gradients is charged for one of the two runs",
+        ("r2d",),
+        "certificates/sensitivity/rounding.py",
+        "tolerated = (4 if bound",
+        "tolerated = 0.5 * (4 if bound",
+        "descents",
+        _CLIP,
     ),
 )

@@ -1,0 +1,83 @@
+"""The area under the ROC curve, held against scikit-learn, and where it stands in a run."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from runs import rehash
+from sklearn.metrics import roc_auc_score
+
+from rewindnet.clients.metrics import auc
+from rewindnet.clients.metrics.auc import area_under_curve
+from rewindnet.clients.models import MODELS
+from rewindnet.experiments.report import table
+from rewindnet.experiments.verify.verify import verify_folder
+
+BINARY: dict[str, Any] = {
+    "data": {"source": "synthetic", "samples": 120, "dimensions": 3, "classes": 2, "separation": 1.0},
+    "partition": {"clients": 4},
+    "model": {"kind": "mlp", "widths": [3]},
+    "topology": "ring",
+    "learning": {"rounds": 6, "step_size": 0.3},
+    "deletion": {"samples": 8},
+    "unlearning": [{"method": "r2d", "rewind": 0.5, "sigma": 0.05}, "retrain"],
+}
+
+
+@pytest.mark.parametrize("model", ["logistic", "sigmoid", "mlp"])
+@pytest.mark.parametrize("ranked", [1, 1 << 20])
+def test_areas_are_those_of_scikit_learn(model: str, ranked: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auc, "_RANKED", ranked)
+    monkeypatch.setattr(auc, "_CHUNK", 64)
+    made, generator = MODELS[model](3, 2), np.random.default_rng(0)
+    theta = torch.from_numpy(generator.standard_normal((5, made.parameters)))
+    # Whole numbers give ties.
+    x = made.design(torch.from_numpy(generator.integers(-1, 2, (40, 3)).astype(float)))
+    targets = torch.from_numpy(made.targets(generator.integers(0, 2, 40)))
+    found = area_under_curve(made, theta, x, targets)
+    scores = made.scores(theta, x).numpy()
+    odds = scores[..., -1] - (scores[..., 0] if scores.shape[2] > 1 else 0)
+    np.testing.assert_allclose(found, [roc_auc_score(targets, of) for of in odds], rtol=1e-12)
+    assert area_under_curve(made, theta, x[:4], torch.ones(4, dtype=torch.int64)) is None
+
+
+def test_there_is_no_area_of_three_classes() -> None:
+    made = MODELS["logistic"](3, 3)
+    x = made.design(torch.randn(6, 3, dtype=torch.float64))
+    assert area_under_curve(made, torch.zeros(1, made.parameters).double(), x, torch.arange(6) % 3) is None
+
+
+def test_a_binary_task_reports_areas_and_the_verifier_measures_them_again(run_once: Any) -> None:
+    run = run_once(BINARY)
+    for method, row in zip(run.methods, run.summary, strict=True):
+        areas = method.metrics["auc"]
+        assert areas.keys() == {"test", "retain", "forget"}
+        for name, scores in areas.items():
+            assert row["auc"][name] == {
+                "mean": pytest.approx(np.mean(scores["nodes"])),
+                "lowest": min(scores["nodes"]),
+            }
+    shown = dict(table.columns_of(run.summary))
+    means = [run.summary[0]["auc"][name]["mean"] for name in ("test", "retain", "forget")]
+    assert shown["AUC"](run.summary[0]) == "/".join(f"{mean:.2f}" for mean in means)
+    assert any(line.startswith("AUC: ") for line in table.legend(run.summary))
+    assert all(found.status != "FAILS" for found in verify_folder(run.path))
+    for which in ("nodes", "average_model"):
+        file = run.path / run.methods[0].place / "metrics.json"
+        kept = file.read_text("utf-8")
+        metrics = json.loads(kept)
+        metrics["auc"]["test"][which] = [0.1] * 4 if which == "nodes" else 0.1
+        file.write_text(json.dumps(metrics), "utf-8")
+        rehash(file)
+        broken = [found.sentence for found in verify_folder(run.path) if found.status == "FAILS"]
+        assert any("the area under the curve" in sentence and "0.1000" in sentence for sentence in broken), broken
+        file.write_text(kept, "utf-8")
+
+
+def test_a_task_of_more_classes_has_no_areas(run_once: Any) -> None:
+    run = run_once({**BINARY, "data": {**BINARY["data"], "classes": 3}})
+    assert run.methods[0].metrics["auc"] is None
+    assert "auc" not in run.summary[0]
+    assert not any("AUC" in heading for heading, _ in table.columns_of(run.summary))

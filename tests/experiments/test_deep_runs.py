@@ -1,0 +1,122 @@
+"""Runs of deep models: what is not known is null with its reason, and a module's file is part of the run."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from rewindnet.experiments.cli import app
+from rewindnet.experiments.runs.run_setup import build_run
+from rewindnet.experiments.scenario.computation import computation_digest
+from rewindnet.experiments.scenario.inputs import hashes, input_files
+from rewindnet.experiments.scenario.network_setup import build_network
+from rewindnet.experiments.scenario.yaml_files import load
+
+UNKNOWN = (
+    "no bounds are known on the gradients (G) and the curvature (L) of the model mlp, from which a sensitivity would "
+    "follow"
+)
+#: What runs on a deep model, and is certified of nothing but for the last two.
+METHODS: list[Any] = [
+    {"method": "r2d", "rewind": 0.5, "sigma": 0.01},
+    {"method": "warm-start", "rounds": 2, "sigma": 0.01, "placement": "rewind", "view": "transcript:all"},
+    {"method": "noise-only", "sigma": 0.01, "view": "average"},
+    "do-nothing",
+    {"method": "noisy-finetune", "rounds": 2, "start_radius": 1.0, "gradient_radius": 0.3, "step_size": 0.1},
+    {"method": "gossip-dp", "clip": 0.3},
+    "retrain",
+]
+DEEP: dict[str, Any] = {
+    "data": {"source": "synthetic", "samples": 80, "dimensions": 4, "classes": 3},
+    "partition": {"clients": 4},
+    "model": {"kind": "mlp", "widths": [4], "l2": 0.01},
+    "topology": "ring",
+    "learning": {"rounds": 4, "step_size": 0.1},
+    "deletion": {"samples": 3},
+    "unlearning": METHODS,
+}
+
+NET = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self, shape, classes):
+        super().__init__(nn.Linear(shape[0], 3), nn.Tanh(), nn.Linear(3, classes))
+"""
+
+
+def command(*words: object) -> tuple[int, str]:
+    """The exit code and the output; a traceback fails."""
+    done = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
+    return done.exit_code, done.output
+
+
+def test_what_nobody_knows_is_null_with_the_reason_and_everything_is_measured(run_once: Any) -> None:
+    run = run_once(DEEP)
+    for index, (certificate, audit) in enumerate(run.certified):
+        written = json.loads(next(run.path.glob(f"methods/{index}-*/certificate.json")).read_text("utf-8"))
+        constants = written["constants"]
+        assert {constants[name]["value"] for name in ("G", "L", "strong_convexity")} == {None}
+        assert constants["l2"] == {"value": 0.01, "provenance": "proven"}
+        assert audit.holds
+        assert all(value >= 0 for value in audit.divergence)
+        if index < 4:
+            assert (certificate.epsilon, certificate.sensitivity, certificate.reason) == (None, (), UNKNOWN)
+            assert not certificate.conditional
+        else:
+            assert certificate.epsilon is not None
+            assert certificate.reason is None
+            assert not certificate.conditional
+    assert command("verify", run.path)[0] == 0
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A scenario whose model is a module in a file beside it."""
+    (tmp_path / "net.py").write_text(NET)
+    model = {"kind": "module", "path": str(tmp_path / "net.py") + ":Net"}
+    scenario = {**DEEP, "model": model, "unlearning": [METHODS[0], "retrain"], "measures": {"membership": False}}
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump({"name": "own", **scenario}))
+    return tmp_path
+
+
+def test_the_module_of_the_documentation_is_one_that_a_network_can_learn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/deep-models.md").read_text("utf-8")
+    code, described = (
+        re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL) for language in ("python", "yaml")
+    )
+    (tmp_path / "nets.py").write_text(code[0])
+    (tmp_path / "s.yaml").write_text(described[0])
+    monkeypatch.chdir(tmp_path)
+    run = build_run(load(tmp_path / "s.yaml"))
+    assert run.network.model.parameters == 64 * 32 + 32 + 32 * 10 + 10
+    assert len(run.methods) == 3 + len(["retrain", "do-nothing"])
+
+
+def test_the_file_of_a_module_is_an_input_of_the_run(own: Path) -> None:
+    """Other code is another run: another computation with other noise, which does not stand for the first."""
+    out, net = own / "out", own / "net.py"
+    assert command("run", own / "s.yaml", "--out", out)[0] == 0
+    before = hashes(input_files(load(own / "s.yaml")))
+    assert json.loads((out / "record.json").read_text())["inputs"]["model.path"]["sha256"] == before["model.path"]
+    assert command("verify", out)[0] == 0
+    plain = load(own / "s.yaml").plain()
+    net.write_text(NET.replace("3), nn.Tanh(), nn.Linear(3", "5), nn.Tanh(), nn.Linear(5"))
+    now = hashes(input_files(load(own / "s.yaml")))
+    assert computation_digest(plain, now) != computation_digest(plain, before)
+    assert build_network(load(own / "s.yaml")).model.parameters == 4 * 5 + 5 + 5 * 3 + 3
+    code, said = command("verify", out)
+    assert code == 1
+    assert before["model.path"] in said
+    assert now["model.path"] in said
+    assert "a model is recorded to have 27 parameters and has 43" in said
+    code, said = command("run", own / "s.yaml", "--out", out)
+    assert code == 2
+    assert "model.path" in said

@@ -1,0 +1,104 @@
+"""Checkpoints that were not kept: rounds that are run again, or undone."""
+
+from mutations.mutation import Mutation
+
+_DESCENTS = ("r2d", "warm-start")
+_RECOVERY = "certificates/sensitivity/recovery.py"
+_TESTS = ("conscience/test_recovery.py",)
+
+MUTATIONS = (
+    Mutation(
+        "rounds that are run again do not read what is to be forgotten",
+        _DESCENTS,
+        "simulator/simulation.py",
+        'self._descent(f"replayed-{rounds.start:06d}", begin, 0, rounds,',
+        'self._descent(f"replayed-{rounds.start:06d}", begin, 1, rounds,',
+        "replayed",
+    ),
+    Mutation(
+        "rounds that are run again are not counted",
+        _DESCENTS,
+        "simulator/simulation.py",
+        "cost += learned.replayed.get(plan.release.checkpoint_round, Cost())",
+        "cost += Cost()",
+        "replayed",
+    ),
+    Mutation(
+        "rounds are run again from the last models",
+        _DESCENTS,
+        "experiments/runs/replays.py",
+        "simulation.run_again(part, names[part.start])",
+        "simulation.run_again(part, names[max(learned.checkpoint_names)])",
+        "replayed",
+        ("experiments/test_kept_rounds.py",),
+    ),
+    Mutation(
+        "rounds are undone without what is to be forgotten",
+        ("r2d",),
+        "simulator/recovery.py",
+        'Task(f"recovered-{rounds.start:06d}", 0, begin,',
+        'Task(f"recovered-{rounds.start:06d}", 1, begin,',
+        "recovered",
+    ),
+    Mutation(
+        "models are mixed again in place of being parted",
+        ("r2d",),
+        "clients/steps/recovery.py",
+        "return self._inverses(mixing.matrix(round), round).matrix",
+        "return mixing.matrix(round)",
+        "recovered",
+    ),
+    Mutation(
+        "the error of recovered models is not charged",
+        ("r2d",),
+        "certificates/sensitivity/recursion.py",
+        "e[:, :k] += error * present",
+        "e[:, :k] += 0.0 * present",
+        "recovered",
+        _TESTS,
+    ),
+    Mutation(
+        "that undone steps part models is not in the bound on their error",
+        ("r2d",),
+        _RECOVERY,
+        "steps = 1 / np.prod(1 - _contraction(training, t), axis=0)",
+        "steps = np.ones(training.mixing.nodes)",
+        "recovered",
+        _TESTS,
+    ),
+    Mutation(
+        "how far the undone rounds lead is not in the bound on the error",
+        ("r2d",),
+        _RECOVERY,
+        "a = np.asarray(apart, dtype=np.float64) * (1 + _ROUNDING)",
+        "a = np.zeros(training.mixing.nodes)",
+        "recovered",
+        _TESTS,
+    ),
+    Mutation(
+        "rounding is not in the bound on the error",
+        ("r2d",),
+        _RECOVERY,
+        "a = a + charged[t]",
+        "a = a + 0.0 * charged[t]",
+        "recovered",
+        _TESTS,
+    ),
+    Mutation(
+        "models that may be too far off are released from",
+        ("r2d",),
+        "experiments/runs/replays.py",
+        "if problem is None and not float(error.max()) <= known.recovery_error:",
+        "if problem is None and not float(error.max()) <= np.inf:",
+        "recovered",
+        ("experiments/test_recovered_runs.py",),
+    ),
+    Mutation(
+        "the verifier does not count the messages of undone rounds",
+        ("r2d",),
+        "experiments/scenario/kept_rounds.py",
+        "between = training.mixing.nodes * (training.mixing.nodes - 1) if undone else 0",
+        "between = 0",
+        "recovered",
+    ),
+)
