@@ -69,6 +69,21 @@ class Constants:
         unbounded = Constant(inf, "unknown")
         return cls(model, radius, unbounded, unbounded, Constant(l2, "proven"), Constant(-inf, "unknown"))
 
+    @classmethod
+    def estimates(cls, model: str, radius: Constant, l2: float, G: float, L: float, lowest: float) -> "Constants":
+        """Return constants that were estimated.
+
+        Args:
+            model: the name of the model.
+            radius: R, a bound on the norm of every feature vector.
+            l2: the weight of the regularisation.
+            G: the largest gradient of a sample that was found.
+            L: the largest absolute value of an eigenvalue of an objective's Hessian that was found.
+            lowest: the smallest eigenvalue that was found.
+        """
+        largest, smoothness, curvature = (Constant(value, "estimated") for value in (G, L, lowest))
+        return cls(model, radius, largest, smoothness, Constant(l2, "proven"), curvature)
+
     @property
     def known(self) -> bool:
         """Whether G, L and the curvature are known, so that a sensitivity can follow from them."""

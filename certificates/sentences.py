@@ -2,6 +2,7 @@
 
 from rewindnet.certificates import continuation
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.constants import DERIVATIONS
 from rewindnet.certificates.matrices import doubly_stochastic
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.training import TrainingRun
@@ -35,6 +36,13 @@ def premises(training: TrainingRun, release: Release, claim: Claim) -> tuple[str
         found.append(
             "The guarantee is per-instance: it holds for this data and this request, and what the level of the noise "
             "reveals about the deleted samples is outside it."
+        )
+    # A model that is listed has constants that are estimated only as far as the norm of its features is.
+    if training.constants.estimated and training.constants.model not in DERIVATIONS and release.checkpoint_round:
+        found.append(
+            "Constants are estimates: the largest gradient of a sample and the outermost curvature that were found at "
+            "the models of a few rounds of learning. Nothing bounds them between those rounds, in retraining or while "
+            "unlearning; where they are larger, the certificate does not hold."
         )
     if training.checkpoints_sha256:
         found.append(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from rewindnet.experiments.console import terminal
+from rewindnet.experiments.folder.format import is_complete
 from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.plan.plan import make_plan
 from rewindnet.experiments.planned import PlanResult
@@ -23,6 +24,7 @@ from rewindnet.experiments.studies.display import EachRun
 from rewindnet.experiments.studies.grid import varying
 from rewindnet.experiments.studies.making import check_points, make
 from rewindnet.experiments.studies.points import placed, points_of, with_seeds
+from rewindnet.experiments.studies.results import load_study
 from rewindnet.experiments.studies.study_file import axes_of
 from rewindnet.experiments.studies.study_folder import StudyRun, write_study
 from rewindnet.experiments.verify.verify import verify_folder
@@ -157,6 +159,8 @@ def sweep(
         outcome = make(missing, force, EachRun(lambda: _progress(progress)), jobs, ["rewindnet.sweep"])
     if outcome.left:
         raise ScenarioError(f"another process is writing to {outcome.left[0].folder}; call sweep again when it is done")
+    if any(is_complete(point.folder) for point in points):
+        load_study(folder).write()
     if outcome.failed:
         raise _failure(outcome, len(points))
     results = [Result(point.folder, temporary=temporary) for point in points]

@@ -152,7 +152,14 @@ def verify(
 
 @app.command()
 def report(folder: RunFolder) -> None:
-    """Write one self-contained HTML page about a run."""
+    """Write one self-contained HTML page about a run, or about a study."""
+    from rewindnet.experiments.studies.study_folder import is_study
+
+    if is_study(folder):
+        from rewindnet.experiments.studies.page import write_study_report
+
+        say(write_study_report(folder))
+        return
     from rewindnet.experiments.report.page import write_report
 
     say(write_report(folder))
@@ -171,6 +178,30 @@ def compare(
     from rewindnet.experiments.report.compare import compare as compare_runs
 
     compare_runs(folders, out or [], terminal(wide=wide))
+
+
+@app.command()
+def table(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The folder of a study, from rewindnet sweep.")],
+    rows: Annotated[str, typer.Option("--rows", help="What names a row; the keys that vary by default.")] = "",
+    cols: Annotated[str, typer.Option("--cols", help="What names a column.")] = "release",
+    value: Annotated[str, typer.Option("--value", help="The value in the cells.")] = "epsilon_certified",
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="COLUMN=VALUE", help="Which results; may be given several times."),
+    ] = None,
+    out: Annotated[
+        list[Path] | None, typer.Option("--out", help="A file to write: .tex, .md or .csv; may be given several times.")
+    ] = None,
+    wide: Wide = False,
+) -> None:
+    """Show one value of a study in rows and columns, as a mean over seeds with its 95 % interval.
+
+    Rows and columns are columns of results.csv, several of them joined by commas: --rows topology,client --cols method.
+    """
+    from rewindnet.experiments.studies.show_table import show_table
+
+    show_table(study, rows, cols, value, where or [], out or [], wide)
 
 
 @app.command()

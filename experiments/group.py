@@ -13,6 +13,7 @@ from rewindnet.errors import Notice, UserError
 from rewindnet.experiments.output import INTERRUPTED, MACHINE_FAILED, complain
 from rewindnet.extras import missing_extras_named
 from rewindnet.simulator.errors import BrokenTransportError, MachineError, RunError, machine_failure
+from rewindnet.simulator.signals import Terminated
 
 
 class Commands(TyperGroup):
@@ -52,6 +53,8 @@ def _sentences() -> Iterator[None]:
         _end(failure, MACHINE_FAILED)
     except KeyboardInterrupt as stop:
         _end("; ".join(["interrupted", *map(str, stop.args)]), INTERRUPTED)
+    except Terminated as stop:
+        _end(stop, 128 + stop.number)
 
 
 def _end(sentence: object, code: int) -> NoReturn:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rewindnet.experiments.handover.verify import verify_certificate
     from rewindnet.experiments.results import Result
     from rewindnet.experiments.scenario.scenario import Scenario
+    from rewindnet.experiments.studies.results import load_study
     from rewindnet.topologies import build
     from rewindnet.topologies import mix as mixing_matrix
 
@@ -34,6 +35,7 @@ _MODULES = {
     "rewindnet.experiments.handover.verify": ("verify_certificate",),
     "rewindnet.experiments.results": ("Result",),
     "rewindnet.experiments.scenario.scenario": ("Scenario",),
+    "rewindnet.experiments.studies.results": ("load_study",),
     "rewindnet.topologies": ("build", "mixing_matrix"),
 }
 _LAZY = {name: module for module, names in _MODULES.items() for name in names}
@@ -52,6 +54,7 @@ __all__ = [
     "certify",
     "export_certificate",
     "load",
+    "load_study",
     "mixing_matrix",
     "plan",
     "run",

@@ -1,10 +1,26 @@
 """Handle SIGTERM and SIGHUP in processes that have started others, or have secrets on the disk."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 from types import FrameType
+
+
+class Terminated(SystemExit):
+    """A signal ends this process.
+
+    Args:
+        number: of the signal.
+        said: sentences about how to go on.
+    """
+
+    def __init__(self, number: int, said: Sequence[str] = ()) -> None:
+        super().__init__(128 + number)
+        self.number, self.said = number, said
+
+    def __str__(self) -> str:
+        return "; ".join([f"ended by {signal.Signals(self.number).name}", *self.said])
 
 
 @contextmanager
@@ -18,7 +34,7 @@ def terminable() -> Iterator[None]:
         return
 
     def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        raise Terminated(number)
 
     known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in known}

@@ -46,9 +46,12 @@ def nodes_in_file(path: str) -> int:
         path: the file, as for `graph_from_file`.
 
     Raises:
-        TopologyError: if it cannot be read.
+        TopologyError: if it cannot be read, or holds no node.
     """
-    return len(_read(path).names)
+    found = _read(path)
+    if not found.names:
+        raise TopologyError(f"'{path}' has no nodes")
+    return len(found.names)
 
 
 def nodes_in_largest_part(path: str) -> int:
@@ -67,11 +70,11 @@ def nodes_in_largest_part(path: str) -> int:
 def graph_from_file(nodes: int, seed: int, *, path: str) -> nx.Graph:
     """Read a graph from a file: an edge list, GraphML, GML, GEXF, Pajek, JSON, an adjacency matrix and others.
 
-    An edge list (.txt, .edges, .edgelist, .csv, .tsv) has one link in each line: two node names, separated by a comma,
-    a semicolon or else by whitespace, and in double quotes where they have these marks; what follows them must be
-    numbers, or a dictionary as networkx writes it. `#` and, at the beginning of a line, `%` begin a comment. A first
-    line with a single number N says that the nodes are 0..N-1; a first line such as `source,target` is a heading. A
-    .csv may also be an adjacency matrix, with or without names. .npy, .npz, .mtx and .mat hold adjacency matrices,
+    An edge list (.txt, .edges, .edgelist, .el, .ncol, .csv, .tsv) has one link in each line: two node names, separated
+    by a comma, a semicolon or else by whitespace, and in double quotes where they have these marks; what follows them
+    must be numbers, or a dictionary as networkx writes it. `#` and, at the beginning of a line, `%` begin a comment. A
+    first line with a single number N says that the nodes are 0..N-1; a first line such as `source,target` is a heading.
+    A .csv may also be an adjacency matrix, with or without names. .npy, .npz, .mtx and .mat hold adjacency matrices,
     dense or sparse; .g6, .s6, .graph (METIS, or the citation graphs of Planetoid), .adjlist, .dot (by pydot) are read
     too, and any of them gzipped. Weights are ignored, because they come from the mixing rule. Self-loops are dropped,
     links that are listed twice or in both directions are joined, and links that go one way are taken both ways; a
@@ -229,10 +232,12 @@ def _check_connected(path: str, graph: nx.Graph, names: list[str]) -> None:
     parts = sorted(nx.connected_components(graph), key=len, reverse=True)
     if len(parts) > 1:
         alone = [names[node] for node in sorted(node for part in parts if len(part) == 1 for node in part)]
-        isolated = f"; {len(alone)} nodes have no link, such as {alone[0]!r}" if alone else ""
+        some = f"{len(alone)} nodes have no link, such as" if len(alone) > 1 else "one node has no link,"
+        isolated = f"; {some} {alone[0]!r}" if alone else ""
         raise TopologyError(
             f"the graph in '{path}' is not connected: it has {len(parts)} parts, the largest of {len(parts[0])} of its "
-            f"{len(graph)} nodes{isolated}; a topology needs a path between every two nodes"
+            f"{len(graph)} nodes{isolated}; a topology needs a path between every two nodes; "
+            "topology.kind=largest-part takes the largest part alone"
         )
 
 

@@ -17,6 +17,8 @@ from rewindnet.topologies.links import Links, links_of, suffix_of
 _NOT_FINITE = re.compile(r"^(\s*\w+\s+)[-+]?(?:inf|nan)\s*$", re.IGNORECASE | re.MULTILINE)
 #: The sections of Pajek files that list all neighbours of a node in a line, and those that list pairs.
 _PAIRED = {"*arcslist": "*arcs", "*edgeslist": "*edges"}
+#: The other sections that are read; Infomap calls its arcs links.
+_SECTIONS = {"*arcs": "*arcs", "*links": "*arcs", "*edges": "*edges", "*matrix": "*matrix"}
 
 
 def _gml(text: str) -> Any:
@@ -41,21 +43,26 @@ def _graphml(text: str) -> Any:
 
 
 def _pajek(text: str) -> Any:
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("%")]
-    announced = [int(line.split()[1]) for line in lines if line.lower().startswith("*vertices")]
-    if len(announced) != 1:
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("%", "#"))]
+    begins = [at for at, line in enumerate(lines) if line.lower().startswith("*vertices")]
+    if len(begins) != 1:
         raise ValueError("it has no line *Vertices")
-    begin = next(at for at, line in enumerate(lines) if line.lower().startswith("*vertices"))
-    ids = [f'{node} "{node}"' for node in range(1, announced[0] + 1)] if announced[0] <= 10**7 else []
+    (begin,) = begins
+    if len(lines[begin].split()) == 1:
+        # Other programs leave the number of nodes out.
+        ends = [at for at, line in enumerate(lines) if at > begin and line.startswith("*")]
+        lines[begin] += f" {min([*ends, len(lines)]) - begin - 1}"
+    announced = int(lines[begin].split()[1])
+    ids = [f'{node} "{node}"' for node in range(1, announced + 1)] if announced <= 10**7 else []
     first_mode = int(lines[begin].split()[2]) if len(lines[begin].split()) > 2 else 0
     lines[begin + 1 :] = _with_pairs(lines[begin + 1 :], first_mode)
-    head = [*lines[:begin], f"*Vertices {announced[0]}"]
-    listed = [line for line in lines[begin + 1 :] if not line.startswith("*")][: announced[0]]
+    head = [*lines[:begin], f"*Vertices {announced}"]
+    listed = [line for line in lines[begin + 1 :] if not line.startswith("*")][:announced]
     labelled = [line for line in listed if len(line.split(None, 1)) == 2]
     rest = next((at for at, line in enumerate(lines) if at > begin and line.startswith("*")), len(lines))
-    if rest - begin - 1 == announced[0] == len(labelled):
+    if rest - begin - 1 == announced == len(labelled):
         graph = nx.parse_pajek([*head, *lines[begin + 1 :]])
-        if len(graph) == announced[0]:
+        if len(graph) == announced:
             return graph
     # Labels are missing, or two nodes share one: the nodes have their numbers for names.
     return nx.parse_pajek([*head, *ids, *lines[rest:]])
@@ -72,8 +79,10 @@ def _with_pairs(lines: list[str], first_mode: int) -> list[str]:
     for line in lines:
         if line.startswith("*"):
             section, row = line.split()[0].lower(), 0
+            if section not in _PAIRED | _SECTIONS:
+                raise ValueError(f"it has a section {line.split()[0]}, which is not read")
             two_modes = section == "*matrix" and first_mode > 0
-            found.append("*edges" if two_modes else _PAIRED.get(section, line))
+            found.append("*edges" if two_modes else (_PAIRED | _SECTIONS)[section])
         elif section in _PAIRED:
             node, *others = line.split()
             found += [f"{node} {other}" for other in others]

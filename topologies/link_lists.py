@@ -12,7 +12,7 @@ from rewindnet.topologies.errors import TopologyError
 from rewindnet.topologies.links import Links, links_of
 from rewindnet.topologies.matrix_files import matrix_links
 
-EDGE_LISTS = (".txt", ".edges", ".edgelist", ".csv", ".tsv")
+EDGE_LISTS = (".txt", ".edges", ".edgelist", ".el", ".ncol", ".csv", ".tsv")
 _HEADINGS = {
     ("source", "target"),
     ("from", "to"),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from rewindnet.clients.data.dataset import Dataset, Floats, chunks
@@ -276,14 +275,20 @@ def _histograms(x: Floats, shape: tuple[int, ...], cell: int, stride: int) -> Fl
         angle = (np.arctan2(down, right) % (2 * np.pi)) * shape[0] / (2 * np.pi)
         lower = np.floor(angle)
         share, length = angle - lower, np.hypot(down, right)
-        votes = np.zeros((shape[0], *images.shape))
-        for orientation in range(shape[0]):
-            for at, part in ((lower, 1 - share), (lower + 1, share)):
-                votes[orientation] += np.where(at % shape[0] == orientation, part * length, 0.0)
-        sums = sliding_window_view(votes, (cell, cell), axis=(2, 3))[:, :, ::stride, ::stride].sum(axis=(4, 5))
+        votes, bins = np.zeros((shape[0], *images.shape)), lower.astype(np.intp)[None]
+        np.put_along_axis(votes, bins % shape[0], ((1 - share) * length)[None], axis=0)
+        np.put_along_axis(votes, (bins + 1) % shape[0], (share * length)[None], axis=0)
+        sums = _in_cells(_in_cells(votes, shape[-2], cell, stride).swapaxes(2, 3), shape[-1], cell, stride)
+        sums = sums.swapaxes(2, 3)
         histograms = (sums - sums.mean(axis=0)).swapaxes(0, 1).reshape(len(images), -1)
         out[rows] = _normalized(histograms, 0.0)
     return out
+
+
+def _in_cells(votes: NDArray[np.float64], cells: int, cell: int, stride: int) -> NDArray[np.float64]:
+    """Sum votes [o, n, h, w] over cells of rows, as [o, n, cells, w]."""
+    end = stride * (cells - 1) + 1
+    return np.asarray(sum(votes[:, :, at : at + end : stride] for at in range(cell)))
 
 
 def _responses(block: "torch.Tensor", kernels: "torch.Tensor", pool: int) -> "torch.Tensor":

@@ -18,6 +18,8 @@ _MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 _UNNAMED = "Unnamed: 0"
 #: For each column of categories, its values; None where there is no such column.
 Categories = dict[str, list[str | int]] | None
+#: The largest number of columns that a message names.
+_SHOWN = 8
 _SPLITS = {"train": False, "training": False, "test": True}
 
 
@@ -144,8 +146,11 @@ def _dataset(
         found = ", ".join(features) or "none"
         what = f"no column {unknown[0]!r} of features (data.categories)" if unknown else "no features"
         raise DataError(f"{name} has {what}; its columns of features are: {found}")
+    _check_numbers(name, table, [column for column in features if column not in categories])
     parts = [
-        _one_hot(name, table[column], categories[column]) if column in categories else _numbers(name, table[column])
+        _one_hot(name, table[column], categories[column])
+        if column in categories
+        else table[[column]].to_numpy(dtype=np.float64)
         for column in features
     ]
     return divided(
@@ -157,18 +162,31 @@ def _dataset(
     )
 
 
-def _numbers(name: str, column: Any) -> NDArray[np.float64]:
-    """Return a column of numbers [n, 1]."""
-    if column.dtype.kind not in "biuf":
-        texts = [value for value in column if isinstance(value, str)]
-        held = f"holds text, like {texts[0]!r}" if texts else f"is of the type {column.dtype}"
-        cure = "remove it, turn it into numbers"
-        if texts:
-            cure += (
-                f", or list every value that it may have, fixed before the data: data.categories={{{column.name}: […]}}"
-            )
-        raise DataError(f"{name}: features are numbers, and the column {column.name!r} {held}; {cure}")
-    return np.asarray(column.to_numpy(dtype=np.float64)[:, None])
+def _check_numbers(name: str, table: Any, columns: Sequence[str]) -> None:
+    """Refuse columns that do not hold a number in each row; all of them are named."""
+    texts = {column: [value for value in table[column] if isinstance(value, str)] for column in columns}
+    wrong = [f"{column!r} (like {values[0]!r})" for column, values in texts.items() if values]
+    if wrong:
+        first = next(column for column, values in texts.items() if values)
+        raise DataError(
+            f"{name}: features are numbers, and text is in the columns {_some(wrong)}; remove them, turn them into "
+            "numbers, or list every value that they may have, fixed before the data: "
+            f"data.categories={{{first}: […], …}}"
+        )
+    for column in columns:
+        if table[column].dtype.kind not in "biuf":
+            kind = f"the column {column!r} is of the type {table[column].dtype}"
+            raise DataError(f"{name}: features are numbers, and {kind}; remove it or turn it into numbers")
+    empty = table[list(columns)].isna()
+    gaps = [f"{column!r} (row {int(empty[column].argmax())})" for column in columns if empty[column].any()]
+    if gaps:
+        cure = "fill them in, or remove the rows or columns"
+        raise DataError(f"{name}: values are missing in the columns {_some(gaps)}; {cure}")
+
+
+def _some(found: Sequence[str]) -> str:
+    """Return the first of several phrases, and how many more there are."""
+    return ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
 
 
 def _one_hot(name: str, column: Any, values: Sequence[str | int]) -> NDArray[np.float64]:

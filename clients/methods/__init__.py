@@ -12,6 +12,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "r2d": "rewindnet.clients.methods.r2d:R2D",
         "retrain": "rewindnet.clients.methods.baselines:Retrain",
         "do-nothing": "rewindnet.clients.methods.baselines:DoNothing",
+        "anew": "rewindnet.clients.methods.anew:Anew",
         "warm-start": "rewindnet.clients.methods.warm_start:WarmStart",
         "noise-only": "rewindnet.clients.methods.noise_only:NoiseOnly",
         "newton": "rewindnet.clients.methods.newton:Newton",
@@ -25,6 +26,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "finetune": "rewindnet.clients.methods.finetune:Finetune",
         "scrub": "rewindnet.clients.methods.scrub:Scrub",
         "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",
+        "hessian-free": "rewindnet.clients.methods.hessian_free:HessianFree",
     },
     MethodError,
 )

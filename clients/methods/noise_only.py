@@ -25,6 +25,10 @@ class NoiseOnly(NoisyDescent):
     name = "noise-only"
     #: There is no checkpoint to go back to.
     placement: Literal["output", "rewind"] = field(default="output", init=False)
+    #: Nor a descent after the noise.
+    settle_first: int = field(default=0, init=False)
+    descent_clip: bool = field(default=True, init=False)
+    descent_step_size: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Check the settings, and fill in what is left open of the two."""

@@ -26,6 +26,7 @@ class Model(ABC):
         l2: the regularisation weight.
         inputs: q, the number of terms in a score: what its rounding grows with.
         outputs: C, the number of scores of a sample.
+        estimates: whether G, L and the curvature are estimated along the rounds of learning.
         elementwise: the functions of single numbers that `gradient` uses and that are not rounded correctly, where it
             computes every sample by itself but for products of matrices; None where it may not.
     """
@@ -33,6 +34,7 @@ class Model(ABC):
     l2: float
     inputs: int
     outputs: int
+    estimates: bool = False
     elementwise: ClassVar[tuple[Callable[[Tensor], Tensor], ...] | None] = None
 
     @property

@@ -219,7 +219,7 @@ class ClientBlock:
             rows = part.bucket.rows[part.clients]
             for x, y, weight in part.batches([minibatch]):
                 out[rows], times = self._step_gradient(part, theta[rows], x, y, weight)
-                evaluations[rows.tolist()] = times.numpy()
+                evaluations[rows.tolist()] = times.cpu().numpy()
 
         self._on_each_part([minibatch], compute)
         self.count(evaluations * self.samples)
@@ -256,7 +256,7 @@ class ClientBlock:
                 if how.gradient_clip is not None:
                     clipped(gradient, how.gradient_clip)
                 how.optimizer.step(own, gradient, state, self.step_size_at(round))
-                evaluations[rows.tolist()] += times.numpy()
+                evaluations[rows.tolist()] += times.cpu().numpy()
             out[rows], states[rows] = own, state
 
         self._on_each_part(minibatches, compute)

@@ -87,7 +87,7 @@ class Envelope:
             ClientClipError: if a client does not reach the tolerance.
         """
         plain = model.gradient(theta, samples.x, samples.y, samples.weight)
-        evaluations = torch.ones(len(theta), dtype=torch.int64)
+        evaluations = torch.ones(len(theta), dtype=torch.int64, device=theta.device)
         length, size = (plain - model.l2 * theta).norm(dim=1), theta.norm(dim=1)
         terms = (samples.x.shape[1] + model.outputs + 14) * self.steepest + model.l2 * 6 * size
         slack = _ROUNDOFF * (terms + self.smoothness * (samples.x.shape[2] + 4) * size + theta.shape[1] * length)

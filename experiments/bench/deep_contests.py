@@ -10,7 +10,9 @@ _FAST = ("backend.kind=in-process", "backend.threads=1", "backend.precision=fast
 _MINIBATCH = {"kind": "poisson", "batch": 32}
 
 
-def _learning(nodes: int, samples: int, data: Mapping[str, object], model: Mapping[str, object]) -> dict[str, Any]:
+def _learning(
+    nodes: int, samples: int, data: Mapping[str, object], model: Mapping[str, object], steps: int = 8
+) -> dict[str, Any]:
     """Describe a scenario on a regular graph, in single precision.
 
     Args:
@@ -18,13 +20,14 @@ def _learning(nodes: int, samples: int, data: Mapping[str, object], model: Mappi
         samples: the number of samples of each client.
         data: the data.
         model: the model.
+        steps: the number of local steps in a round.
     """
     return {
         "data": {"samples": nodes * samples * 5 // 4, "classes": 10, **data},
         "model": dict(model),
         "partition": {"clients": nodes},
         "topology": {"kind": "random-regular", "degree": min(8, nodes - 2)},
-        "learning": {"local_steps": 8, "step_size": 0.05, "sampling": _MINIBATCH},
+        "learning": {"local_steps": steps, "step_size": 0.05, "sampling": _MINIBATCH},
         "deletion": {"samples": 1},
         "unlearning": [DoNothing.name],
         "backend": {"dtype": "float32"},
@@ -49,6 +52,7 @@ def _contest(title: str, scenario: Mapping[str, Any], by_hand: str = "", needs_g
 _FLAT = {"source": "synthetic", "dimensions": 784}
 _IMAGES = {"source": "synthetic-images", "side": 28}
 _STEPS = "eight steps on 32 samples, float32"
+_TWO_STEPS = "two steps on 32 samples, float32"
 
 DEEP_CONTESTS: Mapping[str, Contest] = {
     "mlp": _contest(
@@ -67,18 +71,19 @@ DEEP_CONTESTS: Mapping[str, Contest] = {
         "lenet-together",
     ),
     "cnn-1000": _contest(
-        f"1,000 nodes, LeNet of 107,786 parameters, {_STEPS}",
-        _learning(1000, 64, _IMAGES, {"kind": "cnn"}),
+        f"1,000 nodes, LeNet of 107,786 parameters, {_TWO_STEPS}",
+        _learning(1000, 64, _IMAGES, {"kind": "cnn"}, steps=2),
         "lenet-together",
         needs_gpu=True,
     ),
     "resnet18": _contest(
-        f"16 nodes, ResNet-18 with GroupNorm on 3 × 32 × 32, {_STEPS}",
+        f"16 nodes, ResNet-18 with GroupNorm on 3 × 32 × 32, {_TWO_STEPS}",
         _learning(
             16,
             64,
             {"source": "synthetic-images", "channels": 3, "side": 32},
             {"kind": "resnet18", "norm": "group", "activation": "relu"},
+            steps=2,
         ),
         needs_gpu=True,
     ),

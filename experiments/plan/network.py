@@ -33,6 +33,12 @@ def build_planned_network(scenario: Scenario) -> NetworkSetup:
         )
         obstacles.note(DeletionError(sentence))
     network = build_network(scenario, planning=True, obstacles=obstacles)
+    if network.model.estimates:
+        sentence = (
+            "constants that are estimated along the rounds of learning are not known before: plan with the model "
+            "declared and constants that a run has found"
+        )
+        obstacles.note(ScenarioError(sentence))
     obstacles.refuse()
     return network
 

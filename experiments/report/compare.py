@@ -1,12 +1,9 @@
 """Compare runs side by side: the claimed, certified and empirical ε of each release, and its accuracy and cost."""
 
-import csv
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -16,7 +13,7 @@ from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.folder.whole import read_whole
 from rewindnet.experiments.plain_text import visible
 from rewindnet.experiments.report import table
-from rewindnet.experiments.report.flat import flat
+from rewindnet.experiments.report.flat import csv_text, flat
 from rewindnet.experiments.report.table import Row
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.inputs import InputFile, recorded_inputs, sha256_of
@@ -50,10 +47,6 @@ _PLAIN = (
     ),
     *("sensitivity", "divergence", "distance_to_retrained", "simulated_seconds", "reason"),
 )
-
-
-#: What a text begins with that spreadsheets take for a formula.
-_FORMULAS = ("=", "+", "-", "@")
 
 
 def compare(folders: Sequence[Path], out: Sequence[Path], console: Console) -> None:
@@ -123,32 +116,22 @@ def _markdown(rows: Sequence[Row]) -> str:
     """Return the table and its legend as Markdown."""
     columns = (*_first(rows), *table.columns_of(rows))
     lines = [[heading for heading, _ in columns], ["---"] * len(columns)]
-    lines += [[_markdown_text(content(row)) for _, content in columns] for row in rows]
+    lines += [[markdown_text(content(row)) for _, content in columns] for row in rows]
     drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return drawn + "\n\n" + "\n".join(f"- {_markdown_text(line)}" for line in table.legend(rows)) + "\n"
+    return drawn + "\n\n" + "\n".join(f"- {markdown_text(line)}" for line in table.legend(rows)) + "\n"
 
 
-def _markdown_text(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Return text for a cell or a line of Markdown, in which it is shown as it is: no HTML, no links, no emphasis."""
     text = escape(visible(text), quote=False)
     return re.sub(r"([\\`*_\[\]|$])", r"\\\1", text)
-
-
-def _csv_cell(value: Any) -> Any:
-    """Return a cell of a CSV file; text that a spreadsheet would take for a formula begins with a quotation mark."""
-    return f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in _FORMULAS else value
 
 
 def _csv(rows: Sequence[Row]) -> str:
     """Return every number of every row as CSV."""
     nested = [{name: value for name, value in row.items() if isinstance(value, Mapping)} for row in rows]
     lines = [{name: row[name] for name in _PLAIN} | flat(inner) for row, inner in zip(rows, nested, strict=True)]
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _csv_cell(value) for name, value in line.items()} for line in lines)
-    return text.getvalue()
+    return csv_text(lines)
 
 
 _Writer = Callable[[Sequence[Row]], str | bytes]

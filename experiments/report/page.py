@@ -36,7 +36,7 @@ def write_report(folder: Path) -> Path:
         sections = _sections(run)
     except (LookupError, TypeError, CertificateError) as problem:
         raise FolderError(f"{folder} is damaged: a record of it lacks what the report needs ({problem})") from problem
-    write(path, _page(f"{run.record['name']}: unlearning report", sections))
+    write(path, page(f"{run.record['name']}: unlearning report", sections))
     return path
 
 
@@ -57,7 +57,7 @@ def _sections(run: RunFolder) -> Sequence[str]:
     )
 
 
-def _page(title: str, sections: Sequence[str]) -> str:
+def page(title: str, sections: Sequence[str]) -> str:
     """Insert the sections into the page's skeleton, which escapes what is not marked as HTML."""
     pages = Environment(
         loader=PackageLoader("rewindnet.experiments.report", ""), autoescape=True, undefined=StrictUndefined

@@ -39,10 +39,11 @@ def _at_request(row: Row) -> str:
 
 
 def certified(row: Row) -> str:
-    """Return the certified ε, marked † where its noise depends on the data, else * where it is conditional."""
+    """Return the certified ε, marked † where its noise depends on the data, * where it is conditional on constants."""
     if row["epsilon_certified"] is None:
         return "—"
     mark = "†" if row["data_dependent_noise"] else "*" if row["conditional"] else ""
+    mark += "*" if row.get("estimated_constants") else ""
     return epsilon(row["epsilon_certified"]) + mark
 
 

@@ -124,9 +124,14 @@ def _best(run: RunFolder) -> str:
         said = f"At ε ≤ {wanted:g}, whatever was deleted, the most accurate is {_most_accurate(proven, names)}"
     else:
         said = f"No method but retraining reaches ε = {wanted:g} unconditionally"
+    estimated = [row for row in able if row.get("estimated_constants")]
+    others = [row for row in able if row["conditional"] and row not in estimated]
     for rows, basis in (
-        ([row for row in able if row["data_dependent_noise"]], "for this data and this request alone (†)"),
-        ([row for row in able if row["conditional"] and not row["data_dependent_noise"]], "conditionally (*)"),
+        ([row for row in others if row["data_dependent_noise"]], "for this data and this request alone (†)"),
+        (
+            [*(row for row in others if not row["data_dependent_noise"]), *estimated],
+            "conditionally (*), if constants hold that are not proven",
+        ),
     ):
         if rows:
             which = "it" if proven else "the most accurate"
@@ -194,7 +199,9 @@ def outcome(certificate: Certificate, found: Audit, names: Sequence[str] | None)
         said = f"ε = {certificate.epsilon:.4g} at δ = {certificate.delta:g} against {observer}."
         if certificate.data_dependent_noise:
             said += " Per-instance: it was computed from measurements of this data."
-        elif certificate.conditional:
+        if certificate.conditional and (
+            certificate.training.constants.estimated or not certificate.data_dependent_noise
+        ):
             said += " Conditional on its estimated or declared constants."
     measured = "infinite" if found.epsilon_empirical is None else f"{found.epsilon_empirical:.4g}"
     sample = found.monte_carlo

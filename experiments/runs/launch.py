@@ -20,6 +20,7 @@ from rewindnet.experiments.scenario.names import client_title, node_of
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load
 from rewindnet.simulator.errors import BrokenTransportError, MachineError, TransportError
+from rewindnet.simulator.signals import Terminated
 from rewindnet.simulator.transports.mpi.mpiexec import join
 from rewindnet.simulator.transports.mpi.ranks import rank, ranks
 
@@ -89,6 +90,7 @@ def run_in(
         UserError: if the scenario or the folder is not valid; nothing has been written then.
         RunError: if the run began and could not be finished.
         KeyboardInterrupt: with a sentence about how to go on, if the user interrupts the run.
+        Terminated: with such a sentence, if another signal ends the run.
     """
     resume = check_target(folder, scenario, force)
     with progress or Progress() as display, scratch_folder() as scratch:
@@ -101,6 +103,8 @@ def run_in(
             raise MachineError(f"the run in {folder} failed: {problem}; the same command goes on with it") from None
         except KeyboardInterrupt:
             raise KeyboardInterrupt(*_how_to_go_on(scenario, folder, force)) from None
+        except Terminated as stop:
+            raise Terminated(stop.number, _how_to_go_on(scenario, folder, force)) from None
     done = read_folder(folder)
     for sentence in done.record.get("notes", ()):
         notice(sentence)

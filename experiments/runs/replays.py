@@ -11,6 +11,7 @@ from rewindnet.certificates import CertificateError, TrainingRun
 from rewindnet.certificates.network import Vector
 from rewindnet.certificates.sensitivity.recovery import check_recovered_norms, check_recovery, recovery_error
 from rewindnet.clients.methods import Method
+from rewindnet.experiments.runs.estimating import check_estimation, rounds_of_estimates
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.kept_rounds import (
     check_replays,
@@ -37,6 +38,7 @@ def kept_rounds(network: NetworkSetup, methods: Sequence[Method], obstacles: Obs
     """
     learning = network.scenario.learning
     settings, kept = learning.checkpoints, set[int]()
+    check_estimation(network, obstacles)
     if settings is not None and learning.checkpoints_from is not None:
         obstacles.note(ScenarioError("learning.checkpoints has no meaning for a network that learned elsewhere"))
     if settings is not None and len(network.arrivals) > 1:
@@ -55,7 +57,7 @@ def kept_rounds(network: NetworkSetup, methods: Sequence[Method], obstacles: Obs
                     check_replays(settings, method, T, kept)
                     if settings is not None and settings.recover is not None and replays(method):
                         check_recoveries(training, method, kept)
-    return kept
+    return kept | rounds_of_estimates(network)
 
 
 def replayed(

@@ -21,6 +21,7 @@ from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.runs.auditing import audit_noise, audit_release
 from rewindnet.experiments.runs.branches import Branches, branch_name
 from rewindnet.experiments.runs.composition import compose_releases
+from rewindnet.experiments.runs.estimating import rounds_of_estimates, with_estimates
 from rewindnet.experiments.runs.measures import measure_release, table_row
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.runs.replays import replayed
@@ -129,11 +130,13 @@ class _Run:
             arrivals = arrivals[:1]
         with self._rounds.phase("learn", arrivals[-1]):
             trajectory, training_runs = self._simulation.learn({*self._setup.kept_rounds, *self._setup.shared_rounds})
+        training_runs = with_estimates(self._setup.network, trajectory, training_runs)
         planned = training_runs[: len(arrivals)]
         plans = self._network.agree([[method.plan(training) for method in methods] for training in planned])
         used = {plan.release.checkpoint_round for request_plans in plans for plan in request_plans}
         trajectory = replayed(self._simulation, trajectory, used, self._rounds.phase)
-        self._recorder.write_learning(training_runs, self._setup.network.arrivals, trajectory, {*arrivals, *used})
+        rounds = {*arrivals, *used, *rounds_of_estimates(self._setup.network)}
+        self._recorder.write_learning(training_runs, self._setup.network.arrivals, trajectory, rounds)
         return _Learned(trajectory, training_runs, plans)
 
     def answer(self, learned: _Learned, request: int) -> list[_Release]:

@@ -20,7 +20,7 @@ from rewindnet.experiments.runs.elsewhere import check_elsewhere, check_method_e
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.runs.replays import kept_rounds
 from rewindnet.experiments.scenario.computation import noise_address
-from rewindnet.experiments.scenario.devices import device_of
+from rewindnet.experiments.scenario.devices import careful_gpus, device_of
 from rewindnet.experiments.scenario.inputs import hashes
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
 from rewindnet.experiments.scenario.obstacles import Obstacles
@@ -120,6 +120,7 @@ def build_run(scenario: Scenario) -> RunSetup:
             partition, topology, model, deletion, transport, methods and measures.
     """
     one_torch_thread()
+    careful_gpus()
     use_threads(scenario.backend.threads)
     obstacles = Obstacles()
     network = build_network(scenario, obstacles=obstacles)
@@ -127,8 +128,9 @@ def build_run(scenario: Scenario) -> RunSetup:
     with obstacles.gathered():
         transport.check(network.nodes)
     methods = _methods(network)
-    for method in methods:
+    for at, method in enumerate(methods):
         with obstacles.gathered():
+            _check_view(at, method, network)
             method.check_premises(network.training_run)
         with obstacles.gathered():
             check_requests(method, network.training_runs)
@@ -166,16 +168,23 @@ def _methods(network: NetworkSetup) -> tuple[Method, ...]:
     """Build the methods of the scenario; a view may name its node as the data or the graph do.
 
     Raises:
-        UserError: if a view names no node, or one that has left.
+        UserError: if a view names no node.
     """
     given = [(method.name, method.settings) for method in network.scenario.unlearning]
     built: list[Method] = build_methods(given, network.topology.names, network.nodes)
-    for at, method in enumerate(built):
-        which = named_node(getattr(method, "view", ""))
-        if which and int(which) in network.training_run.departed:
-            title = node_title(int(which), network.topology.names)
-            raise CertificateError(f"unlearning.{at}.view shows nothing: {title} has left; choose one that stays")
     return tuple(method.seeded(network.scenario.seed) for method in built)
+
+
+def _check_view(at: int, method: Method, network: NetworkSetup) -> None:
+    """Check that the node of a view is still there.
+
+    Raises:
+        CertificateError: if it has left.
+    """
+    which = named_node(getattr(method, "view", ""))
+    if which and int(which) in network.training_run.departed:
+        title = node_title(int(which), network.topology.names)
+        raise CertificateError(f"unlearning.{at}.view shows nothing: {title} has left; choose one that stays")
 
 
 def _check_clip(method: Method, learning: TrainingRun) -> None:

@@ -24,3 +24,9 @@ def device_of(wanted: str, rank: int = 0) -> torch.device:
     if not available or wanted == "cpu":
         return torch.device("cpu")
     return torch.device("cuda", rank % torch.cuda.device_count())
+
+
+def careful_gpus() -> None:
+    """Have convolutions on GPUs computed with all bits of their type, and in one order, so that runs repeat."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True

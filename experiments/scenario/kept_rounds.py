@@ -19,6 +19,9 @@ from rewindnet.clients.methods import Method
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.sections import Section
 
+#: The number of rounds at which constants are estimated.
+_ESTIMATES = 5
+
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -135,6 +138,15 @@ def rounds_to_keep(
     policy = set() if settings is None else settings.kept(rounds, state_bytes)
     needed = {t for method in methods if settings is None or not replays(method) for t in method.checkpoints(rounds)}
     return {rounds, *policy, *needed}
+
+
+def estimation_rounds(rounds: int) -> list[int]:
+    """Return the rounds of learning at which constants are estimated, evenly spaced from the first to the last.
+
+    Args:
+        rounds: T, the number of rounds of learning.
+    """
+    return sorted({round(place) for place in np.linspace(0, rounds, _ESTIMATES).tolist()})
 
 
 def replays(method: Method) -> bool:

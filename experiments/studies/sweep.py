@@ -9,6 +9,7 @@ from rich.console import Console
 
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.early import errors_from_first_rank_only
+from rewindnet.experiments.folder.format import is_complete
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.output import complain
 from rewindnet.experiments.report import table
@@ -19,6 +20,8 @@ from rewindnet.experiments.studies.display import Terminal, duration
 from rewindnet.experiments.studies.grid import axes_of_settings, varying
 from rewindnet.experiments.studies.making import check_points, make
 from rewindnet.experiments.studies.points import Point, placed, points_of, with_seeds
+from rewindnet.experiments.studies.results import StudyResults, load_study
+from rewindnet.experiments.studies.show_table import print_pivot
 from rewindnet.experiments.studies.study_file import read_study_file
 from rewindnet.experiments.studies.study_folder import StudyRun, others_in, write_study
 from rewindnet.simulator.errors import MachineError, RunError
@@ -71,8 +74,18 @@ def sweep_scenario(
     write_study(folder, name, varying(axes), [StudyRun(point.folder, point.plain) for point in points])
     outcome = make(missing, force, Terminal(console), jobs)
     violations = _print_study(points, outcome, varying(axes), folder, console)
+    if any(is_complete(point.folder) for point in points):
+        _print_results(load_study(folder), console)
     _raise_failures(outcome, path, len(points))
     return violations
+
+
+def _print_results(results: StudyResults, console: Console) -> None:
+    """Print the certified ε with its spread if there are several seeds, and write the files of results."""
+    if len({row["seed"] for row in results.rows()}) > 1:
+        print_pivot(results.table(), f"{results.name}: ε certified, over seeds", console)
+    written = ", ".join(str(path) for path in results.write())
+    console.print(f"results: {written}", highlight=False, soft_wrap=True)
 
 
 def _check_numbers(jobs: int | None, seeds: int | Sequence[int] | None) -> None:

@@ -4,12 +4,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
-from rewindnet.certificates import TrainingRun
 from rewindnet.certificates.findings import OnRecord
-from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.runs.estimating import estimated_constants, rounds_of_estimates
+from rewindnet.experiments.scenario.network_setup import NetworkSetup
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import certificate_of, demand, demand_same, recorded_requests
 from rewindnet.experiments.verify.weights import checkpoint_rounds
@@ -42,7 +43,7 @@ def check_data(folder: RunFolder, rebuilt: Rebuilt) -> str:
     count = len(network.training_runs)
     demand(len(requests) == count, f"the scenario makes {count} requests, and {len(requests)} are recorded")
     for number, record in enumerate(requests):
-        _check_request(record, network.training_runs[number], network.arrivals[number], number)
+        _check_request(record, network, number)
     samples = int(network.samples.sum())
     return (
         f"{samples:,} samples of {network.nodes} clients, forget sets, constants and the size of the model are those "
@@ -50,10 +51,14 @@ def check_data(folder: RunFolder, rebuilt: Rebuilt) -> str:
     )
 
 
-def _check_request(record: dict[str, Any], training: TrainingRun, arrival: Arrival, number: int) -> None:
+def _check_request(record: dict[str, Any], network: NetworkSetup, number: int) -> None:
     """Compare the record of one request with what the data give."""
+    training, arrival = network.training_runs[number], network.arrivals[number]
     forget = {str(node): positions.tolist() for node, positions in arrival.forget.items()}
     expected = {**training.to_record(), "forget": forget}
+    if network.model.estimates:
+        # `check_estimates` estimates these again.
+        expected["constants"] = record["constants"]
     different = np.flatnonzero(np.array(record["samples"]) != training.samples)
     if len(different):
         node = int(different[0])
@@ -61,6 +66,41 @@ def _check_request(record: dict[str, Any], training: TrainingRun, arrival: Arriv
         demand(False, f"{counts} {training.samples[node]}")
     one, other = ({name: value for name, value in of.items() if name not in _NOT_DATA} for of in (record, expected))
     demand_same(one, other, partial("{1} of request {0} is recorded as {2}; the data give {3}".format, number))
+
+
+def check_estimates(folder: RunFolder, rebuilt: Rebuilt) -> str:
+    """Estimate constants again from the stored models, where the scenario has them estimated.
+
+    Args:
+        folder: the run folder.
+        rebuilt: what follows from the scenario, the seed and the data.
+
+    Returns:
+        A sentence about what was checked, or why the record's word was taken.
+
+    Raises:
+        MismatchError: if the models give others.
+    """
+    network = rebuilt.network
+    if network is None:
+        return OnRecord(f"constants were estimated, and are on the record's word: {rebuilt.no_data or rebuilt.refused}")
+    stored = {t: folder.weights(f"checkpoints/learned-{t:06d}") for t in rounds_of_estimates(network)}
+    kept = {t: torch.from_numpy(theta) for t, theta in stored.items() if theta is not None}
+    if not kept:
+        return OnRecord("constants were estimated from models that were not kept, and are on the record's word")
+    wrong = [t for t, theta in kept.items() if theta.shape[1] != network.model.parameters]
+    demand(not wrong, f"the models of round {wrong[0] if wrong else 0} are not of the size that the scenario gives")
+    found = estimated_constants(network, dict(sorted(kept.items()))).to_record()
+    for training in recorded_requests(folder):
+        for name, constant in training.constants.to_record().items():
+            again = found[name]
+            agree = constant == again or (
+                isinstance(again, dict)
+                and constant["provenance"] == again["provenance"]
+                and np.isclose(constant["value"], again["value"], rtol=1e-3, atol=1e-9)
+            )
+            demand(agree, f"{name} is recorded as {constant}, and the stored models give {again}")
+    return f"G, L and the lowest curvature are those that the models of {len(kept)} rounds give; no bounds"
 
 
 def check_disturbances(folder: RunFolder) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rewindnet.certificates import TrainingRun
 from rewindnet.certificates.findings import OnRecord
@@ -96,23 +95,6 @@ def _check_distances(
         demand(agree, f"{name} is recorded as {short(known)} and measures {short(ratios)}")
 
 
-def measured_accuracy(model: Model, theta: Tensor, design: Tensor, targets: Tensor) -> NDArray[np.float64]:
-    """Measure the accuracy [b] of stored models [b, d], if they are of the size that the scenario gives now.
-
-    Args:
-        model: the model that the scenario, its data and its code give.
-        theta: [b, d].
-        design: [m, q].
-        targets: [m].
-
-    Raises:
-        MismatchError: if the stored models have another number of parameters.
-    """
-    stored, wanted = theta.shape[1], model.parameters
-    demand(stored == wanted, f"the stored models have {stored} parameters, and that of the scenario has {wanted}")
-    return accuracy(model, theta, design, targets)
-
-
 def _check_accuracies(
     metrics: Mapping[str, Any], model: Model, evaluation: Evaluation, released: NDArray[Any]
 ) -> list[str]:
@@ -131,7 +113,7 @@ def _check_accuracies(
             scores, samples = recorded[name], len(targets)
             demand(scores["samples"] == samples, f"{name} has {samples} samples, not {scores['samples']}")
             demand(len(scores["nodes"]) == len(released), f"the {what} on {name} is not that of every node")
-            measured = measured_accuracy(model, torch.cat([theta, average]), design, targets)
+            measured = accuracy(model, torch.cat([theta, average]), design, targets)
             given = np.array([*np.array(scores["nodes"])[chosen], scores["average_model"]])
             check_scores(f"the {what} on {name}", given, measured, samples)
     return [] if len(chosen) == len(released) else [f"accuracies at {len(released) - len(chosen):,} nodes"]
@@ -165,7 +147,7 @@ def _check_found(folder: RunFolder, model: Model, test: Samples, training: Train
         return [f"{what}, in models which were not kept"]
     found, (design, targets) = learned[training.present], test
     chosen = _measured_nodes(len(found), len(targets) * model.parameters)
-    measured = measured_accuracy(model, torch.from_numpy(found[chosen]).to(design), design, targets)
+    measured = accuracy(model, torch.from_numpy(found[chosen]).to(design), design, targets)
     check_scores(what, np.array(scores)[chosen], measured, len(targets))
     return [] if len(chosen) == len(found) else [f"{what}, at {len(found) - len(chosen):,} nodes"]
 

@@ -74,6 +74,11 @@ def finding(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
         return Finding(what, "FAILS", f"the records are damaged: {type(problem).__name__} {problem}")
 
 
+def estimates_constants(folder: RunFolder) -> bool:
+    """Return whether the scenario of a run has constants estimated along the rounds of learning."""
+    return bool(folder.scenario["model"].get("constants") == "estimated")
+
+
 def recorded_weights(folder: RunFolder) -> csr_array:
     """Rebuild the mixing matrix [N, N] of the whole graph from topology.json."""
     N = int(folder.topology["nodes"])

@@ -10,9 +10,10 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates import Mixing, TrainingRun
 from rewindnet.certificates.findings import OnRecord
+from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.experiments.folder.reader import FolderError, Json, RunFolder
 from rewindnet.experiments.runs.evaluation import Samples
-from rewindnet.experiments.verify.measures import check_consensus, check_scores, measured_accuracy
+from rewindnet.experiments.verify.measures import check_consensus, check_scores
 from rewindnet.experiments.verify.phases import Phase, phases_of
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import (
@@ -125,5 +126,5 @@ def _check_line(where: str, line: Json, theta: Any, folder: RunFolder, rebuilt: 
     design, targets = test
     average = torch.from_numpy(plain.mean(axis=0, keepdims=True)).to(design)
     recorded = np.array([line["test_accuracy_of_average_model"]])
-    measured = measured_accuracy(rebuilt.network.model, average, design, targets)
+    measured = accuracy(rebuilt.network.model, average, design, targets)
     check_scores(f"the test accuracy after {where}", recorded, measured, len(targets))

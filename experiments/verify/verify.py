@@ -13,7 +13,12 @@ from rewindnet.certificates import CertificateError, TrainingRun
 from rewindnet.certificates.findings import Finding
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.verify.certificates import check_certificate
-from rewindnet.experiments.verify.data import check_checkpoints, check_data, check_disturbances
+from rewindnet.experiments.verify.data import (
+    check_checkpoints,
+    check_data,
+    check_disturbances,
+    check_estimates,
+)
 from rewindnet.experiments.verify.elsewhere import check_elsewhere, learned_elsewhere
 from rewindnet.experiments.verify.files import check_files
 from rewindnet.experiments.verify.learning import check_learning
@@ -22,7 +27,7 @@ from rewindnet.experiments.verify.network import check_network
 from rewindnet.experiments.verify.noise import check_noise, check_released
 from rewindnet.experiments.verify.noise_audit import check_noise_audit
 from rewindnet.experiments.verify.rebuild import Rebuilt, rebuild
-from rewindnet.experiments.verify.records import DAMAGE, finding, recorded_runs_of_releases
+from rewindnet.experiments.verify.records import DAMAGE, estimates_constants, finding, recorded_runs_of_releases
 from rewindnet.experiments.verify.rounds import check_rounds
 from rewindnet.experiments.verify.sampling import check_samples
 from rewindnet.experiments.verify.scenario import check_inputs, check_scenario
@@ -75,6 +80,7 @@ def verify_folder(path: Path, data: bool = True) -> list[Finding]:
             return findings
     findings += [
         finding("data", check_data, folder, rebuilt),
+        *([finding("estimated constants", check_estimates, folder, rebuilt)] if estimates_constants(folder) else []),
         finding("measured disturbances", check_disturbances, folder),
         finding("stored weights", check_weights, folder),
         finding("checkpoints", check_checkpoints, folder, rebuilt),

@@ -10,10 +10,12 @@ from rewindnet.certificates import Audit, Release, TrainingRun, audit
 from rewindnet.certificates.findings import OnRecord, Unchecked
 from rewindnet.experiments.folder.format import digest
 from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
+from rewindnet.experiments.scenario.kept_rounds import estimation_rounds
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
     certificate_of,
     demand,
+    estimates_constants,
     request_of,
     request_suffix_of,
     same,
@@ -82,7 +84,8 @@ def _expected_arrays(folder: RunFolder) -> set[str]:
         return {f"{place}/released" for place, release in releases if release.noise_source == "os"}
     rounds = [int(request["rounds"]) for request in folder.learning["requests"]]
     shared = rounds[:1] if goes_on_from_releases(folder.scenario) else rounds
-    arrays = {f"checkpoints/learned-{t:06d}" for t in shared}
+    estimated = estimation_rounds(rounds[-1]) if estimates_constants(folder) else []
+    arrays = {f"checkpoints/learned-{t:06d}" for t in (*shared, *estimated)}
     for index, (place, release) in enumerate(releases):
         start, end = rounds[max(request_of(folder, index) - 1, 0)], rounds[request_of(folder, index)]
         own = {start, end} if folder.branch_of(index) else set()

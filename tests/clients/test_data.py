@@ -1,13 +1,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewindnet.clients.data import SOURCES, DataError, load
+from rewindnet.clients.data import SOURCES, DataError, digits, load
 from rewindnet.clients.data.dataset import checked, every_fifth, inferred_layout
 
 
@@ -117,8 +118,9 @@ def test_every_source_says_what_it_is_in_one_line():
     assert all(source.__doc__.splitlines()[0].endswith(".") for source in SOURCES.values())
 
 
-def test_listing_sources_loads_no_heavy_library():
-    program = "import sys, rewindnet.clients.data; print(sorted({'sklearn', 'torch'} & set(sys.modules)))"
+def test_neither_listing_sources_nor_the_digits_load_a_heavy_library():
+    program = "import sys; from rewindnet.clients.data import load; load('digits'); "
+    program += "print(sorted({'sklearn', 'torch'} & set(sys.modules)))"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -130,6 +132,38 @@ def test_digits_are_embedded():
     assert data.test_x.shape == (359, 8, 8)
     assert (data.x.min(), data.x.max(), data.classes, data.layout, data.mean) == (0, 1, 10, "image", 0.3)
     assert abs(data.x.mean() - data.mean) < 0.01
+
+
+@pytest.mark.slow  # scikit-learn takes seconds to import
+def test_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    data, found, test = load("digits"), load_digits(), np.arange(1797) % 5 == 4
+    for part, rows in (((data.x, data.y), ~test), ((data.test_x, data.test_y), test)):
+        np.testing.assert_array_equal(part[0], (found.images / 16).astype(np.float32)[rows])
+        np.testing.assert_array_equal(part[1], found.target[rows])
+
+
+def test_digits_that_are_not_there_are_a_sentence(tmp_path, monkeypatch):
+    elsewhere = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(digits, "find_spec", lambda name: elsewhere)
+    with pytest.raises(
+        DataError, match=r"scikit-learn, with which the digits come, does not have them .*digits.csv.gz"
+    ):
+        load("digits")
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="sklearn"):
+        load("digits")
+
+
+def test_synthetic_images_are_a_mixture_in_the_shape_of_images():
+    flat = load("synthetic", seed=3, samples=60, dimensions=48, classes=3)
+    data = load("synthetic-images", seed=3, samples=60, channels=3, side=4, classes=3)
+    assert (data.shape, data.layout, data.name) == ((3, 4, 4), "image", "synthetic-images")
+    np.testing.assert_array_equal(data.x.reshape(48, 48), flat.x)
+    np.testing.assert_array_equal(data.test_y, flat.test_y)
+    with pytest.raises(DataError, match="at least 1 channel and 1 pixel, not 0 and 4 × 4"):
+        load("synthetic-images", channels=0, side=4)
 
 
 def test_synthetic_data_are_a_balanced_mixture_with_the_stated_separation():

@@ -18,7 +18,6 @@ from rewindnet.clients.models.deep.flnet import FLNet
 from rewindnet.clients.models.deep.mlp import MLP
 from rewindnet.clients.models.deep.module import UserModule
 from rewindnet.clients.models.deep.resnet18 import ResNet18
-from rewindnet.clients.models.deep.unfolded import UnfoldedConv2d
 from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.training.parallel import use_threads
 
@@ -64,6 +63,13 @@ class Dropping(Net):
 
     def forward(self, x):
         return super().forward(self.dropout(x))
+
+
+class Branching(Net):
+    """What it computes depends on a value."""
+
+    def forward(self, x):
+        return super().forward(x if self.last.bias.sum() > 100 else 2 * x)
 
 
 class Fixed(Net):
@@ -271,6 +277,7 @@ def test_weights_that_are_not_finite_and_files_that_are_not_there_are_refused(tm
         ("Normed", {}, "changes its buffer norm.running_mean as it computes (layers: BatchNorm1d)"),
         ("Normed", {"track": False}, "computes a sample otherwise beside other samples (layers: BatchNorm1d)"),
         ("Dropping", {"p": 0.5}, "computes something else each time (layers: Dropout)"),
+        ("Branching", {}, "cannot be computed for several nodes at once"),
         ("Net", {"width": "wide"}, "cannot be built with"),
         ("Net", {"shape": [2]}, "fails on two samples, a tensor of shape [2, 1, 6, 6]"),
         ("Net", {"classes": 4}, "it must return a score for each class, [2, 3]"),
@@ -339,7 +346,7 @@ def test_the_model_without_a_hidden_layer_is_logistic_regression():
 
 
 class Convolutions(nn.Module):
-    """Convolutions of every kind that is unfolded, and some that are not."""
+    """Convolutions of every kind."""
 
     def __init__(self, classes):
         super().__init__()
@@ -360,18 +367,13 @@ class Convolutions(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["cnn", "convolutions"])
-def test_every_way_to_compute_convolutions_gives_the_same_gradients(name, monkeypatch):
+def test_nodes_with_convolutions_are_the_same_together_as_one_by_one(name, monkeypatch):
     model = module("Convolutions") if name == "convolutions" else MADE["cnn"]()
     theta, x, y, weight = batch(model, 3)
     alone, scores = model.gradient(theta, x, y, weight), model.scores(theta, x[0])
-    for way in ("grouped", "unfolded"):
-        monkeypatch.setattr(model, "way_on", lambda device, way=way: way)
-        torch.testing.assert_close(model.gradient(theta, x, y, weight), alone, rtol=1e-9, atol=1e-12)
-        torch.testing.assert_close(model.scores(theta, x[0]), scores, rtol=1e-9, atol=1e-12)
-        copied = model._own_copy(theta)
-        unfolded = [layer for layer in copied.modules() if isinstance(layer, UnfoldedConv2d)]
-        expected = {"cnn": 1, "convolutions": 3}[name] if way == "unfolded" else 0
-        assert len(unfolded) == expected
+    monkeypatch.setattr(model, "one_by_one", lambda device: False)
+    torch.testing.assert_close(model.gradient(theta, x, y, weight), alone, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(model.scores(theta, x[0]), scores, rtol=1e-9, atol=1e-12)
     assert alone.norm() > 0.01
 
 
@@ -381,7 +383,7 @@ def test_as_many_nodes_are_computed_together_as_the_memory_of_a_gpu_holds(monkey
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
     few, many = (model.nodes_at_once(cuda, samples) for samples in (64, 8))
     assert 1 <= few < many
-    # Unfolded, the 20 convolutions of a sample keep about 30 million numbers.
-    assert 10 < many < 1000
+    # A sample keeps about 3 million numbers: 12 MB in single precision.
+    assert 8e9 / (64 * 20e6) < few < 8e9 / (64 * 8e6)
     memory.total_memory = 0
     assert model.nodes_at_once(cuda, 64) == 1

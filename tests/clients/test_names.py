@@ -145,9 +145,10 @@ def test_whole_numbers_of_a_table_are_numbers(tmp_path: Path) -> None:
     [
         ({}, {"label": "y"}, r"has no column 'y' of labels .data.label.; its columns are f0, f1, f2, label"),
         (
-            {"word": ["a"] * N},
+            {"word": ["a"] * N, "n": np.arange(N), "other": ["7"] * 19 + ["x"]},
             {},
-            r"features are numbers, and the column 'word' holds text, like 'a'; remove it, .*data.categories={word: ",
+            r"features are numbers, and text is in the columns 'word' \(like 'a'\), 'other' \(like '7'\); remove .*"
+            r"data\.categories={word: \[…\], …}",
         ),
         (
             {"word": ["a", "b"] * 9 + ["c", "a"]},
@@ -160,7 +161,8 @@ def test_whole_numbers_of_a_table_are_numbers(tmp_path: Path) -> None:
         ({"word": ["a"] * N}, {"categories": {"word": []}}, "lists values, each of them once, not none"),
         ({"split": ["train"] * 19 + ["dev"]}, {}, "says train or test in each row, not 'dev'"),
         ({"client": ["a"] * 19 + [""]}, {}, "natural clients: row 19 is empty"),
-        ({"f1": [np.nan] * N}, {}, "feature values are NaN"),
+        ({"f1": [1.0] * 9 + [None] * 11}, {}, r"values are missing in the columns 'f1' \(row 9\); fill them in, or"),
+        ({"f1": [1.0] * 19 + [np.inf]}, {}, "feature values are NaN or infinite"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::rewindnet.errors.Notice")

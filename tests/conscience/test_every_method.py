@@ -166,11 +166,14 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         "finetune": {"epochs": st.integers(1, 3), "batch": st.integers(1, 9), "step_size": POSITIVE},
         "scrub": {"epochs": st.integers(1, 3), "batch": st.integers(1, 9), "max_steps": st.integers(0, 2)},
         "fisher-forgetting": {"alpha": POSITIVE, "most": POSITIVE},
+        "hessian-free": {},
         "retrain": {},
         "do-nothing": {},
+        "anew": {"rewind": one_of(0.0, 0.3, 1.0)},
     }
     drawn = st.fixed_dictionaries({**seen, **own[method]})
-    if method in ("retrain", "do-nothing", "federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting"):
+    quiet = ("retrain", "do-nothing", "federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "anew")
+    if method in (*quiet, "hessian-free"):
         return drawn
     return st.builds(lambda some, more: {**some, **more}, drawn, noise()).map(lambda found: tidied(method, found))
 

@@ -367,6 +367,7 @@ def test_a_run_in_one_process_needs_the_extra_sim_alone() -> None:
 # -- documents -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_page_for_python_does_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
@@ -389,6 +390,7 @@ def test_examples_in_the_docstrings_run() -> None:
         assert found.failed == 0
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_the_table_and_the_report(tmp_path: Path) -> None:
     cells = [
         f"import rewindnet\nresult = rewindnet.run({TINY!r})",

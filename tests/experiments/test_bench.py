@@ -9,12 +9,16 @@ import pytest
 import torch
 
 from rewindnet.clients.steps.learning import Descend, InitialModel
+from rewindnet.experiments.bench import command, tables
 from rewindnet.experiments.bench.all_references import REFERENCES
-from rewindnet.experiments.bench.command import time_contest
+from rewindnet.experiments.bench.command import bench, time_contest
+from rewindnet.experiments.bench.contest import Timing
 from rewindnet.experiments.bench.contests import CONTESTS
 from rewindnet.experiments.bench.planning import time_plans
+from rewindnet.experiments.bench.tables import print_timings
 from rewindnet.experiments.bench.unlearning import DEPTHS, time_unlearning
 from rewindnet.experiments.cli import app
+from rewindnet.experiments.console import Terminal
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.engine import execute
@@ -22,6 +26,8 @@ from rewindnet.simulator.task import Task
 from rewindnet.simulator.transports.in_process import WorkerNetwork
 from rewindnet.simulator.transports.wire import InProcess
 
+#: What a contest took, where the wall tells of other seconds than the processor.
+ONCE = {"loop over modules": [Timing(2.0, 3.0, None)], "rewindnet": [Timing(1.0, 1.0, 5 << 20)]}
 SMALL = ("partition.clients=12", "data.samples=600", "data.dimensions=9", "data.classes=4")
 
 
@@ -132,13 +138,17 @@ def test_minibatches_take_less_time_than_a_loop_over_clients() -> None:
 def test_the_command_prints_a_table_and_writes_what_it_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "220")
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setitem(CONTESTS, "minibatch", replace(CONTESTS["minibatch"], rounds=1))  # type: ignore[index]
     settings = [word for setting in SMALL for word in ("--set", setting)]
-    app(["bench", "minibatch", "--repeats", "1", "--out", str(tmp_path / "o.json"), *settings], standalone_mode=False)
+    options = ["--repeats", "1", "--device", "cpu", "--out", str(tmp_path / "o.json")]
+    app(["bench", "minibatch", *options, *settings], standalone_mode=False)
     said = capsys.readouterr().out
     assert "cores" in said
     assert all(name in said for name in CONTESTS["minibatch"].entries)
+    assert all(heading in said for heading in ("CPU ms", "least", "most", "times as", "peak"))
+    assert "…" not in said
+    assert max(len(line) for line in said.splitlines()) <= 80
     written = json.loads((tmp_path / "o.json").read_text())
     assert written["minibatch"]["rewindnet, fast"][0]["cpu"] >= 0
 
@@ -148,13 +158,42 @@ def test_the_command_prints_a_table_and_writes_what_it_measured(
     [
         (["minibach"], "did you mean 'minibatch'?"),
         (["minibatch", "--repeats", "0"], "at least 1, not 0"),
+        (["minibatch", "cnn-1000"], "the contest cnn-1000 needs a GPU, and torch finds no CUDA device"),
+        (["cnn", "--device", "cuda"], "torch finds no CUDA device here; use auto or cpu"),
+        (["cnn", "--device", "gpu"], "--device is auto, cpu, cuda, not 'gpu'"),
         (["minibatch", "--set", "learnig.rounds=3"], "learnig"),
     ],
 )
 def test_what_cannot_be_timed_is_a_sentence(
-    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit) as end:
         app(["bench", *arguments])
     assert end.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_contests_that_need_a_gpu_are_left_out_with_a_sentence_where_there_is_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[str] = []
+    monkeypatch.setattr(command, "time_contest", lambda contest, *how: timed.append(contest.title) or ONCE)
+    monkeypatch.setattr(command, "time_unlearning", lambda *how: {"": [{"seconds": 1.0, "share": 1.0}]})
+    monkeypatch.setattr(tables, "DEPTHS", (0.5,))
+    bench([], 1, [], Terminal(width=80), "cpu")
+    alone = [name for name, contest in CONTESTS.items() if contest.needs_gpu]
+    assert alone == ["cnn-1000", "resnet18"]
+    assert timed == [contest.title for name, contest in CONTESTS.items() if name not in alone]
+    assert "left out, since they need a GPU: cnn-1000, resnet18" in capsys.readouterr().out
+
+
+def test_on_a_gpu_the_time_of_the_clock_on_the_wall_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for on_gpu, told in ((False, "3,000"), (True, "2,000")):
+        print_timings(Terminal(width=80), CONTESTS["mlp"], ONCE, on_gpu)
+        said = capsys.readouterr().out
+        assert ("wall" in said, "CPU" in said, told in said) == (on_gpu, not on_gpu, True)
+    print_timings(Terminal(width=80), CONTESTS["mpi"], ONCE, False)
+    said = capsys.readouterr().out
+    assert "wall" in said
+    assert "peak" not in said

@@ -207,7 +207,7 @@ def test_every_command_names_a_checkpoint_that_has_changed(direct, tmp_path):
     place, file = exported(direct, tmp_path / "trained"), tmp_path / "s.yaml"
     scenario = {**WITHOUT_ATTACKS, **from_folder(place)}
     file.write_text(yaml.safe_dump(scenario))
-    done = run_through(scenario, tmp_path / "sweep" / "seed=0").path
+    done = run_through(scenario, tmp_path / "done").path
     killed = Path(shutil.copytree(done, tmp_path / "killed"))
     record = json.loads((done / "record.json").read_text())
     assert {f"learning.checkpoints_from/{name}" for name in contents(place)} == record["inputs"].keys()
@@ -218,7 +218,6 @@ def test_every_command_names_a_checkpoint_that_has_changed(direct, tmp_path):
     key = f"learning.checkpoints_from/{name}"
     for code, words in (
         (2, ("run", file, "--out", killed)),
-        (2, ("sweep", file, "seed=0", "--out", tmp_path / "sweep")),
         (2, ("klom", done, "--draws", 2)),
         (1, ("verify", done)),
         (0, ("compare", done)),

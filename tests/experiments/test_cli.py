@@ -136,6 +136,7 @@ def test_bad_input_is_a_sentence_and_nothing_is_written(tiny, settings, words):
     assert everything(tiny) == ["tiny.yaml"]
 
 
+@pytest.mark.slow
 def test_an_empty_file_runs_the_demo(tmp_path):
     (tmp_path / "empty.yaml").write_text("")
     done = here("run", "empty.yaml", "learning.rounds=10", folder=tmp_path)

@@ -5,7 +5,6 @@ import io
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from matplotlib.image import imread
 from rich.console import Console
@@ -90,7 +89,7 @@ def test_the_picture_has_a_line_for_every_row(runs, tmp_path):
         shown(runs[:count], tmp_path / f"{count}.png")
         drawn = imread(tmp_path / f"{count}.png")
         heights.append(drawn.shape[0])
-        assert len(np.unique(drawn.reshape(-1, drawn.shape[-1]), axis=0)) > 10
+        assert len({tuple(colour) for colour in drawn[::3, ::3].reshape(-1, drawn.shape[-1]).tolist()}) > 10
     assert heights[1] - heights[0] == pytest.approx(4 * 0.31 * 150, abs=2)
 
 

@@ -1,6 +1,7 @@
 """Runs of deep models: what is not known is null with its reason, and a module's file is part of the run."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from rewindnet.experiments.cli import app
+from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.computation import computation_digest
 from rewindnet.experiments.scenario.inputs import hashes, input_files
 from rewindnet.experiments.scenario.network_setup import build_network
@@ -83,6 +85,21 @@ def own(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_module_of_the_documentation_is_one_that_a_network_can_learn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/deep-models.md").read_text("utf-8")
+    code, described = (
+        re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL) for language in ("python", "yaml")
+    )
+    (tmp_path / "nets.py").write_text(code[0])
+    (tmp_path / "s.yaml").write_text(described[0])
+    monkeypatch.chdir(tmp_path)
+    run = build_run(load(tmp_path / "s.yaml"))
+    assert run.network.model.parameters == 64 * 32 + 32 + 32 * 10 + 10
+    assert len(run.methods) == 3 + len(["retrain", "do-nothing"])
+
+
 def test_the_file_of_a_module_is_an_input_of_the_run(own: Path) -> None:
     """Other code is another run: another computation with other noise, which does not stand for the first."""
     out, net = own / "out", own / "net.py"
@@ -99,7 +116,7 @@ def test_the_file_of_a_module_is_an_input_of_the_run(own: Path) -> None:
     assert code == 1
     assert before["model.path"] in said
     assert now["model.path"] in said
-    assert "the stored models have 27 parameters, and that of the scenario has 43" in said
+    assert "a model is recorded to have 27 parameters and has 43" in said
     code, said = command("run", own / "s.yaml", "--out", out)
     assert code == 2
     assert "model.path" in said

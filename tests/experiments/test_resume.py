@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -191,7 +192,7 @@ def rank_of(run: "subprocess.Popen[str]", number: int = 1) -> int:
 @pytest.mark.parametrize(
     ("phase", "rounds", "number", "after"),
     [
-        pytest.param("learn", 130, 1, IN_PROCESS),
+        pytest.param("learn", 130, 1, IN_PROCESS, marks=pytest.mark.slow),
         pytest.param("retrain", 100, 0, mpi(2), marks=pytest.mark.slow),
         pytest.param("0-r2d", 50, 2, mpi(4), marks=pytest.mark.slow),
     ],
@@ -213,25 +214,79 @@ def test_a_killed_rank_ends_an_mpi_run_and_it_goes_on(
     went_on(tmp_path / "out", expected)
 
 
+ENDS = {
+    signal.SIGINT: (130, "interrupted"),
+    signal.SIGTERM: (143, "ended by SIGTERM"),
+    signal.SIGHUP: (129, "ended by SIGHUP"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "settings", [IN_PROCESS, FLOWER, pytest.param(mpi(2), marks=with_mpi)], ids=["in-process", "flower", "mpi"]
+)
+def test_a_signal_ends_a_run_with_a_sentence_and_it_goes_on(
+    long: tuple[Path, dict[str, Any]], tmp_path: Path, settings: Sequence[str], number: signal.Signals
+) -> None:
+    file, expected = long
+    run = parity.start(file, tmp_path / "out", *settings)
+    wait_for(reached(tmp_path / "out", "learn", 130), run)
+    started = family(run.pid)
+    # A terminal sends its signals to all processes of a command, others to the first.
+    os.killpg(run.pid, number) if number == signal.SIGINT else os.kill(run.pid, number)
+    code, said, complained = parity.ended(run, 30)
+    ends, word = ENDS[number]
+    assert (code, said, complained) == (ends, "", f"rewindnet: {word}; the same command goes on\n")
+    gone(started, 10)
+    parity.through(file, tmp_path / "out", *settings)
+    went_on(tmp_path / "out", expected)
+
+
 @with_mpi
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
-def test_the_end_of_an_mpi_run_is_the_end_of_its_ranks(
-    long: tuple[Path, dict[str, Any]], tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_killed_mpi_run_is_the_end_of_its_ranks(long: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     file, _ = long
     run = parity.start(file, tmp_path / "out", *mpi(2), "learning.rounds=6000")
     wait_for(reached(tmp_path / "out", "learn", 100), run)
     started = family(run.pid)
     assert len(started) >= 3
-    run.send_signal(number)
-    try:
-        _, complained = run.communicate(timeout=60)
-        assert run.returncode != 0
-        assert "Traceback" not in complained
-    finally:
-        run.kill()
-        gone(started, 10)
+    run.kill()
+    run.communicate(timeout=60)
+    gone(started, 10)
+
+
+@with_mpi
+@pytest.mark.slow
+def test_a_rank_that_pauses_changes_nothing(long: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    file, expected = long
+    run = parity.start(file, tmp_path / "out", *mpi(3))
+    wait_for(reached(tmp_path / "out", "learn", 130), run)
+    paused(rank_of(run, 2))
+    code, _, complained = parity.ended(run)
+    assert code == 0, complained
+    same(left(tmp_path / "out"), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.deployment
+def test_a_supernode_that_pauses_changes_nothing(tmp_path: Path) -> None:
+    scenario = {**SHORT, "partition": {"clients": 2}, "topology": "path", "learning": {"rounds": 4}}
+    file, out = parity.write({**scenario, "unlearning": ["do-nothing"]}, tmp_path), tmp_path / "out"
+    parity.through(file, tmp_path / "whole", *IN_PROCESS)
+    run = parity.start(file, out, *DEPLOYED)
+    wait_for(reached(out, "learn", 2), run)
+    paused(next(pid for pid in family(run.pid) if "supernode" in parity.words(pid)))
+    code, _, complained = parity.ended(run)
+    assert code == 0, complained
+    same(left(out), left(tmp_path / "whole"))
+
+
+def paused(pid: int) -> None:
+    """Stop a process for a while, as Ctrl-Z or a laptop's lid does."""
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(3)
+    os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.slow

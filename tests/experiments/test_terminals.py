@@ -3,8 +3,10 @@
 import csv
 import io
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -100,7 +102,9 @@ def test_a_table_can_be_printed_in_every_encoding(encoding: str, finished: RunFo
     assert any("eps at delta = 1e-05" in line for line in lines)
 
 
-@pytest.mark.parametrize(("encoding", "dash"), [("ascii", b"-"), ("cp1252", b"\x97")])
+@pytest.mark.parametrize(
+    ("encoding", "dash"), [("ascii", b"-"), pytest.param("cp1252", b"\x97", marks=pytest.mark.slow)]
+)
 def test_commands_end_well_on_a_terminal_without_greek(encoding: str, dash: bytes, finished: RunFolder) -> None:
     listed = command("list", "recipes", PYTHONIOENCODING=encoding)
     assert (listed.returncode, listed.stderr) == (0, b"")
@@ -160,30 +164,46 @@ def test_a_page_that_cannot_be_written_is_refused_before_it_is_made(
 # Interruptions
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C does what it does in a process of its own, whoever runs the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+SECRET = "noise_source os keeps no unfinished run, so the same command begins anew"
+
+
 @pytest.mark.parametrize(
-    ("more", "sentence"),
+    ("number", "code", "more", "sentence"),
     [
-        ((), "interrupted; the same command goes on"),
-        (("--force",), "interrupted; the same command without --force goes on"),
-        (
-            ("unlearning.0.noise_source=os",),
-            "interrupted; noise_source os keeps no unfinished run, so the same command begins anew",
-        ),
+        (signal.SIGINT, 130, (), "interrupted; the same command goes on"),
+        (signal.SIGINT, 130, ("--force",), "interrupted; the same command without --force goes on"),
+        (signal.SIGINT, 130, ("unlearning.0.noise_source=os",), f"interrupted; {SECRET}"),
+        (signal.SIGTERM, 143, (), "ended by SIGTERM; the same command goes on"),
+        (signal.SIGHUP, 129, (), "ended by SIGHUP; the same command goes on"),
     ],
 )
 def test_an_interrupted_run_says_how_it_goes_on(
-    folder: Path, more: tuple[str], sentence: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    interruptible: None,
+    number: signal.Signals,
+    code: int,
+    more: tuple[str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written = Recorder.write_round
 
     def interrupted(self: Recorder, line: dict[str, Any], *rest: Any) -> None:
         if line["round"] == 4:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
         written(self, line, *rest)
 
     monkeypatch.setattr(Recorder, "write_round", interrupted)
     stopped = here(folder, "run", "tiny.yaml", "--out", "out", *more)
-    assert (stopped.exit_code, stopped.stdout, stopped.stderr) == (130, "", f"rewindnet: {sentence}\n")
+    assert (stopped.exit_code, stopped.stdout, stopped.stderr) == (code, "", f"rewindnet: {sentence}\n")
     monkeypatch.undo()
     again = here(folder, "run", "tiny.yaml", "--out", "out", *(each for each in more if each != "--force"))
     assert again.exit_code == 0, again.stderr

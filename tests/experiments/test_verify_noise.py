@@ -195,7 +195,7 @@ class Killed(BaseException):
     """The end of a process."""
 
 
-@pytest.mark.parametrize("write", [34, 42, 48, 52])
+@pytest.mark.parametrize("write", [42, *(pytest.param(write, marks=pytest.mark.slow) for write in (34, 48, 52))])
 def test_an_interrupted_run_finds_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int) -> None:
     """What nodes have measured before the end of the process is not lost, and neither are earlier releases."""
     asked = {**SCENARIO, "unlearning": ["r2d", "langevin", "gossip-dp"], "learning": {"rounds": 40}}

@@ -370,7 +370,7 @@ def test_a_checkpoint_outside_the_ball_is_caught(tmp_path):
     [
         (["deletion.samples=3"], "a client that leaves deletes all of its samples; give samples: all"),
         (["unlearning.0.bound=worst-case"], "set learning.radius"),
-        (["unlearning.0.view=node:0"], "the view node:0 shows nothing: node 0 has left"),
+        (["unlearning.0.view=node:0"], "unlearning.0.view shows nothing: node 0 has left"),
         (["unlearning.0.view=average"], "with departure leave use joint"),
         (["learning.kind=walk"], "without a departed node the walk is another walk; use departure relay"),
         (["topology=complete", "topology.schedule=one-peer-exponential"], "no node can leave, use departure relay"),
@@ -394,6 +394,6 @@ def test_what_cannot_be_is_a_sentence_and_nothing_is_written(tmp_path, capsys, s
 
 def test_published_is_for_who_stays(tmp_path, capsys):
     learning = leaving(nx.star_graph(3), (1,), radius=1.0)
-    with pytest.raises(CertificateError, match="full gradients, clients that stay"):
+    with pytest.raises(CertificateError, match="clients that stay"):
         propagate(learning, disturbed=3, undisturbed=0, bound="published")
     refused_here(SCENARIO, tmp_path, capsys, "published bound", "unlearning=[{method: r2d, bound: published}]")

@@ -206,7 +206,7 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("planned", [False, True])
+@pytest.mark.parametrize("planned", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_forger_who_changes_nothing_is_not_found(whole: RunFolder, tmp_path: Path, planned: bool) -> None:
     forger = Forger(Path(shutil.copytree(whole.path, tmp_path / "run")))
     forger.follow(planned)

@@ -164,3 +164,18 @@ def test_packages_of_the_same_names_live_side_by_side(python: Path, tmp_path: Pa
         assert f"weights: sha256 {sha256}" in run(*command, cwd=tmp_path, **environment)
     again = [python, "-m", "rewindnet", "run", "tiny.yaml", "--out", "module"]
     assert f"weights: sha256 {sha256}" in run(*again, cwd=tmp_path, **environment)
+
+
+def test_recipes_run_by_name_in_an_empty_folder(python: Path, tmp_path: Path) -> None:
+    command = [python, "-m", "rewindnet"]
+    listed = run(*command, "list", "recipes", cwd=tmp_path)
+    assert {"demo", "writers"} <= {line.split()[0] for line in listed.splitlines() if line.strip()}
+    assert "hardest" in run(*command, "plan", "demo", cwd=tmp_path, COLUMNS="200").lower()
+    settings = ("learning.rounds=3", "measures.membership=false", "--out", "out")
+    assert "weights: sha256" in run(*command, "run", "demo", *settings, cwd=tmp_path)
+    assert "0 fail" in run(*command, "verify", "out", cwd=tmp_path)
+    refused = subprocess.run([*command, "run", "writers"], cwd=tmp_path, capture_output=True, text=True, env={})
+    assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (2, "", 1)
+    assert "no such file: ../shared/data/" in refused.stderr
+    assert "; set data.root, or the environment variable REWINDNET_DATA" in refused.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {"out", "runs"}

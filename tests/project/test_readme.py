@@ -30,6 +30,7 @@ def run_example(code: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_example_from_python_prints_certificates(tmp_path: Path) -> None:
     (example,) = blocks("python")
     printed = run_example(example, tmp_path)
@@ -42,6 +43,7 @@ def test_the_example_without_torch_prints_the_noise(tmp_path: Path) -> None:
     assert 0.1 < float(run_example(code, tmp_path)) < 10
 
 
+@pytest.mark.slow
 def test_the_loop_of_another_program_leaves_what_is_unlearned_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

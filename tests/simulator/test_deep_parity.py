@@ -63,7 +63,7 @@ def scenario(model: str, learning: dict[str, Any], methods: list[Any]) -> dict[s
     return {
         "name": "deep",
         "data": data,
-        "model": settings,
+        "model": {**settings},
         "partition": {"kind": "dirichlet", "clients": 4, "alpha": 2.0, "min_partition_size": 5},
         "topology": "ring",
         "learning": {"rounds": 4, "step_size": 0.05, **learning},
@@ -90,6 +90,23 @@ def test_deep_models_leave_the_same_over_every_transport(model: str, optimizer: 
     methods = [*METHODS, PRIVATE] if optimizer == "momentum" else METHODS
     one = leave_the_same(scenario(model, OPTIMIZERS[optimizer], methods), tmp_path, TRANSPORTS)
     assert len(one["weights_sha256"]) > len(methods)
+
+
+@with_mpi
+@pytest.mark.slow
+def test_methods_of_plain_steps_leave_the_same_over_every_transport(tmp_path: Path) -> None:
+    methods = ["hessian-free", "federaser", {"method": "gradient-ascent", "rounds": 2}, *METHODS[-4:]]
+    leave_the_same(scenario("cnn", {}, methods), tmp_path, TRANSPORTS)
+
+
+@with_mpi
+@pytest.mark.slow
+def test_estimated_constants_are_the_same_over_every_transport(tmp_path: Path) -> None:
+    methods = [{"method": "r2d", "rewind": 0.5, "bound": "instance"}, {"method": "warm-start", "rounds": 2}, "retrain"]
+    described = scenario("cnn", {"rounds": 8}, methods)
+    described["model"]["constants"] = "estimated"
+    one = leave_the_same(described, tmp_path, TRANSPORTS)
+    assert "checkpoints/learned-000006" in one["weights_sha256"]
 
 
 def test_a_module_leaves_the_same_in_one_process_and_over_flower(tmp_path: Path) -> None:

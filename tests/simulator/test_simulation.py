@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 
 @given(case=networks(model="logistic", dtype="float64", early=None))
-@examples(40)
+@examples(20)
 def test_learning_and_retraining_are_what_the_orders_say(case: Network) -> None:
     _, learned, oracle, _ = learn_and_retrain(case)
     for trajectory, retained in ((learned, False), (oracle, True)):
@@ -29,7 +29,7 @@ def test_learning_and_retraining_are_what_the_orders_say(case: Network) -> None:
 
 
 @given(case=networks())
-@examples(40)
+@examples(20)
 def test_fast_agrees_with_exact(case: Network) -> None:
     tolerance = {"float64": 1e-11, "float32": 2e-4}[case.dtype]
     fast, exact = (learn_and_retrain(replace(case, precision=precision))[1] for precision in ("fast", "exact"))

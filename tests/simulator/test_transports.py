@@ -430,7 +430,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 @with_mpi
 @pytest.mark.parametrize(
     "name",
-    [n if n in ("ring", "star", "departure", "adam") else pytest.param(n, marks=pytest.mark.slow) for n in SCENARIOS],
+    [n if n in ("star", "adam") else pytest.param(n, marks=pytest.mark.slow) for n in SCENARIOS],
 )
 def test_transports_leave_the_same(name: str, tmp_path: Path) -> None:
     file = parity.write({"name": "same", "data": DATA, **SCENARIOS[name]}, tmp_path)

@@ -19,14 +19,16 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]
-DEEP = ("mlp", "module", "cnn", "cnn-1000", "resnet18")
-LINEAR = ("minibatch-f32", "full-batch-f32", "full-batch", "mixing-10000-f32", "nodes")
+DEEP, LARGE = ("mlp", "module", "cnn"), ("cnn-1000", "resnet18")
+#: Seconds in which a part ends that was asked to.
+_GRACE = 8
+LINEAR = ("minibatch-f32", "full-batch-f32", "nodes")
 
 
 class Part(NamedTuple):
     """A command with a time limit in seconds; `{out}` in it is the folder for results."""
 
-    limit: int
+    limit: float
     command: tuple[str, ...]
 
 
@@ -41,16 +43,18 @@ def _own(work: str) -> tuple[str, ...]:
 
 def parts(workers: int) -> Mapping[str, Part]:
     """Return the parts by name, in the order in which they run."""
-    pytest = (sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-n", str(workers))
+    plugins = ("-p", "no:cacheprovider", "-p", "no:benchmark")
+    pytest = (sys.executable, "-m", "pytest", "-q", "-m", "not slow", *plugins, "-n", str(workers))
     return {
-        "machine": Part(40, _own("machine")),
-        "same": Part(90, _own("same")),
-        "ways": Part(100, _own("ways")),
-        "deep": Part(110, _bench(DEEP, 2, "deep")),
-        "linear": Part(60, _bench(LINEAR, 1, "linear")),
+        "machine": Part(20, _own("machine")),
+        "same": Part(50, _own("same")),
+        "ways": Part(50, _own("ways")),
+        "large": Part(110, _bench(LARGE, 1, "large")),
         "resnet": Part(80, _own("resnet")),
+        "deep": Part(60, _bench(DEEP, 1, "deep")),
+        "linear": Part(40, _bench(LINEAR, 1, "linear")),
         "tests": Part(
-            200, (*pytest, "--continue-on-collection-errors", "--tb=line", "--hypothesis-profile=ci", "tests")
+            180, (*pytest, "--continue-on-collection-errors", "--tb=line", "--hypothesis-profile=ci", "tests")
         ),
     }
 
@@ -69,10 +73,19 @@ def run(part: Part, out: Path) -> dict[str, Any]:
         said, _ = started.communicate(timeout=part.limit)
         ended = "done" if started.returncode == 0 else f"failed, exit status {started.returncode}"
     except subprocess.TimeoutExpired:
-        os.killpg(started.pid, signal.SIGKILL)
-        said, _ = started.communicate()
+        said = _stop(started)
         ended = f"stopped after {part.limit} s"
     return {"ended": ended, "seconds": round(time.monotonic() - began, 1), "said": said}
+
+
+def _stop(started: subprocess.Popen[str]) -> str:
+    """Ask a part to end, which lets tests name those that failed; end it and all that it has started soon after."""
+    started.send_signal(signal.SIGINT)
+    try:
+        return started.communicate(timeout=_GRACE)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(started.pid, signal.SIGKILL)
+        return started.communicate()[0]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,19 +97,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=min(16, os.cpu_count() or 1), help="processes of the tests")
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
-    out, report = asked.out.resolve(), {}
+    out = asked.out.resolve()
+    written, report = out / "report.json", {}
+    if written.is_file() and asked.part:
+        report = json.loads(written.read_text("utf-8"))
     chosen = [name for name in known if not asked.part or name in asked.part]
     for name in chosen:
-        report[name] = run(parts(asked.workers)[name], out)
+        report[name] = {**run(parts(asked.workers)[name], out), "results": None}
         text = f"== {name}: {report[name]['ended']}, {report[name]['seconds']} s\n{report[name]['said']}"
-        print(text, flush=True)
+        print(text, end="", flush=True)
         with (out / "report.txt").open("a", encoding="utf-8") as file:
             file.write(text)
-        for result in out.glob("*.json"):
-            if result.name != "report.json":
-                report[name].setdefault("results", {})[result.stem] = json.loads(result.read_text("utf-8"))
-        (out / "report.json").write_text(json.dumps(report, indent=1), "utf-8")
-    return int(any(part["ended"] != "done" for part in report.values()))
+        if (out / f"{name}.json").is_file():
+            report[name]["results"] = json.loads((out / f"{name}.json").read_text("utf-8"))
+        written.write_text(json.dumps(report, indent=1), "utf-8")
+    return int(any(report[name]["ended"] != "done" for name in chosen))
 
 
 if __name__ == "__main__":

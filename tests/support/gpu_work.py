@@ -93,8 +93,11 @@ def same() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, scenario in SAME.items():
         on_cpu, on_gpu = learned(scenario, "cpu"), learned(scenario, "cuda")
-        found[name] = float((on_cpu - on_gpu).abs().max() / on_cpu.abs().max())
-        print(f"{name}: {found[name]:.1e} apart, {'as it should be' if found[name] < 1e-9 else 'TOO MUCH'}", flush=True)
+        apart = float((on_cpu - on_gpu).abs().max() / on_cpu.abs().max())
+        again = bool(torch.equal(on_gpu, learned(scenario, "cuda")))
+        found[name] = {"apart": apart, "repeats": again}
+        close = "as it should be" if apart < 1e-9 else "TOO MUCH"
+        print(f"{name}: {apart:.1e} apart, {close}; {'the same' if again else 'OTHER'} bits a second time", flush=True)
     with TemporaryDirectory() as scratch:
         run_in(resolve({}, ("backend.device=cuda", "backend.dtype=float32")), Path(scratch) / "run")
         findings = verify_folder(Path(scratch) / "run")
@@ -106,7 +109,7 @@ def same() -> dict[str, Any]:
     return found
 
 
-def timed(name: str, *settings: str, rounds: int = 2) -> tuple[float, int]:
+def timed(name: str, *settings: str, rounds: int = 2, careful: bool = True) -> tuple[float, int]:
     """Return the seconds of a round of a contest's scenario on the GPU, and the most memory."""
     scenario = resolve(json.loads(json.dumps(CONTESTS[name].scenario)), ("backend.device=cuda", *settings))
     gc.collect()
@@ -114,32 +117,27 @@ def timed(name: str, *settings: str, rounds: int = 2) -> tuple[float, int]:
     torch.cuda.reset_peak_memory_stats()
     with TemporaryDirectory() as scratch:
         job = BenchJob(scenario, rounds, Path(scratch))
+        torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = not careful, careful
         scenario.backend.build().execute(job)
         return job.seconds()[0], torch.cuda.max_memory_allocated()
 
 
 def ways() -> dict[str, Any]:
-    """Compare how nodes with convolutions are computed: alone, as grouped convolutions, as unfolded products."""
+    """Compare nodes with convolutions computed one by one and together, with all bits and repeatably or not."""
     found: dict[str, Any] = {}
-    works = {
-        "cnn-1000": ("cnn-1000", ("partition.clients=200", "data.samples=16000")),
-        "cnn-1000, batches of 256": (
-            "cnn-1000",
-            ("partition.clients=100", "data.samples=64000", "learning.sampling.batch=256", "learning.local_steps=2"),
-        ),
-        "resnet18": ("resnet18", ("learning.local_steps=2",)),
-    }
-    usual = TorchModel.way_on
-    for work, (name, settings) in works.items():
-        for way in ("alone", "unfolded", "grouped"):
-            TorchModel.way_on = lambda self, device, way=way: way  # type: ignore[method-assign]
-            try:
-                seconds, memory = timed(name, *settings)
-                found[f"{work}, {way}"] = {"seconds": seconds, "memory": memory}
-                print(f"{work}, {way}: {1e3 * seconds:.1f} ms a round, {memory / 2**30:.2f} GiB", flush=True)
-            except RuntimeError as problem:
-                print(f"{work}, {way}: {problem}"[:300], flush=True)
-    TorchModel.way_on = usual  # type: ignore[method-assign]
+    usual = TorchModel.one_by_one
+    for name in ("cnn-1000", "resnet18"):
+        for careful in (True, False):
+            for alone in (False, True) if name == "resnet18" else (False,):
+                TorchModel.one_by_one = lambda self, device, alone=alone: alone  # type: ignore[method-assign]
+                how = f"{name}, {'one by one' if alone else 'together'}, {'careful' if careful else 'tf32, any order'}"
+                try:
+                    seconds, memory = timed(name, careful=careful)
+                    found[how] = {"seconds": seconds, "memory": memory}
+                    print(f"{how}: {1e3 * seconds:.1f} ms a round, {memory / 2**30:.2f} GiB", flush=True)
+                except RuntimeError as problem:
+                    print(f"{how}: {problem}"[:300], flush=True)
+    TorchModel.one_by_one = usual  # type: ignore[method-assign]
     return found
 
 

@@ -263,6 +263,23 @@ def test_pajek_lists_of_neighbours_lose_no_link(tmp_path):
     assert edges == {frozenset(pair) for pair in ("12", "13", "14", "24")}
 
 
+def test_the_dialect_of_infomap_is_read(tmp_path):
+    text = '# two triangles\n*Vertices\n0 "A"\n1 "B"\n2 "C"\n*Links\n# source target weight\n0 1 0.5\n1 2\n2 0\n'
+    (tmp_path / "a.net").write_text(text)
+    with pytest.warns(Notice, match="links of one direction taken both ways: 3"):
+        edges, names = read(tmp_path / "a.net", 3)
+    assert edges == {frozenset(pair) for pair in ("AB", "BC", "CA")}
+    assert list(names.values()) == list("ABC")
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.txt", "# nothing\n"), ("a.gml", "graph [ ]"), ("a.el", "")])
+def test_a_file_without_nodes_is_told_so(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    for kind in ("file", "largest-part"):
+        with pytest.raises(TopologyError, match=f"{name}' has no nodes"):
+            own_nodes(kind, {"path": str(tmp_path / name)})
+
+
 def test_rows_and_columns_of_two_mode_pajek_matrices_are_different_nodes(tmp_path):
     (tmp_path / "a.net").write_text('*Vertices 4 2\n1 "A"\n2 "B"\n3 "x"\n4 "y"\n*Matrix\n1 0\n1 1\n')
     edges, names = read(tmp_path / "a.net", 4)

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ class DeepModel(Model):
         l2: weight of (l2/2)·‖θ‖² over all parameters.
         loss: `cross-entropy`, `mse`, or a function of the user's own.
         weights_path: a file of initial weights; None to draw them from the seed.
+        constants: whether G, L and the curvature are to be estimated along the rounds of learning.
 
     Raises:
         ModelError: if a setting is out of range, or the shape has another number of features.
@@ -45,6 +46,7 @@ class DeepModel(Model):
         l2: float,
         loss: str,
         weights_path: str | None,
+        constants: Literal["unknown", "estimated"],
     ) -> None:
         check_settings(l2, 0.0)
         shape = (features,) if shape is None else shape
@@ -53,7 +55,7 @@ class DeepModel(Model):
         self.l2, self.outputs, self.shape, self.layout = l2, classes, tuple(shape), layout
         # No score is a sum of more terms than there are parameters.
         self.inputs = layout.size
-        self._loss, self._weights_path = loss_of(loss), weights_path
+        self._loss, self._weights_path, self.estimates = loss_of(loss), weights_path, constants == "estimated"
 
     @property
     def parameters(self) -> int:
@@ -88,7 +90,9 @@ class DeepModel(Model):
         return self.scores(theta, x).argmax(dim=2)
 
     def constants(self, radius: Constant) -> Constants:
-        """Return constants of which none is known but R and l2."""
+        """Return constants of which none is known but R and l2; or, until they are estimated, some that might be."""
+        if self.estimates:
+            return Constants.estimates(self.kind, radius, self.l2, 1.0, 1.0 + self.l2, -1.0)
         return Constants.unknown(self.kind, radius, self.l2)
 
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 
 from rewindnet.clients.models.errors import ModelError
 
@@ -20,6 +21,10 @@ _MEMORY = (
     "; a node's state between rounds is its parameters, and running statistics would neither be averaged nor "
     "unlearned; use GroupNorm or LayerNorm, or track_running_stats=False"
 )
+_SEVERAL = (
+    "; torch.func.vmap computes the nodes together, and it does without branches on values of tensors, .item() and "
+    "assignments into tensors: use torch.where and the like"
+)
 
 
 def check_module(module: nn.Module, shape: tuple[int, ...], classes: int, name: str) -> None:
@@ -33,7 +38,7 @@ def check_module(module: nn.Module, shape: tuple[int, ...], classes: int, name: 
 
     Raises:
         ModelError: if the module has no parameters, fails on samples of this shape, does not return C scores, is
-            random, keeps statistics, or mixes samples.
+            random, keeps statistics, mixes samples, or cannot be computed for several nodes at once.
     """
     if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in module.parameters()):
         raise ModelError(f"{name} has lazy layers; give them the sizes of their inputs, which follow from shape")
@@ -54,8 +59,25 @@ def check_module(module: nn.Module, shape: tuple[int, ...], classes: int, name: 
         raise ModelError(f"{name} changes its buffer {changed[0]} as it computes ({_culprit(module)}){_MEMORY}")
     if not torch.equal(first, second):
         raise ModelError(f"{name} computes something else each time ({_culprit(module)}){_CHANCE}")
+    _check_side_by_side(module, x, name)
     if not torch.allclose(first[0], other[0], rtol=_EQUAL, atol=_EQUAL * float(first.abs().max())):
         raise ModelError(f"{name} computes a sample otherwise beside other samples ({_culprit(module)}){_ALONE}")
+
+
+def _check_side_by_side(module: nn.Module, x: Tensor, name: str) -> None:
+    """Refuse a module that torch cannot differentiate for several sets of parameters at once, as models here must."""
+    learned = {key: value.detach() for key, value in module.named_parameters() if value.requires_grad}
+    several = {key: torch.stack([value, value]) for key, value in learned.items()}
+
+    def total(values: dict[str, Tensor], samples: Tensor) -> Tensor:
+        result: Tensor = functional_call(module, values, (samples,)).sum()
+        return result
+
+    try:
+        vmap(grad(total))(several, torch.stack([x, x]))
+    except Exception as problem:
+        reason = str(problem).partition("\n")[0]
+        raise ModelError(f"{name} cannot be computed for several nodes at once ({reason}){_SEVERAL}") from None
 
 
 def _scores(module: nn.Module, x: Tensor, classes: int, name: str) -> Tensor:

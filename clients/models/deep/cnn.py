@@ -28,6 +28,7 @@ class CNN(ConvolutionalModel):
         l2: weight of (l2/2)·‖θ‖².
         loss: `cross-entropy`, `mse`, or your own function, as package.module:function or file.py:function.
         weights_path: a file of initial weights (safetensors, or a state_dict); drawn from the seed by default.
+        constants: `unknown`, or `estimated` along the rounds of learning, so that certificates are conditional on them.
 
     Raises:
         ModelError: if a setting is out of range, or the samples are no images.
@@ -49,6 +50,7 @@ class CNN(ConvolutionalModel):
         l2: float = 0.0,
         loss: str = "cross-entropy",
         weights_path: str | None = None,
+        constants: Literal["unknown", "estimated"] = "unknown",
     ) -> None:
         convolved, dense = channels or [6, 16], [120, 84] if widths is None else widths
         if min([*convolved, *dense], default=1) < 1:
@@ -68,4 +70,6 @@ class CNN(ConvolutionalModel):
                 layers += [nn.Linear(before, after), Activation(activation, beta)]
             return nn.Sequential(*layers, nn.Linear(sizes[-1], scores))
 
-        super().__init__(features, classes, shape, build, l2=l2, loss=loss, weights_path=weights_path)
+        super().__init__(
+            features, classes, shape, build, l2=l2, loss=loss, weights_path=weights_path, constants=constants
+        )

@@ -1,6 +1,7 @@
 """What convolutional networks of images share: the shape of an image with its channels, and weights from the seed."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ class ConvolutionalModel(TorchModel):
         l2: weight of (l2/2)·‖θ‖².
         loss: as for `DeepModel`.
         weights_path: as for `DeepModel`.
+        constants: as for `DeepModel`.
 
     Raises:
         ModelError: if the samples are no images, or too small for the layers.
@@ -38,6 +40,7 @@ class ConvolutionalModel(TorchModel):
         l2: float,
         loss: str,
         weights_path: str | None,
+        constants: Literal["unknown", "estimated"],
     ) -> None:
         shape = (features,) if shape is None else shape
         image = (1, *shape) if len(shape) == 2 else tuple(shape)
@@ -49,7 +52,9 @@ class ConvolutionalModel(TorchModel):
         # The weights are drawn by `drawn`; what torch draws as it builds the layers is thrown away.
         with torch.random.fork_rng(devices=[]):
             module = build(*image, classes)
-        super().__init__(features, classes, image, module, l2=l2, loss=loss, weights_path=weights_path)
+        super().__init__(
+            features, classes, image, module, l2=l2, loss=loss, weights_path=weights_path, constants=constants
+        )
 
     def drawn(self, generator: np.random.Generator) -> NDArray[np.float64]:
         """Draw weights and biases uniformly from ±1/√(inputs of the layer)."""

@@ -1,6 +1,6 @@
 """FLNet, the convolutional network of federated averaging and of RR-DU: 1,663,370 parameters on MNIST."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import nn
 
@@ -21,6 +21,7 @@ class FLNet(ConvolutionalModel):
         l2: weight of (l2/2)·‖θ‖².
         loss: `cross-entropy`, `mse`, or your own function, as package.module:function or file.py:function.
         weights_path: a file of initial weights (safetensors, or a state_dict); drawn from the seed by default.
+        constants: `unknown`, or `estimated` along the rounds of learning, so that certificates are conditional on them.
 
     Raises:
         ModelError: if a setting is out of range, or the samples are no images.
@@ -37,6 +38,7 @@ class FLNet(ConvolutionalModel):
         l2: float = 0.0,
         loss: str = "cross-entropy",
         weights_path: str | None = None,
+        constants: Literal["unknown", "estimated"] = "unknown",
     ) -> None:
         def build(depth: int, height: int, width: int, scores: int) -> nn.Module:
             return nn.Sequential(
@@ -52,4 +54,6 @@ class FLNet(ConvolutionalModel):
                 nn.Linear(512, scores),
             )
 
-        super().__init__(features, classes, shape, build, l2=l2, loss=loss, weights_path=weights_path)
+        super().__init__(
+            features, classes, shape, build, l2=l2, loss=loss, weights_path=weights_path, constants=constants
+        )

@@ -32,6 +32,7 @@ class MLP(DeepModel):
         loss: `cross-entropy`, `mse`, or your own function of scores [n, C] and classes [n], as package.module:function
             or file.py:function.
         weights_path: a file of initial weights (safetensors, or a state_dict); drawn from the seed by default.
+        constants: `unknown`, or `estimated` along the rounds of learning, so that certificates are conditional on them.
 
     Raises:
         ModelError: if a setting is out of range.
@@ -51,6 +52,7 @@ class MLP(DeepModel):
         l2: float = 0.0,
         loss: str = "cross-entropy",
         weights_path: str | None = None,
+        constants: Literal["unknown", "estimated"] = "unknown",
     ) -> None:
         hidden = [64] if widths is None else widths
         if any(width < 1 for width in hidden):
@@ -62,7 +64,9 @@ class MLP(DeepModel):
             shapes |= {f"{at}.weight": (after, before), f"{at}.bias": (after,)}
         self._layers, self._beta = len(sizes) - 1, beta
         self._activate, self._slope = ACTIVATIONS[activation]
-        super().__init__(features, classes, shape, Layout(shapes), l2=l2, loss=loss, weights_path=weights_path)
+        super().__init__(
+            features, classes, shape, Layout(shapes), l2=l2, loss=loss, weights_path=weights_path, constants=constants
+        )
 
     def nodes_at_once(self, device: torch.device, samples: int) -> int | None:
         """Return how many nodes are computed together: on a GPU all of them."""

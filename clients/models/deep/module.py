@@ -1,7 +1,7 @@
 """Any torch module of the user's own as the model of every client."""
 
 import inspect
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ class UserModule(TorchModel):
         loss: `cross-entropy`, `mse`, or your own function of scores [n, C] and classes [n], as package.module:function
             or file.py:function.
         weights_path: a file of initial weights (safetensors, or a state_dict); the constructor's by default.
+        constants: `unknown`, or `estimated` along the rounds of learning, so that certificates are conditional on them.
 
     Raises:
         ModelError: if there is no such class, it refuses its settings, or the network cannot learn it.
@@ -51,13 +52,16 @@ class UserModule(TorchModel):
         l2: float = 0.0,
         loss: str = "cross-entropy",
         weights_path: str | None = None,
+        constants: Literal["unknown", "estimated"] = "unknown",
     ) -> None:
         shape = (features,) if shape is None else shape
         self._path, self._class = path, load_code(path, "model.path", ModelError)
         self._arguments = {**_supplied(self._class, shape, classes), **(settings or {})}
         module = self._built(0)
         check_module(module, shape, classes, f"the module {path}")
-        super().__init__(features, classes, shape, module, l2=l2, loss=loss, weights_path=weights_path)
+        super().__init__(
+            features, classes, shape, module, l2=l2, loss=loss, weights_path=weights_path, constants=constants
+        )
 
     def drawn(self, generator: np.random.Generator) -> NDArray[np.float64]:
         """Return the weights that the constructor draws with a seed of this generator."""

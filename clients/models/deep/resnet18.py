@@ -31,6 +31,7 @@ class ResNet18(ConvolutionalModel):
         l2: weight of (l2/2)·‖θ‖².
         loss: `cross-entropy`, `mse`, or your own function, as package.module:function or file.py:function.
         weights_path: a file of initial weights (safetensors, or a state_dict); drawn from the seed by default.
+        constants: `unknown`, or `estimated` along the rounds of learning, so that certificates are conditional on them.
 
     Raises:
         ModelError: if a setting is out of range, or the samples are no images.
@@ -51,6 +52,7 @@ class ResNet18(ConvolutionalModel):
         l2: float = 0.0,
         loss: str = "cross-entropy",
         weights_path: str | None = None,
+        constants: Literal["unknown", "estimated"] = "unknown",
     ) -> None:
         check_beta(beta)
         if groups < 1 or 64 % groups:
@@ -69,7 +71,9 @@ class ResNet18(ConvolutionalModel):
             first = nn.Conv2d(depth, _BLOCKS[0][0], 3, padding=1, bias=False)
             return nn.Sequential(first, *blocks, *pool, nn.Linear(channels, scores))
 
-        super().__init__(features, classes, shape, build, l2=l2, loss=loss, weights_path=weights_path)
+        super().__init__(
+            features, classes, shape, build, l2=l2, loss=loss, weights_path=weights_path, constants=constants
+        )
 
 
 class _Block(nn.Module):

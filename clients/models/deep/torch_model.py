@@ -1,10 +1,10 @@
 """Deep models that are a torch module: gradients of many nodes at once by vmap, or of one node after the other.
 
 On a CPU, nodes without convolutions are computed together by vmap over a dict of views, which is faster than one node
-after the other for small layers, and nodes with convolutions one after the other (vmap turns their convolutions into
-grouped ones, which are slower). On a GPU as many nodes are computed together as its memory holds, their convolutions
-as products of unfolded images. `rewindnet bench module cnn cnn-1000` measures it. The rule depends on the module, the
-batch and the device alone, so that it is the same on every transport.
+after the other for small layers, and nodes with convolutions one after the other: vmap turns their convolutions into
+grouped ones, which are slower there. On a GPU grouped ones are faster, of LeNet by far and of ResNet-18 too, so that as
+many nodes are computed together as fit. `rewindnet bench module cnn cnn-1000 resnet18` measures it. The rule depends on
+the module, the batch and the device alone, so that it is the same on every transport.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,11 @@ from torch.func import functional_call, grad, vmap
 
 from rewindnet.clients.models.deep.base import DeepModel
 from rewindnet.clients.models.deep.layout import Layout
-from rewindnet.clients.models.deep.unfolded import unfold
 
-#: Numbers of parameters that are computed together on a CPU, so that they stay in cache.
-_TOGETHER = 1 << 21
-#: The share of a GPU's memory for what a step keeps of the nodes that are computed together.
-_SHARE = 0.3
-#: How nodes are computed: one after the other, or together with convolutions as grouped ones or as products.
-Way = Literal["alone", "grouped", "unfolded"]
+#: Numbers of parameters that are computed together on a CPU: with more nodes at once, vmap takes less time for each.
+_TOGETHER = 1 << 23
+#: The share of a GPU's memory for what the steps of nodes that are computed together keep; the rest is for models.
+_SHARE = 0.1
 
 
 class TorchModel(DeepModel):
@@ -40,6 +37,7 @@ class TorchModel(DeepModel):
         l2: weight of (l2/2)·‖θ‖².
         loss: as for `DeepModel`.
         weights_path: as for `DeepModel`.
+        constants: as for `DeepModel`.
 
     Raises:
         ModelError: as `DeepModel`.
@@ -57,27 +55,28 @@ class TorchModel(DeepModel):
         l2: float,
         loss: str,
         weights_path: str | None,
+        constants: Literal["unknown", "estimated"],
     ) -> None:
         learned = {name: tuple(one.shape) for name, one in module.named_parameters() if one.requires_grad}
-        super().__init__(features, classes, shape, Layout(learned), l2=l2, loss=loss, weights_path=weights_path)
+        super().__init__(
+            features, classes, shape, Layout(learned), l2=l2, loss=loss, weights_path=weights_path, constants=constants
+        )
         self._module = module
         self._convolves = any(isinstance(layer, nn.modules.conv._ConvNd) for layer in module.modules())
-        self._copies: dict[tuple[int, torch.device, torch.dtype, Way], nn.Module] = {}
+        self._copies: dict[tuple[int, torch.device, torch.dtype], nn.Module] = {}
 
     def nodes_at_once(self, device: torch.device, samples: int) -> int | None:
         """Return how many nodes are computed together: on a GPU as many as its memory holds with their steps."""
-        if self.way_on(device) == "alone":
+        if self.one_by_one(device):
             return 1
         if device.type == "cpu":
             return max(1, _TOGETHER // self.parameters)
         memory = torch.cuda.get_device_properties(device).total_memory
         return max(1, int(_SHARE * memory) // (4 * (samples * self._kept_of_a_sample + 3 * self.parameters)))
 
-    def way_on(self, device: torch.device) -> Way:
-        """Return how nodes are computed on a device."""
-        if device.type == "cpu":
-            return "alone" if self._convolves else "grouped"
-        return "unfolded"
+    def one_by_one(self, device: torch.device) -> bool:
+        """Return whether nodes are computed one after the other on a device."""
+        return self._convolves and device.type == "cpu"
 
     @cached_property
     def _kept_of_a_sample(self) -> int:
@@ -88,12 +87,9 @@ class TorchModel(DeepModel):
             kept.append(saved.numel())
             return saved
 
-        module = deepcopy(self._module)
-        if self._convolves:
-            unfold(module)
-        samples = torch.zeros(2, *self.shape, dtype=next(module.parameters()).dtype)
+        samples = torch.zeros(2, *self.shape, dtype=next(self._module.parameters()).dtype)
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
-            module(samples)
+            self._module(samples)
         return max(1, (sum(kept) - self.parameters) // 2)
 
     def outputs_of(self, theta: Tensor, x: Tensor) -> Tensor:
@@ -105,7 +101,7 @@ class TorchModel(DeepModel):
             return result
 
         views = self.layout.views(theta)
-        if self.way_on(theta.device) != "alone":
+        if not self.one_by_one(theta.device):
             together: Tensor = vmap(scores)(views, x)
             return together
         nodes = range(len(theta))
@@ -151,7 +147,7 @@ class TorchModel(DeepModel):
         scale: float,
     ) -> None:
         """Add the gradients of the data losses times a scale to the views of a target, of one node or of all (None)."""
-        if self.way_on(theta.device) != "alone":
+        if not self.one_by_one(theta.device):
             together = self._gradients_together(theta, x, y, weight)
             torch._foreach_add_(
                 list(target(None).values()), [together[name] for name in self.layout.shapes], alpha=scale
@@ -188,13 +184,9 @@ class TorchModel(DeepModel):
 
     def _own_copy(self, theta: Tensor) -> nn.Module:
         """Return a copy of the module for this thread: threads that shared one would overwrite its parameters."""
-        way = self.way_on(theta.device)
-        key = get_ident(), theta.device, theta.dtype, way
+        key = get_ident(), theta.device, theta.dtype
         if key not in self._copies:
-            module = deepcopy(self._module).to(theta.device, theta.dtype)
-            if way == "unfolded":
-                unfold(module)
-            self._copies[key] = module
+            self._copies[key] = deepcopy(self._module).to(theta.device, theta.dtype)
         return self._copies[key]
 
 

@@ -98,10 +98,11 @@ class _Client:
     def __init__(self, worker: ClientWorker, state: RecordDict) -> None:
         self._worker, self._state, self._answer = worker, state, Arrays()
         self._gradients: list[int] = []
-        self._checkpoints = worker.checkpoints = _Checkpoints(state)
+        self._device = worker.full.blank().device
+        self._checkpoints = worker.checkpoints = _Checkpoints(state, self._device)
         if TRIP in state:
             saved = {name: tensor(array) for name, array in state.array_records[_CLIENT].items()}
-            worker.take_up(saved.pop("theta"))
+            worker.take_up(saved.pop("theta").to(self._device))
             measured_noise = log_of(saved)
             worker.resume(
                 int(str(state.config_records[TRIP]["requests_met"])),
@@ -163,7 +164,7 @@ class _Client:
         """Return the weighted sum of what came in, in order of node; the client's own message never left."""
         (own,) = self._worker.nodes
         sources = [self._sent if node == own else arrays[f"from-{node}"] for node in heard]
-        messages = [tensor(array).flatten() for array in sources if array is not None]
+        messages = [tensor(array).flatten().to(self._device) for array in sources if array is not None]
         row = csr_array((weights, range(len(weights)), [0, len(weights)]), shape=(1, len(weights)))
         return in_node_order(row, messages, self._worker.full.blank())
 
@@ -190,10 +191,14 @@ class _Checkpoints(MutableMapping[str, Tensor]):
 
     What changes is put there at the end of a trip: a trip that fails on the way leaves everything as it was, and can be
     made again.
+
+    Args:
+        state: of the node.
+        device: where the client computes.
     """
 
-    def __init__(self, state: RecordDict) -> None:
-        self._state = state
+    def __init__(self, state: RecordDict, device: torch.device) -> None:
+        self._state, self._device = state, device
         self._changed: dict[str, Tensor | None] = {}
 
     def __getitem__(self, name: str) -> Tensor:
@@ -202,7 +207,7 @@ class _Checkpoints(MutableMapping[str, Tensor]):
             if changed is None:
                 raise KeyError(name)
             return changed
-        return tensor(self._state.array_records[_CHECKPOINT + name]["theta"])
+        return tensor(self._state.array_records[_CHECKPOINT + name]["theta"]).to(self._device)
 
     def __setitem__(self, name: str, theta: Tensor) -> None:
         self._changed[name] = theta.clone()

@@ -18,10 +18,10 @@ class PostalWire(InProcess):
 
     def mix(self, messages: Tensor, W: csr_array, counted: bool = True) -> Tensor:
         """Return Σ_j W_ij·message_j, read from the envelopes."""
-        envelopes = [message.numpy().tobytes() for message in messages]
+        envelopes = [message.numpy().tobytes() for message in messages.cpu()]
         PostalWire.posted += len(envelopes)
-        opened = np.stack([np.frombuffer(envelope, messages.numpy().dtype) for envelope in envelopes])
-        return super().mix(torch.from_numpy(opened), W, counted)
+        opened = np.stack([np.frombuffer(envelope, messages.cpu().numpy().dtype) for envelope in envelopes])
+        return super().mix(torch.from_numpy(opened).to(messages), W, counted)
 
 
 class Post(Transport):

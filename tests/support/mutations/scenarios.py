@@ -35,6 +35,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             {"method": "noise-only", "bound": "instance"},
             "retrain",
             "do-nothing",
+            {"method": "anew", "rewind": 0.4},
         ],
     },
     "replayed": {
@@ -81,7 +82,10 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             {**_VISITS, "noise": "certified", "clip": 0.1},
         ],
     },
-    "uncertified": {**_BASE, "unlearning": ["federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting"]},
+    "uncertified": {
+        **_BASE,
+        "unlearning": ["federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "hessian-free"],
+    },
     "minibatches": {
         **_BASE,
         "topology": {"kind": "ring", "schedule": {"kind": "link-failures", "probability": 0.3}},

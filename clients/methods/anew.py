@@ -1,0 +1,49 @@
+"""The rounds of a rewinding descent from the initial model: what rewinding must beat.
+
+It never uses what learning has made, so it has ε = 0 without noise, at the cost of r2d at the same depth.
+"""
+
+from dataclasses import dataclass, replace
+
+from rewindnet.certificates import TrainingRun
+from rewindnet.certificates.healing import Healing
+from rewindnet.clients.methods.base import MethodError, UnlearningPlan
+from rewindnet.clients.methods.baselines import Baseline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anew(Baseline):
+    """Begin anew: K rounds on retained data from the initial model, without noise, at the cost of rewinding K rounds.
+
+    Args:
+        rewind: K/T, the share of the learning rounds that is run, in [0, 1].
+        descent_clip: whether whole clients clip, where they did in learning.
+        descent_step_size: of the descent; by default that of learning.
+        view: the view of the observer.
+        delta: δ of the certificate.
+
+    Raises:
+        MethodError: if a setting is out of range.
+    """
+
+    name = "anew"
+    rewind: float = 0.5
+    descent_clip: bool = True
+    descent_step_size: float | None = None
+    view: str = "transcript:all"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if not 0 <= self.rewind <= 1:
+            raise MethodError(f"rewind is the share of rounds to run, in [0, 1], not {self.rewind}")
+        Healing(0, self.descent_clip, self.descent_step_size)
+
+    def requested_depth(self, rounds: int) -> tuple[int, int]:
+        """Return round 0, and K rounds of descent."""
+        return 0, round(self.rewind * rounds)
+
+    def plan(self, learning: TrainingRun) -> UnlearningPlan:
+        """Return the descent, without noise."""
+        plan = super().plan(learning)
+        healing = Healing(0, self.descent_clip, self.descent_step_size)
+        return replace(plan, release=replace(plan.release, placement="rewind", healing=healing))

@@ -1,0 +1,178 @@
+"""Which client of a study is hardest to forget, on which graph, and what it has in common with others that are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from scipy.stats import spearmanr
+
+from rewindnet.experiments.studies.spread import Spread, number, spread
+from rewindnet.experiments.studies.tidy import Row
+
+#: The relative difference below which the ε of a study is the one that was asked for.
+_SAME = 0.01
+#: The rank correlation from which a property goes together with the hardness.
+_CLEAR = 0.6
+#: What may make a client hard to forget: the column, what it is, and why more, or less, of it is harder.
+_REASONS = (
+    (
+        "client_own_weight",
+        "the weight of its own model in each averaging",
+        "a model that keeps more of itself keeps more of what was deleted",
+        "a model that keeps less of itself passes on more of what was deleted",
+    ),
+    (
+        "client_links",
+        "its number of links",
+        "what was deleted reaches more models at once",
+        "what was deleted is averaged with fewer models in a round, so more of it stays at one node",
+    ),
+    (
+        "client_mean_hops",
+        "its mean distance to the others",
+        "what was deleted takes longer to spread, and stands out near the client until then",
+        "what was deleted is sooner everywhere",
+    ),
+    (
+        "client_samples",
+        "its number of samples",
+        "with the same share deleted, more is deleted",
+        "each deleted sample has a larger share in the steps of the client",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Hardness:
+    """How hard each client is to forget on each graph, by one release.
+
+    Attributes:
+        release: the label of the release, with its view.
+        measure: the column that measures the hardness.
+        meaning: the measure in words.
+        values: for each graph and client, the measure with its spread over seeds.
+        facts: for each graph and client, a row of the tidy table.
+        marks: the marks of ε and of noise that was computed from the data.
+    """
+
+    release: str
+    measure: str
+    meaning: str
+    values: dict[tuple[str, str], Spread]
+    facts: dict[tuple[str, str], Row]
+    marks: str
+
+    @property
+    def graphs(self) -> list[str]:
+        """The graphs, in the order of the study."""
+        return list(dict.fromkeys(graph for graph, _ in self.values))
+
+    @property
+    def clients(self) -> list[str]:
+        """The clients, in the order of the study."""
+        return list(dict.fromkeys(client for _, client in self.values))
+
+    def ranked(self, graph: str) -> list[str]:
+        """Return the clients of a graph, the hardest first."""
+        found = [(spread.mean, client) for (own, client), spread in self.values.items() if own == graph]
+        return [client for _, client in sorted(found, key=lambda pair: -pair[0])]
+
+
+def hardness(rows: Sequence[Row]) -> list[Hardness]:
+    """Measure, for each release that adds noise, how hard clients are to forget.
+
+    Where every ε is the one that was asked for, the measure is the noise that this takes; else it is the certified ε.
+
+    Args:
+        rows: the tidy table of a study.
+    """
+    labels = dict.fromkeys((row["release"], row["view"].partition(":")[0]) for row in rows if row["sigma"])
+    found = [_of_release(label, [row for row in rows if _is_of(row, label)]) for label in labels]
+    return [each for each in found if each is not None]
+
+
+def _is_of(row: Row, label: tuple[str, str]) -> bool:
+    return bool(row["sigma"]) and (row["release"], row["view"].partition(":")[0]) == label
+
+
+def _of_release(label: tuple[str, str], rows: Sequence[Row]) -> Hardness | None:
+    """Measure the hardness by one release; None if it certifies nothing, or the client is not one."""
+    rows = [row for row in rows if row["epsilon_certified"] is not None and row.get("client") is not None]
+    if not rows:
+        return None
+    epsilons = [row["epsilon_certified"] for row in rows]
+    asked = max(epsilons) - min(epsilons) <= _SAME * max(epsilons)
+    measure = "sigma" if asked else "epsilon_certified"
+    meaning = f"noise σ for ε = {number(fmean(epsilons))}" if asked else "certified ε of the same noise"
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((str(row["topology"]), str(row["client"])), []).append(row)
+    values = {at: spread([float(row[measure]) for row in group]) for at, group in groups.items()}
+    marks = "†" * any(row["data_dependent_noise"] for row in rows) + "*" * any(row["conditional"] for row in rows)
+    facts = {at: group[0] for at, group in groups.items()}
+    return Hardness(", ".join(label), measure, meaning, values, facts, marks)
+
+
+def graph_sentences(found: Hardness) -> list[str]:
+    """Return a sentence about the hardest client of each graph, with its place in the network."""
+    said = []
+    for graph in found.graphs:
+        ranked = found.ranked(graph)
+        hardest, easiest = ranked[0], ranked[-1]
+        most, least = found.values[graph, hardest], found.values[graph, easiest]
+        if len(ranked) < 2 or most.mean <= (1 + _SAME) * least.mean:
+            alike = f"all {len(ranked)} clients alike" if len(ranked) > 1 else f"client {hardest} alone"
+            said.append(f"{graph}: {alike}, {found.meaning}: {most}{found.marks}.")
+            continue
+        times = number(most.mean / least.mean) if least.mean else "∞"
+        said.append(
+            f"{graph}: client {hardest}, {found.meaning}: {most}{found.marks}, {times} times that of client {easiest} "
+            f"({least}{found.marks}){_doubt(most, least)}: {_place(found.facts[graph, hardest], hardest)}; "
+            f"{_place(found.facts[graph, easiest], easiest)}."
+        )
+    return said
+
+
+def reason_sentences(found: Hardness) -> list[str]:
+    """Return what goes together with the hardness over all graphs and clients, the clearest first."""
+    said: list[tuple[float, str]] = []
+    for column, name, more, less in _REASONS:
+        pairs = [(row[column], found.values[at].mean) for at, row in found.facts.items() if row.get(column) is not None]
+        if len(pairs) < 4 or len({fact for fact, _ in pairs}) < 2 or len({value for _, value in pairs}) < 2:
+            continue
+        correlation = float(spearmanr(*zip(*pairs, strict=True)).statistic)
+        if abs(correlation) >= _CLEAR:
+            way, why = ("rises", more) if correlation > 0 else ("falls", less)
+            sentence = (
+                f"The {found.meaning} {way} with {name} (rank correlation {_signed(correlation)} over {len(pairs)} "
+                f"pairs of graph and client): {why}."
+            )
+            said.append((-abs(correlation), sentence))
+    return [sentence for _, sentence in sorted(said, key=lambda pair: round(pair[0], 2))] or [
+        "None of its links, its distance to the others, the weight of its own model and its samples goes together with "
+        f"it clearly (no rank correlation of {_CLEAR:g} or more)."
+    ]
+
+
+def hardest(found: Hardness) -> tuple[str, str]:
+    """Return the graph and the client with the largest measure."""
+    return max(found.values, key=lambda at: found.values[at].mean)
+
+
+def _place(row: Row, client: str) -> str:
+    """Describe the place of a client in its network."""
+    links, hops, weight = row.get("client_links"), row.get("client_mean_hops"), row.get("client_own_weight")
+    parts = [f"{links} link{'' if links == 1 else 's'}"]
+    parts += [] if hops is None else [f"a mean distance of {hops:.2g} to the others"]
+    parts += [] if weight is None else [f"{100 * float(weight):.0f} % of its own model in each averaging"]
+    return f"client {client} has {', '.join(parts)}"
+
+
+def _doubt(most: Spread, least: Spread) -> str:
+    """Say that the intervals of two means overlap; nothing where they do not, or there is a single seed."""
+    widths = [each.half_width for each in (most, least) if each.half_width is not None]
+    return "; their intervals overlap" if len(widths) == 2 and most.mean - least.mean < sum(widths) else ""
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")

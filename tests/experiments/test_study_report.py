@@ -1,0 +1,175 @@
+"""The page about a study: which client is hardest on which graph and why, all rows, and nothing from elsewhere."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import rewindnet
+from rewindnet.experiments.cli import app
+from rewindnet.experiments.studies.hardness import graph_sentences, hardest, hardness, reason_sentences
+from rewindnet.experiments.studies.page import write_study_report
+from rewindnet.experiments.studies.study_folder import StudyRun, write_study
+from rewindnet.experiments.studies.tidy import Row
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+SCENARIO: dict[str, Any] = {
+    "name": "told",
+    "data": {"source": "synthetic", "samples": 100, "dimensions": 3},
+    "partition": {"clients": 4},
+    "topology": "star",
+    "learning": {"rounds": 6},
+    "deletion": {"client": 1, "samples": 2},
+    "unlearning": [{"method": "r2d", "rewind": 0.5, "bound": "instance"}, "retrain", "do-nothing"],
+    "audit": {"draws": 0},
+}
+
+
+def row(graph: str, client: int, sigma: float, epsilon: float = 1.0, **more: Any) -> Row:
+    return {
+        "topology": graph,
+        "client": client,
+        "release": "r2d 50 %",
+        "view": f"node:{client}",
+        "sigma": sigma,
+        "epsilon_certified": epsilon,
+        "data_dependent_noise": False,
+        "conditional": True,
+        **more,
+    }
+
+
+STAR = [
+    row("star", client, sigma, client_links=links, client_own_weight=weight, client_mean_hops=hops, client_samples=9)
+    for client, sigma, links, weight, hops in ((0, 0.1, 3, 0.25, 1.0), (1, 0.4, 1, 0.75, 5 / 3), (2, 0.3, 1, 0.7, 1.6))
+]
+COMPLETE = [
+    row("complete", client, 0.1, client_links=3, client_own_weight=0.25, client_mean_hops=1.0, client_samples=9)
+    for client in (0, 1)
+]
+
+
+def test_the_hardest_client_takes_the_most_noise_where_every_epsilon_is_the_same() -> None:
+    (found,) = hardness([*STAR, *COMPLETE])
+    assert (found.release, found.measure, found.meaning) == ("r2d 50 %, node", "sigma", "noise σ for ε = 1")
+    assert found.ranked("star") == ["1", "2", "0"]
+    assert hardest(found) == ("star", "1")
+    star, complete = graph_sentences(found)
+    assert star == (
+        "star: client 1, noise σ for ε = 1: 0.4*, 4 times that of client 0 (0.1*): client 1 has 1 link, a mean "
+        "distance of 1.7 to the others, 75 % of its own model in each averaging; client 0 has 3 links, a mean "
+        "distance of 1 to the others, 25 % of its own model in each averaging."
+    )
+    assert complete == "complete: all 2 clients alike, noise σ for ε = 1: 0.1*."
+    first, *others = reason_sentences(found)
+    assert first.startswith("The noise σ for ε = 1 rises with the weight of its own model in each averaging (rank corr")
+    assert any("falls with its number of links (rank correlation −" in sentence for sentence in others)
+    assert not any("samples" in sentence for sentence in [first, *others])
+
+
+def test_the_hardest_client_has_the_largest_epsilon_where_those_differ() -> None:
+    (found,) = hardness([row("ring", 0, 0.1, 2.0), row("ring", 1, 0.1, 3.0)])
+    assert (found.measure, hardest(found)) == ("epsilon_certified", ("ring", "1"))
+    assert "None of its links" in reason_sentences(found)[0]
+
+
+def test_means_whose_intervals_overlap_are_not_told_apart() -> None:
+    noisy = [row("ring", client, sigma) for client in (0, 1) for sigma in (0.1 + client / 10, 0.5)]
+    assert "; their intervals overlap" in graph_sentences(hardness(noisy)[0])[0]
+    clear = [row("ring", client, client + sigma) for client in (1, 2) for sigma in (0.1, 0.1001)]
+    assert "overlap" not in graph_sentences(hardness(clear)[0])[0]
+
+
+def test_what_certifies_nothing_is_not_ranked() -> None:
+    assert hardness([{**STAR[0], "sigma": 0.0}, {**STAR[0], "epsilon_certified": None}]) == []
+
+
+# The page
+
+
+@pytest.fixture
+def folder(run_once: Callable[[Mapping[str, Any]], Any], tmp_path: Path) -> Path:
+    """A study of four runs, which are one run with another σ, and whose values are text that a page must not run."""
+    run, study, runs = run_once(SCENARIO), tmp_path / "told-sweep", []
+    for at, kind in enumerate(("ring", HOSTILE)):
+        for seed in (0, 1):
+            place = study / f"{at}-{seed}"
+            shutil.copytree(run.path, place, ignore=shutil.ignore_patterns("*.safetensors"))
+            summary = json.loads((place / "summary.json").read_text())
+            summary["rows"][0] |= {"sigma": 0.2 + at + seed / 100, "reason": HOSTILE}
+            (place / "summary.json").write_text(json.dumps(summary))
+            record = json.loads((place / "record.json").read_text())
+            (place / "record.json").write_text(json.dumps(record | {"seed": seed, "command": [HOSTILE]}))
+            runs.append(StudyRun(place, {"topology": kind, HOSTILE: at, "seed": seed}))
+    write_study(study, HOSTILE, ["topology", HOSTILE, "seed"], runs)
+    return study
+
+
+class Tags(HTMLParser):
+    """The tags of a page, with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def test_the_page_has_its_numbers_and_nothing_from_elsewhere(folder: Path) -> None:
+    said = CliRunner().invoke(app, ["report", str(folder)])
+    assert said.exit_code == 0, said.stderr
+    text = (folder / "report.html").read_text()
+    assert len(text) < 5 << 20
+    tags = Tags(text).found
+    assert [tag for tag, _ in tags if tag in ("img", "link", "iframe", "object")] == []
+    assert sum(tag == "script" for tag, _ in tags) == 2
+    for _, attributes in tags:
+        assert not {name for name in attributes if name.startswith("on") or name == "src"}
+        assert not re.match(r"\w+:", attributes.get("href") or "")
+    assert "url(http" not in text
+    assert "@import" not in text
+    for words in ("No audit found a violated certificate in 12 releases of 4 runs.", "2 seeds", "† 4 of 8 certified ε"):
+        assert words in text
+    data = re.search(r'<script type="application/json" id="rows-data">(.*?)</script>', text, re.DOTALL)
+    assert data is not None
+    table, rows = json.loads(data[1]), rewindnet.load_study(folder).rows()
+    assert [dict(zip(table["columns"], line, strict=True)) for line in table["rows"]] == [
+        {name: row[name] for name in table["columns"]} for row in rows
+    ]
+    assert "1.205 ± 0.064†*" in text
+
+
+def test_a_violated_certificate_heads_the_page(folder: Path) -> None:
+    summary = json.loads((folder / "0-0" / "summary.json").read_text())
+    summary["rows"][0]["holds"] = False
+    (folder / "0-0" / "summary.json").write_text(json.dumps(summary))
+    text = write_study_report(folder).read_text()
+    assert '<div class="verdict violated" id="verdict"><p>1 of 12 releases violate their certificate.</p>' in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no browser")
+def test_a_browser_shows_all_rows_and_runs_nothing_else(folder: Path, tmp_path: Path) -> None:
+    page = write_study_report(folder)
+    words = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path / 'browser'}"]
+    shown = subprocess.run(
+        ["chromium", *words, "--dump-dom", "--enable-logging=stderr", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "12 of 12 rows" in shown.stdout
+    assert shown.stdout.count('aria-sort="none"') > 10
+    body = shown.stdout.partition('id="rows-table"')[2].partition("<tbody>")[2].partition("</tbody>")[0]
+    assert body.count("<tr>") == 12
+    assert "CONSOLE" not in shown.stderr
