@@ -71,6 +71,14 @@ FITTING: dict[str, dict[str, Any]] = {
     "federaser": {"order": "adapt-then-combine"},
     "ridge": {"model": "logistic", "schedule": "static", "departure": "relay"},
     "gradient-ascent": {"departure": "relay"},
+    "hessian-free": {
+        "order": "consensus-plus-gradient",
+        "local_steps": 1,
+        "sampling": "full",
+        "departure": "relay",
+        "radius": None,
+        "early": None,
+    },
 }
 
 SIGMAS = st.sampled_from([1e-9, 1e-3, 0.1, 1.0, 30.0, 1e4])
