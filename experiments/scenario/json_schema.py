@@ -14,6 +14,27 @@ from rewindnet.experiments.scenario.sections import Choice
 
 Schema = dict[str, Any]
 
+#: The section of a study file, which is no section of a scenario.
+_STUDY: Schema = {
+    "description": "What varies in a study, for `rewindnet sweep`.",
+    "type": ["object", "null"],
+    "properties": {
+        "grid": {
+            "description": "The values of each key that varies, like `topology.kind`.",
+            "type": "object",
+            "additionalProperties": {"type": "array", "minItems": 1},
+        },
+        "seeds": {
+            "description": "The number of seeds, or the seeds.",
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+            ],
+        },
+    },
+    "additionalProperties": False,
+}
+
 
 def json_schema() -> Schema:
     """Return the JSON schema (draft 2020-12) of scenarios, as files and as plain data.
@@ -26,6 +47,7 @@ def json_schema() -> Schema:
         if section_of(Scenario, name) is not None and name != "unlearning":
             # An empty section in YAML is null.
             schema["properties"][name] = {"anyOf": [inner, {"type": "null"}]}
+    schema["properties"]["study"] = _STUDY
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "a scenario of rewindnet",

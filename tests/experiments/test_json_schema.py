@@ -50,6 +50,12 @@ def test_the_starter_and_every_recipe_fit(validator, name):
     assert [error.message for error in validator.iter_errors(raw)] == []
 
 
+@pytest.mark.parametrize("study", [{"grids": {}}, {"grid": {"seed": 3}}, {"grid": {"seed": []}}, {"seeds": 0}, []])
+def test_a_study_that_is_refused_does_not_fit(validator, study):
+    assert not validator.is_valid({"study": study})
+    assert validator.is_valid({"study": {"grid": {"topology.kind": ["ring"]}, "seeds": [0, 4]}})
+
+
 def test_a_scenario_with_every_default_written_out_fits(validator):
     assert [error.message for error in validator.iter_errors(json.loads(json.dumps(Scenario().plain())))] == []
     assert all(map(validator.is_valid, ({}, {"data": None})))
