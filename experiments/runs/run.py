@@ -116,27 +116,26 @@ class _Run:
     def __init__(self, setup: RunSetup, network: Network, recorder: Recorder, progress: Progress) -> None:
         self._setup, self._network, self._recorder = setup, network, recorder
         self._rounds = _RoundRecorder(recorder, progress, setup)
-        self._simulation = setup.simulation(network)
+        self._simulation = simulation = setup.simulation(network)
         self._noise_traces: list[NoiseTraces] = []
-        simulation = self._simulation
         self._branches = Branches(simulation, setup.methods) if isinstance(simulation, FromReleases) else None
-        self._simulation.callbacks, self._simulation.journal = (self._rounds,), recorder.journal
+        simulation.callbacks, simulation.journal = (self._rounds,), recorder.journal
 
     def learn(self) -> _Learned:
         """Train the network, plan every method for every request, and record the checkpoints."""
-        methods = self._setup.methods
-        arrivals = [training.rounds for training in self._setup.network.training_runs]
+        methods, network = self._setup.methods, self._setup.network
+        arrivals = [training.rounds for training in network.training_runs]
         if self._branches is not None:
             arrivals = arrivals[:1]
         with self._rounds.phase("learn", arrivals[-1]):
             trajectory, training_runs = self._simulation.learn({*self._setup.kept_rounds, *self._setup.shared_rounds})
-        training_runs = with_estimates(self._setup.network, trajectory, training_runs)
+        training_runs = with_estimates(network, trajectory, training_runs)
         planned = training_runs[: len(arrivals)]
         plans = self._network.agree([[method.plan(training) for method in methods] for training in planned])
         used = {plan.release.checkpoint_round for request_plans in plans for plan in request_plans}
         trajectory = replayed(self._simulation, trajectory, used, self._rounds.phase)
-        rounds = {*arrivals, *used, *rounds_of_estimates(self._setup.network)}
-        self._recorder.write_learning(training_runs, self._setup.network.arrivals, trajectory, rounds)
+        used |= {*arrivals, *rounds_of_estimates(network)}
+        self._recorder.write_learning(training_runs, network.arrivals, trajectory, used)
         return _Learned(trajectory, training_runs, plans)
 
     def answer(self, learned: _Learned, request: int) -> list[_Release]:
