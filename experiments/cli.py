@@ -236,8 +236,8 @@ def bench(
     """Time this simulator and plain loops that do the same work, side by side: medians of repetitions in turn.
 
     CONTEST is one of full-batch, minibatch (each also with -f32), mixing-1000, mixing-10000, mixing-10000-f32, mlp,
-    module, cnn, cnn-1000, resnet18, nodes, parameters, degree, unlearning, mpi, flower-10 and flower-100; all of them
-    by default, which takes many minutes. cnn-1000 and resnet18 need a GPU.
+    module, cnn, cnn-1000, resnet18, nodes, parameters, degree, unlearning, plan, mpi, flower-10 and flower-100; all of
+    them by default, which takes many minutes. cnn-1000 and resnet18 need a GPU.
     """
     from json import dumps
 

@@ -86,8 +86,11 @@ def norms_of(theta: Tensor) -> NDArray[np.float64]:
 
 
 def _some_nodes(theta: Tensor) -> list[Tensor]:
-    """Return the models of some nodes at a time: those of all, in double precision, may be larger than the memory."""
-    return [theta[rows] for rows in split(max(1, len(theta)), max(1, _AT_ONCE // max(1, theta.shape[1])))]
+    """Return the models of some nodes at a time: those of all, in double precision, may be larger than the memory.
+
+    On the processor, wherever they were computed, so that the same models measure the same on every transport.
+    """
+    return [theta[rows].cpu() for rows in split(max(1, len(theta)), max(1, _AT_ONCE // max(1, theta.shape[1])))]
 
 
 def _joined(parts: list[Tensor]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "r2d": "rewindnet.clients.methods.r2d:R2D",
         "retrain": "rewindnet.clients.methods.baselines:Retrain",
         "do-nothing": "rewindnet.clients.methods.baselines:DoNothing",
+        "ridge": "rewindnet.clients.methods.ridge:Ridge",
         "anew": "rewindnet.clients.methods.anew:Anew",
         "warm-start": "rewindnet.clients.methods.warm_start:WarmStart",
         "noise-only": "rewindnet.clients.methods.noise_only:NoiseOnly",

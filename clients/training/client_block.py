@@ -149,7 +149,8 @@ class ClientBlock:
         entries = sum(
             len(bucket.rows) * samples * bucket.x.shape[2] for samples, bucket in zip(used, buckets, strict=True)
         )
-        each(compute, parts, alone=entries * len(minibatches) < _SHARED * len(parts))
+        # Threads do not make a GPU faster, and would need its memory for several parts at a time.
+        each(compute, parts, alone=device.type != "cpu" or entries * len(minibatches) < _SHARED * len(parts))
 
     def _count_steps(self, minibatches: Sequence[Minibatch]) -> None:
         if self.counter is not None:

@@ -12,8 +12,9 @@ from rewindnet.experiments.bench.all_references import REFERENCES
 from rewindnet.experiments.bench.contest import Contest, Entry, Timing
 from rewindnet.experiments.bench.contests import CONTESTS
 from rewindnet.experiments.bench.memory import forget_peak, peak
+from rewindnet.experiments.bench.planning import PLAN, time_plans
 from rewindnet.experiments.bench.rounds import WARM, BenchJob, StopWatch
-from rewindnet.experiments.bench.tables import print_timings, print_unlearning
+from rewindnet.experiments.bench.tables import print_plans, print_timings, print_unlearning
 from rewindnet.experiments.bench.unlearning import UNLEARNING, time_unlearning
 from rewindnet.experiments.console import Terminal
 from rewindnet.experiments.runs.run_setup import build_run
@@ -57,11 +58,16 @@ def bench(
         with console.status(name, spinner=console.spinner) as status:
             if name == UNLEARNING:
                 measured[name] = shares = time_unlearning(repeats, settings, status.update)
+            elif name == PLAN:
+                timings = time_plans(repeats, settings, status.update)
+                measured[name] = {entry: [timing._asdict() for timing in of] for entry, of in timings.items()}
             else:
                 timings = time_contest(CONTESTS[name], repeats, settings, status.update)
                 measured[name] = {entry: [timing._asdict() for timing in of] for entry, of in timings.items()}
         if name == UNLEARNING:
             print_unlearning(console, shares)
+        elif name == PLAN:
+            print_plans(console, timings)
         else:
             print_timings(console, CONTESTS[name], timings, on_gpu)
     return measured
@@ -69,7 +75,7 @@ def bench(
 
 def _chosen(names: Sequence[str], repeats: int, gpu: bool) -> Sequence[str]:
     """Return the names of the contests to time, after a check."""
-    known = [*CONTESTS, UNLEARNING]
+    known = [*CONTESTS, UNLEARNING, PLAN]
     unknown = [name for name in names if name not in known]
     if unknown:
         guess = did_you_mean(unknown[0], dict.fromkeys(known))

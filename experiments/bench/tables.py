@@ -34,6 +34,22 @@ def print_timings(console: Terminal, contest: Contest, timings: Mapping[str, Seq
     print_fitting(console, contest.title, columns, ("least", "most"), words=("entry",))
 
 
+def print_plans(console: Terminal, timings: Mapping[str, Sequence[Timing]]) -> None:
+    """Print what plans of networks took: medians over the repetitions, and memory.
+
+    Args:
+        console: the console to print on.
+        timings: for each size, what each repetition took.
+    """
+    columns = [
+        ("entry", list(timings)),
+        ("CPU s", [f"{median(timing.cpu for timing in of):.3g}" for of in timings.values()]),
+        ("wall s", [f"{median(timing.wall for timing in of):.3g}" for of in timings.values()]),
+        ("peak MiB", [_memory(of) for of in timings.values()]),
+    ]
+    print_fitting(console, "plans for one client, 500 rounds, degree 8", columns, ("wall s",), words=("entry",))
+
+
 def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 

@@ -7,8 +7,7 @@ from math import inf
 import numpy as np
 import torch
 
-from rewindnet.certificates import CertificateError, TrainingRun
-from rewindnet.certificates.view import node_title
+from rewindnet.certificates import TrainingRun
 from rewindnet.clients.kept_states import memory_for_states
 from rewindnet.clients.methods import Method, MethodError
 from rewindnet.clients.training.client_block import LocalTraining, make_block
@@ -25,7 +24,7 @@ from rewindnet.experiments.scenario.inputs import hashes
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
 from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.experiments.scenario.views import build_methods, named_node
+from rewindnet.experiments.scenario.views import build_methods
 from rewindnet.simulator.cost.network_model import NetworkModel
 from rewindnet.simulator.from_releases import FromReleases
 from rewindnet.simulator.simulation import Simulation
@@ -128,9 +127,8 @@ def build_run(scenario: Scenario) -> RunSetup:
     with obstacles.gathered():
         transport.check(network.nodes)
     methods = _methods(network)
-    for at, method in enumerate(methods):
+    for method in methods:
         with obstacles.gathered():
-            _check_view(at, method, network)
             method.check_premises(network.training_run)
         with obstacles.gathered():
             check_requests(method, network.training_runs)
@@ -173,18 +171,6 @@ def _methods(network: NetworkSetup) -> tuple[Method, ...]:
     given = [(method.name, method.settings) for method in network.scenario.unlearning]
     built: list[Method] = build_methods(given, network.topology.names, network.nodes)
     return tuple(method.seeded(network.scenario.seed) for method in built)
-
-
-def _check_view(at: int, method: Method, network: NetworkSetup) -> None:
-    """Check that the node of a view is still there.
-
-    Raises:
-        CertificateError: if it has left.
-    """
-    which = named_node(getattr(method, "view", ""))
-    if which and int(which) in network.training_run.departed:
-        title = node_title(int(which), network.topology.names)
-        raise CertificateError(f"unlearning.{at}.view shows nothing: {title} has left; choose one that stays")
 
 
 def _check_clip(method: Method, learning: TrainingRun) -> None:

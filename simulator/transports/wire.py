@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Literal, TypeVar
 
+import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -106,8 +107,8 @@ class InProcess(Wire):
         self._buffers, self._messages = AlternatingBuffers(), MessageCounter(nodes)
 
     def mix(self, messages: Tensor, W: csr_array, counted: bool = True) -> Tensor:
-        """Return Σ_j W_ij·message_j, in one of the buffers that take turns."""
-        out = self._buffers.next(messages)
+        """Return Σ_j W_ij·message_j, in a buffer that takes turns; in new memory on a GPU, where it is short."""
+        out = self._buffers.next(messages) if messages.device.type == "cpu" else torch.empty_like(messages)
         if counted:
             self._messages.count(self._edges(W))
         if self._precision == "fast":

@@ -1,18 +1,20 @@
 """The area under the ROC curve, held against scikit-learn, and where it stands in a run."""
 
-import json
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from runs import rehash
 from sklearn.metrics import roc_auc_score
 
 from rewindnet.clients.metrics import auc
 from rewindnet.clients.metrics.auc import area_under_curve
 from rewindnet.clients.models import MODELS
 from rewindnet.experiments.report import table
+from rewindnet.experiments.runs.measures import areas as areas_on
+from rewindnet.experiments.verify.measures import check_measures
+from rewindnet.experiments.verify.rebuild import rebuild
+from rewindnet.experiments.verify.records import MismatchError
 from rewindnet.experiments.verify.verify import verify_folder
 
 BINARY: dict[str, Any] = {
@@ -63,21 +65,18 @@ def test_a_binary_task_reports_areas_and_the_verifier_measures_them_again(run_on
     means = [run.summary[0]["auc"][name]["mean"] for name in ("test", "retain", "forget")]
     assert shown["AUC"](run.summary[0]) == "/".join(f"{mean:.2f}" for mean in means)
     assert any(line.startswith("AUC: ") for line in table.legend(run.summary))
-    assert all(found.status != "FAILS" for found in verify_folder(run.path))
-    for which in ("nodes", "average_model"):
-        file = run.path / run.methods[0].place / "metrics.json"
-        kept = file.read_text("utf-8")
-        metrics = json.loads(kept)
-        metrics["auc"]["test"][which] = [0.1] * 4 if which == "nodes" else 0.1
-        file.write_text(json.dumps(metrics), "utf-8")
-        rehash(file)
-        broken = [found.sentence for found in verify_folder(run.path) if found.status == "FAILS"]
-        assert any("the area under the curve" in sentence and "0.1000" in sentence for sentence in broken), broken
-        file.write_text(kept, "utf-8")
+    assert [found for found in verify_folder(run.path) if found.status == "FAILS"] == []
+    rebuilt, training, areas = rebuild(run), run.training_run_of(0), run.methods[0].metrics["auc"]
+    for which, where, wrong in (
+        ("the area under the curve on test", "test", {"nodes": [0.1] * 4}),
+        ("of the average model on retain", "retain", {"average_model": 0.1}),
+    ):
+        run.methods[0].metrics["auc"] = {**areas, where: {**areas[where], **wrong}}
+        with pytest.raises(MismatchError, match=which):
+            check_measures(run, rebuilt, training, 0)
 
 
-def test_a_task_of_more_classes_has_no_areas(run_once: Any) -> None:
-    run = run_once({**BINARY, "data": {**BINARY["data"], "classes": 3}})
-    assert run.methods[0].metrics["auc"] is None
-    assert "auc" not in run.summary[0]
-    assert not any("AUC" in heading for heading, _ in table.columns_of(run.summary))
+def test_a_task_of_more_classes_has_no_areas() -> None:
+    made = MODELS["logistic"](3, 3)
+    sets = {"test": (made.design(torch.randn(6, 3, dtype=torch.float64)), torch.arange(6) % 3)}
+    assert areas_on(made, torch.zeros(1, made.parameters).double(), sets) is None

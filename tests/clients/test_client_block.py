@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.models.sigmoid import Sigmoid
+from rewindnet.clients.training import client_block
 from rewindnet.clients.training.client_block import ClientBlock, make_block
+from rewindnet.clients.training.minibatch import Minibatch
 from rewindnet.clients.training.parallel import each, split
 from rewindnet.clients.training.probe import Probe
 
@@ -240,3 +243,14 @@ def test_all_parts_are_done_once_and_errors_are_not_lost():
 
     with pytest.raises(RuntimeError, match="part 0"):
         each(refuse, [0, 1, 2])
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", False), ("meta", True)])
+def test_threads_share_the_parts_on_a_processor_and_not_on_a_gpu(device, expected, monkeypatch):
+    """The device `meta` stands for a GPU."""
+    block = lay_out(0, [40_000, 10, 4])
+    buckets = tuple(replace(bucket, x=bucket.x.to(device)) for bucket in block.buckets)
+    asked = []
+    monkeypatch.setattr(client_block, "each", lambda work, parts, alone: asked.append((len(parts), alone)))
+    replace(block, buckets=buckets)._on_each_part([Minibatch()], lambda part: None)
+    assert asked == [(3, expected)]

@@ -69,7 +69,16 @@ FITTING: dict[str, dict[str, Any]] = {
     "gossip-dp": {"local_steps": 1, "sampling": "full", "departure": "relay", "early": None},
     "walk-dp": {"departure": "relay"},
     "federaser": {"order": "adapt-then-combine"},
+    "ridge": {"model": "logistic", "schedule": "static", "departure": "relay"},
     "gradient-ascent": {"departure": "relay"},
+    "hessian-free": {
+        "order": "consensus-plus-gradient",
+        "local_steps": 1,
+        "sampling": "full",
+        "departure": "relay",
+        "radius": None,
+        "early": None,
+    },
 }
 
 SIGMAS = st.sampled_from([1e-9, 1e-3, 0.1, 1.0, 30.0, 1e4])
@@ -169,11 +178,12 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         "hessian-free": {},
         "retrain": {},
         "do-nothing": {},
+        "ridge": {"penalty": one_of(1e-4, 0.3)},
         "anew": {"rewind": one_of(0.0, 0.3, 1.0)},
     }
     drawn = st.fixed_dictionaries({**seen, **own[method]})
     quiet = ("retrain", "do-nothing", "federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "anew")
-    if method in (*quiet, "hessian-free"):
+    if method in (*quiet, "hessian-free", "ridge"):
         return drawn
     return st.builds(lambda some, more: {**some, **more}, drawn, noise()).map(lambda found: tidied(method, found))
 

@@ -32,7 +32,17 @@ NOISY: tuple[dict[str, Any], ...] = (
     {"method": "rr-du", "noise": "certified", "hops": 12, "visits": 5},
     {"method": "rr-du", "noise": "claimed", "hops": 12, "visits": 5, "optimizer": "adam"},
 )
-QUIET = ("gradient-ascent", "finetune", "scrub", "fisher-forgetting", "hessian-free", "retrain", "do-nothing", "anew")
+QUIET = (
+    "gradient-ascent",
+    "finetune",
+    "scrub",
+    "fisher-forgetting",
+    "hessian-free",
+    "retrain",
+    "do-nothing",
+    "anew",
+    "ridge",
+)
 #: Not on this network: it needs another order of learning, and adds no noise.
 ELSEWHERE = ("federaser",)
 #: Those whose nodes all add one vector, or of which one node adds all noise.

@@ -14,6 +14,7 @@ from rewindnet.experiments.bench.all_references import REFERENCES
 from rewindnet.experiments.bench.command import bench, time_contest
 from rewindnet.experiments.bench.contest import Timing
 from rewindnet.experiments.bench.contests import CONTESTS
+from rewindnet.experiments.bench.planning import time_plans
 from rewindnet.experiments.bench.tables import print_timings
 from rewindnet.experiments.bench.unlearning import DEPTHS, time_unlearning
 from rewindnet.experiments.cli import app
@@ -114,6 +115,13 @@ def test_unlearning_is_timed_beside_retraining() -> None:
     found = time_unlearning(1, ("learning.rounds=20", *SMALL), lambda sentence: None)
     assert len(found) == len(DEPTHS)
     assert all(of[0]["share"] > 0 and of[0]["seconds"] > 0 for of in found.values())
+
+
+def test_plans_are_timed_by_size() -> None:
+    said: list[str] = []
+    found = time_plans(1, ("learning.rounds=10",), said.append, sizes=(20, 30))
+    assert said == ["20 nodes, 1 of 1", "30 nodes, 1 of 1"]
+    assert all(0 <= of[0].cpu <= of[0].wall * 4 for of in found.values())
 
 
 def test_minibatches_take_less_time_than_a_loop_over_clients() -> None:

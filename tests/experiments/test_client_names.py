@@ -293,7 +293,7 @@ def test_departures_are_told_by_name(tmp_path: Path) -> None:
     scenario["learning"]["radius"] = 4.0
     scenario["unlearning"][0]["view"] = "node:cy"
     code, said = command("run", in_file(tmp_path, scenario), "--out", tmp_path / "out")
-    assert (code, "unlearning.0.view shows nothing: cy (node 2) has left" in said) == (2, True), said
+    assert (code, "the view node:2 shows nothing: node 2 has left" in said) == (2, True), said
     scenario["unlearning"][0]["view"] = "joint"
     code, said = command("plan", in_file(tmp_path, scenario), "--out", tmp_path / "plan")
     assert (code, "Without client bob (node 1), cy (node 2) the network falls into parts" in said) == (0, True), said

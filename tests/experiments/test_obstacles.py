@@ -31,7 +31,7 @@ CURES = {
     "deletion.samples=all": "a client that leaves deletes all of its samples; give samples: all",
     "topology.mixing=metropolis-hastings": "the mixing rule file has no weights for the network that remains",
     "learning.radius=5.0": "needs a bound on the models: set learning.radius",
-    "unlearning.1.view=joint": "view shows nothing: node 2 has left",
+    "unlearning.1.view=joint": "the view node:2 shows nothing: node 2 has left",
     "unlearning.2.view=joint": "with departure leave use joint",
     "deletion.client=2": None,
 }

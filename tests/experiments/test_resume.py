@@ -90,6 +90,7 @@ def went_on(out: Path, expected: dict[str, Any], times: int = 1) -> None:
 @pytest.mark.parametrize(
     ("phase", "rounds"), [PHASES[0], *(pytest.param(*phase, marks=pytest.mark.slow) for phase in PHASES[1:])]
 )
+@pytest.mark.transports
 def test_a_killed_run_goes_on(long: tuple[Path, dict[str, Any]], tmp_path: Path, phase: str, rounds: int) -> None:
     file, expected = long
     killed(file, tmp_path / "out", phase, rounds, *IN_PROCESS)
@@ -161,6 +162,7 @@ def test_a_run_that_is_killed_twice_goes_on(long: tuple[Path, dict[str, Any]], t
     [(IN_PROCESS, mpi(2)), (IN_PROCESS, FLOWER), (FLOWER, mpi(3)), (FLOWER, FLOWER)],
     ids=["in-process-mpi", "in-process-flower", "flower-mpi", "flower-flower"],
 )
+@pytest.mark.transports
 def test_another_transport_goes_on(
     long: tuple[Path, dict[str, Any]], tmp_path: Path, before: Sequence[str], after: Sequence[str]
 ) -> None:
@@ -197,6 +199,7 @@ def rank_of(run: "subprocess.Popen[str]", number: int = 1) -> int:
         pytest.param("0-r2d", 50, 2, mpi(4), marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.transports
 def test_a_killed_rank_ends_an_mpi_run_and_it_goes_on(
     long: tuple[Path, dict[str, Any]], tmp_path: Path, phase: str, rounds: int, number: int, after: Sequence[str]
 ) -> None:
@@ -226,6 +229,7 @@ ENDS = {
 @pytest.mark.parametrize(
     "settings", [IN_PROCESS, FLOWER, pytest.param(mpi(2), marks=with_mpi)], ids=["in-process", "flower", "mpi"]
 )
+@pytest.mark.transports
 def test_a_signal_ends_a_run_with_a_sentence_and_it_goes_on(
     long: tuple[Path, dict[str, Any]], tmp_path: Path, settings: Sequence[str], number: signal.Signals
 ) -> None:
@@ -258,6 +262,7 @@ def test_a_killed_mpi_run_is_the_end_of_its_ranks(long: tuple[Path, dict[str, An
 
 @with_mpi
 @pytest.mark.slow
+@pytest.mark.transports
 def test_a_rank_that_pauses_changes_nothing(long: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     file, expected = long
     run = parity.start(file, tmp_path / "out", *mpi(3))

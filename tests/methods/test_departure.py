@@ -370,7 +370,7 @@ def test_a_checkpoint_outside_the_ball_is_caught(tmp_path):
     [
         (["deletion.samples=3"], "a client that leaves deletes all of its samples; give samples: all"),
         (["unlearning.0.bound=worst-case"], "set learning.radius"),
-        (["unlearning.0.view=node:0"], "unlearning.0.view shows nothing: node 0 has left"),
+        (["unlearning.0.view=node:0"], "the view node:0 shows nothing: node 0 has left"),
         (["unlearning.0.view=average"], "with departure leave use joint"),
         (["learning.kind=walk"], "without a departed node the walk is another walk; use departure relay"),
         (["topology=complete", "topology.schedule=one-peer-exponential"], "no node can leave, use departure relay"),

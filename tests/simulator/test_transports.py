@@ -432,6 +432,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "name",
     [n if n in ("star", "adam") else pytest.param(n, marks=pytest.mark.slow) for n in SCENARIOS],
 )
+@pytest.mark.transports
 def test_transports_leave_the_same(name: str, tmp_path: Path) -> None:
     file = parity.write({"name": "same", "data": DATA, **SCENARIOS[name]}, tmp_path)
     found = side_by_side(file, tmp_path, FEW)

@@ -36,6 +36,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             "retrain",
             "do-nothing",
             {"method": "anew", "rewind": 0.4},
+            "ridge",
         ],
     },
     "replayed": {
