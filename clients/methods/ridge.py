@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rewindnet.certificates import Release, TrainingRun
 from rewindnet.certificates.mechanisms.closed_form import ClosedForm
@@ -35,6 +35,7 @@ class Ridge(Method):
         MethodError: if the penalty is not positive.
     """
 
+    needs_checkpoints_alone: ClassVar[bool] = True
     penalty: float = 1e-4
     view: str = "joint"
     delta: float = 1e-5

@@ -33,3 +33,7 @@ def test_r2d_can_forget_a_client_that_clips() -> None:
 def test_a_clip_that_is_not_covered_is_refused(change: dict[str, object], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         build_run(resolve(SCENARIO, change))
+
+
+def test_methods_that_take_no_gradients_stand_beside_it() -> None:
+    build_run(resolve(SCENARIO, {"unlearning": ["ridge", "anew", "do-nothing"]}))
