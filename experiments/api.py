@@ -154,9 +154,10 @@ def sweep(
     if jobs is not None and jobs < 1:
         raise ScenarioError(f"jobs is the number of runs at the same time, at least 1, not {jobs}")
     with _torch_threads_restored():
-        missing = check_points(points, force)
+        display = EachRun(lambda: _progress(progress))
+        missing = check_points(points, force, display)
         write_study(folder, described.name, varying(axes), [StudyRun(point.folder, point.plain) for point in points])
-        outcome = make(missing, force, EachRun(lambda: _progress(progress)), jobs, ["rewindnet.sweep"])
+        outcome = make(missing, force, display, jobs, ["rewindnet.sweep"])
     if outcome.left:
         raise ScenarioError(f"another process is writing to {outcome.left[0].folder}; call sweep again when it is done")
     if any(is_complete(point.folder) for point in points):

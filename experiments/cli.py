@@ -9,6 +9,7 @@ import typer
 from rewindnet.experiments.group import Commands
 from rewindnet.experiments.handover.commands import app as certificate
 from rewindnet.experiments.output import checked_output, complain, say
+from rewindnet.experiments.studies.commands import klom, table
 from rewindnet.version import __version__
 
 app = typer.Typer(
@@ -180,44 +181,8 @@ def compare(
     compare_runs(folders, out or [], terminal(wide=wide))
 
 
-@app.command()
-def table(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The folder of a study, from rewindnet sweep.")],
-    rows: Annotated[str, typer.Option("--rows", help="What names a row; the keys that vary by default.")] = "",
-    cols: Annotated[str, typer.Option("--cols", help="What names a column.")] = "release",
-    value: Annotated[str, typer.Option("--value", help="The value in the cells.")] = "epsilon_certified",
-    where: Annotated[
-        list[str] | None,
-        typer.Option("--where", metavar="COLUMN=VALUE", help="Which results; may be given several times."),
-    ] = None,
-    out: Annotated[
-        list[Path] | None, typer.Option("--out", help="A file to write: .tex, .md or .csv; may be given several times.")
-    ] = None,
-    wide: Wide = False,
-) -> None:
-    """Show one value of a study in rows and columns, as a mean over seeds with its 95 % interval.
-
-    Rows and columns are columns of results.csv, several of them joined by commas: --rows topology,client --cols method.
-    """
-    from rewindnet.experiments.studies.show_table import show_table
-
-    show_table(study, rows, cols, value, where or [], out or [], wide)
-
-
-@app.command()
-def klom(
-    folder: RunFolder,
-    draws: Annotated[int, typer.Option("--draws", help="How many networks to draw on each side.")] = 100,
-    points: Annotated[int, typer.Option("--points", help="The largest number of samples of each set.")] = 500,
-    only: Annotated[int | None, typer.Option("--only", help="The number of one release; all by default.")] = None,
-) -> None:
-    """Compare the margins of many unlearned networks with those of many retrained ones, sample by sample.
-
-    The noise of every release of a run is drawn many times; the result goes to klom.json in its folder.
-    """
-    from rewindnet.experiments.studies.klom_study import klom_study
-
-    klom_study(folder, draws, points, only)
+app.command()(table)
+app.command()(klom)
 
 
 @app.command()

@@ -47,7 +47,7 @@ def print_plans(console: Terminal, timings: Mapping[str, Sequence[Timing]]) -> N
         ("wall s", [f"{median(timing.wall for timing in of):.3g}" for of in timings.values()]),
         ("peak MiB", [_memory(of) for of in timings.values()]),
     ]
-    print_fitting(console, "plans for one client, 500 rounds, degree 8", columns, ("wall s",), words=("entry",))
+    print_fitting(console, "plans, 500 rounds, degree 8", columns, ("wall s",), words=("entry",))
 
 
 def _figure(value: float) -> str:

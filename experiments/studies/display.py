@@ -16,6 +16,9 @@ from rewindnet.experiments.studies.points import Point
 class Display:
     """Receives notifications about a study. This class shows nothing; subclasses override the methods."""
 
+    def checking(self, count: int) -> None:
+        """Notify that so many runs are checked before the first of them is made."""
+
     def begin(self, count: int, jobs: int) -> None:
         """Notify that runs are about to be made.
 
@@ -63,6 +66,11 @@ class Terminal(Display):
         self._bars = Bars(*columns, TimeElapsedColumn(), console=console, transient=True)
         self._began, self._count, self._jobs, self._started, self._ended, self._failed = monotonic(), 0, 1, 0, 0, 0
         self._total = self._bars.add_task("study", total=None)
+
+    def checking(self, count: int) -> None:
+        """Say that runs are checked, which takes a while where their data are large."""
+        if count > 1:
+            self._print(f"checking {count} runs")
 
     def begin(self, count: int, jobs: int) -> None:
         """Show the bar of the study, if several runs go on at the same time."""

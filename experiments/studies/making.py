@@ -46,12 +46,13 @@ class Missing:
     rounds: frozenset[int]
 
 
-def check_points(points: Sequence[Point], force: bool) -> list[Missing]:
+def check_points(points: Sequence[Point], force: bool, display: Display) -> list[Missing]:
     """Check the runs that are not finished yet, before the first of them is made.
 
     Args:
         points: the runs.
         force: make finished runs again.
+        display: is notified of how many there are.
 
     Returns:
         The runs that are to be made.
@@ -60,6 +61,7 @@ def check_points(points: Sequence[Point], force: bool) -> list[Missing]:
         UserError: if one of the scenarios is not valid.
     """
     missing = [point for point in points if force or not _finished(point.folder, point.scenario)]
+    display.checking(len(missing))
     return [_checked(point, force) for point in missing]
 
 

@@ -70,9 +70,10 @@ def sweep_scenario(
     name = scenarios[0][1].name
     folder, console = out or Path("runs") / f"{name}-sweep", terminal(wide=wide)
     points = placed(scenarios, folder)
-    missing = check_points(points, force)
+    display = Terminal(console)
+    missing = check_points(points, force, display)
     write_study(folder, name, varying(axes), [StudyRun(point.folder, point.plain) for point in points])
-    outcome = make(missing, force, Terminal(console), jobs)
+    outcome = make(missing, force, display, jobs)
     violations = _print_study(points, outcome, varying(axes), folder, console)
     if any(is_complete(point.folder) for point in points):
         _print_results(load_study(folder), console)

@@ -3,8 +3,10 @@
 import errno
 import os
 import signal
+import stat
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import parity
@@ -27,6 +29,7 @@ from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.errors import RunError, TransportError
+from rewindnet.simulator.transports.mpi import mpiexec
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -173,6 +176,41 @@ def test_a_planted_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     write(tmp_path / "x.json", "{}")
     assert (tmp_path / "victim").read_text() == "safe"
     assert (tmp_path / "x.json").read_text() == "{}"
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[bool, bool]] = []
+
+    def noted(file: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(file).st_mode), (tmp_path / "x.json").exists()))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    write(tmp_path / "x.json", "{}")
+    # First the file, under another name; then the folder, in which it has its own.
+    assert synced == [(False, False), (True, True)]
+
+
+@pytest.mark.parametrize("hosts", [{}, {"HYDRA_HOST_FILE": "hosts"}])
+def test_ranks_on_one_machine_cannot_be_reached_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hosts: dict[str, str]
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    def started(command: list[str], env: dict[str, str], **_: Any) -> None:
+        asked.append(env)
+        raise Stop
+
+    for name in ("HYDRA_HOST_FILE", "HYDRA_IFACE", "FI_TCP_IFACE", "SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in hosts.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(mpiexec.subprocess, "Popen", started)
+    monkeypatch.setattr(mpiexec, "_mpiexec", lambda: "mpiexec")
+    job = SimpleNamespace(scratch=tmp_path, description="{}", opener="module:opener")
+    with pytest.raises(Stop):
+        mpiexec._launch(job, 2, False)  # type: ignore[arg-type]
+    (env,) = asked
+    assert [env.get(name) for name in ("HYDRA_IFACE", "FI_TCP_IFACE")] == [None if hosts else "lo"] * 2
 
 
 @pytest.fixture

@@ -56,6 +56,13 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             *CONTROLS,
         ],
     },
+    "recovered": {
+        "partition": {"clients": 5},
+        "topology": {"kind": "star", "mixing": {"kind": "lazy-metropolis-hastings"}},
+        "learning": {"rounds": 8, "step_size": 0.5, "checkpoints": {"recover": 1e-6}},
+        "deletion": {"samples": 3},
+        "unlearning": [{"method": "r2d", "rewind": 0.25}, *CONTROLS],
+    },
     "requests": {
         "partition": {"clients": 5},
         "topology": {"kind": "ring", "schedule": {"kind": "link-failures", "probability": 0.3}},
