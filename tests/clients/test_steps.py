@@ -31,7 +31,15 @@ def test_every_shipped_step_is_registered_under_its_name():
         *("InitialModel", "AddNoise", "ClipModel", "Descend", "Gossip", "Average", "Spread", "LangevinRounds"),
         *("NoisyFinetuneRounds", "GossipDPRounds", "WalkDPToken", "RRDUToken", "GradientAscentRounds"),
         *("FedEraserCalibration", "NewtonSweeps", "NewtonBroadcast", "NewtonResidual"),
-        *("FinetuneEpochs", "ScrubEpochs", "FisherNoise", "HessianFreeRounds", "Recover", "DescendOtherwise", "RidgeSums"),
+        *(
+            "FinetuneEpochs",
+            "ScrubEpochs",
+            "FisherNoise",
+            "HessianFreeRounds",
+            "Recover",
+            "DescendOtherwise",
+            "RidgeSums",
+        ),
     }
     assert all(registered_steps()[name].__name__ == name for name in shipped)
 
