@@ -144,6 +144,7 @@ def in_a_fresh_process(folder: Path, code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_fresh_process_decodes_a_step_of_a_method_that_is_registered_by_name_alone(tmp_path: Path):
     (tmp_path / "thrown.py").write_text(MODULE, encoding="utf-8")
     code = """
@@ -157,7 +158,9 @@ print(from_record({"step": "ThrownAway", "rounds": [1, 4, 1], "names": ["a", "b"
     assert in_a_fresh_process(tmp_path, code) == "ThrownAway(rounds=range(1, 4), names=('a', 'b'))"
 
 
-@pytest.mark.parametrize("step", [Gossip(range(3)), Descend("combine-then-adapt", range(1, 2))])
+@pytest.mark.parametrize(
+    "step", [Gossip(range(3)), pytest.param(Descend("combine-then-adapt", range(1, 2)), marks=pytest.mark.slow)]
+)
 def test_a_fresh_process_decodes_shipped_steps(tmp_path: Path, step: Step):
     code = f"from rewindnet.clients.step_records import from_record\nprint(from_record({to_record(step)!r}))"
     assert in_a_fresh_process(tmp_path, code) == repr(step)

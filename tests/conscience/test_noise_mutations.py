@@ -191,7 +191,8 @@ def test_broken_noise_is_found_on_flower(way: str, tmp_path: Path, monkeypatch: 
 
 
 @with_mpi
-@pytest.mark.parametrize("way", ["no noise", pytest.param("one vector for all nodes", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", ["no noise", "one vector for all nodes"])
+@pytest.mark.slow
 def test_broken_noise_is_found_over_mpi(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = exact({**SCENARIO, "unlearning": ["r2d", "gossip-dp"]})
     file = write(scenario, tmp_path)

@@ -378,6 +378,7 @@ def test_the_page_for_python_does_what_it_says(capsys: pytest.CaptureFixture[str
     assert "accuracy_test_mean" in said
 
 
+@pytest.mark.slow
 def test_examples_in_the_docstrings_run() -> None:
     import doctest
 

@@ -180,6 +180,7 @@ def test_contests_that_need_a_gpu_are_left_out_with_a_sentence_where_there_is_no
     timed: list[str] = []
     monkeypatch.setattr(command, "time_contest", lambda contest, *how: timed.append(contest.title) or ONCE)
     monkeypatch.setattr(command, "time_unlearning", lambda *how: {"": [{"seconds": 1.0, "share": 1.0}]})
+    monkeypatch.setattr(command, "time_plans", lambda *how: ONCE)
     monkeypatch.setattr(tables, "DEPTHS", (0.5,))
     bench([], 1, [], Terminal(width=80), "cpu")
     alone = [name for name, contest in CONTESTS.items() if contest.needs_gpu]

@@ -192,7 +192,9 @@ def test_what_takes_more_than_checkpoints_is_refused(direct, tmp_path, capsys, c
     refused_here(from_folder(place, **changes), here, capsys, words)
 
 
-@pytest.mark.parametrize("backend", [{"kind": "mpi", "ranks": 2}, {"kind": "flower"}])
+@pytest.mark.parametrize(
+    "backend", [pytest.param({"kind": "mpi", "ranks": 2}, marks=pytest.mark.slow), {"kind": "flower"}]
+)
 def test_other_transports_release_the_same(direct, elsewhere, tmp_path, backend):
     place, run = elsewhere
     exact = {**backend, "precision": "exact"}

@@ -63,6 +63,7 @@ def test_convolutions_on_gpus_keep_all_bits_and_repeat(monkeypatch: pytest.Monke
     assert torch.backends.cudnn.deterministic
 
 
+@pytest.mark.slow
 def test_the_check_on_a_gpu_reports_parts_that_fail_and_stops_parts_at_their_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

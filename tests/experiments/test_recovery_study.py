@@ -26,7 +26,8 @@ def command(tmp_path, capsys, *options):
     return int(end.value.code or 0), said.out, said.err
 
 
-def test_the_table_has_the_distance_its_bound_and_how_far_learning_went(tmp_path, capsys):
+def test_the_table_has_the_distance_its_bound_and_how_far_learning_went(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     code, said, _ = command(tmp_path, capsys, "--depth", "1", "--depth", "6", "--out", str(tmp_path / "depths.json"))
     assert code == 0
     assert "learned meanwhile" in said

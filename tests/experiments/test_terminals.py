@@ -166,10 +166,12 @@ def test_a_page_that_cannot_be_written_is_refused_before_it_is_made(
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Ctrl-C does what it does in a process of its own, whoever runs the tests."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Signals do what they do in a process of its own, whoever runs the tests; under nohup SIGHUP is ignored."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 SECRET = "noise_source os keeps no unfinished run, so the same command begins anew"

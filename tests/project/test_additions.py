@@ -129,6 +129,7 @@ def test_mistakes_in_its_settings_are_sentences(change: dict[str, Any], sentence
         rewindnet.run({**SCENARIO, **change})
 
 
+@pytest.mark.slow
 def test_a_process_that_knows_the_lines_alone_verifies_the_run(folder: Path) -> None:
     """The mechanism of a certificate is found where its method is: nobody has imported it."""
     code = f"""
