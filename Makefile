@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := Agg
 
-.PHONY: demo test test-all test-random test-transports test-deployment mutations gpu-check check format lint types clean
+.PHONY: demo test test-all test-random test-transports test-examples test-deployment mutations gpu-check check format lint types clean
 
 demo: $(VENV)/.ready  ## learn, delete, unlearn, certify and audit on embedded data
 	$(BIN)/rewindnet run experiments/recipes/demo.yaml --out runs/demo --force
@@ -23,6 +23,9 @@ test-random: $(VENV)/.ready  ## all tests with many drawn cases, others every ti
 
 test-transports: $(VENV)/.ready  ## the slow tests that all transports leave the same, and that runs go on, 7 minutes
 	$(BIN)/python -m pytest -n auto -m "transports and slow" --hypothesis-profile=ci
+
+test-examples: $(VENV)/.ready  ## the slow tests of what documentation shows, and of the installed package
+	$(BIN)/python -m pytest -n auto -m slow --hypothesis-profile=ci tests/project tests/experiments/test_api.py
 
 test-deployment: $(VENV)/.ready  ## the tests with a SuperLink and SuperNodes
 	$(BIN)/python -m pytest -m deployment --hypothesis-profile=ci
