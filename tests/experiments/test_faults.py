@@ -297,6 +297,8 @@ def test_a_node_that_does_not_answer_ends_a_trip(monkeypatch: pytest.MonkeyPatch
 
 
 @with_mpi
+@pytest.mark.transports
+@pytest.mark.slow
 def test_a_run_over_mpi_goes_on_over_mpi(interrupted: Path, tmp_path: Path, run_once: SharedRuns) -> None:
     file = parity.write(TINY, tmp_path)
     said = parity.through(file, interrupted, *mpi(2))

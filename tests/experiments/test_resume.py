@@ -87,10 +87,9 @@ def went_on(out: Path, expected: dict[str, Any], times: int = 1) -> None:
     same(left(out), expected)
 
 
-@pytest.mark.parametrize(
-    ("phase", "rounds"), [PHASES[0], *(pytest.param(*phase, marks=pytest.mark.slow) for phase in PHASES[1:])]
-)
+@pytest.mark.parametrize(("phase", "rounds"), PHASES)
 @pytest.mark.transports
+@pytest.mark.slow
 def test_a_killed_run_goes_on(long: tuple[Path, dict[str, Any]], tmp_path: Path, phase: str, rounds: int) -> None:
     file, expected = long
     killed(file, tmp_path / "out", phase, rounds, *IN_PROCESS)
