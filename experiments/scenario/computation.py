@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from rewindnet.certificates import forget_digest
@@ -16,16 +16,16 @@ ARITHMETIC = ("precision", "dtype", "device")
 _CODE = ("model.path", "model.loss")
 #: The sections that change no model: names, what is measured and recorded, and what messages would cost.
 _NOT_COMPUTED = ("name", "seed", "network", "audit", "measures", "record")
-#: Settings of learning that are left out where they are these: they came later, and change nothing.
-_PLAIN: Mapping[str, Any] = {
-    "optimizer": {"kind": "sgd", "momentum": 0.0, "nesterov": False},
-    "step_sizes": {"kind": "constant", "warm_up": 0},
-    "gradient_clip": None,
+#: Settings of each section that are left out where they are these: they came later, and change nothing.
+_PLAIN: Mapping[str, Mapping[str, Any]] = {
+    "data": {"categories": None},
+    "learning": {
+        "optimizer": {"kind": "sgd", "momentum": 0.0, "nesterov": False},
+        "step_sizes": {"kind": "constant", "warm_up": 0},
+        "gradient_clip": None,
+    },
+    "unlearning": {"settle_first": 0, "descent_clip": True, "descent_step_size": None},
 }
-#: A setting of data that came later, where it changes nothing.
-_NO_CATEGORIES = ("categories", None)
-#: The same of methods.
-_PLAIN_METHOD: Mapping[str, Any] = {"settle_first": 0, "descent_clip": True, "descent_step_size": None}
 _NONE = object()
 
 #: The settings of learning that say where checkpoints come from.
@@ -51,16 +51,12 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
     # Models that were learned elsewhere, or are computed again, are those that this scenario learns.
     learning = scenario["learning"]
     left_out = (*_WHERE_CHECKPOINTS_ARE, *(_OF_A_CLIP if learning.get("client_clip") is None else ()))
-    computed["learning"] = {
-        key: value for key, value in learning.items() if key not in left_out and _PLAIN.get(key, _NONE) != value
-    }
+    computed["learning"] = _without_plain("learning", learning, left_out)
     if (learning.get("checkpoints") or {}).get("recover") is not None:
         # Recovered models differ in their last digits, and what is charged for that in the noise.
         computed["learning"]["recover"] = learning["checkpoints"]["recover"]
-    computed["unlearning"] = [_without_plain(method) for method in scenario["unlearning"]]
-    computed["data"] = {
-        key: value for key, value in scenario["data"].items() if key != "root" and (key, value) != _NO_CATEGORIES
-    }
+    computed["unlearning"] = [_without_plain("unlearning", method) for method in scenario["unlearning"]]
+    computed["data"] = _without_plain("data", scenario["data"], ("root",))
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
     found = {key: sha256 for key, sha256 in contents.items() if key.startswith(UNDER_ROOT)}
     named = {key: sha256 for key, sha256 in contents.items() if key not in found}
@@ -82,9 +78,10 @@ def noise_address(
     return NoiseAddress(int(scenario["seed"]), computation_digest(scenario, inputs), forget_digest(forget), 0, "seed")
 
 
-def _without_plain(method: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a method without those that change nothing."""
-    return {key: value for key, value in method.items() if _PLAIN_METHOD.get(key, _NONE) != value}
+def _without_plain(section: str, settings: Mapping[str, Any], left_out: Collection[str] = ()) -> dict[str, Any]:
+    """Return settings of a section without those that change nothing, and without those that are left out."""
+    plain = _PLAIN[section]
+    return {key: value for key, value in settings.items() if key not in left_out and plain.get(key, _NONE) != value}
 
 
 def _by_content(value: Any, named: Mapping[str, str], key: str = "") -> Any:
