@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rewindnet.arrays import check_memory
 from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data.deletion import Arrival, DeletionError
-from rewindnet.clients.data.features import Features
+from rewindnet.clients.data.encoders import Features
 from rewindnet.clients.models import Model, supplied
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.learning import InitialModel
