@@ -5,8 +5,9 @@ radius *proven*: no row of any client, present or deleted, can have a larger nor
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,15 @@ class FeatureError(UserError):
     """Features that cannot be computed, in a sentence that says why."""
 
 
+Encoder = TypeVar("Encoder", bound=Callable[..., Any])
+
+
+def costly(encoder: Encoder) -> Encoder:
+    """Mark an encoder as one that takes longer than reading its features from disk."""
+    encoder.costly = True  # type: ignore[attr-defined]
+    return encoder
+
+
 @dataclass(frozen=True, eq=False)
 class Features:
     """What a model is given.
@@ -37,6 +47,7 @@ class Features:
         provenance: "proven" if the radius holds whatever the data, "enforced" if rows were clipped to it,
             "estimated" if it was read off these data.
         shape: the shape of one example before flattening; its product is p.
+        origin: what the map was made from, in a sentence, if it was not made from the seed and its settings alone.
 
     Raises:
         FeatureError: if a training row is longer than the radius, on which every certificate would rest.
@@ -47,6 +58,7 @@ class Features:
     radius: float
     provenance: Literal["proven", "enforced", "estimated"]
     shape: tuple[int, ...]
+    origin: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a radius that does not bound the norms."""

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.clients.data.dataset import Dataset, Floats, chunks
-from rewindnet.clients.data.encoders.base import IMAGES_AT_ONCE, FeatureError, Features, normalized
+from rewindnet.clients.data.encoders.base import IMAGES_AT_ONCE, FeatureError, Features, costly, normalized
 
 
+@costly
 def hog(dataset: Dataset, seed: int, *, orientations: int = 8, cell: int = 7, stride: int = 3) -> Features:
     """Histograms of oriented gradients, each minus its mean over the orientations, then unit norm: ‖x‖ ≤ 1, proven.
 

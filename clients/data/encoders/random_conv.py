@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewindnet.clients.data.dataset import Dataset, Floats, chunks
-from rewindnet.clients.data.encoders.base import IMAGES_AT_ONCE, FeatureError, Features, normalized
+from rewindnet.clients.data.encoders.base import IMAGES_AT_ONCE, FeatureError, Features, costly, normalized
 from rewindnet.topologies.rng import Stream, rng_at
 
 if TYPE_CHECKING:
     import torch
 
 
+@costly
 def random_conv(dataset: Dataset, seed: int, *, filters: int = 32, kernel: int = 5, pool: int = 4) -> Features:
     """A frozen random convolution, ReLU and average pooling, then unit norm: ‖x‖ ≤ 1, proven.
 
