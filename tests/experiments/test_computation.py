@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from rewindnet.certificates import forget_digest
+from rewindnet.clients.methods import METHODS
 from rewindnet.clients.training.noise import NoiseAddress, draw, draw_in_round
 from rewindnet.experiments.scenario.computation import computation_digest, noise_address
 from rewindnet.experiments.scenario.yaml_files import resolve
@@ -93,3 +94,17 @@ def test_settings_of_learning_that_came_later_count_only_where_they_change_somet
         {"gradient_clip": 1.0},
     ):
         assert computation_digest({**plain, "learning": {**plain["learning"], **changed}}) != computation_digest(plain)
+
+
+def test_settings_that_a_method_got_later_count_only_where_they_change_something() -> None:
+    for method, setting in (("scrub", {"optimizers": "dual-as"}), ("rr-du", {"step_size_elsewhere": 0.1})):
+        more = {"step_size_elsewhere": {"optimizer": "dual-as"}}.get(next(iter(setting)), {})
+        plain, other = (
+            resolve({"deletion": {"samples": 5}, "unlearning": [{"method": method, **given}]}).plain()
+            for given in ({}, {**setting, **more})
+        )
+        later = METHODS[method].later_settings  # type: ignore[attr-defined]
+        before = {key: value for key, value in plain["unlearning"][0].items() if key not in later}
+        assert len(before) < len(plain["unlearning"][0])
+        assert computation_digest(plain) == computation_digest({**plain, "unlearning": [before]})
+        assert computation_digest(plain) != computation_digest(other)
