@@ -145,7 +145,7 @@ class Alternating(Empirical):
     def program(
         self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
     ) -> Program:
-        """Return the epochs, and the rounds in which others hear of what has come of them."""
+        """Return the epochs, and the rounds in which others receive what has come of them."""
         from rewindnet.clients.steps.spreading import SpreadChange, spread
 
         T, learned = learning.rounds, checkpoint_names[learning.rounds]

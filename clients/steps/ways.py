@@ -51,7 +51,7 @@ class Alternating(Protocol):
 
 
 class WayOfWorking(ABC):
-    """Who works when, and who receives from whom."""
+    """Which clients work in a round, and what they send and receive."""
 
     def matrix(self, step: Alternating, round: int, mixing: Mixing) -> csr_array:
         """Return the weights [N, N] of a round: by default those of the network."""
