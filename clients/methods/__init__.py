@@ -27,6 +27,8 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "gradient-ascent": "rewindnet.clients.methods.gradient_ascent:GradientAscent",
         "finetune": "rewindnet.clients.methods.finetune:Finetune",
         "scrub": "rewindnet.clients.methods.scrub:Scrub",
+        "neggrad": "rewindnet.clients.methods.neggrad:NegGrad",
+        "salun": "rewindnet.clients.methods.salun:SalUn",
         "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",
         "hessian-free": "rewindnet.clients.methods.hessian_free:HessianFree",
     },

@@ -36,6 +36,8 @@ QUIET = (
     "gradient-ascent",
     "finetune",
     "scrub",
+    "neggrad",
+    "salun",
     "fisher-forgetting",
     "hessian-free",
     "retrain",

@@ -86,7 +86,10 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     },
     "uncertified": {
         **_BASE,
-        "unlearning": ["federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "hessian-free"],
+        "unlearning": [
+            *("federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "hessian-free"),
+            *({"method": "neggrad", "way": "local"}, {"method": "salun", "way": "token", "retain_momentum": "carried"}),
+        ],
     },
     "minibatches": {
         **_BASE,
