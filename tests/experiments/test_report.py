@@ -341,6 +341,7 @@ def test_numbers_on_axes_are_plain(value: float, text: str) -> None:
     assert plain(value) == text
 
 
+@pytest.mark.slow
 def test_a_run_with_secret_noise_has_a_report_too(tmp_path):
     scenario = {**_SCENARIO, "unlearning": [{"method": "r2d", "rewind": 0.5, "noise_source": "os"}]}
     run_through(scenario, tmp_path / "run")
