@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from rewindnet.experiments.report.svg import ALARM, INK, MUTED, PAGE, SERIES, Picture, plain, style
+from rewindnet.experiments.report.svg import ALARM, INK, MUTED, PAGE, SERIES, Picture, plain, short, style
 from rewindnet.experiments.report.table import Row, certified, what
 
 #: The ε of a row, how they are drawn, and what they are called.
@@ -86,7 +86,8 @@ def draw(left: Axes, right: Axes, rows: Sequence[Row]) -> None:
 def _label(row: Row, rows: Sequence[Row]) -> str:
     """Return the label of a row: its run if there are several, its method and its view."""
     several = len({other["run"] for other in rows}) > 1 if "run" in row else False
-    return (f"{row['run']}: " if several else "") + f"{what(row)}, {row['view']}" + " †" * ("†" in certified(row))
+    label = (f"{row['run']}: " if several else "") + f"{what(row)}, {row['view']}"
+    return short(label) + " †" * ("†" in certified(row))
 
 
 def _epsilons(axes: Axes, rows: Sequence[Row], places: np.ndarray[Any, Any]) -> None:

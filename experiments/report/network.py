@@ -17,7 +17,7 @@ from scipy.sparse.linalg import lobpcg
 
 from rewindnet.certificates import Certificate
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.report.svg import INK, MUTED, PAGE, Picture, figure, plain, style
+from rewindnet.experiments.report.svg import INK, MUTED, PAGE, Picture, figure, plain, short, style
 from rewindnet.topologies import FAMILIES
 from rewindnet.topologies.graphs.shapes import shape_of
 
@@ -169,7 +169,7 @@ def _mark(axes: Axes, places: NDArray[np.float64], node: int, name: str) -> None
     outward = places[node] - places.mean(axis=0)
     side = 1 if outward[0] >= 0 else -1
     axes.annotate(
-        name,
+        short(name),
         (x, y),
         xytext=(side * (6 + np.sqrt(size)), 6 + np.sqrt(size)),
         textcoords="offset points",

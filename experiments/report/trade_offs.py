@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.report.flat import flat
-from rewindnet.experiments.report.svg import DASHES, INK, MUTED, PAGE, SERIES, Picture, figure, plain, style
+from rewindnet.experiments.report.svg import DASHES, INK, MUTED, PAGE, SERIES, Picture, figure, plain, short, style
 from rewindnet.experiments.report.table import Row, what
 
 #: The markers of series, which tell them apart without their colours.
@@ -57,7 +57,7 @@ def pareto(rows: Sequence[Row], numbered: bool = False) -> Picture | None:
             own = [row for row in shown if row["release"] == release]
             x = [max(zero, row["epsilon_certified"]) for row in own]
             y = [row["accuracy_test_mean"] for row in own]
-            axes.plot(x, y, **series_look(at), markersize=6, mec=PAGE, mew=0.6, label=release, zorder=3)
+            axes.plot(x, y, **series_look(at), markersize=6, mec=PAGE, mew=0.6, label=short(release), zorder=3)
             for row, across, up in zip(own, x, y, strict=True) if numbered else ():
                 axes.annotate(str(row["index"]), (across, up), (6, 4), textcoords="offset points", color=INK)
         front = _front([(max(zero, row["epsilon_certified"]), row["accuracy_test_mean"]) for row in shown])
@@ -110,7 +110,7 @@ def costs(rows: Sequence[Row]) -> Picture:
             ]
             axes.plot(shares, places, marker, color=colour, markersize=7, mfc="none", mew=1.6, label=label)
         axes.axvline(1, color=MUTED, linewidth=0.8, linestyle=DASHES[1])
-        axes.set_yticks(places, releases)
+        axes.set_yticks(places, list(map(short, releases)))
         axes.set_ylim(-0.6, len(releases) - 0.4)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_xlim(left=min(-0.03, axes.get_xlim()[0]))

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from rewindnet.clients.methods import rewinds
-from rewindnet.experiments.report.svg import INK, MUTED, SERIES, Picture, figure, line_look, log_axis, style
+from rewindnet.experiments.report.svg import INK, MUTED, SERIES, Picture, figure, line_look, log_axis, short, style
 from rewindnet.experiments.report.trade_offs import series_look
 from rewindnet.experiments.studies.hardness import Hardness
 from rewindnet.experiments.studies.tidy import Row
@@ -44,7 +44,7 @@ def hardness_picture(found: Hardness, name: str) -> Picture:
             log_axis(axes)
         else:
             axes.set_ylim(bottom=0)
-        axes.set_xticks(range(len(found.graphs)), [_broken(graph) for graph in found.graphs])
+        axes.set_xticks(range(len(found.graphs)), [_broken(short(graph)) for graph in found.graphs])
         axes.set_xlim(-0.5, len(found.graphs) - 0.3)
         axes.grid(visible=False, axis="x")
         axes.set_ylabel(found.meaning)
@@ -124,7 +124,7 @@ def _learning(
         drawn, axes = figure(4.6, 2.9 + 0.17 * -(-len(kinds) // 3))
         for run, lines in by_run.items():
             kind = topologies[run]
-            label = "_" if kind in named else kind
+            label = "_" if kind in named else short(kind)
             named.add(kind)
             heights = [np.nan if row[column] is None else row[column] for row in lines]
             look = line_look(kinds.index(kind))
