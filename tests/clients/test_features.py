@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from rewindnet.clients.data.dataset import Dataset
-from rewindnet.clients.data.features import TRANSFORMS, FeatureError, Features, hog, random_conv, raw, unit_norm
+from rewindnet.clients.data.encoders import ENCODERS, FeatureError, Features
+from rewindnet.clients.data.encoders.hog import hog
+from rewindnet.clients.data.encoders.random_conv import random_conv
+from rewindnet.clients.data.encoders.rows import raw, unit_norm
 
 
 def data(x, layout="vector", mean=None):
@@ -167,8 +170,8 @@ def test_random_convolution_refuses_vectors_and_impossible_sizes():
             random_conv(small, 0, **parameters)
 
 
-def test_transforms_are_named_as_a_scenario_names_them():
-    assert list(TRANSFORMS) == ["raw", "unit-norm", "random-conv", "hog"]
+def test_encoders_are_named_as_a_scenario_names_them():
+    assert list(ENCODERS) == ["raw", "unit-norm", "random-conv", "hog"]
 
 
 @pytest.mark.parametrize("shape", [(9, 8), (2, 9, 8)])

@@ -34,6 +34,9 @@ def test_every_shipped_step_is_registered_under_its_name():
         *(
             "FinetuneEpochs",
             "ScrubEpochs",
+            "NegGradEpochs",
+            "SalUnEpochs",
+            "SpreadChange",
             "FisherNoise",
             "HessianFreeRounds",
             "Recover",
