@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rewindnet.certificates.training import step_size_of
 from rewindnet.clients.models import Model
-from rewindnet.clients.models.multinomial import Multinomial
+from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.training.bucket import Batch, Bucket, make_buckets
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.envelope import Envelope, Samples
@@ -230,7 +230,7 @@ class ClientBlock:
         """Return the gradients [k, d] of a local step at some clients, and how often they computed ∇f for it, [k]."""
         if (envelope := self.local_training.envelope) is None:
             return self.model.gradient(theta, *samples), torch.ones(len(theta), dtype=torch.int64)
-        assert isinstance(self.model, Multinomial)
+        assert isinstance(self.model, Logistic)
         return envelope.gradient(self.model, theta, Samples._make((*samples, part.bucket.reduced[part.clients])))
 
     def descend(self, theta: Tensor, round: int, probe: Probe | None = None) -> Tensor:
