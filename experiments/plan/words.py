@@ -122,7 +122,8 @@ def settle_sentences(plan: Plan) -> list[str]:
             rows.setdefault(mixed.settle_first, []).append(str(answer.row.index))
     return [
         f"settle_first: auto (row {', '.join(of)}) is {rounds} gossip rounds, chosen by the noise and the mixing "
-        "matrices: no node then has more than 1.2 times the noise that half as many rounds as learning took would leave."
+        "matrices: no node then has more than 1.2 times the noise that half as many rounds as learning took would "
+        "leave."
         for rounds, of in rows.items()
     ]
 
