@@ -44,6 +44,11 @@ class RetrainHealed(Heals):
             raise MethodError(f"rewind is the share of rounds that heal, in [0, 1], not {self.rewind}")
         self._check_healing(self.settle_first)
 
+    @property
+    def variant(self) -> str:
+        """The share of the rounds that heal."""
+        return f"{100 * self.rewind:.0f} %"
+
     def requested_depth(self, rounds: int) -> tuple[int, int]:
         """Return round 0, and T rounds of descent."""
         return 0, rounds
