@@ -24,6 +24,7 @@ class RetrainHealed(Heals):
         settle_radius: of a ball onto which clients project after them; None for none.
         descent_clip: whether whole clients clip in the K rounds, where they did in learning.
         descent_step_size: of the K rounds; by default that of learning.
+        descent_momentum: of these rounds, in [0, 1): each adds so much of what the one before has changed.
         view: the view of the observer.
         delta: δ of the certificate.
 
