@@ -11,6 +11,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
     {
         "r2d": "rewindnet.clients.methods.r2d:R2D",
         "retrain": "rewindnet.clients.methods.baselines:Retrain",
+        "retrain-healed": "rewindnet.clients.methods.retrain_healed:RetrainHealed",
         "do-nothing": "rewindnet.clients.methods.baselines:DoNothing",
         "ridge": "rewindnet.clients.methods.ridge:Ridge",
         "anew": "rewindnet.clients.methods.anew:Anew",

@@ -207,7 +207,7 @@ def _certificate(index: int, certificate: Certificate, found: Audit, run: RunFol
         ("samples of the noise", words.sampled(found)),
         ("noise that was added", words.noise_found(found)),
         *words.constants(certificate),
-        ("cost", ", ".join(f"{cost[what]:,.4g} {what} ({100 * share[what]:.0f} % of retraining)" for what in share)),
+        ("cost", words.cost(cost, share)),
         ("mixing schedule, sha256", certificate.training.mixing_sha256),
         ("commitment to the forget set", certificate.training.forget_commitment),
     ]

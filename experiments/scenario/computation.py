@@ -25,7 +25,13 @@ _PLAIN: Mapping[str, Mapping[str, Any]] = {
         "step_sizes": {"kind": "constant", "warm_up": 0},
         "gradient_clip": None,
     },
-    "unlearning": {"settle_first": 0, "descent_clip": True, "descent_step_size": None},
+    "unlearning": {
+        "settle_first": 0,
+        "settle_acceleration": "none",
+        "settle_radius": None,
+        "descent_clip": True,
+        "descent_step_size": None,
+    },
 }
 _NONE = object()
 

@@ -193,10 +193,11 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         "do-nothing": {},
         "ridge": {"penalty": one_of(1e-4, 0.3)},
         "anew": {"rewind": one_of(0.0, 0.3, 1.0)},
+        "retrain-healed": {"rewind": one_of(0.0, 0.3, 1.0), "settle_first": st.integers(0, 2)},
     }
     drawn = st.fixed_dictionaries({**seen, **own[method]})
     quiet = ("retrain", "do-nothing", "federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "anew")
-    if method in (*quiet, "neggrad", "salun", "manif-smc", "hessian-free", "ridge"):
+    if method in (*quiet, "neggrad", "salun", "manif-smc", "hessian-free", "ridge", "retrain-healed"):
         return drawn
     return st.builds(lambda some, more: {**some, **more}, drawn, noise()).map(lambda found: tidied(method, found))
 

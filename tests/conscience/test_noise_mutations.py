@@ -44,6 +44,7 @@ QUIET = (
     "retrain",
     "do-nothing",
     "anew",
+    "retrain-healed",
     "ridge",
 )
 #: Not on this network: it needs another order of learning, and adds no noise.

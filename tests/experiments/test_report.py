@@ -115,7 +115,7 @@ def test_the_page_has_every_section_in_order(text: str) -> None:
     assert "client 2 deleted 5 of its" in page.text
     assert "All certificates hold" in page.text
     absent = {heading for heading, _ in COLUMNS if heading not in page.text}
-    assert absent == {"arrived %", "backdoor %", "AUC"}
+    assert absent == {"arrived %", "backdoor %", "AUC", "retrained alike %", "evaluations"}
 
 
 def test_the_verdict_leads_with_what_holds_whatever_was_deleted(finished: Path) -> None:

@@ -37,6 +37,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             "do-nothing",
             {"method": "anew", "rewind": 0.4},
             "ridge",
+            {"method": "retrain-healed", "rewind": 0.4, "settle_first": 2},
         ],
     },
     "replayed": {
