@@ -38,6 +38,7 @@ QUIET = (
     "scrub",
     "neggrad",
     "salun",
+    "manif-smc",
     "fisher-forgetting",
     "hessian-free",
     "retrain",
