@@ -30,6 +30,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "neggrad": "rewindnet.clients.methods.neggrad:NegGrad",
         "salun": "rewindnet.clients.methods.salun:SalUn",
         "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",
+        "cns": "rewindnet.clients.methods.cns:CNS",
         "hessian-free": "rewindnet.clients.methods.hessian_free:HessianFree",
     },
     MethodError,
