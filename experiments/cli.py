@@ -9,7 +9,7 @@ import typer
 from rewindnet.experiments.group import Commands
 from rewindnet.experiments.handover.commands import app as certificate
 from rewindnet.experiments.output import checked_output, complain, say
-from rewindnet.experiments.studies.commands import klom, table
+from rewindnet.experiments.studies.commands import figures, klom, table
 from rewindnet.version import __version__
 
 app = typer.Typer(
@@ -191,6 +191,7 @@ def compare(
 
 
 app.command()(table)
+app.command()(figures)
 app.command()(klom)
 
 

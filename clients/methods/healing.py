@@ -82,7 +82,7 @@ def _spectrum(learning: TrainingRun, rounds: range) -> float:
     if any(abs(learning.mixing.matrix(t) - W).max() > 0 for t in rounds if learning.mixing.matrix(t) is not W):
         raise MethodError(
             "settle_acceleration: chebyshev takes the same links in every round; with a schedule that changes them, "
-            "leave it out and settle for more rounds"
+            "leave it out and set a larger settle_first"
         )
     present = np.flatnonzero(learning.present)
     W = W[present][:, present]

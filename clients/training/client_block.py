@@ -176,6 +176,12 @@ class ClientBlock:
         if self.counter is not None:
             self.counter.add(gradients)
 
+    def _count_evaluations(self, evaluations: NDArray[np.int64], steps: int) -> None:
+        """Count how often [b] clients evaluated the gradients of their samples in so many steps."""
+        if self.counter is not None:
+            inner = np.maximum(evaluations - steps, 0)
+            self.counter.add(evaluations * self.samples, inner * self.samples)
+
     def counted_at(self, rows: Sequence[int]) -> "ClientBlock":
         """Return the same block, with gradients counted at some of its rows only."""
         return replace(self, counter=None if self.counter is None else self.counter.at(rows))
@@ -225,7 +231,7 @@ class ClientBlock:
                 evaluations[rows.tolist()] = times.cpu().numpy()
 
         self._on_each_part([minibatch], compute)
-        self.count(evaluations * self.samples)
+        self._count_evaluations(evaluations, 1)
         return out
 
     def _step_gradient(self, part: BlockPart, theta: Tensor, *samples: Tensor) -> tuple[Tensor, Tensor]:
@@ -268,7 +274,7 @@ class ClientBlock:
 
         self._on_each_part(minibatches, compute)
         if self.local_training.envelope is not None:
-            self.count(evaluations * self.samples)
+            self._count_evaluations(evaluations, len(minibatches))
         if probe is not None:
             probe.local_steps(round, points)
         return out
