@@ -114,6 +114,15 @@ def plan(
         typer.Option("--clients", help="How many clients to plan; by default as many as half a minute allows."),
     ] = None,
     wide: Wide = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Find the cheapest change that keeps the promise at every node.")
+    ] = False,
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            "--noise", help="For --repair: the most noise of a score, as standard deviation; by default 0.25."
+        ),
+    ] = None,
 ) -> None:
     """Compute the noise, epsilon and cost of unlearning for each client, without training.
 
@@ -121,7 +130,7 @@ def plan(
     """
     from rewindnet.experiments.plan.command import plan_scenario
 
-    plan_scenario(scenario, settings or [], out, force, clients, wide)
+    plan_scenario(scenario, settings or [], out, force, clients, wide, repair, noise)
 
 
 def _exit_if_violated(sentences: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from rewindnet.certificates.view import View
 from rewindnet.experiments.plan.clients import ClientFacts, Selection, client_facts, select_clients
 from rewindnet.experiments.plan.cost import cost_of_depths
 from rewindnet.experiments.plan.departures import departure_sentences, departures
+from rewindnet.experiments.plan.healing import NoiseAfterMixing, noise_after_mixing
 from rewindnet.experiments.plan.network import deleted_by_each
 from rewindnet.experiments.plan.placement import Forecast, forecast_losses
 from rewindnet.experiments.plan.rows import Row, rows_of
@@ -84,6 +85,7 @@ class Plan:
         costs: for each planned client, the cost of each depth, from `cost_of_depths`; that of the requesting client
             alone where clients stay, as it is about the same for all.
         notes: a sentence about each setting of the scenario that the plan does not cover.
+        mixed: for each row, what mixing leaves of its noise; None where that is not computed.
     """
 
     network: NetworkSetup
@@ -94,6 +96,7 @@ class Plan:
     answers: Sequence[Answer]
     costs: Sequence[Mapping[int, Mapping[str, float]]]
     notes: Sequence[str]
+    mixed: Sequence[NoiseAfterMixing | None]
 
     @property
     def depths(self) -> tuple[int, ...]:
@@ -189,6 +192,7 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
         answers=[_answer(row, by_basis[row.basis]) for row in rows],
         costs=[cost_of_depths(run, network.message_bytes, depths, kept) for run in gone or [network.training_run]],
         notes=[*(departure_sentences(network, selection.clients) if gone else []), *notes],
+        mixed=noise_after_mixing(network, rows),
     )
 
 

@@ -44,7 +44,7 @@ def _facts(index: int, certificate: Certificate, found: Audit, run: RunFolder) -
         ("samples of the noise", words.sampled(found)),
         ("noise that was added", words.noise_found(found)),
         *words.constants(certificate),
-        ("cost", ", ".join(f"{cost[what]:,.4g} {what} ({100 * share[what]:.0f} % of retraining)" for what in share)),
+        ("cost", words.cost(cost, share)),
         ("mixing schedule, sha256", certificate.training.mixing_sha256),
         ("commitment to the forget set", certificate.training.forget_commitment),
     ]

@@ -257,3 +257,13 @@ def sampled(found: Audit) -> str:
         f"{sample.draws:,} draws, {sample.counted:,} of them counted in each world; {counts}; "
         f"ε at least {sample.epsilon_lower_bound:.4g} at confidence {sample.confidence:g}"
     )
+
+
+def cost(counted: Mapping[str, float], share: Mapping[str, float]) -> str:
+    """Describe the cost of a release: what was counted, and as a share of retraining."""
+    told = [f"{counted[what]:,.4g} {what} ({100 * share[what]:.0f} % of retraining)" for what in share]
+    gossip = int(counted.get("gossip_rounds", 0))
+    told += [f"{gossip:,} of the rounds are gossip that reads no data"] if gossip else []
+    if counted.get("evaluations", 0) > counted["gradients"]:
+        told.append("gradients are one for each sample and local step, evaluations those of inner problems included")
+    return ", ".join(told)

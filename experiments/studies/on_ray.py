@@ -4,6 +4,7 @@ The cluster is the one that `RAY_ADDRESS` names, or one of this machine. All of 
 study, the files that scenarios read, and the package.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -41,8 +42,8 @@ class RayRuns:
         if self._started:
             # Runs see the accelerators of their machine, as they do without Ray.
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-            ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
-        room = ray.cluster_resources()
+            ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+        room = ray.cluster_resources()  # type: ignore[no-untyped-call]
         if threads > room.get("CPU", 0) or memory > room.get("memory", 0):
             self.end()
             raise ScenarioError(

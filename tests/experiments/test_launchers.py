@@ -46,7 +46,7 @@ def sweep(scenario: Path, out: Path, *more: str) -> Any:
 
 def missing(place: str, memory: float = 1e9, threads: int = 2, one_process: bool = True) -> Missing:
     point: Any = SimpleNamespace(values={"topology": "{kind: ring}", "seed": "3"}, folder=Path(place))
-    return Missing(point, memory, threads, one_process, None, frozenset())
+    return Missing(point, memory, threads, one_process, None, None, frozenset())
 
 
 def test_an_array_has_a_line_for_every_run_that_is_not_finished(scenario: Path, tmp_path: Path) -> None:
