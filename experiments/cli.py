@@ -10,6 +10,7 @@ from rewindnet.experiments.group import Commands
 from rewindnet.experiments.handover.commands import app as certificate
 from rewindnet.experiments.output import checked_output, complain, say
 from rewindnet.experiments.studies.commands import klom, table
+from rewindnet.experiments.tune.commands import tune
 from rewindnet.version import __version__
 
 app = typer.Typer(
@@ -190,6 +191,7 @@ def compare(
     compare_runs(folders, out or [], terminal(wide=wide))
 
 
+app.command()(tune)
 app.command()(table)
 app.command()(klom)
 
