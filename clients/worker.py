@@ -110,7 +110,10 @@ class ClientWorker:
 
     def message(self, step: CommunicationStep, round: int) -> Tensor:
         """Return the messages [b, d] of the clients in a round."""
-        return step.message(self._block_for(step, round), self.theta, round, self._meter)
+        block = self._block_for(step, round)
+        if round == step.rounds.start:
+            self.theta = step.begin(block, self.theta)
+        return step.message(block, self.theta, round, self._meter)
 
     def combine(self, step: CommunicationStep, round: int, mixed: Tensor) -> None:
         """Combine the weighted sums [b, d] of the received messages with the states of the clients."""

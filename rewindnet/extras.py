@@ -7,7 +7,18 @@ from rewindnet.errors import UserError
 
 #: For each extra, as in `pip install 'rewindnet[sim]'`, the modules that it makes importable.
 EXTRAS: Mapping[str, tuple[str, ...]] = {
-    "sim": ("torch", "safetensors", "pydantic", "typer", "click", "rich", "yaml", "sklearn", "filelock"),
+    "sim": (
+        "torch",
+        "safetensors",
+        "pydantic",
+        "typer",
+        "click",
+        "rich",
+        "yaml",
+        "sklearn",
+        "filelock",
+        "platformdirs",
+    ),
     "handover": ("cryptography",),
     "flower": ("flwr", "cryptography", "grpc"),
     "ray": ("ray",),

@@ -13,7 +13,7 @@ from torch import Tensor
 from rewindnet.certificates import Mixing
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.simulator.cost.meter import CostMeter
-from rewindnet.simulator.journal import Journal, Progress, write_state, written_progress
+from rewindnet.simulator.journal import Journal, Progress, cost_in, write_state, written_progress
 from rewindnet.simulator.task import Task
 from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.sums import edges
@@ -69,6 +69,8 @@ def execute(
         if theta is not None:
             counts.collect(everything=meter is not None)
             states.write(task.start, theta)
+        if meter is not None and task.start in task.keep:
+            meter.note(task.start, states.seconds)
     rounds, behind = task.start, -1 if progress is None else progress.rounds
     skipped = csr_array((mixing.nodes, mixing.nodes), dtype=np.int64)
     for step in task.steps:
@@ -80,8 +82,10 @@ def execute(
             else:
                 network.run_round(step, round, W, task.changed(round, W))
                 counts.expect(W)
-                theta = states.look(rounds)
-                counts.collect(everything=theta is not None and meter is not None)
+                theta, kept = states.look(rounds), rounds in task.keep
+                counts.collect(everything=(kept or theta is not None) and meter is not None)
+                if kept and meter is not None:
+                    meter.note(rounds, states.seconds)
             for callback in callbacks:
                 callback.after_round(task, step, round, W, theta, repeated)
             if theta is not None:
@@ -134,6 +138,11 @@ class _StateWriter:
             None if progress is None or progress.rounds in task.keep else task.checkpoint_name(progress.rounds)
         )
 
+    @property
+    def seconds(self) -> float:
+        """The seconds that the task has taken so far, those of earlier processes included."""
+        return self._seconds_before + perf_counter() - self._began
+
     def look(self, rounds: int) -> Tensor | None:
         """Keep the state after a number of rounds if it is a checkpoint; return it if it is to be stored."""
         if rounds in self._task.keep:
@@ -147,7 +156,7 @@ class _StateWriter:
         noise = self._network.noise_logs() if self._task.noisy else {}
         if not self._network.root or self._journal is None:
             return
-        seconds, name = self._seconds_before + perf_counter() - self._began, self._task.checkpoint_name(rounds)
+        seconds, name = self.seconds, self._task.checkpoint_name(rounds)
         cost = {} if self._meter is None else self._meter.state()
         write_state(self._journal, name, theta, measured, seconds, cost, noise)
         if self._latest is not None:
@@ -160,11 +169,15 @@ def _resume(network: Network, task: Task, journal: Journal, meter: CostMeter | N
     progress = network.agree(written_progress(task, journal) if network.root else None)
     if progress is None:
         return None
-    if meter is not None:
-        meter.restore(progress.cost)
     for rounds in progress.checkpoints:
         state = journal.read(task.checkpoint_name(rounds)) if network.root else None
         network.store(task.checkpoint_name(rounds), torch.empty(0) if state is None else state["theta"])
+        if meter is not None and rounds in task.keep:
+            if state is not None:
+                meter.restore(cost_in(state))
+            meter.note(rounds, 0.0 if state is None else float(state["seconds"]))
+    if meter is not None:
+        meter.restore(progress.cost)
     network.begin(task.requests_met, task.checkpoint_name(progress.rounds), progress.measured or None)
     if task.noisy:
         network.measure_noise(progress.noise)

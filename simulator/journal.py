@@ -121,9 +121,14 @@ def written_progress(task: Task, journal: Journal) -> Progress | None:
         checkpoints=tuple(rounds for rounds in written if rounds in task.keep or rounds == written[-1]),
         measured={node: latest[f"{_DISTURBANCE}{node}"].numpy() for node in task.measured},
         seconds=float(latest["seconds"]),
-        cost={key.removeprefix(_COST): value for key, value in latest.items() if key.startswith(_COST)},
+        cost=cost_in(latest),
         noise={int(key.removeprefix(_LAST)): _log(latest, key) for key in latest if key.startswith(_LAST)},
     )
+
+
+def cost_in(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state of the meter that was stored with a state."""
+    return {key.removeprefix(_COST): value for key, value in state.items() if key.startswith(_COST)}
 
 
 def _log(tensors: Mapping[str, Tensor], key: str) -> NoiseLog:

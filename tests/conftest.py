@@ -30,6 +30,14 @@ def _no_waiting_for_the_disk():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _features_of_tests(tmp_path_factory):
+    """What tests keep on disk to compute it only once is theirs, and not the user's."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("REWINDNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def run_once(tmp_path_factory):
     """Runs of scenarios as `runs.SharedRuns` makes them: each once in the session, whatever tests and workers ask."""

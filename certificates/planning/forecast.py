@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.healing import settle_weights
 from rewindnet.certificates.network import Vector
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.training import TrainingRun
@@ -157,19 +158,23 @@ def _mixed(training: TrainingRun, release: Release, pulled: Vector) -> NDArray[n
     N, k = training.mixing.nodes, pulled.size
     rounds = list(_rounds(training, release))
     total = np.zeros((N, k))
-    products, width = k * sum(W.nnz + N for W, _ in rounds), max(1, _AT_ONCE // k)
+    products, width = k * sum(W.nnz + N for W, *_ in rounds), max(1, _AT_ONCE // k)
     for start, weight in _starts(release.sigma, products, width):
         x, a = np.tile(start, k), np.repeat(pulled, start.shape[1])
-        for W, descends in rounds:
-            x = W @ x - a * x if descends and a.any() else W @ x
+        before = x
+        for W, descends, weight_of_round in rounds:
+            mixed = W @ x - a * x if descends and a.any() else W @ x
+            before, x = x, mixed if weight_of_round == 1 else weight_of_round * mixed + (1 - weight_of_round) * before
         total += weight * np.square(x).reshape(N, k, -1).sum(axis=2)
     return total
 
 
-def _rounds(training: TrainingRun, release: Release) -> Iterator[tuple[csr_array, bool]]:
-    """Yield the mixing matrix of each round after the noise, and whether the round also descends."""
-    for t in range(release.noise_round, release.gossip.stop):
-        yield training.mixing.matrix(t), t in release.descent
+def _rounds(training: TrainingRun, release: Release) -> Iterator[tuple[csr_array, bool, float]]:
+    """Yield the mixing matrix of each round after the noise, whether the round also descends, and its weight."""
+    for t, weight in zip(release.settling, settle_weights(release.healing.spectrum), strict=False):
+        yield training.mixing.matrix(t), False, weight
+    for t in range(release.settling.stop, release.gossip.stop):
+        yield training.mixing.matrix(t), release.placement == "rewind" and t in release.descent, 1.0
 
 
 def _starts(sigma: Vector, products: int, width: int) -> Iterator[tuple[NDArray[np.float64], float]]:

@@ -21,6 +21,25 @@ class DataError(UserError):
 
 
 @dataclass(frozen=True, eq=False)
+class PublicRows:
+    """Rows that are declared public: no request of a client can delete them.
+
+    Attributes:
+        x: their features, float32 [n, *shape], of the shape of the task's.
+        y: their labels, int64 [n].
+        classes: the number of classes of these labels.
+        origin: what they are, as the part of a sentence.
+        labelled: whether the labels are those of the task.
+    """
+
+    x: Floats
+    y: Integers
+    classes: int
+    origin: str
+    labelled: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A classification task: training and test rows, the clients they belong to, and what is publicly known of them.
 
@@ -38,6 +57,7 @@ class Dataset:
         class_names: what each class is called in the data, if not by its number.
         client_names: what the natural client of each number is called in the data, if not by its number.
         without_training: the natural clients that have test rows only.
+        public: the rows that are declared public; None if none are.
     """
 
     name: str
@@ -52,6 +72,7 @@ class Dataset:
     class_names: tuple[str, ...] | None = None
     client_names: tuple[str, ...] | None = None
     without_training: tuple[int, ...] = ()
+    public: PublicRows | None = None
 
     def client_name(self, client: int) -> str:
         """Return what a natural client is called in the data."""

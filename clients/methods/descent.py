@@ -24,9 +24,9 @@ from rewindnet.certificates import (
     propagate,
     scaled_noise,
 )
-from rewindnet.certificates.healing import Healing
 from rewindnet.certificates.sensitivity.departure import mixing_drift
-from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan, weakest_bound
+from rewindnet.clients.methods.base import MethodError, UnlearningPlan, weakest_bound
+from rewindnet.clients.methods.healing import Heals
 from rewindnet.registry import former
 
 #: Of a ball that stands in for a bound that is not known before learning.
@@ -38,7 +38,7 @@ _LADDER = 50
 
 @former(settings={"settle": "gossip_rounds"})
 @dataclass(frozen=True, kw_only=True)
-class NoisyDescent(Method):
+class NoisyDescent(Heals):
     """Descent on retained data from a checkpoint, made indistinguishable from retraining by Gaussian noise.
 
     The settings are documented at `R2D`.
@@ -60,8 +60,6 @@ class NoisyDescent(Method):
     gossip_rounds: int = 0
     noise_source: Literal["seed", "os"] = "seed"
     settle_first: int = 0
-    descent_clip: bool = True
-    descent_step_size: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning, and fill in what two of the three leave open."""
@@ -77,7 +75,8 @@ class NoisyDescent(Method):
             raise MethodError(
                 "gossip_rounds has no meaning for the view average, where one noise vector is added to the average"
             )
-        if self._healing and self.placement == "output":
+        self._check_healing(self.settle_first)
+        if self.placement == "output" and (self.settle_first or not self.descent_clip or self.descent_step_size):
             raise MethodError(
                 "settle_first, descent_clip and descent_step_size say what follows the noise: they take placement: "
                 "rewind, where the descent does"
@@ -93,10 +92,6 @@ class NoisyDescent(Method):
     @property
     def _averaged(self) -> bool:
         return self.view == "average" and self.placement == "output"
-
-    @property
-    def _healing(self) -> Healing:
-        return Healing(self.settle_first, self.descent_clip, self.descent_step_size)
 
     @property
     def _claim(self) -> Claim:
@@ -128,18 +123,17 @@ class NoisyDescent(Method):
 
     def _release(self, learning: TrainingRun, depth: int) -> Release:
         """Return what is done at that depth, as yet without noise."""
-        if not self.descent_clip and learning.client_clip is None:
-            raise MethodError("descent_clip: false has nothing to leave out; learning.client_clip is not set")
+        start = self._checkpoint_round(learning.rounds, depth)
         return Release(
             method=self.name,
-            checkpoint_round=self._checkpoint_round(learning.rounds, depth),
+            checkpoint_round=start,
             descent_rounds=depth,
             placement=self.placement,
             sigma=np.zeros(learning.mixing.nodes),
             gossip_rounds=self.gossip_rounds,
             averaged=self._averaged,
             noise_source=self.noise_source,
-            healing=self._healing,
+            healing=self._healing_on(learning, start, self.settle_first),
         )
 
     def check_premises(self, learning: TrainingRun) -> None:

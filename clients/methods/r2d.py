@@ -31,6 +31,9 @@ class R2D(NoisyDescent):
         gossip_rounds: gossip-only rounds at the end.
         noise_source: `seed` for studies, `os` for a release.
         settle_first: gossip-only rounds between the noise and the descent (placement rewind).
+        settle_acceleration: `chebyshev` has them average as much as some square of their number would, on a network
+            whose links stay the same.
+        settle_radius: of a ball onto which clients project after them; None for none.
         descent_clip: whether whole clients clip in the descent after the noise, where they did in learning.
         descent_step_size: of the descent after the noise; by default that of learning.
 

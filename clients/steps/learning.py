@@ -2,6 +2,7 @@
 
 from abc import ABC
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -10,10 +11,12 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Mixing, Order, Release
+from rewindnet.certificates.healing import settle_weights
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.noise import NoiseAddress, draw, noised
 from rewindnet.clients.training.orders import LEARNING_ORDERS
 from rewindnet.clients.training.probe import Probe
@@ -131,6 +134,35 @@ class Gossip(CommunicationStep):
 
 
 @dataclass(frozen=True)
+class GossipFirst(CommunicationStep):
+    """Rounds of mixing alone, between the noise and a descent; accelerated ones carry the models of before along.
+
+    Attributes:
+        spectrum: ρ, by which the rounds are accelerated (`settle_weights`); None: they are not.
+        radius: of the ball onto which clients project after the last round; None for none.
+    """
+
+    rounds: range
+    spectrum: float | None = None
+    radius: float | None = None
+
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return the models [b, d], without those of before."""
+        return theta[:, : block.model.parameters].contiguous()
+
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return ω·W·θ + (1 − ω)·θ⁻ [b, d], and behind it θ where another round follows."""
+        d, done = block.model.parameters, round - self.rounds.start
+        if self.spectrum is not None and done:
+            weight = next(islice(settle_weights(self.spectrum), done, None))
+            # Product by product, so that no client's bits depend on its place in a block.
+            mixed = mixed * weight + theta[:, d:] * (1 - weight)
+        if round == self.rounds.stop - 1:
+            return mixed if self.radius is None else clipped(mixed, self.radius)
+        return mixed if self.spectrum is None else torch.cat([mixed, theta[:, :d]], dim=1)
+
+
+@dataclass(frozen=True)
 class Average(CommunicationStep):
     """Rounds in which every node receives from every node: a server, or secure aggregation, with W = 11ᵀ/N."""
 
@@ -153,7 +185,8 @@ def unlearning_program(release: Release, order: Order, address: NoiseAddress) ->
     noise = AddNoise(tuple(release.sigma.tolist()), address, shared=release.averaged)
     gossip = Gossip(release.gossip)
     if release.placement == "rewind":
-        return Program((), (noise,), (*_healed(release, descend), gossip))
+        before = (Descend(order, release.approach),) if release.approach else ()
+        return Program(before, (noise,), (*_healed(release, descend), gossip))
     return Program((descend, *averaging(release)), (noise,), (gossip,))
 
 
@@ -168,7 +201,7 @@ def _healed(release: Release, descend: Descend) -> tuple[CommunicationStep, ...]
     descent: CommunicationStep = descend
     if healing.own_steps:
         descent = DescendOtherwise(descend.order, descend.rounds, healing.clip, healing.step_size)
-    first = Gossip(range(release.noise_round, release.descent.start))
+    first = GossipFirst(release.settling, healing.spectrum, healing.radius)
     return (first, descent) if len(first.rounds) else (descent,)
 
 

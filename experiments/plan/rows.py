@@ -93,7 +93,7 @@ def _not_planned(index: int, settings: Mapping[str, Any]) -> list[str]:
         )
     rounds = settings["gossip_rounds"]
     if rounds:
-        notes.append(f"Row {index} adds {rounds} gossip rounds; the plan leaves them out, as they only lower ε.")
+        notes.append(f"Row {index} adds {rounds} gossip rounds; the plan leaves them out, {_gossip_does(settings)}.")
     healing = Healing(settings["settle_first"], settings["descent_clip"], settings["descent_step_size"])
     if healing:
         wider = ", and a single peer then receives from more nodes than planned" * (healing.settle_first > 0)
@@ -101,3 +101,15 @@ def _not_planned(index: int, settings: Mapping[str, Any]) -> list[str]:
     if settings["view"] == "average" and settings["placement"] == "output":
         notes.append(f"Row {index} releases the average; its bytes do not include the messages of that averaging.")
     return notes
+
+
+def _gossip_does(settings: Mapping[str, Any]) -> str:
+    """Say what gossip rounds at the end do to the ε of a row, as the part of a sentence."""
+    view = View.of(settings["view"])
+    if not view.of_one_node:
+        return "and no ε of this view depends on them"
+    if settings["placement"] == "rewind":
+        return "and a single peer then receives from more nodes than planned, so that its ε may be larger"
+    return (
+        "and a single model then has a part of its neighbours' differences and less noise, so that its ε may be larger"
+    )

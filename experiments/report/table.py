@@ -55,6 +55,12 @@ def _empirical(row: Row) -> str:
     return shown if row["holds"] else f"{shown} VIOLATED"
 
 
+def _healed(row: Row) -> str:
+    """Format the test accuracy of retraining that heals as a row does; of a row that does not, nothing."""
+    scores = row.get("accuracy_healed")
+    return f"{100 * scores['test']['mean']:.1f} ({100 * scores['test']['lowest']:.1f})" if scores else ""
+
+
 def _share(row: Row, which: str) -> str:
     return f"{100 * row['cost_share'][which]:.0f} %"
 
@@ -91,6 +97,7 @@ COLUMNS: Sequence[Column] = (
     ("ε lower bound", lambda row: "" if row["epsilon_lower_bound"] is None else epsilon(row["epsilon_lower_bound"])),
     ("arrived %", _at_request),
     ("test %", lambda row: percent(row, "test")),
+    ("retrained alike %", _healed),
     ("retain %", lambda row: percent(row, "retain")),
     ("forget %", lambda row: percent(row, "forget")),
     ("AUC", _areas),
@@ -121,7 +128,7 @@ _EXPENDABLE = (
         "ε lower bound",
         "backdoor %",
     ),
-    *("distance", "AUC", "forget %", "arrived %", "noise", "bound", "gradients", "ε claimed"),
+    *("distance", "AUC", "forget %", "arrived %", "retrained alike %", "noise", "bound", "gradients", "ε claimed"),
 )
 #: Those that are left out after them.
 _LAST = ("ε empirical", "view")
@@ -146,6 +153,11 @@ def legend(rows: Sequence[Row]) -> list[str]:
     ]
     if any(_at_request(row) for row in rows):
         lines.append("Arrived: test accuracy of the models that a later request found, before its release.")
+    if any(_healed(row) for row in rows):
+        lines.append(
+            "Retrained alike: test accuracy of retraining that heals in its last rounds as the row does, without "
+            "noise. Compare the row with that; its distance is measured to it."
+        )
     if any(row.get("auc") for row in rows):
         lines.append(
             f"AUC: area under the ROC curve of the two classes, mean over nodes, on {'/'.join(_SETS)} samples; 0.5 is "

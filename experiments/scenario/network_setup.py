@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rewindnet.arrays import check_memory
 from rewindnet.certificates import Constant, TrainingRun
 from rewindnet.clients.data.deletion import Arrival, DeletionError
-from rewindnet.clients.data.features import Features
+from rewindnet.clients.data.encoders import Features, encode
 from rewindnet.clients.models import Model, supplied
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.learning import InitialModel
@@ -180,7 +180,9 @@ def _check_length(scenario: Scenario) -> None:
     check_memory(float(min(learning.rounds, 10**30)) * min(learning.local_steps, 10**30) * 64, steps, ScenarioError)
 
 
-def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, obstacles: Obstacles) -> NetworkSetup:
+def join_network(
+    scenario: Scenario, data: ClientData, topology: TopologySetup, obstacles: Obstacles, *, from_disk: bool = True
+) -> NetworkSetup:
     """Join the data of the clients and their topology to a network, and check that they fit together.
 
     Args:
@@ -188,6 +190,7 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, 
         data: the data of its clients.
         topology: the topology before nodes have left, or after.
         obstacles: gathers what keeps clients from leaving, for the caller to refuse.
+        from_disk: whether to take features that were computed before.
 
     Raises:
         UserError: about the first other part that is not valid: features, model or deletion.
@@ -198,7 +201,8 @@ def join_network(scenario: Scenario, data: ClientData, topology: TopologySetup, 
     topology = topology.named(data.names)
     data = with_backdoor(scenario, data, topology.names)
     dataset = data.dataset
-    features: Features = scenario.data.features.build(dataset, scenario.seed)
+    given = scenario.data.features
+    features = encode(given.kind, dataset, scenario.seed, given.settings, from_disk=from_disk)
     model: Model = scenario.model.build(
         *supplied(scenario.model.kind, features.x.shape[1], dataset.classes, features.shape)
     )

@@ -40,7 +40,7 @@ _REGISTRIES = {
     "schedule": "rewindnet.topologies:SCHEDULES",
     "learning": "rewindnet.topologies:LEARNING",
     "data": "rewindnet.clients.data:SOURCES",
-    "features": "rewindnet.clients.data.features:TRANSFORMS",
+    "features": "rewindnet.clients.data.encoders:ENCODERS",
     "partition": "rewindnet.clients.data.partitions:PARTITIONS",
     "model": "rewindnet.clients.models:MODELS",
     "sampling": "rewindnet.clients.training.sampling:SAMPLINGS",

@@ -45,7 +45,15 @@ class BackdoorSettings(Section):
 
 
 class DataSettings(Choice):
-    """The source of the data, its features, and a backdoor."""
+    """The source of the data, its features, and a backdoor.
+
+    Attributes:
+        source: the source.
+        root: the folder of the files; by default that of the environment variable REWINDNET_DATA, or else `data`.
+        limit: the number of training samples that are read, from the first on; None for all.
+        features: how raw data become features.
+        backdoor: a client whose samples carry a trigger; None for no such client.
+    """
 
     what, key = "data", "source"
     source: str = "digits"
@@ -56,7 +64,12 @@ class DataSettings(Choice):
 
 
 class PartitionSettings(Choice):
-    """How the data are spread over the clients."""
+    """How the data are spread over the clients.
+
+    Attributes:
+        kind: the rule.
+        clients: the number of clients; by default 10, or as many as the topology or the data have.
+    """
 
     what = "partition"
     kind: str = "iid"
@@ -115,7 +128,25 @@ class StepSizesSettings(Choice):
 
 
 class LearningSettings(Choice):
-    """How the network learns."""
+    """How the network learns.
+
+    Attributes:
+        kind: the way to learn.
+        rounds: the number of rounds, T.
+        step_size: of a local step, η.
+        order: whether a round steps first, averages first, or adds the step to the average.
+        local_steps: the number of local steps in a round, E.
+        radius: of the ball onto which every model is projected after its local steps; None for no projection.
+        client_clip: the Lipschitz constant of a client's mean loss, by its Lipschitz envelope; None for no clip.
+        clip_tolerance: the error of a gradient of the envelope, as a share of `client_clip`.
+        after_request: from which models learning goes on after a request.
+        checkpoints_from: a folder with the checkpoints of a network that learned elsewhere.
+        checkpoints: which checkpoints are kept; by default those that the methods may begin from.
+        sampling: which samples a local step reads.
+        optimizer: how a client turns its gradient into a step.
+        step_sizes: how the step size changes from round to round.
+        gradient_clip: the largest norm of the gradient of a step; None for no clip.
+    """
 
     what = "learning"
     kind: str = "gossip"
@@ -175,7 +206,16 @@ class NetworkModelSettings(Choice):
 
 
 class BackendSettings(Choice):
-    """The transport of the messages, and the precision and device of the computation."""
+    """The transport of the messages, and the precision and device of the computation.
+
+    Attributes:
+        kind: the transport.
+        precision: whether neighbours are summed in the fastest order, or in the order of the nodes (`exact`), which
+            gives the same bits on every transport.
+        device: the processor or a GPU; `auto` is a GPU where there is one.
+        dtype: the type of the parameters.
+        threads: the number of threads of each process; by default what the transport takes.
+    """
 
     what = "transport"
     kind: str = "in-process"

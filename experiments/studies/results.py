@@ -109,7 +109,7 @@ def load_study(path: str | PathLike[str]) -> StudyResults:
     Raises:
         UserError: if it is not the folder of a study, or no run of it is finished.
 
-    Example:
+    Examples:
         >>> import rewindnet
         >>> short = {"learning": {"rounds": 10}, "unlearning": ["r2d"], "measures": {"membership": False}}
         >>> study = rewindnet.sweep(short, {"topology.kind": ["ring", "star"]})

@@ -64,6 +64,7 @@ def _check_claim(claimed: Certificate, settings: Mapping[str, Any]) -> None:
         "gossip_rounds": release.gossip_rounds,
         "noise_source": release.noise_source,
         "settle_first": release.healing.settle_first,
+        "settle_radius": release.healing.radius,
         "descent_clip": release.healing.clip,
         "descent_step_size": release.healing.step_size,
     }
@@ -124,11 +125,11 @@ def _check_cost(method: MethodRecords, claimed: Certificate, training: TrainingR
     expected = {
         "rounds": rounds + release.averaged,
         "messages": messages + release.averaged * N * (N - 1),
-        "gradients": sum(int(training.gradients(t, True).sum()) for t in release.descent),
+        "gradients": sum(int(training.gradients(t, True).sum()) for part in release.descended for t in part),
     }
     expected = {name: of_release + replay[name] for name, of_release in expected.items()}
     counted = method.metrics["cost"]["gradients"]
-    if training.client_clip is not None and release.descent_rounds and release.healing.clip:
+    if training.client_clip is not None and release.descent_rounds and (release.healing.clip or release.approach):
         # To clip is to solve a problem, in as many evaluations of the gradient as it takes.
         demand(counted >= expected["gradients"], f"{counted} gradients are fewer than one of each sample and round")
         del expected["gradients"]

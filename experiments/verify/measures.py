@@ -1,6 +1,7 @@
 """Verify metrics.json: accuracies and distances on the stored models, and the cost as far as it follows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from rewindnet.experiments.verify.records import (
     short,
     traffic_of,
 )
+from rewindnet.experiments.verify.weights import compared_alike
 
 #: The largest number of products for measuring the accuracy of one release again; fewer nodes are measured beyond it.
 MOST_PRODUCTS = 10_000_000_000
@@ -54,7 +56,8 @@ def check_measures(folder: RunFolder, rebuilt: Rebuilt, training: TrainingRun, i
     if theta is None:
         return OnRecord("weights were not kept, so accuracies and distances are on the record's word")
     released = theta[present]
-    retrained = folder.weights(f"checkpoints/retrained{request_suffix_of(folder, index)}-{training.rounds:06d}")
+    name = f"checkpoints/retrained{request_suffix_of(folder, index)}-{training.rounds:06d}"
+    retrained = folder.weights(f"{method.place}/retrained" if compared_alike(folder, index) else name)
     _check_distances(folder, index, present, released, None if retrained is None else retrained[present])
     doubts = [] if retrained is not None else ["the distance to the retrained models, which were not kept"]
     if rebuilt.network is None:
@@ -62,6 +65,10 @@ def check_measures(folder: RunFolder, rebuilt: Rebuilt, training: TrainingRun, i
     else:
         evaluation = rebuilt.evaluations[request_of(folder, index)]
         doubts += _check_accuracies(method.metrics, rebuilt.network.model, evaluation, released)
+        if retrained is not None and compared_alike(folder, index):
+            healed = {"accuracy": method.metrics["accuracy_healed"], "backdoor": None}
+            alike = replace(evaluation, triggered={})
+            doubts += _check_accuracies(healed, rebuilt.network.model, alike, retrained[present])
         _check_areas(method.metrics.get("auc"), rebuilt.network.model, evaluation, released)
         doubts += _check_found(folder, rebuilt.network.model, evaluation.sets["test"], training, index)
     if doubts:

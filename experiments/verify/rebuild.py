@@ -78,7 +78,9 @@ def rebuild(folder: RunFolder, data: bool = True) -> Rebuilt:
     if clients is not None and not wrong:
         try:
             obstacles = Obstacles()
-            joined = join_network(scenario, clients, topology or _recorded_topology(folder, scenario), obstacles)
+            there = topology or _recorded_topology(folder, scenario)
+            # Features that lie on a disk are not taken on its word.
+            joined = join_network(scenario, clients, there, obstacles, from_disk=False)
             obstacles.refuse()
             evaluations = tuple(build_evaluation(joined, request) for request in range(len(joined.arrivals)))
             network = joined

@@ -46,12 +46,16 @@ class CostMeter:
     Args:
         message_bytes: the size of a message in bytes.
         network_model: the modelled network; its clock begins at 0 with the task.
+
+    Attributes:
+        noted: the cost up to the checkpoints of the task, by the number of rounds.
     """
 
     def __init__(self, message_bytes: int, network_model: NetworkModel) -> None:
         self._message_bytes = message_bytes
         self._clock = Clock(network_model)
         self._cost = Cost()
+        self.noted: dict[int, Cost] = {}
 
     def count(self, W: csr_array | None, gradients: RoundGradients) -> None:
         """Count one round, or what the clients did by themselves between rounds.
@@ -71,6 +75,10 @@ class CostMeter:
     def total(self) -> Cost:
         """Return the cost of everything so far."""
         return self._cost + Cost(simulated_seconds=self._clock.elapsed)
+
+    def note(self, rounds: int, seconds: float) -> None:
+        """Note the cost of everything so far, and of so many seconds, as that of a number of rounds."""
+        self.noted[rounds] = self.total() + Cost(seconds=seconds)
 
     def state(self) -> Mapping[str, Tensor]:
         """Return the state that `restore` continues from."""

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from rewindnet.clients.data.dataset import Dataset
-from rewindnet.clients.data.features import TRANSFORMS, FeatureError, Features, hog, random_conv, raw, unit_norm
+from rewindnet.clients.data.encoders import ENCODERS, FeatureError, Features
+from rewindnet.clients.data.encoders.hog import hog
+from rewindnet.clients.data.encoders.random_conv import random_conv
+from rewindnet.clients.data.encoders.rows import raw, unit_norm
 
 
 def data(x, layout="vector", mean=None):
@@ -167,14 +170,14 @@ def test_random_convolution_refuses_vectors_and_impossible_sizes():
             random_conv(small, 0, **parameters)
 
 
-def test_transforms_are_named_as_a_scenario_names_them():
-    assert list(TRANSFORMS) == ["raw", "unit-norm", "random-conv", "hog"]
+def test_encoders_are_named_as_a_scenario_names_them():
+    assert list(ENCODERS) == ["raw", "unit-norm", "random-conv", "hog"]
 
 
-@pytest.mark.parametrize("shape", [(9, 8), (2, 9, 8)])
-def test_histograms_agree_with_loops(shape):
+@pytest.mark.parametrize(("shape", "power"), [((9, 8), 1.0), ((2, 9, 8), 0.25)])
+def test_histograms_agree_with_loops(shape, power):
     x = normal(3, *shape)
-    features = hog(data(x, "image"), 0, orientations=4, cell=3, stride=2)
+    features = hog(data(x, "image"), 0, orientations=4, cell=3, stride=2, power=power)
     assert (features.radius, features.provenance, features.shape) == (1.0, "proven", (4, 4, 3))
     for image, row in zip(x.astype(np.float64), features.x, strict=True):
         brightness = image.reshape(-1, 9, 8).mean(axis=0)
@@ -187,6 +190,7 @@ def test_histograms_agree_with_loops(shape):
                 length, lower = math.hypot(down[at], right[at]), math.floor(angle)
                 expected[lower % 4, i, j] += length * (1 - angle + lower)
                 expected[(lower + 1) % 4, i, j] += length * (angle - lower)
+        expected **= power
         expected -= expected.mean(axis=0)
         np.testing.assert_allclose(row, (expected / np.linalg.norm(expected)).ravel(), rtol=1e-5, atol=1e-6)
 
@@ -199,3 +203,5 @@ def test_histograms_are_of_proven_norm_and_refuse_what_is_no_image():
         hog(data(normal(4, 12)), 0)
     with pytest.raises(FeatureError, match=r"cells within the sides \(8, 7\)"):
         hog(data(normal(3, 8, 7), "image"), 0, cell=8)
+    with pytest.raises(FeatureError, match="power of hog must be above 0"):
+        hog(data(normal(3, 8, 7), "image"), 0, power=0)

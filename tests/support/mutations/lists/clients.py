@@ -108,7 +108,7 @@ MUTATIONS = (
     Mutation(
         "features are not divided by their norm",
         ("r2d", "warm-start", "noise-only"),
-        "clients/data/features.py",
+        "clients/data/encoders/base.py",
         "np.multiply(block, scale[:, None], out=out[rows]",
         "np.multiply(block, scale[:, None] > 0, out=out[rows]",
         "descents",
@@ -117,7 +117,7 @@ MUTATIONS = (
     Mutation(
         "features are clipped to twice the radius",
         ("r2d", "warm-start", "noise-only"),
-        "clients/data/features.py",
+        "clients/data/encoders/base.py",
         "where=norms > radius)",
         "where=norms > 2 * radius)",
         "descents",
