@@ -119,8 +119,12 @@ class ClientWorker:
         """Combine the weighted sums [b, d] of the received messages with the states of the clients."""
         self.theta = step.combine(self._block_for(step, round), self.theta, mixed, round, self._meter)
 
-    def gradients_taken(self) -> Counts:
-        """Return [b], the per-sample gradients that steps have taken since the last call, measurements left out."""
+    def gradients_taken(self) -> tuple[Counts, Counts]:
+        """Return [b], the per-sample gradients that steps have taken since the last call, measurements left out.
+
+        Returns:
+            All, and those of them that were taken for inner problems.
+        """
         return self._counter.drain()
 
     def measure_noise(self, logs: NoiseLogs) -> None:

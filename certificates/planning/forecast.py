@@ -25,6 +25,9 @@ _MOST_PRODUCTS = 5_000_000_000
 #: The number of columns that are mixed at a time, and the number of random sign vectors where the result is estimated.
 _AT_ONCE, _PROBES = 256, 512
 
+#: How many times the noise that the most gossip rounds leave is little enough.
+_ENOUGH = 1.2
+
 #: The largest number of eigenvalues that are followed separately where mixing and descent do not factor.
 _CURVATURES = 16
 
@@ -118,6 +121,41 @@ def excess_loss(training: TrainingRun, release: Release, spectrum: Spectrum) -> 
     """
     spectrum, variance = _forecast(training, release, spectrum)
     return np.asarray(variance @ (spectrum.directions * spectrum.eigenvalues) / 2)
+
+
+def settle_rounds(training: TrainingRun, release: Release, most: int) -> int:
+    """Return how many gossip rounds before the descent are enough, by the noise that the network leaves at its nodes.
+
+    They are the fewest after which the noise at the node that has the most of it is at most 1.2 times what `most`
+    rounds leave there. This depends on the noise, the matrices and the rounds, and on no data.
+
+    Args:
+        training: the network.
+        release: where the noise is added, how large it is, and how gossip is accelerated.
+        most: the largest number of rounds.
+    """
+    left = noise_while_settling(training, release, most)
+    return int(np.argmax(left <= _ENOUGH * left[-1]))
+
+
+def noise_while_settling(training: TrainingRun, release: Release, most: int) -> Vector:
+    """Return σ of the noise that is left [most + 1] at the node with the most of it, after 0 to `most` gossip rounds.
+
+    Args:
+        training: the network.
+        release: where the noise is added, how large it is, and how gossip is accelerated.
+        most: the largest number of rounds.
+    """
+    N, start = training.mixing.nodes, release.noise_round
+    matrices = [training.mixing.matrix(t) for t in range(start, start + most)]
+    total = np.zeros((most + 1, N))
+    for x, weight in _starts(release.sigma, sum(W.nnz + N for W in matrices), _AT_ONCE):
+        total[0] += weight * np.square(x).sum(axis=1)
+        before = x
+        for at, (W, of_round) in enumerate(zip(matrices, settle_weights(release.healing.spectrum), strict=False), 1):
+            before, x = x, of_round * (W @ x) + (1 - of_round) * before
+            total[at] += weight * np.square(x).sum(axis=1)
+    return np.asarray(np.sqrt(total.max(axis=1)))
 
 
 def _forecast(training: TrainingRun, release: Release, spectrum: Spectrum) -> tuple[Spectrum, Vector]:

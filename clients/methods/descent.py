@@ -23,6 +23,7 @@ from rewindnet.certificates import (
     least_depth,
     propagate,
     scaled_noise,
+    settle_rounds,
 )
 from rewindnet.certificates.sensitivity.departure import mixing_drift
 from rewindnet.clients.methods.base import MethodError, UnlearningPlan, weakest_bound
@@ -59,7 +60,7 @@ class NoisyDescent(Heals):
     allocation: Literal["uniform", "optimal"] = "uniform"
     gossip_rounds: int = 0
     noise_source: Literal["seed", "os"] = "seed"
-    settle_first: int = 0
+    settle_first: int | Literal["auto"] = 0
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning, and fill in what two of the three leave open."""
@@ -75,7 +76,12 @@ class NoisyDescent(Heals):
             raise MethodError(
                 "gossip_rounds has no meaning for the view average, where one noise vector is added to the average"
             )
-        self._check_healing(self.settle_first)
+        self._check_healing(1 if self.settle_first == "auto" else self.settle_first)
+        if self.settle_first == "auto" and not (self._depth_given and self.bound == "worst-case"):
+            raise MethodError(
+                "settle_first: auto follows from the noise of a worst case at a depth that is given; give the number "
+                "of gossip rounds, or the depth and bound: worst-case"
+            )
         if self.placement == "output" and (self.settle_first or not self.descent_clip or self.descent_step_size):
             raise MethodError(
                 "settle_first, descent_clip and descent_step_size say what follows the noise: they take placement: "
@@ -121,6 +127,18 @@ class NoisyDescent(Heals):
         depth = self._depths(rounds)[0]
         return self._checkpoint_round(rounds, depth), depth
 
+    def _settle_rounds(self, learning: TrainingRun, depth: int) -> int:
+        """Return the number of gossip rounds before the descent: as given, or by a forecast of the noise at each node.
+
+        The forecast takes the noise that there would be without these rounds, so that it does not depend on itself.
+        """
+        if self.settle_first != "auto":
+            return self.settle_first
+        plain = replace(self, settle_first=0, settle_acceleration="none", settle_radius=None)
+        release, most = plain.plan(learning).release, max(1, learning.rounds // 2)
+        accelerated = self._healing_on(learning, self._checkpoint_round(learning.rounds, depth), most)
+        return settle_rounds(learning, replace(release, healing=accelerated), most)
+
     def _release(self, learning: TrainingRun, depth: int) -> Release:
         """Return what is done at that depth, as yet without noise."""
         start = self._checkpoint_round(learning.rounds, depth)
@@ -133,7 +151,7 @@ class NoisyDescent(Heals):
             gossip_rounds=self.gossip_rounds,
             averaged=self._averaged,
             noise_source=self.noise_source,
-            healing=self._healing_on(learning, start, self.settle_first),
+            healing=self._healing_on(learning, start, self._settle_rounds(learning, depth)),
         )
 
     def check_premises(self, learning: TrainingRun) -> None:

@@ -1,6 +1,7 @@
 """The steps of learning and of rewinding: initial model, descent, gossip, averaging and noise."""
 
 from abc import ABC
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -95,6 +96,31 @@ class Descend(OrderedRounds):
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """Return θ⁺ [b, d] by the learning order."""
         return self.learned(block, theta, mixed, round, probe)
+
+
+@dataclass(frozen=True)
+class DescendAgain(OrderedRounds):
+    """Rounds of learning that another run has made: from its models, and only where clients measure a deletion.
+
+    What they lead to is not to be used. Clients that are computed together are so here, too, and have the same bits.
+
+    Attributes:
+        task: what the names of the models begin with, which the clients keep: those before each round.
+    """
+
+    task: str
+
+    def required_checkpoints(self, round: int) -> Sequence[str]:
+        """Return the name of the models before the round."""
+        return (f"{self.task}-{round:06d}",)
+
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return what the learning order has clients send."""
+        return super().message(replace(block, watched_alone=True), block.recalled_checkpoints[0], round, probe)
+
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return what the learning order leads to at the clients that measure."""
+        return self.learned(replace(block, watched_alone=True), block.recalled_checkpoints[0], mixed, round, probe)
 
 
 @dataclass(frozen=True)

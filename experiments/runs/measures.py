@@ -45,7 +45,7 @@ def measure_release(
     retrained = _rows(retrained if outcome.retrained_alike is None else outcome.retrained_alike, present).to(
         released.device
     )
-    cost, retraining_cost = vars(outcome.cost), vars(retraining)
+    cost = vars(outcome.cost)
     mean = released.mean(dim=0, keepdim=True)
 
     def accuracies(sets: Mapping[str, Samples]) -> dict[str, Any]:
@@ -66,10 +66,20 @@ def measure_release(
         **ratios_to_norm(outcome.plan.release, present.numpy(), norms, distance, released.shape[1]),
         "consensus_distance": consensus_distance(released, mean),
         "cost": cost,
-        "cost_share": {
-            name: value / retraining_cost[name] if retraining_cost[name] else 0.0 for name, value in cost.items()
-        },
+        "cost_share": cost_shares(cost, vars(retraining)),
     }
+
+
+def cost_shares(cost: Mapping[str, Any], retraining: Mapping[str, Any]) -> dict[str, float]:
+    """Return a cost as shares of that of retraining, which has gossip rounds of its own only by chance.
+
+    Evaluations are left out where retraining evaluates each gradient once.
+    """
+    left_out = {"gossip_rounds"}
+    if retraining.get("evaluations") == retraining["gradients"]:
+        left_out.add("evaluations")
+    names = (name for name in cost if name in retraining and name not in left_out)
+    return {name: cost[name] / retraining[name] if retraining[name] else 0.0 for name in names}
 
 
 def _rows(theta: Tensor, present: Tensor) -> Tensor:
@@ -228,6 +238,7 @@ def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> di
         "distance_to_retrained": max(metrics["distance_to_retrained"]),
         **{name: median(metrics[name]) if metrics[name] else None for name in ("distance_to_norm", "noise_to_norm")},
         "cost_share": metrics["cost_share"],
+        "cost_gossip_rounds": metrics["cost"]["gossip_rounds"],
         "simulated_seconds": metrics["cost"]["simulated_seconds"],
     }
 

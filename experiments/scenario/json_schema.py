@@ -98,9 +98,9 @@ def _properties(section: type[BaseModel], definitions: Schema) -> Schema:
 
 def _or_several(client: Schema) -> Schema:
     """Return the schema of a client that asks, or of a list of clients that ask together."""
-    said = {key: client[key] for key in ("description", "default") if key in client}
+    said: Schema = {key: client[key] for key in ("description", "default") if key in client}
     one = {key: value for key, value in client.items() if key not in said}
-    named = {"type": "array", "items": {"type": ["integer", "string"]}, "minItems": 1, "uniqueItems": True}
+    named: Schema = {"type": "array", "items": {"type": ["integer", "string"]}, "minItems": 1, "uniqueItems": True}
     return {**said, "anyOf": [one, named]}
 
 

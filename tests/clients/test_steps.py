@@ -50,6 +50,7 @@ def test_every_shipped_step_is_registered_under_its_name():
             "FisherNoise",
             "HessianFreeRounds",
             "Recover",
+            "DescendAgain",
             "DescendOtherwise",
             "RidgeSums",
         ),

@@ -138,7 +138,7 @@ def test_the_share_of_clients_decides_and_not_their_number() -> None:
 
 @pytest.mark.parametrize("change", [{"view": "node"}, {"placement": "output", "view": "joint"}, {"bound": "instance"}])
 def test_nothing_is_predicted_of_other_releases(change: dict[str, Any]) -> None:
-    training, release, claim = releases([0])
+    training, release, _ = releases([0])
     other = R2D(**{**scenario({"client": 0}).unlearning[0].settings, **change, "epsilon": 2.0})
     release = release if "placement" not in change else other.plan(training).release
     assert evenly_averaged_noise(training, release, other._claim, 2.0) is None

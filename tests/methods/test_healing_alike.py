@@ -18,6 +18,8 @@ from rewindnet.clients.methods.anew import Anew
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.clients.methods.retrain_healed import RetrainHealed
 from rewindnet.experiments.report.table import COLUMNS, legend
+from rewindnet.experiments.report.words import cost
+from rewindnet.experiments.runs.measures import cost_shares
 from rewindnet.experiments.verify.verify import verify_folder
 from rewindnet.simulator.outcome import divergence
 from rewindnet.simulator.retraining import begins_healing, healed_retraining
@@ -49,12 +51,14 @@ def test_it_retrains_and_then_heals() -> None:
     certificate = certify(learning, plan.release, plan.claim)
     assert (certificate.epsilon, certificate.mu) == (0.0, 0.0)
     assert not divergence(outcome.centre, simulation.oracle_state(plan.release, oracle)).any()
-    # The rounds of learning are not computed again; they count, and clip, and those of healing count one gradient each.
+    # The rounds of learning are not computed again; they count, and clip, and those of healing are evaluated once.
     alone = CLIPPED.simulation()
     first = alone.run_task(replace(alone._descent("first", None, 1, range(3), {3})))
     retained = int((learning.samples - learning.deleted).sum())
     assert outcome.cost.rounds == oracle.cost.rounds + 2
-    assert outcome.cost.gradients == first.gradients + 3 * retained
+    assert outcome.cost.gradients == oracle.cost.gradients == 6 * retained
+    assert outcome.cost.evaluations == first.evaluations + 3 * retained < oracle.cost.evaluations
+    assert (outcome.cost.gossip_rounds, oracle.cost.gossip_rounds) == (2, 0)
     assert "descent-0-3" not in simulation.traffic
 
 
@@ -120,3 +124,29 @@ def test_a_run_measures_the_distance_to_it_and_verify_finds_what_is_changed(run_
     rehash(file)
     wrong = [finding.sentence for finding in verify_folder(folder.path) if finding.status == "FAILS"]
     assert any("the accuracy on test" in sentence for sentence in wrong), wrong
+
+
+def test_the_cost_tells_gradients_from_evaluations_and_gossip(run_once: SharedRuns) -> None:
+    folder = run_once(SCENARIO)
+    shown = {heading: [content(row) for row in folder.summary] for heading, content in COLUMNS}
+    # r2d and retraining that heal, gossip alone, retraining, doing nothing.
+    assert shown["gradients"] == ["50 % + 2 gossip", "100 % + 2 gossip", "0 % + 3 gossip", "100 %", "0 %"]
+    clipped = folder.methods[3].metrics["cost"]
+    assert clipped["evaluations"] > 3 * clipped["gradients"]
+    share = folder.methods[0].metrics["cost"]["gradients"] / clipped["evaluations"]
+    assert shown["evaluations"][0] == f"{100 * share:.0f} %"
+    assert shown["evaluations"][3:] == ["100 %", "0 %"]
+    assert any(line.startswith("Evaluations: ") for line in legend(folder.summary))
+    said = cost(folder.methods[0].metrics["cost"], folder.methods[0].metrics["cost_share"])
+    assert "2 of the rounds are gossip that reads no data" in said
+    (file,) = folder.path.glob("methods/0-*/metrics.json")
+    text = file.read_text("utf-8")
+    for name, change in (("gossip_rounds", -1), ("evaluations", 7), ("gradients", 7)):
+        metrics = json.loads(text)
+        metrics["cost"][name] += change
+        retraining = folder.methods[3].metrics["cost"]
+        metrics["cost_share"] = cost_shares(metrics["cost"], retraining)
+        file.write_text(json.dumps(metrics), "utf-8")
+        rehash(file)
+        wrong = [finding.sentence for finding in verify_folder(folder.path) if finding.status == "FAILS"]
+        assert any(f"{name} were counted; the rounds of the certificate take" in sentence for sentence in wrong), wrong

@@ -14,6 +14,8 @@ from scipy.sparse import csr_array
 
 from rewindnet.certificates import CertificateError, Release, Spectrum, noise_left
 from rewindnet.certificates.healing import Healing, settle_weights
+from rewindnet.certificates.planning import forecast
+from rewindnet.certificates.planning.forecast import noise_while_settling
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.verify.records import RecordedNetwork
@@ -137,20 +139,58 @@ def test_what_cannot_have_been_done_is_refused(bad: dict[str, Any], sentence: st
         Healing(**bad)
 
 
+AUTO: dict[str, Any] = {"rewind": 0.5, "placement": "rewind", "settle_first": "auto", "allocation": "optimal"}
+
+
+@pytest.mark.parametrize("view", ["transcript:all", "transcript"])
+def test_the_number_of_rounds_follows_from_the_noise_and_the_matrix(view: str) -> None:
+    learning = replace(simulated()[2], rounds=40)
+    release = R2D(view=view, **AUTO).plan(learning).release
+    sigma = R2D(view=view, **{**AUTO, "settle_first": 0}).plan(learning).release.sigma
+    left = [np.sqrt((np.linalg.matrix_power(matrix(), k) ** 2 @ sigma**2).max()) for k in range(21)]
+    enough = next(k for k in range(21) if left[k] <= 1.2 * left[20])
+    assert release.healing.settle_first == enough
+    assert 0 < enough < 20
+    quicker = R2D(view=view, settle_acceleration="chebyshev", **AUTO).plan(learning).release.healing
+    assert 0 < quicker.settle_first < enough
+    assert quicker.spectrum is not None
+
+
+def test_the_noise_of_many_nodes_is_estimated_within_some_percent(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = Release("r2d", 3, 0, "rewind", np.linspace(0.1, 1.2, 12))
+    exact = noise_while_settling(simulated()[2], release, 6)
+    monkeypatch.setattr(forecast, "_MOST_PRODUCTS", 0)
+    np.testing.assert_allclose(noise_while_settling(simulated()[2], release, 6), exact, rtol=0.15)
+
+
+def test_one_node_alone_has_nothing_to_settle() -> None:
+    alone = replace(SMALL, nodes=1, sizes=(9,), family="complete", client=0, deleted="half").simulation().requests[-1]
+    assert R2D(rewind=0.5, placement="rewind", settle_first="auto").plan(alone).release.healing == Healing()
+
+
+@pytest.mark.parametrize("bad", [{"rewind": None, "epsilon": 1.0, "sigma": 1.0}, {"bound": "instance"}])
+def test_what_depends_on_the_data_or_on_an_open_depth_is_not_chosen(bad: dict[str, Any]) -> None:
+    with pytest.raises(MethodError, match="settle_first: auto follows from the noise of a worst case"):
+        R2D(**{**AUTO, **bad})
+
+
 SCENARIO = {
     "data": {"source": "synthetic", "samples": 60, "dimensions": 3, "classes": 2},
     "partition": {"clients": 6},
     "topology": "ring",
     "learning": {"rounds": 4},
     "deletion": {"samples": "all"},
-    "unlearning": [{"method": "r2d", "rewind": 0.0, "settle_first": 4, "settle_radius": 0.5, **CHEBYSHEV}],
+    "unlearning": [
+        {"method": "r2d", "rewind": 0.0, "settle_first": 4, "settle_radius": 0.5, **CHEBYSHEV},
+        {"method": "r2d", **AUTO, "view": "joint"},
+    ],
 }
 
 
 def test_verify_replays_it(run_once: SharedRuns) -> None:
     folder = run_once(SCENARIO)
-    findings = {finding.what: finding for finding in verify_folder(folder.path)}
-    assert [finding for finding in findings.values() if finding.status == "FAILS"] == []
+    assert [finding for finding in verify_folder(folder.path) if finding.status == "FAILS"] == []
+    assert folder.methods[1].certificate["healing"]["settle_first"] == 2
     file = folder.path / "methods/0-r2d/certificate.json"
     for wrong, right in (('"radius": 0.5', '"radius": 0.4'), ('"spectrum": 0.67', '"spectrum": 0.6')):
         text = file.read_text("utf-8")
