@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from runs import run_through
 from typer.testing import CliRunner
 
+import rewindnet
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.plan.outlook import largest_score, outlook
 from rewindnet.experiments.plan.plan import make_plan
 from rewindnet.experiments.plan.repair import find_repairs, repaired
-from rewindnet.experiments.plan.repair_words import repair_sentences
+from rewindnet.experiments.plan.repair_words import repair_record, repair_sentences
 from rewindnet.experiments.plan.repaired import write_repaired
 from rewindnet.experiments.scenario.yaml_files import load, resolve
 
@@ -142,6 +143,31 @@ def test_gossip_rounds_never_leave_more_noise(graph, allocation, rounds, depth):
         outlook(network, network.training_run, {**row, "settle_first": first}).worst for first in (rounds, rounds + 1)
     ]
     assert noise[1] <= noise[0] * (1 + 1e-9)
+
+
+def test_noise_of_a_score_grows_with_the_norm_of_features_and_not_with_the_bias():
+    raw = {**SCENARIO["data"], "features": {"kind": "raw", "radius": 3.0}}
+    network = build_planned_network(resolve(scenario(data=raw, model={"kind": "logistic", "bias": 0.5})))
+    assert largest_score(network) == pytest.approx((0.75 * 9 + 0.25) ** 0.5)
+    row = {**network.scenario.unlearning[0].settings, "sigma": 0.5, "epsilon": None, "settle_first": 0, "rewind": 0.0}
+    found = outlook(network, network.training_run, {**row, "allocation": "uniform"})
+    assert found.noise == pytest.approx(np.full(9, 0.5 * largest_score(network)))
+
+
+def test_gossip_that_is_chosen_by_forecast_is_followed_by_more_at_the_end():
+    row = {**PEERS, "epsilon": 4.0, "settle_first": "auto"}
+    network = build_planned_network(resolve(scenario(unlearning=[row])))
+    now = outlook(network, network.training_run, network.scenario.unlearning[0].settings)
+    (repair,) = find_repairs(network, 0.98 * now.worst)
+    assert not repair.kept
+    assert [tried for tried in repair.tried if set(tried.change.settings) == {"gossip_rounds"}]
+    assert not [tried for tried in repair.tried if "settle_first" in tried.change.settings]
+
+
+def test_python_has_what_the_command_finds():
+    found = rewindnet.plan(scenario(), clients=1).repairs(noise=1e6)
+    network = build_planned_network(resolve(scenario()))
+    assert found == repair_record(network, find_repairs(network, 1e6))
 
 
 def measured(described, index, folder):
