@@ -18,6 +18,7 @@ _NO_HEALING = {
     "settle_radius": None,
     "descent_clip": True,
     "descent_step_size": None,
+    "descent_momentum": 0.0,
 }
 
 

@@ -138,7 +138,9 @@ def _more_gossip(trials: Trials, most: float, settings: Mapping[str, Any]) -> It
     name = "settle_first" if first else "gossip_rounds"
     work = trials.network.nodes * (trials.network.mixing.matrix(0).nnz + trials.network.nodes)
     largest = max(1, min(_GOSSIP, _PRODUCTS // work))
-    yield _least(lambda more: trials.look({**settings, name: row[name] + more}), largest, most)
+    # A number that the row leaves to a forecast is tried from none on.
+    given = 0 if row[name] == "auto" else row[name]
+    yield _least(lambda more: trials.look({**settings, name: given + more}), largest, most)
 
 
 def _deeper(trials: Trials, most: float, settings: Mapping[str, Any]) -> Iterator[Tried]:

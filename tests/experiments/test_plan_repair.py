@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 import rewindnet
 from rewindnet.experiments.cli import app
+from rewindnet.experiments.plan.changes import Trials
 from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.plan.outlook import largest_score, outlook
 from rewindnet.experiments.plan.plan import make_plan
-from rewindnet.experiments.plan.repair import find_repairs, repaired
+from rewindnet.experiments.plan.repair import _more_gossip, find_repairs, repaired
 from rewindnet.experiments.plan.repair_words import repair_record, repair_sentences
 from rewindnet.experiments.plan.repaired import write_repaired
 from rewindnet.experiments.scenario.yaml_files import load, resolve
@@ -261,3 +262,15 @@ def test_what_cannot_be_repaired_is_said(tmp_path, arguments, changes, words):
     assert done.exit_code == 2, done.output
     assert words in done.output
     assert not (tmp_path / "plan").exists()
+
+
+def test_gossip_that_is_left_to_a_forecast_may_be_given_as_a_number():
+    row = {**PEERS, "epsilon": 4.0, "settle_first": "auto", "settle_acceleration": "chebyshev", "descent_momentum": 0.5}
+    network = build_planned_network(resolve(scenario("ring", unlearning=[row], learning={"rounds": 8})))
+    trials = Trials(network, 0, network.scenario.unlearning[0].settings)
+    (tried,) = _more_gossip(trials, 0.9 * trials.now.worst, {})
+    assert tried.outlook.keeps(0.9 * trials.now.worst)
+    assert tried.change.settings["settle_first"] > 0
+    # Noise on the result is followed by nothing that heals.
+    assert trials.look({"placement": "output"}).outlook.noise is None
+    assert trials.look({"placement": "output", "view": "joint"}).outlook.noise is not None
