@@ -51,6 +51,7 @@ class ClientBlock:
         noise_meter: measures the noise that the clients add; None where nothing is audited.
         optimizer_state: [b, s], what the optimizer carries on from step to step, changed in place; None: it begins
             anew with every descent.
+        watched_alone: whether only clients that a probe watches take local steps, and those computed along with them.
     """
 
     nodes: tuple[int, ...]
@@ -67,6 +68,7 @@ class ClientBlock:
     counter: GradientCounter | None = None
     noise_meter: NoiseMeter | None = None
     optimizer_state: Tensor | None = None
+    watched_alone: bool = False
 
     @property
     def state_size(self) -> int:
@@ -218,12 +220,16 @@ class ClientBlock:
         evaluations = np.zeros(len(self.nodes), dtype=np.int64)
         watched = [] if probe is None else list(probe.watched_rows)
         points = theta[watched].repeat(len(minibatches), 1, 1)
-        out = torch.empty_like(theta) if minibatches[0].participating is None else theta.clone()
+        every = minibatches[0].participating is None and not self.watched_alone
+        out = torch.empty_like(theta) if every else theta.clone()
         states, how = self.new_state() if self.optimizer_state is None else self.optimizer_state, self.local_training
 
         def compute(part: BlockPart) -> None:
             rows = part.bucket.rows[part.clients]
-            own, state, inside = theta[rows], states[rows], part.found(watched)
+            inside = part.found(watched)
+            if self.watched_alone and not inside:
+                return
+            own, state = theta[rows], states[rows]
             for step, (x, y, weight) in enumerate(part.batches(minibatches)):
                 for at, row in inside:
                     points[step, at] = own[row]
