@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 #: How many steps are remembered.
-_MEMORY = 6
+_MEMORY = 3
 #: What is added to every entry of the spectrum, and the least factor of it that is believed.
 _FLATTEST, _LEAST_SCALE = 1e-9, 1e-2
 #: Steps for the first point.
 _GUESSES = 8
+#: The least distance of the first point, in units of C.
+_NEAREST = 1e-6
 #: A step is shortened where it ends on a slope that rises by more than this share of that which it began to fall by.
-_OVERSHOT = 0.9
+_OVERSHOT = 1.5
 #: The longest step, in units of ‖w‖: w = 0, where the function is not smooth, is not stepped over.
 _LONGEST = 0.9
 #: A divisor is no less: single precision has it.
@@ -55,7 +57,7 @@ class Minimiser:
         second = gradient(first / smoothness)
         self._scale = torch.ones_like(first[:, 0])
         self._scale = self._seen_scale(first, (first - second) * smoothness, wanted)
-        self.point = self._guess(first)
+        self.point = self._guess(first, wanted)
         self.slope = self._evaluate(self.point, wanted)
 
     def refine(self, gradient: Gradient, wanted: Tensor) -> None:
@@ -81,8 +83,11 @@ class Minimiser:
         self._steps = list(zip(step, turned, weight, strict=True))
         self._taken = torch.full_like(self._taken, len(self._steps))
 
-    def _guess(self, first: Tensor) -> Tensor:
-        """Return about where the minimum would be if the curvature were that of the first guess everywhere."""
+    def _guess(self, first: Tensor, wanted: Tensor) -> Tensor:
+        """Return about where the minimum would be if the curvature were that of the first guess everywhere.
+
+        Clients that are not wanted begin somewhere: near 0 their numbers would be too small to be computed quickly.
+        """
         bent, gap = self._scale[:, None] * self._spectrum, torch.zeros_like(self._scale)
         for _ in range(_GUESSES):
             # Newton's method for 1/‖∇f(θ − w)‖, which is nearly linear in ‖w‖/C, from below.
@@ -90,7 +95,8 @@ class Minimiser:
             length = left.norm(dim=1).clamp(min=_LEAST)
             falls = _inner(left, bent * left / (1 + gap[:, None] * bent)).clamp(min=_LEAST)
             gap = (gap + (length / self._norm - 1) * length.square() / falls).clamp(min=0.0)
-        guess: Tensor = gap.clamp(min=_LEAST)[:, None] * first / (1 + gap[:, None] * bent)
+        gap = torch.where(wanted, gap.clamp(min=_NEAREST), 1.0)
+        guess: Tensor = gap[:, None] * first / (1 + gap[:, None] * bent)
         return guess
 
     def _seen_scale(self, step: Tensor, turned: Tensor, going: Tensor) -> Tensor:
