@@ -88,7 +88,7 @@ def test_the_commands_name_recipes_and_settings_that_exist() -> None:
     recipes = re.findall(r"rewindnet run (experiments/\S+) ?(.*)", "\n".join(pages).replace("\\\n", " "))
     assert recipes
     for path, rest in recipes:
-        resolve(parse_yaml(page(path)), [word for word in rest.split("#")[0].split() if "=" in word])
+        resolve(parse_yaml(page(path)), [word for word in shlex.split(rest, comments=True) if "=" in word])
 
 
 def test_the_commands_of_the_page_on_rr_du_describe_runs() -> None:
