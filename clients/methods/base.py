@@ -63,10 +63,12 @@ class Method(ABC):
             against it, and `rewindnet plan` plans it.
         needs_checkpoints_alone: whether it needs nothing of learning but checkpoints, so that it can forget in a
             network that learned elsewhere.
+        learns_public_rows: whether a client learns from the rows that are public, which its block must then have.
     """
 
     rewinds: ClassVar[bool] = False
     needs_checkpoints_alone: ClassVar[bool] = False
+    learns_public_rows: ClassVar[bool] = False
 
     @property
     def shares_secret_noise(self) -> bool:
