@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := Agg
 
-.PHONY: demo test test-all test-random test-transports test-examples test-deployment mutations gpu-check check format lint types clean
+.PHONY: demo test test-all test-random test-transports test-examples test-deployment mutations docs gpu-check check format lint types clean
 
 demo: $(VENV)/.ready  ## learn, delete, unlearn, certify and audit on embedded data
 	$(BIN)/rewindnet run experiments/recipes/demo.yaml --out runs/demo --force
@@ -33,6 +33,9 @@ test-deployment: $(VENV)/.ready  ## the tests with a SuperLink and SuperNodes
 mutations: $(VENV)/.ready  ## break the code in many ways; which of them a run, the verifier or the tests notice
 	PYTHONPATH=tests/support $(BIN)/python -m mutations
 
+docs: $(VENV)/.ready  ## the documentation as a site, in site/; open site/index.html
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=docs $(BIN)/python -W ignore::DeprecationWarning -m mkdocs build --quiet --strict
+
 gpu-check:  ## on a machine with a GPU, 10 minutes: tests, speed, how much fits; PYTHON has torch for it
 	$(PYTHON) tests/support/gpu_check.py
 
@@ -46,6 +49,7 @@ lint: $(VENV)/.ready
 
 types: $(VENV)/.ready
 	$(BIN)/mypy
+	MYPYPATH=docs $(BIN)/mypy -p reference_pages
 
 # torch first: a plain request for it would bring a build for GPUs along.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -55,4 +59,4 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

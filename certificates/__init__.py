@@ -30,7 +30,7 @@ from rewindnet.certificates.forget_sets import forget_commitment, forget_digest
 from rewindnet.certificates.measurements import Arithmetic, Ledger
 from rewindnet.certificates.mechanisms import GaussianOutput, GossipDP, Langevin, NoisyFinetune, Uncertified
 from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
-from rewindnet.certificates.planning.forecast import Spectrum, excess_loss, noise_left
+from rewindnet.certificates.planning.forecast import Spectrum, excess_loss, noise_left, settle_rounds
 from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime, worst_case_disturbance
@@ -99,6 +99,7 @@ __all__ = [
     "propagate",
     "scaled_noise",
     "settings_of",
+    "settle_rounds",
     "strongest_regime",
     "textbook_epsilon",
     "textbook_sigma",

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
@@ -267,11 +267,16 @@ class Release:
             )
         if self.healing and self.placement != "rewind":
             raise CertificateError("only a descent after the noise, with placement rewind, can differ from learning")
+        if self.healing.after and (self.checkpoint_round or self.healing.after > self.descent_rounds):
+            raise CertificateError(
+                "only some of the rounds of a release from the initial model can precede its healing"
+            )
 
     @property
     def noise_round(self) -> int:
         """The round in which the noise is added; the models there, before the noise, are compared with retraining."""
-        return self.checkpoint_round + (self.descent_rounds if self.placement == "output" else 0)
+        before = self.descent_rounds if self.placement == "output" else self.healing.after
+        return self.checkpoint_round + before
 
     @property
     def shares_noise(self) -> bool:
@@ -289,10 +294,42 @@ class Release:
         return self.gossip.stop - self.noise_round
 
     @property
+    def approach(self) -> range:
+        """The rounds of descent before the noise, or before the healing of a release from the initial model."""
+        return range(self.checkpoint_round, self.noise_round)
+
+    @property
+    def settling(self) -> range:
+        """The gossip rounds before the descent."""
+        return range(self.noise_round, self.noise_round + self.healing.settle_first)
+
+    @property
     def descent(self) -> range:
-        """The rounds of the descent, after the gossip rounds before it."""
-        first = self.checkpoint_round + self.healing.settle_first
-        return range(first, first + self.descent_rounds)
+        """The rounds of the descent: that before noise on its result, or after noise on the checkpoint."""
+        if self.placement == "output":
+            return self.approach
+        return range(self.settling.stop, self.settling.stop + self.descent_rounds - self.healing.after)
+
+    @property
+    def descended(self) -> tuple[range, ...]:
+        """All rounds of descent."""
+        return (self.descent,) if self.placement == "output" else (self.approach, self.descent)
+
+    def healed_retraining(self, rounds: int) -> "Release":
+        """Return what retraining does that heals as this release does: without noise, from the same number of rounds.
+
+        Args:
+            rounds: T, the number of learning rounds before the release.
+        """
+        start = self.noise_round if self.checkpoint_round else max(0, rounds - len(self.descent))
+        healing = replace(self.healing, after=0)
+        return replace(
+            self,
+            checkpoint_round=start,
+            descent_rounds=len(self.descent),
+            sigma=np.zeros_like(self.sigma),
+            healing=healing,
+        )
 
     @property
     def gossip(self) -> range:

@@ -110,14 +110,21 @@ class ClientWorker:
 
     def message(self, step: CommunicationStep, round: int) -> Tensor:
         """Return the messages [b, d] of the clients in a round."""
-        return step.message(self._block_for(step, round), self.theta, round, self._meter)
+        block = self._block_for(step, round)
+        if round == step.rounds.start:
+            self.theta = step.begin(block, self.theta)
+        return step.message(block, self.theta, round, self._meter)
 
     def combine(self, step: CommunicationStep, round: int, mixed: Tensor) -> None:
         """Combine the weighted sums [b, d] of the received messages with the states of the clients."""
         self.theta = step.combine(self._block_for(step, round), self.theta, mixed, round, self._meter)
 
-    def gradients_taken(self) -> Counts:
-        """Return [b], the per-sample gradients that steps have taken since the last call, measurements left out."""
+    def gradients_taken(self) -> tuple[Counts, Counts]:
+        """Return [b], the per-sample gradients that steps have taken since the last call, measurements left out.
+
+        Returns:
+            All, and those of them that were taken for inner problems.
+        """
         return self._counter.drain()
 
     def measure_noise(self, logs: NoiseLogs) -> None:

@@ -48,7 +48,7 @@ def load(source: Source = None, /, **overrides: Any) -> Scenario:
     Raises:
         UserError: with one sentence about the first error.
 
-    Example:
+    Examples:
         >>> import rewindnet
         >>> scenario = rewindnet.load(topology="ring", **{"deletion.client": 7})
         >>> scenario.topology.kind, scenario.deletion.client, scenario.learning.rounds
@@ -85,7 +85,7 @@ def run(
         UserError: with one sentence, if an argument is not valid; nothing has been written then.
         RunError: if the run began and could not be finished, for example because no noise reaches the ε asked for.
 
-    Example:
+    Examples:
         >>> import rewindnet
         >>> result = rewindnet.run(rewindnet.load(name="short", **{"learning.rounds": 20}))
         >>> result.holds
@@ -134,7 +134,7 @@ def sweep(
             one of them; the others have been run then.
         RunError: if runs failed; the others have been run then.
 
-    Example:
+    Examples:
         >>> import rewindnet
         >>> measures = {"membership": False}
         >>> short = rewindnet.load(measures=measures, unlearning=["r2d"], **{"learning.rounds": 10})
@@ -188,7 +188,7 @@ def plan(scenario: Source = None, clients: int | None = None) -> PlanResult:
     Raises:
         UserError: with one sentence, if the scenario is not valid or cannot be planned.
 
-    Example:
+    Examples:
         >>> import rewindnet
         >>> planned = rewindnet.plan({"topology": "star", "partition": {"clients": 8}})
         >>> planned.hardest in range(8)
@@ -214,7 +214,7 @@ def verify(run: Result | str | PathLike[str], *, data: bool = True) -> Verificat
     Raises:
         UserError: if the folder holds no finished run.
 
-    Example:
+    Examples:
         >>> import rewindnet
         >>> short = {"learning": {"rounds": 10}, "unlearning": ["r2d"], "measures": {"membership": False}}
         >>> findings = rewindnet.verify(rewindnet.run(short))

@@ -9,7 +9,7 @@ import typer
 from rewindnet.experiments.group import Commands
 from rewindnet.experiments.handover.commands import app as certificate
 from rewindnet.experiments.output import checked_output, complain, say
-from rewindnet.experiments.studies.commands import klom, table
+from rewindnet.experiments.studies.commands import figures, klom, table
 from rewindnet.version import __version__
 
 app = typer.Typer(
@@ -111,6 +111,15 @@ def plan(
         typer.Option("--clients", help="How many clients to plan; by default as many as half a minute allows."),
     ] = None,
     wide: Wide = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Find the cheapest change that keeps the promise at every node.")
+    ] = False,
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            "--noise", help="For --repair: the most noise of a score, as standard deviation; by default 0.25."
+        ),
+    ] = None,
 ) -> None:
     """Compute the noise, epsilon and cost of unlearning for each client, without training.
 
@@ -118,7 +127,7 @@ def plan(
     """
     from rewindnet.experiments.plan.command import plan_scenario
 
-    plan_scenario(scenario, settings or [], out, force, clients, wide)
+    plan_scenario(scenario, settings or [], out, force, clients, wide, repair, noise)
 
 
 def _exit_if_violated(sentences: Sequence[str]) -> None:
@@ -182,6 +191,7 @@ def compare(
 
 
 app.command()(table)
+app.command()(figures)
 app.command()(klom)
 
 

@@ -35,7 +35,7 @@ class Result:
     Raises:
         UserError: if the folder holds no finished run.
 
-    Example:
+    Examples:
         >>> import rewindnet
         >>> short = {"learning": {"rounds": 10}, "unlearning": ["r2d"], "measures": {"membership": False}}
         >>> result = rewindnet.run(short)

@@ -13,7 +13,8 @@ from torch import Tensor
 from rewindnet.certificates import Mixing
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.simulator.cost.meter import CostMeter
-from rewindnet.simulator.journal import Journal, Progress, write_state, written_progress
+from rewindnet.simulator.following import follow
+from rewindnet.simulator.journal import Journal, Progress, cost_in, write_state, written_progress
 from rewindnet.simulator.task import Task
 from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.sums import edges
@@ -62,6 +63,8 @@ def execute(
     """
     began = perf_counter()
     progress = None if journal is None else _resume(network, task, journal, meter)
+    if progress is None and journal is not None and follow(network, task, mixing, journal):
+        progress = _resume(network, task, journal, meter)
     states, counts = _StateWriter(network, task, journal, progress, meter), _GradientCounts(network, meter)
     if progress is None:
         _begin(network, task, counts)
@@ -69,6 +72,8 @@ def execute(
         if theta is not None:
             counts.collect(everything=meter is not None)
             states.write(task.start, theta)
+        if meter is not None and task.start in task.keep:
+            meter.note(task.start, states.seconds)
     rounds, behind = task.start, -1 if progress is None else progress.rounds
     skipped = csr_array((mixing.nodes, mixing.nodes), dtype=np.int64)
     for step in task.steps:
@@ -80,10 +85,13 @@ def execute(
             else:
                 network.run_round(step, round, W, task.changed(round, W))
                 counts.expect(W)
-                theta = states.look(rounds)
-                counts.collect(everything=theta is not None and meter is not None)
+                theta, kept = states.look(rounds), rounds in task.keep
+                counts.collect(everything=(kept or theta is not None) and meter is not None)
+                if kept and meter is not None:
+                    meter.note(rounds, states.seconds)
+            shown = theta if task.looked_at(rounds) else None
             for callback in callbacks:
-                callback.after_round(task, step, round, W, theta, repeated)
+                callback.after_round(task, step, round, W, shown, repeated)
             if theta is not None:
                 states.write(rounds, theta)
     counts.collect(everything=meter is not None)
@@ -129,27 +137,38 @@ class _StateWriter:
         self, network: Network, task: Task, journal: Journal | None, progress: Progress | None, meter: CostMeter | None
     ) -> None:
         self._network, self._task, self._journal, self._meter = network, task, journal, meter
+        self._lends = journal is not None and network.agree(network.root and journal.lends(task.name))
         self._began, self._seconds_before = perf_counter(), 0.0 if progress is None else progress.seconds
         self._latest: str | None = (
             None if progress is None or progress.rounds in task.keep else task.checkpoint_name(progress.rounds)
         )
 
+    @property
+    def seconds(self) -> float:
+        """The seconds that the task has taken so far, those of earlier processes included."""
+        return self._seconds_before + perf_counter() - self._began
+
     def look(self, rounds: int) -> Tensor | None:
-        """Keep the state after a number of rounds if it is a checkpoint; return it if it is to be stored."""
+        """Keep the state after a number of rounds if it is a checkpoint; return it if it is to be stored or lent."""
         if rounds in self._task.keep:
             self._network.keep(self._task.checkpoint_name(rounds))
-        wanted = self._journal is not None and self._task.steps and self._task.looked_at(rounds)
-        return self._network.state() if wanted else None
+        wanted = self._journal is not None and self._task.steps
+        return self._network.state() if wanted and (self._lends or self._task.looked_at(rounds)) else None
 
     def write(self, rounds: int, theta: Tensor) -> None:
-        """Store the state after a number of rounds; it replaces the latest state that is not a checkpoint."""
+        """Store, or lend, the state after a number of rounds; it replaces the latest state that is not a checkpoint."""
         measured = self._network.disturbances() if self._task.measured else {}
         noise = self._network.noise_logs() if self._task.noisy else {}
         if not self._network.root or self._journal is None:
             return
-        seconds, name = self._seconds_before + perf_counter() - self._began, self._task.checkpoint_name(rounds)
+        seconds, name = self.seconds, self._task.checkpoint_name(rounds)
         cost = {} if self._meter is None else self._meter.state()
-        write_state(self._journal, name, theta, measured, seconds, cost, noise)
+        looked_at = self._task.looked_at(rounds)
+        write_state(
+            self._journal.write if looked_at else self._journal.lend, name, theta, measured, seconds, cost, noise
+        )
+        if not looked_at:
+            return
         if self._latest is not None:
             self._journal.remove(self._latest)
         self._latest = None if rounds in self._task.keep else name
@@ -160,11 +179,15 @@ def _resume(network: Network, task: Task, journal: Journal, meter: CostMeter | N
     progress = network.agree(written_progress(task, journal) if network.root else None)
     if progress is None:
         return None
-    if meter is not None:
-        meter.restore(progress.cost)
     for rounds in progress.checkpoints:
         state = journal.read(task.checkpoint_name(rounds)) if network.root else None
         network.store(task.checkpoint_name(rounds), torch.empty(0) if state is None else state["theta"])
+        if meter is not None and rounds in task.keep:
+            if state is not None:
+                meter.restore(cost_in(state))
+            meter.note(rounds, 0.0 if state is None else float(state["seconds"]))
+    if meter is not None:
+        meter.restore(progress.cost)
     network.begin(task.requests_met, task.checkpoint_name(progress.rounds), progress.measured or None)
     if task.noisy:
         network.measure_noise(progress.noise)

@@ -61,6 +61,7 @@ class Outcome:
         address: where the noise was drawn.
         noise: what each node has measured of the noise that it added; nothing where none was to be added.
         released_name: the name under which the clients keep the released models; empty where they do not.
+        retrained_alike: where the release heals, the models of retraining that heals alike; None elsewhere.
     """
 
     centre: Tensor
@@ -72,6 +73,7 @@ class Outcome:
     address: NoiseAddress
     noise: NoiseLogs = field(default_factory=dict)
     released_name: str = ""
+    retrained_alike: Tensor | None = None
 
 
 def divergence(first: Tensor, second: Tensor) -> NDArray[np.float64]:

@@ -258,16 +258,16 @@ class Simulation:
         begin = learned.checkpoint_names[start]
         if not any(len(step.rounds) for step in steps):
             return begin, Cost(), {}
-        suffix, T = self.request_suffix(request) + learned.branch, self.requests[request].rounds
+        suffix, reached = self.request_suffix(request) + learned.branch, release.noise_round
         end = start + sum(len(step.rounds) for step in steps)
         measured = no_shifts(program.watched, steps)
         if measured or not all(type(step) in (Descend, Average) for step in steps):
             task = Task(f"{index}-{release.method}-site", request + 1, begin, (), steps, start, frozenset({end}))
             cost = self.run_task(replace(task, measured=measured))
             return task.checkpoint_name(end), cost, self.network.disturbances() if measured else {}
-        name = f"descent{suffix}-{start}-{release.noise_round}" + ("-averaged" if release.averaged else "")
-        if name == f"descent{suffix}-0-{T}" and f"retrained{suffix}" in self._costs:
-            return f"retrained{suffix}-{T:06d}", self._costs[f"retrained{suffix}"], {}
+        if start == 0 and not release.averaged and (retrained := f"retrained{suffix}-{reached:06d}") in self._costs:
+            return retrained, self._costs[retrained], {}
+        name = f"descent{suffix}-{start}-{reached}" + ("-averaged" if release.averaged else "")
         task = Task(name, request + 1, begin, (), steps, start, frozenset({end}))
         if name not in self._costs:
             self.run_task(task)
@@ -295,5 +295,6 @@ class Simulation:
         meter = CostMeter(self.message_bytes, self.network_model)
         carried, seconds = execute(self.network, task, mixing, self.callbacks, self.journal, meter)
         self.traffic[task.name] = carried
-        self._costs[task.name] = meter.total() + Cost(seconds=seconds)
-        return self._costs[task.name]
+        total = meter.total() + Cost(seconds=seconds)
+        self._costs |= {task.name: total, **{task.checkpoint_name(at): cost for at, cost in meter.noted.items()}}
+        return total

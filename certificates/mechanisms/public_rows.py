@@ -16,7 +16,7 @@ from rewindnet.certificates.view import View
 
 @dataclass(frozen=True)
 class PublicRows(Mechanism):
-    """A function of the seed and of rows that nobody can have deleted: the same whatever is deleted, and ε is 0."""
+    """A function of the seed and of rows that no request can delete: the same whatever is deleted, and ε is 0."""
 
     kind: ClassVar[str] = "public-rows"
     noise_label: ClassVar[str] = "none"

@@ -54,7 +54,7 @@ from rewindnet.certificates.view import View
 
 Alignment = Literal["exact", "lightweight", "lightweight+descent"]
 Centre = Literal["reference", "noised"]
-Optimizer = Literal["sgd", "adam"]
+Optimizer = Literal["sgd", "adam", "dual-as"]
 
 #: A factor by which nothing is bounded, which JSON can hold.
 _UNBOUNDED = 1e300
@@ -75,7 +75,7 @@ class RRDU(TokenPath, Mechanism):
         growth: γ^k, the growth of a difference by the steps of other nodes before u's first.
         slope: η·L_s, the additional growth by u's first step; 0 with `lightweight`.
         centre: the centre of the ball onto which u projects the noised model; None for no projection.
-        optimizer: the optimizer of all steps.
+        optimizer: the optimizer of all steps; `dual-as`: Adam of those of u, SGD of the others.
 
     Raises:
         CertificateError: if a choice is unknown, lengths differ, or a number is out of range.
@@ -254,7 +254,7 @@ class RRDU(TokenPath, Mechanism):
             return "the token never comes to the deleting client, so no noise is added"
         if not differences.any():
             return None
-        if self.optimizer == "adam" and arrived:
+        if self.optimizer != "sgd" and arrived:
             return (
                 "adam makes of noise a step of bounded length from the model that the deleting client began with, "
                 "which therefore is not hidden"

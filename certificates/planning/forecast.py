@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from rewindnet.certificates.errors import CertificateError
+from rewindnet.certificates.healing import settle_weights
 from rewindnet.certificates.network import Vector
 from rewindnet.certificates.release import Release
 from rewindnet.certificates.training import TrainingRun
@@ -23,6 +24,9 @@ _MOST_PRODUCTS = 5_000_000_000
 
 #: The number of columns that are mixed at a time, and the number of random sign vectors where the result is estimated.
 _AT_ONCE, _PROBES = 256, 512
+
+#: How many times the noise that the most gossip rounds leave is little enough.
+_ENOUGH = 1.2
 
 #: The largest number of eigenvalues that are followed separately where mixing and descent do not factor.
 _CURVATURES = 16
@@ -119,6 +123,41 @@ def excess_loss(training: TrainingRun, release: Release, spectrum: Spectrum) -> 
     return np.asarray(variance @ (spectrum.directions * spectrum.eigenvalues) / 2)
 
 
+def settle_rounds(training: TrainingRun, release: Release, most: int) -> int:
+    """Return how many gossip rounds before the descent are enough, by the noise that the network leaves at its nodes.
+
+    They are the fewest after which the noise at the node that has the most of it is at most 1.2 times what `most`
+    rounds leave there. This depends on the noise, the matrices and the rounds, and on no data.
+
+    Args:
+        training: the network.
+        release: where the noise is added, how large it is, and how gossip is accelerated.
+        most: the largest number of rounds.
+    """
+    left = noise_while_settling(training, release, most)
+    return int(np.argmax(left <= _ENOUGH * left[-1]))
+
+
+def noise_while_settling(training: TrainingRun, release: Release, most: int) -> Vector:
+    """Return σ of the noise that is left [most + 1] at the node with the most of it, after 0 to `most` gossip rounds.
+
+    Args:
+        training: the network.
+        release: where the noise is added, how large it is, and how gossip is accelerated.
+        most: the largest number of rounds.
+    """
+    N, start = training.mixing.nodes, release.noise_round
+    matrices = [training.mixing.matrix(t) for t in range(start, start + most)]
+    total = np.zeros((most + 1, N))
+    for x, weight in _starts(release.sigma, sum(W.nnz + N for W in matrices), _AT_ONCE):
+        total[0] += weight * np.square(x).sum(axis=1)
+        before = x
+        for at, (W, of_round) in enumerate(zip(matrices, settle_weights(release.healing.spectrum), strict=False), 1):
+            before, x = x, of_round * (W @ x) + (1 - of_round) * before
+            total[at] += weight * np.square(x).sum(axis=1)
+    return np.asarray(np.sqrt(total.max(axis=1)))
+
+
 def _forecast(training: TrainingRun, release: Release, spectrum: Spectrum) -> tuple[Spectrum, Vector]:
     """Return a spectrum of k eigenvalues, possibly fewer than given, and E ξ_i² [N, k] in a direction of each."""
     N = training.mixing.nodes
@@ -157,19 +196,23 @@ def _mixed(training: TrainingRun, release: Release, pulled: Vector) -> NDArray[n
     N, k = training.mixing.nodes, pulled.size
     rounds = list(_rounds(training, release))
     total = np.zeros((N, k))
-    products, width = k * sum(W.nnz + N for W, _ in rounds), max(1, _AT_ONCE // k)
+    products, width = k * sum(W.nnz + N for W, *_ in rounds), max(1, _AT_ONCE // k)
     for start, weight in _starts(release.sigma, products, width):
         x, a = np.tile(start, k), np.repeat(pulled, start.shape[1])
-        for W, descends in rounds:
-            x = W @ x - a * x if descends and a.any() else W @ x
+        before = x
+        for W, descends, weight_of_round in rounds:
+            mixed = W @ x - a * x if descends and a.any() else W @ x
+            before, x = x, mixed if weight_of_round == 1 else weight_of_round * mixed + (1 - weight_of_round) * before
         total += weight * np.square(x).reshape(N, k, -1).sum(axis=2)
     return total
 
 
-def _rounds(training: TrainingRun, release: Release) -> Iterator[tuple[csr_array, bool]]:
-    """Yield the mixing matrix of each round after the noise, and whether the round also descends."""
-    for t in range(release.noise_round, release.gossip.stop):
-        yield training.mixing.matrix(t), t in release.descent
+def _rounds(training: TrainingRun, release: Release) -> Iterator[tuple[csr_array, bool, float]]:
+    """Yield the mixing matrix of each round after the noise, whether the round also descends, and its weight."""
+    for t, weight in zip(release.settling, settle_weights(release.healing.spectrum), strict=False):
+        yield training.mixing.matrix(t), False, weight
+    for t in range(release.settling.stop, release.gossip.stop):
+        yield training.mixing.matrix(t), release.placement == "rewind" and t in release.descent, 1.0
 
 
 def _starts(sigma: Vector, products: int, width: int) -> Iterator[tuple[NDArray[np.float64], float]]:

@@ -11,6 +11,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
     {
         "r2d": "rewindnet.clients.methods.r2d:R2D",
         "retrain": "rewindnet.clients.methods.baselines:Retrain",
+        "retrain-healed": "rewindnet.clients.methods.retrain_healed:RetrainHealed",
         "do-nothing": "rewindnet.clients.methods.baselines:DoNothing",
         "ridge": "rewindnet.clients.methods.ridge:Ridge",
         "anew": "rewindnet.clients.methods.anew:Anew",
@@ -27,6 +28,8 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "gradient-ascent": "rewindnet.clients.methods.gradient_ascent:GradientAscent",
         "finetune": "rewindnet.clients.methods.finetune:Finetune",
         "scrub": "rewindnet.clients.methods.scrub:Scrub",
+        "neggrad": "rewindnet.clients.methods.neggrad:NegGrad",
+        "salun": "rewindnet.clients.methods.salun:SalUn",
         "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",
         "hessian-free": "rewindnet.clients.methods.hessian_free:HessianFree",
     },

@@ -61,6 +61,8 @@ class Method(ABC):
     Attributes:
         rewinds: whether its settings are those of `R2D`. Tables then name the depth of its rewinding, reports draw ε
             against it, and `rewindnet plan` plans it.
+        later_settings: settings that the method got later, with the values of before: the address of noise does not
+            depend on them where they are these.
         needs_checkpoints_alone: whether it needs nothing of learning but checkpoints, so that it can forget in a
             network that learned elsewhere.
         learns_public_rows: whether a client learns from the rows that are public, which its block must then have.
@@ -69,6 +71,7 @@ class Method(ABC):
     rewinds: ClassVar[bool] = False
     needs_checkpoints_alone: ClassVar[bool] = False
     learns_public_rows: ClassVar[bool] = False
+    later_settings: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def shares_secret_noise(self) -> bool:

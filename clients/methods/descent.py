@@ -23,10 +23,11 @@ from rewindnet.certificates import (
     least_depth,
     propagate,
     scaled_noise,
+    settle_rounds,
 )
-from rewindnet.certificates.healing import Healing
 from rewindnet.certificates.sensitivity.departure import mixing_drift
-from rewindnet.clients.methods.base import Method, MethodError, UnlearningPlan, weakest_bound
+from rewindnet.clients.methods.base import MethodError, UnlearningPlan, weakest_bound
+from rewindnet.clients.methods.healing import Heals
 from rewindnet.registry import former
 
 #: Of a ball that stands in for a bound that is not known before learning.
@@ -38,7 +39,7 @@ _LADDER = 50
 
 @former(settings={"settle": "gossip_rounds"})
 @dataclass(frozen=True, kw_only=True)
-class NoisyDescent(Method):
+class NoisyDescent(Heals):
     """Descent on retained data from a checkpoint, made indistinguishable from retraining by Gaussian noise.
 
     The settings are documented at `R2D`.
@@ -59,9 +60,7 @@ class NoisyDescent(Method):
     allocation: Literal["uniform", "optimal"] = "uniform"
     gossip_rounds: int = 0
     noise_source: Literal["seed", "os"] = "seed"
-    settle_first: int = 0
-    descent_clip: bool = True
-    descent_step_size: float | None = None
+    settle_first: int | Literal["auto"] = 0
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning, and fill in what two of the three leave open."""
@@ -77,7 +76,13 @@ class NoisyDescent(Method):
             raise MethodError(
                 "gossip_rounds has no meaning for the view average, where one noise vector is added to the average"
             )
-        if self._healing and self.placement == "output":
+        self._check_healing(1 if self.settle_first == "auto" else self.settle_first)
+        if self.settle_first == "auto" and not (self._depth_given and self.bound == "worst-case"):
+            raise MethodError(
+                "settle_first: auto follows from the noise of a worst case at a depth that is given; give the number "
+                "of gossip rounds, or the depth and bound: worst-case"
+            )
+        if self.placement == "output" and (self.settle_first or not self.descent_clip or self.descent_step_size):
             raise MethodError(
                 "settle_first, descent_clip and descent_step_size say what follows the noise: they take placement: "
                 "rewind, where the descent does"
@@ -93,10 +98,6 @@ class NoisyDescent(Method):
     @property
     def _averaged(self) -> bool:
         return self.view == "average" and self.placement == "output"
-
-    @property
-    def _healing(self) -> Healing:
-        return Healing(self.settle_first, self.descent_clip, self.descent_step_size)
 
     @property
     def _claim(self) -> Claim:
@@ -126,20 +127,31 @@ class NoisyDescent(Method):
         depth = self._depths(rounds)[0]
         return self._checkpoint_round(rounds, depth), depth
 
+    def _settle_rounds(self, learning: TrainingRun, depth: int) -> int:
+        """Return the number of gossip rounds before the descent: as given, or by a forecast of the noise at each node.
+
+        The forecast takes the noise that there would be without these rounds, so that it does not depend on itself.
+        """
+        if self.settle_first != "auto":
+            return self.settle_first
+        plain = replace(self, settle_first=0, settle_acceleration="none", settle_radius=None)
+        release, most = plain.plan(learning).release, max(1, learning.rounds // 2)
+        accelerated = self._healing_on(learning, self._checkpoint_round(learning.rounds, depth), most)
+        return settle_rounds(learning, replace(release, healing=accelerated), most)
+
     def _release(self, learning: TrainingRun, depth: int) -> Release:
         """Return what is done at that depth, as yet without noise."""
-        if not self.descent_clip and learning.client_clip is None:
-            raise MethodError("descent_clip: false has nothing to leave out; learning.client_clip is not set")
+        start = self._checkpoint_round(learning.rounds, depth)
         return Release(
             method=self.name,
-            checkpoint_round=self._checkpoint_round(learning.rounds, depth),
+            checkpoint_round=start,
             descent_rounds=depth,
             placement=self.placement,
             sigma=np.zeros(learning.mixing.nodes),
             gossip_rounds=self.gossip_rounds,
             averaged=self._averaged,
             noise_source=self.noise_source,
-            healing=self._healing,
+            healing=self._healing_on(learning, start, self._settle_rounds(learning, depth)),
         )
 
     def check_premises(self, learning: TrainingRun) -> None:

@@ -26,7 +26,9 @@ class NoiseOnly(NoisyDescent):
     #: There is no checkpoint to go back to.
     placement: Literal["output", "rewind"] = field(default="output", init=False)
     #: Nor a descent after the noise.
-    settle_first: int = field(default=0, init=False)
+    settle_first: int | Literal["auto"] = field(default=0, init=False)
+    settle_acceleration: Literal["none", "chebyshev"] = field(default="none", init=False)
+    settle_radius: float | None = field(default=None, init=False)
     descent_clip: bool = field(default=True, init=False)
     descent_step_size: float | None = field(default=None, init=False)
 

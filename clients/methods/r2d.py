@@ -30,7 +30,12 @@ class R2D(NoisyDescent):
             for joint views and for single peers, σ_i ∝ e_i for single models with noise on the result.
         gossip_rounds: gossip-only rounds at the end.
         noise_source: `seed` for studies, `os` for a release.
-        settle_first: gossip-only rounds between the noise and the descent (placement rewind).
+        settle_first: gossip-only rounds between the noise and the descent (placement rewind). `auto`: the fewest, up to
+            T/2, after which no node has more than 1.2 times the noise that T/2 of them would leave, by a forecast from
+            the noise and the mixing matrices.
+        settle_acceleration: `chebyshev` has them average as much as some square of their number would, on a network
+            whose links stay the same.
+        settle_radius: of a ball onto which clients project after them; None for none.
         descent_clip: whether whole clients clip in the descent after the noise, where they did in learning.
         descent_step_size: of the descent after the noise; by default that of learning.
 

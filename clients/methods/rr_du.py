@@ -130,6 +130,7 @@ class RRDU(RRDUSettings):
             optimizer=path.optimizer,
             forgotten=path.forgotten,
             address=address,
+            step_size_elsewhere=self._step_size_elsewhere(learning),
         )
         return Program((), (), (travel, along(Tree(path.parents), end)), watched=(path.node,))
 

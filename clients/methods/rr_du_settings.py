@@ -1,8 +1,9 @@
 """The settings of RR-DU, each a point that its abstract and the secondary readings leave open."""
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from math import isfinite
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from rewindnet.certificates import Regime, TrainingRun, View, check_delta, check_epsilon
 from rewindnet.certificates.mechanisms.rr_du import Alignment, Centre, Optimizer
@@ -35,8 +36,10 @@ class RRDUSettings(Method):
         clip: L.
         trust_radius: ϱ; no trust region by default.
         trust_centre: `reference`, as u began, or `noised`, as u first sent it.
-        optimizer: of all steps: `sgd`, or `adam`, whose moments stay with each holder.
+        optimizer: of all steps: `sgd`, or `adam`, whose moments stay with each holder; or `dual-as` (Zhong, Luo and
+            Liu 2025), Adam of u's steps, SGD of the others'.
         step_size: η; that of learning by default.
+        step_size_elsewhere: η of the others, with `dual-as`; that of learning by default.
         minibatches: s.
         batch: samples in each; 0: every holder descends by the full gradient.
         view: who sees what; all views of a single token that is given to all are one but for those of transcripts.
@@ -48,6 +51,7 @@ class RRDUSettings(Method):
         MethodError: if a setting is out of range.
     """
 
+    later_settings: ClassVar[Mapping[str, Any]] = {"step_size_elsewhere": None}
     seed: int = 0
     _: KW_ONLY
     hops: int = 100
@@ -65,6 +69,7 @@ class RRDUSettings(Method):
     trust_centre: Centre = "reference"
     optimizer: Optimizer = "sgd"
     step_size: float | None = None
+    step_size_elsewhere: float | None = None
     minibatches: int = 4
     batch: int = 0
     view: str = "node"
@@ -82,10 +87,14 @@ class RRDUSettings(Method):
         for name in ("visits", "batch"):
             if (getattr(self, name) or 0) < 0:
                 raise MethodError(f"{name} of rr-du is not negative, and it is {getattr(self, name)}")
-        for name in ("clip", "trust_radius", "step_size"):
+        for name in ("clip", "trust_radius", "step_size", "step_size_elsewhere"):
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and value > 0):
                 raise MethodError(f"{name} of rr-du is a positive number, not {value}")
+        if self.step_size_elsewhere is not None and self.optimizer != "dual-as":
+            raise MethodError(
+                "step_size_elsewhere of rr-du goes with optimizer: dual-as; all others take one step size"
+            )
         if self.visit_probability is not None and not 0 <= self.visit_probability <= 1:
             raise MethodError(f"visit_probability is between 0 and 1, not {self.visit_probability}")
         if self.sigma is not None and not (isfinite(self.sigma) and self.sigma >= 0):
@@ -118,6 +127,12 @@ class RRDUSettings(Method):
 
     def _step_size(self, learning: TrainingRun) -> float:
         return learning.step_size if self.step_size is None else self.step_size
+
+    def _step_size_elsewhere(self, learning: TrainingRun) -> float | None:
+        """Return η of holders other than u, where it is another than that of u."""
+        if self.optimizer != "dual-as":
+            return None
+        return learning.step_size if self.step_size_elsewhere is None else self.step_size_elsewhere
 
     def _path(self, learning: TrainingRun, client: int) -> TokenPath:
         """Draw the path of the token of a deleting client."""

@@ -8,34 +8,27 @@ own teacher, clients that delete depart from it on their forget sets, and models
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from rewindnet.certificates import Release, TrainingRun
-from rewindnet.clients.methods.base import MethodError
-from rewindnet.clients.methods.empirical import Empirical
-from rewindnet.clients.steps.program import Program
-from rewindnet.clients.training.noise import NoiseAddress
+from rewindnet.certificates import TrainingRun
+from rewindnet.clients.methods.alternating import Alternating
+from rewindnet.clients.steps.base import CommunicationStep
+from rewindnet.clients.steps.way import Way
+from rewindnet.clients.training.optimizers.pair import Pairing
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scrub(Empirical):
+class Scrub(Alternating):
     """Depart from the learned outputs on the forget set, keep them elsewhere: Kurmanji et al. 2023, reconstructed.
 
-    A step on retained data goes down γ·loss + α·KL(teacher ‖ student), one on the forget set goes up the KL.
+    A step on retained data goes down γ·loss + α·KL(teacher ‖ student), one on the forget set goes up the KL. The other
+    settings are documented at `Alternating`.
 
     Args:
-        epochs: through the retained data, with an exchange of models after each.
-        max_steps: how many of them begin with one through the forget set.
-        step_size: of the steps.
-        momentum: of the steps, in [0, 1).
-        weight_decay: added to every gradient, times θ.
+        max_steps: how many epochs begin with one through the forget set.
         temperature: by which scores are divided in the KL.
         gamma: γ.
         alpha: α.
-        batch: retained samples in a step.
-        forget_batch: forgotten samples in a step.
-        view: the view of the observer.
-        delta: δ of the certificate.
 
     Raises:
         MethodError: if a setting is out of range.
@@ -46,52 +39,43 @@ class Scrub(Empirical):
         "no certificate is known: outputs that differ on the forget set bound nothing of what the models keep of it, "
         "and no noise hides it"
     )
-    epochs: int = 10
+    later_settings: ClassVar[Mapping[str, Any]] = {
+        "forget_step_size": None,
+        "optimizers": "shared-sgd",
+        "restart": True,
+        "clip": None,
+        "way": "gossip",
+        "hops": None,
+        "visit_probability": None,
+        "retain_momentum": "local",
+    }
     max_steps: int = 2
     step_size: float = 5e-4
-    momentum: float = 0.9
+    optimizers: Pairing = "shared-sgd"
+    restart: bool = True
     weight_decay: float = 5e-4
     temperature: float = 4.0
     gamma: float = 0.99
     alpha: float = 0.001
-    batch: int = 128
     forget_batch: int = 32
+    way: Way = "gossip"
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        self._check(
-            positive=("step_size", "temperature"),
-            counts=("epochs", "batch", "forget_batch"),
-            shares=("max_steps", "weight_decay", "gamma", "alpha"),
-        )
-        if not 0 <= self.momentum < 1:
-            raise MethodError(f"momentum of scrub lies in [0, 1), not {self.momentum}")
+        super().__post_init__()
+        self._check(positive=("temperature",), shares=("max_steps", "gamma", "alpha"))
 
     def _deed(self, learning: TrainingRun) -> str:
-        return (
+        deed = (
             f"went {self.epochs} times through the retained data near the outputs of the learned model, the first "
             f"{min(self.max_steps, self.epochs)} times after a pass through the forget set away from them"
         )
+        return deed if self.way == "gossip" else f"{deed}, {self._on_the_way()}"
 
-    def program(
-        self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
-    ) -> Program:
-        """Return the epochs."""
+    def _forget_epochs(self) -> int:
+        return self.max_steps
+
+    def _step(self, **shared: Any) -> CommunicationStep:
         from rewindnet.clients.steps.scrub import ScrubEpochs
 
-        T = learning.rounds
-        epochs = ScrubEpochs(
-            rounds=range(T, T + self.epochs),
-            seed=address.seed,
-            batch=self.batch,
-            forget_batch=self.forget_batch,
-            max_steps=self.max_steps,
-            step_size=self.step_size,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            temperature=self.temperature,
-            gamma=self.gamma,
-            alpha=self.alpha,
-            teacher=checkpoint_names[T],
-        )
-        return Program((epochs,))
+        return ScrubEpochs(**shared, temperature=self.temperature, gamma=self.gamma, alpha=self.alpha)

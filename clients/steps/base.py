@@ -64,9 +64,9 @@ class LocalStep(Step):
 class CommunicationStep(Step, ABC):
     """A sequence of rounds in which clients exchange messages along the edges.
 
-    What the clients keep between rounds may be wider than a model, [b, k·d], as long as the last round leaves [b, d];
-    messages are [b, d]. By default a round is one of gossip: clients send their parameters, and go on from the
-    weighted sum of what they receive.
+    What the clients keep between rounds may be wider than a model, [b, k·d + s], as long as the last round leaves [b,
+    d]; messages are [b, d]. What `begin` has put behind the models a message may change in place. By default a round is
+    one of gossip: clients send their parameters, and go on from the weighted sum of what they receive.
 
     Attributes:
         rounds: the addresses of the rounds: which mixing matrices and which random numbers they use.
@@ -91,6 +91,15 @@ class CommunicationStep(Step, ABC):
             mixing: the mixing matrices of the network's schedule.
         """
         return mixing.matrix(round)
+
+    def begin(self, block: "ClientBlock", theta: "Tensor") -> "Tensor":
+        """Return the states [b, k·d + s] that the clients keep from the first round on; by default their models.
+
+        Args:
+            block: the clients.
+            theta: [b, d], their models, which are left as they are.
+        """
+        return theta
 
     def message(self, block: "ClientBlock", theta: "Tensor", round: int, probe: "Probe | None") -> "Tensor":
         """Return the messages [b, d] of the clients of a block.

@@ -61,6 +61,19 @@ def logits(model: Model, theta: Tensor, design: Tensor) -> Tensor:
     return scores if scores.shape[2] > 1 else torch.cat([torch.zeros_like(scores), scores], dim=2)
 
 
+def order_generator(step: CommunicationStep, seed: int, round: int, node: int, what: str) -> np.random.Generator:
+    """Return the generator of the order in which a step has a client go through some samples.
+
+    Args:
+        step: the step.
+        seed: the seed of the order.
+        round: the address.
+        node: the client.
+        what: which samples; empty where there is only one kind.
+    """
+    return rng_at(seed, Stream.BATCH, round, node, context=f"{type(step).__name__} {what}")
+
+
 class EpochRounds(CommunicationStep, ABC):
     """Rounds in each of which every client goes through its samples from where it is, and models are then mixed.
 
@@ -91,4 +104,4 @@ class EpochRounds(CommunicationStep, ABC):
 
     def generator(self, round: int, node: int, what: str = "") -> np.random.Generator:
         """Return the generator of the order of a client's samples in a round."""
-        return rng_at(self.seed, Stream.BATCH, round, node, context=f"{type(self).__name__} {what}")
+        return order_generator(self, self.seed, round, node, what)

@@ -1,7 +1,9 @@
 """The steps of learning and of rewinding: initial model, descent, gossip, averaging and noise."""
 
 from abc import ABC
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -10,10 +12,12 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Mixing, Order, Release
+from rewindnet.certificates.healing import settle_weights
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.noise import NoiseAddress, draw, noised
 from rewindnet.clients.training.orders import LEARNING_ORDERS
 from rewindnet.clients.training.probe import Probe
@@ -95,6 +99,31 @@ class Descend(OrderedRounds):
 
 
 @dataclass(frozen=True)
+class DescendAgain(OrderedRounds):
+    """Rounds of learning that another run has made: from its models, and only where clients measure a deletion.
+
+    What they lead to is not to be used. Clients that are computed together are so here, too, and have the same bits.
+
+    Attributes:
+        task: what the names of the models begin with, which the clients keep: those before each round.
+    """
+
+    task: str
+
+    def required_checkpoints(self, round: int) -> Sequence[str]:
+        """Return the name of the models before the round."""
+        return (f"{self.task}-{round:06d}",)
+
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return what the learning order has clients send."""
+        return super().message(replace(block, watched_alone=True), block.recalled_checkpoints[0], round, probe)
+
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return what the learning order leads to at the clients that measure."""
+        return self.learned(replace(block, watched_alone=True), block.recalled_checkpoints[0], mixed, round, probe)
+
+
+@dataclass(frozen=True)
 class DescendOtherwise(OrderedRounds):
     """Rounds of descent without the clip of learning, or by a step size of their own.
 
@@ -131,6 +160,35 @@ class Gossip(CommunicationStep):
 
 
 @dataclass(frozen=True)
+class GossipFirst(CommunicationStep):
+    """Rounds of mixing alone, between the noise and a descent; accelerated ones carry the models of before along.
+
+    Attributes:
+        spectrum: ρ, by which the rounds are accelerated (`settle_weights`); None: they are not.
+        radius: of the ball onto which clients project after the last round; None for none.
+    """
+
+    rounds: range
+    spectrum: float | None = None
+    radius: float | None = None
+
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return the models [b, d], without those of before."""
+        return theta[:, : block.model.parameters].contiguous()
+
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return ω·W·θ + (1 − ω)·θ⁻ [b, d], and behind it θ where another round follows."""
+        d, done = block.model.parameters, round - self.rounds.start
+        if self.spectrum is not None and done:
+            weight = next(islice(settle_weights(self.spectrum), done, None))
+            # Product by product, so that no client's bits depend on its place in a block.
+            mixed = mixed * weight + theta[:, d:] * (1 - weight)
+        if round == self.rounds.stop - 1:
+            return mixed if self.radius is None else clipped(mixed, self.radius)
+        return mixed if self.spectrum is None else torch.cat([mixed, theta[:, :d]], dim=1)
+
+
+@dataclass(frozen=True)
 class Average(CommunicationStep):
     """Rounds in which every node receives from every node: a server, or secure aggregation, with W = 11ᵀ/N."""
 
@@ -153,7 +211,8 @@ def unlearning_program(release: Release, order: Order, address: NoiseAddress) ->
     noise = AddNoise(tuple(release.sigma.tolist()), address, shared=release.averaged)
     gossip = Gossip(release.gossip)
     if release.placement == "rewind":
-        return Program((), (noise,), (*_healed(release, descend), gossip))
+        before = (Descend(order, release.approach),) if release.approach else ()
+        return Program(before, (noise,), (*_healed(release, descend), gossip))
     return Program((descend, *averaging(release)), (noise,), (gossip,))
 
 
@@ -168,7 +227,7 @@ def _healed(release: Release, descend: Descend) -> tuple[CommunicationStep, ...]
     descent: CommunicationStep = descend
     if healing.own_steps:
         descent = DescendOtherwise(descend.order, descend.rounds, healing.clip, healing.step_size)
-    first = Gossip(range(release.noise_round, release.descent.start))
+    first = GossipFirst(release.settling, healing.spectrum, healing.radius)
     return (first, descent) if len(first.rounds) else (descent,)
 
 

@@ -41,7 +41,8 @@ class RRDUToken(TokenRounds):
         batch: samples in each of them; 0: all of a holder's.
         ball: radius of the trust region, onto which u projects; None: it does not.
         centre: of that: the model that u began with (`reference`), or as u first sent it, with noise (`noised`).
-        optimizer: of every holder; Adam's moments stay with each holder.
+        optimizer: of every holder, `dual-as` is Adam of u and SGD of the others; Adam's moments stay with each holder.
+        step_size_elsewhere: η of the others, where it is another.
         forgotten: m, how many samples u deletes.
         address: where the noise is drawn; its seed is that of the batches too.
     """
@@ -61,6 +62,7 @@ class RRDUToken(TokenRounds):
     optimizer: Optimizer
     forgotten: int
     address: NoiseAddress
+    step_size_elsewhere: float | None = None
 
     @property
     def needs_forget_set(self) -> bool:
@@ -93,7 +95,7 @@ class RRDUToken(TokenRounds):
     def _initial_extras(self, theta: Tensor) -> list[Tensor]:
         """Return what is kept beside the models at first: the centre, and Adam's moments."""
         centre = [] if self.ball is None else [theta]
-        return [*centre, *[torch.zeros_like(theta)] * (2 * (self.optimizer == "adam"))]
+        return [*centre, *[torch.zeros_like(theta)] * (2 * (self.optimizer != "sgd"))]
 
     @cached_property
     def _visits(self) -> list[int]:
@@ -183,8 +185,10 @@ class RRDUToken(TokenRounds):
 
     def _update(self, state: Tensor, row: int, round: int, gradient: Tensor) -> Tensor:
         """Return what the optimizer subtracts [d] for this gradient; its moments change in place."""
-        if self.optimizer == "sgd":
-            return self.step_size * gradient
+        home = self.holder(round) == self.home
+        step_size = self.step_size if home or self.step_size_elsewhere is None else self.step_size_elsewhere
+        if self.optimizer == "sgd" or (self.optimizer == "dual-as" and not home):
+            return step_size * gradient
         d = len(gradient)
         stored_first, stored_second = state[row, -2 * d : -d], state[row, -d:]
         first = _FIRST * stored_first.to(torch.float64) + (1 - _FIRST) * gradient
@@ -194,4 +198,4 @@ class RRDUToken(TokenRounds):
         up_to_now = zip(self.holders[: at + 1], self.works[: at + 1], strict=True)
         steps = sum(works and holder == self.holders[at] for holder, works in up_to_now)
         scale = torch.sqrt(second / (1 - _SECOND**steps)) + _TINY
-        return self.step_size * (first / (1 - _FIRST**steps)) / scale
+        return step_size * (first / (1 - _FIRST**steps)) / scale

@@ -1,22 +1,26 @@
 """Spreading: models pass from the nodes that have them to all others, hop by hop, each as a message that counts."""
 
-from collections.abc import Collection
+from abc import ABC
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.sparse import csr_array
+from torch import Tensor
 
 from rewindnet.certificates import Mixing
 from rewindnet.clients.steps.base import CommunicationStep
+from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.probe import Probe
 from rewindnet.topologies.routing import Tree
 
 #: Rounds for every node of the network after which a node that has not been reached keeps its own model.
 _PATIENCE = 10
 
 
-@dataclass(frozen=True)
-class Spread(CommunicationStep):
-    """Rounds in which every node that has not got the model takes it over, once, from a neighbour that has.
+class Spreading(CommunicationStep, ABC):
+    """Rounds in which every node that has not got something takes it over, once, from a neighbour that has.
 
     Attributes:
         rounds: the addresses.
@@ -33,6 +37,58 @@ class Spread(CommunicationStep):
         nodes = np.arange(len(self.at))
         heard = np.where(np.array(self.at) == round, np.array(self.heard), nodes)
         return csr_array((np.ones(len(nodes)), heard, np.arange(len(nodes) + 1)), shape=(len(nodes), len(nodes)))
+
+
+@dataclass(frozen=True)
+class Spread(Spreading):
+    """Rounds in which every node that has not got the model takes it over, once, from a neighbour that has.
+
+    Attributes:
+        rounds: the addresses.
+        heard: [N], the node from which each takes it; itself if it has it already, or never gets it.
+        at: [N], in which round; −1 for none.
+    """
+
+    rounds: range
+    heard: tuple[int, ...]
+    at: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SpreadChange(Spreading):
+    """Rounds in which every node adds to its model, once, what others have changed in theirs, and passes that on.
+
+    Attributes:
+        rounds: the addresses.
+        heard: [N], as of `Spread`.
+        at: [N], as of `Spread`.
+        before: the name of the models of before the change.
+    """
+
+    rounds: range
+    heard: tuple[int, ...]
+    at: tuple[int, ...]
+    before: str
+
+    def required_checkpoints(self, round: int) -> Sequence[str]:
+        """Return the name of the models of before."""
+        return (self.before,) if round == self.rounds.start else ()
+
+    def begin(self, block: ClientBlock, theta: Tensor) -> Tensor:
+        """Return the models, and the change of each behind it: [b, 2·d]."""
+        return torch.cat([theta, theta - block.recalled_checkpoints[0]], dim=1)
+
+    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return the changes [b, d]."""
+        return theta[:, block.model.parameters :].contiguous()
+
+    def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
+        """Return the models, changed where a change has come, and the changes; after the last round the models."""
+        d, rows = block.model.parameters, [row for row, node in enumerate(block.nodes) if self.at[node] == round]
+        states = theta.clone()
+        states[rows, d:] = mixed[rows]
+        states[rows, :d] = block.project(states[rows, :d] + mixed[rows])
+        return states[:, :d].contiguous() if round == self.rounds[-1] else states
 
 
 def spread(mixing: Mixing, sources: Collection[int], start: int) -> Spread:

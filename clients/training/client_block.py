@@ -81,6 +81,7 @@ class ClientBlock:
         public: one client that holds the public rows; None where none with labels of the task are declared.
         optimizer_state: [b, s], what the optimizer carries on from step to step, changed in place; None: it begins
             anew with every descent.
+        watched_alone: whether only clients that a probe watches take local steps, and those computed along with them.
     """
 
     nodes: tuple[int, ...]
@@ -98,6 +99,7 @@ class ClientBlock:
     noise_meter: NoiseMeter | None = None
     public: "ClientBlock | None" = None
     optimizer_state: Tensor | None = None
+    watched_alone: bool = False
 
     @property
     def state_size(self) -> int:
@@ -176,6 +178,12 @@ class ClientBlock:
         if self.counter is not None:
             self.counter.add(gradients)
 
+    def _count_evaluations(self, evaluations: NDArray[np.int64], steps: int) -> None:
+        """Count how often [b] clients evaluated the gradients of their samples in so many steps."""
+        if self.counter is not None:
+            inner = np.maximum(evaluations - steps, 0)
+            self.counter.add(evaluations * self.samples, inner * self.samples)
+
     def counted_at(self, rows: Sequence[int]) -> "ClientBlock":
         """Return the same block, with gradients counted at some of its rows only."""
         return replace(self, counter=None if self.counter is None else self.counter.at(rows))
@@ -225,7 +233,7 @@ class ClientBlock:
                 evaluations[rows.tolist()] = times.cpu().numpy()
 
         self._on_each_part([minibatch], compute)
-        self.count(evaluations * self.samples)
+        self._count_evaluations(evaluations, 1)
         return out
 
     def _step_gradient(self, part: BlockPart, theta: Tensor, *samples: Tensor) -> tuple[Tensor, Tensor]:
@@ -243,12 +251,16 @@ class ClientBlock:
         evaluations = np.zeros(len(self.nodes), dtype=np.int64)
         watched = [] if probe is None else list(probe.watched_rows)
         points = theta[watched].repeat(len(minibatches), 1, 1)
-        out = torch.empty_like(theta) if minibatches[0].participating is None else theta.clone()
+        every = minibatches[0].participating is None and not self.watched_alone
+        out = torch.empty_like(theta) if every else theta.clone()
         states, how = self.new_state() if self.optimizer_state is None else self.optimizer_state, self.local_training
 
         def compute(part: BlockPart) -> None:
             rows = part.bucket.rows[part.clients]
-            own, state, inside = theta[rows], states[rows], part.found(watched)
+            inside = part.found(watched)
+            if self.watched_alone and not inside:
+                return
+            own, state = theta[rows], states[rows]
             for step, (x, y, weight) in enumerate(part.batches(minibatches)):
                 for at, row in inside:
                     points[step, at] = own[row]
@@ -264,7 +276,7 @@ class ClientBlock:
 
         self._on_each_part(minibatches, compute)
         if self.local_training.envelope is not None:
-            self.count(evaluations * self.samples)
+            self._count_evaluations(evaluations, len(minibatches))
         if probe is not None:
             probe.local_steps(round, points)
         return out

@@ -15,15 +15,22 @@ class RoundGradients(NamedTuple):
     Attributes:
         before: those taken before the node sent its message.
         after: those taken after the messages of its neighbours had come in.
+        inner: how many of both were taken for inner problems: all but one of each sample and step. None: none.
     """
 
     before: Counts
     after: Counts
+    inner: Counts | None = None
 
     @property
     def total(self) -> int:
-        """The number of gradients of all nodes together."""
+        """The number of gradients of all nodes together, those of inner problems included."""
         return int(self.before.sum() + self.after.sum())
+
+    @property
+    def of_steps(self) -> int:
+        """The number of gradients of all nodes together, one for each sample and step."""
+        return self.total - (0 if self.inner is None else int(self.inner.sum()))
 
 
 class GradientCounter:
@@ -38,23 +45,26 @@ class GradientCounter:
 
     def __init__(self, clients: int) -> None:
         self._taken: Counts = np.zeros(clients, dtype=np.int64)
+        self._inner: Counts = np.zeros(clients, dtype=np.int64)
         self._rows: NDArray[np.int64] | None = None
         self._counted: NDArray[np.bool_] | None = None
 
-    def add(self, gradients: Counts) -> None:
-        """Count gradients [b], given for the clients of the block that carries this counter."""
-        if self._counted is not None:
-            gradients = np.where(self._counted, gradients, 0)
-        if self._rows is None:
-            self._taken += gradients
-        else:
-            self._taken[self._rows] += gradients
+    def add(self, gradients: Counts, inner: Counts | int = 0) -> None:
+        """Count gradients [b], given for the clients of the block that carries this counter.
 
-    def drain(self) -> Counts:
-        """Return the counts [b] since the last call, and begin again at zero."""
-        taken = self._taken.copy()
-        self._taken[:] = 0
-        return taken
+        Args:
+            gradients: all that were taken.
+            inner: how many of them were taken for inner problems.
+        """
+        for counts, more in ((self._taken, gradients), (self._inner, inner)):
+            counted = more if self._counted is None else np.where(self._counted, more, 0)
+            counts[slice(None) if self._rows is None else self._rows] += counted
+
+    def drain(self) -> tuple[Counts, Counts]:
+        """Return the counts [b] since the last call, of all and of those for inner problems; begin again at zero."""
+        taken, inner = self._taken.copy(), self._inner.copy()
+        self._taken[:] = self._inner[:] = 0
+        return taken, inner
 
     def of(self, rows: Sequence[int]) -> "GradientCounter":
         """Return a counter for a block of some of the clients, which adds to the same counts.
@@ -77,5 +87,5 @@ class GradientCounter:
 
     def _sharing(self) -> "GradientCounter":
         part = GradientCounter(0)
-        part._taken = self._taken
+        part._taken, part._inner = self._taken, self._inner
         return part

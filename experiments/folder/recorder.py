@@ -229,6 +229,8 @@ class Recorder:
         if not certificate.release.mechanism.releases_noised_models(certificate.release):
             self._weights(f"{place}/noised", outcome.noised, secret=True)
         self._weights(f"{place}/released", outcome.released, secret=certificate.release.noise_source != "os")
+        if outcome.retrained_alike is not None:
+            self._weights(f"{place}/retrained", outcome.retrained_alike, secret=True)
         if self._folder is not None:
             self._record["releases"][place] = self._marks(index, place)
         self._write_record()

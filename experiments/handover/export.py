@@ -43,7 +43,7 @@ def export_certificate(
     Raises:
         UserError: with one sentence, if there is no such release, it must not be handed over, or a file cannot be used.
 
-    Example:
+    Examples:
         >>> import rewindnet
         >>> run = rewindnet.run({"learning": {"rounds": 10}, "unlearning": ["r2d"]})
         >>> certificate = rewindnet.export_certificate(run, "r2d")

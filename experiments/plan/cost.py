@@ -1,12 +1,13 @@
 """Compute the cost of rewinding to each depth, as a share of retraining."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from rewindnet.certificates import TrainingRun
+from rewindnet.certificates.network import Mixing
 from rewindnet.experiments.scenario.kept_rounds import replay_cost
 
 
@@ -40,6 +41,27 @@ def cost_of_depths(
     return costs
 
 
+def messages_sent(mixing: Mixing, rounds: Iterable[int]) -> int:
+    """Count the messages of some rounds, each of which sends one along every link that the round uses, both ways.
+
+    Args:
+        mixing: the mixing matrices.
+        rounds: the rounds.
+    """
+    total, count, counted = 0, 0, None
+    for t in rounds:
+        W = mixing.matrix(t)
+        if W is not counted:
+            counted, count = W, _messages(W)
+        total += count
+    return total
+
+
+def _messages(W: csr_array) -> int:
+    """Count the entries of a mixing matrix off its diagonal."""
+    return int(W.nnz - np.count_nonzero(W.diagonal()))
+
+
 def _cost_of_rounds(training_run: TrainingRun) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count the per-sample gradients and the messages of each round, both [T]."""
     mixing = training_run.mixing
@@ -51,7 +73,7 @@ def _cost_of_rounds(training_run: TrainingRun) -> tuple[NDArray[np.int64], NDArr
     for t in range(training_run.rounds):
         W = mixing.matrix(t)
         if W is not counted:
-            counted, count = W, int(W.nnz - np.count_nonzero(W.diagonal()))
+            counted, count = W, _messages(W)
         messages[t] = count
         if mixing.participating(t) is not None:
             gradients[t] = training_run.gradients(t, retained=True).sum()

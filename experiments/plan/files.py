@@ -1,7 +1,8 @@
 """Write the folder of a plan or of a comparison of plans: plan.json, plan.npz, plan.png and the scenario."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rewindnet.experiments.folder.files import write, write_json
 from rewindnet.experiments.plan.picture import comparison_picture, plan_picture
@@ -32,15 +33,20 @@ def check_target(folder: Path, force: bool) -> None:
         raise ScenarioError(f"{folder} already holds a plan; choose another with --out, or overwrite it with --force")
 
 
-def write_plan(plan: Plan, folder: Path) -> None:
+def write_plan(plan: Plan, folder: Path, repairs: Sequence[Mapping[str, Any]] | None = None) -> None:
     """Write a plan as data and as a picture.
 
     plan.json is written last, so a folder that holds it holds a complete plan.
+
+    Args:
+        plan: the plan.
+        folder: the folder to write.
+        repairs: what was found about the promise of each row; None where it was not asked for.
     """
     write(folder / "scenario.yaml", plan.network.scenario.to_yaml())
     write(folder / "plan.npz", plan_arrays(plan))
     write(folder / "plan.png", plan_picture(plan))
-    write_json(folder / "plan.json", plan_record(plan))
+    write_json(folder / "plan.json", plan_record(plan) | ({} if repairs is None else {"repair": list(repairs)}))
 
 
 def write_comparison(plans: Sequence[Plan], keys: Sequence[str], names: Sequence[str], folder: Path) -> None:

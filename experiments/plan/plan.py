@@ -15,11 +15,13 @@ from rewindnet.certificates.planning.requirements import (
     NoiseRequirements,
     departure_requirements,
     noise_requirements,
+    sigma_for,
 )
 from rewindnet.certificates.view import View
 from rewindnet.experiments.plan.clients import ClientFacts, Selection, client_facts, select_clients
 from rewindnet.experiments.plan.cost import cost_of_depths
 from rewindnet.experiments.plan.departures import departure_sentences, departures
+from rewindnet.experiments.plan.healing import NoiseAfterMixing, noise_after_mixing
 from rewindnet.experiments.plan.network import deleted_by_each
 from rewindnet.experiments.plan.placement import Forecast, forecast_losses
 from rewindnet.experiments.plan.rows import Row, rows_of
@@ -83,6 +85,7 @@ class Plan:
         costs: for each planned client, the cost of each depth, from `cost_of_depths`; that of the requesting client
             alone where clients stay, as it is about the same for all.
         notes: a sentence about each setting of the scenario that the plan does not cover.
+        mixed: for each row, what mixing leaves of its noise; None where that is not computed.
     """
 
     network: NetworkSetup
@@ -93,6 +96,7 @@ class Plan:
     answers: Sequence[Answer]
     costs: Sequence[Mapping[int, Mapping[str, float]]]
     notes: Sequence[str]
+    mixed: Sequence[NoiseAfterMixing | None]
 
     @property
     def depths(self) -> tuple[int, ...]:
@@ -154,26 +158,6 @@ def _calibrated_mu(basis: str, epsilon: float, delta: float) -> float:
     return 1 / textbook_sigma(epsilon, delta) if basis == "published" else mu_of(epsilon, delta)
 
 
-def sigma_for(requirements: NoiseRequirements, mu: float) -> Floats:
-    """Compute the σ that reaches μ.
-
-    Where the arithmetic would round the noise of a node away, that node gets the least that is resolved, as in
-    `calibrate`. If all nodes have the same noise, this is the least; otherwise √(σ² + least²) is an upper bound on the
-    root mean square.
-
-    Returns:
-        [2, D, V, 2, k], by placement, depth, view, allocation and client; NaN if no finite σ reaches μ.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        sigma = requirements.needed / mu * (1 + 1e-12)
-        least = requirements.least[:, :, None, None, None]
-        lost = (requirements.finest > 0) & (requirements.finest / mu < least)
-        uniform = requirements.finest >= requirements.needed * (1 - 1e-9)
-        # Nodes that have left carry no noise, so the root mean square may be less than what every other node carries.
-        raised = np.where(uniform, least * (requirements.needed / requirements.finest), np.hypot(sigma, least))
-    return np.asarray(np.where(np.isfinite(sigma), np.where(lost, raised, sigma), np.nan))
-
-
 def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | None = None) -> Plan:
     """Plan a network.
 
@@ -208,6 +192,7 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
         answers=[_answer(row, by_basis[row.basis]) for row in rows],
         costs=[cost_of_depths(run, network.message_bytes, depths, kept) for run in gone or [network.training_run]],
         notes=[*(departure_sentences(network, selection.clients) if gone else []), *notes],
+        mixed=noise_after_mixing(network, rows),
     )
 
 

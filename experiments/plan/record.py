@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
 from rewindnet.experiments.plan.placement import placement_sentences
 from rewindnet.experiments.plan.plan import Answer, Plan
-from rewindnet.experiments.plan.words import hardest_sentences, noise_sentences
+from rewindnet.experiments.plan.words import hardest_sentences, noise_sentences, settle_sentences
 from rewindnet.topologies import TopologyError, spectral_gap
 from rewindnet.topologies.graphs.edges import edge_array
 
@@ -54,6 +54,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "verdicts": [
             *hardest_sentences(plan),
             *noise_sentences(plan),
+            *settle_sentences(plan),
             *placement_sentences(plan.forecasts, training_run.rounds, *plan.target),
         ],
         "notes": list(plan.notes),
@@ -85,7 +86,15 @@ def _gap(plan: Plan) -> float | None:
 
 def answers_record(plan: Plan) -> list[dict[str, Any]]:
     """Describe each row and its solution for the requesting, the easiest, the median and the hardest client."""
-    return [{**vars(answer.row), "view": str(answer.row.view), **_ends(plan, answer)} for answer in plan.answers]
+    return [
+        {
+            **{name: value for name, value in vars(answer.row).items() if name != "settings"},
+            "view": str(answer.row.view),
+            **_ends(plan, answer),
+            "after_mixing": None if mixed is None else mixed.to_record(),
+        }
+        for answer, mixed in zip(plan.answers, plan.mixed, strict=True)
+    ]
 
 
 def _ends(plan: Plan, answer: Answer) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """List the r2d rows of a scenario that a plan solves: each gives two of depth, ε and σ, and asks for the third."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rewindnet.certificates import Regime, View, strongest_regime
 from rewindnet.certificates.claim import Bound
-from rewindnet.certificates.healing import Healing
 from rewindnet.clients.methods import rewinds
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
@@ -28,6 +27,7 @@ class Row:
         allocation: how the noise is divided over nodes, `uniform` or `optimal`.
         regime: the regime of the objective in which the sensitivity is bounded.
         bound: `worst-case` or `published`.
+        settings: the settings of the row, with the name of its method.
     """
 
     index: int
@@ -40,6 +40,7 @@ class Row:
     allocation: str
     regime: Regime
     bound: Bound = "worst-case"
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def basis(self) -> str:
@@ -61,13 +62,14 @@ def rows_of(network: NetworkSetup) -> tuple[list[Row], list[str]]:
     """
     training_run = network.training_run
     settings = {
-        index: with_node(method.settings, network.topology.names, network.nodes, f"unlearning.{index}")
+        index: {"method": method.name}
+        | with_node(method.settings, network.topology.names, network.nodes, f"unlearning.{index}")
         for index, method in enumerate(network.scenario.unlearning)
         if rewinds(method.name)
     }
     notes = []
     if not settings:
-        settings = {0: vars(R2D())}
+        settings = {0: {"method": R2D.name, **vars(R2D())}}
         notes.append(f"The scenario lists no {R2D.name}, so the plan covers {R2D.name} with its defaults.")
     rows = []
     for index, chosen in settings.items():
@@ -78,7 +80,7 @@ def rows_of(network: NetworkSetup) -> tuple[list[Row], list[str]]:
         depth = None if chosen["rewind"] is None else round(chosen["rewind"] * training_run.rounds)
         names = ("epsilon", "sigma", "delta", "placement", "allocation")
         given = {name: chosen[name] for name in names}
-        rows.append(Row(index=index, depth=depth, regime=regime, view=view, bound=bound, **given))
+        rows.append(Row(index=index, depth=depth, regime=regime, view=view, bound=bound, settings=chosen, **given))
         notes += _not_planned(index, chosen)
     return rows, notes
 
@@ -93,11 +95,24 @@ def _not_planned(index: int, settings: Mapping[str, Any]) -> list[str]:
         )
     rounds = settings["gossip_rounds"]
     if rounds:
-        notes.append(f"Row {index} adds {rounds} gossip rounds; the plan leaves them out, as they only lower ε.")
-    healing = Healing(settings["settle_first"], settings["descent_clip"], settings["descent_step_size"])
-    if healing:
-        wider = ", and a single peer then receives from more nodes than planned" * (healing.settle_first > 0)
-        notes.append(f"Row {index} heals after the noise ({healing.words()}); the plan leaves that out{wider}.")
+        notes.append(f"Row {index} adds {rounds} gossip rounds; the plan leaves them out, {_gossip_does(settings)}.")
+    if settings["settle_first"] and View.of(settings["view"]).of_one_node:
+        notes.append(
+            f"Row {index} has gossip rounds before the descent; a single peer then receives from more nodes than "
+            "planned, so that its ε may be larger."
+        )
     if settings["view"] == "average" and settings["placement"] == "output":
         notes.append(f"Row {index} releases the average; its bytes do not include the messages of that averaging.")
     return notes
+
+
+def _gossip_does(settings: Mapping[str, Any]) -> str:
+    """Say what gossip rounds at the end do to the ε of a row, as the part of a sentence."""
+    view = View.of(settings["view"])
+    if not view.of_one_node:
+        return "and no ε of this view depends on them"
+    if settings["placement"] == "rewind":
+        return "and a single peer then receives from more nodes than planned, so that its ε may be larger"
+    return (
+        "and a single model then has a part of its neighbours' differences and less noise, so that its ε may be larger"
+    )

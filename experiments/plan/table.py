@@ -8,10 +8,17 @@ from rich.console import Console
 
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
 from rewindnet.experiments.fitting import print_fitting, print_sentences
+from rewindnet.experiments.plan.healing import NoiseAfterMixing
 from rewindnet.experiments.plan.placement import placement_sentences
 from rewindnet.experiments.plan.plan import VIEWS, Answer, Plan, epsilon_by_depth
 from rewindnet.experiments.plan.rows import Row
-from rewindnet.experiments.plan.words import basis_sentence, easiest_sentences, hardest_sentences, noise_sentences
+from rewindnet.experiments.plan.words import (
+    basis_sentence,
+    easiest_sentences,
+    hardest_sentences,
+    noise_sentences,
+    settle_sentences,
+)
 
 #: The numbers of hardest and easiest clients in the table of clients.
 _HARDEST, _EASIEST = 6, 3
@@ -33,7 +40,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         left_out = len(plan.selection.clients) - len(shown_clients(plan))
         others = f" ({left_out} between them are not shown)" if left_out else ""
         _print_clients(plan, f"clients, hardest first{others}: what each row takes", console)
-    print_sentences(console, (*hardest_sentences(plan), *noise_sentences(plan)))
+    print_sentences(console, (*hardest_sentences(plan), *noise_sentences(plan), *settle_sentences(plan)))
     print_sentences(console, placement_sentences(plan.forecasts, rounds, *plan.target))
     print_sentences(console, (plan.selection.sentence, basis_sentence(plan), *plan.notes, *_legend(plan)))
     if plan.network.nodes > 1 and plan.selection.descent_rounds != plan.selection.rewound:
@@ -68,15 +75,15 @@ def _print_answers(plans: Sequence[Plan], keys: Sequence[str], title: str, conso
     """Print the table of the solutions: a line for each row of each plan."""
     headings = (*keys, "row", "view", "noise", "rewind", "ε", "δ", "asks", "easiest", "median", "hardest")
     rows = [
-        [*(plan.point[key] for key in keys), *_answer(plan, plan.answers[at])]
+        [*(plan.point[key] for key in keys), *_answer(plan, plan.answers[at], plan.mixed[at])]
         for at in range(len(plans[0].answers))
         for plan in plans
     ]
-    expendable = ("median", "bytes", "gradients", "easiest", "δ", "noise", "view", "rewind")
-    _print_rows(console, title, (*headings, "gradients", "bytes"), rows, expendable, len(keys) + 3)
+    expendable = ("median", "bytes", "gradients", "easiest", "δ", "noise", "noise left", "view", "rewind")
+    _print_rows(console, title, (*headings, "noise left", "gradients", "bytes"), rows, expendable, len(keys) + 3)
 
 
-def _answer(plan: Plan, answer: Answer) -> list[str]:
+def _answer(plan: Plan, answer: Answer, mixed: NoiseAfterMixing | None) -> list[str]:
     """Make the line of one row of the scenario in one plan."""
     row, clients, order = answer.row, plan.selection.clients, answer.order
     T = plan.network.training_run.rounds
@@ -96,9 +103,15 @@ def _answer(plan: Plan, answer: Answer) -> list[str]:
         f"{row.delta:g}",
         solved_value(answer, 0, T),
         *extremes,
-        "—" if cost is None else _percent(cost["gradients"]),
+        "—" if mixed is None else f"{mixed.noise:.3g} (even {mixed.even:.3g})",
+        "—" if cost is None else _percent(cost["gradients"]) + _gossip(mixed),
         "—" if cost is None else _percent(cost["bytes"]),
     ]
+
+
+def _gossip(mixed: NoiseAfterMixing | None) -> str:
+    """Return how many gossip rounds a row takes besides, as in the table of a run."""
+    return "" if mixed is None or not mixed.gossip_rounds else f" + {mixed.gossip_rounds} gossip"
 
 
 def solved_value(answer: Answer, position: int, rounds: int) -> str:
@@ -223,7 +236,10 @@ def _legend(plan: Plan) -> list[str]:
     """Explain the columns and the dashes of the tables."""
     lines = [
         "σ: root mean square over nodes. Distance and farthest: links to the other clients. Mixed in: rounds until "
-        "the messages of the client are spread about evenly. Gradients and bytes: as a share of retraining.",
+        "the messages of the client are spread about evenly. Noise left: σ of what is left of the noise "
+        "that the client of the scenario takes, once models are mixed in gossip and descent, root mean square over "
+        "nodes, and what perfect averaging would leave; descent lowers it further. Gradients and bytes: of the rounds "
+        "that are rewound, as a share of retraining; + gossip: rounds that read no data.",
     ]
     unseen = any(row.view.shows_messages and row.placement == "output" for row in (a.row for a in plan.answers))
     if unseen:

@@ -114,6 +114,17 @@ def noise_sentences(plan: Plan) -> list[str]:
     ]
 
 
+def settle_sentences(plan: Plan) -> list[str]:
+    """Say how many gossip rounds each row that leaves their number open takes before its descent, and why."""
+    return [
+        f"settle_first: auto (row {answer.row.index}) is {mixed.settle_first} gossip rounds, chosen by the noise and "
+        "the mixing matrices: no node then has more than 1.2 times the noise that half as many rounds as learning took "
+        "would leave."
+        for answer, mixed in zip(plan.answers, plan.mixed, strict=True)
+        if mixed is not None and answer.row.settings["settle_first"] == "auto"
+    ]
+
+
 def _noise_left(plan: Plan, answer: Answer) -> float:
     """Return the share of a row's noise that the descent after it is forecast to leave; 1 without a forecast."""
     for forecast in plan.forecasts:

@@ -55,8 +55,21 @@ def _empirical(row: Row) -> str:
     return shown if row["holds"] else f"{shown} VIOLATED"
 
 
+def _healed(row: Row) -> str:
+    """Format the test accuracy of retraining that heals as a row does; of a row that does not, nothing."""
+    scores = row.get("accuracy_healed")
+    return f"{100 * scores['test']['mean']:.1f} ({100 * scores['test']['lowest']:.1f})" if scores else ""
+
+
 def _share(row: Row, which: str) -> str:
-    return f"{100 * row['cost_share'][which]:.0f} %"
+    share = row["cost_share"].get(which)
+    return "" if share is None else f"{100 * share:.0f} %"
+
+
+def _gradients(row: Row) -> str:
+    """Format the share of retraining's gradients, and how many rounds besides read no data."""
+    gossip = row.get("cost_gossip_rounds")
+    return _share(row, "gradients") + (f" + {gossip} gossip" if gossip else "")
 
 
 def what(row: Row) -> str:
@@ -91,6 +104,7 @@ COLUMNS: Sequence[Column] = (
     ("ε lower bound", lambda row: "" if row["epsilon_lower_bound"] is None else epsilon(row["epsilon_lower_bound"])),
     ("arrived %", _at_request),
     ("test %", lambda row: percent(row, "test")),
+    ("retrained alike %", _healed),
     ("retain %", lambda row: percent(row, "retain")),
     ("forget %", lambda row: percent(row, "forget")),
     ("AUC", _areas),
@@ -100,7 +114,8 @@ COLUMNS: Sequence[Column] = (
     ("σ", lambda row: f"{row['sigma']:.3g}"),
     ("σ√d/‖θ‖", lambda row: _ratio(row.get("noise_to_norm"))),
     ("distance", lambda row: f"{row['distance_to_retrained']:.3g}"),
-    ("gradients", lambda row: _share(row, "gradients")),
+    ("gradients", _gradients),
+    ("evaluations", lambda row: _share(row, "evaluations")),
     ("bytes", lambda row: _share(row, "bytes")),
     ("time", lambda row: _share(row, "seconds")),
     ("network time", lambda row: f"{row['simulated_seconds']:.3g} s"),
@@ -111,6 +126,7 @@ _EXPENDABLE = (
     *(
         "MIA-U",
         "MIA %",
+        "evaluations",
         "time",
         "bytes",
         "network time",
@@ -121,7 +137,7 @@ _EXPENDABLE = (
         "ε lower bound",
         "backdoor %",
     ),
-    *("distance", "AUC", "forget %", "arrived %", "noise", "bound", "gradients", "ε claimed"),
+    *("distance", "AUC", "forget %", "arrived %", "retrained alike %", "noise", "bound", "gradients", "ε claimed"),
 )
 #: Those that are left out after them.
 _LAST = ("ε empirical", "view")
@@ -141,11 +157,23 @@ def legend(rows: Sequence[Row]) -> list[str]:
         "compare with retraining on the retained data plus noise of the level that this request calls for; who "
         "deletes, and how many samples, is public.",
         "Accuracy: mean over nodes (lowest node). Distance: to the retrained network, at the furthest node. "
-        "Gradients, bytes and time: as a share of retraining. Network time: simulated, on the scenario's network.",
+        "Gradients: one for each sample and local step, as a share of those of retraining; + gossip: rounds that "
+        "exchange models and read no data. Bytes and time: as a share of retraining. Network time: simulated, on the "
+        "scenario's network.",
         *_larger_than_the_model(rows),
     ]
     if any(_at_request(row) for row in rows):
         lines.append("Arrived: test accuracy of the models that a later request found, before its release.")
+    if any(_share(row, "evaluations") for row in rows):
+        lines.append(
+            "Evaluations: of the gradients of samples, those included by which steps that clip solve their inner "
+            "problem, as a share of retraining."
+        )
+    if any(_healed(row) for row in rows):
+        lines.append(
+            "Retrained alike: test accuracy of retraining that heals in its last rounds as the row does, without "
+            "noise. Compare the row with that; its distance is measured to it."
+        )
     if any(row.get("auc") for row in rows):
         lines.append(
             f"AUC: area under the ROC curve of the two classes, mean over nodes, on {'/'.join(_SETS)} samples; 0.5 is "

@@ -105,6 +105,22 @@ def verdict(run: RunFolder) -> list[str]:
     return [hold, _best(run)]
 
 
+def reservations(run: RunFolder) -> list[str]:
+    """Say what keeps the certificates of a run from protecting a person: noise from a seed, or noise unmeasured."""
+    added = [certificate for certificate, _ in run.certified if any(certificate.release.sigma)]
+    seeded = sum(certificate.release.noise_source == "seed" for certificate in added)
+    unmeasured = sum(found.noise_audit.status == "unchecked" for _, found in run.certified)
+    said = []
+    if seeded:
+        said.append(
+            "This is a simulation: noise was drawn from the seed and can be drawn again, so nothing here protects the "
+            "data of a real person."
+        )
+    if unmeasured:
+        said.append(f"The noise of {unmeasured} of {len(run.certified)} releases is unchecked.")
+    return said
+
+
 def asked_epsilon(run: RunFolder) -> float:
     """Return the largest ε that the scenario asks for, or else the largest that a method claims, or else 1."""
     named = [method["epsilon"] for method in run.scenario["unlearning"] if method.get("epsilon") is not None]
@@ -138,6 +154,16 @@ def _best(run: RunFolder) -> str:
             said += f". {basis[0].upper()}{basis[1:]}, {which} is {_most_accurate(rows, names)}"
     exact = [row for row in run.summary if row["method"] == Retrain.name]
     return said + (f". Retraining reaches {100 * _accuracy(exact[0]):.1f} %." if exact else ".")
+
+
+def best(run: RunFolder) -> Mapping[str, Any] | None:
+    """Return the row of the most accurate release that reaches the ε of the scenario, unconditionally if one does.
+
+    Retraining does not count; None if no other method reaches it.
+    """
+    wanted = asked_epsilon(run)
+    able = [row for row in run.summary if _reaches(row, wanted) and row["sensitivity"] != 0]
+    return max([row for row in able if not row["conditional"]] or able, key=_accuracy, default=None)
 
 
 def _most_accurate(rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> str:
@@ -230,3 +256,13 @@ def sampled(found: Audit) -> str:
         f"{sample.draws:,} draws, {sample.counted:,} of them counted in each world; {counts}; "
         f"ε at least {sample.epsilon_lower_bound:.4g} at confidence {sample.confidence:g}"
     )
+
+
+def cost(counted: Mapping[str, float], share: Mapping[str, float]) -> str:
+    """Describe the cost of a release: what was counted, and as a share of retraining."""
+    told = [f"{counted[what]:,.4g} {what} ({100 * share[what]:.0f} % of retraining)" for what in share]
+    gossip = int(counted.get("gossip_rounds", 0))
+    told += [f"{gossip:,} of the rounds are gossip that reads no data"] if gossip else []
+    if counted.get("evaluations", 0) > counted["gradients"]:
+        told.append("gradients are one for each sample and local step, evaluations those of inner problems included")
+    return ", ".join(told)

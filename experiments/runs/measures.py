@@ -30,7 +30,8 @@ def measure_release(
         setup: the run.
         outcome: the outcome of the release.
         learned: [N, d], the models when the request arrived.
-        retrained: [N, d], the models of the network retrained without the forget set.
+        retrained: [N, d], the models of the network retrained without the forget set; a release that heals is compared
+            with those that heal alike.
         retraining: the cost of retraining.
         request: the number of the request.
 
@@ -40,12 +41,15 @@ def measure_release(
     # Over MPI the gathered models are on the host, while the samples are on the device that computes accuracy.
     present = torch.from_numpy(np.flatnonzero(setup.network.training_run.present))
     released = _rows(outcome.released, present).to(next(iter(setup.evaluations[request].sets.values()))[0].device)
-    retrained = _rows(retrained, present).to(released.device)
-    cost, retraining_cost = vars(outcome.cost), vars(retraining)
+    healed = outcome.retrained_alike is not None
+    retrained = _rows(retrained if outcome.retrained_alike is None else outcome.retrained_alike, present).to(
+        released.device
+    )
+    cost = vars(outcome.cost)
     mean = released.mean(dim=0, keepdim=True)
 
     def accuracies(sets: Mapping[str, Samples]) -> dict[str, Any]:
-        return {name: _accuracies(setup.network.model, released, mean, *samples) for name, samples in sets.items()}
+        return accuracies_on(setup.network.model, released, sets)
 
     evaluation = setup.evaluations[request]
     distance, norms = divergence(released, retrained), norms_of(retrained)
@@ -54,6 +58,7 @@ def measure_release(
         "nodes": present.tolist(),
         "accuracy": accuracies(evaluation.sets),
         "auc": areas(setup.network.model, released, evaluation.sets),
+        **({"accuracy_healed": accuracies_on(setup.network.model, retrained, evaluation.sets)} if healed else {}),
         "accuracy_at_request": accuracy(setup.network.model, found, *evaluation.sets["test"]).tolist(),
         "backdoor": accuracies(evaluation.triggered) or None,
         "membership": attack_release(setup, learned, outcome.released, request),
@@ -61,10 +66,20 @@ def measure_release(
         **ratios_to_norm(outcome.plan.release, present.numpy(), norms, distance, released.shape[1]),
         "consensus_distance": consensus_distance(released, mean),
         "cost": cost,
-        "cost_share": {
-            name: value / retraining_cost[name] if retraining_cost[name] else 0.0 for name, value in cost.items()
-        },
+        "cost_share": cost_shares(cost, vars(retraining)),
     }
+
+
+def cost_shares(cost: Mapping[str, Any], retraining: Mapping[str, Any]) -> dict[str, float]:
+    """Return a cost as shares of that of retraining, which has gossip rounds of its own only by chance.
+
+    Evaluations are left out where retraining evaluates each gradient once.
+    """
+    left_out = {"gossip_rounds"}
+    if retraining.get("evaluations") == retraining["gradients"]:
+        left_out.add("evaluations")
+    names = (name for name in cost if name in retraining and name not in left_out)
+    return {name: cost[name] / retraining[name] if retraining[name] else 0.0 for name in names}
 
 
 def _rows(theta: Tensor, present: Tensor) -> Tensor:
@@ -95,6 +110,12 @@ def ratios_to_norm(
 def _ratios(values: NDArray[np.float64], norms: NDArray[np.float64]) -> list[float] | None:
     """Return the ratios [n] of values [n] to the norms [n] of models; None if a model is 0."""
     return (values / norms).tolist() if norms.all() else None
+
+
+def accuracies_on(model: Model, theta: Tensor, sets: Mapping[str, Samples]) -> dict[str, Any]:
+    """Compute the accuracy of each node's model [n, d], and of the average model, on sets of samples by name."""
+    mean = theta.mean(dim=0, keepdim=True)
+    return {name: _accuracies(model, theta, mean, *samples) for name, samples in sets.items()}
 
 
 def _accuracies(model: Model, released: Tensor, mean: Tensor, design: Tensor, targets: Tensor) -> dict[str, Any]:
@@ -207,6 +228,8 @@ def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> di
     return {
         "accuracy_at_request": {"mean": _mean({"nodes": found}), "lowest": min(found)},
         "accuracy": _over_nodes(accuracy),
+        # Releases that do not heal have no such entry, nor have runs that were recorded before it was measured.
+        **({"accuracy_healed": _over_nodes(metrics["accuracy_healed"])} if "accuracy_healed" in metrics else {}),
         # Tasks with more classes have no such entry, nor have runs that were recorded before it was measured.
         **({"auc": _over_nodes(metrics["auc"])} if metrics.get("auc") else {}),
         "backdoor": backdoor
@@ -215,6 +238,7 @@ def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> di
         "distance_to_retrained": max(metrics["distance_to_retrained"]),
         **{name: median(metrics[name]) if metrics[name] else None for name in ("distance_to_norm", "noise_to_norm")},
         "cost_share": metrics["cost_share"],
+        "cost_gossip_rounds": metrics["cost"]["gossip_rounds"],
         "simulated_seconds": metrics["cost"]["simulated_seconds"],
     }
 

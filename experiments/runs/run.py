@@ -29,6 +29,7 @@ from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.engine import Callback
 from rewindnet.simulator.from_releases import FromReleases
 from rewindnet.simulator.outcome import Outcome, Trajectory
+from rewindnet.simulator.retraining import begins_healing, with_healed_retraining
 from rewindnet.simulator.task import Task
 from rewindnet.simulator.transports.network import Network
 
@@ -148,11 +149,10 @@ class _Run:
         shared = None if request >= len(learned.plans) else self._shared_answer(learned, request)
         for number, method in enumerate(methods):
             index = request * len(methods) + number
-            answer, plan = (
-                self._branch_answer(learned, request, number)
-                if shared is None
-                else (shared, learned.plans[request][number])
-            )
+            if shared is None:
+                answer, plan = self._branch_answer(learned, request, number)
+            else:
+                answer, plan = shared, learned.plans[request][number]
             records = self._release(answer, method, plan, index)
             if records is not None:
                 deleting = self._setup.network.arrivals[request].forget
@@ -186,10 +186,8 @@ class _Run:
         """Record the table, and the composition of the releases of each method if there are several requests."""
         compositions = []
         if len(self._setup.network.training_runs) > 1 and self._branches is None:
-            by_method: list[list[Certificate]] = [[] for _ in self._setup.methods]
-            for release in releases:
-                by_method[release.method].append(release.certificate)
-            compositions = compose_releases(by_method)
+            numbers = range(len(self._setup.methods))
+            compositions = compose_releases([[r.certificate for r in releases if r.method == at] for at in numbers])
         rows = [release.row for release in releases]
         self._recorder.finish(rows, compositions, self._simulation.message_bytes)
 
@@ -198,8 +196,9 @@ class _Run:
         horizon = max(method.horizon(training.rounds) for method in self._setup.methods)
         suffix = self._simulation.request_suffix(request)
         rounds = {training.rounds, *(plan.release.noise_round for plan in plans)}
+        kept = {*rounds, *begins_healing(plans, training.rounds), *self._setup.shared_rounds}
         with self._rounds.phase(f"{Retrain.name}{suffix}", horizon):
-            oracle = self._simulation.retrain(horizon, {*rounds, *self._setup.shared_rounds}, request)
+            oracle = self._simulation.retrain(horizon, kept, request)
         self._recorder.write_checkpoints(f"retrained{suffix}", oracle, rounds)
         return oracle
 
@@ -224,6 +223,7 @@ class _Run:
         outcome = self._execute(answer, method, plan, index)
         release, claim = outcome.plan.release, outcome.plan.claim
         oracle_state = self._simulation.oracle_state(release, answer.oracle, answer.request)
+        outcome = with_healed_retraining(self._simulation, outcome, answer.oracle, answer.request)
         retrained = answer.oracle.at(answer.training.rounds)
         if not self._network.root:
             return None

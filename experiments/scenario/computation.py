@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from rewindnet.certificates import forget_digest
+from rewindnet.clients.methods import METHODS
 from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.experiments.scenario.inputs import UNDER_ROOT
 from rewindnet.user_code import names_code
@@ -18,13 +19,19 @@ _CODE = ("model.path", "model.loss", "data.features.path")
 _NOT_COMPUTED = ("name", "seed", "network", "audit", "measures", "record")
 #: Settings of each section that are left out where they are these: they came later, and change nothing.
 _PLAIN: Mapping[str, Mapping[str, Any]] = {
-    "data": {"categories": None, "public": None},
+    "data": {"categories": None, "public": None, "held_out": "people"},
     "learning": {
         "optimizer": {"kind": "sgd", "momentum": 0.0, "nesterov": False},
         "step_sizes": {"kind": "constant", "warm_up": 0},
         "gradient_clip": None,
     },
-    "unlearning": {"settle_first": 0, "descent_clip": True, "descent_step_size": None},
+    "unlearning": {
+        "settle_first": 0,
+        "settle_acceleration": "none",
+        "settle_radius": None,
+        "descent_clip": True,
+        "descent_step_size": None,
+    },
 }
 _NONE = object()
 
@@ -55,7 +62,7 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
     if (learning.get("checkpoints") or {}).get("recover") is not None:
         # Recovered models differ in their last digits, and what is charged for that in the noise.
         computed["learning"]["recover"] = learning["checkpoints"]["recover"]
-    computed["unlearning"] = [_without_plain("unlearning", method) for method in scenario["unlearning"]]
+    computed["unlearning"] = [_without_later(method) for method in scenario["unlearning"]]
     computed["data"] = _without_plain("data", scenario["data"], ("root",))
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
     found = {key: sha256 for key, sha256 in contents.items() if key.startswith(UNDER_ROOT)}
@@ -82,6 +89,14 @@ def _without_plain(section: str, settings: Mapping[str, Any], left_out: Collecti
     """Return settings of a section without those that change nothing, and without those that are left out."""
     plain = _PLAIN[section]
     return {key: value for key, value in settings.items() if key not in left_out and plain.get(key, _NONE) != value}
+
+
+def _without_later(method: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a method without those that change nothing, of all methods or of this one."""
+    name = method.get("method")
+    later = getattr(METHODS[name], "later_settings", {}) if name in METHODS else {}
+    unused = [key for key, value in method.items() if later.get(key, _NONE) == value]
+    return _without_plain("unlearning", method, unused)
 
 
 def _by_content(value: Any, named: Mapping[str, str], key: str = "") -> Any:

@@ -9,8 +9,8 @@ from rewindnet.clients.data.public_rows import from_elsewhere, volunteered
 from rewindnet.experiments.scenario.client_data import ClientData
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.names import client_title, node_of
+from rewindnet.experiments.scenario.public_settings import PublicSettings
 from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.experiments.scenario.settings import PublicSettings
 
 
 def with_public_rows(scenario: Scenario, data: ClientData, names: tuple[str, ...] | None) -> ClientData:

@@ -45,7 +45,12 @@ ALWAYS = (Retrain.name, DoNothing.name)
 
 
 class Scenario(Section):
-    """A run, described in full: every key has a default, and `Scenario()` is the demo."""
+    """A run, described in full: every key has a default, and `Scenario()` is the demo.
+
+    Attributes:
+        name: of the run; its folder is runs/<name> by default.
+        seed: of everything random.
+    """
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "demo"
     seed: Annotated[int, Field(ge=0)] = 0

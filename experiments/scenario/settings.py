@@ -1,6 +1,6 @@
 """The sections of a scenario: one class for each, in the order of a scenario file."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +12,7 @@ from rewindnet.clients.data.backdoor import Corner
 from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.kept_rounds import CheckpointSettings
+from rewindnet.experiments.scenario.public_settings import PublicSettings
 from rewindnet.experiments.scenario.sections import Choice, Section
 from rewindnet.experiments.scenario.views import build_unnamed
 
@@ -44,43 +45,17 @@ class BackdoorSettings(Section):
     corner: Corner = "bottom-right"
 
 
-class OtherData(Choice):
-    """Another data set, whose training rows are public."""
-
-    what, key = "data", "source"
-    source: str = ""
-    limit: Annotated[int, Field(ge=1)] | None = None
-
-
-class PublicSettings(Section):
-    """Rows that are public, so that no request can delete them: by exactly one of these.
+class DataSettings(Choice):
+    """The source of the data, its features, which rows are public, and a backdoor.
 
     Attributes:
-        clients: clients who volunteer their samples: the last so many, or such a share of all, or those of these names.
-            They stay in the network.
-        classes: classes of the data; their rows are taken out of the task.
-        other: another data set.
+        source: the source.
+        root: the folder of the files; by default that of the environment variable REWINDNET_DATA, or else `data`.
+        limit: the number of training samples that are read, from the first on; None for all.
+        features: how raw data become features.
+        public: the rows that are public; None for none.
+        backdoor: a client whose samples carry a trigger; None for no such client.
     """
-
-    clients: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] | list[ClientName] | None = None
-    classes: Annotated[list[int | str], Field(min_length=1)] | None = None
-    other: OtherData | None = None
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> "PublicSettings":
-        """Refuse none of the three, and two at a time."""
-        given = [name for name in ("clients", "classes", "other") if getattr(self, name) is not None]
-        if len(given) != 1 or self.clients == []:
-            raise ScenarioError(f"takes one of clients, classes and other, not {' and '.join(given) or 'none'}")
-        return self
-
-    def plain(self) -> dict[str, Any]:
-        """Return what is given as plain data."""
-        return {"other": self.other.plain()} if self.other is not None else self.model_dump(exclude_none=True)
-
-
-class DataSettings(Choice):
-    """The source of the data, its features, which rows are public, and a backdoor."""
 
     what, key = "data", "source"
     source: str = "digits"
@@ -92,7 +67,12 @@ class DataSettings(Choice):
 
 
 class PartitionSettings(Choice):
-    """How the data are spread over the clients."""
+    """How the data are spread over the clients.
+
+    Attributes:
+        kind: the rule.
+        clients: the number of clients; by default 10, or as many as the topology or the data have.
+    """
 
     what = "partition"
     kind: str = "iid"
@@ -151,7 +131,25 @@ class StepSizesSettings(Choice):
 
 
 class LearningSettings(Choice):
-    """How the network learns."""
+    """How the network learns.
+
+    Attributes:
+        kind: the way to learn.
+        rounds: the number of rounds, T.
+        step_size: of a local step, η.
+        order: whether a round steps first, averages first, or adds the step to the average.
+        local_steps: the number of local steps in a round, E.
+        radius: of the ball onto which every model is projected after its local steps; None for no projection.
+        client_clip: the Lipschitz constant of a client's mean loss, by its Lipschitz envelope; None for no clip.
+        clip_tolerance: the error of a gradient of the envelope, as a share of `client_clip`.
+        after_request: from which models learning goes on after a request.
+        checkpoints_from: a folder with the checkpoints of a network that learned elsewhere.
+        checkpoints: which checkpoints are kept; by default those that the methods may begin from.
+        sampling: which samples a local step reads.
+        optimizer: how a client turns its gradient into a step.
+        step_sizes: how the step size changes from round to round.
+        gradient_clip: the largest norm of the gradient of a step; None for no clip.
+    """
 
     what = "learning"
     kind: str = "gossip"
@@ -211,7 +209,16 @@ class NetworkModelSettings(Choice):
 
 
 class BackendSettings(Choice):
-    """The transport of the messages, and the precision and device of the computation."""
+    """The transport of the messages, and the precision and device of the computation.
+
+    Attributes:
+        kind: the transport.
+        precision: whether neighbours are summed in the fastest order, or in the order of the nodes (`exact`), which
+            gives the same bits on every transport.
+        device: the processor or a GPU; `auto` is a GPU where there is one.
+        dtype: the type of the parameters.
+        threads: the number of threads of each process; by default what the transport takes.
+    """
 
     what = "transport"
     kind: str = "in-process"

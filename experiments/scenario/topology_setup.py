@@ -1,9 +1,10 @@
 """Build the topology of a scenario: its graph and its mixing schedules, from the settings, the seed and no data."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from scipy.sparse import csr_array
 
 from rewindnet import topologies
@@ -11,7 +12,7 @@ from rewindnet.clients.data.deletion import DeletionError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.settings import MixingSettings
 from rewindnet.topologies import Graph, Schedule
-from rewindnet.topologies.graphs.edges import named, node_names
+from rewindnet.topologies.graphs.edges import edge_array, from_edges, named, node_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,22 @@ class TopologySetup:
         if names is None or self.names is not None:
             return self
         return replace(self, graph=named(self.graph, names))
+
+    def linked(self, links: Sequence[tuple[int, int]]) -> "TopologySetup":
+        """Return the topology with more links, mixed by the same rule; no node has left yet.
+
+        Args:
+            links: the links to add, which it does not have.
+
+        Raises:
+            TopologyError: if the mixing rule or the schedule does not fit the graph.
+        """
+        added = np.array(links, dtype=np.int64).reshape(-1, 2)
+        graph = from_edges(len(self.graph), np.concatenate([edge_array(self.graph), added]))
+        names, rule = self.names, self.scenario.topology.mixing
+        graph = graph if names is None else named(graph, names)
+        mixing = _schedule(self.scenario, graph, topologies.mix(rule.kind, graph, **rule.settings))
+        return replace(self, graph=graph, mixing=mixing, departed=(), remaining=mixing)
 
     def without(self, departed: Collection[int], rule: MixingSettings | None = None) -> "TopologySetup":
         """Return the topology with the schedule that remains after some nodes have left.

@@ -1,16 +1,23 @@
 """Check the runs of a study, and make those that are not finished yet."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.clients.training.parallel import processors
 from rewindnet.experiments.folder.format import is_complete, read_record, state
 from rewindnet.experiments.folder.lock import FolderBusyError
 from rewindnet.experiments.folder.sameness import difference
-from rewindnet.experiments.folder.shared import SharedLearning, learning_key, learning_seconds
+from rewindnet.experiments.folder.shared import (
+    SharedLearning,
+    learning_key,
+    models_folder,
+    models_key,
+    seconds_of,
+)
 from rewindnet.experiments.folder.unfinished import check_target, clean_finished
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -23,6 +30,8 @@ from rewindnet.experiments.studies.workers import Workers
 
 #: What the names of folders with shared states begin with.
 _SHARED = ".learned-"
+#: The most bytes for the models of every round, with which runs that delete something else share their learning.
+_LENT = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class Missing:
         threads: the threads that it takes at least.
         one_process: whether it is one process.
         learning: what it learns; None if that cannot be shared.
+        models: what it learns whatever it deletes; None if that cannot be shared.
         rounds: the rounds of the checkpoints that it needs.
     """
 
@@ -43,6 +53,7 @@ class Missing:
     threads: int
     one_process: bool
     learning: str | None
+    models: str | None
     rounds: frozenset[int]
 
 
@@ -100,24 +111,37 @@ def make(
         return outcome
     finally:
         display.end()
-        for shared in learning.values():
-            if all(is_complete(folder) for folder, other in learning.items() if other is shared):
-                shutil.rmtree(shared.folder, ignore_errors=True)
+        for shared in {shared for run in learning.values() for shared in run.folders}:
+            if all(is_complete(folder) for folder, run in learning.items() if shared in run.folders):
+                shutil.rmtree(shared, ignore_errors=True)
 
 
 def _shared_learning(missing: Sequence[Missing]) -> dict[Path, SharedLearning]:
     """Return where runs share their learning, for each run that learns what another one learns, too."""
+    same, alike = _groups(missing, lambda run: run.learning), _groups(missing, lambda run: run.models)
+    found: dict[Path, SharedLearning] = {}
+    for run in missing:
+        if run.learning is None:
+            continue
+        study, learns_same, learns_alike = run.point.folder.parent, same[run.learning], alike.get(run.models or "", [])
+        folder = study / f"{_SHARED}{run.learning[:16]}"
+        together = len(learns_same) > 1 or folder.is_dir()
+        rounds = sorted(frozenset().union(*(other.rounds for other in learns_same))) if together else []
+        # Runs that delete the same need no models of every round: they take up what the first of them has made.
+        follow = len({other.learning for other in learns_alike}) > 1
+        models = run.models if run.models and (follow or models_folder(study, run.models).is_dir()) else ""
+        if rounds or models:
+            found[run.point.folder] = SharedLearning(folder, run.learning, tuple(rounds), models)
+    return found
+
+
+def _groups(missing: Sequence[Missing], key: Callable[[Missing], str | None]) -> dict[str, list[Missing]]:
+    """Return the runs that have a key in common, by key; without those that have none."""
     groups: dict[str, list[Missing]] = {}
     for run in missing:
-        if run.learning is not None:
-            groups.setdefault(run.learning, []).append(run)
-    found: dict[Path, SharedLearning] = {}
-    for key, runs in groups.items():
-        folder = runs[0].point.folder.parent / f"{_SHARED}{key[:16]}"
-        if len(runs) > 1 or folder.is_dir():
-            rounds = tuple(sorted(frozenset().union(*(run.rounds for run in runs))))
-            found |= dict.fromkeys((run.point.folder for run in runs), SharedLearning(folder, key, rounds))
-    return found
+        if (common := key(run)) is not None:
+            groups.setdefault(common, []).append(run)
+    return groups
 
 
 def _seconds_saved(learning: Mapping[Path, SharedLearning]) -> float:
@@ -129,7 +153,9 @@ def _seconds_saved(learning: Mapping[Path, SharedLearning]) -> float:
     spent: dict[str, list[float]] = {}
     for folder, shared in learning.items():
         if is_complete(folder):
-            spent.setdefault(shared.key, []).append(learning_seconds(read_record(folder)))
+            record = read_record(folder)
+            spent.setdefault(shared.models or shared.key, []).append(seconds_of(record, "learn"))
+            spent.setdefault(f"{shared.key} {Retrain.name}", []).append(seconds_of(record, Retrain.name))
     return sum(max(times) - time for times in spent.values() for time in times)
 
 
@@ -142,13 +168,18 @@ def _checked(point: Point, force: bool) -> Missing:
     with suppress(FolderBusyError):
         check_target(point.folder, point.scenario, force)
     setup, backend = build_run(point.scenario), point.scenario.backend
+    one_process = backend.build().one_process
+    model, size = setup.network.model, setup.network.nodes * setup.network.message_bytes
+    followed = one_process and setup.local_training.optimizer.state_size(model.parameters) == 0
+    followed &= size * (point.scenario.learning.rounds + 1) <= _LENT
     # A run without a number of threads takes what there is, and gets along with one.
     return Missing(
         point,
         memory_of(setup),
         min(backend.threads or 1, processors()),
-        backend.build().one_process,
+        one_process,
         learning_key(point.scenario),
+        models_key(point.scenario) if followed else None,
         frozenset(setup.kept_rounds),
     )
 

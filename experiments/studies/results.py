@@ -82,6 +82,11 @@ class StudyResults:
         """Return the learning curves: a mapping for each run, phase and round in which the network was looked at."""
         return curve_rows(self._study)
 
+    @property
+    def topology_of_runs(self) -> dict[str, str]:
+        """The topology of each finished run, by the name of the run."""
+        return {str(row["run"]): str(row["topology"]) for row in self._rows}
+
     def write(self) -> list[Path]:
         """Write `results.csv` and `curves.csv` into the folder of the study.
 
@@ -109,7 +114,7 @@ def load_study(path: str | PathLike[str]) -> StudyResults:
     Raises:
         UserError: if it is not the folder of a study, or no run of it is finished.
 
-    Example:
+    Examples:
         >>> import rewindnet
         >>> short = {"learning": {"rounds": 10}, "unlearning": ["r2d"], "measures": {"membership": False}}
         >>> study = rewindnet.sweep(short, {"topology.kind": ["ring", "star"]})

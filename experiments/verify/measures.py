@@ -1,6 +1,7 @@
 """Verify metrics.json: accuracies and distances on the stored models, and the cost as far as it follows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.models import Model
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.runs.evaluation import Evaluation, Samples
-from rewindnet.experiments.runs.measures import areas, ratios_to_norm
+from rewindnet.experiments.runs.measures import areas, cost_shares, ratios_to_norm
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
@@ -26,11 +27,12 @@ from rewindnet.experiments.verify.records import (
     short,
     traffic_of,
 )
+from rewindnet.experiments.verify.weights import compared_alike
 
 #: The largest number of products for measuring the accuracy of one release again; fewer nodes are measured beyond it.
 MOST_PRODUCTS = 10_000_000_000
 #: The costs of which a release states its share of retraining; seconds on the machine of the run cannot be repeated.
-_SHARES = ("gradients", "rounds", "messages", "bytes", "simulated_seconds")
+_SHARES = ("gradients", "rounds", "messages", "bytes", "simulated_seconds", "evaluations")
 
 
 def check_measures(folder: RunFolder, rebuilt: Rebuilt, training: TrainingRun, index: int) -> str:
@@ -54,7 +56,8 @@ def check_measures(folder: RunFolder, rebuilt: Rebuilt, training: TrainingRun, i
     if theta is None:
         return OnRecord("weights were not kept, so accuracies and distances are on the record's word")
     released = theta[present]
-    retrained = folder.weights(f"checkpoints/retrained{request_suffix_of(folder, index)}-{training.rounds:06d}")
+    name = f"checkpoints/retrained{request_suffix_of(folder, index)}-{training.rounds:06d}"
+    retrained = folder.weights(f"{method.place}/retrained" if compared_alike(folder, index) else name)
     _check_distances(folder, index, present, released, None if retrained is None else retrained[present])
     doubts = [] if retrained is not None else ["the distance to the retrained models, which were not kept"]
     if rebuilt.network is None:
@@ -62,6 +65,10 @@ def check_measures(folder: RunFolder, rebuilt: Rebuilt, training: TrainingRun, i
     else:
         evaluation = rebuilt.evaluations[request_of(folder, index)]
         doubts += _check_accuracies(method.metrics, rebuilt.network.model, evaluation, released)
+        if retrained is not None and compared_alike(folder, index):
+            healed = {"accuracy": method.metrics["accuracy_healed"], "backdoor": None}
+            alike = replace(evaluation, triggered={})
+            doubts += _check_accuracies(healed, rebuilt.network.model, alike, retrained[present])
         _check_areas(method.metrics.get("auc"), rebuilt.network.model, evaluation, released)
         doubts += _check_found(folder, rebuilt.network.model, evaluation.sets["test"], training, index)
     if doubts:
@@ -221,13 +228,18 @@ def check_costs(folder: RunFolder, index: int) -> str:
         for at, method in enumerate(folder.methods)
         if request_of(folder, at) == request and method.certificate.get("method") == Retrain.name
     )
-    branch = bool(folder.branch_of(index))
-    for name in _SHARES:
-        share = cost[name] / retraining[name] if retraining[name] else 0.0
+    branch, shares = bool(folder.branch_of(index)), cost_shares(cost, retraining)
+    # Runs that were recorded before evaluations were counted by themselves have no share of them.
+    demand(
+        set(_SHARES) & set(metrics["cost_share"]) == set(_SHARES) & set(shares),
+        "the shares of retraining are not those of the costs that are counted",
+    )
+    for name in set(_SHARES) & set(shares):
+        share = shares[name]
         recorded = metrics["cost_share"][name]
         # With the noise of earlier releases, retraining takes longer: its nodes wait for each other where they add it.
         known = same(recorded, share) or (branch and name == "simulated_seconds" and recorded < share)
         demand(known, f"{name} are {share:.6g} of those of retraining, not {recorded:.6g}")
-    shares = ", and how much longer retraining takes with earlier noise" if branch else ""
+    longer = ", and how much longer retraining takes with earlier noise" if branch else ""
     attacks = "" if metrics["membership"] is None else ", and the membership attacks"
-    return OnRecord(f"bytes and shares of retraining follow; seconds{shares}{attacks} are on the record's word")
+    return OnRecord(f"bytes and shares of retraining follow; seconds{longer}{attacks} are on the record's word")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates import Certificate, TrainingRun
 from rewindnet.certificates.findings import OnRecord, Unchecked
+from rewindnet.certificates.healing import settle_weights
 from rewindnet.clients.training.noise import draw
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.verify.records import (
@@ -117,7 +118,9 @@ def _check_centre(folder: RunFolder, claimed: Certificate, centre: Weights, inde
         demand(bool(np.array_equal(centre, learned)), "the centre is not the checkpoint that the method started from")
     suffix = request_suffix_of(folder, index)
     retrained = folder.weights(f"checkpoints/retrained{suffix}-{release.noise_round:06d}")
-    from_start = release.checkpoint_round == 0 and release.noise_round == release.descent_rounds
+    from_start = release.checkpoint_round == 0 and release.noise_round == (
+        release.healing.after or release.descent_rounds
+    )
     if retrained is not None and from_start:
         demand(bool(np.array_equal(centre, retrained)), "a descent from the start is not what retraining gave")
 
@@ -158,8 +161,15 @@ def _check_gossip(
 ) -> None:
     """Check that the released models are the noised models after the gossip rounds, up to rounding."""
     release = claimed.release
-    for t in range(release.noise_round, release.noise_round + release.rounds_after_noise):
-        noised = training.mixing.matrix(t) @ noised.astype(np.float64)
+    theta = before = noised.astype(np.float64)
+    for t, weight in zip(release.settling, settle_weights(release.healing.spectrum), strict=False):
+        before, theta = theta, weight * (training.mixing.matrix(t) @ theta) + (1 - weight) * before
+    if release.healing.radius is not None:
+        norms = np.linalg.norm(theta, axis=1, keepdims=True)
+        theta = theta * np.minimum(1, release.healing.radius / np.maximum(norms, 1e-300))
+    for t in range(release.settling.stop, release.gossip.stop):
+        theta = training.mixing.matrix(t) @ theta
+    noised = theta
     scale = float(np.abs(noised).max()) * training.mixing.nodes * (release.rounds_after_noise + 1)
     demand(
         bool(np.abs(noised - released).max() <= 8 * _roundoff(folder) * scale),

@@ -93,9 +93,16 @@ def _expected_arrays(folder: RunFolder) -> set[str]:
         for t in (release.noise_round, rounds[request_of(folder, index)]):
             arrays.add(f"checkpoints/retrained{request_suffix_of(folder, index)}-{t:06d}")
         arrays |= {f"{place}/centre", f"{place}/released"}
+        arrays |= {f"{place}/retrained"} if compared_alike(folder, index) else set()
         if not release.mechanism.releases_noised_models(release):
             arrays.add(f"{place}/noised")
     return arrays
+
+
+def compared_alike(folder: RunFolder, index: int) -> bool:
+    """Return whether a release is compared with retraining that heals alike; runs of earlier versions were not."""
+    healing = certificate_of(folder.methods[index]).release.healing
+    return bool(healing) and "accuracy_healed" in folder.methods[index].metrics
 
 
 def check_audit(folder: RunFolder, training: TrainingRun, index: int) -> str:

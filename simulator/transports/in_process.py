@@ -10,7 +10,7 @@ from torch import Tensor
 from rewindnet.certificates.audits.noise.log import NoiseLogs
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
-from rewindnet.clients.training.gradient_counter import RoundGradients
+from rewindnet.clients.training.gradient_counter import Counts, RoundGradients
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.transports.base import Job, Transport
 from rewindnet.simulator.transports.network import Network
@@ -33,7 +33,7 @@ class WorkerNetwork(Network):
     def __init__(self, worker: ClientWorker, wire: Wire) -> None:
         self.worker, self.wire = worker, wire
         self.root = wire.root
-        self._ungathered: list[RoundGradients] = []
+        self._ungathered: list[tuple[Counts, Counts, Counts]] = []
 
     def begin(self, requests_met: int, name: str | None, measured: MeasuredDisturbances | None = None) -> None:
         """Have the clients of this process get ready, and forget counts that were not asked for."""
@@ -44,27 +44,28 @@ class WorkerNetwork(Network):
     def apply(self, step: LocalStep) -> None:
         """Have every client of this process carry out a step by itself."""
         self.worker.apply(step)
-        taken = self.worker.gradients_taken()
-        self._ungathered.append(RoundGradients(taken, np.zeros_like(taken)))
+        taken, inner = self.worker.gradients_taken()
+        self._ungathered.append((taken, np.zeros_like(taken), inner))
 
     def run_round(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
         """Run one round, with the sums that the wire brings."""
         messages = self.worker.message(step, round)
-        before = self.worker.gradients_taken()
+        before, inner_before = self.worker.gradients_taken()
         if changed is not None:
             self.worker.measure_drift(round, self.wire.mix(messages, changed, counted=False))
         self.worker.combine(step, round, self.wire.mix(messages, W))
-        self._ungathered.append(RoundGradients(before, self.worker.gradients_taken()))
+        after, inner_after = self.worker.gradients_taken()
+        self._ungathered.append((before, after, inner_before + inner_after))
 
     def gradients(self, everything: bool = False) -> list[RoundGradients]:
         """Return the gradient counts of several rounds at a time, from all processes."""
         rounds = len(self._ungathered)
         if not rounds or (rounds < _TOGETHER and not everything):
             return []
-        own = np.stack([counts for both in self._ungathered for counts in both], axis=1)
+        own = np.stack([counts for of_round in self._ungathered for counts in of_round], axis=1)
         self._ungathered.clear()
         counts = self.wire.gather(torch.from_numpy(own)).numpy()
-        return [RoundGradients(counts[:, 2 * k], counts[:, 2 * k + 1]) for k in range(rounds)] if self.root else []
+        return [RoundGradients(*counts[:, 3 * k : 3 * k + 3].T) for k in range(rounds)] if self.root else []
 
     def keep(self, name: str) -> None:
         """Have every client of this process keep its current state."""

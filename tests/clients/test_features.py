@@ -174,10 +174,10 @@ def test_encoders_are_named_as_a_scenario_names_them():
     assert list(ENCODERS) == ["raw", "unit-norm", "random-conv", "hog", "scattering", "network"]
 
 
-@pytest.mark.parametrize("shape", [(9, 8), (2, 9, 8)])
-def test_histograms_agree_with_loops(shape):
+@pytest.mark.parametrize(("shape", "power"), [((9, 8), 1.0), ((2, 9, 8), 0.25)])
+def test_histograms_agree_with_loops(shape, power):
     x = normal(3, *shape)
-    features = hog(data(x, "image"), 0, orientations=4, cell=3, stride=2)
+    features = hog(data(x, "image"), 0, orientations=4, cell=3, stride=2, power=power)
     assert (features.radius, features.provenance, features.shape) == (1.0, "proven", (4, 4, 3))
     for image, row in zip(x.astype(np.float64), features.x, strict=True):
         brightness = image.reshape(-1, 9, 8).mean(axis=0)
@@ -190,6 +190,7 @@ def test_histograms_agree_with_loops(shape):
                 length, lower = math.hypot(down[at], right[at]), math.floor(angle)
                 expected[lower % 4, i, j] += length * (1 - angle + lower)
                 expected[(lower + 1) % 4, i, j] += length * (angle - lower)
+        expected **= power
         expected -= expected.mean(axis=0)
         np.testing.assert_allclose(row, (expected / np.linalg.norm(expected)).ravel(), rtol=1e-5, atol=1e-6)
 
@@ -202,3 +203,5 @@ def test_histograms_are_of_proven_norm_and_refuse_what_is_no_image():
         hog(data(normal(4, 12)), 0)
     with pytest.raises(FeatureError, match=r"cells within the sides \(8, 7\)"):
         hog(data(normal(3, 8, 7), "image"), 0, cell=8)
+    with pytest.raises(FeatureError, match="power of hog must be above 0"):
+        hog(data(normal(3, 8, 7), "image"), 0, power=0)

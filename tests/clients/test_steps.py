@@ -28,15 +28,29 @@ def test_every_shipped_step_is_registered_under_its_name():
         from_record({})
     shipped = {name for name, step in registered_steps().items() if step.__module__.startswith("rewindnet.")}
     assert shipped == {
-        *("InitialModel", "AddNoise", "ClipModel", "Descend", "Gossip", "Average", "Spread", "LangevinRounds"),
+        *(
+            "InitialModel",
+            "AddNoise",
+            "ClipModel",
+            "Descend",
+            "Gossip",
+            "GossipFirst",
+            "Average",
+            "Spread",
+            "LangevinRounds",
+        ),
         *("NoisyFinetuneRounds", "GossipDPRounds", "WalkDPToken", "RRDUToken", "GradientAscentRounds"),
         *("FedEraserCalibration", "NewtonSweeps", "NewtonBroadcast", "NewtonResidual"),
         *(
             "FinetuneEpochs",
             "ScrubEpochs",
+            "NegGradEpochs",
+            "SalUnEpochs",
+            "SpreadChange",
             "FisherNoise",
             "HessianFreeRounds",
             "Recover",
+            "DescendAgain",
             "DescendOtherwise",
             "RidgeSums",
             "LearnPublicRows",

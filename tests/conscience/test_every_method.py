@@ -120,6 +120,11 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         "gossip_rounds": one_of(0, 0, 2),
     }
     placed = {**descent, "placement": one_of("output", "rewind")}
+    alternation = {
+        "way": one_of("local", "gossip", "server", "token"),
+        "optimizers": one_of("shared-sgd", "shared-adam", "dual-ss", "dual-as", "dual-aa"),
+        "retain_momentum": one_of("local", "local", "carried"),
+    }
     own: dict[str, dict[str, Any]] = {
         "r2d": {**placed, "rewind": maybe(st.floats(0, 1))},
         "warm-start": {**placed, "rounds": rounds},
@@ -144,7 +149,7 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
             "clip": POSITIVE,
             "trust_radius": maybe(POSITIVE),
             "trust_centre": one_of("reference", "noised"),
-            "optimizer": one_of("sgd", "sgd", "adam"),
+            "optimizer": one_of("sgd", "sgd", "adam", "dual-as"),
             "step_size": maybe(POSITIVE),
             "minibatches": st.integers(1, 3),
             "batch": st.integers(0, 3),
@@ -174,7 +179,14 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         "federaser": {"interval": st.integers(1, 3), "ratio": one_of(0.5, 1.0)},
         "gradient-ascent": {"ascent_steps": st.integers(1, 3), "radius": maybe(POSITIVE), "rounds": rounds},
         "finetune": {"epochs": st.integers(1, 3), "batch": st.integers(1, 9), "step_size": POSITIVE},
-        "scrub": {"epochs": st.integers(1, 3), "batch": st.integers(1, 9), "max_steps": st.integers(0, 2)},
+        "scrub": {
+            "epochs": st.integers(1, 3),
+            "batch": st.integers(1, 9),
+            "max_steps": st.integers(0, 2),
+            **alternation,
+        },
+        "neggrad": {"epochs": st.integers(1, 2), "batch": st.integers(1, 9), **alternation},
+        "salun": {"epochs": st.integers(1, 2), "share": one_of(0.1, 1.0), **alternation},
         "fisher-forgetting": {"alpha": POSITIVE, "most": POSITIVE},
         "hessian-free": {},
         "retrain": {},
@@ -182,10 +194,11 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         "public-only": {},
         "ridge": {"penalty": one_of(1e-4, 0.3)},
         "anew": {"rewind": one_of(0.0, 0.3, 1.0)},
+        "retrain-healed": {"rewind": one_of(0.0, 0.3, 1.0), "settle_first": st.integers(0, 2)},
     }
     drawn = st.fixed_dictionaries({**seen, **own[method]})
     quiet = ("retrain", "do-nothing", "federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "anew")
-    if method in (*quiet, "hessian-free", "ridge", "public-only"):
+    if method in (*quiet, "neggrad", "salun", "hessian-free", "ridge", "public-only", "retrain-healed"):
         return drawn
     return st.builds(lambda some, more: {**some, **more}, drawn, noise()).map(lambda found: tidied(method, found))
 

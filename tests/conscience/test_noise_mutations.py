@@ -36,11 +36,14 @@ QUIET = (
     "gradient-ascent",
     "finetune",
     "scrub",
+    "neggrad",
+    "salun",
     "fisher-forgetting",
     "hessian-free",
     "retrain",
     "do-nothing",
     "anew",
+    "retrain-healed",
     "ridge",
 )
 #: Not on this network: it needs another order of learning, and adds no noise.

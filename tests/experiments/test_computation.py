@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from rewindnet.certificates import forget_digest
+from rewindnet.clients.methods import METHODS
 from rewindnet.clients.training.noise import NoiseAddress, draw, draw_in_round
 from rewindnet.experiments.scenario.computation import computation_digest, noise_address
 from rewindnet.experiments.scenario.yaml_files import resolve
@@ -93,3 +94,22 @@ def test_settings_of_learning_that_came_later_count_only_where_they_change_somet
         {"gradient_clip": 1.0},
     ):
         assert computation_digest({**plain, "learning": {**plain["learning"], **changed}}) != computation_digest(plain)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [("scrub", {"optimizers": "dual-as"}), ("rr-du", {"optimizer": "dual-as", "step_size_elsewhere": 0.1})],
+)
+def test_settings_that_a_method_got_later_count_only_where_they_change_something(
+    method: str, settings: dict[str, Any]
+) -> None:
+    plain, other = (
+        resolve({"deletion": {"samples": 5}, "unlearning": [{"method": method, **given}]}).plain()
+        for given in ({}, settings)
+    )
+    first, *rest = plain["unlearning"]
+    later = METHODS[method].later_settings  # type: ignore[attr-defined]
+    before = {key: value for key, value in first.items() if key not in later}
+    assert len(before) == len(first) - len(later)
+    assert computation_digest(plain) == computation_digest({**plain, "unlearning": [before, *rest]})
+    assert computation_digest(plain) != computation_digest(other)

@@ -61,7 +61,8 @@ def test_the_rounds_after_the_noise_are_those_of_the_settings(gossip_last: int) 
     expected = by_hand(outcome.noised, 2, 0.3, gossip_last)
     assert torch.allclose(outcome.released, expected, rtol=1e-10, atol=1e-10)
     assert outcome.cost.gradients == 3 * int((learning.samples - learning.deleted).sum())
-    assert outcome.cost.rounds == 5 + gossip_last
+    assert outcome.cost.evaluations == outcome.cost.gradients
+    assert (outcome.cost.rounds, outcome.cost.gossip_rounds) == (5 + gossip_last, 2 + gossip_last)
     assert outcome.cost.messages == 10 * outcome.cost.rounds
 
 

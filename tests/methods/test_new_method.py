@@ -129,6 +129,8 @@ def test_a_depth_that_was_not_asked_for_is_found(
         ("gradient-ascent", {}, (10, 0)),
         ("finetune", {}, (10, 0)),
         ("scrub", {}, (10, 0)),
+        ("neggrad", {}, (10, 0)),
+        ("salun", {}, (10, 0)),
         ("fisher-forgetting", {}, (10, 0)),
     ],
 )

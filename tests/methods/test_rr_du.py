@@ -52,7 +52,7 @@ def states(simulation, learned, tokens, data=1):
 
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
 @pytest.mark.parametrize("trust", [None, "reference", "noised"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "dual-as"])
 def test_the_token_is_that_of_plain_numpy(alignment, trust, optimizer):
     simulation, learned, _, learning = learn_and_retrain(SMALL)
     clip, radius, step = 0.05, 0.03, 0.2
@@ -67,6 +67,7 @@ def test_the_token_is_that_of_plain_numpy(alignment, trust, optimizer):
         trust_centre=trust or "reference",
         optimizer=optimizer,
         step_size=step,
+        step_size_elsewhere=0.07 if optimizer == "dual-as" else None,
         start="random",
     )
     plan = method.plan(learning)
@@ -87,13 +88,13 @@ def test_the_token_is_that_of_plain_numpy(alignment, trust, optimizer):
             g = -g * min(1, clip / np.linalg.norm(g))
         else:
             g = oracle.gradient(theta, holder)
-        if optimizer == "adam":
+        if optimizer == "adam" or (optimizer == "dual-as" and holder == 1):
             one, two, taken = moments.get(holder, (0, 0, 0))
             one, two, taken = 0.9 * one + 0.1 * g, 0.999 * two + 0.001 * g**2, taken + 1
             moments[holder] = one, two, taken
             theta = theta - step * (one / (1 - 0.9**taken)) / (np.sqrt(two / (1 - 0.999**taken)) + 1e-8)
         else:
-            theta = theta - step * g
+            theta = theta - (0.07 if optimizer == "dual-as" else step) * g
         first = way.visit_rounds[0] == way.begin + at
         if holder == 1 and trust is not None and not (first and trust == "noised"):
             projected += np.linalg.norm(theta - reference) > radius
@@ -231,6 +232,7 @@ def test_given_the_reference_model_nothing_has_to_be_done_at_all():
     [
         ({"trust_radius": 5.0}, "trust region is centred"),
         ({"optimizer": "adam"}, "adam makes of noise"),
+        ({"optimizer": "dual-as"}, "adam makes of noise"),
         ({"noise": "off"}, "adds no noise at its visit 1"),
         ({"start": "random", "visit_probability": 0.0}, "never comes"),
         ({"start": "random", "visits": 0}, "never comes"),

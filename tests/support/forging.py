@@ -258,7 +258,7 @@ class Forger:
         for index, method in enumerate(run.methods):
             cost, shares = method.metrics["cost"], method.metrics["cost_share"]
             retraining = run.methods[index // many * many + named.index("retrain")].metrics["cost"]
-            for name in ("gradients", "rounds", "messages", "bytes", "simulated_seconds"):
+            for name in {"gradients", "rounds", "messages", "bytes", "simulated_seconds", "evaluations"} & set(shares):
                 shares[name] = cost[name] / retraining[name] if retraining[name] else 0.0
             (self.path / method.place / "metrics.json").write_text(json.dumps(method.metrics))
 

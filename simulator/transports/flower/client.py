@@ -97,7 +97,7 @@ class _Client:
 
     def __init__(self, worker: ClientWorker, state: RecordDict) -> None:
         self._worker, self._state, self._answer = worker, state, Arrays()
-        self._gradients: list[int] = []
+        self._gradients: list[list[int]] = []
         self._device = worker.full.blank().device
         self._checkpoints = worker.checkpoints = _Checkpoints(state, self._device)
         if TRIP in state:
@@ -158,7 +158,7 @@ class _Client:
 
     def _count(self) -> None:
         """Add to the answer how many gradients the instruction took."""
-        self._gradients.append(int(self._worker.gradients_taken()[0]))
+        self._gradients.append([int(counts[0]) for counts in self._worker.gradients_taken()])
 
     def _mix(self, heard: list[int], weights: list[float], arrays: ArrayRecord) -> Tensor:
         """Return the weighted sum of what came in, in order of node; the client's own message never left."""

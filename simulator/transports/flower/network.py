@@ -176,7 +176,7 @@ class FlowerNetwork(Network):
         """Send what is in the queue; return the arrays that the nodes answer with, in order of node."""
         answers = self._answers()
         counts = [json.loads(str(answer["gradients"])) for answer in answers]
-        self._gradients.add(np.array(counts, dtype=np.int64))
+        self._gradients.add(np.array(counts, dtype=np.int64).reshape(self._nodes, -1, 2))
         return [answered(answer) for answer in answers]
 
     def _answers(self) -> list[ConfigRecord]:
@@ -221,8 +221,8 @@ class _GradientStream:
         self._expected = deque((number, False) for number, _ in self._expected)
 
     def add(self, counts: Counts) -> None:
-        """Take in the counts [N, instructions] of a trip."""
-        self._counts.extend(counts.T)
+        """Take in the counts [N, instructions, 2] of a trip: of all gradients, and of those for inner problems."""
+        self._counts.extend(counts.transpose(1, 0, 2))
 
     def take(self) -> list[RoundGradients]:
         """Return the counts that are complete."""
@@ -232,7 +232,7 @@ class _GradientStream:
             before = self._counts.popleft()
             after = self._counts.popleft() if number == 2 else np.zeros_like(before)
             if wanted:
-                complete.append(RoundGradients(before, after))
+                complete.append(RoundGradients(before[:, 0], after[:, 0], before[:, 1] + after[:, 1]))
         return complete
 
 

@@ -37,6 +37,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             "do-nothing",
             {"method": "anew", "rewind": 0.4},
             "ridge",
+            {"method": "retrain-healed", "rewind": 0.4, "settle_first": 2},
         ],
     },
     "replayed": {
@@ -85,7 +86,10 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     },
     "uncertified": {
         **_BASE,
-        "unlearning": ["federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "hessian-free"],
+        "unlearning": [
+            *("federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "hessian-free"),
+            *({"method": "neggrad", "way": "local"}, {"method": "salun", "way": "token", "retain_momentum": "carried"}),
+        ],
     },
     "minibatches": {
         **_BASE,

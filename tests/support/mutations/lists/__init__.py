@@ -2,6 +2,7 @@
 
 from mutations.lists import (
     accounting,
+    alternating,
     audits,
     baselines,
     checkpoints,
@@ -29,6 +30,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *private.MUTATIONS,
     *visits.MUTATIONS,
     *baselines.MUTATIONS,
+    *alternating.MUTATIONS,
     *checkpoints.MUTATIONS,
     *audits.MUTATIONS,
     *verifier.MUTATIONS,

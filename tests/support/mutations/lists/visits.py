@@ -48,7 +48,7 @@ MUTATIONS = (
         "Adam's bounded steps hide the model that they began with",
         ("rr-du",),
         _MECHANISM,
-        'if self.optimizer == "adam" and arrived:',
+        'if self.optimizer != "sgd" and arrived:',
         'if self.optimizer == "none" and arrived:',
         "visits",
         ("methods/test_rr_du.py::test_what_no_noise_touches_gets_a_reason_and_no_number",),
