@@ -11,6 +11,7 @@ from runs import rehash
 
 import rewindnet
 from rewindnet.errors import UserError
+from rewindnet.experiments.plan.network import deleted_by_each
 from rewindnet.experiments.scenario.computation import computation_digest
 from rewindnet.experiments.scenario.network_setup import build_network
 
@@ -113,6 +114,11 @@ def test_volunteers_are_the_last_or_those_that_are_named(public: dict[str, Any],
 def test_what_cannot_be_is_refused_in_a_sentence(public: Any, deleting: int, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         build_network(rewindnet.load({**with_public(public), "deletion": {"client": deleting}}))
+
+
+def test_plans_leave_out_who_volunteers() -> None:
+    network = network_of({"clients": [0, 3]}, features="unit-norm")
+    assert deleted_by_each(network).tolist() == [0, 5, 5, 0, 5, 5]
 
 
 def test_public_classes_leave_the_task_and_their_names() -> None:
