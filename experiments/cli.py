@@ -89,6 +89,9 @@ def sweep(
     seeds: Annotated[
         int | None, typer.Option("--seeds", help="How many seeds; tables then show means with 95 % intervals.")
     ] = None,
+    launcher: Annotated[
+        str, typer.Option("--launcher", help="Where the runs are made: local, slurm-array or ray.")
+    ] = "local",
 ) -> None:
     """Run every combination of comma-separated settings; finished runs are skipped, stopped ones go on.
 
@@ -97,7 +100,7 @@ def sweep(
     """
     from rewindnet.experiments.studies.sweep import sweep_scenario
 
-    _exit_if_violated(sweep_scenario(scenario, settings or [], out, force, wide, jobs, seeds))
+    _exit_if_violated(sweep_scenario(scenario, settings or [], out, force, wide, jobs, seeds, launcher))
 
 
 @app.command()
