@@ -50,6 +50,8 @@ def premises(training: TrainingRun, release: Release, claim: Claim) -> tuple[str
             "on the word of its trainer, but for the rounds that were computed again with the data; the folder "
             f"that they come from has the sha256 {training.checkpoints_sha256}."
         )
+    if training.public is not None:
+        found += training.public.premises
     return (*found, *continuation.premises(training))
 
 

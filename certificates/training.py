@@ -10,6 +10,7 @@ from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.measurements import Arithmetic, EarlierRelease, Ledger
 from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
+from rewindnet.certificates.public_facts import PublicFacts
 from rewindnet.certificates.view import View
 
 #: The default of the largest error of a clipped gradient, in units of the clip.
@@ -66,6 +67,7 @@ class TrainingRun:
             empty where local steps are plain gradient steps.
         recovery_error: by how much the model of any node may be off where a release begins from models that were
             recovered from the last ones (0 < round < T): charged at every node. 0 where checkpoints are kept.
+        public: the rows that are public, and what the features were made from; None if nothing of the kind.
 
     Raises:
         CertificateError: if the description is inconsistent or cannot be certified.
@@ -96,6 +98,7 @@ class TrainingRun:
     step_sizes: tuple[float, ...] = ()
     uncovered: str = ""
     recovery_error: float = 0.0
+    public: PublicFacts | None = None
 
     def __post_init__(self) -> None:
         """Refuse a description that is inconsistent or cannot be certified."""

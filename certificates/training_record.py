@@ -10,6 +10,7 @@ from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.measurements import Arithmetic, EarlierRelease, Ledger
 from rewindnet.certificates.network import Batches, Mixing
+from rewindnet.certificates.public_facts import PublicFacts
 from rewindnet.certificates.training import CLIP_TOLERANCE, TrainingRun
 
 
@@ -18,6 +19,7 @@ def training_record(training: TrainingRun) -> dict[str, Any]:
     clip = {"client_clip": training.client_clip, "clip_tolerance": training.clip_tolerance}
     return {
         **(clip if training.client_clip is not None else {}),
+        **({"public": training.public.to_record()} if training.public is not None else {}),
         "rounds": training.rounds,
         "step_size": training.step_size,
         "local_steps": training.local_steps,
@@ -91,6 +93,7 @@ def training_of_record(
             step_sizes=tuple(float(size) for size in record.get("step_sizes", ())),
             uncovered=str(record.get("uncovered", "")),
             recovery_error=float(record.get("recovery_error", 0.0)),
+            public=PublicFacts.from_record(record["public"]) if "public" in record else None,
         )
     except (KeyError, TypeError, ValueError) as problem:
         if isinstance(problem, CertificateError):

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from rewindnet.certificates import AfterRequest, Arithmetic, Constants, Mixing, Order, TrainingRun, forget_commitment
+from rewindnet.certificates.public_facts import PublicFacts
 from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.models import Model
@@ -41,6 +42,7 @@ class TrainingSetup:
         step_sizes: η of each round, where it changes.
         gradient_clip: the largest norm of the gradient of a step; None for any.
         recovery_error: what is charged where models of earlier rounds are recovered; 0 where checkpoints are kept.
+        public: the rows that are public, and what the features were made from; None if nothing of the kind.
     """
 
     model: Model
@@ -63,6 +65,7 @@ class TrainingSetup:
     step_sizes: tuple[float, ...] = ()
     gradient_clip: float | None = None
     recovery_error: float = 0.0
+    public: PublicFacts | None = None
 
     @property
     def uncovered(self) -> str:
@@ -122,6 +125,7 @@ def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[T
             step_sizes=setup.step_sizes,
             uncovered=setup.uncovered,
             recovery_error=setup.recovery_error,
+            public=setup.public,
             from_release=rounds < arrivals[-1].round and setup.after_request == "continue-from-release",
         )
         runs.append(run)

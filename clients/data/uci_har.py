@@ -1,7 +1,7 @@
 """Human activities from smartphones: 30 people, each a natural client."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,12 @@ _PLACE = "uci-har/uci_har_windows.npz"
 
 
 @reads([_PLACE])
-def uci_har(root: Path | None, seed: int) -> Dataset:
+def uci_har(root: Path | None, seed: int, *, held_out: Literal["people", "windows"] = "people") -> Dataset:
     """UCI HAR: 10,299 windows of 9 motion signals × 128 samples, 6 activities; natural clients are people.
 
-    The official test people (2 4 9 10 12 13 18 20 24) are the test set; the other 21 are the training set.
+    The official test people (2 4 9 10 12 13 18 20 24) are the test set; the other 21 are the training set. With
+    `held_out: windows` all 30 people learn, and the test set is the last fifth of each person's windows of each
+    activity, so it tells how well people are recognised who have taken part.
     Channels are body acceleration, angular velocity and total acceleration, x y z each, at 50 Hz, as
     published; no mean is declared. Windows overlap by half, so the archive stores each half-window once, as
     the four byte planes of little-endian float32: `planes` uint8 [4, 9, halves, 64]; window i is halves
@@ -32,6 +34,7 @@ def uci_har(root: Path | None, seed: int) -> Dataset:
     Args:
         root: the data folder.
         seed: not used.
+        held_out: what the test set is made of: the official people, or windows of all people.
 
     Raises:
         DataError: if the archive is missing or damaged, or its arrays do not fit together.
@@ -46,7 +49,7 @@ def uci_har(root: Path | None, seed: int) -> Dataset:
     subject, y = arrays["subject"], arrays["y"]
     if subject.shape != (len(x),) or y.shape != (len(x),):
         raise DataError(f"{path}: {len(x)} windows, but subject and y have shapes {subject.shape} and {y.shape}")
-    test = np.isin(subject, TEST_SUBJECTS)
+    test = np.isin(subject, TEST_SUBJECTS) if held_out == "people" else _last_fifth(subject, y)
     return checked(
         "uci-har",
         x=x[~test],
@@ -57,6 +60,15 @@ def uci_har(root: Path | None, seed: int) -> Dataset:
         classes=6,
         client=subject[~test],
     )
+
+
+def _last_fifth(subject: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return the mask [n] of the last fifth of the windows of each person and activity."""
+    last = np.zeros(len(y), dtype=bool)
+    for person, activity in np.unique(np.stack([subject, y]), axis=1).T:
+        (own,) = np.nonzero((subject == person) & (y == activity))
+        last[own[len(own) - len(own) // 5 :]] = True
+    return last
 
 
 def _windows(path: Path, planes: NDArray[Any], first: NDArray[Any]) -> Floats:

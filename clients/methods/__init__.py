@@ -15,6 +15,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "do-nothing": "rewindnet.clients.methods.baselines:DoNothing",
         "ridge": "rewindnet.clients.methods.ridge:Ridge",
         "anew": "rewindnet.clients.methods.anew:Anew",
+        "public-only": "rewindnet.clients.methods.public_only:PublicOnly",
         "warm-start": "rewindnet.clients.methods.warm_start:WarmStart",
         "noise-only": "rewindnet.clients.methods.noise_only:NoiseOnly",
         "newton": "rewindnet.clients.methods.newton:Newton",

@@ -65,10 +65,12 @@ class Method(ABC):
             depend on them where they are these.
         needs_checkpoints_alone: whether it needs nothing of learning but checkpoints, so that it can forget in a
             network that learned elsewhere.
+        learns_public_rows: whether a client learns from the rows that are public, which its block must then have.
     """
 
     rewinds: ClassVar[bool] = False
     needs_checkpoints_alone: ClassVar[bool] = False
+    learns_public_rows: ClassVar[bool] = False
     later_settings: ClassVar[Mapping[str, Any]] = {}
 
     @property

@@ -49,6 +49,7 @@ class ClientBlock:
         recalled_checkpoints: states [b, d] that the clients have kept, for steps that ask for them.
         counter: counts the per-sample gradients that the clients take; None where only a study takes them.
         noise_meter: measures the noise that the clients add; None where nothing is audited.
+        public: one client that holds the public rows; None where none with labels of the task are declared.
         optimizer_state: [b, s], what the optimizer carries on from step to step, changed in place; None: it begins
             anew with every descent.
         watched_alone: whether only clients that a probe watches take local steps, and those computed along with them.
@@ -67,6 +68,7 @@ class ClientBlock:
     recalled_checkpoints: tuple[Tensor, ...] = ()
     counter: GradientCounter | None = None
     noise_meter: NoiseMeter | None = None
+    public: "ClientBlock | None" = None
     optimizer_state: Tensor | None = None
     watched_alone: bool = False
 

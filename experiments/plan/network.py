@@ -51,4 +51,6 @@ def deleted_by_each(network: NetworkSetup) -> NDArray[np.int64]:
     """
     samples = network.samples_deleted(network.scenario.deletion.each[0])
     labels = [network.labels[rows] for rows in network.partition] or None
-    return deletable(samples, labels, network.samples)
+    counts = deletable(samples, labels, network.samples).copy()
+    counts[list(network.volunteers)] = 0
+    return counts

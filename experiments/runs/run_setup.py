@@ -1,7 +1,7 @@
 """Build a run from a scenario: its network, its methods and the samples to measure on."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from rewindnet.certificates import TrainingRun
 from rewindnet.clients.kept_states import memory_for_states
 from rewindnet.clients.methods import Method, MethodError
+from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.envelope import envelope_of
 from rewindnet.clients.training.local_training import LocalTraining
 from rewindnet.clients.training.make_block import make_block
@@ -82,10 +83,29 @@ class RunSetup:
             node_by_node=backend.precision == "exact",
             local_training=self.local_training,
         )
+        block = replace(block, public=self._public_rows(block))
         forget_sets = (arrival.forget for arrival in network.arrivals)
         # Models without noise must not be written where the noise is secret.
         memory = inf if self.scenario.noise_is_secret else memory_for_states(len(nodes) / network.nodes)
         return ClientWorker(block, *forget_sets, departed=network.training_run.departed, memory=memory)
+
+    def _public_rows(self, block: ClientBlock) -> ClientBlock | None:
+        """Return one client that holds the samples of all volunteers, and learns as every client does."""
+        network = self.network
+        if not network.volunteers or not any(method.learns_public_rows for method in self.methods):
+            return None
+        rows = np.concatenate([network.partition[node] for node in network.volunteers])
+        x = torch.from_numpy(network.features.x[rows]).to(block.buckets[0].x.device, network.dtype)
+        return make_block(
+            network.model,
+            x,
+            network.labels[rows],
+            [np.arange(len(rows))],
+            step_size=block.step_size,
+            local_steps=block.local_steps,
+            node_by_node=self.scenario.backend.precision == "exact",
+            local_training=replace(self.local_training, participating=lambda round: None),
+        )
 
     def simulation(self, network: Network) -> Simulation:
         """Make the simulation of the run on a network.

@@ -10,9 +10,10 @@ from rewindnet.clients.data import Dataset, load
 from rewindnet.clients.data.backdoor import BackdoorError, Trigger, plant, with_triggered
 from rewindnet.clients.data.names import listed
 from rewindnet.clients.data.partitions import PartitionError, declared_sizes, has_own_clients, partition
+from rewindnet.clients.data.public_rows import set_apart
 from rewindnet.errors import notice
 from rewindnet.experiments.scenario.errors import ScenarioError
-from rewindnet.experiments.scenario.names import client_title, names_of_clients, node_named
+from rewindnet.experiments.scenario.names import class_number, client_title, names_of_clients, node_named
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.topologies import Stream, own_nodes
 from rewindnet.topologies.rng import rng_at
@@ -30,6 +31,7 @@ class ClientData:
         samples: [N], the number of samples of each client.
         poisoned: the positions of the poisoned samples of the client with the backdoor; None without one.
         names: the ids that the clients have in the data; None if they have none.
+        volunteers: the clients whose samples are public.
     """
 
     dataset: Dataset
@@ -37,6 +39,7 @@ class ClientData:
     samples: Integers
     poisoned: Integers | None
     names: tuple[str, ...] | None = None
+    volunteers: tuple[int, ...] = ()
 
     def in_order_of(self, nodes: tuple[str, ...] | None) -> "ClientData":
         """Return the data with the clients in the order of the nodes of a graph that have the same names.
@@ -67,13 +70,31 @@ class ClientData:
 
 
 def load_dataset(scenario: Scenario) -> Dataset:
-    """Load the data of a scenario from their source.
+    """Load the data of a scenario from their source, and set the classes apart that are public.
 
     Raises:
-        DataError: if the source has no such data.
+        UserError: if the source has no such data, or no such classes.
     """
     data = scenario.data
-    return load(data.source, data.root, scenario.seed, data.limit, **data.settings)
+    return _without_public_classes(scenario, load(data.source, data.root, scenario.seed, data.limit, **data.settings))
+
+
+def _without_public_classes(scenario: Scenario, dataset: Dataset) -> Dataset:
+    """Return the data without the classes that are public, if any are.
+
+    Raises:
+        UserError: if there are no such classes, or too few others.
+    """
+    public = scenario.data.public
+    if public is None or public.classes is None:
+        return dataset
+    numbers = [class_number(given, dataset.class_names, "data.public.classes") for given in public.classes]
+    absent = [number for number in numbers if not 0 <= number < dataset.classes]
+    if absent:
+        raise ScenarioError(
+            f"data.public.classes names the class {absent[0]}, and {dataset.name} has 0 to {dataset.classes - 1}"
+        )
+    return set_apart(dataset, set(numbers))
 
 
 def clients_given(scenario: Scenario) -> int | None:

@@ -14,12 +14,12 @@ from rewindnet.user_code import names_code
 #: The settings of a backend that the bits of a computation with exact precision depend on.
 ARITHMETIC = ("precision", "dtype", "device")
 #: The keys that may name code in a file.
-_CODE = ("model.path", "model.loss")
+_CODE = ("model.path", "model.loss", "data.features.path")
 #: The sections that change no model: names, what is measured and recorded, and what messages would cost.
 _NOT_COMPUTED = ("name", "seed", "network", "audit", "measures", "record")
 #: Settings of each section that are left out where they are these: they came later, and change nothing.
 _PLAIN: Mapping[str, Mapping[str, Any]] = {
-    "data": {"categories": None},
+    "data": {"categories": None, "public": None, "held_out": "people"},
     "learning": {
         "optimizer": {"kind": "sgd", "momentum": 0.0, "nesterov": False},
         "step_sizes": {"kind": "constant", "warm_up": 0},

@@ -36,9 +36,10 @@ def input_files(scenario: Scenario) -> dict[str, InputFile]:
     """Return every file that a scenario reads, by the key that names it, like `topology.path`.
 
     These are the files that settings called `path`, or `…_path`, and lists of graphs name; those of code that the model
-    names as `package.module:Name` or `file.py:Name`; those that the data source finds under `data.root`, by their place
-    there, like `data.root/uci-har/uci_har_windows.npz`; and likewise those of the folder `learning.checkpoints_from`.
-    A file that is not there is left out: its reader says so. Each file is read once in a process, unless it changes.
+    or the features name as `package.module:Name` or `file.py:Name`; those that data sources find under `data.root`, by
+    their place there, like `data.root/uci-har/uci_har_windows.npz`; and likewise those of the folder
+    `learning.checkpoints_from`. A file that is not there is left out: its reader says so. Each file is read once in a
+    process, unless it changes.
 
     Raises:
         ScenarioError: if a file cannot be read.
@@ -47,7 +48,8 @@ def input_files(scenario: Scenario) -> dict[str, InputFile]:
     root = data_root(None if data.root is None else Path(data.root))
     found = {key: located(text, ScenarioError) for key, text in _named(scenario.plain(), "")}
     found |= {key: file for key, text in code_of(scenario.plain()).items() if (file := source_of(text, ScenarioError))}
-    found |= {f"{UNDER_ROOT}{place}": root / place for place in files_under_root(SOURCES[data.source], root)}
+    sources = [data.source, *([data.public.other.source] if data.public is not None and data.public.other else [])]
+    found |= {f"{UNDER_ROOT}{at}": root / at for source in sources for at in files_under_root(SOURCES[source], root)}
     found |= {f"{CHECKPOINTS}/{file.name}": file for file in _checkpoints(scenario.learning.checkpoints_from)}
     contents = {key: (path, sha256_of(path)) for key, path in sorted(found.items())}
     return {key: InputFile(str(path), sha256) for key, (path, sha256) in contents.items() if sha256 is not None}
@@ -67,8 +69,9 @@ def code_of(scenario: Mapping[str, Any]) -> dict[str, str]:
     Args:
         scenario: the resolved scenario, as plain data.
     """
-    model = {f"model.{name}": scenario["model"].get(name) for name in ("path", "loss")}
-    return {key: text for key, text in model.items() if isinstance(text, str) and names_code(text)}
+    named = {f"model.{name}": scenario["model"].get(name) for name in ("path", "loss")}
+    named["data.features.path"] = scenario["data"]["features"].get("path")
+    return {key: text for key, text in named.items() if isinstance(text, str) and names_code(text)}
 
 
 def sha256_of(path: Path) -> str | None:

@@ -67,8 +67,13 @@ def node_named(key: str, given: int | str, names: Names, nodes: int, error: type
     return node
 
 
-def class_number(given: int | str, names: Names) -> int:
+def class_number(given: int | str, names: Names, key: str = "deletion.samples") -> int:
     """Return the number of a class that is given by its name, or by its number where classes have no names.
+
+    Args:
+        given: the name or the number.
+        names: the names of the classes; None if they have none.
+        key: the key that gives the class, for messages.
 
     Raises:
         DeletionError: if there is no such class.
@@ -77,7 +82,7 @@ def class_number(given: int | str, names: Names) -> int:
         return list(names).index(str(given))
     if names is not None or isinstance(given, str):
         called = "numbered" if names is None else f"named {listed(tuple(names))}"
-        raise DeletionError(f"deletion.samples names the class {given}, and the classes are {called}")
+        raise DeletionError(f"{key} names the class {given}, and the classes are {called}")
     return given
 
 

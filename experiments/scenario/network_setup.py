@@ -30,6 +30,7 @@ from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.inputs import InputFile, demand_unchanged, input_files
 from rewindnet.experiments.scenario.names import client_title
 from rewindnet.experiments.scenario.obstacles import Obstacles
+from rewindnet.experiments.scenario.public_data import public_facts, with_public_rows
 from rewindnet.experiments.scenario.requests import forget_sets, node_of_request, samples_deleted
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.settings import MixingSettings
@@ -57,6 +58,7 @@ class NetworkSetup:
         training_runs: for each request, how the network learns up to it, as far as known before learning.
         class_names: what each class is called in the data, if not by its number.
         checkpoints: what the network learned elsewhere; None where it learns here.
+        volunteers: the nodes whose samples are public.
         inputs: the files that the scenario reads, by the key that names them; none in a network that is joined alone.
     """
 
@@ -72,6 +74,7 @@ class NetworkSetup:
     training_runs: tuple[TrainingRun, ...]
     class_names: tuple[str, ...] | None = None
     checkpoints: Checkpoints | None = None
+    volunteers: tuple[int, ...] = ()
     inputs: Mapping[str, InputFile] = field(default_factory=dict)
 
     @property
@@ -199,17 +202,18 @@ def join_network(
         obstacles.note(DeletionError(sentence))
     data = data.in_order_of(topology.names)
     topology = topology.named(data.names)
+    data = with_public_rows(scenario, data, topology.names)
     data = with_backdoor(scenario, data, topology.names)
     dataset = data.dataset
     given = scenario.data.features
     features = encode(given.kind, dataset, scenario.seed, given.settings, from_disk=from_disk)
-    model: Model = scenario.model.build(
-        *supplied(scenario.model.kind, features.x.shape[1], dataset.classes, features.shape)
-    )
+    sizes = supplied(scenario.model.kind, features.x.shape[1], dataset.classes, features.shape)
+    model: Model = scenario.model.build(*sizes)
     requests = forget_sets(scenario, data, topology.names)
     if scenario.deletion.departure == "leave" and not topology.departed:
         topology = _without(topology, requests[-1].forget, obstacles)
     training = _training(scenario, model, features, data.samples, topology)
+    training = replace(training, public=public_facts(dataset, features))
     return NetworkSetup(
         scenario=scenario,
         topology=topology,
@@ -222,6 +226,7 @@ def join_network(
         arrivals=requests,
         training_runs=training_facts(training, requests),
         class_names=dataset.class_names,
+        volunteers=data.volunteers,
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rewindnet.clients.data.deletion import Arrival, DeletionError, DeletionRequest, arrivals
 from rewindnet.experiments.scenario.client_data import ClientData
 from rewindnet.experiments.scenario.deletion import ClassOf, RequestSettings
-from rewindnet.experiments.scenario.names import class_number, node_named, node_of
+from rewindnet.experiments.scenario.names import class_number, client_title, node_named, node_of
 from rewindnet.experiments.scenario.scenario import Scenario
 
 Integers = NDArray[np.int64]
@@ -30,6 +30,11 @@ def forget_sets(scenario: Scenario, data: ClientData, names: tuple[str, ...] | N
     requests, leaving = [], scenario.deletion.departure == "leave"
     for request in scenario.deletion.each:
         client = node_of_request(request, names, len(labels), tell=True)
+        if client in data.volunteers:
+            raise DeletionError(
+                f"client {client_title(client, names)} volunteers its samples (data.public.clients), and what every "
+                "client learns rests on them, so it cannot have any deleted; let another client ask"
+            )
         samples: Any = "all" if leaving else samples_deleted(request, data.poisoned, data.dataset.class_names)
         if labels.declared and isinstance(samples, dict) and "class" in samples:
             raise DeletionError(

@@ -12,6 +12,7 @@ from rewindnet.clients.data.backdoor import Corner
 from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.kept_rounds import CheckpointSettings
+from rewindnet.experiments.scenario.public_settings import PublicSettings
 from rewindnet.experiments.scenario.sections import Choice, Section
 from rewindnet.experiments.scenario.views import build_unnamed
 
@@ -45,13 +46,14 @@ class BackdoorSettings(Section):
 
 
 class DataSettings(Choice):
-    """The source of the data, its features, and a backdoor.
+    """The source of the data, its features, which rows are public, and a backdoor.
 
     Attributes:
         source: the source.
         root: the folder of the files; by default that of the environment variable REWINDNET_DATA, or else `data`.
         limit: the number of training samples that are read, from the first on; None for all.
         features: how raw data become features.
+        public: the rows that are public; None for none.
         backdoor: a client whose samples carry a trigger; None for no such client.
     """
 
@@ -60,6 +62,7 @@ class DataSettings(Choice):
     root: str | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     features: FeatureSettings = Field(default_factory=lambda: FeatureSettings.model_validate({}))
+    public: PublicSettings | None = None
     backdoor: BackdoorSettings | None = None
 
 

@@ -71,6 +71,11 @@ def _check_settings(training: TrainingRun, scenario: Mapping[str, Any]) -> None:
         training.recovery_error == charged,
         f"learning.checkpoints.recover charges {charged:g}, and the record {training.recovery_error:g}",
     )
+    declared = scenario["data"].get("public") is not None
+    demand(
+        declared == bool(training.public and training.public.rows),
+        "public rows are recorded otherwise than the scenario declares them",
+    )
     going_on = training.rounds < scenario["learning"]["rounds"]
     from_release = going_on and goes_on_from_releases(scenario)
     demand(

@@ -84,6 +84,8 @@ def rebuild(folder: RunFolder, data: bool = True) -> Rebuilt:
             obstacles.refuse()
             evaluations = tuple(build_evaluation(joined, request) for request in range(len(joined.arrivals)))
             network = joined
+        except DataError as problem:
+            no_data = f"the data that are declared public cannot be loaded here ({problem})"
         except (UserError, CertificateError) as contradiction:
             refused = str(contradiction)
     known = nodes is not None
@@ -105,6 +107,8 @@ def _clients(scenario: Scenario, given: int | None) -> tuple[ClientData | None, 
             dataset = load_dataset(scenario)
     except (DataError, MissingExtraError, OSError) as problem:
         return None, f"the data cannot be loaded here ({problem})", ""
+    except UserError as problem:
+        return None, "", str(problem)
     values = dataset.x.size + dataset.test_x.size
     if values > MOST_VALUES:
         return None, f"the data are too large to be read again here ({values:,} values)", ""

@@ -257,6 +257,18 @@ def test_har_windows_are_pairs_of_halves_and_its_clients_people(tmp_path):
     assert (data.layout, data.mean, data.shape) == ("signal", None, (9, 128))
 
 
+def test_everybody_learns_where_the_last_windows_of_everybody_are_held_out(tmp_path):
+    halves, arrays = har_arrays()
+    # Two people with two activities of 10 and 5 windows, in turns; the order of the windows is that of time.
+    arrays |= {"subject": np.repeat([3, 2], 15), "y": np.tile([0, 1, 0], 10)}
+    write_har(tmp_path, arrays)
+    data = load("uci-har", tmp_path, held_out="windows")
+    expected = [12, 13, 14, 27, 28, 29]
+    windows = np.array([np.concatenate([halves[:, i], halves[:, i + 1]], axis=1) for i in range(30)])
+    np.testing.assert_array_equal(data.test_x, windows[expected])
+    np.testing.assert_array_equal(data.client, [3] * 12 + [2] * 12)
+
+
 @pytest.mark.parametrize(
     ("name", "array", "sentence"),
     [

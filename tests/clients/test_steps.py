@@ -55,6 +55,7 @@ def test_every_shipped_step_is_registered_under_its_name():
             "DescendAgain",
             "DescendOtherwise",
             "RidgeSums",
+            "LearnPublicRows",
         ),
     }
     assert all(registered_steps()[name].__name__ == name for name in shipped)

@@ -69,6 +69,7 @@ FITTING: dict[str, dict[str, Any]] = {
     "gossip-dp": {"local_steps": 1, "sampling": "full", "departure": "relay", "early": None},
     "walk-dp": {"departure": "relay"},
     "federaser": {"order": "adapt-then-combine"},
+    "public-only": {"public": True},
     "ridge": {"model": "logistic", "schedule": "static", "departure": "relay"},
     "gradient-ascent": {"departure": "relay"},
     "hessian-free": {
@@ -198,13 +199,24 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         },
         "retrain": {},
         "do-nothing": {},
+        "public-only": {},
         "ridge": {"penalty": one_of(1e-4, 0.3)},
         "anew": {"rewind": one_of(0.0, 0.3, 1.0)},
         "retrain-healed": {"rewind": one_of(0.0, 0.3, 1.0), "settle_first": st.integers(0, 2)},
     }
     drawn = st.fixed_dictionaries({**seen, **own[method]})
     quiet = ("retrain", "do-nothing", "federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "anew")
-    if method in (*quiet, "neggrad", "salun", "manif-smc", "hessian-free", "cns", "ridge", "retrain-healed"):
+    if method in (
+        *quiet,
+        "neggrad",
+        "salun",
+        "manif-smc",
+        "hessian-free",
+        "cns",
+        "ridge",
+        "public-only",
+        "retrain-healed",
+    ):
         return drawn
     return st.builds(lambda some, more: {**some, **more}, drawn, noise()).map(lambda found: tidied(method, found))
 

@@ -16,10 +16,12 @@ from rewindnet import topologies
 from rewindnet.certificates import Claim, Constant, Constants, Release, TrainingRun, forget_digest
 from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.forget_sets import SALT_BYTES
+from rewindnet.certificates.public_facts import PublicFacts
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.models import MODELS
 from rewindnet.clients.steps.base import CommunicationStep
+from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.envelope import Envelope
 from rewindnet.clients.training.local_training import LocalTraining
 from rewindnet.clients.training.make_block import make_block
@@ -86,6 +88,7 @@ class Network:
     gradient_clip: float | None = None
     client_clip: float | None = None
     clip_tolerance: float = 1e-3
+    public: bool = False
 
     @property
     def deleting(self) -> tuple[int, ...]:
@@ -138,6 +141,16 @@ class Network:
         if clip is None:
             return None
         return Envelope(clip, self.clip_tolerance * clip, smoothness, constants.G.value, constants.radius.value)
+
+    def public_client(self, full: ClientBlock) -> ClientBlock:
+        """One client with public rows of its own, that are those of no other."""
+        rng = np.random.default_rng(self.seed + 1)
+        x, y = torch.from_numpy(rng.standard_normal((7, 5)) / 5).to(full.blank().dtype), rng.integers(0, 3, 7)
+        how = replace(full.local_training, participating=lambda round: None)
+        shards = [np.arange(7)]
+        return make_block(
+            full.model, x, y, shards, step_size=full.step_size, local_steps=full.local_steps, local_training=how
+        )
 
     def simulation(self) -> Simulation:
         """Clients with data of their own kind each, so that the network never agrees by accident."""
@@ -192,7 +205,10 @@ class Network:
             optimizer=self.optimizer,
             step_sizes=sizes,
             gradient_clip=self.gradient_clip,
+            public=PublicFacts(7, True, "the rows of nobody") if self.public else None,
         )
+        if self.public:
+            full = replace(full, public=self.public_client(full))
         requests = training_facts(setup, [Arrival(*each, bytes(SALT_BYTES)) for each in asked])
         worker = ClientWorker(full, *(forget for _, forget in asked), departed=left)
         network = WorkerNetwork(worker, InProcess(self.nodes, self.precision))  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rewindnet.clients.data.dataset import Dataset
-from rewindnet.clients.data.encoders import cache, hog, random_conv, rows
+from rewindnet.clients.data.encoders import cache, hog, network, random_conv, rows, scattering
 from rewindnet.clients.data.encoders.base import FeatureError, Features
 from rewindnet.registry import Registry
 
@@ -18,6 +18,8 @@ ENCODERS: Registry[Callable[..., Features]] = Registry(
         "unit-norm": rows.unit_norm,
         "random-conv": random_conv.random_conv,
         "hog": hog.hog,
+        "scattering": scattering.scattering,
+        "network": network.network,
     },
     FeatureError,
 )

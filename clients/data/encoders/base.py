@@ -48,6 +48,7 @@ class Features:
             "estimated" if it was read off these data.
         shape: the shape of one example before flattening; its product is p.
         origin: what the map was made from, in a sentence, if it was not made from the seed and its settings alone.
+        weights_sha256: the sha256 of the weights in the map, if it has an origin.
 
     Raises:
         FeatureError: if a training row is longer than the radius, on which every certificate would rest.
@@ -59,6 +60,7 @@ class Features:
     provenance: Literal["proven", "enforced", "estimated"]
     shape: tuple[int, ...]
     origin: str = ""
+    weights_sha256: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a radius that does not bound the norms."""

@@ -30,6 +30,7 @@ CACHE_VARIABLE = "REWINDNET_CACHE"
 #: The largest number of bytes that are kept; what was not read for longest is removed first.
 MOST_BYTES = 4 << 30
 _ARRAYS = ("x", "test_x")
+_FACTS = ("radius", "provenance", "shape", "origin", "weights_sha256")
 
 
 def cached(encoder: Callable[..., Features], dataset: Dataset, seed: int, settings: Mapping[str, Any]) -> Features:
@@ -132,8 +133,8 @@ def _keep(place: Path, features: Features) -> None:
     """Write features, so that a reader sees all of them or none; a folder that cannot be written keeps nothing."""
     from safetensors.numpy import save_file
 
-    known = {"radius": features.radius, "provenance": features.provenance, "shape": list(features.shape)}
-    facts, arrays = json.dumps(known | {"origin": features.origin}), [features.x, features.test_x]
+    known = {name: getattr(features, name) for name in _FACTS}
+    facts, arrays = json.dumps(known), [features.x, features.test_x]
     metadata = {"facts": facts, "sha256": _digest([facts.encode(), *arrays])}
     unfinished = place.with_name(f".{uuid4().hex}")
     try:

@@ -43,8 +43,8 @@ def unit_norm(dataset: Dataset, seed: int, *, center: Literal["public", "zero"] 
     Args:
         dataset: the data.
         seed: not used.
-        center: what is subtracted: the source's declared public mean (zero if it declares none), zero, or a
-            number that must not be computed from the clients' data.
+        center: what is subtracted: the source's declared public mean (or that of the rows that are declared public, or
+            zero, if it declares none), zero, or a number that must not be computed from the clients' data.
 
     Raises:
         FeatureError: if the centre is neither of the words nor a finite number.
@@ -55,6 +55,8 @@ def unit_norm(dataset: Dataset, seed: int, *, center: Literal["public", "zero"] 
 
 
 def _center(dataset: Dataset, center: str | float) -> NDArray[np.float64] | float:
+    if center == "public" and dataset.mean is None and dataset.public is not None:
+        return np.asarray(flat(dataset.public.x).mean(axis=0, dtype=np.float64))
     if center == "zero" or (center == "public" and dataset.mean is None):
         return 0.0
     if center == "public":

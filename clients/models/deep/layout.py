@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rewindnet.clients.data.tensor_files import tensors_of
 from rewindnet.clients.models.errors import ModelError
-from rewindnet.reading import located, opened
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Layout:
         Raises:
             ModelError: if it cannot be read, or holds other parameters than the model has.
         """
-        tensors = _tensors_of(path)
+        tensors = tensors_of(path, "model.weights_path", ModelError)
         missing, surplus = set(self.shapes) - set(tensors), set(tensors) - set(self.shapes)
         if missing or surplus:
             named = f"lacks {_few(missing)}" if missing else f"has {_few(surplus)}, which the model does not have"
@@ -64,29 +64,6 @@ class Layout:
         if not np.isfinite(row).all():
             raise ModelError(f"model.weights_path: '{path}' has weights that are not finite")
         return row
-
-
-def _tensors_of(path: str) -> dict[str, Tensor]:
-    """Read the tensors of a file by name; nothing in it is executed."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    with opened(path, ModelError):
-        place = located(path, ModelError)
-    try:
-        return load_file(place)
-    except SafetensorError:
-        pass
-    try:
-        found = torch.load(place, map_location="cpu", weights_only=True)
-    except Exception as problem:
-        reason = str(problem).partition("\n")[0]
-        raise ModelError(
-            f"model.weights_path: '{path}' is neither a safetensors file nor a state_dict of torch.save: {reason}"
-        ) from None
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ModelError(f"model.weights_path: '{path}' holds no state_dict, which is tensors by name")
-    return {str(name): value for name, value in found.items()}
 
 
 def _few(names: set[str]) -> str:

@@ -113,6 +113,11 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "deletion": {"client": 2, "samples": "all", "departure": "leave"},
         "unlearning": [{"method": "r2d", "bound": "instance"}, {"method": "r2d"}],
     },
+    "public": {
+        **_BASE,
+        "data": {**_BASE["data"], "public": {"clients": 2}},
+        "unlearning": ["public-only", {"method": "r2d", "bound": "instance"}],
+    },
     "secret": {
         **_BASE,
         "unlearning": [{"method": "r2d", "noise_source": "os"}, {"method": "langevin", "noise_source": "os"}],
