@@ -11,14 +11,14 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from rewindnet.clients.models import MODELS
-from rewindnet.clients.models.multinomial import Multinomial
+from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.training import envelope as module
 from rewindnet.clients.training.envelope import ClientClipError, Envelope, Samples, reduced_design
 
 Floats = NDArray[np.float64]
 
 
-def clients(seed: int, samples: int, features: int = 4, b: int = 3) -> tuple[Multinomial, Samples, Tensor]:
+def clients(seed: int, samples: int, features: int = 4, b: int = 3) -> tuple[Logistic, Samples, Tensor]:
     """Three clients of 3 classes, and where they are."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(b, samples, features, dtype=torch.float64, generator=generator)
@@ -27,7 +27,7 @@ def clients(seed: int, samples: int, features: int = 4, b: int = 3) -> tuple[Mul
     weight = torch.full((b, samples), 1 / samples, dtype=torch.float64)
     theta = 5 * torch.randn(b, 3 * features, dtype=torch.float64, generator=generator)
     model = MODELS["logistic"](features, 3, l2=0.0, bias=0)
-    assert isinstance(model, Multinomial)
+    assert isinstance(model, Logistic)
     return model, Samples(x, y, weight, reduced_design(x)), theta
 
 
