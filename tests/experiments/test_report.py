@@ -166,6 +166,7 @@ def test_the_page_needs_nothing_else(text: str) -> None:
         "<script>",
         '<script type="application/json" id="rows-data" data-file="results.csv">',
         "<script>",
+        "<script>",
     ]
     assert all(reference.startswith(("#", "data:")) for reference in page.references)
     assert "@import" not in text
