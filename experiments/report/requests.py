@@ -68,6 +68,7 @@ def planned_requests(run: RunFolder) -> dict[str, Any]:
     epsilon, delta = asked_epsilon(run), (row or run.summary[0])["delta"]
     sigma = sigma_for(requirements, mu_of(epsilon, delta))
     reached = _first_reached(training, clients)
+    at_noise = [None if row is None else _epsilons(requirements, at, row["sigma"], delta) for at in range(len(clients))]
     return {
         "rounds": training.rounds,
         "epsilon": epsilon,
@@ -81,17 +82,25 @@ def planned_requests(run: RunFolder) -> dict[str, Any]:
         "conditional": training.constants.conditional,
         "clients": [
             {
-                "node": client,
-                "title": client_title(client, run.names),
-                "samples": int(training.samples[client]),
-                "deleted": int(counts[client]),
-                "links": int(graph.degree[client]),
+                **_client(run, client, int(counts[client])),
                 "sigma": _rounded(sigma[..., at]),
-                "epsilon": None if row is None else _epsilons(requirements, at, row["sigma"], delta),
+                "epsilon": at_noise[at],
                 "reached": reached[:, at].tolist(),
             }
             for at, client in enumerate(clients.tolist())
         ],
+    }
+
+
+def _client(run: RunFolder, client: int, deleted: int) -> dict[str, Any]:
+    """Describe a client: what it is called, what it holds and would delete, and its links."""
+    graph, training = run.network
+    return {
+        "node": client,
+        "title": client_title(client, run.names),
+        "samples": int(training.samples[client]),
+        "deleted": deleted,
+        "links": int(graph.degree[client]),
     }
 
 

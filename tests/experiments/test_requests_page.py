@@ -155,7 +155,11 @@ def test_choices_change_the_numbers_in_a_browser_and_names_are_only_names(run_on
         at("requests-choices").children[0].dispatchEvent(new Event("click")); found.steps.push(look());
         set("depth", 4); found.steps.push(look());
         found.title = document.title;
+        document.querySelector('a[href="#certificate-1"]').click();
+        await new Promise(done => setTimeout(done, 200));
+        found.open = [...document.querySelectorAll("details")].map(one => one.open);
         found.images = document.images.length;
+        found.surplus = document.documentElement.scrollWidth - innerWidth;
         const inputs = [...document.querySelectorAll("#requests-tools select, #requests-tools input, #rows input")];
         found.labels = inputs.every(one => one.labels.length > 0);
         const rows = () => [...at("rows-table").tBodies[0].rows].map(row => row.cells[0].textContent);
@@ -187,6 +191,8 @@ def test_choices_change_the_numbers_in_a_browser_and_names_are_only_names(run_on
         assert planned["views"][v]["observer"] in step["said"]
     assert len({json.dumps(step["facts"]) for step in found["steps"]}) == 6
     assert (found["title"], found["images"], found["labels"]) == (f"{HOSTILE}: unlearning report", 0, True)
+    assert found["surplus"] <= 0
+    assert found["open"] == [False, True, False]
     assert len(found["rows"][0]) == 3
     assert found["rows"][1] == found["rows"][0][::-1]
     assert found["rows"][2] == ["1 retrain"]

@@ -131,7 +131,7 @@ def test_the_page_has_its_numbers_and_nothing_from_elsewhere(folder: Path) -> No
     assert len(text) < 5 << 20
     tags = Tags(text).found
     assert [tag for tag, _ in tags if tag in ("img", "link", "iframe", "object")] == []
-    assert sum(tag == "script" for tag, _ in tags) == 2
+    assert sum(tag == "script" for tag, _ in tags) == 3
     for _, attributes in tags:
         assert not {name for name in attributes if name.startswith("on") or name == "src"}
         assert not re.match(r"\w+:", attributes.get("href") or "")

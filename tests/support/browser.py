@@ -32,7 +32,13 @@ def drive(page: Path, script: str, scratch: Path) -> dict[str, Any]:
     words = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
     done = subprocess.run(
         [
-            *(BROWSER, *words, f"--user-data-dir={scratch / 'browser'}", "--virtual-time-budget=5000"),
+            *(
+                BROWSER,
+                *words,
+                f"--user-data-dir={scratch / 'browser'}",
+                "--virtual-time-budget=5000",
+                "--window-size=500,900",
+            ),
             *("--dump-dom", "--enable-logging=stderr", copy.as_uri()),
         ],
         capture_output=True,
