@@ -131,7 +131,9 @@ def test_a_depth_that_was_not_asked_for_is_found(
         ("scrub", {}, (10, 0)),
         ("neggrad", {}, (10, 0)),
         ("salun", {}, (10, 0)),
+        ("manif-smc", {}, (10, 0)),
         ("fisher-forgetting", {}, (10, 0)),
+        ("cns", {}, (10, 0)),
     ],
 )
 def test_the_depth_is_what_the_settings_ask_for(name: str, settings: dict[str, Any], depth: tuple[int, int]) -> None:
