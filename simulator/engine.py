@@ -13,6 +13,7 @@ from torch import Tensor
 from rewindnet.certificates import Mixing
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.simulator.cost.meter import CostMeter
+from rewindnet.simulator.following import follow
 from rewindnet.simulator.journal import Journal, Progress, cost_in, write_state, written_progress
 from rewindnet.simulator.task import Task
 from rewindnet.simulator.transports.network import Network
@@ -62,6 +63,8 @@ def execute(
     """
     began = perf_counter()
     progress = None if journal is None else _resume(network, task, journal, meter)
+    if progress is None and journal is not None and follow(network, task, mixing, journal):
+        progress = _resume(network, task, journal, meter)
     states, counts = _StateWriter(network, task, journal, progress, meter), _GradientCounts(network, meter)
     if progress is None:
         _begin(network, task, counts)
@@ -86,8 +89,9 @@ def execute(
                 counts.collect(everything=(kept or theta is not None) and meter is not None)
                 if kept and meter is not None:
                     meter.note(rounds, states.seconds)
+            shown = theta if task.looked_at(rounds) else None
             for callback in callbacks:
-                callback.after_round(task, step, round, W, theta, repeated)
+                callback.after_round(task, step, round, W, shown, repeated)
             if theta is not None:
                 states.write(rounds, theta)
     counts.collect(everything=meter is not None)
@@ -133,6 +137,7 @@ class _StateWriter:
         self, network: Network, task: Task, journal: Journal | None, progress: Progress | None, meter: CostMeter | None
     ) -> None:
         self._network, self._task, self._journal, self._meter = network, task, journal, meter
+        self._lends = journal is not None and network.agree(network.root and journal.lends(task.name))
         self._began, self._seconds_before = perf_counter(), 0.0 if progress is None else progress.seconds
         self._latest: str | None = (
             None if progress is None or progress.rounds in task.keep else task.checkpoint_name(progress.rounds)
@@ -144,21 +149,26 @@ class _StateWriter:
         return self._seconds_before + perf_counter() - self._began
 
     def look(self, rounds: int) -> Tensor | None:
-        """Keep the state after a number of rounds if it is a checkpoint; return it if it is to be stored."""
+        """Keep the state after a number of rounds if it is a checkpoint; return it if it is to be stored or lent."""
         if rounds in self._task.keep:
             self._network.keep(self._task.checkpoint_name(rounds))
-        wanted = self._journal is not None and self._task.steps and self._task.looked_at(rounds)
-        return self._network.state() if wanted else None
+        wanted = self._journal is not None and self._task.steps
+        return self._network.state() if wanted and (self._lends or self._task.looked_at(rounds)) else None
 
     def write(self, rounds: int, theta: Tensor) -> None:
-        """Store the state after a number of rounds; it replaces the latest state that is not a checkpoint."""
+        """Store, or lend, the state after a number of rounds; it replaces the latest state that is not a checkpoint."""
         measured = self._network.disturbances() if self._task.measured else {}
         noise = self._network.noise_logs() if self._task.noisy else {}
         if not self._network.root or self._journal is None:
             return
         seconds, name = self.seconds, self._task.checkpoint_name(rounds)
         cost = {} if self._meter is None else self._meter.state()
-        write_state(self._journal, name, theta, measured, seconds, cost, noise)
+        looked_at = self._task.looked_at(rounds)
+        write_state(
+            self._journal.write if looked_at else self._journal.lend, name, theta, measured, seconds, cost, noise
+        )
+        if not looked_at:
+            return
         if self._latest is not None:
             self._journal.remove(self._latest)
         self._latest = None if rounds in self._task.keep else name

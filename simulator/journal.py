@@ -1,7 +1,7 @@
 """The journal: stored states of unfinished tasks, from which another process can continue."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +32,21 @@ class Journal(ABC):
     @abstractmethod
     def remove(self, name: str) -> None:
         """Remove a state."""
+
+    def lends(self, task: str) -> bool:
+        """Return whether other runs are to have the states of a task, after each of its rounds; false by default."""
+        return False
+
+    def lend(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Store the tensors of a state for other runs alone; nothing by default."""
+
+    def lent(self) -> Sequence[str]:
+        """Return the names of the states that other runs have lent; none by default."""
+        return ()
+
+    def borrow(self, name: str) -> Mapping[str, Tensor] | None:
+        """Return the tensors of a state that another run has lent; None if it is not the one that was stored."""
+        return None
 
 
 class NoJournal(Journal):
@@ -73,7 +88,7 @@ class Progress:
 
 
 def write_state(
-    journal: Journal,
+    write: Callable[[str, Mapping[str, Tensor]], None],
     name: str,
     theta: Tensor,
     measured: MeasuredDisturbances,
@@ -84,7 +99,7 @@ def write_state(
     """Store the state of a task.
 
     Args:
-        journal: the journal.
+        write: `Journal.write`, or `Journal.lend`.
         name: the name of the state.
         theta: [N, d], the models.
         measured: the disturbances measured so far.
@@ -92,7 +107,7 @@ def write_state(
         cost: the state of the meter.
         noise: what the nodes have measured of their noise.
     """
-    journal.write(
+    write(
         name,
         {
             "theta": theta,
@@ -103,6 +118,13 @@ def write_state(
             **{f"{_LAST}{node}": torch.from_numpy(log.last) for node, log in noise.items()},
         },
     )
+
+
+def write_borrowed(journal: Journal, name: str, borrowed: Mapping[str, Tensor], measured: MeasuredDisturbances) -> None:
+    """Store a state that another run has lent, with what this one has measured."""
+    own = {f"{_DISTURBANCE}{node}": torch.from_numpy(values) for node, values in measured.items()}
+    rest = {key: tensor for key, tensor in borrowed.items() if not key.startswith(_DISTURBANCE)}
+    journal.write(name, rest | own)
 
 
 def written_progress(task: Task, journal: Journal) -> Progress | None:

@@ -105,6 +105,26 @@ def noise_requirements(
     return NoiseRequirements(clients, depths, tuple(views), needed, finest, least, spread, first_client)
 
 
+def sigma_for(requirements: NoiseRequirements, mu: float) -> Matrix:
+    """Compute the σ that reaches μ.
+
+    Where the arithmetic would round the noise of a node away, that node gets the least that is resolved, as in
+    `calibrate`. If all nodes have the same noise, this is the least; otherwise √(σ² + least²) is an upper bound on the
+    root mean square.
+
+    Returns:
+        [2, D, V, 2, k], by placement, depth, view, allocation and client; NaN if no finite σ reaches μ.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sigma = requirements.needed / mu * (1 + 1e-12)
+        least = requirements.least[:, :, None, None, None]
+        lost = (requirements.finest > 0) & (requirements.finest / mu < least)
+        uniform = requirements.finest >= requirements.needed * (1 - 1e-9)
+        # Nodes that have left carry no noise, so the root mean square may be less than what every other node carries.
+        raised = np.where(uniform, least * (requirements.needed / requirements.finest), np.hypot(sigma, least))
+    return np.asarray(np.where(np.isfinite(sigma), np.where(lost, raised, sigma), np.nan))
+
+
 def departure_requirements(
     departures: Sequence[TrainingRun],
     views: Sequence[View],

@@ -31,6 +31,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "salun": "rewindnet.clients.methods.salun:SalUn",
         "manif-smc": "rewindnet.clients.methods.manif_smc:ManifSmc",
         "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",
+        "cns": "rewindnet.clients.methods.cns:CNS",
         "hessian-free": "rewindnet.clients.methods.hessian_free:HessianFree",
     },
     MethodError,

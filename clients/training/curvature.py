@@ -53,6 +53,23 @@ def product(block: ClientBlock, theta: Tensor, vectors: Tensor, curvature: Curva
     return out.add_(vectors, alpha=block.model.l2)
 
 
+def hessian_product(model: Model, theta: Tensor, vectors: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """Multiply the Hessians of the weighted losses of samples, without l2, with vectors; nothing is counted.
+
+    Args:
+        model: the model.
+        theta: [b, d].
+        vectors: [b, d].
+        x: the designs [b, n, q].
+        y: the targets [b, n].
+        weight: of the samples [b, n].
+
+    Returns:
+        [b, d].
+    """
+    return _hessian(model, theta, vectors, x, y, weight)
+
+
 _Product = Callable[[Model, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 

@@ -15,6 +15,7 @@ from rewindnet.certificates.planning.requirements import (
     NoiseRequirements,
     departure_requirements,
     noise_requirements,
+    sigma_for,
 )
 from rewindnet.certificates.view import View
 from rewindnet.experiments.plan.clients import ClientFacts, Selection, client_facts, select_clients
@@ -155,26 +156,6 @@ def epsilon_by_depth(plan: Plan, row: Row) -> Floats:
 def _calibrated_mu(basis: str, epsilon: float, delta: float) -> float:
     """Return the μ for which noise is calibrated to (ε, δ): by the paper's formula where the bound is the paper's."""
     return 1 / textbook_sigma(epsilon, delta) if basis == "published" else mu_of(epsilon, delta)
-
-
-def sigma_for(requirements: NoiseRequirements, mu: float) -> Floats:
-    """Compute the σ that reaches μ.
-
-    Where the arithmetic would round the noise of a node away, that node gets the least that is resolved, as in
-    `calibrate`. If all nodes have the same noise, this is the least; otherwise √(σ² + least²) is an upper bound on the
-    root mean square.
-
-    Returns:
-        [2, D, V, 2, k], by placement, depth, view, allocation and client; NaN if no finite σ reaches μ.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        sigma = requirements.needed / mu * (1 + 1e-12)
-        least = requirements.least[:, :, None, None, None]
-        lost = (requirements.finest > 0) & (requirements.finest / mu < least)
-        uniform = requirements.finest >= requirements.needed * (1 - 1e-9)
-        # Nodes that have left carry no noise, so the root mean square may be less than what every other node carries.
-        raised = np.where(uniform, least * (requirements.needed / requirements.finest), np.hypot(sigma, least))
-    return np.asarray(np.where(np.isfinite(sigma), np.where(lost, raised, sigma), np.nan))
 
 
 def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | None = None) -> Plan:

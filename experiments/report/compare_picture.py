@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from rewindnet.experiments.report.svg import ALARM, INK, MUTED, PAGE, SERIES, inline, plain, style
+from rewindnet.experiments.report.svg import ALARM, INK, MUTED, PAGE, SERIES, Picture, plain, short, style
 from rewindnet.experiments.report.table import Row, certified, what
 
 #: The ε of a row, how they are drawn, and what they are called.
@@ -22,7 +22,14 @@ _MARKS: Sequence[tuple[str, str, dict[str, Any]]] = (
     ),
     ("epsilon_certified", "certified", {"marker": "s", "mfc": SERIES[0], "mec": SERIES[0], "markersize": 6}),
     ("epsilon_empirical", "empirical, of this very pair of runs", {"marker": "x", "mec": ALARM, "markersize": 7}),
+    (
+        "epsilon_lower_bound",
+        "lower bound, from samples of the noise",
+        {"marker": 5, "mfc": SERIES[2], "mec": SERIES[2], "markersize": 6},
+    ),
 )
+#: Those that a row may lack, without that meaning that its ε is infinite.
+_OPTIONAL = ("epsilon_claimed", "epsilon_lower_bound")
 #: The smallest and the largest ε that the axis distinguishes.
 _SMALLEST, _LARGEST = 1e-3, 1e6
 
@@ -34,26 +41,26 @@ def picture(rows: Sequence[Row]) -> bytes:
         The picture as a PNG file.
     """
     with style():
-        drawn = Figure((10.4, 1.3 + 0.31 * len(rows)), layout="constrained", facecolor=PAGE)
+        drawn = Figure((10.4, 1.5 + 0.31 * len(rows)), layout="constrained", facecolor=PAGE)
         left, right = drawn.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
         draw(left, right, rows)
-        drawn.legend(loc="outside upper left", ncols=3, handletextpad=0.2)
+        drawn.legend(loc="outside upper left", ncols=2, handletextpad=0.2)
         buffer = io.BytesIO()
         drawn.savefig(buffer, format="png", dpi=150)
     return buffer.getvalue()
 
 
-def claims(rows: Sequence[Row]) -> str:
-    """Draw the same picture as an <svg> element for an HTML page."""
+def claims(rows: Sequence[Row]) -> Picture:
+    """Draw the same picture for a page."""
     with style():
-        drawn = Figure((8.6, 1.2 + 0.3 * len(rows)), layout="constrained")
+        drawn = Figure((8.6, 1.4 + 0.3 * len(rows)), layout="constrained")
         drawn.patch.set_visible(False)
         left, right = drawn.subplots(1, 2, sharey=True, width_ratios=(1.7, 1))
         for axes in (left, right):
             axes.patch.set_visible(False)
         draw(left, right, rows)
-        drawn.legend(loc="outside upper left", ncols=3, handletextpad=0.2)
-        return inline(drawn, "claims", "The epsilon that each method claims, what is proved, and what was found")
+        drawn.legend(loc="outside upper left", ncols=2, handletextpad=0.2)
+        return Picture("claims", drawn, "The epsilon that each method claims, what is proved, and what was found")
 
 
 def draw(left: Axes, right: Axes, rows: Sequence[Row]) -> None:
@@ -79,17 +86,18 @@ def draw(left: Axes, right: Axes, rows: Sequence[Row]) -> None:
 def _label(row: Row, rows: Sequence[Row]) -> str:
     """Return the label of a row: its run if there are several, its method and its view."""
     several = len({other["run"] for other in rows}) > 1 if "run" in row else False
-    return (f"{row['run']}: " if several else "") + f"{what(row)}, {row['view']}" + " †" * ("†" in certified(row))
+    label = (f"{row['run']}: " if several else "") + f"{what(row)}, {row['view']}"
+    return short(label) + " †" * ("†" in certified(row))
 
 
 def _epsilons(axes: Axes, rows: Sequence[Row], places: np.ndarray[Any, Any]) -> None:
     """Draw the three ε of each row on a logarithmic axis, with places for 0 and for no ε."""
-    shown = [row[name] for row in rows for name, _, _ in _MARKS if row[name] is not None and row[name] > 0]
+    shown = [row[name] for row in rows for name, _, _ in _MARKS if row.get(name) is not None and row[name] > 0]
     low = max(_SMALLEST, min([0.3, *shown]) / 1.5)
     high = min(_LARGEST, max([10.0, *shown]) * 1.5)
     none, zero = high * 4, low / 4
     for name, label, look in _MARKS:
-        x = [_place(row[name], name, row, low, high, zero, none) for row in rows]
+        x = [_place(row.get(name), name, row, low, high, zero, none) for row in rows]
         axes.plot(x, places, linestyle="none", markeredgewidth=1.5, label=label, **look)
     axes.set_xscale("log")
     axes.set_xlim(zero / 2, none * 1.7)
@@ -102,9 +110,9 @@ def _epsilons(axes: Axes, rows: Sequence[Row], places: np.ndarray[Any, Any]) -> 
 
 
 def _place(value: float | None, name: str, row: Row, low: float, high: float, zero: float, none: float) -> float:
-    """Return the position of an ε on the axis; NaN, which draws no mark, for a method that claims no ε."""
+    """Return the position of an ε on the axis; NaN, which draws no mark, where it may be lacking."""
     if value is None or not isfinite(value):
-        return float("nan") if name == "epsilon_claimed" else none
+        return float("nan") if name in _OPTIONAL else none
     return zero if value < low else min(value, high)
 
 

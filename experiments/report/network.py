@@ -1,5 +1,6 @@
 """Draw the network with the sensitivity of each node to the deletion."""
 
+import warnings
 from typing import Any
 
 import matplotlib
@@ -11,17 +12,23 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
+from scipy.sparse import diags_array, eye_array
+from scipy.sparse.linalg import lobpcg
 
 from rewindnet.certificates import Certificate
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.report.svg import INK, MUTED, PAGE, figure, inline, plain, style
+from rewindnet.experiments.report.svg import INK, MUTED, PAGE, Picture, figure, plain, short, style
 from rewindnet.topologies import FAMILIES
 from rewindnet.topologies.graphs.shapes import shape_of
 
 #: The largest number of nodes for a layout whose time is cubic in the number of nodes.
 _SMALL = 80
+#: The largest number of pairs of nodes times rounds of forces; they take some seconds.
+_FORCES = 4_000_000
 #: The largest number of links that are drawn as lines; more links are drawn as pixels, to limit the size of the page.
 _LINES = 8_000
+#: The largest number of nodes that are drawn one by one; more are drawn as pixels.
+_DOTS = 2_500
 #: The relative difference below which sensitivities are shown as equal.
 _EVEN = 0.02
 
@@ -42,17 +49,21 @@ def is_even(sensitivity: NDArray[np.float64]) -> bool:
     return bool(sensitivity.min() > (1 - _EVEN) * sensitivity.max())
 
 
-def network(run: RunFolder) -> str:
+def network(run: RunFolder, places: NDArray[np.float64]) -> Picture | None:
     """Draw the network: nodes coloured by sensitivity, deleting clients ringed and named.
 
+    Args:
+        run: the run.
+        places: [N, 2], the positions of the nodes.
+
     Returns:
-        An <svg> element; empty if no release has a sensitivity.
+        None if no release has a sensitivity.
     """
     chosen = subject(run)
     if chosen is None:
-        return ""
+        return None
     graph, learning = run.network
-    sensitivity, places = np.array(chosen[1].sensitivity), _layout(graph, run.scenario["topology"]["kind"])
+    sensitivity = np.array(chosen[1].sensitivity)
     with style():
         drawn, axes = figure(5.4, 4.6)
         axes.set_axis_off()
@@ -62,10 +73,10 @@ def network(run: RunFolder) -> str:
         _nodes(drawn, axes, places, sensitivity)
         for node in np.flatnonzero(learning.deleted).tolist():
             _mark(axes, places, node, str(graph.nodes[node].get("name", f"client {node}")))
-        return inline(drawn, "network", "The network; nodes coloured by their sensitivity to the deletion", tight=True)
+        return Picture("network", drawn, "The network; nodes coloured by their sensitivity to the deletion", tight=True)
 
 
-def _layout(graph: nx.Graph, kind: str) -> NDArray[np.float64]:
+def layout(graph: nx.Graph, kind: str) -> NDArray[np.float64]:
     """Compute the positions [N, 2] of the nodes of a graph of this family."""
     N, shape = len(graph), shape_of(FAMILIES[kind]) if kind in FAMILIES else None
     if shape == "circle":
@@ -76,9 +87,32 @@ def _layout(graph: nx.Graph, kind: str) -> NDArray[np.float64]:
     elif N <= _SMALL:
         where = nx.kamada_kawai_layout(graph)
     else:
-        # Starting from the slowest modes, a torus or a small world is drawn in its own shape.
-        start = nx.spectral_layout(graph)
-        where = nx.spring_layout(graph, pos=start, seed=0, iterations=100, k=1.2 / np.sqrt(N), method="force")
+        return _large_layout(graph)
+    return np.array([where[node] for node in range(N)], dtype=np.float64)
+
+
+def _large_layout(graph: nx.Graph) -> NDArray[np.float64]:
+    """Compute positions from the slowest modes of averaging, in which a torus or a small world has its own shape.
+
+    As many rounds of forces as take seconds spread the nodes; where the network is too large for any, half of each
+    coordinate is its rank, so that no two parts are drawn on one spot.
+    """
+    N = len(graph)
+    adjacency = nx.to_scipy_sparse_array(graph, nodelist=range(N), dtype=float, weight=None)
+    scale = diags_array(1 / np.sqrt(np.maximum(adjacency.sum(axis=1), 1)))
+    start = np.random.default_rng(0).normal(size=(N, 3))
+    with warnings.catch_warnings():
+        # Modes that are only nearly found are good enough for a picture.
+        warnings.simplefilter("ignore", UserWarning)
+        _, modes = lobpcg(scale @ adjacency @ scale + eye_array(N), start, largest=True, maxiter=300, tol=1e-4)
+    places = scale @ modes[:, 1:]
+    places /= np.abs(places).max(axis=0)
+    rounds = min(100, int(_FORCES // N**2))
+    if not rounds:
+        ranks = places.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
+        return np.asarray(places / 2 + ranks / N - 0.5)
+    begin = dict(enumerate(places))
+    where = nx.spring_layout(graph, pos=begin, seed=0, iterations=rounds, k=1.2 / np.sqrt(N), method="force")
     return np.array([where[node] for node in range(N)], dtype=np.float64)
 
 
@@ -97,6 +131,7 @@ def _nodes(drawn: Figure, axes: Axes, places: NDArray[np.float64], sensitivity: 
     norm, ticks = _scale(sensitivity[reached])
     size = float(np.clip(2600 / len(places), 20, 170))
     look: dict[str, Any] = {"s": size, "linewidths": 0.5 if len(places) > _SMALL else 1.0, "zorder": 2}
+    look["rasterized"] = len(places) > _DOTS
     axes.scatter(*places[~reached].T, facecolors=PAGE, edgecolors=MUTED, **look)
     colours = _colours()
     axes.scatter(*places[reached].T, facecolors=colours(norm(sensitivity[reached])), edgecolors=PAGE, **look)
@@ -134,7 +169,7 @@ def _mark(axes: Axes, places: NDArray[np.float64], node: int, name: str) -> None
     outward = places[node] - places.mean(axis=0)
     side = 1 if outward[0] >= 0 else -1
     axes.annotate(
-        name,
+        short(name),
         (x, y),
         xytext=(side * (6 + np.sqrt(size)), 6 + np.sqrt(size)),
         textcoords="offset points",

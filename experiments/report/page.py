@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from numpy.typing import NDArray
 
-from rewindnet.certificates import Audit, Certificate, CertificateError
+from rewindnet.certificates import CertificateError
 from rewindnet.experiments.folder.files import check_writable, write
 from rewindnet.experiments.folder.reader import FolderError, RunFolder
 from rewindnet.experiments.folder.whole import read_whole
 from rewindnet.experiments.report import table, words
+from rewindnet.experiments.report.boxes import certificate_box
 from rewindnet.experiments.report.compare_picture import claims
-from rewindnet.experiments.report.network import is_even, network, subject
-from rewindnet.experiments.report.pictures import audits, curves, depth
+from rewindnet.experiments.report.html import facts, figure, page, paragraphs, raw_rows, scrolled, section
+from rewindnet.experiments.report.network import is_even, layout, network, subject
+from rewindnet.experiments.report.pictures import NODES, audits, curves, depth
+from rewindnet.experiments.report.promise import promise
+from rewindnet.experiments.report.requests_section import requests_section
+from rewindnet.experiments.report.trade_offs import costs, pareto, releases_of
 from rewindnet.experiments.scenario.inputs import recorded_inputs
 
 
@@ -42,28 +46,25 @@ def write_report(folder: Path) -> Path:
 
 def _sections(run: RunFolder) -> Sequence[str]:
     """Make every section of the page, as HTML, in its order."""
+    places = layout(run.network[0], run.scenario["topology"]["kind"])
     return (
         _title(run),
         _verdict(run),
+        _promise(run),
         _scenario(run),
         _table(run),
         _claims(run),
-        _network(run),
+        _network(run, places),
+        requests_section(run, places),
+        _pareto(run),
         _depth(run),
+        _cost(run),
         _audits(run),
         _curves(run),
         _certificates(run),
+        _rows(run),
         _provenance(run),
     )
-
-
-def page(title: str, sections: Sequence[str]) -> str:
-    """Insert the sections into the page's skeleton, which escapes what is not marked as HTML."""
-    pages = Environment(
-        loader=PackageLoader("rewindnet.experiments.report", ""), autoescape=True, undefined=StrictUndefined
-    )
-    template = pages.get_template("report.html")
-    return template.render(title=title, sections=[Markup(section) for section in sections])
 
 
 def _title(run: RunFolder) -> str:
@@ -75,7 +76,20 @@ def _title(run: RunFolder) -> str:
 
 def _verdict(run: RunFolder) -> str:
     violated = "" if all(found.holds for _, found in run.certified) else " violated"
-    return f'<div class="verdict{violated}" id="verdict">{_paragraphs(words.verdict(run))}</div>'
+    said = [*words.verdict(run), *words.reservations(run)]
+    return f'<div class="verdict{violated}" id="verdict">{paragraphs(said)}</div>'
+
+
+def _promise(run: RunFolder) -> str:
+    """Say for a reader who is no expert what the best release promises, and what it does not cover."""
+    heading, row = "What may be said", words.best(run)
+    if row is None or run.violations:
+        why = "a certificate is violated" if run.violations else "no method but retraining reaches the ε asked for"
+        return section("promise", heading, paragraphs([f"Nothing is promised: {why}."]))
+    index = run.summary.index(dict(row))
+    note = f"Of method {index} ({row['method']}), the most accurate that reaches the ε asked for."
+    content = f'{paragraphs(promise(run, index))}<p class="note">{escape(note)} Each certificate below has its own.</p>'
+    return section("promise", heading, content)
 
 
 def _scenario(run: RunFolder) -> str:
@@ -83,15 +97,17 @@ def _scenario(run: RunFolder) -> str:
         f"<li><strong>{index} {escape(certificate.method)}</strong> {escape(words.account(certificate))}.</li>"
         for index, (certificate, _) in enumerate(run.certified)
     )
-    description = _paragraphs([words.setting(run), words.request(run)])
-    return _section(
+    description = paragraphs([words.setting(run), words.request(run)])
+    return section(
         "scenario", "What happened", f"{description}<p>Each method answered in its way:</p><ul>{actions}</ul>"
     )
 
 
 def _table(run: RunFolder) -> str:
     columns = table.columns_of(run.summary)
-    heads = "".join(f"<th{_text_class(at)}>{escape(heading)}</th>" for at, (heading, _) in enumerate(columns))
+    heads = "".join(
+        f'<th scope="col"{_text_class(at)}>{escape(heading)}</th>' for at, (heading, _) in enumerate(columns)
+    )
     rows = "".join(_row(row, columns) for row in run.summary)
     lines = [
         *table.legend(run.summary),
@@ -99,8 +115,8 @@ def _table(run: RunFolder) -> str:
         *table.composition_sentences(run.compositions),
     ]
     legend = "".join(f"<p>{escape(line)}</p>" for line in lines)
-    drawn = f'<table class="results"><thead><tr><th>#</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
-    return _section("table", "Results", f'<div class="wide">{drawn}</div><div class="note">{legend}</div>')
+    drawn = f'<table class="results"><thead><tr><th scope="col">#</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    return section("table", "Results", f'{scrolled("Results", drawn)}<div class="note">{legend}</div>')
 
 
 def _row(row: dict[str, Any], columns: Sequence[table.Column]) -> str:
@@ -120,18 +136,19 @@ def _text_class(column: int) -> str:
 def _claims(run: RunFolder) -> str:
     caption = [
         "Circles: the ε that a method's own formula claims for its noise. Squares: the certified ε. Crosses: the "
-        "empirical ε of this pair of runs. A square to the right of its circle means that the claim is too small; a "
-        "cross to the right of its square means that the certificate is violated.",
+        "empirical ε of this pair of runs. Triangles: what samples of the noise prove it to be at least. A square to "
+        "the right of its circle means that the claim is too small; a cross to the right of its square means that the "
+        "certificate is violated.",
         "Beyond the line stands what has no finite ε: no certificate, or two runs that can be told apart for sure.",
         "†: per-instance, computed from measurements of this data and this request.",
     ]
-    return _section("claims", "Claimed, certified and empirical ε", _figure([claims(run.summary)], caption))
+    return section("claims", "Claimed, certified and empirical ε", figure([claims(run.summary)], caption, "full"))
 
 
-def _network(run: RunFolder) -> str:
-    chosen = subject(run)
-    if chosen is None:
-        return _section("network", "How far the deletion reached", "<p>No method has any sensitivity to show.</p>")
+def _network(run: RunFolder, places: NDArray[np.float64]) -> str:
+    chosen, drawn = subject(run), network(run, places)
+    if chosen is None or drawn is None:
+        return section("network", "How far the deletion reached", "<p>No method has any sensitivity to show.</p>")
     index, certificate = chosen
     e = np.array(certificate.sensitivity)
     caption = [
@@ -146,20 +163,37 @@ def _network(run: RunFolder) -> str:
         caption.append(
             f"The influence cannot have reached the {f'{hollow} hollow nodes' if hollow > 1 else 'hollow node'}."
         )
-    return _section("network", "How far the deletion reached", _figure([network(run)], caption))
+    return section("network", "How far the deletion reached", figure([drawn], caption))
+
+
+def _pareto(run: RunFolder) -> str:
+    drawn = pareto(releases_of(run), numbered=True)
+    if drawn is None:
+        return section("pareto", "Accuracy against ε", "<p>No release has a certified ε.</p>")
+    caption = [
+        "Each mark is a release with its number. Higher is more accurate, further left is harder to distinguish from "
+        "retraining, which itself has ε = 0. No release lies above the line.",
+        "Releases with different views promise different things at the same ε: the table says which.",
+    ]
+    return section("pareto", "Accuracy against ε", figure([drawn], caption))
 
 
 def _depth(run: RunFolder) -> str:
     drawn = depth(run)
-    if not drawn:
-        return _section("depth", "What rewinding buys", "<p>No rewinding method of this run carries noise.</p>")
+    if drawn is None:
+        return section("depth", "What rewinding buys", "<p>No rewinding method of this run carries noise.</p>")
     caption = [
         "The further a method rewinds, the less is left of the deletion, and the smaller the ε that the same amount "
         "of noise certifies. The dot is what was run; the dotted line is its ε.",
         "Everything but the depth is as in the run. At 100 % the method is retraining and ε is 0, which a logarithmic "
         "axis cannot show.",
     ]
-    return _section("depth", "What rewinding buys", _figure([drawn], caption))
+    return section("depth", "What rewinding buys", figure([drawn], caption))
+
+
+def _cost(run: RunFolder) -> str:
+    caption = ["What each release took after the request, as a share of learning again from the start."]
+    return section("cost", "Cost", figure([costs(releases_of(run))], caption))
 
 
 def _audits(run: RunFolder) -> str:
@@ -168,9 +202,10 @@ def _audits(run: RunFolder) -> str:
         "The step line is each node's sensitivity (what the certificate allows), the dots are the divergence measured "
         "by actually retraining. No dot may lie above the line; one that does is a red cross. "
         "A dot on the lower edge did not diverge at all.",
+        *(["Of every few nodes, the one closest to its line is drawn."] if len(run.network[0]) > NODES else []),
     ]
-    drawn = _figure(panels, caption, "panels") if panels else "<p>No method has a sensitivity to audit.</p>"
-    return _section("audits", "Measured against promised", drawn)
+    drawn = figure(panels, caption, "panels") if panels else "<p>No method has a sensitivity to audit.</p>"
+    return section("audits", "Measured against promised", drawn)
 
 
 def _curves(run: RunFolder) -> str:
@@ -180,58 +215,26 @@ def _curves(run: RunFolder) -> str:
     ]
     drawn = curves(run)
     if not drawn:
-        return _section("curves", "How learning went", "<p>Not recorded: the noise of this run is a secret.</p>")
-    return _section("curves", "How learning went", _figure(drawn, caption, "pair"))
+        return section("curves", "How learning went", "<p>Not recorded: the noise of this run is a secret.</p>")
+    return section("curves", "How learning went", figure(drawn, caption, "pair"))
+
+
+def _rows(run: RunFolder) -> str:
+    rows = [{key: value for key, value in row.items() if key != "premises"} for row in releases_of(run)]
+    return section("rows", "All numbers", raw_rows(rows, "One row for each release.", "results.csv"))
 
 
 def _certificates(run: RunFolder) -> str:
     each = "".join(
-        _certificate(index, certificate, found, run) for index, (certificate, found) in enumerate(run.certified)
+        certificate_box(index, certificate, found, run) for index, (certificate, found) in enumerate(run.certified)
     )
-    return _section("certificates", "Certificates", each)
-
-
-def _certificate(index: int, certificate: Certificate, found: Audit, run: RunFolder) -> str:
-    metrics, names = run.methods[index].metrics, run.names
-    epsilon = "no ε" if certificate.epsilon is None else f"ε = {certificate.epsilon:.3g}"
-    short = f"{epsilon}, view {certificate.view.titled(names)}" + ("" if found.holds else ", VIOLATED")
-    share, cost, release = metrics["cost_share"], metrics["cost"], certificate.release
-    facts = [
-        ("ε claimed by its own formula", _claimed(certificate)),
-        ("δ", f"{certificate.delta:g}"),
-        ("view", f"{certificate.view.titled(names)}: {certificate.view.observer_among(names)}"),
-        ("bound, regime", f"{certificate.claim.bound}, {certificate.claim.regime}"),
-        ("noise", f"{release.placement}, {certificate.claim.allocation}: {_range(release.sigma.tolist())}"),
-        ("sensitivity", _range(certificate.sensitivity)),
-        ("measured divergence", _range(found.divergence)),
-        ("samples of the noise", words.sampled(found)),
-        ("noise that was added", words.noise_found(found)),
-        *words.constants(certificate),
-        ("cost", words.cost(cost, share)),
-        ("mixing schedule, sha256", certificate.training.mixing_sha256),
-        ("commitment to the forget set", certificate.training.forget_commitment),
-    ]
-    assumed = "".join(f"<li>{escape(sentence)}</li>" for sentence in certificate.assumptions)
-    premises = "".join(f"<li>{escape(sentence)}</li>" for sentence in certificate.premises)
-    premised = f"<h3>It holds only if</h3><ul>{premises}</ul>" if premises else ""
-    return (
-        f'<details id="certificate-{index}"{"" if found.holds else " class=violated open"}>'
-        f'<summary>{index} {escape(certificate.method)}<span class="short">{escape(short)}</span></summary>'
-        f'<div class="inside">{_paragraphs([words.outcome(certificate, found, names)])}{_facts(facts)}'
-        f"<h3>It is compared with</h3><p>{escape(certificate.reference)}</p>{premised}"
-        f"<h3>It assumes</h3><ul>{assumed}</ul></div></details>"
-    )
-
-
-def _claimed(certificate: Certificate) -> str:
-    by = f": {certificate.claim.claimed_by}" if certificate.claim.claimed_by else ""
-    return table.epsilon(certificate.claim.claimed_epsilon) + by
+    return section("certificates", "Certificates", each)
 
 
 def _provenance(run: RunFolder) -> str:
     record = run.record
     took = ", ".join(f"{phase} {seconds:g} s" for phase, seconds in record["seconds"].items())
-    facts = [
+    listed = [
         ("command", " ".join(map(str, record["command"]))),
         ("seed", str(record["seed"])),
         ("versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())),
@@ -246,31 +249,8 @@ def _provenance(run: RunFolder) -> str:
             ", ".join(sorted({certificate.training.mixing_sha256 for certificate, _ in run.certified})),
         ),
     ]
-    return f'<footer id="provenance"><h2>Provenance</h2>{_facts(facts)}</footer>'
+    return f'<footer id="provenance"><h2>How to reproduce</h2>{facts(listed)}</footer>'
 
 
 def _settings(section: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in section.items() if value is not None)
-
-
-def _section(name: str, heading: str, content: str) -> str:
-    return f'<section id="{name}"><h2>{escape(heading)}</h2>{content}</section>'
-
-
-def _figure(drawings: Sequence[str], caption: Sequence[str], layout: str = "single") -> str:
-    return f'<figure class="{layout}">{"".join(drawings)}<figcaption>{_paragraphs(caption)}</figcaption></figure>'
-
-
-def _paragraphs(sentences: Sequence[str]) -> str:
-    return "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
-
-
-def _facts(facts: Sequence[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts) + "</dl>"
-
-
-def _range(values: Sequence[float]) -> str:
-    if not values:
-        return "not known"
-    low, high = min(values), max(values)
-    return f"{high:.4g} at every node" if high - low <= 1e-4 * high else f"{low:.4g} to {high:.4g} over nodes"

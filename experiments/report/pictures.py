@@ -15,12 +15,27 @@ from rewindnet.certificates import Audit, Certificate, CertificateError, Trainin
 from rewindnet.clients.methods import rewinds
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.report.svg import ALARM, INK, MUTED, PAGE, SERIES, figure, inline, line_look, log_axis, style
+from rewindnet.experiments.report.svg import (
+    ALARM,
+    INK,
+    MUTED,
+    PAGE,
+    SERIES,
+    Picture,
+    figure,
+    line_look,
+    log_axis,
+    style,
+)
 
 #: The largest number of sparse products times nodes for the picture of ε against depth; they take some seconds.
 _WORK = 100_000_000
+#: The largest number of nodes in a picture of audits.
+NODES = 1_000
 #: The largest number of depths on a line of that picture.
 _DEPTHS = 21
+
+Floats = NDArray[np.float64]
 
 
 def _label(index: int, certificate: Certificate) -> str:
@@ -31,19 +46,15 @@ def _label(index: int, certificate: Certificate) -> str:
     return f"{index} {certificate.method}: {certificate.claim.bound}, {noise}{gossip}, {certificate.view}"
 
 
-def depth(run: RunFolder) -> str:
-    """Draw ε against rewind depth, with a line for every rewinding method with noise.
-
-    Returns:
-        An <svg> element; empty if there is no such method.
-    """
+def depth(run: RunFolder) -> Picture | None:
+    """Draw ε against rewind depth, with a line for every rewinding method with noise; None if there is none."""
     lines = [
         (index, certificate, certificate.epsilon)
         for index, (certificate, _) in enumerate(run.certified)
         if rewinds(certificate.method) and certificate.epsilon and any(certificate.release.sigma)
     ]
     if not lines:
-        return ""
+        return None
     with style():
         drawn, axes = figure(5.2, 3.0 + 0.17 * len(lines))
         for at, (index, certificate, epsilon) in enumerate(lines):
@@ -63,7 +74,7 @@ def depth(run: RunFolder) -> str:
         axes.set_xlabel("rewind depth K/T")
         axes.set_ylabel("certified ε at the noise of the run")
         drawn.legend(loc="outside lower left")
-        return inline(drawn, "depth", "Certified epsilon against rewind depth, one line for each method with noise")
+        return Picture("depth", drawn, "Certified epsilon against rewind depth, one line for each method with noise")
 
 
 def _depths(training: TrainingRun, lines: int) -> list[int]:
@@ -88,7 +99,7 @@ def _epsilon_at(training: TrainingRun, certificate: Certificate, K: int) -> floa
         return None
 
 
-def audits(run: RunFolder) -> list[str]:
+def audits(run: RunFolder) -> list[Picture]:
     """Draw the measured divergence and the sensitivity of each node: a panel for each release with a sensitivity."""
     graph, training = run.network
     hops = _hops(graph, training)
@@ -99,10 +110,10 @@ def audits(run: RunFolder) -> list[str]:
     ]
 
 
-def _audit(index: int, certificate: Certificate, found: Audit, hops: NDArray[np.int64]) -> str:
+def _audit(index: int, certificate: Certificate, found: Audit, hops: NDArray[np.int64]) -> Picture:
     """Draw the panel of one release."""
     bound, measured = np.array(certificate.sensitivity), np.array(found.divergence)
-    order = np.lexsort((-bound, hops))
+    order = _closest(np.lexsort((-bound, hops)), bound, measured)
     bound, measured, places = bound[order], measured[order], np.arange(len(order))
     over = measured > bound
     floor = _floor(bound, measured)
@@ -120,7 +131,18 @@ def _audit(index: int, certificate: Certificate, found: Audit, hops: NDArray[np.
         _hop_ticks(axes, hops[order])
         title = f"{index} {certificate.method}: {certificate.claim.bound}, {certificate.release.placement}"
         axes.set_title(title if found.holds else f"{title}: VIOLATED", color=INK if found.holds else ALARM)
-        return inline(drawn, f"audit{index}", f"{title}: divergence of every node below its sensitivity: {found.holds}")
+        below = f"{title}: divergence of every node below its sensitivity: {found.holds}"
+        return Picture(f"audit{index}", drawn, below)
+
+
+def _closest(order: NDArray[np.int64], bound: Floats, measured: Floats) -> NDArray[np.int64]:
+    """Return the nodes that are drawn, in order: of a large network, of every few nodes that closest to its bound."""
+    if len(order) <= NODES:
+        return order
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.nan_to_num(measured / bound, posinf=np.inf)
+    groups = np.array_split(order, NODES)
+    return np.array([group[share[group].argmax()] for group in groups], dtype=np.int64)
 
 
 def _floor(*values: NDArray[np.float64]) -> float:
@@ -155,11 +177,11 @@ def _hop_ticks(axes: Axes, hops: NDArray[np.int64]) -> None:
     axes.set_xlabel("nodes, by hops from the deleting client")
 
 
-def curves(run: RunFolder) -> list[str]:
+def curves(run: RunFolder) -> list[Picture]:
     """Draw the test accuracy of the average model and the consensus distance over the rounds of each phase.
 
     Returns:
-        Two <svg> elements; none if the noise is secret, because rounds without noise were not measured then.
+        Two pictures; none if the noise is secret, because rounds without noise were not measured then.
     """
     accuracy: dict[str, list[tuple[int, float]]] = defaultdict(list)
     consensus: dict[str, list[tuple[int, float]]] = defaultdict(list)
@@ -177,7 +199,7 @@ def curves(run: RunFolder) -> list[str]:
         ]
 
 
-def _curve(phases: dict[str, list[tuple[int, float]]], name: str, ylabel: str, percent: bool) -> str:
+def _curve(phases: dict[str, list[tuple[int, float]]], name: str, ylabel: str, percent: bool) -> Picture:
     """Draw one quantity over the rounds of each phase."""
     drawn, axes = figure(4.6, 2.9 + 0.17 * -(-len(phases) // 3))
     unlearning: Sequence[str] = [phase for phase in phases if phase not in ("learn", Retrain.name)]
@@ -193,4 +215,4 @@ def _curve(phases: dict[str, list[tuple[int, float]]], name: str, ylabel: str, p
     axes.set_xlabel("round")
     axes.set_title(ylabel)
     drawn.legend(loc="outside lower left", ncols=3)
-    return inline(drawn, name, f"{ylabel}, round by round, for learning, retraining and every method")
+    return Picture(name, drawn, f"{ylabel}, round by round, for learning, retraining and every method")

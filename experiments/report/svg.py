@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -21,8 +21,11 @@ DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--rule", PAGE: "--page", ALARM: "--alarm"} | {
     colour: f"--series-{index}" for index, colour in enumerate(SERIES)
 }
+#: The most characters of a label.
+_LONGEST = 60
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,
     "svg.hashsalt": "rewindnet",
     "text.parse_math": False,
     "font.size": 9.0,
@@ -58,6 +61,40 @@ def style() -> Iterator[None]:
         yield
 
 
+class Picture(NamedTuple):
+    """A drawn figure.
+
+    Attributes:
+        name: a name that is unique on its page, and that of its files.
+        figure: the figure.
+        description: the label for screen readers.
+        tight: fit the picture to the content of the figure.
+    """
+
+    name: str
+    figure: Figure
+    description: str
+    tight: bool = False
+
+    def svg(self) -> str:
+        """Return the figure as an <svg> element for an HTML page."""
+        with style():
+            return inline(self.figure, self.name, self.description, self.tight)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the figure as the content of a file for each ending: PNG, and PDF with text as text."""
+        found = {}
+        with style():
+            for ending, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
+                buffer = io.BytesIO()
+                box = "tight" if self.tight else None
+                self.figure.savefig(
+                    buffer, format=ending[1:], dpi=200, bbox_inches=box, facecolor="white", metadata=metadata
+                )
+                found[ending] = buffer.getvalue()
+        return found
+
+
 def figure(width: float, height: float) -> tuple[Figure, Axes]:
     """Make a figure with one pair of axes, inside the context `style`.
 
@@ -86,6 +123,11 @@ def log_axis(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="y", which="minor", length=0)
+
+
+def short(text: str) -> str:
+    """Return text for a label: as it is, or its beginning if it would take most of a picture."""
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def plain(value: float) -> str:

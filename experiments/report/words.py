@@ -105,6 +105,23 @@ def verdict(run: RunFolder) -> list[str]:
     return [hold, _best(run)]
 
 
+def reservations(run: RunFolder) -> list[str]:
+    """Say what keeps the certificates of a run from protecting a person: noise from a seed, or noise unmeasured."""
+    added = [certificate for certificate, _ in run.certified if any(certificate.release.sigma)]
+    seeded = sum(certificate.release.noise_source == "seed" for certificate in added)
+    audits = [found.noise_audit for _, found in run.certified]
+    unmeasured = sum(audit.status == "unchecked" and not audit.no_noise for audit in audits)
+    said = []
+    if seeded:
+        said.append(
+            "This is a simulation: noise was drawn from the seed and can be drawn again, so nothing here protects the "
+            "data of a real person."
+        )
+    if unmeasured:
+        said.append(f"The noise of {unmeasured} of {len(run.certified)} releases is unchecked.")
+    return said
+
+
 def asked_epsilon(run: RunFolder) -> float:
     """Return the largest ε that the scenario asks for, or else the largest that a method claims, or else 1."""
     named = [method["epsilon"] for method in run.scenario["unlearning"] if method.get("epsilon") is not None]
@@ -138,6 +155,16 @@ def _best(run: RunFolder) -> str:
             said += f". {basis[0].upper()}{basis[1:]}, {which} is {_most_accurate(rows, names)}"
     exact = [row for row in run.summary if row["method"] == Retrain.name]
     return said + (f". Retraining reaches {100 * _accuracy(exact[0]):.1f} %." if exact else ".")
+
+
+def best(run: RunFolder) -> Mapping[str, Any] | None:
+    """Return the row of the most accurate release that reaches the ε of the scenario, unconditionally if one does.
+
+    Retraining does not count; None if no other method reaches it.
+    """
+    wanted = asked_epsilon(run)
+    able = [row for row in run.summary if _reaches(row, wanted) and row["sensitivity"] != 0]
+    return max([row for row in able if not row["conditional"]] or able, key=_accuracy, default=None)
 
 
 def _most_accurate(rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> str:

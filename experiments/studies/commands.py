@@ -1,4 +1,4 @@
-"""The commands about studies that take no scenario: `rewindnet table` and `rewindnet klom`."""
+"""The commands about runs and studies that take no scenario: `rewindnet table`, `figures` and `klom`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +27,20 @@ def table(
     from rewindnet.experiments.studies.show_table import show_table
 
     show_table(study, rows, cols, value, where or [], out or [], wide)
+
+
+def figures(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run or of a study.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The folder to write; figures in that folder by default.")
+    ] = None,
+) -> None:
+    """Write the figures of the page about a run, or about a study, as PNG and as PDF with text as text."""
+    from rewindnet.experiments.output import say
+    from rewindnet.experiments.studies.figures import write_figures
+
+    for path in write_figures(folder, out):
+        say(path)
 
 
 def klom(

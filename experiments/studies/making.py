@@ -1,28 +1,39 @@
 """Check the runs of a study, and make those that are not finished yet."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.clients.training.parallel import processors
 from rewindnet.experiments.folder.format import is_complete, read_record, state
 from rewindnet.experiments.folder.lock import FolderBusyError
 from rewindnet.experiments.folder.sameness import difference
-from rewindnet.experiments.folder.shared import SharedLearning, learning_key, learning_seconds
+from rewindnet.experiments.folder.shared import (
+    SharedLearning,
+    learning_key,
+    models_folder,
+    models_key,
+    seconds_of,
+)
 from rewindnet.experiments.folder.unfinished import check_target, clean_finished
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.studies.attempt import Outcome, attempt
 from rewindnet.experiments.studies.display import Display
 from rewindnet.experiments.studies.jobs import default_jobs, memory_of
+from rewindnet.experiments.studies.on_ray import RayRuns
 from rewindnet.experiments.studies.points import Point
 from rewindnet.experiments.studies.queue import Queue
 from rewindnet.experiments.studies.workers import Workers
 
 #: What the names of folders with shared states begin with.
 _SHARED = ".learned-"
+#: The most bytes for the models of every round, with which runs that delete something else share their learning.
+_LENT = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,7 @@ class Missing:
         threads: the threads that it takes at least.
         one_process: whether it is one process.
         learning: what it learns; None if that cannot be shared.
+        models: what it learns whatever it deletes; None if that cannot be shared.
         rounds: the rounds of the checkpoints that it needs.
     """
 
@@ -43,6 +55,7 @@ class Missing:
     threads: int
     one_process: bool
     learning: str | None
+    models: str | None
     rounds: frozenset[int]
 
 
@@ -71,6 +84,7 @@ def make(
     display: Display,
     jobs: int | None = None,
     command: list[str] | None = None,
+    launcher: str = "local",
 ) -> Outcome:
     """Make runs; one that fails does not keep the others from being made.
 
@@ -81,18 +95,27 @@ def make(
         jobs: how many runs go on at the same time; 1 makes them in this process. None: as many as cores and memory
             allow.
         command: the command to record; that of this process by default.
+        launcher: `local`, on this machine, or `ray`, on a Ray cluster.
 
     Returns:
         What became of the runs.
+
+    Raises:
+        UserError: if Ray is not installed, or its cluster has no room for a run.
     """
-    if jobs is None:
+    ray = _on_ray(missing, force, command, jobs) if launcher == "ray" and missing else None
+    if ray is not None:
+        jobs = ray.jobs
+    elif jobs is None:
         jobs = default_jobs([(run.memory, run.threads, run.one_process) for run in missing])
     jobs = max(1, min(jobs, len(missing)))
     display.begin(len(missing), jobs)
     learning = _shared_learning(missing)
     queue = Queue([run.point for run in missing], learning)
     try:
-        if jobs > 1:
+        if ray is not None:
+            outcome = ray.make(queue, display)
+        elif jobs > 1:
             outcome = Workers(jobs, force, command).make(queue, display)
         else:
             outcome = _make_here(queue, force, display, command)
@@ -100,24 +123,43 @@ def make(
         return outcome
     finally:
         display.end()
-        for shared in learning.values():
-            if all(is_complete(folder) for folder, other in learning.items() if other is shared):
-                shutil.rmtree(shared.folder, ignore_errors=True)
+        for shared in {shared for run in learning.values() for shared in run.folders}:
+            if all(is_complete(folder) for folder, run in learning.items() if shared in run.folders):
+                shutil.rmtree(shared, ignore_errors=True)
+
+
+def _on_ray(missing: Sequence[Missing], force: bool, command: list[str] | None, jobs: int | None) -> RayRuns:
+    """Join a Ray cluster that has room for every run."""
+    said = [Path(sys.argv[0]).name, *sys.argv[1:]] if command is None else command
+    return RayRuns(force, said, max(run.threads for run in missing), max(run.memory for run in missing), jobs)
 
 
 def _shared_learning(missing: Sequence[Missing]) -> dict[Path, SharedLearning]:
     """Return where runs share their learning, for each run that learns what another one learns, too."""
+    same, alike = _groups(missing, lambda run: run.learning), _groups(missing, lambda run: run.models)
+    found: dict[Path, SharedLearning] = {}
+    for run in missing:
+        if run.learning is None:
+            continue
+        study, learns_same, learns_alike = run.point.folder.parent, same[run.learning], alike.get(run.models or "", [])
+        folder = study / f"{_SHARED}{run.learning[:16]}"
+        together = len(learns_same) > 1 or folder.is_dir()
+        rounds = sorted(frozenset().union(*(other.rounds for other in learns_same))) if together else []
+        # Runs that delete the same need no models of every round: they take up what the first of them has made.
+        follow = len({other.learning for other in learns_alike}) > 1
+        models = run.models if run.models and (follow or models_folder(study, run.models).is_dir()) else ""
+        if rounds or models:
+            found[run.point.folder] = SharedLearning(folder, run.learning, tuple(rounds), models)
+    return found
+
+
+def _groups(missing: Sequence[Missing], key: Callable[[Missing], str | None]) -> dict[str, list[Missing]]:
+    """Return the runs that have a key in common, by key; without those that have none."""
     groups: dict[str, list[Missing]] = {}
     for run in missing:
-        if run.learning is not None:
-            groups.setdefault(run.learning, []).append(run)
-    found: dict[Path, SharedLearning] = {}
-    for key, runs in groups.items():
-        folder = runs[0].point.folder.parent / f"{_SHARED}{key[:16]}"
-        if len(runs) > 1 or folder.is_dir():
-            rounds = tuple(sorted(frozenset().union(*(run.rounds for run in runs))))
-            found |= dict.fromkeys((run.point.folder for run in runs), SharedLearning(folder, key, rounds))
-    return found
+        if (common := key(run)) is not None:
+            groups.setdefault(common, []).append(run)
+    return groups
 
 
 def _seconds_saved(learning: Mapping[Path, SharedLearning]) -> float:
@@ -129,7 +171,9 @@ def _seconds_saved(learning: Mapping[Path, SharedLearning]) -> float:
     spent: dict[str, list[float]] = {}
     for folder, shared in learning.items():
         if is_complete(folder):
-            spent.setdefault(shared.key, []).append(learning_seconds(read_record(folder)))
+            record = read_record(folder)
+            spent.setdefault(shared.models or shared.key, []).append(seconds_of(record, "learn"))
+            spent.setdefault(f"{shared.key} {Retrain.name}", []).append(seconds_of(record, Retrain.name))
     return sum(max(times) - time for times in spent.values() for time in times)
 
 
@@ -142,13 +186,18 @@ def _checked(point: Point, force: bool) -> Missing:
     with suppress(FolderBusyError):
         check_target(point.folder, point.scenario, force)
     setup, backend = build_run(point.scenario), point.scenario.backend
+    one_process = backend.build().one_process
+    model, size = setup.network.model, setup.network.nodes * setup.network.message_bytes
+    followed = one_process and setup.local_training.optimizer.state_size(model.parameters) == 0
+    followed &= size * (point.scenario.learning.rounds + 1) <= _LENT
     # A run without a number of threads takes what there is, and gets along with one.
     return Missing(
         point,
         memory_of(setup),
         min(backend.threads or 1, processors()),
-        backend.build().one_process,
+        one_process,
         learning_key(point.scenario),
+        models_key(point.scenario) if followed else None,
         frozenset(setup.kept_rounds),
     )
 

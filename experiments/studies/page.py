@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from rewindnet.experiments.folder.files import check_writable, write
 from rewindnet.experiments.folder.format import read_record
-from rewindnet.experiments.report.page import page
+from rewindnet.experiments.report.html import facts, figure, page, paragraphs, raw_rows, scrolled, section
+from rewindnet.experiments.report.trade_offs import costs, pareto
 from rewindnet.experiments.studies.hardness import Hardness, graph_sentences, hardest, hardness, reason_sentences
-from rewindnet.experiments.studies.picture import hardness_picture
+from rewindnet.experiments.studies.picture import against_depth, hardness_picture, learning_curves
 from rewindnet.experiments.studies.pivot import Pivot
 from rewindnet.experiments.studies.results import StudyResults, load_study
 from rewindnet.experiments.studies.study_folder import read_study
@@ -27,14 +26,6 @@ _STYLE = """<style>
 .heat td { text-align: right; background: color-mix(in srgb, var(--series-1) calc(var(--hard) * 55%), transparent); }
 .heat td.most { font-weight: 700; }
 .heat th[scope=row] { text-align: left; color: var(--ink); }
-.tools { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; align-items: center; margin: .6rem 0; font-size: .9rem; }
-.tools input, .tools button { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--muted);
-  border-radius: 4px; padding: .25rem .5rem; }
-#rows-table thead button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; }
-#rows-table td { max-width: 24rem; overflow: hidden; text-overflow: ellipsis; }
-.wide { max-height: 34rem; overflow: auto; }
-caption { text-align: left; color: var(--muted); padding-bottom: .3rem; }
-:focus-visible { outline: 2px solid var(--series-0); outline-offset: 2px; }
 </style>"""
 
 
@@ -57,6 +48,10 @@ def write_study_report(folder: Path) -> Path:
         _found(measured),
         *(_release(found, number) for number, found in enumerate(measured)),
         _methods(results),
+        _pareto(rows),
+        _depth(rows),
+        _cost(rows),
+        _curves(results),
         _rows(rows),
         _provenance(results),
     ]
@@ -94,13 +89,13 @@ def _verdict(results: StudyResults, rows: Sequence[Row]) -> str:
     if results.unfinished:
         said.append(f"Not in this page: {len(results.unfinished)} runs that are not finished.")
     state = " violated" if violated else ""
-    return f'<div class="verdict{state}" id="verdict">{_paragraphs(said)}</div>'
+    return f'<div class="verdict{state}" id="verdict">{paragraphs(said)}</div>'
 
 
 def _found(measured: Sequence[Hardness]) -> str:
     """Say which client is hardest to forget over all graphs."""
     if not measured:
-        return _section("found", "Which client is hardest to forget", "<p>No release with noise has a certified ε.</p>")
+        return section("found", "Which client is hardest to forget", "<p>No release with noise has a certified ε.</p>")
     said = []
     for found in measured:
         graph, client = hardest(found)
@@ -110,20 +105,20 @@ def _found(measured: Sequence[Hardness]) -> str:
         "<p>The harder a client is to forget, the more noise its deletion takes for the same ε, or the larger is the ε "
         "of the same noise.</p>"
     )
-    return _section("found", "Which client is hardest to forget", f"{intro}{_paragraphs(said)}")
+    return section("found", "Which client is hardest to forget", f"{intro}{paragraphs(said)}")
 
 
 def _release(found: Hardness, at: int) -> str:
     """Show the hardness of every client on every graph by one release, and what goes together with it."""
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in graph_sentences(found))
+    caption = "Each dot is a client; the hardest of a graph is orange and named."
     content = (
         f"<h3>Hardest client of each graph</h3><ul>{items}</ul>"
-        f"<h3>Why</h3>{_paragraphs(reason_sentences(found))}"
-        f'<figure class="single">{hardness_picture(found, f"hardness-{at}")}<figcaption>'
-        f"{_paragraphs(['Each dot is a client; the hardest of a graph is orange and named.'])}</figcaption></figure>"
+        f"<h3>Why</h3>{paragraphs(reason_sentences(found))}"
+        f"{figure([hardness_picture(found, f'hardness-{at}')], [caption])}"
         f"{_heat(found)}"
     )
-    return _section(f"hardness-by-{at}", f"{found.release}: {found.meaning}", content)
+    return section(f"hardness-by-{at}", f"{found.release}: {found.meaning}", content)
 
 
 def _heat(found: Hardness) -> str:
@@ -143,10 +138,10 @@ def _heat(found: Hardness) -> str:
             cells += f'<td{mark} style="--hard:{value.mean / most:.3f}">{escape(f"{value}{found.marks}")}</td>'
         lines.append(f'<tr><th scope="row">{escape(graph)}</th>{cells}</tr>')
     caption = f"{found.meaning}; bold: the hardest client of a graph"
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="results heat">'
-        f"<caption>{escape(caption)}</caption><thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(lines)}</tbody>"
-        "</table></div>"
+    return scrolled(
+        caption,
+        f'<table class="results heat"><caption>{escape(caption)}</caption><thead><tr><td></td>{heads}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table>",
     )
 
 
@@ -155,8 +150,8 @@ def _methods(results: StudyResults) -> str:
     tables = [(results.table(["topology"], ["release"], value), heading) for value, heading in _VALUES]
     notes = dict.fromkeys(note for table, _ in tables for note in table.notes)
     parts = [_pivot(table, heading) for table, heading in tables]
-    return _section(
-        "methods", "Methods on each graph", f'{"".join(parts)}<div class="note">{_paragraphs(list(notes))}</div>'
+    return section(
+        "methods", "Methods on each graph", f'{"".join(parts)}<div class="note">{paragraphs(list(notes))}</div>'
     )
 
 
@@ -175,23 +170,47 @@ def _pivot(table: Pivot, heading: str) -> str:
         + "</tr>"
         for cells in table.cells
     )
-    return (
-        f'<h3>{escape(heading)}</h3><div class="wide" tabindex="0" role="region" aria-label="{escape(heading)}">'
-        f'<table class="results"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>'
-    )
+    drawn = f'<table class="results"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
+    return f"<h3>{escape(heading)}</h3>{scrolled(heading, drawn)}"
+
+
+def _pareto(rows: Sequence[Row]) -> str:
+    """Show accuracy against ε for every release of every run."""
+    drawn = pareto(rows)
+    if drawn is None:
+        return section("pareto", "Accuracy against ε", "<p>No release has a certified ε.</p>")
+    caption = [
+        "Each mark is a release of a run. Higher is more accurate, further left is harder to distinguish from "
+        "retraining, which itself has ε = 0. No release lies above the line. Releases with different views promise "
+        "different things at the same ε."
+    ]
+    return section("pareto", "Accuracy against ε", figure([drawn], caption))
+
+
+def _depth(rows: Sequence[Row]) -> str:
+    """Show ε, or the noise for it, against rewind depth."""
+    drawn = against_depth(rows)
+    said = "<p>No method rewinds to several depths in this study; a study of unlearning.0.rewind does.</p>"
+    caption = ["Lines join means over all runs of one method, view and bound; marks are single runs."]
+    return section("depth", "What rewinding buys", said if drawn is None else figure([drawn], caption))
+
+
+def _cost(rows: Sequence[Row]) -> str:
+    caption = ["What each release took after the request, as a share of learning again: the mean over runs."]
+    return section("cost", "Cost", figure([costs(rows)], caption))
+
+
+def _curves(results: StudyResults) -> str:
+    """Show how learning went on each graph."""
+    drawn = learning_curves(results.curves(), results.topology_of_runs)
+    caption = ["Learning before the request, one line for each run, in the colour of its topology."]
+    said = "<p>Not recorded: the noise of these runs is a secret.</p>"
+    return section("curves", "How learning went", figure(drawn, caption, "pair") if drawn else said)
 
 
 def _rows(rows: Sequence[Row]) -> str:
-    """Return the tidy table, which can be sorted, filtered and downloaded; without the columns that never vary."""
-    names = [name for name in rows[0] if len({str(row[name]) for row in rows}) > 1] or list(rows[0])
-    pages = Environment(
-        loader=PackageLoader("rewindnet.experiments.studies", ""), autoescape=True, undefined=StrictUndefined
-    )
-    table = {"columns": names, "rows": [[row[name] for name in names] for row in rows]}
-    left = len(rows[0]) - len(names)
-    note = f'<p class="note">{left} columns that are the same in all rows are left out; results.csv has them.</p>'
-    content = pages.get_template("rows.html").render(table=table)
-    return _section("rows", "All results", content + (note if left else ""))
+    table = raw_rows(rows, "One row for each run, request, method and view.", "results.csv")
+    return section("rows", "All results", table)
 
 
 def _provenance(results: StudyResults) -> str:
@@ -199,19 +218,10 @@ def _provenance(results: StudyResults) -> str:
     runs = [run.folder for run in read_study(results.folder).runs if run.folder.name not in results.unfinished]
     record = read_record(runs[0])
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    facts = [
+    listed = [
         ("command", " ".join(map(str, record["command"]))),
         ("one run", f"rewindnet run {runs[0].name}/scenario.yaml"),
         ("versions", versions),
         ("code, sha256", str(record.get("code_sha256", ""))),
     ]
-    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
-    return f'<footer id="provenance"><h2>How to reproduce</h2><dl>{listed}</dl></footer>'
-
-
-def _section(name: str, heading: str, content: str) -> str:
-    return f'<section id="{name}"><h2>{escape(heading)}</h2>{content}</section>'
-
-
-def _paragraphs(sentences: Sequence[str]) -> str:
-    return "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    return f'<footer id="provenance"><h2>How to reproduce</h2>{facts(listed)}</footer>'

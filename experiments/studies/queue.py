@@ -10,7 +10,7 @@ from rewindnet.experiments.studies.points import Point
 class Queue:
     """Runs that are to be made.
 
-    A run whose learning is that of another one waits until the other has ended, so that it is learned once.
+    A run that learns what another one learns waits until the other has ended, so that it is learned once.
 
     Args:
         points: the runs.
@@ -34,22 +34,21 @@ class Queue:
     def take(self) -> Point | None:
         """Return the next run that may begin; None if there is none, or all of them wait for one that goes on."""
         for point in self._waiting:
-            learning = self._key(point)
-            if learning is None or learning in self._learned or learning not in self._ahead:
+            new = [key for key in self._keys(point) if key not in self._learned]
+            if not any(key in self._ahead for key in new):
                 self._waiting.remove(point)
-                if learning is not None and learning not in self._learned:
-                    self._ahead[learning] = point
+                self._ahead |= dict.fromkeys(new, point)
                 return point
         return None
 
     def ended(self, point: Point) -> None:
         """Note that a run has ended; those that wait for it may begin."""
-        learning = self._key(point)
-        if learning is not None and self._ahead.get(learning) is point:
-            del self._ahead[learning]
-            self._learned.add(learning)
+        for key in self._keys(point):
+            if self._ahead.get(key) is point:
+                del self._ahead[key]
+                self._learned.add(key)
 
-    def _key(self, point: Point) -> str | None:
-        """Return what a run learns; None if it shares its learning with no other."""
+    def _keys(self, point: Point) -> tuple[str, ...]:
+        """Return what a run learns that others learn, too."""
         shared = self.shared(point)
-        return None if shared is None else shared.key
+        return () if shared is None else shared.keys

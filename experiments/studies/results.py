@@ -82,6 +82,11 @@ class StudyResults:
         """Return the learning curves: a mapping for each run, phase and round in which the network was looked at."""
         return curve_rows(self._study)
 
+    @property
+    def topology_of_runs(self) -> dict[str, str]:
+        """The topology of each finished run, by the name of the run."""
+        return {str(row["run"]): str(row["topology"]) for row in self._rows}
+
     def write(self) -> list[Path]:
         """Write `results.csv` and `curves.csv` into the folder of the study.
 

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from learnings import DELTA, learnings, views_of
 
 from rewindnet.certificates import CertificateError, Claim, Release, calibrate, certify, mu_of, propagate
-from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, noise_requirements
+from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS, noise_requirements, sigma_for
 from rewindnet.certificates.planning.sensitivities import depth_sensitivities
 from rewindnet.certificates.view import View
-from rewindnet.experiments.plan.plan import sigma_for
 
 VIEWS = ("node", "joint", "average", "transcript:all", "node:1", "transcript:1")
 

@@ -189,6 +189,13 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         "manif-smc": {"epochs": st.integers(1, 2), "margin": one_of("smc", "smc-label-free", "fixed"), **alternation},
         "fisher-forgetting": {"alpha": POSITIVE, "most": POSITIVE},
         "hessian-free": {},
+        "cns": {
+            "recursions": st.integers(1, 2),
+            "terms": st.integers(1, 4),
+            "batch": st.integers(1, 9),
+            "sigma": maybe(one_of(0.0, 0.1)),
+            "formula": one_of("paper", "code"),
+        },
         "retrain": {},
         "do-nothing": {},
         "ridge": {"penalty": one_of(1e-4, 0.3)},
@@ -197,7 +204,7 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
     }
     drawn = st.fixed_dictionaries({**seen, **own[method]})
     quiet = ("retrain", "do-nothing", "federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "anew")
-    if method in (*quiet, "neggrad", "salun", "manif-smc", "hessian-free", "ridge", "retrain-healed"):
+    if method in (*quiet, "neggrad", "salun", "manif-smc", "hessian-free", "cns", "ridge", "retrain-healed"):
         return drawn
     return st.builds(lambda some, more: {**some, **more}, drawn, noise()).map(lambda found: tidied(method, found))
 

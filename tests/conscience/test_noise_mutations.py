@@ -25,6 +25,7 @@ NOISY: tuple[dict[str, Any], ...] = (
     {"method": "noise-only"},
     {"method": "newton", "iterations": 4},
     {"method": "newton", "iterations": 4, "shared_noise": True, "view": "node", "clean": 0},
+    {"method": "cns", "recursions": 2, "terms": 3},
     {"method": "langevin"},
     {"method": "noisy-finetune"},
     {"method": "gossip-dp"},
@@ -50,8 +51,8 @@ QUIET = (
 #: Not on this network: it needs another order of learning, and adds no noise.
 ELSEWHERE = ("federaser",)
 #: Those whose nodes all add one vector, or of which one node adds all noise.
-ONE_VECTOR_OF_ALL = (2, 6, 11, 12)
-ROUNDS = (7, 8, 9, 10, 11, 12)
+ONE_VECTOR_OF_ALL = (2, 6, 12, 13)
+ROUNDS = (8, 9, 10, 11, 12, 13)
 
 SCENARIO: dict[str, Any] = {
     "name": "weaker",

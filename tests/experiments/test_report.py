@@ -21,16 +21,8 @@ from rewindnet.experiments.report.words import verdict
 
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
 _SECTIONS = [
-    "verdict",
-    "scenario",
-    "table",
-    "claims",
-    "network",
-    "depth",
-    "audits",
-    "curves",
-    "certificates",
-    "provenance",
+    *("verdict", "promise", "scenario", "table", "claims", "network", "requests", "pareto", "depth", "cost", "audits"),
+    *("curves", "certificates", "rows", "provenance"),
 ]
 _SCENARIO = {
     "measures": {"membership": True},
@@ -114,6 +106,8 @@ def test_the_page_has_every_section_in_order(text: str) -> None:
     assert "8 clients hold 1,438 samples of digits" in page.text
     assert "client 2 deleted 5 of its" in page.text
     assert "All certificates hold" in page.text
+    assert "This is a simulation: noise was drawn from the seed" in page.text
+    assert "In a simulation, and only for an observer who does not have its seed: an observer of any one" in page.text
     absent = {heading for heading, _ in COLUMNS if heading not in page.text}
     assert absent == {"arrived %", "backdoor %", "AUC", "retrained alike %", "evaluations"}
 
@@ -161,10 +155,17 @@ def test_noise_larger_than_the_model_is_said_where_it_is(finished: Path, text: s
 
 def test_the_page_needs_nothing_else(text: str) -> None:
     page = _Page(text)
-    assert "http" not in text
+    assert "://" not in text.replace("http://www.w3.org/2000/svg", "")
+    assert "default-src 'none'" in text
     assert "<!ENTITY" not in text
     assert text.count("<!DOCTYPE") == 1
-    assert page.tags.isdisjoint({"script", "link", "iframe", "object", "img"})
+    assert page.tags.isdisjoint({"link", "iframe", "object", "img"})
+    assert re.findall(r"<script[^>]*>", text) == [
+        '<script type="application/json" id="requests-data">',
+        "<script>",
+        '<script type="application/json" id="rows-data" data-file="results.csv">',
+        "<script>",
+    ]
     assert all(reference.startswith(("#", "data:")) for reference in page.references)
     assert "@import" not in text
     assert all(inside.startswith("#") for inside in re.findall(r"url\(([^)]*)\)", text))
@@ -342,6 +343,7 @@ def test_numbers_on_axes_are_plain(value: float, text: str) -> None:
     assert plain(value) == text
 
 
+@pytest.mark.slow
 def test_a_run_with_secret_noise_has_a_report_too(tmp_path):
     scenario = {**_SCENARIO, "unlearning": [{"method": "r2d", "rewind": 0.5, "noise_source": "os"}]}
     run_through(scenario, tmp_path / "run")

@@ -139,7 +139,9 @@ def test_the_page_has_its_numbers_and_nothing_from_elsewhere(folder: Path) -> No
     assert "@import" not in text
     for words in ("No audit found a violated certificate in 12 releases of 4 runs.", "2 seeds", "† 4 of 8 certified ε"):
         assert words in text
-    data = re.search(r'<script type="application/json" id="rows-data">(.*?)</script>', text, re.DOTALL)
+    data = re.search(
+        r'<script type="application/json" id="rows-data" data-file="results.csv">(.*?)</script>', text, re.DOTALL
+    )
     assert data is not None
     table, rows = json.loads(data[1]), rewindnet.load_study(folder).rows()
     assert [dict(zip(table["columns"], line, strict=True)) for line in table["rows"]] == [

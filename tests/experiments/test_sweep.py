@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.folder.format import UNFINISHED
 from rewindnet.experiments.folder.lock import LOCK, FolderBusyError
-from rewindnet.experiments.folder.shared import SharedLearning, learning_key
+from rewindnet.experiments.folder.shared import SharedLearning, learning_key, models_key
 from rewindnet.experiments.runs.launch import run_in
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.scenario.yaml_files import load, resolve
@@ -65,7 +65,7 @@ def sweep(scenario: Path, *arguments: str) -> Result:
 
 def runs_in(out: Path) -> dict[str, Path]:
     """The run folders of a study, by their names without the hash."""
-    return {path.name.rpartition("-")[0]: path for path in sorted(out.iterdir()) if path.is_dir()}
+    return {path.name.rpartition("-")[0]: path for path in sorted(out.glob("[!.]*")) if path.is_dir()}
 
 
 def test_every_combination_is_run_once_and_shown_in_one_table(scenario: Path, tmp_path: Path) -> None:
@@ -388,19 +388,111 @@ def test_a_damaged_shared_state_is_not_taken(scenario: Path, tmp_path: Path) -> 
     assert second.record["sha256"] == first.record["sha256"]
 
 
+# Runs that learn the same, and delete something else
+
+
+def test_what_runs_learn_whatever_they_delete_is_told_apart(scenario: Path) -> None:
+    def key(*settings: str) -> str | None:
+        return models_key(load(scenario, settings))
+
+    assert key() is not None
+    for same in ("deletion.client=1", "deletion.samples=2", "deletion.samples=all", "unlearning=[rr-du]"):
+        assert key(same) == key(), same
+    for other in ("seed=1", "learning.rounds=7", "topology.kind=ring", "backend.precision=exact"):
+        assert key(other) not in (key(), None), other
+    assert key("deletion={requests: [{samples: 1, round: 3}, {samples: 1}]}") is None
+    assert key("deletion={samples: all, departure: leave}") is None
+    assert key("unlearning.0.noise_source=os") is None
+
+
+#: No client is computed along with another.
+_ALONE = "backend.precision=exact"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param([], marks=pytest.mark.slow),
+        [
+            "learning.order=combine-then-adapt",
+            "learning.local_steps=2",
+            "learning.sampling={kind: poisson, batch: 5}",
+            _ALONE,
+        ],
+        pytest.param(
+            ["learning.order=consensus-plus-gradient", "learning.local_steps=2", _ALONE], marks=pytest.mark.slow
+        ),
+    ],
+    ids=["full", "batches", "dsgd"],
+)
+def test_runs_that_delete_something_else_follow_the_models_of_the_first(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: list[str]
+) -> None:
+    rounds: list[str] = []
+    real = WorkerNetwork.run_round
+
+    def run_round(self: Any, step: Any, round: int, *rest: Any) -> None:
+        rounds.append(type(step).__name__)
+        real(self, step, round, *rest)
+
+    monkeypatch.setattr(WorkerNetwork, "run_round", run_round)
+    made = sweep(scenario, "deletion.client=0,4", "unlearning=[retrain]", *how, "--out", str(tmp_path / "out"))
+    assert made.exit_code == 0, made.stderr
+    assert "were computed once" in made.stdout
+    # Learning once and retraining twice; and the rounds in which the other client measures.
+    assert [rounds.count(step) for step in ("Descend", "DescendAgain")] == [6 + 2 * 6, 6]
+    assert not list((tmp_path / "out").glob(".*"))
+    second = list(runs_in(tmp_path / "out").values())[1]
+    run_in(load(second / "scenario.yaml"), tmp_path / "alone")
+    assert everything(tmp_path / "alone") == everything(second)
+
+
+def test_a_run_that_cannot_follow_learns_by_itself(scenario: Path, tmp_path: Path) -> None:
+    """States that were lent and are damaged are not taken, which is said aloud; nor are those of fewer rounds."""
+    first, second = (load(scenario, [f"deletion.client={client}", "unlearning=[retrain]"]) for client in (0, 1))
+    key = models_key(first)
+    assert key is not None
+    shared = [SharedLearning(tmp_path / str(at), str(at), (), key) for at in range(2)]
+    alone = run_in(second, tmp_path / "alone")
+    run_in(first, tmp_path / "first", shared=shared[0])
+    states = sorted((shared[0].models_folder / UNFINISHED).iterdir())
+    assert [state.stem for state in states] == [f"learned-00000{t}" for t in range(7)]
+    content = bytearray(states[3].read_bytes())
+    content[-1] ^= 1
+    states[3].write_bytes(content)
+    with pytest.warns(UserWarning, match="learned-000003.safetensors is damaged"):
+        run = run_in(second, tmp_path / "second", shared=shared[1])
+    record = everything(run.path)["record.json"]
+    assert "is damaged" in record.pop("notes")[0]
+    assert everything(run.path) | {"record.json": record} == everything(alone.path)
+
+
 # Several runs at a time
 
 
 def test_runs_that_learn_the_same_wait_for_the_first_of_them() -> None:
     runs = [point(number) for number in range(5)]
     keys = {"0": "a", "1": "a", "2": "b", "4": "a"}
-    queue = Queue(runs, {Path(run): SharedLearning(Path("x"), key, ()) for run, key in keys.items()})
+    queue = Queue(runs, {Path(run): SharedLearning(Path("x"), key, (0,)) for run, key in keys.items()})
     assert [queue.take(), queue.take(), queue.take(), queue.take()] == [runs[0], runs[2], runs[3], None]
     queue.ended(runs[2])
     assert queue.take() is None
     queue.ended(runs[0])
     assert [queue.take(), queue.take()] == [runs[1], runs[4]]
     assert not queue.remain
+
+
+def test_runs_that_follow_others_wait_for_the_first_of_them() -> None:
+    runs = [point(number) for number in range(5)]
+    learning = {"0": ("a", "m"), "1": ("b", "m"), "2": ("b", "m"), "3": ("c", "n"), "4": ("a", "m")}
+    shared = {Path(run): SharedLearning(Path("x"), key, (0,), models) for run, (key, models) in learning.items()}
+    queue = Queue(runs, shared)
+    assert [queue.take(), queue.take(), queue.take()] == [runs[0], runs[3], None]
+    queue.ended(runs[0])
+    # The third learns and retrains as the second does, whose models of learning are there.
+    assert [queue.take(), queue.take(), queue.take()] == [runs[1], runs[4], None]
+    queue.ended(runs[1])
+    assert queue.take() is runs[2]
 
 
 def test_jobs_are_as_many_as_cores_memory_and_runs_allow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -328,7 +328,7 @@ def test_names_are_no_mathematics_in_pictures(finished: RunFolder, name: str, tm
     from rewindnet.experiments.report.compare_picture import claims, picture
 
     assert picture(rows).startswith(b"\x89PNG")
-    assert name in claims(rows)
+    assert name in claims(rows).svg()
 
 
 # Narrow terminals

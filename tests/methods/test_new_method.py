@@ -133,6 +133,7 @@ def test_a_depth_that_was_not_asked_for_is_found(
         ("salun", {}, (10, 0)),
         ("manif-smc", {}, (10, 0)),
         ("fisher-forgetting", {}, (10, 0)),
+        ("cns", {}, (10, 0)),
     ],
 )
 def test_the_depth_is_what_the_settings_ask_for(name: str, settings: dict[str, Any], depth: tuple[int, int]) -> None:

@@ -40,6 +40,7 @@ METHODS: list[Any] = [
     {"method": "neggrad", "epochs": 2, "batch": 8, "clip": 1.0},
     {"method": "salun", "epochs": 1, "batch": 8, "way": "token", "optimizers": "dual-aa", "retain_momentum": "carried"},
     {"method": "fisher-forgetting"},
+    {"method": "cns", "recursions": 2, "terms": 3},
     "retrain",
     "do-nothing",
 ]

@@ -17,9 +17,9 @@ def hog(
 
     The gradient of the brightness (the mean over channels) at each pixel, by central differences, votes with its length
     for the two orientations in [0, 2π) that are next to its own. Votes are summed over cells of cell × cell pixels,
-    whose corners lie `stride` apart; what is left at the far borders is dropped. Each sum is raised to `power`: below 1,
-    faint strokes count nearly as much as strong ones. The map is fixed: it sees no data, and taking off the mean centres
-    the histograms without any.
+    whose corners lie `stride` apart; what is left at the far borders is dropped. Each sum is raised to `power`: below
+    1, faint strokes count nearly as much as strong ones. The map is fixed: it sees no data, and taking off the mean
+    centres the histograms without any.
 
     Args:
         dataset: the data, of layout "image".

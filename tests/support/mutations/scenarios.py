@@ -93,6 +93,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
                 {"method": "salun", "way": "token", "retain_momentum": "carried"},
                 "manif-smc",
             ),
+            {"method": "cns", "damping": 0.5, "scale": 4.0, "recursions": 2, "terms": 6, "batch": 3, "sigma": 0.05},
         ],
     },
     "minibatches": {

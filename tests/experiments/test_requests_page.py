@@ -1,0 +1,195 @@
+"""On the page of a run any client can be chosen: its noise, ε and light cone are those of the certificates."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+from browser import BROWSER, drive
+from runs import SharedRuns, rehash
+
+from rewindnet.certificates import Claim, Release, calibrate, certify
+from rewindnet.certificates.view import View
+from rewindnet.experiments.folder.reader import read_folder
+from rewindnet.experiments.report.page import write_report
+from rewindnet.experiments.report.requests import NotPlannedError, _selected, _up, coverage, planned_requests
+from rewindnet.experiments.report.requests_section import requests_section
+
+SCENARIO: dict[str, Any] = {
+    "name": "chosen",
+    "data": {"source": "synthetic", "samples": 140, "dimensions": 3},
+    "partition": {"clients": 7},
+    "topology": {"kind": "path"},
+    "learning": {"rounds": 4},
+    "deletion": {"client": 2, "samples": 3},
+    "unlearning": [{"method": "r2d", "rewind": 0.5, "epsilon": 2.0}, "retrain", "do-nothing"],
+    "audit": {"draws": 0},
+}
+HOSTILE = "</script><script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">'\"&"
+
+
+@pytest.fixture(scope="module")
+def run(run_once: SharedRuns) -> Any:
+    return run_once(SCENARIO)
+
+
+@pytest.fixture(scope="module")
+def planned(run: Any) -> dict[str, Any]:
+    return planned_requests(run)
+
+
+def test_noise_epsilon_and_light_cones_are_those_of_the_certificates(run: Any, planned: dict[str, Any]) -> None:
+    graph, training = run.network
+    assert [client["node"] for client in planned["clients"]] == list(range(7))
+    assert (planned["epsilon"], planned["depths"]) == (2.0, [0, 1, 2, 3, 4])
+    sigma = run.summary[0]["sigma"]
+    compared = 0
+    for client, level, p, v in ((0, 2, 0, 1), (3, 3, 1, 4), (6, 1, 0, 2), (5, 2, 1, 0)):
+        entry, depth = planned["clients"][client], planned["depths"][level]
+        learned = replace(training, deleted=np.where(np.arange(7) == client, entry["deleted"], 0))
+        placement, view = planned["placements"][p], View.of(planned["views"][v]["view"])
+        for a, allocation in enumerate(planned["allocations"]):
+            claim = Claim(view, planned["delta"], allocation=allocation)
+            release = Release("planned", 4 - depth, depth, placement, np.zeros(7))
+            noise = calibrate(learned, release, claim, 2.0)
+            needed = float(np.sqrt(np.mean(noise**2)))
+            shown = entry["sigma"][p][level][v][a]
+            assert needed <= shown * (1 + 1e-9) <= 1.002 * needed
+            certified = certify(learned, replace(release, sigma=noise * sigma / needed), claim).epsilon
+            assert certified is not None
+            assert certified <= entry["epsilon"][p][level][v][a] * (1 + 1e-6) <= 1.01 * certified
+            compared += 1
+    assert compared == 8
+    for client in planned["clients"]:
+        hops = nx.single_source_shortest_path_length(graph, client["node"])
+        assert client["reached"] == [max(1, hops[node]) if hops[node] <= 4 else -1 for node in range(7)]
+
+
+def test_the_page_holds_what_was_planned(run: Any, planned: dict[str, Any]) -> None:
+    text = requests_section(run, np.random.default_rng(0).normal(size=(7, 2)))
+    data = re.search(r'id="requests-data">(.*?)</script>', text, re.DOTALL)
+    assert data is not None
+    content = json.loads(data[1])
+    assert {key: content[key] for key in planned} == json.loads(json.dumps(planned))
+    assert (content["asked"], content["chosen"]) == (2, {"depth": 2, "view": 1, "placement": 0, "allocation": 0})
+    for row, release in zip(run.summary, content["releases"], strict=True):
+        assert (release["sigma"], release["mean"]) == (row["sigma"], row["accuracy"]["test"]["mean"])
+        nodes = run.methods[row["index"]].metrics["accuracy"]["test"]["nodes"]
+        assert release["accuracy"] == {str(node): value for node, value in enumerate(nodes)}
+    places = np.array(content["places"])
+    assert places.min() == 0
+    assert places.max() == 1000
+    assert "Every client can be chosen." in text
+
+
+def test_of_many_clients_some_are_planned_and_the_page_says_so() -> None:
+    graph = nx.star_graph(999)
+    mixing = type("M", (), {"nodes": 1000, "matrix": lambda self, t: nx.to_scipy_sparse_array(graph, dtype=float)})()
+    fields = {"mixing": mixing, "rounds": 4, "deleted": np.where(np.arange(1000) == 5, 3, 0)}
+    depths, clients = _selected(graph, type("T", (), fields)(), np.full(1000, 3))  # type: ignore[arg-type]
+    assert depths == (0, 1, 2, 3, 4)
+    assert {0, 5} <= set(clients.tolist())
+    assert len(clients) == 160
+    (some, views) = coverage({"clients": clients, "views": [1, 2, 3]}, 1000)
+    assert some.startswith("To keep this page small and quick, 160 of 1,000 clients can be chosen: the one that asked")
+    assert views.startswith("Views of single peers are left out")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"departed": (2,)}, "every departure leaves another network"),
+        ({"batches": object()}, "which minibatches are drawn"),
+    ],
+)
+def test_requests_that_cannot_be_planned_say_why(run: Any, change: Mapping[str, Any], why: str) -> None:
+    graph, training = run.network
+    changed = type("T", (), {**vars(training), **change})()
+    other = type("R", (), {**vars(run), "learning": run.learning, "network": (graph, changed)})()
+    with pytest.raises(NotPlannedError, match=why):
+        planned_requests(other)
+    assert "Other requests are not planned here: " in requests_section(other, np.zeros((7, 2)))
+
+
+@pytest.mark.parametrize(("value", "up"), [(0.0, 0.0), (1.0, 1.0), (1.00001, 1.001), (99999.0, 100000.0)])
+def test_numbers_are_rounded_up(value: float, up: float) -> None:
+    assert _up(value) == up
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="there is no browser")
+def test_choices_change_the_numbers_in_a_browser_and_names_are_only_names(run_once: SharedRuns, tmp_path: Path) -> None:
+    run = run_once(SCENARIO)
+    topology = json.loads((run.path / "topology.json").read_text())
+    names = [f"{HOSTILE}{node}" for node in range(7)]
+    (run.path / "topology.json").write_text(json.dumps(topology | {"names": names}))
+    record = json.loads((run.path / "record.json").read_text())
+    (run.path / "record.json").write_text(json.dumps(record | {"name": HOSTILE, "command": [HOSTILE]}))
+    summary = json.loads((run.path / "summary.json").read_text())
+    summary["rows"][2] |= {"reason": HOSTILE, "variant": HOSTILE}
+    (run.path / "summary.json").write_text(json.dumps(summary))
+    rehash(run.path / "topology.json")
+    page = write_report(run.path)
+    found = drive(
+        page,
+        """
+        const set = (name, value) => {
+          at("requests-" + name).value = value;
+          at("requests-" + name).dispatchEvent(new Event("input", {bubbles: true}));
+        };
+        const terms = () => [...at("requests-facts").querySelectorAll("dt")];
+        const shown = () => Object.fromEntries(terms().map(dt => [dt.textContent, dt.nextElementSibling.textContent]));
+        const count = name => ((at("requests-" + name).getAttribute("d") || "").match(/M/g) || []).length;
+        const look = () => ({
+            said: at("requests-said").textContent, facts: shown(), share: at("requests-share").textContent,
+            client: at("requests-client").value, groups: ["before", "later", "never"].map(count)});
+        found.steps = [look()];
+        set("client", 6); found.steps.push(look());
+        set("depth", 3); found.steps.push(look());
+        set("view", 4); set("placement", 1); set("allocation", 1); found.steps.push(look());
+        at("requests-choices").children[0].dispatchEvent(new Event("click")); found.steps.push(look());
+        set("depth", 4); found.steps.push(look());
+        found.title = document.title;
+        found.images = document.images.length;
+        const inputs = [...document.querySelectorAll("#requests-tools select, #requests-tools input, #rows input")];
+        found.labels = inputs.every(one => one.labels.length > 0);
+        const rows = () => [...at("rows-table").tBodies[0].rows].map(row => row.cells[0].textContent);
+        found.rows = [rows()];
+        at("rows-table").tHead.querySelector("button").click(); at("rows-table").tHead.querySelector("button").click();
+        found.rows.push(rows());
+        at("rows-filter").value = "RETRAIN"; at("rows-filter").dispatchEvent(new Event("input"));
+        found.rows.push(rows());
+        found.count = at("rows-count").textContent;
+        const blobs = []; URL.createObjectURL = blob => { blobs.push(blob); return "#"; };
+        at("rows-save").click(); found.csv = await blobs[0].text();
+        """,
+        tmp_path,
+    )
+    planned = planned_requests(read_folder(run.path))
+    where = [(2, 2, 1, 0, 0), (6, 2, 1, 0, 0), (6, 3, 1, 0, 0), (6, 3, 4, 1, 1), (0, 3, 4, 1, 1), (0, 4, 4, 1, 1)]
+    for step, (client, level, v, p, a) in zip(found["steps"], where, strict=True):
+        entry = planned["clients"][client]
+        sigma, epsilon = (entry[name][p][level][v][a] for name in ("sigma", "epsilon"))
+        facts = list(step["facts"].items())
+        assert facts[0] == ("noise σ for ε = 2 at δ = 1e-5", f"{sigma:.3g}")
+        assert facts[1][0].startswith("ε with the noise of method 0")
+        assert float(facts[1][1]) == pytest.approx(float(f"{epsilon:.3g}"))
+        assert (step["share"], step["client"]) == (f"{25 * level} % ({level} of 4 rounds)", str(client))
+        before = sum(0 < first <= 4 - level for first in entry["reached"])
+        later = sum(first > 4 - level for first in entry["reached"])
+        assert step["groups"] == [before, later, 7 - before - later]
+        assert names[client] in step["said"] or client == 2
+        assert planned["views"][v]["observer"] in step["said"]
+    assert len({json.dumps(step["facts"]) for step in found["steps"]}) == 6
+    assert (found["title"], found["images"], found["labels"]) == (f"{HOSTILE}: unlearning report", 0, True)
+    assert len(found["rows"][0]) == 3
+    assert found["rows"][1] == found["rows"][0][::-1]
+    assert found["rows"][2] == ["1 retrain"]
+    assert found["count"] == "1 of 3 rows"
+    assert found["csv"].count("\n") == 2
+    assert found["csv"].startswith("release,")
