@@ -108,6 +108,12 @@ class Alternating(Empirical):
                 "shared one carries depends on deleted samples, and is not sent"
             )
 
+    @property
+    def variant(self) -> str:
+        """The optimizers, and the way over the network."""
+        way = f"{self.way}, momentum carried" if self.retain_momentum == "carried" else self.way
+        return f"{self.optimizers}, {way}"
+
     def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return what is done; nothing of it is certified.
 

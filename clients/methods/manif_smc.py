@@ -63,6 +63,11 @@ class ManifSmc(Alternating):
         if self.margin not in _MARGINS:
             raise MethodError(f"margin of manif-smc is one of {', '.join(_MARGINS)}, not {self.margin}")
 
+    @property
+    def variant(self) -> str:
+        """The margin, and the way over the network."""
+        return f"{self.margin}, {self.way}"
+
     def _deed(self, learning: TrainingRun) -> str:
         return (
             f"went {self.epochs} times through what is to be forgotten, and pushed it off the neighbourhoods that the "

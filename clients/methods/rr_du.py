@@ -54,7 +54,8 @@ class RRDU(RRDUSettings):
     @property
     def variant(self) -> str:
         """The alignment of u's steps, and how they are noised."""
-        return f"{self.alignment}, " + ("no noise" if self.noise == "off" else f"{self.noise} noise")
+        noise = "no noise" if self.noise == "off" else f"{self.noise} noise"
+        return f"{self.alignment}, {noise}" + (", dual-as" if self.optimizer == "dual-as" else "")
 
     def checkpoints(self, rounds: int) -> Sequence[int]:
         """Return the last round of learning."""
