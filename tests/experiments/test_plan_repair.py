@@ -155,16 +155,6 @@ def test_noise_of_a_score_grows_with_the_norm_of_features_and_not_with_the_bias(
     assert found.noise == pytest.approx(np.full(9, 0.5 * largest_score(network)))
 
 
-def test_gossip_that_is_chosen_by_forecast_is_followed_by_more_at_the_end():
-    row = {**PEERS, "epsilon": 4.0, "settle_first": "auto"}
-    network = build_planned_network(resolve(scenario(unlearning=[row])))
-    now = outlook(network, network.training_run, network.scenario.unlearning[0].settings)
-    (repair,) = find_repairs(network, 0.98 * now.worst)
-    assert not repair.kept
-    assert [tried for tried in repair.tried if set(tried.change.settings) == {"gossip_rounds"}]
-    assert not [tried for tried in repair.tried if "settle_first" in tried.change.settings]
-
-
 def test_python_has_what_the_command_finds():
     found = rewindnet.plan(scenario(), clients=1).repairs(noise=1e6)
     network = build_planned_network(resolve(scenario()))
