@@ -15,6 +15,7 @@ from torch import Tensor
 from rewindnet.certificates.training import step_size_of
 from rewindnet.clients.models import Model
 from rewindnet.clients.models.multinomial import Multinomial
+from rewindnet.clients.training.augmentation import Augmentation
 from rewindnet.clients.training.bucket import Batch, Bucket, make_buckets
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.envelope import Envelope, Samples
@@ -43,6 +44,7 @@ class LocalTraining:
         step_sizes: η of each round, where it changes; rounds after those take the last.
         gradient_clip: the largest norm of the gradient of a step; None for any.
         envelope: the Lipschitz envelope that clients learn from; None: they learn from their data loss.
+        augmentation: how images change from step to step; None: they do not.
     """
 
     sampling: Sampling | None = None
@@ -52,6 +54,7 @@ class LocalTraining:
     step_sizes: tuple[float, ...] = ()
     gradient_clip: float | None = None
     envelope: Envelope | None = None
+    augmentation: Augmentation | None = None
 
     @property
     def plain(self) -> bool:
@@ -262,6 +265,7 @@ class ClientBlock:
             for step, (x, y, weight) in enumerate(part.batches(minibatches)):
                 for at, row in inside:
                     points[step, at] = own[row]
+                x = self._augmented(part, x, minibatches[step], round, step)
                 if how.plain:
                     self.model.descend(own, x, y, weight, self.step_size_at(round))
                     continue
@@ -278,6 +282,17 @@ class ClientBlock:
         if probe is not None:
             probe.local_steps(round, points)
         return out
+
+    def _augmented(self, part: BlockPart, x: Tensor, minibatch: Minibatch, round: int, step: int) -> Tensor:
+        """Return the images [k, B, q] of a local step, changed where learning does so."""
+        if (augmentation := self.local_training.augmentation) is None:
+            return x
+        rows = part.bucket.rows[part.clients].tolist()
+        places = None if minibatch.places is None else minibatch.places[part.at]
+        if places is not None:
+            places = places[part.clients][:, : x.shape[1]] % part.bucket.x.shape[1]
+        held = [int(self.samples_held[row]) for row in rows]
+        return augmentation.apply(x, [self.nodes[row] for row in rows], held, places, round, step)
 
     def without(self, forget: Mapping[int, NDArray[np.int64]]) -> "ClientBlock":
         """Return the same block after the clients have erased their forget sets.
