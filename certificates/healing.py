@@ -25,6 +25,7 @@ class Healing:
         spectrum: ρ, a bound on the eigenvalues of the mixing matrix but the first, by which the gossip rounds before
             the descent are accelerated (`settle_weights`); None: they are not.
         radius: of the ball onto which clients project after these gossip rounds; None for none.
+        momentum: β of the descent: each of its rounds adds β times what the round before it has changed.
         after: the rounds of descent that come before, as in learning, of a release from the initial model: of
             retraining, all but those that heal.
 
@@ -37,6 +38,7 @@ class Healing:
     step_size: float | None = None
     spectrum: float | None = None
     radius: float | None = None
+    momentum: float = 0.0
     after: int = 0
 
     def __post_init__(self) -> None:
@@ -53,13 +55,15 @@ class Healing:
             raise CertificateError(f"gossip is accelerated by a bound in [0, 1), not {self.spectrum!r}")
         if self.radius is not None and not 0 < self.radius < inf:
             raise CertificateError(f"clients project onto a ball of a positive radius, not {self.radius!r}")
+        if not 0 <= self.momentum < 1:
+            raise CertificateError(f"the momentum of a descent lies in [0, 1), not {self.momentum!r}")
         if not self.settle_first and (self.spectrum, self.radius) != (None, None):
             raise CertificateError("there are no gossip rounds before the descent to accelerate or to project after")
 
     @property
     def own_steps(self) -> bool:
         """Whether the descent takes other steps than learning did."""
-        return not self.clip or self.step_size is not None
+        return not self.clip or self.step_size is not None or self.momentum > 0
 
     def __bool__(self) -> bool:
         """Return whether anything differs."""
@@ -85,7 +89,8 @@ class Healing:
         gossip = f"{self.settle_first} {how}gossip rounds first" * (self.settle_first > 0)
         ball = "" if self.radius is None else f"norm at most {self.radius:g} after them"
         size = "" if self.step_size is None else f"descent by {self.step_size:g}"
-        return ", ".join(part for part in (gossip, ball, "no clip" * (not self.clip), size) if part)
+        momentum = f"momentum {self.momentum:g}" * (self.momentum > 0)
+        return ", ".join(part for part in (gossip, ball, "no clip" * (not self.clip), size, momentum) if part)
 
 
 def settle_weights(spectrum: float | None) -> Iterator[float]:

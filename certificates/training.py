@@ -1,8 +1,7 @@
 """Training runs: how a network learned and what was deleted from it, the input of every certificate."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -251,88 +250,3 @@ class TrainingRun:
             result = self.local_steps * (self.samples - (self.deleted if retained else self.already_deleted(round)))
         participating = self.mixing.participating(round)
         return result if participating is None else np.where(participating, result, 0)
-
-    def to_record(self) -> dict[str, Any]:
-        """Return the run as plain JSON, without the mixing matrices, which are recorded with the topology."""
-        clip = {"client_clip": self.client_clip, "clip_tolerance": self.clip_tolerance}
-        return {
-            **(clip if self.client_clip is not None else {}),
-            "rounds": self.rounds,
-            "step_size": self.step_size,
-            "local_steps": self.local_steps,
-            "order": self.order,
-            "constants": self.constants.to_record(),
-            "samples": self.samples.tolist(),
-            "deleted": self.deleted.tolist(),
-            "forget_commitment": self.forget_commitment,
-            "ledger": self.ledger and self.ledger.to_record(),
-            "arithmetic": self.arithmetic and asdict(self.arithmetic),
-            "radius": self.radius,
-            "departed": list(self.departed),
-            "earlier_deletions": [[start, counts.tolist()] for start, counts in self.earlier_deletions],
-            "continued": self.continued,
-            "from_release": self.from_release,
-            "earlier_releases": [list(earlier) for earlier in self.earlier_releases],
-            "checkpoints_sha256": self.checkpoints_sha256,
-            "step_sizes": list(self.step_sizes),
-            "uncovered": self.uncovered,
-            "recovery_error": self.recovery_error,
-        }
-
-    @classmethod
-    def from_record(
-        cls,
-        record: Mapping[str, Any],
-        mixing: Mixing,
-        mixing_before: Mixing | None = None,
-        batches: Batches | None = None,
-    ) -> "TrainingRun":
-        """Return the run of a record; the inverse of `to_record`.
-
-        Args:
-            record: the plain JSON of a run.
-            mixing: the mixing matrices.
-            mixing_before: the mixing matrices before a departure, if there was one.
-            batches: the minibatches, if learning used any.
-
-        Raises:
-            CertificateError: if the record is damaged or cannot be certified.
-        """
-        try:
-            return cls(
-                mixing=mixing,
-                rounds=int(record["rounds"]),
-                step_size=float(record["step_size"]),
-                local_steps=int(record["local_steps"]),
-                order=record["order"],
-                constants=Constants.from_record(record["constants"]),
-                samples=np.array(record["samples"], dtype=np.int64),
-                deleted=np.array(record["deleted"], dtype=np.int64),
-                ledger=record["ledger"] and Ledger.from_record(record["ledger"]),
-                arithmetic=record["arithmetic"] and Arithmetic(**record["arithmetic"]),
-                forget_commitment=str(record["forget_commitment"]),
-                batches=batches,
-                radius=None if record["radius"] is None else float(record["radius"]),
-                departed=tuple(int(node) for node in record["departed"]),
-                mixing_before=mixing_before,
-                earlier_deletions=tuple(
-                    (int(start), np.array(counts, dtype=np.int64)) for start, counts in record["earlier_deletions"]
-                ),
-                continued=bool(record["continued"]),
-                # Runs that were recorded before learning could go on from releases have no such entries.
-                from_release=bool(record.get("from_release", False)),
-                earlier_releases=tuple(
-                    EarlierRelease(int(round), int(noise_round), float(sigma))
-                    for round, noise_round, sigma in record.get("earlier_releases", ())
-                ),
-                client_clip=None if record.get("client_clip") is None else float(record["client_clip"]),
-                clip_tolerance=float(record.get("clip_tolerance", CLIP_TOLERANCE)),
-                checkpoints_sha256=str(record.get("checkpoints_sha256", "")),
-                step_sizes=tuple(float(size) for size in record.get("step_sizes", ())),
-                uncovered=str(record.get("uncovered", "")),
-                recovery_error=float(record.get("recovery_error", 0.0)),
-            )
-        except (KeyError, TypeError, ValueError) as problem:
-            if isinstance(problem, CertificateError):
-                raise
-            raise CertificateError(f"the record of learning is damaged: {problem!r}") from None

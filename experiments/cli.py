@@ -9,7 +9,9 @@ import typer
 from rewindnet.experiments.group import Commands
 from rewindnet.experiments.handover.commands import app as certificate
 from rewindnet.experiments.output import checked_output, complain, say
+from rewindnet.experiments.plan.commands import plan
 from rewindnet.experiments.studies.commands import figures, klom, table
+from rewindnet.experiments.tune.commands import tune
 from rewindnet.version import __version__
 
 app = typer.Typer(
@@ -89,6 +91,9 @@ def sweep(
     seeds: Annotated[
         int | None, typer.Option("--seeds", help="How many seeds; tables then show means with 95 % intervals.")
     ] = None,
+    launcher: Annotated[
+        str, typer.Option("--launcher", help="Where the runs are made: local, slurm-array or ray.")
+    ] = "local",
 ) -> None:
     """Run every combination of comma-separated settings; finished runs are skipped, stopped ones go on.
 
@@ -97,37 +102,10 @@ def sweep(
     """
     from rewindnet.experiments.studies.sweep import sweep_scenario
 
-    _exit_if_violated(sweep_scenario(scenario, settings or [], out, force, wide, jobs, seeds))
+    _exit_if_violated(sweep_scenario(scenario, settings or [], out, force, wide, jobs, seeds, launcher))
 
 
-@app.command()
-def plan(
-    scenario: ScenarioFile,
-    settings: Settings = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The folder to write; runs/<name>-plan by default.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an earlier plan in that folder.")] = False,
-    clients: Annotated[
-        int | None,
-        typer.Option("--clients", help="How many clients to plan; by default as many as half a minute allows."),
-    ] = None,
-    wide: Wide = False,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Find the cheapest change that keeps the promise at every node.")
-    ] = False,
-    noise: Annotated[
-        float | None,
-        typer.Option(
-            "--noise", help="For --repair: the most noise of a score, as standard deviation; by default 0.25."
-        ),
-    ] = None,
-) -> None:
-    """Compute the noise, epsilon and cost of unlearning for each client, without training.
-
-    Settings may take several values, like topology.kind=ring,star: a plan for each combination, and a comparison.
-    """
-    from rewindnet.experiments.plan.command import plan_scenario
-
-    plan_scenario(scenario, settings or [], out, force, clients, wide, repair, noise)
+app.command()(plan)
 
 
 def _exit_if_violated(sentences: Sequence[str]) -> None:
@@ -190,6 +168,7 @@ def compare(
     compare_runs(folders, out or [], terminal(wide=wide))
 
 
+app.command()(tune)
 app.command()(table)
 app.command()(figures)
 app.command()(klom)

@@ -8,6 +8,8 @@ import numpy as np
 
 from rewindnet.experiments.notebooks import Record, data_frame, html_table, shown
 from rewindnet.experiments.plan.plan import Answer, Plan
+from rewindnet.experiments.plan.repair import MOST_NOISE, find_repairs
+from rewindnet.experiments.plan.repair_words import repair_record
 from rewindnet.experiments.plan.words import basis_sentence, hardest_sentences
 
 
@@ -67,6 +69,20 @@ class PlanResult:
             "bytes": cost.get("bytes"),
             **facts,
         }
+
+    def repairs(self, noise: float = MOST_NOISE) -> list[Record]:
+        """Say of each r2d row whether it keeps its promise, and find the cheapest change with which it does.
+
+        Args:
+            noise: the largest standard deviation of the noise of a score, at any node.
+
+        Returns:
+            A mapping for each row, as under `repair` in plan.json.
+
+        Raises:
+            UserError: if the noise cannot be forecast for the model or the network.
+        """
+        return repair_record(self.plan.network, find_repairs(self.plan.network, noise))
 
     def table(self) -> Any:
         """Return `rows` as a pandas DataFrame, or as a list if pandas is not installed."""

@@ -35,7 +35,8 @@ class Stream(IntEnum):
     AUDIT = 20
     PLAN = 30
     FORGET_SALT = 31
-    AUGMENTATION = 32
+    TUNING = 32
+    AUGMENTATION = 33
 
 
 def rng_at(seed: int, stream: Stream, round: int = 0, node: int = 0, context: str = "") -> np.random.Generator:

@@ -119,10 +119,11 @@ class GaussianOutput(Mechanism):
 
     def noise_summary(self, release: Release, claim: Claim) -> str:
         """Return where the noise is added and how it is allocated among the nodes."""
+        words = release.healing.words()
+        healing = f", {words}" if words else ""
         if not release.sigma.any():
-            return "none"
+            return f"none{healing}"
         gossip = f", {release.gossip_rounds} gossip rounds" if release.gossip_rounds else ""
-        healing = f", {release.healing.words()}" if release.healing else ""
         return f"{release.placement} {claim.allocation}{gossip}{healing}"
 
     def releases_noised_models(self, release: Release) -> bool:
@@ -141,7 +142,7 @@ class GaussianOutput(Mechanism):
         descent = "ran no rounds"
         if release.descent_rounds:
             descent = f"ran {release.descent_rounds:,} rounds on the retained data"
-        if release.healing:
+        if release.healing.words():
             descent += f" ({release.healing.words()})"
         return f"{start}, {descent}, {_noise(release)}"
 

@@ -29,6 +29,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "scrub": "rewindnet.clients.methods.scrub:Scrub",
         "neggrad": "rewindnet.clients.methods.neggrad:NegGrad",
         "salun": "rewindnet.clients.methods.salun:SalUn",
+        "manif-smc": "rewindnet.clients.methods.manif_smc:ManifSmc",
         "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",
         "cns": "rewindnet.clients.methods.cns:CNS",
         "hessian-free": "rewindnet.clients.methods.hessian_free:HessianFree",

@@ -19,6 +19,7 @@ class Anew(Baseline):
         rewind: K/T, the share of the learning rounds that is run, in [0, 1].
         descent_clip: whether whole clients clip, where they did in learning.
         descent_step_size: of the descent; by default that of learning.
+        descent_momentum: of these rounds, in [0, 1): each adds so much of what the one before has changed.
         view: the view of the observer.
         delta: δ of the certificate.
 
@@ -30,13 +31,14 @@ class Anew(Baseline):
     rewind: float = 0.5
     descent_clip: bool = True
     descent_step_size: float | None = None
+    descent_momentum: float = 0.0
     view: str = "transcript:all"
 
     def __post_init__(self) -> None:
         """Check the settings."""
         if not 0 <= self.rewind <= 1:
             raise MethodError(f"rewind is the share of rounds to run, in [0, 1], not {self.rewind}")
-        Healing(0, self.descent_clip, self.descent_step_size)
+        Healing(0, self.descent_clip, self.descent_step_size, momentum=self.descent_momentum)
 
     def requested_depth(self, rounds: int) -> tuple[int, int]:
         """Return round 0, and K rounds of descent."""
@@ -45,5 +47,5 @@ class Anew(Baseline):
     def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return the descent, without noise."""
         plan = super().plan(learning)
-        healing = Healing(0, self.descent_clip, self.descent_step_size)
+        healing = Healing(0, self.descent_clip, self.descent_step_size, momentum=self.descent_momentum)
         return replace(plan, release=replace(plan.release, placement="rewind", healing=healing))

@@ -82,10 +82,11 @@ class NoisyDescent(Heals):
                 "settle_first: auto follows from the noise of a worst case at a depth that is given; give the number "
                 "of gossip rounds, or the depth and bound: worst-case"
             )
-        if self.placement == "output" and (self.settle_first or not self.descent_clip or self.descent_step_size):
+        otherwise = self.settle_first or not self.descent_clip or self.descent_step_size or self.descent_momentum
+        if self.placement == "output" and otherwise:
             raise MethodError(
-                "settle_first, descent_clip and descent_step_size say what follows the noise: they take placement: "
-                "rewind, where the descent does"
+                "settle_first, descent_clip, descent_step_size and descent_momentum say what follows the noise: they "
+                "take placement: rewind, where the descent does"
             )
         if self.bound == "published" and self.regime not in (None, "nonconvex"):
             raise MethodError(f"the published bound is for the nonconvex regime, not {self.regime}")

@@ -27,12 +27,14 @@ class Heals(Method):
         settle_radius: of the ball onto which clients project after them; None for none.
         descent_clip: whether whole clients clip in the descent, where they did in learning.
         descent_step_size: of the descent; None for that of learning.
+        descent_momentum: of the descent, in [0, 1).
     """
 
     settle_acceleration: Literal["none", "chebyshev"] = "none"
     settle_radius: float | None = None
     descent_clip: bool = True
     descent_step_size: float | None = None
+    descent_momentum: float = 0.0
 
     def _check_healing(self, settle_first: int) -> None:
         """Refuse settings without a meaning.
@@ -40,7 +42,7 @@ class Heals(Method):
         Args:
             settle_first: the gossip rounds before the descent.
         """
-        Healing(settle_first, self.descent_clip, self.descent_step_size)
+        Healing(settle_first, self.descent_clip, self.descent_step_size, momentum=self.descent_momentum)
         if not settle_first and (self.settle_acceleration != "none" or self.settle_radius is not None):
             raise MethodError(
                 "settle_acceleration and settle_radius say how the rounds of settle_first go: there are none"
@@ -65,7 +67,8 @@ class Heals(Method):
         if self.settle_acceleration == "chebyshev" and settle_first:
             spectrum = _spectrum(learning, range(start, start + settle_first))
         radius = self.settle_radius if settle_first else None
-        return Healing(settle_first, self.descent_clip, self.descent_step_size, spectrum, radius)
+        how = self.descent_clip, self.descent_step_size, spectrum, radius, self.descent_momentum
+        return Healing(settle_first, *how)
 
 
 def _spectrum(learning: TrainingRun, rounds: range) -> float:

@@ -31,6 +31,7 @@ class NoiseOnly(NoisyDescent):
     settle_radius: float | None = field(default=None, init=False)
     descent_clip: bool = field(default=True, init=False)
     descent_step_size: float | None = field(default=None, init=False)
+    descent_momentum: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         """Check the settings, and fill in what is left open of the two."""

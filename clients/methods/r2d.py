@@ -38,6 +38,7 @@ class R2D(NoisyDescent):
         settle_radius: of a ball onto which clients project after them; None for none.
         descent_clip: whether whole clients clip in the descent after the noise, where they did in learning.
         descent_step_size: of the descent after the noise; by default that of learning.
+        descent_momentum: of these rounds, in [0, 1): each adds so much of what the one before has changed.
 
     Raises:
         MethodError: if all three are given, or a setting is out of range.

@@ -24,6 +24,7 @@ class RetrainHealed(Heals):
         settle_radius: of a ball onto which clients project after them; None for none.
         descent_clip: whether whole clients clip in the K rounds, where they did in learning.
         descent_step_size: of the K rounds; by default that of learning.
+        descent_momentum: of these rounds, in [0, 1): each adds so much of what the one before has changed.
         view: the view of the observer.
         delta: δ of the certificate.
 
@@ -43,6 +44,11 @@ class RetrainHealed(Heals):
         if not 0 <= self.rewind <= 1:
             raise MethodError(f"rewind is the share of rounds that heal, in [0, 1], not {self.rewind}")
         self._check_healing(self.settle_first)
+
+    @property
+    def variant(self) -> str:
+        """The share of the rounds that heal."""
+        return f"{100 * self.rewind:.0f} %"
 
     def requested_depth(self, rounds: int) -> tuple[int, int]:
         """Return round 0, and T rounds of descent."""

@@ -65,6 +65,13 @@ class Model(ABC):
         Differentiable in θ, for methods that compare the outputs of two models.
         """
 
+    def representation(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Compute what the last layer reads [b, n, k] of θ [b, d] on a shared design x [n, q]; by default the scores.
+
+        Differentiable in θ, for methods that compare samples by it.
+        """
+        return self.scores(theta, x)
+
     @abstractmethod
     def predict(self, theta: Tensor, x: Tensor) -> Tensor:
         """Predict the targets [b, n] by θ [b, d] on the shared design x [n, q]."""

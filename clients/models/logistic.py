@@ -42,3 +42,13 @@ class Logistic(Multinomial):
         slopes = torch.softmax(scores, dim=2)
         slopes.scatter_add_(2, y.unsqueeze(2), slopes.new_full((), -1.0).expand(*y.shape, 1))
         return slopes.mul_(weight.unsqueeze(2))
+
+    def slopes_by_class(self, scores: Tensor, right: Tensor, weight: Tensor) -> Tensor:
+        """Compute weight·(p − e_y) with the classes in the second dimension, where they are summed side by side.
+
+        Args:
+            scores: [b, C, n].
+            right: [b, C, n], weight·e_y.
+            weight: [b, n].
+        """
+        return torch.softmax(scores, dim=1).mul_(weight.unsqueeze(1)).sub_(right)

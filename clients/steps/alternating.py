@@ -95,7 +95,7 @@ class AlternatingEpochs(CommunicationStep, ABC):
     def begin(self, block: ClientBlock, theta: Tensor) -> Tensor:
         """Return the models, with what their optimizers carry behind them."""
         d = block.model.parameters
-        states = theta.new_zeros(len(theta), d + self._pair.state_size(d))
+        states = theta.new_zeros(len(theta), d + self.pair.state_size(d))
         states[:, :d] = theta
         return states
 
@@ -109,12 +109,13 @@ class AlternatingEpochs(CommunicationStep, ABC):
         return states[:, : block.model.parameters].contiguous() if round == self.rounds[-1] else states
 
     @cached_property
-    def _pair(self) -> OptimizerPair:
+    def pair(self) -> OptimizerPair:
+        """The optimizers of both kinds of step."""
         return OptimizerPair(self.optimizers, self.momentum)
 
     def retained_state(self, state: Tensor, parameters: int) -> Tensor:
         """Return the part [b, r] of what optimizers carry that belongs to steps on retained data, as a view."""
-        return self._pair.own("retain", state, parameters)
+        return self.pair.own("retain", state, parameters)
 
     def work(self, block: ClientBlock, states: Tensor, rows: Sequence[int], round: int) -> None:
         """Have the clients in some rows alternate in a round, in place; states are [b, d + s]."""
@@ -125,7 +126,7 @@ class AlternatingEpochs(CommunicationStep, ABC):
         block.count(taken)
 
     def _alternate(self, block: ClientBlock, row: int, theta: Tensor, carried: Tensor, round: int) -> int:
-        """Have one client alternate, in place; return how many samples it has read."""
+        """Have one client alternate, in place; return how many gradients it has taken."""
         node, model, learned = block.nodes[row], block.model, block.recalled_checkpoints[0][row : row + 1]
         sets: dict[Phase, Samples] = {"forget": self.forget_set(block, node), "retain": samples_of(block, node)}
         mask = self.mask(block, node, learned) if len(sets["forget"].y) else None
@@ -137,11 +138,17 @@ class AlternatingEpochs(CommunicationStep, ABC):
             for phase, samples in sets.items():
                 if phase == "forget" and self.forget_epochs is not None and epoch >= self.forget_epochs:
                     continue
-                order = order_generator(self, self.seed, round + epoch - first, node, phase)
+                order = self.order(round + epoch - first, node, phase)
                 for some in samples.batches(self.batch if phase == "retain" else self.forget_batch, order):
-                    self._step(phase, model, theta, learned, some, mask, carried)
+                    compute = self.forget_gradient if phase == "forget" else self.retain_gradient
+                    gradient = compute(model, theta, learned, some)
+                    self.step(phase, theta, gradient if mask is None else gradient * mask, carried)
                 taken += len(samples.y)
         return taken
+
+    def order(self, address: int, node: int, what: str) -> np.random.Generator:
+        """Return the generator of the order of some samples of a client, in the epoch of that address."""
+        return order_generator(self, self.seed, address, node, what)
 
     def _epochs_before(self, node: int, round: int) -> int:
         """Return how many epochs a client has gone through before a round."""
@@ -151,23 +158,10 @@ class AlternatingEpochs(CommunicationStep, ABC):
         hops = at // (1 + self.carried)
         return sum(self.works[hop] and self.holders[hop + 1] == node for hop in range(hops))
 
-    def _step(
-        self,
-        phase: Phase,
-        model: Model,
-        theta: Tensor,
-        learned: Tensor,
-        samples: Samples,
-        mask: Tensor | None,
-        carried: Tensor,
-    ) -> None:
-        """Take one step of a phase, in place."""
-        compute = self.forget_gradient if phase == "forget" else self.retain_gradient
-        gradient = compute(model, theta, learned, samples)
-        if mask is not None:
-            gradient = gradient * mask
+    def step(self, phase: Phase, theta: Tensor, gradient: Tensor, carried: Tensor) -> None:
+        """Take one step of a phase, in place; the gradient [1, d] may be overwritten."""
         if self.clip is not None:
             clipped(gradient, self.clip)
         gradient = gradient.add_(theta, alpha=self.weight_decay)
         size = self.forget_step_size if phase == "forget" else self.step_size
-        self._pair.step(phase, theta, gradient, carried, size)
+        self.pair.step(phase, theta, gradient, carried, size)

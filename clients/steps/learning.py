@@ -125,23 +125,36 @@ class DescendAgain(OrderedRounds):
 
 @dataclass(frozen=True)
 class DescendOtherwise(OrderedRounds):
-    """Rounds of descent without the clip of learning, or by a step size of their own.
+    """Rounds of descent without the clip of learning, by a step size of their own, or with momentum.
 
     Attributes:
         clip: whether whole clients clip where they did in learning.
         step_size: η of all rounds; None for that of learning.
+        momentum: β: θ⁺ = D(θ) + β·(θ − θ⁻), with D a round of descent and θ⁻ the models before the last one (Polyak
+            1964, "Some methods of speeding up the convergence of iteration methods").
     """
 
     clip: bool = True
     step_size: float | None = None
+    momentum: float = 0.0
 
     def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
         """Return what the learning order has clients send."""
-        return super().message(self._otherwise(block), theta, round, probe)
+        return super().message(self._otherwise(block), self._models(block, theta), round, probe)
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """Return θ⁺ [b, d] by the learning order."""
-        return self.learned(self._otherwise(block), theta, mixed, round, probe)
+        """Return θ⁺ [b, d] by the learning order, with momentum θ behind it where another round follows."""
+        models = self._models(block, theta)
+        learned = self.learned(self._otherwise(block), models, mixed, round, probe)
+        if not self.momentum:
+            return learned
+        if round > self.rounds.start:
+            learned = block.project(learned + (models - theta[:, block.model.parameters :]) * self.momentum)
+        return learned if round == self.rounds.stop - 1 else torch.cat([learned, models], dim=1)
+
+    def _models(self, block: ClientBlock, theta: Tensor) -> Tensor:
+        """Return the models [b, d], without those of before."""
+        return theta[:, : block.model.parameters].contiguous() if self.momentum else theta
 
     def _otherwise(self, block: ClientBlock) -> ClientBlock:
         """Return the same clients, who take these steps."""
@@ -226,7 +239,8 @@ def _healed(release: Release, descend: Descend) -> tuple[CommunicationStep, ...]
     healing = release.healing
     descent: CommunicationStep = descend
     if healing.own_steps:
-        descent = DescendOtherwise(descend.order, descend.rounds, healing.clip, healing.step_size)
+        how = healing.clip, healing.step_size, healing.momentum
+        descent = DescendOtherwise(descend.order, descend.rounds, *how)
     first = GossipFirst(release.settling, healing.spectrum, healing.radius)
     return (first, descent) if len(first.rounds) else (descent,)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.alternating import AlternatingEpochs
-from rewindnet.clients.steps.epochs import Samples, mean_gradient, order_generator
+from rewindnet.clients.steps.epochs import Samples, mean_gradient
 from rewindnet.clients.training.client_block import ClientBlock
 
 
@@ -26,7 +26,7 @@ class SalUnEpochs(AlternatingEpochs):
         """Return what a client has erased, each sample with one of the other labels, drawn once."""
         gone = super().forget_set(block, node)
         labels = max(2, block.model.outputs)
-        drawn = order_generator(self, self.seed, self.rounds.start, node, "labels").integers(1, labels, len(gone.y))
+        drawn = self.order(self.rounds.start, node, "labels").integers(1, labels, len(gone.y))
         return Samples(gone.x, (gone.y + torch.from_numpy(drawn).to(gone.y)) % labels)
 
     def mask(self, block: ClientBlock, node: int, learned: Tensor) -> Tensor:

@@ -14,52 +14,20 @@ from torch import Tensor
 
 from rewindnet.certificates.training import step_size_of
 from rewindnet.clients.models import Model
-from rewindnet.clients.models.multinomial import Multinomial
-from rewindnet.clients.training.augmentation import Augmentation
-from rewindnet.clients.training.bucket import Batch, Bucket, make_buckets
+from rewindnet.clients.models.logistic import Logistic
+from rewindnet.clients.training.bucket import Batch, Bucket
 from rewindnet.clients.training.clipping import clipped
-from rewindnet.clients.training.envelope import Envelope, Samples
+from rewindnet.clients.training.envelope import Samples
 from rewindnet.clients.training.gradient_counter import GradientCounter
-from rewindnet.clients.training.joint import joined, separate
+from rewindnet.clients.training.joint import separate
+from rewindnet.clients.training.local_training import LocalTraining
 from rewindnet.clients.training.minibatch import BlockPart, Minibatch, most_used
 from rewindnet.clients.training.noise_meter import NoiseMeter
-from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.parallel import each
 from rewindnet.clients.training.probe import Probe
-from rewindnet.clients.training.sampling import Sampling
 
 #: Entries of x in a part from which on threads share the parts.
 _SHARED = 1 << 15
-
-
-@dataclass(frozen=True)
-class LocalTraining:
-    """The settings of local training, apart from the data.
-
-    Attributes:
-        sampling: how clients draw minibatches; None: they use all samples.
-        participating: [N] for a round, which nodes of the network take local steps; None: all of them.
-        radius: the radius of the ball onto which clients project their parameters; None for no projection.
-        optimizer: how a gradient becomes a step.
-        step_sizes: η of each round, where it changes; rounds after those take the last.
-        gradient_clip: the largest norm of the gradient of a step; None for any.
-        envelope: the Lipschitz envelope that clients learn from; None: they learn from their data loss.
-        augmentation: how images change from step to step; None: they do not.
-    """
-
-    sampling: Sampling | None = None
-    participating: Callable[[int], NDArray[np.bool_] | None] = lambda round: None
-    radius: float | None = None
-    optimizer: Optimizer = SGD()  # noqa: RUF009
-    step_sizes: tuple[float, ...] = ()
-    gradient_clip: float | None = None
-    envelope: Envelope | None = None
-    augmentation: Augmentation | None = None
-
-    @property
-    def plain(self) -> bool:
-        """Whether every local step is a plain gradient step."""
-        return self.gradient_clip is None and self.envelope is None and self.optimizer.plain
 
 
 @dataclass(frozen=True)
@@ -241,7 +209,7 @@ class ClientBlock:
         """Return the gradients [k, d] of a local step at some clients, and how often they computed ∇f for it, [k]."""
         if (envelope := self.local_training.envelope) is None:
             return self.model.gradient(theta, *samples), torch.ones(len(theta), dtype=torch.int64)
-        assert isinstance(self.model, Multinomial)
+        assert isinstance(self.model, Logistic)
         return envelope.gradient(self.model, theta, Samples._make((*samples, part.bucket.reduced[part.clients])))
 
     def descend(self, theta: Tensor, round: int, probe: Probe | None = None) -> Tensor:
@@ -328,41 +296,3 @@ class ClientBlock:
             joint=None,
             counter=None if self.counter is None else self.counter.of(rows),
         )
-
-
-def make_block(
-    model: Model,
-    x: Tensor,
-    y: NDArray[np.int64],
-    shards: Sequence[NDArray[np.int64]],
-    *,
-    step_size: float,
-    local_steps: int = 1,
-    nodes: Sequence[int] | None = None,
-    node_by_node: bool = False,
-    local_training: LocalTraining | None = None,
-) -> ClientBlock:
-    """Make a block from the data of its clients.
-
-    Args:
-        model: the model of every client.
-        x: features [n, p] of all clients together, on the device and in the precision to compute in.
-        y: class labels [n].
-        shards: one array of row numbers for each node of the block.
-        step_size: η.
-        local_steps: E.
-        nodes: the nodes of this block; 0, 1, 2, … by default.
-        node_by_node: keep every client in a bucket of its own, without padding, for bitwise reproducible results.
-        local_training: the settings of local training.
-    """
-    nodes = tuple(range(len(shards))) if nodes is None else tuple(nodes)
-    sizes = np.array([len(shard) for shard in shards], dtype=np.int64)
-    design, targets = model.design(x), torch.from_numpy(model.targets(y)).to(x.device)
-    local_training = local_training or LocalTraining()
-    buckets = make_buckets(design, targets, shards, node_by_node=node_by_node)
-    # The steps of other optimizers, and of the solver of an envelope, are not known to keep every bit side by side.
-    how = local_training
-    alone = how.sampling or how.envelope or how.optimizer.state_size(model.parameters)
-    joint = None if alone or not node_by_node else joined(model, buckets)
-    buckets = buckets if joint is None else separate(joint)
-    return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint)

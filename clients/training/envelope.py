@@ -22,24 +22,27 @@ Beck and Teboulle (2012), "Smoothing and first order methods: a unified framewor
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, log2, sqrt
+from math import sqrt
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from rewindnet.certificates import TrainingRun
-from rewindnet.clients.models.multinomial import Multinomial
+from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.training.minimiser import Minimiser
+from rewindnet.clients.training.sums import additions_of_a_score, norms, scores_by_class
 from rewindnet.errors import UserError
 
 _ROUNDOFF = 2.0**-53
-#: Scores are summed in blocks of this many terms, and the blocks in pairs, so that few additions follow each other.
-_BLOCK = 16
 #: Evaluations of ∇f for one local step, after which a client gives up.
 MOST_EVALUATIONS = 1000
 #: By how much the solver is asked for more, where what it gave was not enough.
 _FURTHER = 0.1
+#: Squares of the samples along an axis that are next to 0, beside those along another.
+_UNSEEN = 1e-10
+#: The slope, in units of C, down to which the solver computes in single precision.
+_SINGLE = 1e-5
 
 
 class ClientClipError(UserError):
@@ -77,7 +80,7 @@ class Envelope:
     steepest: float
     radius: float
 
-    def gradient(self, model: Multinomial, theta: Tensor, samples: Samples) -> tuple[Tensor, Tensor]:
+    def gradient(self, model: Logistic, theta: Tensor, samples: Samples) -> tuple[Tensor, Tensor]:
         """Compute ∇f_C + l2·θ of b clients at θ [b, d], which are those of `model.gradient` where ‖∇f‖ ≤ C.
 
         Returns:
@@ -109,23 +112,26 @@ def envelope_of(learning: TrainingRun) -> Envelope | None:
 
 
 class _Clients:
-    """The clients of a part in one local step: all are computed, so that the bits of one do not depend on another."""
+    """The clients of a part in one local step: all are computed, so that the bits of one do not depend on another.
 
-    def __init__(self, envelope: Envelope, model: Multinomial, theta: Tensor, samples: Samples) -> None:
+    Scores and slopes [b, C, n] have the classes before the samples.
+    """
+
+    def __init__(self, envelope: Envelope, model: Logistic, theta: Tensor, samples: Samples) -> None:
         self._envelope, self._model, self._samples = envelope, model, samples
         self._theta = theta.view(len(theta), model.outputs, -1)
-        self._scores = _scores(samples.x, self._theta)
-        self._size = _norm(theta)
-        blocks = ceil(samples.x.shape[2] / _BLOCK)
-        self._additions = _BLOCK + ceil(log2(max(2, blocks))) + 4
+        self._scores = scores_by_class(self._theta, samples.x)
+        self._size = norms(theta)
+        self._right = torch.zeros_like(self._scores)
+        self._right.scatter_(1, samples.y.unsqueeze(1), samples.weight.unsqueeze(1))
 
     def solve(self, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """Return ∇f_C [b, d] of the clients that are wanted, a mask [b], and their evaluations [b]."""
         envelope = self._envelope
-        spectrum = (self._samples.weight.unsqueeze(2) * self._samples.reduced.square()).sum(dim=1)
-        spectrum = spectrum.repeat(1, self._model.outputs)
-        minimiser = Minimiser(self._reduced_gradient, spectrum, wanted, envelope.norm, envelope.smoothness)
-        out, open_, accuracy = torch.zeros_like(self._theta).flatten(1), wanted.clone(), 1.0
+        enough = envelope.tolerance * sqrt(envelope.norm / (2 * envelope.smoothness))
+        minimiser = self._begun(wanted, enough)
+        minimiser.refine(self._reduced_gradient(torch.float64), wanted)
+        out, open_ = torch.zeros_like(self._theta).flatten(1), wanted.clone()
         while open_.any():
             if int(minimiser.evaluations.max()) > MOST_EVALUATIONS:
                 raise ClientClipError(
@@ -133,48 +139,78 @@ class _Clients:
                     f"gradient in {MOST_EVALUATIONS} evaluations; set learning.clip_tolerance to more than "
                     f"{envelope.tolerance / envelope.norm:.3g}, or learning.client_clip to more than {envelope.norm:g}"
                 )
-            minimiser.run(open_, accuracy * envelope.tolerance * sqrt(envelope.norm / (8 * envelope.smoothness)))
+            minimiser.run(open_, enough)
             gradient, error = self._on_the_sphere(minimiser, open_)
             reached = open_ & (error <= envelope.tolerance)
             out[reached] = gradient[reached]
             open_ &= ~reached
-            accuracy *= _FURTHER
+            enough *= _FURTHER
         return out, torch.where(wanted, minimiser.evaluations + 2, 0)
 
-    def _slopes(self, scores: Tensor) -> Tensor:
-        """Return the gradients of the weighted losses in the scores [b, n, C]."""
-        return self._model.slopes(scores, self._samples.y, self._samples.weight)
+    def _begun(self, wanted: Tensor, enough: float) -> Minimiser:
+        """Return a minimiser that has come as far as single precision goes."""
+        envelope, samples = self._envelope, self._samples
+        spectrum = (samples.weight.unsqueeze(2) * samples.reduced.square()).sum(dim=1)
+        spectrum = spectrum.repeat(1, self._model.outputs).float()
+        gradient = self._reduced_gradient(torch.float32)
+        minimiser = Minimiser(gradient, spectrum, wanted, envelope.norm, envelope.smoothness)
+        minimiser.run(wanted, enough, least=_SINGLE * envelope.norm)
+        return minimiser
 
-    def _reduced_gradient(self, v: Tensor) -> Tensor:
-        """Return ∇f [b, C·p] at z = θ − w, for w = v [b, C·p] in the coordinates of the reduced designs."""
-        reduced = self._samples.reduced
-        w = v.view(len(v), self._model.outputs, -1)
-        slopes = self._slopes(self._scores - torch.bmm(reduced, w.transpose(1, 2)))
-        return torch.bmm(slopes.transpose(1, 2), reduced).flatten(1)
+    def _slopes(self, scores: Tensor) -> Tensor:
+        """Return the gradients of the weighted losses in the scores."""
+        return self._model.slopes_by_class(scores, self._right, self._samples.weight)
+
+    def _reduced_gradient(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        """Return the function that computes ∇f [b, C·p] at z = θ − w, in some precision.
+
+        Its argument is w [b, C·p] in the coordinates of the reduced designs.
+        """
+        samples, model = self._samples, self._model
+        reduced, weight = samples.reduced.to(dtype), samples.weight.to(dtype)
+        turned, scores, right = reduced.transpose(1, 2).contiguous(), self._scores.to(dtype), self._right.to(dtype)
+
+        def gradient(v: Tensor) -> Tensor:
+            moved = torch.baddbmm(scores, v.view(len(v), model.outputs, -1), turned, alpha=-1)
+            return torch.bmm(model.slopes_by_class(moved, right, weight), reduced).flatten(1)
+
+        return gradient
 
     def _on_the_sphere(self, minimiser: Minimiser, open_: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ∇f(z) [b, d] and its error [b], at z = θ − s·∇f(z') with s such that ‖∇f(z)‖ is just below C.
+        """Return ∇f(z) [b, d] and its error [b], at z = θ − s·w with s such that ‖∇f(z)‖ is just below C.
 
-        z' is what the minimiser has found. A gap of first order comes from the norm alone, and s makes that right.
+        w is about what the minimiser has found. A gap of first order comes from the norm alone, and s makes that right.
         """
         samples, envelope = self._samples, self._envelope
-        w = minimiser.point.view(len(open_), self._model.outputs, -1)
-        slopes = self._slopes(self._scores - torch.bmm(samples.reduced, w.transpose(1, 2)))
-        direction = torch.bmm(slopes.transpose(1, 2), samples.x)
-        change, length = _scores(samples.x, direction), _norm(direction.flatten(1))
-        start = _norm(minimiser.point) / length
+        direction = self._direction(minimiser)
+        change, length = scores_by_class(direction, samples.x), norms(direction.flatten(1))
+        start = norms(minimiser.point) / length
         margin = 2 * self._rounding(envelope.steepest, start * length)
 
         def excess(s: Tensor) -> Tensor:
             moved = self._slopes(self._scores - s[:, None, None] * change)
-            return _norm(torch.bmm(moved.transpose(1, 2), samples.reduced).flatten(1)) - (envelope.norm - margin)
+            return norms(torch.bmm(moved, samples.reduced).flatten(1)) - (envelope.norm - margin)
 
         s, evaluations = _root(excess, start, margin / 4, envelope.smoothness * length, open_)
         minimiser.evaluations += evaluations
         slopes = self._slopes(self._scores - s[:, None, None] * change)
-        gradient = torch.bmm(slopes.transpose(1, 2), samples.x).flatten(1)
-        wrong = float(envelope.radius) * slopes.norm(dim=2).sum(dim=1)
+        gradient = torch.bmm(slopes, samples.x).flatten(1)
+        wrong = float(envelope.radius) * slopes.norm(dim=1).sum(dim=1)
         return gradient, self._error(gradient, direction.flatten(1), s * length, self._rounding(wrong, s * length))
+
+    def _direction(self, minimiser: Minimiser) -> Tensor:
+        """Return C/‖w‖ times what the minimiser has found, [b, C, q], as a sum of the designs' rows.
+
+        It is ∇f(θ − w) and the slope that is left. Axes along which the samples are next to 0 are no sum of them that
+        could be relied on: there the slope is left out, and ∇f is as good, because nothing curves.
+        """
+        samples, shape = self._samples, (len(minimiser.point), self._model.outputs, -1)
+        w = minimiser.point.view(shape)
+        slopes = self._slopes(torch.baddbmm(self._scores, w, samples.reduced.transpose(1, 2), alpha=-1))
+        squares = samples.reduced.square().sum(dim=1)
+        seen = squares > _UNSEEN * squares.amax(dim=1, keepdim=True)
+        left = minimiser.slope.view(shape) * torch.where(seen, 1 / squares, 0.0).unsqueeze(1)
+        return torch.bmm(torch.baddbmm(slopes, left, samples.reduced.transpose(1, 2)), samples.x)
 
     def _rounding(self, wrong: Tensor | float, distance: Tensor) -> Tensor:
         """Return ε [b], a bound on the error of a computed ∇f at this distance from θ.
@@ -184,7 +220,7 @@ class _Clients:
         """
         envelope, n = self._envelope, self._samples.x.shape[1]
         slopes = (self._model.outputs + 10) * envelope.steepest
-        scores = envelope.smoothness * self._additions * (self._size + 2 * distance)
+        scores = envelope.smoothness * additions_of_a_score(self._samples.x.shape[2]) * (self._size + 2 * distance)
         return _ROUNDOFF * (n * wrong + slopes + scores)
 
     def _error(self, gradient: Tensor, direction: Tensor, distance: Tensor, rounding: Tensor) -> Tensor:
@@ -192,8 +228,8 @@ class _Clients:
 
         It is infinite where the norm of the gradient may exceed C.
         """
-        length = _norm(gradient)
-        aligned = (gradient / length[:, None] - direction / _norm(direction)[:, None]).square().sum(dim=1) / 2
+        length = norms(gradient)
+        aligned = (gradient / length[:, None] - direction / norms(direction)[:, None]).square().sum(dim=1) / 2
         # Norms are sums of squares in pairs: few units of roundoff.
         precise = rounding + 32 * _ROUNDOFF * self._envelope.norm
         short = (self._envelope.norm - length).clamp(min=0.0)
@@ -238,27 +274,3 @@ def _root(
         before, value = torch.where(open_, s, before), torch.where(open_, now, value)
         s = torch.where(open_ & step.isfinite(), (s + step).clamp(min=0.0), s)
     return s, evaluations
-
-
-def _scores(x: Tensor, theta: Tensor) -> Tensor:
-    """Compute x·θᵀ [b, n, C] of x [b, n, q] and θ [b, C, q], so that few additions follow each other."""
-    missing = -x.shape[2] % _BLOCK
-    left, right = (
-        torch.nn.functional.pad(part, (0, missing)).view(*part.shape[:2], -1, _BLOCK).transpose(1, 2)
-        for part in (x, theta)
-    )
-    return _in_pairs(torch.matmul(left, right.transpose(2, 3)))
-
-
-def _norm(rows: Tensor) -> Tensor:
-    """Return the norms [b] of rows [b, d], summed in pairs."""
-    return _in_pairs(rows.square()).sqrt()
-
-
-def _in_pairs(terms: Tensor) -> Tensor:
-    """Sum the second dimension of a tensor in pairs."""
-    while terms.shape[1] > 1:
-        half, odd = terms.shape[1] // 2, terms.shape[1] % 2
-        folded = terms[:, :half] + terms[:, half : 2 * half]
-        terms = torch.cat([folded, terms[:, -1:]], dim=1) if odd else folded
-    return terms[:, 0]

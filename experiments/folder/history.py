@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 
 from rewindnet import topologies
 from rewindnet.certificates import Certificate, Mixing, TrainingRun, go_on
+from rewindnet.certificates.training_record import training_of_record
 from rewindnet.clients.training.sampling import SAMPLINGS, Forget, Realised, SamplingError
 from rewindnet.experiments.folder.files import Json
 
@@ -79,7 +80,7 @@ def recorded_training_runs(
     for record in learning["requests"]:
         forget = {int(node): np.array(positions, dtype=np.int64) for node, positions in record["forget"].items()}
         batches = _batches(scenario, record, forget, tuple(earlier))
-        runs.append(TrainingRun.from_record(record, mixing, mixing_before, batches))
+        runs.append(training_of_record(record, mixing, mixing_before, batches))
         earlier.append((runs[-1].rounds, forget))
     return runs
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate, TrainingRun
 from rewindnet.certificates.audits.noise.traces import NoiseTraces
+from rewindnet.certificates.training_record import training_record
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.errors import notice
 from rewindnet.experiments.folder.description import first_record, last_record
@@ -168,7 +169,7 @@ class Recorder:
         """
         content = [
             {
-                **training.to_record(),
+                **training_record(training),
                 "forget": {str(node): positions.tolist() for node, positions in arrival.forget.items()},
                 "forget_salt": arrival.salt.hex(),
             }

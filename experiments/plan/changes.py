@@ -12,7 +12,14 @@ from rewindnet.experiments.scenario.network_setup import NetworkSetup
 from rewindnet.experiments.scenario.views import with_node
 
 #: What healing is where there is none; it takes noise on the checkpoint.
-_NO_HEALING = {"settle_first": 0, "descent_clip": True, "descent_step_size": None}
+_NO_HEALING = {
+    "settle_first": 0,
+    "settle_acceleration": "none",
+    "settle_radius": None,
+    "descent_clip": True,
+    "descent_step_size": None,
+    "descent_momentum": 0.0,
+}
 
 
 @dataclass(frozen=True)

@@ -133,11 +133,14 @@ def _more_gossip(trials: Trials, most: float, settings: Mapping[str, Any]) -> It
     row = Change(settings).applied(trials.row)
     if trials.network.nodes == 1 or (row["view"] == "average" and row["placement"] == "output"):
         return
-    # Noise on the checkpoint is averaged before the descent, which then learns from the averages.
-    name = "settle_first" if row["placement"] == "rewind" else "gossip_rounds"
+    # Noise on the checkpoint is averaged before the descent, which then learns from the averages; `auto` has done so.
+    first = row["placement"] == "rewind" and row["settle_first"] != "auto"
+    name = "settle_first" if first else "gossip_rounds"
     work = trials.network.nodes * (trials.network.mixing.matrix(0).nnz + trials.network.nodes)
     largest = max(1, min(_GOSSIP, _PRODUCTS // work))
-    yield _least(lambda more: trials.look({**settings, name: row[name] + more}), largest, most)
+    # A number that the row leaves to a forecast is tried from none on.
+    given = 0 if row[name] == "auto" else row[name]
+    yield _least(lambda more: trials.look({**settings, name: given + more}), largest, most)
 
 
 def _deeper(trials: Trials, most: float, settings: Mapping[str, Any]) -> Iterator[Tried]:

@@ -13,6 +13,8 @@ from rewindnet.experiments.plan.repair import Repair, added_links
 from rewindnet.experiments.plan.repaired import pasted_row, pasted_topology
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
 
+#: The largest number of links that are named.
+_NAMED = 4
 #: What settings of a row are called, with their new value.
 _CALLED = {
     "placement": "placement {}",
@@ -79,8 +81,9 @@ def change_words(network: NetworkSetup, change: Change) -> str:
     if "rewind" in change.settings:
         said.append(f"rewind {100 * change.settings['rewind']:.3g} %")
     if change.links:
-        pairs = ", ".join(f"{network.client(first)} to {network.client(second)}" for first, second in change.links)
-        said.append(f"{len(change.links)} more link{'s' * (len(change.links) > 1)}: {pairs}")
+        pairs = ", ".join(f"{network.client(one)} to {network.client(other)}" for one, other in change.links[:_NAMED])
+        others = " …" if len(change.links) > _NAMED else ""
+        said.append(f"{len(change.links)} more link{'s' * (len(change.links) > 1)}: {pairs}{others}")
     return ", ".join(said)
 
 

@@ -116,12 +116,15 @@ def noise_sentences(plan: Plan) -> list[str]:
 
 def settle_sentences(plan: Plan) -> list[str]:
     """Say how many gossip rounds each row that leaves their number open takes before its descent, and why."""
+    rows: dict[int, list[str]] = {}
+    for answer, mixed in zip(plan.answers, plan.mixed, strict=True):
+        if mixed is not None and answer.row.settings["settle_first"] == "auto":
+            rows.setdefault(mixed.settle_first, []).append(str(answer.row.index))
     return [
-        f"settle_first: auto (row {answer.row.index}) is {mixed.settle_first} gossip rounds, chosen by the noise and "
-        "the mixing matrices: no node then has more than 1.2 times the noise that half as many rounds as learning took "
-        "would leave."
-        for answer, mixed in zip(plan.answers, plan.mixed, strict=True)
-        if mixed is not None and answer.row.settings["settle_first"] == "auto"
+        f"settle_first: auto (row {', '.join(of)}) is {rounds} gossip rounds, chosen by the noise and the mixing "
+        "matrices: no node then has more than 1.2 times the noise that half as many rounds as learning took would "
+        "leave."
+        for rounds, of in rows.items()
     ]
 
 

@@ -109,7 +109,8 @@ def reservations(run: RunFolder) -> list[str]:
     """Say what keeps the certificates of a run from protecting a person: noise from a seed, or noise unmeasured."""
     added = [certificate for certificate, _ in run.certified if any(certificate.release.sigma)]
     seeded = sum(certificate.release.noise_source == "seed" for certificate in added)
-    unmeasured = sum(found.noise_audit.status == "unchecked" for _, found in run.certified)
+    audits = [found.noise_audit for _, found in run.certified]
+    unmeasured = sum(audit.status == "unchecked" and not audit.no_noise for audit in audits)
     said = []
     if seeded:
         said.append(

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from rewindnet.certificates import Constants, TrainingRun
-from rewindnet.clients.training.client_block import ClientBlock, make_block
+from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.estimation import Estimates, estimate
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.kept_rounds import estimation_rounds
 from rewindnet.experiments.scenario.network_setup import NetworkSetup

@@ -24,6 +24,9 @@ from rewindnet.simulator.signals import Terminated
 from rewindnet.simulator.transports.mpi.mpiexec import join
 from rewindnet.simulator.transports.mpi.ranks import rank, ranks
 
+#: The largest number of clients that a title names.
+_NAMED = 12
+
 
 def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: bool, wide: bool = False) -> list[str]:
     """Run a scenario file into a folder and print its table: `rewindnet run`.
@@ -134,7 +137,8 @@ def _title(scenario: Scenario, names: Sequence[str] | None) -> str:
     requests, network = scenario.deletion.each, _network(scenario.topology.kind)
     clients = [_client(request.client, names) for request in requests]
     if len(requests) > 1:
-        return f"{scenario.name}: {len(requests)} requests to forget in {network}, of the clients {', '.join(clients)}"
+        listed = ", ".join(clients[:_NAMED]) + (" …" if len(clients) > _NAMED else "")
+        return f"{scenario.name}: {len(requests)} requests to forget in {network}, of the clients {listed}"
     return f"{scenario.name}: client {clients[0]} of {network} deletes {_samples(requests[0].plain_samples)}"
 
 

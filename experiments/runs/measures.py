@@ -238,7 +238,7 @@ def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> di
         "distance_to_retrained": max(metrics["distance_to_retrained"]),
         **{name: median(metrics[name]) if metrics[name] else None for name in ("distance_to_norm", "noise_to_norm")},
         "cost_share": metrics["cost_share"],
-        "cost_gossip_rounds": metrics["cost"]["gossip_rounds"],
+        **{f"cost_{name}": cost[name] for name in ("gossip_rounds",) if name in (cost := metrics["cost"])},
         "simulated_seconds": metrics["cost"]["simulated_seconds"],
     }
 

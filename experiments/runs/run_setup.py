@@ -10,8 +10,9 @@ import torch
 from rewindnet.certificates import TrainingRun
 from rewindnet.clients.kept_states import memory_for_states
 from rewindnet.clients.methods import Method, MethodError
-from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.envelope import envelope_of
+from rewindnet.clients.training.local_training import LocalTraining
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.clients.training.parallel import one_torch_thread, use_threads
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.runs.branches import check_requests

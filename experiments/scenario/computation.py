@@ -32,6 +32,7 @@ _PLAIN: Mapping[str, Mapping[str, Any]] = {
         "settle_radius": None,
         "descent_clip": True,
         "descent_step_size": None,
+        "descent_momentum": 0.0,
     },
 }
 _NONE = object()

@@ -1,6 +1,7 @@
 """The section `deletion` of a scenario: which clients request the deletion of which samples, and when."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -9,6 +10,11 @@ from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.plain_data import quoted
 from rewindnet.experiments.scenario.sections import Section
+
+#: Several clients with numbers in a row, the last one included.
+_RANGE = re.compile(r"(\d{1,7})-(\d{1,7})")
+#: The largest number of clients in a range.
+_MOST = 100_000
 
 
 class ClassOf(Section):
@@ -27,7 +33,8 @@ class RequestSettings(Section):
     """The request of one client to delete samples of its own.
 
     Attributes:
-        client: the requesting client, by its name in the data or the graph, or else by the number of its node.
+        client: the requesting client, by its name in the data or the graph, or else by the number of its node; or a
+            list of clients that ask together, in which 0-4 are five of them.
         samples: a count, a fraction in (0, 1], all, poisoned, {class: c} or {indices: [...]}.
         round: the number of rounds of learning after which the request arrives; None for the end of learning.
     """
@@ -56,6 +63,7 @@ class DeletionSettings(RequestSettings):
     """The deletion requests: either the request of the section itself, or a list of requests.
 
     Attributes:
+        client: the requesting client, or a list of clients that ask together, in which 0-4 are five of them.
         departure: whether deleting clients still relay messages (`relay`), or leave the network (`leave`).
         requests: the requests in the order of arrival; if there are any, they replace that of the section.
     """
@@ -74,7 +82,11 @@ class DeletionSettings(RequestSettings):
                 f"deletion.{own[0]} cannot be given together with deletion.requests; give {own[0]} in each request"
             )
         if isinstance(several, list):
-            return {**given, "requests": tuple(several)}
+            return {**given, "requests": tuple(one for request in several for one in _of_each_client(request))}
+        if isinstance(given, Mapping) and isinstance(given.get("client"), list):
+            request = {key: value for key, value in given.items() if key in RequestSettings.model_fields}
+            rest = {key: value for key, value in given.items() if key not in request}
+            return {**rest, "requests": tuple(_of_each_client(request))}
         return given
 
     @property
@@ -98,6 +110,35 @@ class DeletionSettings(RequestSettings):
         if self.requests:
             return {"departure": content["departure"], "requests": list(content["requests"])}
         return {key: value for key, value in content.items() if key != "requests"}
+
+
+def _of_each_client(request: Any) -> Iterator[Any]:
+    """Yield the request of each client that a request lists; one that lists none is yielded as it is."""
+    if not isinstance(request, Mapping) or not isinstance(request.get("client"), list):
+        yield request
+        return
+    for client in _listed_clients(request["client"]):
+        yield {**request, "client": client}
+
+
+def _listed_clients(listed: Sequence[Any]) -> list[Any]:
+    """Return the clients of a list, in which a text like 0-4 stands for five of them.
+
+    Raises:
+        ScenarioError: if the list is empty or names a client twice, or a range has its ends the wrong way round.
+    """
+    clients: list[Any] = []
+    for entry in listed:
+        ends = _RANGE.fullmatch(entry) if isinstance(entry, str) else None
+        first, last = (0, 0) if ends is None else (int(ends[1]), int(ends[2]))
+        if first > last or last - first > _MOST:
+            raise ScenarioError(f"deletion.client {entry} is a range of clients like 0-4: the first, then the last")
+        clients += [entry] if ends is None else range(first, last + 1)
+    twice = next((client for at, client in enumerate(clients) if client in clients[:at]), None)
+    if not clients or twice is not None:
+        fault = "names no client" if not clients else f"names client {twice} twice"
+        raise ScenarioError(f"deletion.client {fault}; list each client that asks once, like [0, 3] or [0-4]")
+    return clients
 
 
 def _names_samples(given: Any) -> bool:

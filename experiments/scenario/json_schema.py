@@ -6,6 +6,7 @@ from typing import Any, get_origin
 
 from pydantic import BaseModel
 
+from rewindnet.experiments.scenario.deletion import RequestSettings
 from rewindnet.experiments.scenario.meanings import meanings
 from rewindnet.experiments.scenario.overrides import section_of
 from rewindnet.experiments.scenario.registries import registry, settings_model
@@ -81,6 +82,8 @@ def _choice(section: type[Choice], definitions: Schema) -> Schema:
 def _properties(section: type[BaseModel], definitions: Schema) -> Schema:
     """Return the schemas of the keys of a section."""
     found = _described(section, definitions, inspect.getdoc(section))
+    if issubclass(section, RequestSettings):
+        found["client"] = _or_several(found["client"])
     for name, field in section.model_fields.items():
         inner = section_of(section, name)
         if inner is None:
@@ -91,6 +94,14 @@ def _properties(section: type[BaseModel], definitions: Schema) -> Schema:
         if field.default is None:
             found[name] = {"anyOf": [found[name], {"type": "null"}]}
     return found
+
+
+def _or_several(client: Schema) -> Schema:
+    """Return the schema of a client that asks, or of a list of clients that ask together."""
+    said: Schema = {key: client[key] for key in ("description", "default") if key in client}
+    one = {key: value for key, value in client.items() if key not in said}
+    named: Schema = {"type": "array", "items": {"type": ["integer", "string"]}, "minItems": 1, "uniqueItems": True}
+    return {**said, "anyOf": [one, named]}
 
 
 def _described(model: type[BaseModel], definitions: Schema, documentation: str | None) -> Schema:

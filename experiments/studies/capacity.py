@@ -16,11 +16,9 @@ from rewindnet.certificates import CertificateError
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.files import check_writable, write_json
-from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.table import epsilon
-from rewindnet.experiments.runs.job import RunJob
+from rewindnet.experiments.runs.brief import brief, table_of
 from rewindnet.experiments.runs.run_setup import build_run
-from rewindnet.experiments.runs.scratch import scratch_folder
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load, resolve
@@ -151,12 +149,9 @@ def trial_scenario(scenario: Scenario, deleted: int, method: int, draws: int) ->
     retrain = {"method": Retrain.name, "delta": chosen.get("delta", 1e-5)}
     return resolve(
         {
-            **plain,
+            **brief(plain),
             "deletion": {**plain["deletion"], "samples": deleted},
             "unlearning": [chosen] * draws + [retrain],
-            "audit": {**plain["audit"], "draws": 0},
-            "measures": {**plain["measures"], "membership": False},
-            "record": {**plain["record"], "weights": False},
         }
     )
 
@@ -176,10 +171,7 @@ def run_trial(scenario: Scenario, deleted: int, draws: int) -> Trial:
         ScenarioError: if the method refuses a single sample.
     """
     try:
-        with scratch_folder() as scratch:
-            folder = scratch / "run"
-            scenario.backend.build().execute(RunJob(build_run(scenario), folder, False, scratch))
-            *rows, oracle = read_folder(folder).summary[: draws + 1]
+        *rows, oracle = table_of(scenario)[: draws + 1]
     except MachineError:
         raise
     except (CertificateError, RunError) as problem:

@@ -1,6 +1,7 @@
 """Check the runs of a study, and make those that are not finished yet."""
 
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.studies.attempt import Outcome, attempt
 from rewindnet.experiments.studies.display import Display
 from rewindnet.experiments.studies.jobs import default_jobs, memory_of
+from rewindnet.experiments.studies.on_ray import RayRuns
 from rewindnet.experiments.studies.points import Point
 from rewindnet.experiments.studies.queue import Queue
 from rewindnet.experiments.studies.workers import Workers
@@ -82,6 +84,7 @@ def make(
     display: Display,
     jobs: int | None = None,
     command: list[str] | None = None,
+    launcher: str = "local",
 ) -> Outcome:
     """Make runs; one that fails does not keep the others from being made.
 
@@ -92,18 +95,27 @@ def make(
         jobs: how many runs go on at the same time; 1 makes them in this process. None: as many as cores and memory
             allow.
         command: the command to record; that of this process by default.
+        launcher: `local`, on this machine, or `ray`, on a Ray cluster.
 
     Returns:
         What became of the runs.
+
+    Raises:
+        UserError: if Ray is not installed, or its cluster has no room for a run.
     """
-    if jobs is None:
+    ray = _on_ray(missing, force, command, jobs) if launcher == "ray" and missing else None
+    if ray is not None:
+        jobs = ray.jobs
+    elif jobs is None:
         jobs = default_jobs([(run.memory, run.threads, run.one_process) for run in missing])
     jobs = max(1, min(jobs, len(missing)))
     display.begin(len(missing), jobs)
     learning = _shared_learning(missing)
     queue = Queue([run.point for run in missing], learning)
     try:
-        if jobs > 1:
+        if ray is not None:
+            outcome = ray.make(queue, display)
+        elif jobs > 1:
             outcome = Workers(jobs, force, command).make(queue, display)
         else:
             outcome = _make_here(queue, force, display, command)
@@ -114,6 +126,12 @@ def make(
         for shared in {shared for run in learning.values() for shared in run.folders}:
             if all(is_complete(folder) for folder, run in learning.items() if shared in run.folders):
                 shutil.rmtree(shared, ignore_errors=True)
+
+
+def _on_ray(missing: Sequence[Missing], force: bool, command: list[str] | None, jobs: int | None) -> RayRuns:
+    """Join a Ray cluster that has room for every run."""
+    said = [Path(sys.argv[0]).name, *sys.argv[1:]] if command is None else command
+    return RayRuns(force, said, max(run.threads for run in missing), max(run.memory for run in missing), jobs)
 
 
 def _shared_learning(missing: Sequence[Missing]) -> dict[Path, SharedLearning]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rewindnet.clients.methods import rewinds
 from rewindnet.experiments.report.svg import INK, MUTED, SERIES, Picture, figure, line_look, log_axis, short, style
@@ -134,6 +134,7 @@ def _learning(
                 log_axis(axes)
         else:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("round")
         axes.set_title(title)
         drawn.legend(loc="outside lower left", ncols=3)

@@ -22,9 +22,13 @@ from rewindnet.experiments.studies.making import check_points, make
 from rewindnet.experiments.studies.points import Point, placed, points_of, with_seeds
 from rewindnet.experiments.studies.results import StudyResults, load_study
 from rewindnet.experiments.studies.show_table import print_pivot
+from rewindnet.experiments.studies.slurm import submit_command, write_array
 from rewindnet.experiments.studies.study_file import read_study_file
 from rewindnet.experiments.studies.study_folder import StudyRun, others_in, write_study
 from rewindnet.simulator.errors import MachineError, RunError
+
+#: Where the runs of a study may be made: on this machine, by an array of jobs that is written, or on a cluster.
+LAUNCHERS = ("local", "slurm-array", "ray")
 
 
 def sweep_scenario(
@@ -35,6 +39,7 @@ def sweep_scenario(
     wide: bool = False,
     jobs: int | None = None,
     seeds: int | Sequence[int] | None = None,
+    launcher: str = "local",
 ) -> list[str]:
     """Run every combination of the values of settings, each into its own run folder, and print one table.
 
@@ -50,6 +55,7 @@ def sweep_scenario(
         wide: print all columns of the table, however narrow the terminal is.
         jobs: how many runs go on at the same time; as many as cores and memory allow by default.
         seeds: the seeds, or their number, in place of those of the file.
+        launcher: where the runs are made, one of `LAUNCHERS`.
 
     Returns:
         A sentence for each certificate that its audit found violated.
@@ -61,6 +67,8 @@ def sweep_scenario(
     """
     with errors_from_first_rank_only():
         _check_numbers(jobs, seeds)
+        if launcher not in LAUNCHERS:
+            raise ScenarioError(f"--launcher is one of: {', '.join(LAUNCHERS)}, not {launcher!r}")
         file = read_study_file(path)
         given = axes_of_settings(settings)
         if seeds is None and "seed" not in given:
@@ -73,12 +81,26 @@ def sweep_scenario(
     display = Terminal(console)
     missing = check_points(points, force, display)
     write_study(folder, name, varying(axes), [StudyRun(point.folder, point.plain) for point in points])
-    outcome = make(missing, force, display, jobs)
+    if launcher == "slurm-array":
+        _print_array(write_array(missing, path, folder, name, force, jobs), folder, console)
+        return []
+    outcome = make(missing, force, display, jobs, launcher=launcher)
     violations = _print_study(points, outcome, varying(axes), folder, console)
     if any(is_complete(point.folder) for point in points):
         _print_results(load_study(folder), console)
     _raise_failures(outcome, path, len(points))
     return violations
+
+
+def _print_array(written: Sequence[Path], folder: Path, console: Console) -> None:
+    """Say how the runs of a study are submitted, and gathered afterwards."""
+    said = "nothing to submit: every run is finished; the same sweep without --launcher prints its table"
+    if written:
+        said = (
+            f"written: {', '.join(map(str, written))}\nsubmit them with: {submit_command(folder)}\n"
+            "when they have ended, the same sweep without --launcher gathers them"
+        )
+    console.print(said, highlight=False, soft_wrap=True)
 
 
 def _print_results(results: StudyResults, console: Console) -> None:

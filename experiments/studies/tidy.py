@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from rewindnet.certificates.planning.arithmetic import evenly_averaged_noise
 from rewindnet.experiments.folder.files import parse_object, read_text
 from rewindnet.experiments.folder.format import is_complete
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
@@ -87,13 +88,24 @@ def _rows_of(run: StudyRun, folder: RunFolder) -> list[Row]:
     """Return the rows of one run."""
     seed, kind = folder.record["seed"], folder.scenario["topology"].get("kind")
     rows = []
-    for row, method in zip(folder.summary, folder.methods, strict=True):
+    for index, (row, method) in enumerate(zip(folder.summary, folder.methods, strict=True)):
         request = int(row.get("request", 0))
         facts = {"seed": seed, "topology": kind, **_client_facts(folder, request), "release": what(row)}
+        facts["score_noise_predicted"] = _predicted_noise(folder, index)
         costs = {f"cost_{name}": value for name, value in method.metrics["cost"].items()}
         numbers = {_NAMED.get(name, name): value for name, value in flat(row).items()}
         rows.append({"run": run.folder.name, **facts, **numbers, **costs, **_values(run)})
     return rows
+
+
+def _predicted_noise(folder: RunFolder, index: int) -> float | None:
+    """Return the noise of a score that arithmetic predicts of a release, from what was known before learning."""
+    certificate, _ = folder.certified[index]
+    if certificate.epsilon is None:
+        return None
+    training = folder.training_run_of(index)
+    noise = evenly_averaged_noise(training, certificate.release, certificate.claim, certificate.epsilon)
+    return None if noise is None else noise * training.constants.radius.value
 
 
 def _values(run: StudyRun) -> Row:
@@ -107,7 +119,12 @@ def _client_facts(folder: RunFolder, request: int) -> Row:
     nodes = int(topology["nodes"])
     deleting = [node for node, positions in enumerate(learning["deleted"]) if positions]
     client = deleting[0] if len(deleting) == 1 else None
-    facts: Row = {"nodes": nodes, "links": len(topology["edges"]), "spectral_gap": topology.get("spectral_gap")}
+    facts: Row = {
+        "nodes": nodes,
+        "deleting_clients": len(deleting),
+        "links": len(topology["edges"]),
+        "spectral_gap": topology.get("spectral_gap"),
+    }
     if client is None:
         return facts
     names, samples = folder.names, learning["samples"]

@@ -67,6 +67,7 @@ def _check_claim(claimed: Certificate, settings: Mapping[str, Any]) -> None:
         "settle_radius": release.healing.radius,
         "descent_clip": release.healing.clip,
         "descent_step_size": release.healing.step_size,
+        "descent_momentum": release.healing.momentum,
     }
     if settings.get("regime") is not None and claim.bound != "published":
         certified["regime"] = claim.regime

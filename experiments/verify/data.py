@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from rewindnet.certificates.findings import OnRecord
+from rewindnet.certificates.training_record import training_record
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.runs.estimating import estimated_constants, rounds_of_estimates
@@ -55,7 +56,7 @@ def _check_request(record: dict[str, Any], network: NetworkSetup, number: int) -
     """Compare the record of one request with what the data give."""
     training, arrival = network.training_runs[number], network.arrivals[number]
     forget = {str(node): positions.tolist() for node, positions in arrival.forget.items()}
-    expected = {**training.to_record(), "forget": forget}
+    expected = {**training_record(training), "forget": forget}
     if network.model.estimates:
         # `check_estimates` estimates these again.
         expected["constants"] = record["constants"]

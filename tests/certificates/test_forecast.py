@@ -16,8 +16,8 @@ from rewindnet import topologies
 from rewindnet.certificates import CertificateError, Spectrum, excess_loss, noise_left
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.models.sigmoid import Sigmoid
-from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.training.curvature import initial_spectrum, second_moment
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.simulator.transports.in_process import WorkerNetwork

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.models.sigmoid import Sigmoid
 from rewindnet.clients.training import client_block
-from rewindnet.clients.training.client_block import ClientBlock, make_block
+from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.clients.training.minibatch import Minibatch
 from rewindnet.clients.training.parallel import each, split
 from rewindnet.clients.training.probe import Probe

@@ -18,7 +18,7 @@ from rewindnet.clients.models.deep.flnet import FLNet
 from rewindnet.clients.models.deep.mlp import MLP
 from rewindnet.clients.models.deep.module import UserModule
 from rewindnet.clients.models.deep.resnet18 import ResNet18
-from rewindnet.clients.training.client_block import make_block
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.clients.training.parallel import use_threads
 
 IMAGE = (1, 6, 6)

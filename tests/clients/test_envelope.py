@@ -11,14 +11,14 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from rewindnet.clients.models import MODELS
-from rewindnet.clients.models.multinomial import Multinomial
+from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.training import envelope as module
 from rewindnet.clients.training.envelope import ClientClipError, Envelope, Samples, reduced_design
 
 Floats = NDArray[np.float64]
 
 
-def clients(seed: int, samples: int, features: int = 4, b: int = 3) -> tuple[Multinomial, Samples, Tensor]:
+def clients(seed: int, samples: int, features: int = 4, b: int = 3) -> tuple[Logistic, Samples, Tensor]:
     """Three clients of 3 classes, and where they are."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(b, samples, features, dtype=torch.float64, generator=generator)
@@ -27,7 +27,7 @@ def clients(seed: int, samples: int, features: int = 4, b: int = 3) -> tuple[Mul
     weight = torch.full((b, samples), 1 / samples, dtype=torch.float64)
     theta = 5 * torch.randn(b, 3 * features, dtype=torch.float64, generator=generator)
     model = MODELS["logistic"](features, 3, l2=0.0, bias=0)
-    assert isinstance(model, Multinomial)
+    assert isinstance(model, Logistic)
     return model, Samples(x, y, weight, reduced_design(x)), theta
 
 
@@ -126,6 +126,29 @@ def test_a_client_that_need_not_clip_computes_the_same_beside_one_that_must() ->
     assert kept.tolist().count(True) == 2
     assert torch.equal(gradient[kept], plain[kept])
     assert (evaluations > 1).tolist() == (~kept).tolist()
+
+
+@pytest.mark.parametrize("elsewhere", [0.0, 1e-3, 0.3, -1.0])
+def test_a_clipped_gradient_keeps_every_bit_whatever_the_others_compute(elsewhere: float) -> None:
+    """Else nodes that a deletion cannot have reached would differ from retraining, and their sensitivity is 0."""
+    model, given_, theta = clients(11, 40, features=12)
+    alone, evaluations = envelope(0.05).gradient(model, theta, given_)
+    moved = theta.clone()
+    moved[2] *= elsewhere
+    beside, again = envelope(0.05).gradient(model, moved, given_)
+    assert torch.equal(beside[:2], alone[:2])
+    assert torch.equal(again[:2], evaluations[:2])
+    assert min(evaluations[:2].tolist()) > 1
+
+
+@pytest.mark.parametrize("above", [1e-9, 1e-6, 1e-3])
+def test_a_client_just_above_the_clip_is_solved_as_quickly_as_others(above: float) -> None:
+    """Its minimiser is next to θ, where the function that is minimised is not smooth."""
+    model, given_, theta = clients(7, 40, features=12)
+    shortest = float(model.gradient(theta, given_.x, given_.y, given_.weight).norm(dim=1).min())
+    gradient, evaluations = envelope(shortest * (1 - above)).gradient(model, theta, given_)
+    assert int(evaluations.max()) < 60
+    assert float(gradient.norm(dim=1).max()) <= shortest * (1 - above)
 
 
 def test_a_part_of_the_data_can_move_a_clipped_gradient_further_than_the_gradient() -> None:

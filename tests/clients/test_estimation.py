@@ -13,8 +13,8 @@ from rewindnet.certificates import Constant, certify
 from rewindnet.certificates.audits.audit import audit
 from rewindnet.clients.methods import METHODS
 from rewindnet.clients.models import MODELS
-from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.training.estimation import Estimates, estimate
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.report import table, words
 from rewindnet.experiments.runs.estimating import rounds_of_estimates

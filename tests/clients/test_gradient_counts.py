@@ -16,9 +16,10 @@ from scipy.sparse import csr_array
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.steps.learning import Descend, Gossip, InitialModel
-from rewindnet.clients.training.client_block import ClientBlock, make_block
+from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.curvature import PRODUCT, product, solve
 from rewindnet.clients.training.gradient_counter import GradientCounter, RoundGradients
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.clients.training.minibatch import Minibatch
 from rewindnet.clients.training.probe import Probe
 from rewindnet.clients.worker import ClientWorker

@@ -6,7 +6,7 @@ import torch
 
 from rewindnet.clients.models import MODELS
 from rewindnet.clients.models.logistic import Logistic
-from rewindnet.clients.training.client_block import make_block
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.clients.training.minibatch import Minibatch
 
 

@@ -11,7 +11,7 @@ from scipy.stats import kstest
 
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.learning import AddNoise
-from rewindnet.clients.training.client_block import make_block
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.clients.training.noise import draw
 
 addresses = st.tuples(st.integers(0, 2**32), st.integers(0, 50), st.integers(0, 1000))

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from rewindnet.certificates import CertificateError, Claim, Regime, TrainingRun, View, certify, propagate
+from rewindnet.certificates.training_record import training_of_record, training_record
 from rewindnet.clients.methods import METHODS, MethodError
 from rewindnet.clients.steps.learning import Descend
 from rewindnet.clients.training.optimizers import OPTIMIZERS, SGD, Optimizer, OptimizerError
@@ -291,7 +292,7 @@ def test_a_schedule_is_certified_but_for_proofs_of_one_step_size() -> None:
         METHODS["langevin"](epsilon=1.0).plan(learning)
     with pytest.raises(CertificateError, match="one step size"):
         METHODS["r2d"](rewind=0.5, bound="published").plan(learning)
-    again = TrainingRun.from_record(learning.to_record(), learning.mixing)
+    again = training_of_record(training_record(learning), learning.mixing)
     assert again.step_sizes == learning.step_sizes
     assert certify(again, plan.release, Claim(View.of("node"), 1e-5)).epsilon is not None
 

@@ -18,7 +18,8 @@ from rewindnet.certificates import Constant, TrainingRun, derive, propagate, wor
 from rewindnet.certificates.sensitivity.local_steps import LocalSteps, curvatures
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.models.sigmoid import Sigmoid
-from rewindnet.clients.training.client_block import LocalTraining, make_block
+from rewindnet.clients.training.local_training import LocalTraining
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.clients.training.minibatch import BlockPart
 from rewindnet.clients.training.sampling import SAMPLINGS, Keyed, Poisson, Realised, SamplingError, full
 

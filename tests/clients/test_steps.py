@@ -46,6 +46,7 @@ def test_every_shipped_step_is_registered_under_its_name():
             "ScrubEpochs",
             "NegGradEpochs",
             "SalUnEpochs",
+            "ManifoldEpochs",
             "SpreadChange",
             "FisherNoise",
             "HessianFreeRounds",

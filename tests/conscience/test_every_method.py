@@ -186,6 +186,7 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
         },
         "neggrad": {"epochs": st.integers(1, 2), "batch": st.integers(1, 9), **alternation},
         "salun": {"epochs": st.integers(1, 2), "share": one_of(0.1, 1.0), **alternation},
+        "manif-smc": {"epochs": st.integers(1, 2), "margin": one_of("smc", "smc-label-free", "fixed"), **alternation},
         "fisher-forgetting": {"alpha": POSITIVE, "most": POSITIVE},
         "hessian-free": {},
         "cns": {
@@ -203,7 +204,7 @@ def settings_of(method: str, network: Network) -> st.SearchStrategy[dict[str, An
     }
     drawn = st.fixed_dictionaries({**seen, **own[method]})
     quiet = ("retrain", "do-nothing", "federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "anew")
-    if method in (*quiet, "neggrad", "salun", "hessian-free", "cns", "ridge", "retrain-healed"):
+    if method in (*quiet, "neggrad", "salun", "manif-smc", "hessian-free", "cns", "ridge", "retrain-healed"):
         return drawn
     return st.builds(lambda some, more: {**some, **more}, drawn, noise()).map(lambda found: tidied(method, found))
 

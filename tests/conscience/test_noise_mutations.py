@@ -39,6 +39,7 @@ QUIET = (
     "scrub",
     "neggrad",
     "salun",
+    "manif-smc",
     "fisher-forgetting",
     "hessian-free",
     "retrain",

@@ -23,6 +23,7 @@ from torch import Tensor
 from rewindnet.certificates import CertificateError, Claim, Constant, Release, TrainingRun, certify, go_on, propagate
 from rewindnet.certificates.continuation import check_release
 from rewindnet.certificates.sensitivity.rounding import _round_bounds
+from rewindnet.certificates.training_record import training_of_record, training_record
 from rewindnet.clients.steps.learning import Descend, InitialModel
 from rewindnet.simulator.engine import execute
 from rewindnet.simulator.outcome import divergence
@@ -249,7 +250,7 @@ def test_going_back_to_the_initial_model_forgets_earlier_noise() -> None:
     assert [start for start, _ in third.earlier_deletions] == [0, 0]
     assert [earlier.sigma for earlier in third.earlier_releases] == [0.0]
     assert propagate(third, disturbed=9, undisturbed=0).total[0] == 0
-    assert TrainingRun.from_record(json.loads(json.dumps(once.to_record())), once.mixing).earlier_releases == (
+    assert training_of_record(json.loads(json.dumps(training_record(once))), once.mixing).earlier_releases == (
         (4, 4, 0.7),
     )
     kept = go_on(later, again, Release("r2d", 6, 2, "rewind", np.array([0.5])), JOINT)

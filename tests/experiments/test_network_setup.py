@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rewindnet.certificates.training_record import training_record
 from rewindnet.errors import UserError
 from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.runs.run_setup import build_run
@@ -30,7 +31,7 @@ def scenario(**changes):
 def facts(run):
     """What a training run says, without the objects that draw rounds."""
     return {
-        **run.to_record(),
+        **training_record(run),
         "samples": run.samples.tolist(),
         "deleted": run.deleted.tolist(),
         "matrices": [run.mixing.matrix(t).toarray().tolist() for t in range(run.rounds)],

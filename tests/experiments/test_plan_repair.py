@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from runs import run_through
 from typer.testing import CliRunner
 
+import rewindnet
 from rewindnet.experiments.cli import app
+from rewindnet.experiments.plan.changes import Trials
 from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.plan.outlook import largest_score, outlook
 from rewindnet.experiments.plan.plan import make_plan
-from rewindnet.experiments.plan.repair import find_repairs, repaired
-from rewindnet.experiments.plan.repair_words import repair_sentences
+from rewindnet.experiments.plan.repair import _more_gossip, find_repairs, repaired
+from rewindnet.experiments.plan.repair_words import repair_record, repair_sentences
 from rewindnet.experiments.plan.repaired import write_repaired
 from rewindnet.experiments.scenario.yaml_files import load, resolve
 
@@ -144,6 +146,31 @@ def test_gossip_rounds_never_leave_more_noise(graph, allocation, rounds, depth):
     assert noise[1] <= noise[0] * (1 + 1e-9)
 
 
+def test_noise_of_a_score_grows_with_the_norm_of_features_and_not_with_the_bias():
+    raw = {**SCENARIO["data"], "features": {"kind": "raw", "radius": 3.0}}
+    network = build_planned_network(resolve(scenario(data=raw, model={"kind": "logistic", "bias": 0.5})))
+    assert largest_score(network) == pytest.approx((0.75 * 9 + 0.25) ** 0.5)
+    row = {**network.scenario.unlearning[0].settings, "sigma": 0.5, "epsilon": None, "settle_first": 0, "rewind": 0.0}
+    found = outlook(network, network.training_run, {**row, "allocation": "uniform"})
+    assert found.noise == pytest.approx(np.full(9, 0.5 * largest_score(network)))
+
+
+def test_gossip_that_is_chosen_by_forecast_is_followed_by_more_at_the_end():
+    row = {**PEERS, "epsilon": 4.0, "settle_first": "auto"}
+    network = build_planned_network(resolve(scenario(unlearning=[row])))
+    now = outlook(network, network.training_run, network.scenario.unlearning[0].settings)
+    (repair,) = find_repairs(network, 0.98 * now.worst)
+    assert not repair.kept
+    assert [tried for tried in repair.tried if set(tried.change.settings) == {"gossip_rounds"}]
+    assert not [tried for tried in repair.tried if "settle_first" in tried.change.settings]
+
+
+def test_python_has_what_the_command_finds():
+    found = rewindnet.plan(scenario(), clients=1).repairs(noise=1e6)
+    network = build_planned_network(resolve(scenario()))
+    assert found == repair_record(network, find_repairs(network, 1e6))
+
+
 def measured(described, index, folder):
     """The noise in the parameters of each released model [N, d]: the release less one whose noise is 0."""
     rows = [dict(described["unlearning"][index]), dict(described["unlearning"][index])]
@@ -235,3 +262,15 @@ def test_what_cannot_be_repaired_is_said(tmp_path, arguments, changes, words):
     assert done.exit_code == 2, done.output
     assert words in done.output
     assert not (tmp_path / "plan").exists()
+
+
+def test_gossip_that_is_left_to_a_forecast_may_be_given_as_a_number():
+    row = {**PEERS, "epsilon": 4.0, "settle_first": "auto", "settle_acceleration": "chebyshev", "descent_momentum": 0.5}
+    network = build_planned_network(resolve(scenario("ring", unlearning=[row], learning={"rounds": 8})))
+    trials = Trials(network, 0, network.scenario.unlearning[0].settings)
+    (tried,) = _more_gossip(trials, 0.9 * trials.now.worst, {})
+    assert tried.outlook.keeps(0.9 * trials.now.worst)
+    assert tried.change.settings["settle_first"] > 0
+    # Noise on the result is followed by nothing that heals.
+    assert trials.look({"placement": "output"}).outlook.noise is None
+    assert trials.look({"placement": "output", "view": "joint"}).outlook.noise is not None

@@ -16,24 +16,24 @@ from rewindnet.certificates import (
     CertificateError,
     Claim,
     Constant,
-    TrainingRun,
     certify,
     derive,
     propagate,
     scaled_noise,
 )
+from rewindnet.certificates.training_record import training_of_record, training_record
 
 
 @examples(60)
 @given(learnings())
 def test_learning_survives_its_record(learning):
-    again = TrainingRun.from_record(json.loads(json.dumps(learning.to_record(), allow_nan=False)), learning.mixing)
+    again = training_of_record(json.loads(json.dumps(training_record(learning), allow_nan=False)), learning.mixing)
     for bound in ("worst-case", "instance"):
         found = propagate(again, disturbed=again.rounds, undisturbed=2, bound=bound)
         expected = propagate(learning, disturbed=learning.rounds, undisturbed=2, bound=bound)
         assert found.total.tolist() == expected.total.tolist()
         assert found.rounding.tolist() == expected.rounding.tolist()
-    assert again.to_record() == learning.to_record()
+    assert training_record(again) == training_record(learning)
 
 
 @pytest.mark.parametrize(
@@ -139,10 +139,10 @@ def test_a_ledger_that_cannot_be_is_refused(changes, sentence):
 )
 def test_a_damaged_record_of_learning_is_refused(damage):
     learning = small_learning(ledger=ledger(np.random.default_rng(0), 10, 1, [0], 1.0))
-    record = learning.to_record()
+    record = training_record(learning)
     damage(record)
     with pytest.raises(CertificateError, match=r"the record of (learning|the constants) is damaged"):
-        TrainingRun.from_record(record, learning.mixing)
+        training_of_record(record, learning.mixing)
 
 
 class Weights:

@@ -106,6 +106,8 @@ def test_the_page_has_every_section_in_order(text: str) -> None:
     assert "8 clients hold 1,438 samples of digits" in page.text
     assert "client 2 deleted 5 of its" in page.text
     assert "All certificates hold" in page.text
+    assert "This is a simulation: noise was drawn from the seed" in page.text
+    assert "In a simulation, and only for an observer who does not have its seed: an observer of any one" in page.text
     absent = {heading for heading, _ in COLUMNS if heading not in page.text}
     assert absent == {"arrived %", "backdoor %", "AUC", "retrained alike %", "evaluations"}
 

@@ -104,8 +104,8 @@ def test_the_noise_of_more_nodes_reaches_a_peer_after_more_rounds() -> None:
 @pytest.mark.parametrize(
     ("kind", "bad", "error", "sentence"),
     [
-        (R2D, {"settle_first": 1}, MethodError, "they take placement: rewind"),
-        (WarmStart, {"descent_step_size": 0.1}, MethodError, "they take placement: rewind"),
+        (R2D, {"settle_first": 1}, MethodError, "take placement: rewind"),
+        (WarmStart, {"descent_step_size": 0.1}, MethodError, "take placement: rewind"),
         (R2D, {"placement": "rewind", "settle_first": -1}, CertificateError, "settle_first is a number of rounds"),
         (R2D, {"placement": "rewind", "descent_step_size": 0.0}, CertificateError, "is a positive number, not 0.0"),
     ],

@@ -17,7 +17,7 @@ from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.anew import Anew
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.clients.methods.retrain_healed import RetrainHealed
-from rewindnet.experiments.report.table import COLUMNS, legend
+from rewindnet.experiments.report.table import COLUMNS, legend, what
 from rewindnet.experiments.report.words import cost
 from rewindnet.experiments.runs.measures import cost_shares
 from rewindnet.experiments.verify.verify import verify_folder
@@ -111,6 +111,8 @@ def test_a_run_measures_the_distance_to_it_and_verify_finds_what_is_changed(run_
     assert rows[1]["distance_to_retrained"] == 0
     assert rows[1]["accuracy"] == rows[0]["accuracy_healed"] == rows[1]["accuracy_healed"]
     assert "accuracy_healed" not in rows[3]
+    assert what(rows[1]) == "retrain-healed, 50 %"
+    assert rows[1]["noise"] == "none, 2 gossip rounds first, no clip, descent by 0.3"
     (shown,) = [content(rows[0]) for heading, content in COLUMNS if heading == "retrained alike %"]
     assert (
         shown == f"{100 * rows[1]['accuracy']['test']['mean']:.1f} ({100 * rows[1]['accuracy']['test']['lowest']:.1f})"

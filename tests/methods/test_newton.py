@@ -26,8 +26,8 @@ from rewindnet.clients.models.huber_logistic import HuberLogistic
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.learning import AddNoise, Descend
 from rewindnet.clients.steps.newton import NewtonBroadcast, NewtonResidual, NewtonSweeps
-from rewindnet.clients.training.client_block import make_block
 from rewindnet.clients.training.curvature import product, solve
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.clients.training.parallel import one_torch_thread
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.outcome import Trajectory, divergence

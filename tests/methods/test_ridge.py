@@ -11,7 +11,8 @@ from rewindnet.certificates import certify
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.ridge import Ridge
 from rewindnet.clients.steps.ridge import own_sums
-from rewindnet.clients.training.client_block import ClientBlock, make_block
+from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.clients.training.make_block import make_block
 
 
 def retained(simulation: object, node: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -89,6 +89,27 @@ def test_clients_project_after_the_gossip_and_before_the_descent() -> None:
     assert float(executed(Healing(3, radius=0.2), descent=3).released.norm(dim=1).max()) > 0.2
 
 
+@pytest.mark.parametrize("order", ["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"])
+def test_momentum_adds_a_share_of_what_the_round_before_has_changed(order: str) -> None:
+    network = replace(SMALL, order=order)
+    simulation = network.simulation()
+    learned, (*_, learning) = simulation.learn([3])
+    release = Release("r2d", 3, 3, "rewind", np.full(5, 0.1), healing=Healing(1, step_size=0.2, momentum=0.6))
+    outcome = simulation.execute(*as_planned(release), learned, 0)
+    block = simulation.network.worker.blocks[1]  # type: ignore[attr-defined]
+    W = torch.from_numpy(learning.mixing.matrix(0).toarray())
+
+    def descended(theta: torch.Tensor) -> torch.Tensor:
+        start = W @ theta if order == "combine-then-adapt" else theta
+        step = -0.2 * block.gradient(start, block.minibatches(0)[0])
+        return W @ (theta + step) if order == "adapt-then-combine" else W @ theta + step
+
+    before = theta = W @ outcome.noised
+    for _ in range(3):
+        before, theta = theta, descended(theta) + 0.6 * (theta - before)
+    assert torch.allclose(outcome.released, theta, rtol=1e-10, atol=1e-12)
+
+
 def test_weights_without_a_spectrum_are_those_of_plain_gossip() -> None:
     assert list(islice(settle_weights(None), 4)) == [1, 1, 1, 1]
     assert list(islice(settle_weights(0.0), 4)) == [1, 1, 1, 1]
@@ -132,6 +153,7 @@ def test_how_no_rounds_go_need_not_be_said(bad: dict[str, Any]) -> None:
         ({"settle_first": 2, "spectrum": 1.0}, r"in \[0, 1\), not 1.0"),
         ({"settle_first": 2, "radius": 0.0}, "a ball of a positive radius, not 0.0"),
         ({"spectrum": 0.5}, "no gossip rounds before the descent"),
+        ({"momentum": 1.0}, r"lies in \[0, 1\), not 1.0"),
     ],
 )
 def test_what_cannot_have_been_done_is_refused(bad: dict[str, Any], sentence: str) -> None:

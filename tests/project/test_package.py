@@ -128,6 +128,16 @@ def test_the_source_distribution_makes_the_same_wheel(source: Path, wheel: Path,
     assert contents(build(unpacked, "wheel", tmp_path / "wheel")) == contents(wheel)
 
 
+def test_flower_builds_an_app_of_the_project(source: Path, tmp_path: Path) -> None:
+    app = tmp_path / "project"
+    shutil.copytree(source, app, symlinks=True)
+    printed = run(Path(sys.executable).parent / "flwr", "build", cwd=app, FLWR_TELEMETRY_ENABLED="0")
+    assert "Successfully built" in printed
+    (bundle,) = app.glob("*.fab")
+    # A part of the package in the bundle would hide the whole one that is installed.
+    assert {name for name in contents(bundle) if not name.startswith(".info/")} == {"pyproject.toml"}
+
+
 def test_what_is_installed_by_itself_certifies_and_says_what_else_it_takes(wheel: Path, tmp_path: Path) -> None:
     home = tmp_path / "venv"
     venv.create(home, with_pip=False, symlinks=True)

@@ -4,9 +4,11 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from runs import run_through
 
 from rewindnet.experiments.scenario.yaml_files import parse_yaml, resolve
@@ -53,6 +55,26 @@ def test_the_loop_of_another_program_leaves_what_is_unlearned_here(
     run = run_through(parse_yaml(scenario), tmp_path / "run")
     assert run.methods[0].certificate["epsilon"] == pytest.approx(1.0)
     assert all(finding.holds for finding in verify_folder(run.path))
+
+
+@pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_to_files(path: str) -> None:
+    targets = re.findall(r"\]\(([^)#]+)", page(path))
+    assert targets
+    assert [target for target in targets if not target.startswith("https://") and not (ROOT / target).exists()] == []
+
+
+def test_the_readme_links_to_every_page() -> None:
+    pages = {str(path.relative_to(ROOT)) for end in ("md", "ipynb") for path in (ROOT / "docs").rglob(f"*.{end}")}
+    assert sorted(pages - set(re.findall(r"\]\(([^)#]+)", page("README.md")))) == ["docs/index.md"]
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load(page("CITATION.cff"))
+    project = tomllib.loads(page("pyproject.toml"))["project"]
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert citation["title"].startswith(project["name"])
+    assert citation["authors"]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/scenarios.md"])

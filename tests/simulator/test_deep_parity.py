@@ -36,6 +36,7 @@ METHODS: list[Any] = [
     {"method": "rr-du", "hops": 6, "optimizer": "adam"},
     {"method": "finetune", "epochs": 2, "batch": 8},
     {"method": "scrub", "epochs": 2, "max_steps": 1, "batch": 8},
+    {"method": "manif-smc", "epochs": 1, "control_steps": 2, "way": "gossip"},
     {"method": "neggrad", "epochs": 2, "batch": 8, "clip": 1.0},
     {"method": "salun", "epochs": 1, "batch": 8, "way": "token", "optimizers": "dual-aa", "retain_momentum": "carried"},
     {"method": "fisher-forgetting"},

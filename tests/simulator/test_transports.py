@@ -146,6 +146,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
                 "settle_radius": 0.7,
                 "descent_clip": False,
                 "descent_step_size": 0.5,
+                "descent_momentum": 0.5,
             },
             {"method": "retrain-healed", "rewind": 0.5, "settle_first": 3, "descent_clip": False},
             *CONTROLS,

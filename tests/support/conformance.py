@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.learning import Average, Gossip
-from rewindnet.clients.training.client_block import make_block
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.simulator.engine import execute
 from rewindnet.simulator.task import Task

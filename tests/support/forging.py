@@ -248,6 +248,7 @@ class Forger:
         if release.mechanism.plain_descent:
             descent = range(release.checkpoint_round, release.checkpoint_round + release.descent_rounds)
             cost["gradients"] = sum(int(training.gradients(t, True).sum()) for t in descent)
+            cost["evaluations"] = cost["gradients"]
         cost["bytes"] = cost["messages"] * json.loads((self.path / "traffic.json").read_text())["message_bytes"]
         (self.path / run.methods[index].place / "metrics.json").write_text(json.dumps(metrics))
 

@@ -20,8 +20,9 @@ from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.models import MODELS
 from rewindnet.clients.steps.base import CommunicationStep
-from rewindnet.clients.training.client_block import LocalTraining, make_block
 from rewindnet.clients.training.envelope import Envelope
+from rewindnet.clients.training.local_training import LocalTraining
+from rewindnet.clients.training.make_block import make_block
 from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.sampling import SAMPLINGS
 from rewindnet.clients.worker import ClientWorker

@@ -80,6 +80,11 @@ class MLP(DeepModel):
         """Compute the scores [b, n, C]."""
         return self._forward(self.layout.views(theta), x)[-1]
 
+    def representation(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Compute the output [b, n, k] of the last hidden layer; without one the scores."""
+        sums = self._forward(self.layout.views(theta), x.expand(len(theta), *x.shape))
+        return self._activate(sums[-2], self._beta) if self._layers > 1 else sums[-1]
+
     def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Compute ∇f [b, d] by products of all nodes at once."""
         out = torch.empty_like(theta)

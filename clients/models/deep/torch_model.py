@@ -107,6 +107,21 @@ class TorchModel(DeepModel):
         nodes = range(len(theta))
         return torch.stack([scores({name: of[node] for name, of in views.items()}, x[node]) for node in nodes])
 
+    def representation(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Compute what the linear layer that was defined last reads [b, n, k]; without one the scores."""
+        module = self._own_copy(theta)
+        linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+        if not linear:
+            return self.scores(theta, x)
+        read: list[Tensor] = []
+        hook = linear[-1].register_forward_pre_hook(lambda layer, given: read.append(given[0]))
+        try:
+            for views in (self.layout.views(row) for row in theta):
+                functional_call(module, views, (self._shaped(x),))
+        finally:
+            hook.remove()
+        return torch.stack([of.flatten(1) for of in read])
+
     def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Compute ∇f [b, d] layer by layer."""
         out = theta * self.l2

@@ -25,13 +25,17 @@ class OptimizerPair:
     Args:
         pairing: which they are.
         momentum: of SGD, in [0, 1).
+
+    Attributes:
+        shared: whether they are one.
+        of: the optimizer of each phase.
     """
 
     def __init__(self, pairing: Pairing, momentum: float) -> None:
         kind, _, which = pairing.partition("-")
         self.shared = kind == "shared"
         letters = which[0] * 2 if self.shared else which
-        self._of: dict[Phase, Optimizer] = {
+        self.of: dict[Phase, Optimizer] = {
             "forget": self._optimizer(letters[0], momentum),
             "retain": self._optimizer(letters[1], momentum),
         }
@@ -45,7 +49,7 @@ class OptimizerPair:
         Args:
             parameters: d.
         """
-        forget, retain = (self.own_size(phase, parameters) for phase in self._of)
+        forget, retain = (self.own_size(phase, parameters) for phase in self.of)
         return forget if self.shared else forget + retain
 
     def own_size(self, phase: Phase, parameters: int) -> int:
@@ -55,7 +59,7 @@ class OptimizerPair:
             phase: which of them.
             parameters: d.
         """
-        return self._of[phase].state_size(parameters)
+        return self.of[phase].state_size(parameters)
 
     @property
     def carried(self) -> int:
@@ -80,4 +84,4 @@ class OptimizerPair:
             state: [k, f + r].
             step_size: η of the phase.
         """
-        self._of[phase].step(theta, gradient, self.own(phase, state, theta.shape[1]), step_size)
+        self.of[phase].step(theta, gradient, self.own(phase, state, theta.shape[1]), step_size)

@@ -88,7 +88,11 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         **_BASE,
         "unlearning": [
             *("federaser", "gradient-ascent", "finetune", "scrub", "fisher-forgetting", "hessian-free"),
-            *({"method": "neggrad", "way": "local"}, {"method": "salun", "way": "token", "retain_momentum": "carried"}),
+            *(
+                {"method": "neggrad", "way": "local"},
+                {"method": "salun", "way": "token", "retain_momentum": "carried"},
+                "manif-smc",
+            ),
             {"method": "cns", "damping": 0.5, "scale": 4.0, "recursions": 2, "terms": 6, "batch": 3, "sigma": 0.05},
         ],
     },

@@ -5,6 +5,8 @@ from mutations.mutation import Mutation
 _TORCH = ("methods/test_alternating.py::test_it_is_what_torch_makes_of_one_client",)
 _SENT = ("methods/test_alternating.py::test_what_the_forget_set_s_optimizer_carries_never_leaves",)
 
+_MANIFOLD = ("methods/test_manif_smc.py::test_it_is_what_torch_makes_of_one_client",)
+
 MUTATIONS = (
     Mutation(
         "the loss on the forget set falls",
@@ -77,5 +79,32 @@ MUTATIONS = (
         "(size <= least)",
         "uncertified",
         _TORCH,
+    ),
+    Mutation(
+        "erased samples come closer to their neighbourhood",
+        ("manif-smc",),
+        "clients/steps/manif_smc.py",
+        "torch.relu(held - away + margin)",
+        "torch.relu(away - held + margin)",
+        "uncertified",
+        _MANIFOLD,
+    ),
+    Mutation(
+        "neighbours are those that lie furthest",
+        ("manif-smc",),
+        "clients/steps/manif_smc.py",
+        "argsort(dim=1, descending=True, stable=True)",
+        "argsort(dim=1, stable=True)",
+        "uncertified",
+        _MANIFOLD,
+    ),
+    Mutation(
+        "the curve ends half way",
+        ("manif-smc",),
+        "clients/steps/manif_smc.py",
+        "return (theta + 2 * control + learned) / 4, taken",
+        "return (theta + learned) / 2, taken",
+        "uncertified",
+        _MANIFOLD,
     ),
 )

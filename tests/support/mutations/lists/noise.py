@@ -101,6 +101,15 @@ MUTATIONS = (
         ("methods/test_settling.py",),
     ),
     Mutation(
+        "the momentum of a descent never acts",
+        ("r2d",),
+        "clients/steps/learning.py",
+        "* self.momentum)",
+        "* 0.0)",
+        "descents",
+        ("methods/test_settling.py",),
+    ),
+    Mutation(
         "models are not projected after the gossip rounds",
         ("r2d",),
         "clients/steps/learning.py",
