@@ -13,6 +13,7 @@ from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.learning import InitialModel
+from rewindnet.clients.training.augmentation import UNCOVERED, Augmentation
 from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.sampling import Realised, Sampling
 
@@ -41,6 +42,7 @@ class TrainingSetup:
         optimizer: how a gradient becomes a step.
         step_sizes: η of each round, where it changes.
         gradient_clip: the largest norm of the gradient of a step; None for any.
+        augmentation: how images are changed from step to step; None: they are not.
         recovery_error: what is charged where models of earlier rounds are recovered; 0 where checkpoints are kept.
         public: the rows that are public, and what the features were made from; None if nothing of the kind.
     """
@@ -64,24 +66,26 @@ class TrainingSetup:
     optimizer: Optimizer = SGD()  # noqa: RUF009
     step_sizes: tuple[float, ...] = ()
     gradient_clip: float | None = None
+    augmentation: Augmentation | None = None
     recovery_error: float = 0.0
     public: PublicFacts | None = None
 
     @property
     def uncovered(self) -> str:
         """Why no bound is proven of this learning, as the part of a sentence after a colon; empty if one is."""
-        return uncovered(self.optimizer, self.gradient_clip)
+        return uncovered(self.optimizer, self.gradient_clip, self.augmentation is not None)
 
 
-def uncovered(optimizer: Optimizer, gradient_clip: float | None) -> str:
+def uncovered(optimizer: Optimizer, gradient_clip: float | None, augmented: bool = False) -> str:
     """Return why no bound is proven of learning with these settings; empty if one is.
 
     Args:
         optimizer: how a gradient becomes a step.
         gradient_clip: the largest norm of the gradient of a step; None for any.
+        augmented: whether images change from step to step.
     """
     if optimizer.uncovered or gradient_clip is None:
-        return optimizer.uncovered
+        return optimizer.uncovered or UNCOVERED * augmented
     return (
         "the network learned with learning.gradient_clip, and a mean gradient that is clipped as a whole is not the "
         "gradient of a smooth or convex loss, on which the bound rests"

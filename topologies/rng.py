@@ -36,6 +36,7 @@ class Stream(IntEnum):
     PLAN = 30
     FORGET_SALT = 31
     TUNING = 32
+    AUGMENTATION = 33
 
 
 def rng_at(seed: int, stream: Stream, round: int = 0, node: int = 0, context: str = "") -> np.random.Generator:

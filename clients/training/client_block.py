@@ -235,6 +235,7 @@ class ClientBlock:
             for step, (x, y, weight) in enumerate(part.batches(minibatches)):
                 for at, row in inside:
                     points[step, at] = own[row]
+                x = self._augmented(part, x, minibatches[step], round, step)
                 if how.plain:
                     self.model.descend(own, x, y, weight, self.step_size_at(round))
                     continue
@@ -251,6 +252,17 @@ class ClientBlock:
         if probe is not None:
             probe.local_steps(round, points)
         return out
+
+    def _augmented(self, part: BlockPart, x: Tensor, minibatch: Minibatch, round: int, step: int) -> Tensor:
+        """Return the images [k, B, q] of a local step, changed where learning does so."""
+        if (augmentation := self.local_training.augmentation) is None:
+            return x
+        rows = part.bucket.rows[part.clients].tolist()
+        places = None if minibatch.places is None else minibatch.places[part.at]
+        if places is not None:
+            places = places[part.clients][:, : x.shape[1]] % part.bucket.x.shape[1]
+        held = [int(self.samples_held[row]) for row in rows]
+        return augmentation.apply(x, [self.nodes[row] for row in rows], held, places, round, step)
 
     def without(self, forget: Mapping[int, NDArray[np.int64]]) -> "ClientBlock":
         """Return the same block after the clients have erased their forget sets.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rewindnet.clients.training.augmentation import Augmentation
 from rewindnet.clients.training.envelope import Envelope
 from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.sampling import Sampling
@@ -23,6 +24,7 @@ class LocalTraining:
         step_sizes: η of each round, where it changes; rounds after those take the last.
         gradient_clip: the largest norm of the gradient of a step; None for any.
         envelope: the Lipschitz envelope that clients learn from; None: they learn from their data loss.
+        augmentation: how images change from step to step; None: they do not.
     """
 
     sampling: Sampling | None = None
@@ -32,6 +34,7 @@ class LocalTraining:
     step_sizes: tuple[float, ...] = ()
     gradient_clip: float | None = None
     envelope: Envelope | None = None
+    augmentation: Augmentation | None = None
 
     @property
     def plain(self) -> bool:

@@ -175,6 +175,7 @@ def build_run(scenario: Scenario) -> RunSetup:
             training.step_sizes,
             training.gradient_clip,
             envelope_of(network.training_run),
+            training.augmentation,
         ),
         network_model=scenario.network.build(network.graph, scenario.seed),
         evaluations=evaluations,

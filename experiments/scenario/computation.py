@@ -24,6 +24,7 @@ _PLAIN: Mapping[str, Mapping[str, Any]] = {
         "optimizer": {"kind": "sgd", "momentum": 0.0, "nesterov": False},
         "step_sizes": {"kind": "constant", "warm_up": 0},
         "gradient_clip": None,
+        "augmentation": None,
     },
     "unlearning": {
         "settle_first": 0,

@@ -16,6 +16,7 @@ from rewindnet.clients.data.encoders import Features, encode
 from rewindnet.clients.models import Model, supplied
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.learning import InitialModel
+from rewindnet.clients.training.augmentation import Augmentation
 from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
 from rewindnet.experiments.scenario.client_data import (
     ClientData,
@@ -259,6 +260,20 @@ def _without(topology: TopologySetup, departed: Collection[int], obstacles: Obst
         return topology.without(departed, MixingSettings.model_validate({}))
 
 
+def _augmentation(scenario: Scenario, features: Features) -> Augmentation | None:
+    """Return how images change from step to step; None where they do not."""
+    given, shape = scenario.learning.augmentation, features.shape
+    if given is None:
+        return None
+    if scenario.learning.client_clip is not None:
+        raise ScenarioError("learning.augmentation and learning.client_clip exclude each other: leave one out")
+    if len(supplied(scenario.model.kind, features.x.shape[1], 2, shape)) < 3:
+        raise ScenarioError(
+            f"learning.augmentation is for models of images, such as cnn, mlp or module, not for {scenario.model.kind}"
+        )
+    return Augmentation(scenario.seed, tuple(shape), given.crop, given.flip)
+
+
 def _training(
     scenario: Scenario,
     model: Model,
@@ -296,5 +311,6 @@ def _training(
         optimizer=learning.optimizer.build(),
         step_sizes=learning.sizes(),
         gradient_clip=learning.gradient_clip,
+        augmentation=_augmentation(scenario, features),
         recovery_error=learning.recovery_error,
     )

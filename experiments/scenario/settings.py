@@ -130,6 +130,18 @@ class StepSizesSettings(Choice):
     kind: str = "constant"
 
 
+class AugmentationSettings(Section):
+    """How images change from step to step while clients learn.
+
+    Attributes:
+        crop: by how many pixels an image is moved at most, up or down and left or right.
+        flip: whether images are turned left to right, each with probability one half.
+    """
+
+    crop: Annotated[int, Field(ge=0)] = 0
+    flip: bool = False
+
+
 class LearningSettings(Choice):
     """How the network learns.
 
@@ -149,6 +161,7 @@ class LearningSettings(Choice):
         optimizer: how a client turns its gradient into a step.
         step_sizes: how the step size changes from round to round.
         gradient_clip: the largest norm of the gradient of a step; None for no clip.
+        augmentation: how images change from step to step; None: they do not.
     """
 
     what = "learning"
@@ -167,6 +180,7 @@ class LearningSettings(Choice):
     optimizer: OptimizerSettings = Field(default_factory=lambda: OptimizerSettings.model_validate({}))
     step_sizes: StepSizesSettings = Field(default_factory=lambda: StepSizesSettings.model_validate({}))
     gradient_clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    augmentation: AugmentationSettings | None = None
 
     def sizes(self) -> tuple[float, ...]:
         """Return the step size of each round; empty where every round takes `step_size`."""

@@ -61,7 +61,10 @@ def _check_settings(training: TrainingRun, scenario: Mapping[str, Any]) -> None:
         recorded = getattr(training, key)
         demand(wanted == recorded, f"learning.{key} is {wanted} in the scenario and {recorded} in the record")
     learning = LearningSettings.model_validate(scenario["learning"])
-    wanted_steps = (learning.sizes(), uncovered(learning.optimizer.build(), learning.gradient_clip))
+    wanted_steps = (
+        learning.sizes(),
+        uncovered(learning.optimizer.build(), learning.gradient_clip, learning.augmentation is not None),
+    )
     demand(
         wanted_steps == (training.step_sizes, training.uncovered),
         "step sizes, or what keeps learning from being covered, are recorded otherwise than they follow",

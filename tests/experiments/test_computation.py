@@ -85,13 +85,14 @@ def test_settings_of_learning_that_came_later_count_only_where_they_change_somet
     """Noise of scenarios from before there were optimizers is where it was."""
     plain = PLAIN
     before = {**plain, "learning": {**plain["learning"]}}
-    for key in ("optimizer", "step_sizes", "gradient_clip"):
+    for key in ("optimizer", "step_sizes", "gradient_clip", "augmentation"):
         del before["learning"][key]
     assert computation_digest(plain) == computation_digest(before)
     for changed in (
         {"optimizer": {"kind": "sgd", "momentum": 0.9, "nesterov": False}},
         {"step_sizes": {"kind": "cosine", "final": 0.0, "warm_up": 0}},
         {"gradient_clip": 1.0},
+        {"augmentation": {"crop": 1, "flip": False}},
     ):
         assert computation_digest({**plain, "learning": {**plain["learning"], **changed}}) != computation_digest(plain)
 
