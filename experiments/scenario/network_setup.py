@@ -10,13 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from rewindnet.arrays import check_memory
-from rewindnet.certificates import Constant, TrainingRun
+from rewindnet.certificates import TrainingRun
 from rewindnet.clients.data.deletion import Arrival, DeletionError
 from rewindnet.clients.data.encoders import Features, encode
 from rewindnet.clients.models import Model, supplied
-from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.steps.learning import InitialModel
-from rewindnet.clients.training.augmentation import Augmentation
 from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
 from rewindnet.experiments.scenario.client_data import (
     ClientData,
@@ -26,7 +24,6 @@ from rewindnet.experiments.scenario.client_data import (
     with_backdoor,
 )
 from rewindnet.experiments.scenario.deletion import RequestSettings
-from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.inputs import InputFile, demand_unchanged, input_files
 from rewindnet.experiments.scenario.names import client_title
@@ -36,6 +33,7 @@ from rewindnet.experiments.scenario.requests import forget_sets, node_of_request
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.settings import MixingSettings
 from rewindnet.experiments.scenario.topology_setup import TopologySetup, build_topology
+from rewindnet.experiments.scenario.training_setup import training_setup
 from rewindnet.simulator.training_facts import TrainingSetup, training_facts
 from rewindnet.topologies import Graph, Schedule
 
@@ -213,7 +211,7 @@ def join_network(
     requests = forget_sets(scenario, data, topology.names)
     if scenario.deletion.departure == "leave" and not topology.departed:
         topology = _without(topology, requests[-1].forget, obstacles)
-    training = _training(scenario, model, features, data.samples, topology)
+    training = training_setup(scenario, model, features, data.samples, topology)
     training = replace(training, public=public_facts(dataset, features))
     return NetworkSetup(
         scenario=scenario,
@@ -258,59 +256,3 @@ def _without(topology: TopologySetup, departed: Collection[int], obstacles: Obst
     except DeletionError as problem:
         obstacles.note(problem)
         return topology.without(departed, MixingSettings.model_validate({}))
-
-
-def _augmentation(scenario: Scenario, features: Features) -> Augmentation | None:
-    """Return how images change from step to step; None where they do not."""
-    given, shape = scenario.learning.augmentation, features.shape
-    if given is None:
-        return None
-    if scenario.learning.client_clip is not None:
-        raise ScenarioError("learning.augmentation and learning.client_clip exclude each other: leave one out")
-    if len(supplied(scenario.model.kind, features.x.shape[1], 2, shape)) < 3:
-        raise ScenarioError(
-            f"learning.augmentation is for models of images, such as cnn, mlp or module, not for {scenario.model.kind}"
-        )
-    return Augmentation(scenario.seed, tuple(shape), given.crop, given.flip)
-
-
-def _training(
-    scenario: Scenario,
-    model: Model,
-    features: Features,
-    samples: Integers,
-    topology: TopologySetup,
-) -> TrainingSetup:
-    """Describe how the network learns, independently of deletions."""
-    learning = scenario.learning
-    if learning.client_clip is not None and not isinstance(model, Logistic):
-        raise ScenarioError(
-            f"learning.client_clip is computed for the model logistic alone, not for {scenario.model.kind}"
-        )
-    if learning.client_clip is not None and scenario.backend.dtype != "float64":
-        raise ScenarioError(
-            "learning.client_clip needs backend.dtype float64: the error of a clipped gradient is proven up to rounding"
-        )
-    return TrainingSetup(
-        model=model,
-        dtype=DTYPES[scenario.backend.dtype],
-        mixing=topology.mixing,
-        order=learning.order,
-        constants=model.constants(Constant(features.radius, features.provenance)),
-        step_size=learning.step_size,
-        local_steps=learning.local_steps,
-        samples=samples,
-        seed=scenario.seed,
-        sampling=learning.sampling.build(scenario.seed, learning.local_steps),
-        radius=learning.radius,
-        client_clip=learning.client_clip,
-        clip_tolerance=learning.clip_tolerance,
-        departed=topology.departed,
-        remaining=topology.remaining if topology.departed else None,
-        after_request=learning.after_request,
-        optimizer=learning.optimizer.build(),
-        step_sizes=learning.sizes(),
-        gradient_clip=learning.gradient_clip,
-        augmentation=_augmentation(scenario, features),
-        recovery_error=learning.recovery_error,
-    )

@@ -1,0 +1,84 @@
+"""How the network of a scenario learns: the settings of learning as facts, checked against model and features."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewindnet.certificates import Constant
+from rewindnet.clients.data.encoders import Features
+from rewindnet.clients.models import Model, supplied
+from rewindnet.clients.models.logistic import Logistic
+from rewindnet.clients.training.augmentation import Augmentation
+from rewindnet.experiments.scenario.devices import DTYPES
+from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.experiments.scenario.topology_setup import TopologySetup
+from rewindnet.simulator.training_facts import TrainingSetup
+
+Integers = NDArray[np.int64]
+
+
+def training_setup(
+    scenario: Scenario,
+    model: Model,
+    features: Features,
+    samples: Integers,
+    topology: TopologySetup,
+) -> TrainingSetup:
+    """Describe how the network learns, independently of deletions.
+
+    Args:
+        scenario: the scenario.
+        model: its model.
+        features: what the model is given.
+        samples: [N], the number of samples of each client.
+        topology: the topology, with those who depart.
+
+    Raises:
+        ScenarioError: if the model, or the precision, does not go with a setting of learning.
+    """
+    learning = scenario.learning
+    if learning.client_clip is not None and not isinstance(model, Logistic):
+        raise ScenarioError(
+            f"learning.client_clip is computed for the model logistic alone, not for {scenario.model.kind}"
+        )
+    if learning.client_clip is not None and scenario.backend.dtype != "float64":
+        raise ScenarioError(
+            "learning.client_clip needs backend.dtype float64: the error of a clipped gradient is proven up to rounding"
+        )
+    return TrainingSetup(
+        model=model,
+        dtype=DTYPES[scenario.backend.dtype],
+        mixing=topology.mixing,
+        order=learning.order,
+        constants=model.constants(Constant(features.radius, features.provenance)),
+        step_size=learning.step_size,
+        local_steps=learning.local_steps,
+        samples=samples,
+        seed=scenario.seed,
+        sampling=learning.sampling.build(scenario.seed, learning.local_steps),
+        radius=learning.radius,
+        client_clip=learning.client_clip,
+        clip_tolerance=learning.clip_tolerance,
+        departed=topology.departed,
+        remaining=topology.remaining if topology.departed else None,
+        after_request=learning.after_request,
+        optimizer=learning.optimizer.build(),
+        step_sizes=learning.sizes(),
+        gradient_clip=learning.gradient_clip,
+        augmentation=_augmentation(scenario, features),
+        recovery_error=learning.recovery_error,
+    )
+
+
+def _augmentation(scenario: Scenario, features: Features) -> Augmentation | None:
+    """Return how images change from step to step; None where they do not."""
+    given, shape = scenario.learning.augmentation, features.shape
+    if given is None:
+        return None
+    if scenario.learning.client_clip is not None:
+        raise ScenarioError("learning.augmentation and learning.client_clip exclude each other: leave one out")
+    if len(supplied(scenario.model.kind, features.x.shape[1], 2, shape)) < 3:
+        raise ScenarioError(
+            f"learning.augmentation is for models of images, such as cnn, mlp or module, not for {scenario.model.kind}"
+        )
+    return Augmentation(scenario.seed, tuple(shape), given.crop, given.flip)
