@@ -30,6 +30,7 @@ from rewindnet.clients.training.curvature import product, solve
 from rewindnet.clients.training.make_block import make_block
 from rewindnet.clients.training.parallel import one_torch_thread
 from rewindnet.simulator.cost.meter import Cost
+from rewindnet.simulator.journal import Journal
 from rewindnet.simulator.outcome import Trajectory, divergence
 from rewindnet.topologies.routing import adjacency_of_weights, spreading_tree
 
@@ -483,7 +484,7 @@ def test_a_crew_keeps_its_state_while_it_solves():
     assert torch.equal(learned.at(10), before)
 
 
-class Memory:
+class Memory(Journal):
     """A journal that goes with the process."""
 
     def __init__(self):
