@@ -137,8 +137,8 @@ class _Clients:
                 raise ClientClipError(
                     f"{int(open_.sum())} clients did not reach the tolerance {envelope.tolerance:.3g} of the clipped "
                     f"gradient in {MOST_EVALUATIONS} evaluations; set learning.clip_tolerance to more than "
-                    f"{envelope.tolerance / envelope.norm:.3g}, or learning.client_clip to more than {envelope.norm:g}; "
-                    "a descent after noise may leave the clip out (descent_clip: false)"
+                    f"{envelope.tolerance / envelope.norm:.3g}, or learning.client_clip to more than {envelope.norm:g}"
+                    "; a descent after noise may leave the clip out (descent_clip: false)"
                 )
             minimiser.run(open_, enough)
             gradient, error = self._on_the_sphere(minimiser, open_)
