@@ -14,6 +14,7 @@ import rewindnet
 from rewindnet.certificates import Claim, Constant, Release, TrainingRun, calibrate, derive, propagate
 from rewindnet.certificates.accounting.gaussian import mu_of
 from rewindnet.certificates.claim import Bound
+from rewindnet.certificates.view import View
 from rewindnet.certificates.views.light_cones import light_cone
 from rewindnet.experiments.report.svg import ALARM, GRID, INK, MUTED, PAGE, SERIES, inline, line_look, log_axis, style
 from rewindnet.topologies import Static
@@ -134,7 +135,7 @@ def _sigma(training: TrainingRun, rewound: int, bound: Bound, view: str) -> floa
     release = Release("r2d", _ROUNDS - rewound, rewound, "output", np.zeros(_NODES))
     if rewound == _ROUNDS:
         return float("nan")
-    return float(calibrate(training, release, Claim(view, delta=1e-5, bound=bound), epsilon=1.0).max())
+    return float(calibrate(training, release, Claim(View.of(view), delta=1e-5, bound=bound), epsilon=1.0).max())
 
 
 def _graph() -> tuple[nx.Graph, NDArray[np.float64]]:
@@ -160,26 +161,28 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
 def _network(axes: Axes, title: str, shade: NDArray[np.float64]) -> None:
     """Draw the network with each node as dark as its value in [0, 1]; nodes of value 0 are hollow."""
     graph, places = _graph()
+    x, y = places.T
     for i, j in graph.edges:
         axes.plot(*places[[i, j]].T, color=MUTED, linewidth=0.8, zorder=1)
-    axes.scatter(*places.T, s=150, facecolors=PAGE, edgecolors=MUTED, zorder=2)
+    axes.scatter(x, y, s=150, facecolors=PAGE, edgecolors=MUTED, zorder=2)
     for node in np.flatnonzero(shade):
         strength = 0.15 + 0.85 * float(shade[node]) ** 0.4
-        axes.scatter(*places[node], s=150, facecolors=SERIES[0], alpha=strength, linewidths=0, zorder=3)
-    axes.scatter(*places[_DELETING], s=300, facecolors="none", edgecolors=ALARM, linewidths=1.8, zorder=4)
+        axes.scatter(x[node], y[node], s=150, facecolors=SERIES[0], alpha=strength, linewidths=0, zorder=3)
+    axes.scatter(x[_DELETING], y[_DELETING], s=300, facecolors="none", edgecolors=ALARM, linewidths=1.8, zorder=4)
     axes.set_title(title, loc="center")
 
 
 def _seen(axes: Axes, title: str, released: NDArray[np.bool_], reached: NDArray[np.bool_]) -> None:
     """Draw the network with the nodes whose models an observer sees, and the links whose messages reach it."""
     graph, places = _graph()
+    x, y = places.T
     for i, j in graph.edges:
         seen = bool(reached[i] and reached[j])
-        look = {"color": SERIES[1], "linewidth": 3.0} if seen else {"color": MUTED, "linewidth": 0.8}
-        axes.plot(*places[[i, j]].T, zorder=1, **look)
-    axes.scatter(*places[~released].T, s=150, facecolors=PAGE, edgecolors=MUTED, zorder=2)
-    axes.scatter(*places[released].T, s=150, facecolors=SERIES[0], edgecolors=GRID, zorder=3)
-    axes.scatter(*places[_DELETING], s=300, facecolors="none", edgecolors=ALARM, linewidths=1.8, zorder=4)
+        color, width = (SERIES[1], 3.0) if seen else (MUTED, 0.8)
+        axes.plot(*places[[i, j]].T, color=color, linewidth=width, zorder=1)
+    axes.scatter(x[~released], y[~released], s=150, facecolors=PAGE, edgecolors=MUTED, zorder=2)
+    axes.scatter(x[released], y[released], s=150, facecolors=SERIES[0], edgecolors=GRID, zorder=3)
+    axes.scatter(x[_DELETING], y[_DELETING], s=300, facecolors="none", edgecolors=ALARM, linewidths=1.8, zorder=4)
     axes.annotate(str(_OBSERVER), places[_OBSERVER], ha="center", va="center", color=INK, zorder=5, fontsize=8)
     axes.set_title(title, loc="center")
 
