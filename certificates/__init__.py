@@ -28,11 +28,10 @@ from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.forget_sets import forget_commitment, forget_digest
 from rewindnet.certificates.measurements import Arithmetic, Ledger
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms import GaussianOutput, GossipDP, Langevin, NoisyFinetune, Uncertified
 from rewindnet.certificates.network import ORDERS, Batches, Mixing, Order
 from rewindnet.certificates.planning.forecast import Spectrum, excess_loss, noise_left, settle_rounds
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime, worst_case_disturbance
 from rewindnet.certificates.sensitivity.recursion import Sensitivity

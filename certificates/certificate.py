@@ -10,9 +10,8 @@ from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.constants import Constants
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.healing import Healing
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.network import Order
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.view import View
 
 

@@ -11,8 +11,7 @@ from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.findings import OnRecord, Unchecked
 from rewindnet.certificates.handover.document import WITHHELD, Document
 from rewindnet.certificates.handover.network import MissingRoundError, StoredNetwork
-from rewindnet.certificates.mechanism import Mechanism
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.view import View
 
 #: The relative accuracy to which numbers are compared: other machines compute logarithms with other last digits.

@@ -7,9 +7,8 @@ import numpy as np
 
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.divergence import DivergenceBounds
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.network import Mixing
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 

@@ -7,9 +7,8 @@ import numpy as np
 
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.divergence import DivergenceBounds
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.network import Mixing, Vector
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.sensitivity.bounds import is_bounded, propagate
 from rewindnet.certificates.sensitivity.rounding import rounding_of_average
 from rewindnet.certificates.training import TrainingRun

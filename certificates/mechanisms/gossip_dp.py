@@ -30,7 +30,6 @@ from rewindnet.certificates.additions import Additions
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms.absorption import NetworkRounds, final_messages, least_mu, received_messages
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.mechanisms.gossip_rounding import (
@@ -50,7 +49,7 @@ from rewindnet.certificates.mechanisms.private_learning import (
     unresolved_noise,
 )
 from rewindnet.certificates.network import Mixing, Vector
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 from rewindnet.certificates.views.light_cones import light_cones_backwards

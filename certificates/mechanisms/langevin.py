@@ -51,11 +51,10 @@ from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms.contraction import mu_of_last_state
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.network import Mixing
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import (
     LocalSteps,

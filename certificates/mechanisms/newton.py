@@ -51,7 +51,6 @@ from scipy.sparse import csr_array
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms.fixed_point import (
     DOUBLE,
     StackedBounds,
@@ -62,7 +61,7 @@ from rewindnet.certificates.mechanisms.fixed_point import (
 )
 from rewindnet.certificates.mechanisms.gaussian_output import GaussianOutput, noise_size
 from rewindnet.certificates.network import Mixing, Vector
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.sensitivity.local_steps import strongest_regime
 from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View

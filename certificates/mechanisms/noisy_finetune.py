@@ -55,12 +55,11 @@ from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.constants import Regime
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms.ball_profile import BallProfile
 from rewindnet.certificates.mechanisms.contraction import mu_under_two_bounds
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.network import Mixing, Vector
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.sensitivity.bounds import propagate
 from rewindnet.certificates.sensitivity.local_steps import curvatures, strongest_regime
 from rewindnet.certificates.training import TrainingRun

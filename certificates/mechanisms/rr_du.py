@@ -42,11 +42,10 @@ from rewindnet.certificates.additions import Additions
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.mechanisms.token_path import TokenPath
 from rewindnet.certificates.network import Mixing, Vector
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.sensitivity.bounds import is_bounded, propagate
 from rewindnet.certificates.sensitivity.local_steps import local_growth, strongest_regime
 from rewindnet.certificates.sensitivity.rounding import charges_of_hops

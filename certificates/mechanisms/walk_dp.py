@@ -42,7 +42,6 @@ from rewindnet.certificates.additions import Additions
 from rewindnet.certificates.claim import Claim
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms.gaussian_output import noise_size
 from rewindnet.certificates.mechanisms.private_learning import (
     FIXED_REQUEST,
@@ -56,7 +55,7 @@ from rewindnet.certificates.mechanisms.private_learning import (
 from rewindnet.certificates.mechanisms.walk_absorption import absorption_norm
 from rewindnet.certificates.mechanisms.walk_rounding import largest_norm, rounding_at_one_point, rounding_between_points
 from rewindnet.certificates.network import Mixing, Vector
-from rewindnet.certificates.release import Release
+from rewindnet.certificates.release import Mechanism, Release
 from rewindnet.certificates.training import TrainingRun
 from rewindnet.certificates.view import View
 

@@ -22,8 +22,8 @@ from rewindnet import topologies
 from rewindnet.certificates import Arithmetic, CertificateError, TrainingRun, audit, certify, epsilon_of
 from rewindnet.certificates import GossipDP as GossipDPMechanism
 from rewindnet.certificates.certificate import Certificate
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms.gossip_dp import shift_bounds
+from rewindnet.certificates.release import Mechanism
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.gossip_dp import GossipDP
 from rewindnet.clients.steps.gossip_dp import GossipDPRounds

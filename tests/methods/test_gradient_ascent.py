@@ -14,8 +14,8 @@ from networks import Network
 
 from rewindnet import topologies
 from rewindnet.certificates import Certificate, certify, epsilon_of
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms import Uncertified
+from rewindnet.certificates.release import Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.gradient_ascent import GradientAscent

@@ -20,8 +20,8 @@ from rewindnet.certificates import CertificateError, Constant, Constants, audit,
 from rewindnet.certificates import Langevin as LangevinMechanism
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
 from rewindnet.certificates.divergence import DivergenceBounds
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms.langevin import _norm, _smallest_eigenvalue, claimed_epsilon, contractions
+from rewindnet.certificates.release import Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.langevin import Langevin

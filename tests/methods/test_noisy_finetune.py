@@ -28,8 +28,8 @@ from rewindnet.certificates import (
 from rewindnet.certificates import NoisyFinetune as NoisyFinetuneMechanism
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho, rho_of
 from rewindnet.certificates.divergence import DivergenceBounds
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms.contraction import mu_of_last_state, mu_under_two_bounds
+from rewindnet.certificates.release import Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.noisy_finetune import NoisyFinetune

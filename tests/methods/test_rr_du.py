@@ -16,8 +16,8 @@ from networks import SMALL, learn_and_retrain, networks
 from numpy_rr_du import Oracle
 
 from rewindnet.certificates import CertificateError, audit, certify, epsilon_of, propagate
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms.rr_du_noise import mu_given_reference
+from rewindnet.certificates.release import Mechanism
 from rewindnet.clients.methods import METHODS, MethodError
 from rewindnet.clients.methods.rr_du import RRDU
 from rewindnet.clients.steps.rr_du import RRDUToken

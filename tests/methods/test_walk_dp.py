@@ -22,9 +22,9 @@ from scipy.stats import chisquare
 from rewindnet import topologies
 from rewindnet.certificates import CertificateError, DivergenceBounds, audit, certify, epsilon_of
 from rewindnet.certificates.accounting.renyi import epsilon_of_rho
-from rewindnet.certificates.mechanism import Mechanism
 from rewindnet.certificates.mechanisms.walk_absorption import absorption_norm
 from rewindnet.certificates.mechanisms.walk_dp import walk_shifts
+from rewindnet.certificates.release import Mechanism
 from rewindnet.certificates.view import View
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.walk_dp import WalkDP, communicability

@@ -156,7 +156,7 @@ MUTATIONS = (
         "if client in data.volunteers:",
         "if client in data.volunteers[1:]:",
         "public",
-        ("experiments/test_public_data.py::test_what_cannot_be_is_refused_in_a_sentence",),
+        ("experiments/test_public_rows_in_runs.py::test_what_cannot_be_is_refused_in_a_sentence",),
     ),
     Mutation(
         "rows without labels of the task count as public rows that have them",
