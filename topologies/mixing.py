@@ -92,6 +92,15 @@ def uniform(graph: Graph) -> sparse.csr_array:
             f"uniform mixing needs the complete graph, with {nodes * (nodes - 1) // 2} links on {nodes} "
             f"nodes; this one has {links}: choose the complete topology, or metropolis-hastings"
         )
+    return average_of_all(nodes)
+
+
+def average_of_all(nodes: int) -> sparse.csr_array:
+    """Return W = 11ᵀ/N, by which every node receives the average of all.
+
+    Args:
+        nodes: N.
+    """
     return sparse.csr_array(np.full((nodes, nodes), 1.0 / nodes))
 
 

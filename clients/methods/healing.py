@@ -1,8 +1,9 @@
 """The settings of what follows the noise: gossip before the descent, and how that differs from learning."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from math import floor, log10
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -69,6 +70,13 @@ class Heals(Method):
         radius = self.settle_radius if settle_first else None
         how = self.descent_clip, self.descent_step_size, spectrum, radius, self.descent_momentum
         return Healing(settle_first, *how)
+
+
+#: The settings of healing, where nothing heals.
+NO_HEALING: Mapping[str, Any] = {
+    "settle_first": 0,
+    **{field.name: field.default for field in fields(Heals) if field.name in Heals.__annotations__},
+}
 
 
 def _spectrum(learning: TrainingRun, rounds: range) -> float:

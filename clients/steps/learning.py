@@ -21,6 +21,7 @@ from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.noise import NoiseAddress, draw, noised
 from rewindnet.clients.training.orders import LEARNING_ORDERS
 from rewindnet.clients.training.probe import Probe
+from rewindnet.topologies.mixing import average_of_all
 from rewindnet.topologies.rng import Stream, rng_at
 
 
@@ -209,7 +210,7 @@ class Average(CommunicationStep):
 
     def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
         """Return the matrix with 1/N everywhere."""
-        return csr_array(np.full((mixing.nodes, mixing.nodes), 1 / mixing.nodes))
+        return average_of_all(mixing.nodes)
 
 
 def unlearning_program(release: Release, order: Order, address: NoiseAddress) -> Program:

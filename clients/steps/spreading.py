@@ -19,6 +19,7 @@ from rewindnet.topologies.routing import Tree
 _PATIENCE = 10
 
 
+@dataclass(frozen=True)
 class Spreading(CommunicationStep, ABC):
     """Rounds in which every node that has not got something takes it over, once, from a neighbour that has.
 
@@ -41,17 +42,7 @@ class Spreading(CommunicationStep, ABC):
 
 @dataclass(frozen=True)
 class Spread(Spreading):
-    """Rounds in which every node that has not got the model takes it over, once, from a neighbour that has.
-
-    Attributes:
-        rounds: the addresses.
-        heard: [N], the node from which each takes it; itself if it has it already, or never gets it.
-        at: [N], in which round; −1 for none.
-    """
-
-    rounds: range
-    heard: tuple[int, ...]
-    at: tuple[int, ...]
+    """Rounds in which every node that has not got the model takes it over, once, from a neighbour that has."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +50,9 @@ class SpreadChange(Spreading):
     """Rounds in which every node adds to its model, once, what others have changed in theirs, and passes that on.
 
     Attributes:
-        rounds: the addresses.
-        heard: [N], as of `Spread`.
-        at: [N], as of `Spread`.
         before: the name of the models of before the change.
     """
 
-    rounds: range
-    heard: tuple[int, ...]
-    at: tuple[int, ...]
     before: str
 
     def required_checkpoints(self, round: int) -> Sequence[str]:

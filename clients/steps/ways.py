@@ -22,6 +22,7 @@ from rewindnet.certificates import Mixing
 from rewindnet.clients.steps.token import one_hop
 from rewindnet.clients.steps.way import Way
 from rewindnet.clients.training.client_block import ClientBlock
+from rewindnet.topologies.mixing import average_of_all
 
 
 class Alternating(Protocol):
@@ -91,7 +92,7 @@ class Server(Gossip):
 
     def matrix(self, step: Alternating, round: int, mixing: Mixing) -> csr_array:
         """Return the matrix with 1/N everywhere."""
-        return csr_array(np.full((mixing.nodes, mixing.nodes), 1 / mixing.nodes))
+        return average_of_all(mixing.nodes)
 
 
 class Local(Gossip):

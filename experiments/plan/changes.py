@@ -6,20 +6,11 @@ from functools import cache
 from typing import Any
 
 from rewindnet.certificates import TrainingRun
+from rewindnet.clients.methods.healing import NO_HEALING
 from rewindnet.experiments.plan.links import Link
 from rewindnet.experiments.plan.outlook import Outlook, outlook
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
 from rewindnet.experiments.scenario.views import with_node
-
-#: What healing is where there is none; it takes noise on the checkpoint.
-_NO_HEALING = {
-    "settle_first": 0,
-    "settle_acceleration": "none",
-    "settle_radius": None,
-    "descent_clip": True,
-    "descent_step_size": None,
-    "descent_momentum": 0.0,
-}
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ class Change:
         if self.settings.get("rewind") is not None and row["epsilon"] is not None:
             # Two of depth, ε and σ are given: a promised ε stays, and the noise follows.
             changed["sigma"] = None
-        return changed if changed["placement"] == "rewind" else {**changed, **_NO_HEALING}
+        return changed if changed["placement"] == "rewind" else {**changed, **NO_HEALING}
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,11 +47,16 @@ def least_links(graph: Graph, noise: Noise, most: float, limit: int, trials: int
     return tuple(added)
 
 
+def links_of(edges: NDArray[np.int64]) -> set[Link]:
+    """Return edges [m, 2] as links, each with the smaller node first."""
+    return {(min(first, second), max(first, second)) for first, second in edges.tolist()}
+
+
 def _shortlist(graph: Graph, added: Sequence[Link], noise: NDArray[np.float64]) -> list[Link]:
     """Return links that may help: between a node with the most noise and the farthest or quietest nodes."""
     N = len(graph)
     edges = np.concatenate([edge_array(graph), np.array(added, dtype=np.int64).reshape(-1, 2)])
-    present = {tuple(sorted(edge)) for edge in edges.tolist()}
+    present = links_of(edges)
     links = adjacency(from_edges(N, edges))
     loudest = np.argsort(-noise, kind="stable")[:2].tolist()
     quietest = np.argsort(noise, kind="stable")[:3].tolist()

@@ -14,7 +14,7 @@ from rewindnet.certificates.claim import Allocation
 from rewindnet.certificates.release import Placement
 from rewindnet.clients.methods import rewinds
 from rewindnet.experiments.plan.changes import Change, Trials, Tried, linked_run
-from rewindnet.experiments.plan.links import Link, least_links
+from rewindnet.experiments.plan.links import Link, least_links, links_of
 from rewindnet.experiments.plan.outlook import Outlook, check_forecast, outlook
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
@@ -181,7 +181,7 @@ def _more_links(trials: Trials, most: float) -> Iterator[Tried]:
     if fixed or nodes < 3 or trials.now.noise is None:
         return
     if nodes <= _SMALL:
-        present = _present(network)
+        present = links_of(edge_array(network.graph))
         missing = [(i, j) for i in range(nodes) for j in range(i + 1, nodes) if (i, j) not in present]
         if not missing or not trials.look({}, missing).outlook.keeps(most):
             return
@@ -191,11 +191,6 @@ def _more_links(trials: Trials, most: float) -> Iterator[Tried]:
     links = least_links(network.graph, lambda added: trials.look({}, added).outlook.noise, most, _LINKS, count)
     if links:
         yield trials.look({}, links)
-
-
-def _present(network: NetworkSetup) -> set[Link]:
-    """Return the links of the graph, each with the smaller node first."""
-    return {(min(first, second), max(first, second)) for first, second in edge_array(network.graph).tolist()}
 
 
 def repaired(network: NetworkSetup, repairs: Sequence[Repair]) -> dict[str, Any] | None:

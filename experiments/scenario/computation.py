@@ -7,6 +7,7 @@ from typing import Any
 
 from rewindnet.certificates import forget_digest
 from rewindnet.clients.methods import METHODS
+from rewindnet.clients.methods.healing import NO_HEALING
 from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.experiments.scenario.inputs import UNDER_ROOT
 from rewindnet.user_code import names_code
@@ -26,14 +27,7 @@ _PLAIN: Mapping[str, Mapping[str, Any]] = {
         "gradient_clip": None,
         "augmentation": None,
     },
-    "unlearning": {
-        "settle_first": 0,
-        "settle_acceleration": "none",
-        "settle_radius": None,
-        "descent_clip": True,
-        "descent_step_size": None,
-        "descent_momentum": 0.0,
-    },
+    "unlearning": NO_HEALING,
 }
 _NONE = object()
 
