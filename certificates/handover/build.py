@@ -87,9 +87,14 @@ def _withheld(certificate: Certificate) -> str | None:
     return None
 
 
-def _facts(certificate: Certificate, training: TrainingRun) -> dict[str, Any]:
-    """Return the members that say what is promised of which release."""
-    release, learning, reason = certificate.release, certificate.training, certificate.reason
+def said_of(certificate: Certificate, training: TrainingRun) -> dict[str, Any]:
+    """Return the members that the two sentences about a certificate are made from: guarantee, request and noise.
+
+    Args:
+        certificate: the certificate.
+        training: how the network learned.
+    """
+    release = certificate.release
     return {
         "guarantee": {
             "method": certificate.method,
@@ -97,7 +102,7 @@ def _facts(certificate: Certificate, training: TrainingRun) -> dict[str, Any]:
             "epsilon": certificate.epsilon,
             "delta": certificate.delta,
             "mu": certificate.mu,
-            "reason": reason if reason is None else _masked([reason], certificate)[0],
+            "reason": certificate.reason,
             "conditional": certificate.conditional,
             "data_dependent_noise": certificate.data_dependent_noise,
         },
@@ -106,12 +111,24 @@ def _facts(certificate: Certificate, training: TrainingRun) -> dict[str, Any]:
                 {"client": int(node), "samples": int(training.deleted[node])}
                 for node in np.flatnonzero(training.deleted)
             ],
+        },
+        "noise": {"source": release.noise_source, "added": bool(release.mechanism.noise_vectors(release))},
+    }
+
+
+def _facts(certificate: Certificate, training: TrainingRun) -> dict[str, Any]:
+    """Return the members that say what is promised of which release."""
+    release, learning, reason = certificate.release, certificate.training, certificate.reason
+    said = said_of(certificate, training)
+    return {
+        "guarantee": {**said["guarantee"], "reason": reason if reason is None else _masked([reason], certificate)[0]},
+        "request": {
+            **said["request"],
             "departed": list(training.departed),
             "forget_commitment": learning.forget_commitment or None,
         },
         "noise": {
-            "source": release.noise_source,
-            "added": bool(release.mechanism.noise_vectors(release)),
+            **said["noise"],
             "mechanism": release.mechanism.kind,
             "placement": release.placement,
             "allocation": certificate.claim.allocation,
