@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from runs import TOLD
 from typer.testing import CliRunner
 
 from rewindnet.experiments.cli import app
@@ -16,17 +17,6 @@ from rewindnet.experiments.report.pictures import NODES, _closest
 from rewindnet.experiments.report.trade_offs import _front, pareto
 from rewindnet.experiments.studies.picture import against_depth, learning_curves
 from rewindnet.experiments.studies.study_folder import StudyRun, write_study
-
-SCENARIO = {
-    "name": "drawn",
-    "data": {"source": "synthetic", "samples": 100, "dimensions": 3},
-    "partition": {"clients": 4},
-    "topology": "star",
-    "learning": {"rounds": 6},
-    "deletion": {"client": 1, "samples": 2},
-    "unlearning": [{"method": "r2d", "rewind": 0.5, "bound": "instance"}, "retrain", "do-nothing"],
-    "audit": {"draws": 0},
-}
 
 
 def release(name: str, epsilon: float | None, accuracy: float, **more: object) -> dict[str, object]:
@@ -82,7 +72,7 @@ def test_of_a_large_network_the_nodes_closest_to_their_bounds_are_drawn() -> Non
 
 @pytest.mark.slow
 def test_figures_are_written_as_pictures_and_as_text(run_once: Callable[..., object], tmp_path: Path) -> None:
-    run = run_once(SCENARIO).path  # type: ignore[attr-defined]
+    run = run_once(TOLD).path  # type: ignore[attr-defined]
     names = ["claims", "network", "pareto", "depth", "cost", "audit0", "audit2", "accuracy", "consensus"]
     done = CliRunner().invoke(app, ["figures", str(run)])
     assert done.exit_code == 0, done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import TOLD
 from typer.testing import CliRunner
 
 import rewindnet
@@ -20,16 +21,6 @@ from rewindnet.experiments.studies.study_folder import StudyRun, write_study
 from rewindnet.experiments.studies.tidy import Row
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-SCENARIO: dict[str, Any] = {
-    "name": "told",
-    "data": {"source": "synthetic", "samples": 100, "dimensions": 3},
-    "partition": {"clients": 4},
-    "topology": "star",
-    "learning": {"rounds": 6},
-    "deletion": {"client": 1, "samples": 2},
-    "unlearning": [{"method": "r2d", "rewind": 0.5, "bound": "instance"}, "retrain", "do-nothing"],
-    "audit": {"draws": 0},
-}
 
 
 def row(graph: str, client: int, sigma: float, epsilon: float = 1.0, **more: Any) -> Row:
@@ -97,7 +88,7 @@ def test_what_certifies_nothing_is_not_ranked() -> None:
 @pytest.fixture
 def folder(run_once: Callable[[Mapping[str, Any]], Any], tmp_path: Path) -> Path:
     """A study of four runs, which are one run with another σ, and whose values are text that a page must not run."""
-    run, study, runs = run_once(SCENARIO), tmp_path / "told-sweep", []
+    run, study, runs = run_once(TOLD), tmp_path / "told-sweep", []
     for at, kind in enumerate(("ring", HOSTILE)):
         for seed in (0, 1):
             place = study / f"{at}-{seed}"

@@ -17,6 +17,7 @@ from click.testing import Result
 from drawn import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from runs import TOLD
 from scipy import stats
 from typer.testing import CliRunner
 
@@ -30,16 +31,6 @@ from rewindnet.experiments.studies.spread import number, spread
 from rewindnet.experiments.studies.study_folder import FILE, StudyRun, write_study
 
 ROOT = Path(__file__).parents[2]
-SCENARIO: dict[str, Any] = {
-    "name": "told",
-    "data": {"source": "synthetic", "samples": 100, "dimensions": 3},
-    "partition": {"clients": 4},
-    "topology": "star",
-    "learning": {"rounds": 6},
-    "deletion": {"client": 1, "samples": 2},
-    "unlearning": [{"method": "r2d", "rewind": 0.5, "bound": "instance"}, "retrain", "do-nothing"],
-    "audit": {"draws": 0},
-}
 #: ε certified of r2d by topology, client and seed; None: nothing is certified.
 EPSILONS = {
     ("ring", 0): [1.0, 2.0, 3.0],
@@ -52,7 +43,7 @@ EPSILONS = {
 @pytest.fixture
 def folder(run_once: Callable[[Mapping[str, Any]], Any], tmp_path: Path) -> Path:
     """A study of twelve runs, which are one run with other numbers."""
-    run, study, runs = run_once(SCENARIO), tmp_path / "told-sweep", []
+    run, study, runs = run_once(TOLD), tmp_path / "told-sweep", []
     for (kind, client), values in EPSILONS.items():
         for seed, epsilon in enumerate(values):
             place = study / f"{kind}-{client}-{seed}"

@@ -339,9 +339,8 @@ def test_what_runs_learn_is_told_apart(scenario: Path) -> None:
     assert key("learning.checkpoints={every: 2}") is None
 
 
-def test_learning_is_computed_once_and_the_releases_are_those_of_runs_alone(
-    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def watched_rounds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which the step of every round that is run from now on is added."""
     rounds: list[str] = []
     real = WorkerNetwork.run_round
 
@@ -350,6 +349,13 @@ def test_learning_is_computed_once_and_the_releases_are_those_of_runs_alone(
         real(self, step, round, *rest)
 
     monkeypatch.setattr(WorkerNetwork, "run_round", run_round)
+    return rounds
+
+
+def test_learning_is_computed_once_and_the_releases_are_those_of_runs_alone(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = watched_rounds(monkeypatch)
     grid, out = ("unlearning.0.rewind=0.5,1.0", "unlearning.0.placement=output,rewind", "learning.rounds=8"), "out"
     made = sweep(scenario, *grid, "--out", str(tmp_path / out))
     assert made.exit_code == 0, made.stderr
@@ -428,14 +434,7 @@ _ALONE = "backend.precision=exact"
 def test_runs_that_delete_something_else_follow_the_models_of_the_first(
     scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: list[str]
 ) -> None:
-    rounds: list[str] = []
-    real = WorkerNetwork.run_round
-
-    def run_round(self: Any, step: Any, round: int, *rest: Any) -> None:
-        rounds.append(type(step).__name__)
-        real(self, step, round, *rest)
-
-    monkeypatch.setattr(WorkerNetwork, "run_round", run_round)
+    rounds = watched_rounds(monkeypatch)
     made = sweep(scenario, "deletion.client=0,4", "unlearning=[retrain]", *how, "--out", str(tmp_path / "out"))
     assert made.exit_code == 0, made.stderr
     assert "were computed once" in made.stdout

@@ -25,6 +25,18 @@ from rewindnet.experiments.scenario.yaml_files import resolve
 
 WITHOUT_ATTACKS: dict[str, Any] = {"measures": {"membership": False}}
 
+#: A run for studies that are told of it.
+TOLD: dict[str, Any] = {
+    "name": "told",
+    "data": {"source": "synthetic", "samples": 100, "dimensions": 3},
+    "partition": {"clients": 4},
+    "topology": "star",
+    "learning": {"rounds": 6},
+    "deletion": {"client": 1, "samples": 2},
+    "unlearning": [{"method": "r2d", "rewind": 0.5, "bound": "instance"}, "retrain", "do-nothing"],
+    "audit": {"draws": 0},
+}
+
 
 def run_through(scenario: Mapping[str, Any], folder: Path, *overrides: str) -> RunFolder:
     """Run a scenario and read what it left."""
