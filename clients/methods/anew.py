@@ -38,7 +38,7 @@ class Anew(Baseline):
         """Check the settings."""
         if not 0 <= self.rewind <= 1:
             raise MethodError(f"rewind is the share of rounds to run, in [0, 1], not {self.rewind}")
-        Healing(0, self.descent_clip, self.descent_step_size, momentum=self.descent_momentum)
+        self._healing()
 
     def requested_depth(self, rounds: int) -> tuple[int, int]:
         """Return round 0, and K rounds of descent."""
@@ -47,5 +47,9 @@ class Anew(Baseline):
     def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return the descent, without noise."""
         plan = super().plan(learning)
-        healing = Healing(0, self.descent_clip, self.descent_step_size, momentum=self.descent_momentum)
+        healing = self._healing()
         return replace(plan, release=replace(plan.release, placement="rewind", healing=healing))
+
+    def _healing(self) -> Healing:
+        """Return how the rounds differ from those of learning."""
+        return Healing(0, self.descent_clip, self.descent_step_size, momentum=self.descent_momentum)
