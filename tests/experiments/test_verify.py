@@ -329,7 +329,7 @@ def ask_for_more(folder: Path) -> None:
         (release_without_noise, "stored weights", "sha256 differs"),
         (release_without_noise_and_hide_it, "0 r2d, noise", "are not centre + noise"),
         (forge(smaller_radius), "learning", "the feature norm is 1, not 0.2"),
-        (forge(more_samples), "0 r2d, certificate", "evaluations were counted"),
+        (forge(more_samples), "0 r2d, certificate", "gradients were counted"),
         (forge(finer_arithmetic), "learning", "rounding is not charged as that of float64"),
         (forge(exact_arithmetic), "learning", "rounding is not charged as that of float64"),
         (forge(lose_weights), "stored weights", "is missing"),
