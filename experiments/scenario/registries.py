@@ -30,6 +30,8 @@ LISTS = {
     "optimizers": "optimizer",
     "step-sizes": "step sizes",
     "transports": "transport",
+    "attacks": "attack",
+    "objectives": "objective",
 }
 
 
@@ -48,6 +50,8 @@ _REGISTRIES = {
     "step sizes": "rewindnet.clients.training.step_sizes:STEP_SIZES",
     "method": "rewindnet.clients.methods:METHODS",
     "network": "rewindnet.simulator.cost.network_model:NETWORK_MODELS",
+    "attack": "rewindnet.clients.data.request_attacks:ATTACKS",
+    "objective": "rewindnet.clients.steps.objectives:OBJECTIVES",
     "transport": "rewindnet.simulator.transports.registry:TRANSPORTS",
 }
 
