@@ -25,6 +25,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "mpi": ("mpi4py",),
     "plots": ("matplotlib", "jinja2"),
     "analysis": ("pandas", "pyarrow"),
+    "tensorboard": ("tensorboard",),
 }
 
 
