@@ -23,6 +23,10 @@ PLACES = {
     "optimizers": "learning.optimizer",
     "step-sizes": "learning.step_sizes",
     "transports": "backend.kind",
+    "graphs": "graph.source",
+    "graph-models": "model.kind",
+    "graph-methods": "unlearning[].method",
+    "verifiers": "verifiers[].verifier",
 }
 
 

@@ -30,6 +30,10 @@ LISTS = {
     "optimizers": "optimizer",
     "step-sizes": "step sizes",
     "transports": "transport",
+    "graphs": "graph",
+    "graph-models": "graph model",
+    "graph-methods": "graph method",
+    "verifiers": "verifier",
 }
 
 
@@ -49,6 +53,10 @@ _REGISTRIES = {
     "method": "rewindnet.clients.methods:METHODS",
     "network": "rewindnet.simulator.cost.network_model:NETWORK_MODELS",
     "transport": "rewindnet.simulator.transports.registry:TRANSPORTS",
+    "graph": "rewindnet.clients.graphs.data:GRAPHS",
+    "graph model": "rewindnet.clients.graphs.models:GRAPH_MODELS",
+    "graph method": "rewindnet.clients.graphs.methods:GRAPH_METHODS",
+    "verifier": "rewindnet.clients.graphs.verifiers:VERIFIERS",
 }
 
 
