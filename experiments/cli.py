@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from rewindnet.experiments.explain.commands import explain
 from rewindnet.experiments.group import Commands
 from rewindnet.experiments.handover.commands import app as certificate
 from rewindnet.experiments.output import checked_output, complain, say
 from rewindnet.experiments.plan.commands import plan
-from rewindnet.experiments.studies.commands import figures, klom, table
+from rewindnet.experiments.studies.commands import events, figures, klom, table
 from rewindnet.experiments.tune.commands import tune
 from rewindnet.version import __version__
 
@@ -171,7 +172,9 @@ def compare(
 app.command()(tune)
 app.command()(table)
 app.command()(figures)
+app.command()(events)
 app.command()(klom)
+app.command()(explain)
 
 
 @app.command()
@@ -250,8 +253,8 @@ def list_(
     """List what a scenario can choose: all kinds, the choices of one KIND, or the settings of one choice by its NAME.
 
     KIND is one of topologies, mixing, schedules, learning, samplings, models, methods, data, features, partitions,
-    networks and transports; or recipes, the scenarios that ship with the program; or schema, the JSON schema of a
-    scenario, for editors.
+    networks and transports; or of a graph network graphs, graph-models, graph-methods and verifiers; or recipes, the
+    scenarios that ship with the program; or schema, the JSON schema of a scenario, for editors.
     """
     from rewindnet.experiments.choices import listing
 

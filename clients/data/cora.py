@@ -94,14 +94,38 @@ def _index(path: Path) -> Integers:
         raise DataError(f"{path} is no list of numbers of papers ({problem})") from None
 
 
-def _outside(path: Path, papers: int) -> NDArray[np.bool_]:
-    """Return which papers are not in the largest connected part of the citation graph."""
+def graph_file(root: Path | None) -> Path:
+    """Return the file of the citations.
+
+    Raises:
+        DataError: if it is missing.
+    """
+    return find([data_root(root) / place for place in _PLACES[_PARTS.index("graph")]], _WANTED)
+
+
+def read_citations(path: Path, papers: int) -> Integers:
+    """Return the pairs of papers [e, 2] of which one cites the other, as the file has them.
+
+    Args:
+        path: the file.
+        papers: the number of papers.
+
+    Raises:
+        DataError: if the file holds no such pairs.
+    """
     graph: Any = read_pickle(path)
     try:
         pairs = np.array([(int(a), int(b)) for a, others in graph.items() for b in others], dtype=np.int64)
-        row, column = pairs.reshape(-1, 2).T
-        links = sparse.coo_array((np.ones(len(row), dtype=np.int8), (row, column)), shape=(papers, papers))
+        if len(pairs) and not 0 <= pairs.min() <= pairs.max() < papers:
+            raise ValueError(f"papers are numbered from 0 to {papers - 1}")
     except (AttributeError, TypeError, ValueError) as problem:
         raise DataError(f"{path} holds no lists of the papers that are linked: {problem}") from None
+    return pairs.reshape(-1, 2)
+
+
+def _outside(path: Path, papers: int) -> NDArray[np.bool_]:
+    """Return which papers are not in the largest connected part of the citation graph."""
+    row, column = read_citations(path, papers).T
+    links = sparse.coo_array((np.ones(len(row), dtype=np.int8), (row, column)), shape=(papers, papers))
     _, part = csgraph.connected_components(links, directed=False)
     return np.asarray(part != np.bincount(part).argmax())

@@ -25,6 +25,10 @@ PLACES = {
     "transports": "backend.kind",
     "attacks": "deletion.attack",
     "objectives": "unlearning[].objective",
+    "graphs": "graph.source",
+    "graph-models": "model.kind",
+    "graph-methods": "unlearning[].method",
+    "verifiers": "verifiers[].verifier",
 }
 
 

@@ -7,9 +7,8 @@ from pydantic import BaseModel
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.plain_data import quoted
 from rewindnet.experiments.scenario.registries import settings_model
-from rewindnet.experiments.scenario.scenario import DEFAULT_METHODS, Scenario
-from rewindnet.experiments.scenario.sections import Choice
-from rewindnet.experiments.scenario.settings import UnlearningSettings
+from rewindnet.experiments.scenario.scenario import Scenario
+from rewindnet.experiments.scenario.sections import Choice, MethodsSection
 from rewindnet.experiments.scenario.yaml_text import parse_yaml
 
 
@@ -36,7 +35,7 @@ def split_key(key: str) -> list[str]:
     return key.split(".")
 
 
-def override(raw: dict[str, Any], path: list[str], value: Any) -> None:
+def override(raw: dict[str, Any], path: list[str], value: Any, root: type[MethodsSection] = Scenario) -> None:
     """Set one key of a scenario's plain data, in place.
 
     If an override names another entry of a registry (`topology.kind=ring`), settings that it does not take are removed.
@@ -45,13 +44,14 @@ def override(raw: dict[str, Any], path: list[str], value: Any) -> None:
         raw: the plain data; sections that it lacks are added.
         path: the names and list positions that lead to the key.
         value: plain data.
+        root: the kind of scenario.
 
     Raises:
         ScenarioError: if the path leads through a value that is not a section, or to an entry that a list lacks.
     """
     if path[0] == "unlearning" and "unlearning" not in raw:
-        raw["unlearning"] = [dict(method) for method in DEFAULT_METHODS]
-    here, section = _parent(raw, path)
+        raw["unlearning"] = [dict(method) for method in root.default_methods]
+    here, section = _parent(raw, path, root)
     if isinstance(here, list):
         here[_index(path[-1], len(here), path)] = value
         return
@@ -60,10 +60,10 @@ def override(raw: dict[str, Any], path: list[str], value: Any) -> None:
     here[path[-1]] = value
 
 
-def _parent(raw: dict[str, Any], path: list[str]) -> tuple[Any, type[BaseModel] | None]:
+def _parent(raw: dict[str, Any], path: list[str], root: type[BaseModel]) -> tuple[Any, type[BaseModel] | None]:
     """Return the mapping or list that contains the last part of a path, and its section; None if it is no section."""
     here: Any = raw
-    section: type[BaseModel] | None = Scenario
+    section: type[BaseModel] | None = root
     for at, name in enumerate(path[:-1]):
         key: Any = _index(name, len(here), path) if isinstance(here, list) else name
         if isinstance(here, dict):
@@ -88,8 +88,6 @@ def _drop_old_settings(here: dict[str, Any], section: type[Choice], value: Any) 
 
 def section_of(section: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
     """Return the section at a key of another section; None if the key is not that of a section."""
-    if name == "unlearning":
-        return UnlearningSettings
     field = section.model_fields.get(name) if section is not None else None
     kind = field.annotation if field is not None else None
     sections = [part for part in (kind, *get_args(kind)) if isinstance(part, type) and issubclass(part, BaseModel)]

@@ -32,6 +32,10 @@ LISTS = {
     "transports": "transport",
     "attacks": "attack",
     "objectives": "objective",
+    "graphs": "graph",
+    "graph-models": "graph model",
+    "graph-methods": "graph method",
+    "verifiers": "verifier",
 }
 
 
@@ -53,6 +57,10 @@ _REGISTRIES = {
     "attack": "rewindnet.clients.data.request_attacks:ATTACKS",
     "objective": "rewindnet.clients.steps.objectives:OBJECTIVES",
     "transport": "rewindnet.simulator.transports.registry:TRANSPORTS",
+    "graph": "rewindnet.clients.graphs.data:GRAPHS",
+    "graph model": "rewindnet.clients.graphs.models:GRAPH_MODELS",
+    "graph method": "rewindnet.clients.graphs.methods:GRAPH_METHODS",
+    "verifier": "rewindnet.clients.graphs.verifiers:VERIFIERS",
 }
 
 

@@ -1,8 +1,8 @@
 """The scenario: a frozen description of a run, with all defaults filled in."""
 
 import hashlib
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import yaml
 from pydantic import Field, field_validator, model_validator
@@ -13,7 +13,7 @@ from rewindnet.clients.methods.warm_start import WarmStart
 from rewindnet.experiments.scenario.deletion import DeletionSettings, RequestSettings
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.plain_data import quoted
-from rewindnet.experiments.scenario.sections import Section, plain_value
+from rewindnet.experiments.scenario.sections import MethodsSection, plain_value
 from rewindnet.experiments.scenario.settings import (
     AuditSettings,
     BackendSettings,
@@ -44,7 +44,7 @@ DEFAULT_METHODS: list[dict[str, Any]] = [
 ALWAYS = (Retrain.name, DoNothing.name)
 
 
-class Scenario(Section):
+class Scenario(MethodsSection):
     """A run, described in full: every key has a default, and `Scenario()` is the demo.
 
     Attributes:
@@ -52,6 +52,7 @@ class Scenario(Section):
         seed: of everything random.
     """
 
+    default_methods: ClassVar[Sequence[Mapping[str, Any]]] = DEFAULT_METHODS
     name: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "demo"
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataSettings = Field(default_factory=lambda: DataSettings.model_validate({}))

@@ -1,6 +1,6 @@
 """Base classes of the sections of a scenario, and of sections that name a registry entry."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -19,6 +19,16 @@ class Section(BaseModel):
     def plain(self) -> dict[str, Any]:
         """Return the section as plain data, with every default written out."""
         return self.model_dump(by_alias=True)
+
+
+class MethodsSection(Section):
+    """A scenario, which lists unlearning methods.
+
+    Attributes:
+        default_methods: those of a scenario that lists none, as plain data.
+    """
+
+    default_methods: ClassVar[Sequence[Mapping[str, Any]]]
 
 
 class Choice(Section):

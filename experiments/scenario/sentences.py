@@ -13,14 +13,22 @@ from rewindnet.experiments.scenario.plain_data import quoted
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.registry import did_you_mean
 
+#: Keys of scenarios of graph networks alone.
+_GRAPH_KEYS = ("graph", "verifiers")
 
-def sentence_about(problem: ValidationError) -> str:
-    """Describe the first error of a validation: where it is, what was given and what is allowed."""
+
+def sentence_about(problem: ValidationError, root: type[BaseModel] = Scenario) -> str:
+    """Describe the first error of a validation: where it is, what was given and what is allowed.
+
+    Args:
+        problem: the error.
+        root: the kind of scenario.
+    """
     first = problem.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         *parents, key = [str(part) for part in first["loc"]]
-        return str(unknown_key(parents, key))
+        return str(unknown_key(parents, key, root))
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ValidationError):
         inner = cause.errors()[0]
@@ -33,9 +41,13 @@ def sentence_about(problem: ValidationError) -> str:
     return f"{place}: {_reason(first)}"
 
 
-def unknown_key(parents: list[str], key: str) -> UnknownKeyError:
+def unknown_key(parents: list[str], key: str, root: type[BaseModel] = Scenario) -> UnknownKeyError:
     """Return the error about a key that the section at a path does not take."""
-    allowed = _allowed(parents)
+    allowed = _allowed(parents, root)
+    if root is Scenario and not parents and key in _GRAPH_KEYS:
+        return UnknownKeyError(
+            key, "in the scenario", "; scenarios of graph networks are for rewindnet explain", allowed
+        )
     guess = did_you_mean(key, dict.fromkeys(allowed)) or where_it_belongs(key, similar=not parents)
     return UnknownKeyError(key, f"in {'.'.join(parents) or 'the scenario'}", guess, allowed)
 
@@ -55,9 +67,9 @@ def _reason(error: Mapping[str, Any]) -> str:
     return f"{error['msg'].replace('Input should be', 'must be')}, not {quoted(error['input'])}{guess}"
 
 
-def _allowed(parents: list[str]) -> list[str]:
+def _allowed(parents: list[str], root: type[BaseModel]) -> list[str]:
     """Return the keys of the section at a path."""
-    section: type[BaseModel] | None = Scenario
+    section: type[BaseModel] | None = root
     for name in parents:
         section = section if name.isdigit() else section_of(section, name)
     return list(section.model_fields) if section is not None else []

@@ -18,7 +18,12 @@ from rewindnet.experiments.scenario.registries import LISTS, registry, settings_
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load, parse_yaml, resolve
 
-RECIPES = sorted(Path(__file__).parents[2].glob("experiments/recipes/*.yaml"))
+#: All but those of graph networks, which are scenarios of another kind.
+RECIPES = [
+    recipe
+    for recipe in sorted(Path(__file__).parents[2].glob("experiments/recipes/*.yaml"))
+    if "graph" not in parse_yaml(recipe.read_text("utf-8"))
+]
 
 #: Where a scenario says which entry of a registry it wants.
 PLACES = {

@@ -195,7 +195,7 @@ def print_dual() -> None:
 
 
 def print_stealthy(seeds: int = 6) -> None:
-    """Print means over seeds of what is forgotten, of clean use, of use in templates, and of the gap with its spread."""
+    """Print means over seeds of what is forgotten, of clean use, of use in templates, and the gap with its spread."""
     every = [stealthy(seed) for seed in range(seeds)]
     print("| arm | forget | clean | in templates | gap |")
     for arm in every[0]:

@@ -1,0 +1,1 @@
+"""What a model and a graph tell of single nodes: saliency, rules, neighbourhoods and membership."""
