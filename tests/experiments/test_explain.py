@@ -10,13 +10,15 @@ import torch
 from click.testing import Result
 from typer.testing import CliRunner
 
+import rewindnet
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.explain.load import load_graph_scenario
 from rewindnet.experiments.explain.run import explain, forgotten, learn
 from rewindnet.experiments.explain.scenario import GraphDeletionSettings, GraphScenario
+from rewindnet.experiments.scenario.errors import ScenarioError
 
 SMALL = [
-    *("graph.nodes=20", "graph.features=12", "graph.communities=3", "graph.p_in=0.15", "graph.p_out=0.03"),
+    *("data.nodes=20", "data.features=12", "data.communities=3", "data.p_in=0.15", "data.p_out=0.03"),
     *("model.hidden=8", "learning.epochs=4", "deletion.nodes=3", "seeds=2"),
     "unlearning=[retrain, {method: retrain, draw: 1}, {method: fe-idea, epochs: 2}, do-nothing]",
 ]
@@ -130,10 +132,11 @@ def test_deleted_nodes_are_training_nodes_of_their_client_with_other_labels(home
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (["grph.source=sbm"], ["unknown key 'grph' in the scenario", "did you mean 'graph'?"]),
-        (["graph.source=cra"], ["unknown graph 'cra'", "did you mean 'cora'?"]),
-        (["graph.p=1"], ["unknown key 'p' for the graph sbm"]),
+        (["dta.source=sbm"], ["unknown key 'dta' in the scenario", "did you mean 'data'?"]),
+        (["data.source=cra"], ["unknown graph 'cra'", "did you mean 'cora'?"]),
+        (["data.p=1"], ["unknown key 'p' for the graph sbm"]),
         (["deletion.client=7"], ["deletion.client: sbm has the clients 0 to 2, not 7"]),
+        (["data.source=cora", "data.root=none"], ["no such file: none/cora/ind.cora.allx", "; set data.root, or"]),
         (["deletion.nodes=50"], ["deletion.nodes: client 0 can delete less than the", "not 50"]),
         (["unlearning=[graph-editor]"], ["choose the graph model sgc"]),
         (["unlearning=retrain"], ["must be a list of at least one choice, not 'retrain'"]),
@@ -157,6 +160,8 @@ def test_evidence_is_not_overwritten_unasked_and_other_folders_never(home: Path)
 
 def test_a_scenario_of_a_graph_network_is_not_for_run(tmp_path: Path) -> None:
     assert "scenarios of graph networks are for rewindnet explain" in sentence(tmp_path, "run", "graph-networks")
+    with pytest.raises(ScenarioError, match="scenarios of graph networks are for rewindnet explain"):
+        rewindnet.load("graph-networks")
 
 
 def test_the_recipe_runs_every_method_that_its_model_takes() -> None:

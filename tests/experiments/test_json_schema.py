@@ -19,7 +19,10 @@ from rewindnet.experiments.scenario.yaml_text import parse_yaml
 jsonschema = pytest.importorskip("jsonschema")
 STARTER = files("rewindnet.experiments.scenario").joinpath("starter.yaml").read_text("utf-8")
 #: Recipes of graph networks are scenarios of another kind.
-TEXTS = {"starter": STARTER, **{name: text for name, text in recipe_texts().items() if "graph" not in parse_yaml(text)}}
+TEXTS = {
+    "starter": STARTER,
+    **{name: text for name, text in recipe_texts().items() if "verifiers" not in parse_yaml(text)},
+}
 #: Where a scenario names an entry of each kind.
 PLACES = {
     "data": ("data", "source"),

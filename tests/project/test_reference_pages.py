@@ -55,7 +55,7 @@ def test_every_section_of_a_scenario_has_its_keys() -> None:
 
 def test_every_section_of_a_scenario_of_a_graph_network_has_its_keys() -> None:
     page = graph_scenario_page()
-    assert set(headings(page, 2)) == {"graph", "model", "learning", "deletion", "unlearning", "verifiers"}
+    assert set(headings(page, 2)) == {"data", "model", "learning", "deletion", "unlearning", "verifiers"}
     assert "| `epochs` | whole number | `200` | the number of epochs. |" in page
     lines = [line for line in page.splitlines() if line.startswith("| `")]
     assert [line for line in lines if line.endswith("|  |")] == []
