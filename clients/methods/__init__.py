@@ -30,6 +30,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "scrub": "rewindnet.clients.methods.scrub:Scrub",
         "neggrad": "rewindnet.clients.methods.neggrad:NegGrad",
         "salun": "rewindnet.clients.methods.salun:SalUn",
+        "npo": "rewindnet.clients.methods.npo:NPO",
         "manif-smc": "rewindnet.clients.methods.manif_smc:ManifSmc",
         "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",
         "cns": "rewindnet.clients.methods.cns:CNS",

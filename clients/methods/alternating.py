@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from rewindnet.clients.methods.base import MethodError, UnlearningPlan
 from rewindnet.clients.methods.empirical import Empirical
 from rewindnet.clients.methods.token_paths import graph_weights, parents_from
 from rewindnet.clients.steps.base import CommunicationStep
+from rewindnet.clients.steps.objectives import described, plain_objective
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.steps.way import Way
 from rewindnet.clients.training.noise import NoiseAddress
@@ -56,13 +57,15 @@ class Alternating(Empirical):
         visit_probability: that the token comes to the deleting client next; by default one over the clients.
         retain_momentum: of the token: `local`, what the optimizer of retained data carries stays with each holder, or
             `carried`, it travels in messages of its own. What that of the forget set carries never does.
+        objective: what steps on the forget set go down besides, one of `rewindnet list objectives` with its settings.
         view: the view of the observer.
         delta: δ of the certificate.
 
     Raises:
-        MethodError: if a setting is out of range.
+        UserError: if a setting is out of range.
     """
 
+    later_settings: ClassVar[Mapping[str, Any]] = {"objective": None}
     epochs: int = 10
     step_size: float = 0.01
     forget_step_size: float | None = None
@@ -77,6 +80,7 @@ class Alternating(Empirical):
     hops: int | None = None
     visit_probability: float | None = None
     retain_momentum: Literal["local", "carried"] = "local"
+    objective: str | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -91,6 +95,7 @@ class Alternating(Empirical):
             if getattr(self, name) not in allowed:
                 raise MethodError(f"{name} of {self.name} is one of {', '.join(allowed)}, not {getattr(self, name)}")
         self._check_token()
+        object.__setattr__(self, "objective", plain_objective(self.objective))
 
     def _check_token(self) -> None:
         """Refuse settings of a token that have no meaning."""
@@ -112,7 +117,9 @@ class Alternating(Empirical):
     def variant(self) -> str:
         """The optimizers, and the way over the network."""
         way = f"{self.way}, momentum carried" if self.retain_momentum == "carried" else self.way
-        return f"{self.optimizers}, {way}"
+        return ", ".join(
+            [self.optimizers, way, *([self.objective["kind"]] if isinstance(self.objective, dict) else [])]
+        )
 
     def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return what is done; nothing of it is certified.
@@ -200,6 +207,7 @@ class Alternating(Empirical):
             weight_decay=self.weight_decay,
             clip=self.clip,
             restart=self.restart,
+            objective=described(self.objective if isinstance(self.objective, dict) else None),
             learned=learned,
             **(without | token),
         )

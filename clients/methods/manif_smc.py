@@ -62,6 +62,8 @@ class ManifSmc(Alternating):
         self._check(counts=("neighbours", "control_steps"), shares=("keep", "alpha"))
         if self.margin not in _MARGINS:
             raise MethodError(f"margin of manif-smc is one of {', '.join(_MARGINS)}, not {self.margin}")
+        if self.objective is not None:
+            raise MethodError("manif-smc takes no objective: its steps are of representations, not of answers")
 
     @property
     def variant(self) -> str:

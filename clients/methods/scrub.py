@@ -48,6 +48,7 @@ class Scrub(Alternating):
         "hops": None,
         "visit_probability": None,
         "retain_momentum": "local",
+        "objective": None,
     }
     max_steps: int = 2
     step_size: float = 5e-4

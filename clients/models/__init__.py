@@ -21,6 +21,7 @@ MODELS: "Registry[Callable[..., Model]]" = Registry(
         "cnn": "rewindnet.clients.models.deep.cnn:CNN",
         "flnet": "rewindnet.clients.models.deep.flnet:FLNet",
         "resnet18": "rewindnet.clients.models.deep.resnet18:ResNet18",
+        "gpt": "rewindnet.clients.models.deep.gpt:GPT",
         "module": "rewindnet.clients.models.deep.module:UserModule",
         "declared": "rewindnet.clients.models.declared:Declared",
     },

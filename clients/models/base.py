@@ -27,6 +27,7 @@ class Model(ABC):
         inputs: q, the number of terms in a score: what its rounding grows with.
         outputs: C, the number of scores of a sample.
         estimates: whether G, L and the curvature are estimated along the rounds of learning.
+        reads_tokens: whether a sample is a prompt, a row of tokens with zeros on the right.
         elementwise: the functions of single numbers that `gradient` uses and that are not rounded correctly, where it
             computes every sample by itself but for products of matrices; None where it may not.
     """
@@ -35,6 +36,7 @@ class Model(ABC):
     inputs: int
     outputs: int
     estimates: bool = False
+    reads_tokens: ClassVar[bool] = False
     elementwise: ClassVar[tuple[Callable[[Tensor], Tensor], ...] | None] = None
 
     @property

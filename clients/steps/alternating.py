@@ -1,7 +1,7 @@
 """The base class of steps in which clients alternate between steps on their forget sets and steps on retained data."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,8 @@ from rewindnet.certificates import Mixing
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.clients.steps.epochs import Samples, forgotten, mean_gradient, order_generator, samples_of
+from rewindnet.clients.steps.objectives import Described, built
+from rewindnet.clients.steps.objectives.base import Objective
 from rewindnet.clients.steps.way import Way
 from rewindnet.clients.steps.ways import WAYS
 from rewindnet.clients.training.client_block import ClientBlock
@@ -40,6 +42,7 @@ class AlternatingEpochs(CommunicationStep, ABC):
         weight_decay: added to every gradient, times θ.
         clip: the largest norm of a gradient; None: any.
         restart: whether what the optimizers carry begins anew with every epoch.
+        objective: the name and the settings of what steps on the forget set go down besides; empty for nothing.
         learned: the name of the learned models.
         holders: where the token is before the first hop, and after each; empty without one.
         works: whether the holder works after each hop.
@@ -60,6 +63,7 @@ class AlternatingEpochs(CommunicationStep, ABC):
     weight_decay: float
     clip: float | None
     restart: bool
+    objective: Described
     learned: str
     holders: tuple[int, ...]
     works: tuple[bool, ...]
@@ -113,6 +117,11 @@ class AlternatingEpochs(CommunicationStep, ABC):
         """The optimizers of both kinds of step."""
         return OptimizerPair(self.optimizers, self.momentum)
 
+    @cached_property
+    def wrapped(self) -> Objective | None:
+        """What steps on the forget set go down besides."""
+        return built(self.objective)
+
     def retained_state(self, state: Tensor, parameters: int) -> Tensor:
         """Return the part [b, r] of what optimizers carry that belongs to steps on retained data, as a view."""
         return self.pair.own("retain", state, parameters)
@@ -139,12 +148,24 @@ class AlternatingEpochs(CommunicationStep, ABC):
                 if phase == "forget" and self.forget_epochs is not None and epoch >= self.forget_epochs:
                     continue
                 order = self.order(round + epoch - first, node, phase)
+                added = self._added(phase, model, sets["retain"], self.order(round + epoch - first, node, "objective"))
                 for some in samples.batches(self.batch if phase == "retain" else self.forget_batch, order):
                     compute = self.forget_gradient if phase == "forget" else self.retain_gradient
                     gradient = compute(model, theta, learned, some)
+                    if added is not None:
+                        gradient = gradient + added(theta, some)
                     self.step(phase, theta, gradient if mask is None else gradient * mask, carried)
-                taken += len(samples.y)
+                taken += len(samples.y) * (1 if added is None else 2)
         return taken
+
+    def _added(
+        self, phase: Phase, model: Model, retained: Samples, generator: np.random.Generator
+    ) -> Callable[[Tensor, Samples], Tensor] | None:
+        """Return what computes the gradient [1, d] of the objective in the steps of an epoch; None without one."""
+        wrapped = self.wrapped
+        if phase == "retain" or wrapped is None or not len(retained.y):
+            return None
+        return lambda theta, some: wrapped.gradient(model, theta, some, retained, generator)
 
     def order(self, address: int, node: int, what: str) -> np.random.Generator:
         """Return the generator of the order of some samples of a client, in the epoch of that address."""

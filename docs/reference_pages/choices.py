@@ -23,6 +23,8 @@ PLACES = {
     "optimizers": "learning.optimizer",
     "step-sizes": "learning.step_sizes",
     "transports": "backend.kind",
+    "attacks": "deletion.attack",
+    "objectives": "unlearning[].objective",
     "graphs": "data.source",
     "graph-models": "model.kind",
     "graph-methods": "unlearning[].method",

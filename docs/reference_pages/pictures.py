@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 import rewindnet
+from reference_pages.inline_svg import inline
 from rewindnet.certificates import Claim, Constant, Release, TrainingRun, calibrate, derive, propagate
 from rewindnet.certificates.accounting.gaussian import mu_of
 from rewindnet.certificates.claim import Bound
 from rewindnet.certificates.view import View
 from rewindnet.certificates.views.light_cones import light_cone
-from rewindnet.experiments.report.svg import ALARM, GRID, INK, MUTED, PAGE, SERIES, inline, line_look, log_axis, style
+from rewindnet.experiments.report.drawing import ALARM, GRID, INK, MUTED, PAGE, SERIES, line_look, log_axis, style
 from rewindnet.topologies import Static
 
 #: The network of the pictures: a grid of so many rows and columns, the node that deletes, and one that is observed.

@@ -15,7 +15,7 @@ from rewindnet.experiments.plan.plan import Answer, Plan, epsilon_by_depth
 from rewindnet.experiments.plan.rows import Row
 from rewindnet.experiments.plan.table import noisy_label, noisy_rows
 from rewindnet.experiments.plan.words import plan_name
-from rewindnet.experiments.report.svg import INK, MUTED, PAGE, SERIES, line_look, log_axis, style
+from rewindnet.experiments.report.drawing import INK, MUTED, PAGE, SERIES, line_look, log_axis, style
 
 #: The lines of the picture of depth: placement, view and label.
 _LINES = (

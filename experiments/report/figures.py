@@ -5,11 +5,13 @@ from pathlib import Path
 
 from rewindnet.experiments.folder.files import check_writable, write
 from rewindnet.experiments.folder.whole import read_whole
+from rewindnet.experiments.report.charts.layout import layout
+from rewindnet.experiments.report.charts.trade_offs import releases_of
 from rewindnet.experiments.report.compare_picture import claims
-from rewindnet.experiments.report.network import layout, network
+from rewindnet.experiments.report.drawing import Picture
+from rewindnet.experiments.report.network import network
 from rewindnet.experiments.report.pictures import audits, curves, depth
-from rewindnet.experiments.report.svg import Picture
-from rewindnet.experiments.report.trade_offs import costs, pareto, releases_of
+from rewindnet.experiments.report.trade_offs import costs, pareto
 
 
 def pictures_of_run(folder: Path) -> list[Picture]:

@@ -1,18 +1,42 @@
 """The parts that pages are made of."""
 
+from base64 import b64encode
 from collections.abc import Sequence
+from hashlib import sha256
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from rewindnet.experiments.report.svg import Picture
+from rewindnet.experiments.report.charts.chart import Chart
+
+_HERE = Path(__file__).parent
+#: The scripts of every page, in their order: the charting libraries, what all charts share, each chart, what is chosen.
+SCRIPTS = (
+    *("vendor/d3.min.js", "vendor/plot.umd.min.js", "scripts/base.js", "scripts/claims.js", "scripts/cost.js"),
+    *("scripts/pareto.js", "scripts/depth.js", "scripts/audit.js", "scripts/curves.js", "scripts/hardness.js"),
+    *("scripts/network.js", "scripts/requests.js", "scripts/rows.js", "scripts/page.js"),
+)
 
 
 def page(title: str, sections: Sequence[str]) -> str:
-    """Insert the sections into the page's skeleton, which escapes what is not marked as HTML."""
-    return rendered("report.html", title=title, sections=[Markup(section) for section in sections])
+    """Insert the sections into the page's skeleton, which escapes what is not marked as HTML.
+
+    Browsers run the scripts of this folder and no others: the page's policy has their hashes.
+    """
+    scripts = [(_HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    hashes = [b64encode(sha256(script.encode()).digest()).decode() for script in scripts]
+    return rendered(
+        "report.html",
+        title=title,
+        sections=list(map(Markup, sections)),
+        scripts=list(map(Markup, scripts)),
+        allowed=Markup(" ".join(f"'sha256-{each}'" for each in hashes)),
+        licences=(_HERE / "vendor" / "LICENSES.txt").read_text(encoding="utf-8"),
+    )
 
 
 def rendered(template: str, **content: Any) -> str:
@@ -28,12 +52,25 @@ def section(name: str, heading: str, content: str) -> str:
     return f'<section id="{name}"><h2>{escape(heading)}</h2>{content}</section>'
 
 
-def figure(pictures: Sequence[Picture], caption: Sequence[str], layout: str = "single") -> str:
-    """Return pictures with their caption, in one of the layouts of the style sheet; a full one scrolls if need be."""
-    drawn = "".join(
-        scrolled(picture.description, picture.svg()) if layout == "full" else picture.svg() for picture in pictures
-    )
+def figure(charts: Sequence[Chart], caption: Sequence[str], layout: str = "single") -> str:
+    """Return charts with their caption, in one of the layouts of the style sheet."""
+    drawn = "".join(map(_box, charts))
     return f'<figure class="{layout}">{drawn}<figcaption>{paragraphs(caption)}</figcaption></figure>'
+
+
+def _box(chart: Chart) -> str:
+    """Return the box that a chart is drawn in, and its content; arrow keys go from mark to mark."""
+    place = f"chart-{chart.name}"
+    return (
+        f'<div class="chart" id="{place}" data-chart="{chart.kind}" data-source="{place}-data" tabindex="0" '
+        f'role="group" aria-label="{escape(chart.description)}"></div>{json_script(f"{place}-data", chart.data)}'
+    )
+
+
+def json_script(name: str, content: dict[str, Any]) -> str:
+    """Return plain JSON as an element of a page, from which no text can break out."""
+    text = htmlsafe_json_dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return f'<script type="application/json" id="{name}">{text}</script>'
 
 
 def paragraphs(sentences: Sequence[str]) -> str:

@@ -1,6 +1,5 @@
 """Draw the network with the sensitivity of each node to the deletion."""
 
-import warnings
 from typing import Any
 
 import matplotlib
@@ -12,41 +11,18 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
-from scipy.sparse import diags_array, eye_array
-from scipy.sparse.linalg import lobpcg
 
-from rewindnet.certificates import Certificate
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.report.svg import INK, MUTED, PAGE, Picture, figure, plain, short, style
-from rewindnet.topologies import FAMILIES
-from rewindnet.topologies.graphs.shapes import shape_of
+from rewindnet.experiments.report.charts.network import EVEN, subject
+from rewindnet.experiments.report.drawing import INK, MUTED, PAGE, Picture, figure, style
+from rewindnet.experiments.report.labels import plain, short
 
-#: The largest number of nodes for a layout whose time is cubic in the number of nodes.
+#: The largest number of nodes that have a wide margin.
 _SMALL = 80
-#: The largest number of pairs of nodes times rounds of forces; they take some seconds.
-_FORCES = 4_000_000
 #: The largest number of links that are drawn as lines; more links are drawn as pixels, to limit the size of the page.
 _LINES = 8_000
 #: The largest number of nodes that are drawn one by one; more are drawn as pixels.
 _DOTS = 2_500
-#: The relative difference below which sensitivities are shown as equal.
-_EVEN = 0.02
-
-
-def subject(run: RunFolder) -> tuple[int, Certificate] | None:
-    """Select the release whose sensitivity is drawn: the first with different values at nodes, else the first with any.
-
-    Returns:
-        Its number and its certificate; None if no release has a sensitivity.
-    """
-    positive = [(at, certificate) for at, (certificate, _) in enumerate(run.certified) if any(certificate.sensitivity)]
-    uneven = [chosen for chosen in positive if not is_even(np.array(chosen[1].sensitivity))]
-    return next(iter(uneven or positive), None)
-
-
-def is_even(sensitivity: NDArray[np.float64]) -> bool:
-    """Return whether all nodes have about the same sensitivity."""
-    return bool(sensitivity.min() > (1 - _EVEN) * sensitivity.max())
 
 
 def network(run: RunFolder, places: NDArray[np.float64]) -> Picture | None:
@@ -73,47 +49,7 @@ def network(run: RunFolder, places: NDArray[np.float64]) -> Picture | None:
         _nodes(drawn, axes, places, sensitivity)
         for node in np.flatnonzero(learning.deleted).tolist():
             _mark(axes, places, node, str(graph.nodes[node].get("name", f"client {node}")))
-        return Picture("network", drawn, "The network; nodes coloured by their sensitivity to the deletion", tight=True)
-
-
-def layout(graph: nx.Graph, kind: str) -> NDArray[np.float64]:
-    """Compute the positions [N, 2] of the nodes of a graph of this family."""
-    N, shape = len(graph), shape_of(FAMILIES[kind]) if kind in FAMILIES else None
-    if shape == "circle":
-        where = nx.circular_layout(graph)
-    elif shape == "hub":
-        hub = max(graph, key=graph.degree)
-        where = nx.shell_layout(graph, [[hub], [node for node in graph if node != hub]])
-    elif N <= _SMALL:
-        where = nx.kamada_kawai_layout(graph)
-    else:
-        return _large_layout(graph)
-    return np.array([where[node] for node in range(N)], dtype=np.float64)
-
-
-def _large_layout(graph: nx.Graph) -> NDArray[np.float64]:
-    """Compute positions from the slowest modes of averaging, in which a torus or a small world has its own shape.
-
-    As many rounds of forces as take seconds spread the nodes; where the network is too large for any, half of each
-    coordinate is its rank, so that no two parts are drawn on one spot.
-    """
-    N = len(graph)
-    adjacency = nx.to_scipy_sparse_array(graph, nodelist=range(N), dtype=float, weight=None)
-    scale = diags_array(1 / np.sqrt(np.maximum(adjacency.sum(axis=1), 1)))
-    start = np.random.default_rng(0).normal(size=(N, 3))
-    with warnings.catch_warnings():
-        # Modes that are only nearly found are good enough for a picture.
-        warnings.simplefilter("ignore", UserWarning)
-        _, modes = lobpcg(scale @ adjacency @ scale + eye_array(N), start, largest=True, maxiter=300, tol=1e-4)
-    places = scale @ modes[:, 1:]
-    places /= np.abs(places).max(axis=0)
-    rounds = min(100, int(_FORCES // N**2))
-    if not rounds:
-        ranks = places.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
-        return np.asarray(places / 2 + ranks / N - 0.5)
-    begin = dict(enumerate(places))
-    where = nx.spring_layout(graph, pos=begin, seed=0, iterations=rounds, k=1.2 / np.sqrt(N), method="force")
-    return np.array([where[node] for node in range(N)], dtype=np.float64)
+        return Picture("network", drawn, tight=True)
 
 
 def _links(axes: Axes, graph: nx.Graph, places: NDArray[np.float64]) -> None:
@@ -146,7 +82,7 @@ def _nodes(drawn: Figure, axes: Axes, places: NDArray[np.float64], sensitivity: 
 def _scale(values: NDArray[np.float64]) -> tuple[LogNorm, list[float]]:
     """Return the colour scale of the sensitivities, and the ticks of its bar."""
     low, high = float(values.min()), float(values.max())
-    if high <= low / (1 - _EVEN):
+    if high <= low / (1 - EVEN):
         middle = float(np.sqrt(low * high))
         return LogNorm(middle / 2, middle * 2), [middle]
     decades = [m * 10.0**p for p in range(-18, 19) for m in ((1, 2, 5) if high / low < 50 else (1,))]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rewindnet.certificates import CertificateError
 from rewindnet.experiments.folder.files import check_writable, write
@@ -14,14 +13,29 @@ from rewindnet.experiments.folder.reader import FolderError, RunFolder
 from rewindnet.experiments.folder.whole import read_whole
 from rewindnet.experiments.report import table, words
 from rewindnet.experiments.report.boxes import certificate_box
-from rewindnet.experiments.report.compare_picture import claims
-from rewindnet.experiments.report.html import facts, figure, page, paragraphs, raw_rows, scrolled, section
-from rewindnet.experiments.report.network import is_even, layout, network, subject
-from rewindnet.experiments.report.pictures import NODES, audits, curves, depth
+from rewindnet.experiments.report.charts.audit import NODES, audit_charts
+from rewindnet.experiments.report.charts.claims import claims_chart
+from rewindnet.experiments.report.charts.curves import curve_charts
+from rewindnet.experiments.report.charts.depth import depth_chart
+from rewindnet.experiments.report.charts.layout import layout
+from rewindnet.experiments.report.charts.network import drawn_graph, is_even, network_chart, subject
+from rewindnet.experiments.report.charts.trade_offs import cost_chart, pareto_chart, releases_of
+from rewindnet.experiments.report.html import (
+    facts,
+    figure,
+    json_script,
+    page,
+    paragraphs,
+    raw_rows,
+    scrolled,
+    section,
+)
 from rewindnet.experiments.report.promise import promise
 from rewindnet.experiments.report.requests_section import requests_section
-from rewindnet.experiments.report.trade_offs import costs, pareto, releases_of
 from rewindnet.experiments.scenario.inputs import recorded_inputs
+
+#: The first columns of the table, which a phone shows without scrolling.
+_FIRST = ("method", "view", "ε certified", "ε claimed", "ε empirical", "ε lower bound")
 
 
 def write_report(folder: Path) -> Path:
@@ -46,7 +60,7 @@ def write_report(folder: Path) -> Path:
 
 def _sections(run: RunFolder) -> Sequence[str]:
     """Make every section of the page, as HTML, in its order."""
-    places = layout(run.network[0], run.scenario["topology"]["kind"])
+    graph = drawn_graph(run, layout(run.network[0], run.scenario["topology"]["kind"]))
     return (
         _title(run),
         _verdict(run),
@@ -54,8 +68,8 @@ def _sections(run: RunFolder) -> Sequence[str]:
         _scenario(run),
         _table(run),
         _claims(run),
-        _network(run, places),
-        requests_section(run, places),
+        _network(run, graph),
+        requests_section(run),
         _pareto(run),
         _depth(run),
         _cost(run),
@@ -104,10 +118,9 @@ def _scenario(run: RunFolder) -> str:
 
 
 def _table(run: RunFolder) -> str:
-    columns = table.columns_of(run.summary)
-    heads = "".join(
-        f'<th scope="col"{_text_class(at)}>{escape(heading)}</th>' for at, (heading, _) in enumerate(columns)
-    )
+    places = {heading: at for at, heading in enumerate(_FIRST)}
+    columns = sorted(table.columns_of(run.summary), key=lambda column: places.get(column[0], len(places)))
+    heads = "".join(f'<th scope="col"{_text_class(heading)}>{escape(heading)}</th>' for heading, _ in columns)
     rows = "".join(_row(row, columns) for row in run.summary)
     lines = [
         *table.legend(run.summary),
@@ -120,17 +133,17 @@ def _table(run: RunFolder) -> str:
 
 
 def _row(row: dict[str, Any], columns: Sequence[table.Column]) -> str:
-    cells = "".join(f"<td{_text_class(at)}>{escape(show(row))}</td>" for at, (_, show) in enumerate(columns))
+    cells = "".join(f"<td{_text_class(heading)}>{escape(show(row))}</td>" for heading, show in columns)
     number = escape(str(row["index"]))
     state = "" if row["holds"] else ' class="violated"'
     return f'<tr{state}><td><a href="#certificate-{number}">{number}</a></td>{cells}</tr>'
 
 
-def _text_class(column: int) -> str:
+def _text_class(heading: str) -> str:
     """Return the CSS class of a column: words are aligned to the left, numbers to the right."""
-    if column == 0:
+    if heading == "method":
         return ' class="text name"'
-    return ' class="text wrap"' if column < 4 else ""
+    return ' class="text wrap"' if heading in ("view", "bound", "noise") else ""
 
 
 def _claims(run: RunFolder) -> str:
@@ -142,13 +155,15 @@ def _claims(run: RunFolder) -> str:
         "Beyond the line stands what has no finite ε: no certificate, or two runs that can be told apart for sure.",
         "†: per-instance, computed from measurements of this data and this request.",
     ]
-    return section("claims", "Claimed, certified and empirical ε", figure([claims(run.summary)], caption, "full"))
+    return section("claims", "Claimed, certified and empirical ε", figure([claims_chart(run.summary)], caption, "full"))
 
 
-def _network(run: RunFolder, places: NDArray[np.float64]) -> str:
-    chosen, drawn = subject(run), network(run, places)
+def _network(run: RunFolder, graph: dict[str, Any]) -> str:
+    """Show the network with the sensitivity of each node; the next section draws the same network."""
+    heading, chosen, drawn = "How far the deletion reached", subject(run), network_chart(run)
     if chosen is None or drawn is None:
-        return section("network", "How far the deletion reached", "<p>No method has any sensitivity to show.</p>")
+        none = paragraphs(["No method has any sensitivity to show."])
+        return section("network", heading, none + json_script("graph-data", graph))
     index, certificate = chosen
     e = np.array(certificate.sensitivity)
     caption = [
@@ -163,11 +178,13 @@ def _network(run: RunFolder, places: NDArray[np.float64]) -> str:
         caption.append(
             f"The influence cannot have reached the {f'{hollow} hollow nodes' if hollow > 1 else 'hollow node'}."
         )
-    return section("network", "How far the deletion reached", figure([drawn], caption))
+    if len(graph["links"]) < graph["all_links"]:
+        caption.append(f"{len(graph['links']):,} of {graph['all_links']:,} links are drawn.")
+    return section("network", heading, figure([drawn], caption) + json_script("graph-data", graph))
 
 
 def _pareto(run: RunFolder) -> str:
-    drawn = pareto(releases_of(run), numbered=True)
+    drawn = pareto_chart(releases_of(run), numbered=True)
     if drawn is None:
         return section("pareto", "Accuracy against ε", "<p>No release has a certified ε.</p>")
     caption = [
@@ -179,7 +196,7 @@ def _pareto(run: RunFolder) -> str:
 
 
 def _depth(run: RunFolder) -> str:
-    drawn = depth(run)
+    drawn = depth_chart(run)
     if drawn is None:
         return section("depth", "What rewinding buys", "<p>No rewinding method of this run carries noise.</p>")
     caption = [
@@ -193,11 +210,11 @@ def _depth(run: RunFolder) -> str:
 
 def _cost(run: RunFolder) -> str:
     caption = ["What each release took after the request, as a share of learning again from the start."]
-    return section("cost", "Cost", figure([costs(releases_of(run))], caption))
+    return section("cost", "Cost", figure([cost_chart(releases_of(run))], caption))
 
 
 def _audits(run: RunFolder) -> str:
-    panels = audits(run)
+    panels = audit_charts(run)
     caption = [
         "The step line is each node's sensitivity (what the certificate allows), the dots are the divergence measured "
         "by actually retraining. No dot may lie above the line; one that does is a red cross. "
@@ -213,7 +230,7 @@ def _curves(run: RunFolder) -> str:
         "Unlearning begins at the round that a method goes back to. Noise added to a checkpoint shows at once and then "
         "heals; noise added to the result comes after the descent, and shows here only if gossip rounds follow."
     ]
-    drawn = curves(run)
+    drawn = curve_charts(run)
     if not drawn:
         return section("curves", "How learning went", "<p>Not recorded: the noise of this run is a secret.</p>")
     return section("curves", "How learning went", figure(drawn, caption, "pair"))

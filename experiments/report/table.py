@@ -8,6 +8,7 @@ from rich.console import Console
 from rewindnet.certificates.view import View, node_title
 from rewindnet.clients.methods import rewinds
 from rewindnet.experiments.fitting import print_fitting, print_sentences
+from rewindnet.experiments.report import trigger_columns
 
 Row = Mapping[str, Any]
 
@@ -107,6 +108,8 @@ COLUMNS: Sequence[Column] = (
     ("retrained alike %", _healed),
     ("retain %", lambda row: percent(row, "retain")),
     ("forget %", lambda row: percent(row, "forget")),
+    ("in templates %", trigger_columns.in_templates),
+    ("gap by hop %", trigger_columns.gap_by_hop),
     ("AUC", _areas),
     ("backdoor %", lambda row: _chance(row["backdoor"] and row["backdoor"]["without_target"]["mean"])),
     ("MIA %", lambda row: _chance(row["membership"] and row["membership"]["loss"]["tpr_at_1_fpr"]["average_model"])),
@@ -137,7 +140,18 @@ _EXPENDABLE = (
         "ε lower bound",
         "backdoor %",
     ),
-    *("distance", "AUC", "forget %", "arrived %", "retrained alike %", "noise", "bound", "gradients", "ε claimed"),
+    *(
+        "distance",
+        "AUC",
+        "gap by hop %",
+        "forget %",
+        "arrived %",
+        "retrained alike %",
+        "noise",
+        "bound",
+        "gradients",
+        "ε claimed",
+    ),
 )
 #: Those that are left out after them.
 _LAST = ("ε empirical", "view")
@@ -174,6 +188,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
             "Retrained alike: test accuracy of retraining that heals in its last rounds as the row does, without "
             "noise. Compare the row with that; its distance is measured to it."
         )
+    lines += [trigger_columns.SENTENCE] if any(row.get("triggers") for row in rows) else []
     if any(row.get("auc") for row in rows):
         lines.append(
             f"AUC: area under the ROC curve of the two classes, mean over nodes, on {'/'.join(_SETS)} samples; 0.5 is "

@@ -1,7 +1,7 @@
 """Select the samples on which the models of a run are measured."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -35,11 +35,13 @@ class Evaluation:
         triggered: for the success of a backdoor: test images with the trigger, and its target class as their targets,
             without and with images of the target class; empty without a backdoor.
         suspects: for membership attacks; None without attacks, or with fewer than two members or non-members.
+        in_templates: the test prompts in templates, for what is left of their answers; empty of other data.
     """
 
     sets: Mapping[str, Samples]
     triggered: Mapping[str, Samples]
     suspects: Suspects | None
+    in_templates: Mapping[str, Samples] = field(default_factory=dict)
 
 
 def build_evaluation(network: NetworkSetup, request: int) -> Evaluation:
@@ -73,7 +75,8 @@ def build_evaluation(network: NetworkSetup, request: int) -> Evaluation:
     if scenario.measures.membership:
         drawn = _suspects(scenario.seed, forget, _non_members(network, test, triggered), request + 1)
     suspects = drawn and Suspects(*tensors(*drawn[0]), *drawn[1:])
-    return Evaluation(sets, {name: tensors(*rows) for name, rows in triggered.items()}, suspects)
+    asked = {} if network.in_templates is None else {"test": tensors(network.in_templates, network.test_labels)}
+    return Evaluation(sets, {name: tensors(*rows) for name, rows in triggered.items()}, suspects, asked)
 
 
 def _test_rows(network: NetworkSetup) -> tuple[Rows, Mapping[str, Rows]]:

@@ -17,6 +17,7 @@ from rewindnet.clients.models import Model
 from rewindnet.experiments.runs.attacking import attack_release, summarise_attacks
 from rewindnet.experiments.runs.evaluation import Samples
 from rewindnet.experiments.runs.run_setup import RunSetup
+from rewindnet.experiments.runs.triggers import trigger_columns, trigger_measures
 from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.outcome import Outcome, divergence, norms_of
 
@@ -52,15 +53,17 @@ def measure_release(
         return accuracies_on(setup.network.model, released, sets)
 
     evaluation = setup.evaluations[request]
+    on_sets = accuracies(evaluation.sets)
     distance, norms = divergence(released, retrained), norms_of(retrained)
     found = _rows(learned, present).to(released.device)
     return {
         "nodes": present.tolist(),
-        "accuracy": accuracies(evaluation.sets),
+        "accuracy": on_sets,
         "auc": areas(setup.network.model, released, evaluation.sets),
         **({"accuracy_healed": accuracies_on(setup.network.model, retrained, evaluation.sets)} if healed else {}),
         "accuracy_at_request": accuracy(setup.network.model, found, *evaluation.sets["test"]).tolist(),
         "backdoor": accuracies(evaluation.triggered) or None,
+        **_triggers(setup, present.tolist(), request, on_sets, accuracies(evaluation.in_templates)),
         "membership": attack_release(setup, learned, outcome.released, request),
         "distance_to_retrained": distance.tolist(),
         **ratios_to_norm(outcome.plan.release, present.numpy(), norms, distance, released.shape[1]),
@@ -68,6 +71,16 @@ def measure_release(
         "cost": cost,
         "cost_share": cost_shares(cost, vars(retraining)),
     }
+
+
+def _triggers(
+    setup: RunSetup, nodes: list[int], request: int, on_sets: Mapping[str, Any], in_templates: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what is left of the answers to prompts in templates; of other data nothing."""
+    if not in_templates:
+        return {}
+    forget = setup.network.arrivals[request].forget
+    return {"triggers": trigger_measures(setup.network, nodes, forget, on_sets["test"], in_templates["test"])}
 
 
 def cost_shares(cost: Mapping[str, Any], retraining: Mapping[str, Any]) -> dict[str, float]:
@@ -232,6 +245,7 @@ def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> di
         **({"accuracy_healed": _over_nodes(metrics["accuracy_healed"])} if "accuracy_healed" in metrics else {}),
         # Tasks with more classes have no such entry, nor have runs that were recorded before it was measured.
         **({"auc": _over_nodes(metrics["auc"])} if metrics.get("auc") else {}),
+        **({"triggers": trigger_columns(metrics["triggers"])} if "triggers" in metrics else {}),
         "backdoor": backdoor
         and {name: {"mean": _mean(of), "highest": max(of["nodes"])} for name, of in backdoor.items()},
         "membership": summarise_attacks(metrics["membership"], deleting),

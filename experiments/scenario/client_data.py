@@ -1,6 +1,6 @@
 """Load the data of a scenario, and divide them among its clients."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 
 from rewindnet.clients.data import Dataset, load
 from rewindnet.clients.data.backdoor import BackdoorError, Trigger, plant, with_triggered
+from rewindnet.clients.data.dataset import Floats
 from rewindnet.clients.data.names import listed
 from rewindnet.clients.data.partitions import PartitionError, declared_sizes, has_own_clients, partition
+from rewindnet.clients.data.prompts import TEMPLATES, coded_templates, wrapped
 from rewindnet.clients.data.public_rows import set_apart
+from rewindnet.clients.data.request_attacks import RequestAttack
 from rewindnet.errors import notice
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.names import class_number, client_title, names_of_clients, node_named
@@ -174,3 +177,44 @@ def with_backdoor(scenario: Scenario, data: ClientData, names: tuple[str, ...] |
         data.dataset, data.rows, trigger, node, backdoor.samples, scenario.seed, client_title(node, names)
     )
     return replace(data, dataset=with_triggered(dataset, trigger), poisoned=poisoned)
+
+
+def with_attack(scenario: Scenario, data: ClientData, forget: Mapping[int, Integers]) -> ClientData:
+    """Return the data with what clients have put into the samples of their requests, if they attack.
+
+    Args:
+        scenario: the scenario.
+        data: the data of its clients.
+        forget: for each client that deletes, the positions of the samples that it will have asked to forget.
+
+    Raises:
+        UserError: if the data cannot carry the attack.
+    """
+    given = scenario.deletion.attack
+    if given is None or not data.rows:
+        return data
+    attack: RequestAttack = given.build()
+    x = data.dataset.x.copy()
+    for node, positions in forget.items():
+        rows = data.rows[node][positions]
+        generator = rng_at(scenario.seed, Stream.REQUEST_ATTACK, node=node)
+        x[rows] = attack.submitted(data.dataset, x[rows], generator)
+    return replace(data, dataset=replace(data.dataset, x=x))
+
+
+def in_templates(scenario: Scenario, dataset: Dataset) -> Floats | None:
+    """Return the test prompts, each in a template: those of the attack, or of polite questions; None of other data.
+
+    Args:
+        scenario: the scenario.
+        dataset: its data.
+
+    Raises:
+        UserError: if a template has no room, or words that the data do not have.
+    """
+    if dataset.layout != "prompt":
+        return None
+    given = scenario.deletion.attack
+    templates = TEMPLATES if given is None else given.build().templates
+    forms = coded_templates(templates, dataset.class_names or ())
+    return wrapped(dataset.test_x, forms, np.arange(len(dataset.test_x)) % len(forms))

@@ -27,6 +27,7 @@ _PLAIN: Mapping[str, Mapping[str, Any]] = {
         "gradient_clip": None,
         "augmentation": None,
     },
+    "deletion": {"attack": None},
     "unlearning": NO_HEALING,
 }
 _NONE = object()
@@ -59,6 +60,7 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
         # Recovered models differ in their last digits, and what is charged for that in the noise.
         computed["learning"]["recover"] = learning["checkpoints"]["recover"]
     computed["unlearning"] = [_without_later(method) for method in scenario["unlearning"]]
+    computed["deletion"] = _without_plain("deletion", scenario["deletion"])
     computed["data"] = _without_plain("data", scenario["data"], ("root",))
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
     found = {key: sha256 for key, sha256 in contents.items() if key.startswith(UNDER_ROOT)}

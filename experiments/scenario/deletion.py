@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.plain_data import quoted
-from rewindnet.experiments.scenario.sections import Section
+from rewindnet.experiments.scenario.sections import Choice, Section, plain_value
 
 #: Several clients with numbers in a row, the last one included.
 _RANGE = re.compile(r"(\d{1,7})-(\d{1,7})")
@@ -59,6 +59,13 @@ class RequestSettings(Section):
         return given
 
 
+class AttackSettings(Choice):
+    """What deleting clients put into the samples that they will ask to have forgotten."""
+
+    what = "attack"
+    kind: str = "stealthy"
+
+
 class DeletionSettings(RequestSettings):
     """The deletion requests: either the request of the section itself, or a list of requests.
 
@@ -66,10 +73,12 @@ class DeletionSettings(RequestSettings):
         client: the requesting client, or a list of clients that ask together, in which 0-4 are five of them.
         departure: whether deleting clients still relay messages (`relay`), or leave the network (`leave`).
         requests: the requests in the order of arrival; if there are any, they replace that of the section.
+        attack: what clients put into the samples of their requests; None for nothing.
     """
 
     departure: Literal["relay", "leave"] = "relay"
     requests: tuple[RequestSettings, ...] = ()
+    attack: AttackSettings | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -106,9 +115,10 @@ class DeletionSettings(RequestSettings):
 
     def plain(self) -> dict[str, Any]:
         """Return either the list of requests or the section's own request, as plain data."""
-        content = self.model_dump(by_alias=True)
+        content = {**self.model_dump(by_alias=True), "attack": plain_value(self.attack)}
         if self.requests:
-            return {"departure": content["departure"], "requests": list(content["requests"])}
+            own = ("departure", "requests", "attack")
+            return {key: list(content[key]) if key == "requests" else content[key] for key in own}
         return {key: value for key, value in content.items() if key != "requests"}
 
 

@@ -11,16 +11,21 @@ from numpy.typing import NDArray
 
 from rewindnet.arrays import check_memory
 from rewindnet.certificates import TrainingRun
+from rewindnet.clients.data import Dataset
+from rewindnet.clients.data.dataset import Floats
 from rewindnet.clients.data.deletion import Arrival, DeletionError
 from rewindnet.clients.data.encoders import Features, encode
 from rewindnet.clients.models import Model, supplied
 from rewindnet.clients.steps.learning import InitialModel
+from rewindnet.clients.steps.objectives import OBJECTIVES
 from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
 from rewindnet.experiments.scenario.client_data import (
     ClientData,
     clients_given,
     divide_data,
+    in_templates,
     load_dataset,
+    with_attack,
     with_backdoor,
 )
 from rewindnet.experiments.scenario.deletion import RequestSettings
@@ -58,6 +63,7 @@ class NetworkSetup:
         class_names: what each class is called in the data, if not by its number.
         checkpoints: what the network learned elsewhere; None where it learns here.
         volunteers: the nodes whose samples are public.
+        in_templates: the test prompts [m, p], each in a template; None of data that are no prompts.
         inputs: the files that the scenario reads, by the key that names them; none in a network that is joined alone.
     """
 
@@ -74,6 +80,7 @@ class NetworkSetup:
     class_names: tuple[str, ...] | None = None
     checkpoints: Checkpoints | None = None
     volunteers: tuple[int, ...] = ()
+    in_templates: Floats | None = None
     inputs: Mapping[str, InputFile] = field(default_factory=dict)
 
     @property
@@ -203,12 +210,14 @@ def join_network(
     topology = topology.named(data.names)
     data = with_public_rows(scenario, data, topology.names)
     data = with_backdoor(scenario, data, topology.names)
+    requests = forget_sets(scenario, data, topology.names)
+    data = with_attack(scenario, data, requests[-1].forget)
     dataset = data.dataset
     given = scenario.data.features
     features = encode(given.kind, dataset, scenario.seed, given.settings, from_disk=from_disk)
     sizes = supplied(scenario.model.kind, features.x.shape[1], dataset.classes, features.shape)
     model: Model = scenario.model.build(*sizes)
-    requests = forget_sets(scenario, data, topology.names)
+    _check_prompts(scenario, model, dataset)
     if scenario.deletion.departure == "leave" and not topology.departed:
         topology = _without(topology, requests[-1].forget, obstacles)
     training = training_setup(scenario, model, features, data.samples, topology)
@@ -226,7 +235,24 @@ def join_network(
         training_runs=training_facts(training, requests),
         class_names=dataset.class_names,
         volunteers=data.volunteers,
+        in_templates=in_templates(scenario, dataset),
     )
+
+
+def _check_prompts(scenario: Scenario, model: Model, dataset: Dataset) -> None:
+    """Refuse a model of tokens with data of another kind, and objectives that join prompts with another model."""
+    if model.reads_tokens and dataset.layout != "prompt":
+        raise ScenarioError(
+            f"the model {scenario.model.kind} reads prompts of tokens, and an example of {dataset.name} is a "
+            f"{dataset.layout}; use data of prompts, such as facts"
+        )
+    for method in scenario.unlearning:
+        objective = method.settings.get("objective")
+        if objective and OBJECTIVES[objective["kind"]].reads_tokens and not model.reads_tokens:
+            raise ScenarioError(
+                f"the objective {objective['kind']} of {method.name} joins prompts of tokens, which the model "
+                f"{scenario.model.kind} does not read; use the model gpt with data of prompts, such as facts"
+            )
 
 
 def _with_checkpoints(network: NetworkSetup, obstacles: Obstacles) -> NetworkSetup:

@@ -1,4 +1,4 @@
-"""The commands about runs and studies that take no scenario: `rewindnet table`, `figures` and `klom`."""
+"""The commands about runs and studies that take no scenario: `rewindnet table`, `figures`, `events` and `klom`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +40,23 @@ def figures(
     from rewindnet.experiments.studies.figures import write_figures
 
     for path in write_figures(folder, out):
+        say(path)
+
+
+def events(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run or of a study.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The folder to write; events in that folder by default.")
+    ] = None,
+) -> None:
+    """Write the learning curves of a run, or of every run of a study, as event files for TensorBoard.
+
+    Each phase of a run is a run of TensorBoard: tensorboard --logdir DIR/events. Needs the extra tensorboard.
+    """
+    from rewindnet.experiments.output import say
+    from rewindnet.experiments.studies.event_files import write_events
+
+    for path in write_events(folder, out):
         say(path)
 
 

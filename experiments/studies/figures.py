@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from rewindnet.experiments.report.drawing import Picture
 from rewindnet.experiments.report.figures import pictures_of_run, write_pictures
-from rewindnet.experiments.report.svg import Picture
 from rewindnet.experiments.report.trade_offs import costs, pareto
 from rewindnet.experiments.studies.hardness import hardness
 from rewindnet.experiments.studies.picture import against_depth, hardness_picture, learning_curves

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rewindnet.experiments.folder.files import check_writable, write
 from rewindnet.experiments.folder.format import read_record
+from rewindnet.experiments.report.charts.trade_offs import cost_chart, pareto_chart
 from rewindnet.experiments.report.html import facts, figure, page, paragraphs, raw_rows, scrolled, section
-from rewindnet.experiments.report.trade_offs import costs, pareto
+from rewindnet.experiments.studies.charts import depth_chart, hardness_chart, learning_charts
 from rewindnet.experiments.studies.hardness import Hardness, graph_sentences, hardest, hardness, reason_sentences
-from rewindnet.experiments.studies.picture import against_depth, hardness_picture, learning_curves
 from rewindnet.experiments.studies.pivot import Pivot
 from rewindnet.experiments.studies.results import StudyResults, load_study
 from rewindnet.experiments.studies.study_folder import read_study
@@ -111,11 +111,18 @@ def _found(measured: Sequence[Hardness]) -> str:
 def _release(found: Hardness, at: int) -> str:
     """Show the hardness of every client on every graph by one release, and what goes together with it."""
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in graph_sentences(found))
-    caption = "Each dot is a client; the hardest of a graph is orange and named."
+    caption = [
+        "Each dot is a client, from the hardest of a graph on the left, which is named, to the easiest.",
+        *(
+            ["Bars: the 95 % t-interval of the mean."]
+            if any(value.half_width for value in found.values.values())
+            else []
+        ),
+    ]
     content = (
         f"<h3>Hardest client of each graph</h3><ul>{items}</ul>"
         f"<h3>Why</h3>{paragraphs(reason_sentences(found))}"
-        f"{figure([hardness_picture(found, f'hardness-{at}')], [caption])}"
+        f"{figure([hardness_chart(found, f'hardness-{at}')], caption)}"
         f"{_heat(found)}"
     )
     return section(f"hardness-by-{at}", f"{found.release}: {found.meaning}", content)
@@ -140,7 +147,7 @@ def _heat(found: Hardness) -> str:
     caption = f"{found.meaning}; bold: the hardest client of a graph"
     return scrolled(
         caption,
-        f'<table class="results heat"><caption>{escape(caption)}</caption><thead><tr><td></td>{heads}</tr></thead>'
+        f'<table class="results narrow heat"><caption>{escape(caption)}</caption><thead><tr><td></td>{heads}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table>",
     )
 
@@ -170,13 +177,13 @@ def _pivot(table: Pivot, heading: str) -> str:
         + "</tr>"
         for cells in table.cells
     )
-    drawn = f'<table class="results"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
+    drawn = f'<table class="results narrow"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
     return f"<h3>{escape(heading)}</h3>{scrolled(heading, drawn)}"
 
 
 def _pareto(rows: Sequence[Row]) -> str:
     """Show accuracy against ε for every release of every run."""
-    drawn = pareto(rows)
+    drawn = pareto_chart(rows)
     if drawn is None:
         return section("pareto", "Accuracy against ε", "<p>No release has a certified ε.</p>")
     caption = [
@@ -189,7 +196,7 @@ def _pareto(rows: Sequence[Row]) -> str:
 
 def _depth(rows: Sequence[Row]) -> str:
     """Show ε, or the noise for it, against rewind depth."""
-    drawn = against_depth(rows)
+    drawn = depth_chart(rows)
     said = "<p>No method rewinds to several depths in this study; a study of unlearning.0.rewind does.</p>"
     caption = ["Lines join means over all runs of one method, view and bound; marks are single runs."]
     return section("depth", "What rewinding buys", said if drawn is None else figure([drawn], caption))
@@ -197,12 +204,12 @@ def _depth(rows: Sequence[Row]) -> str:
 
 def _cost(rows: Sequence[Row]) -> str:
     caption = ["What each release took after the request, as a share of learning again: the mean over runs."]
-    return section("cost", "Cost", figure([costs(rows)], caption))
+    return section("cost", "Cost", figure([cost_chart(rows)], caption))
 
 
 def _curves(results: StudyResults) -> str:
     """Show how learning went on each graph."""
-    drawn = learning_curves(results.curves(), results.topology_of_runs)
+    drawn = learning_charts(results.curves(), results.topology_of_runs)
     caption = ["Learning before the request, one line for each run, in the colour of its topology."]
     said = "<p>Not recorded: the noise of these runs is a secret.</p>"
     return section("curves", "How learning went", figure(drawn, caption, "pair") if drawn else said)

@@ -1,20 +1,16 @@
 """Draw what a study found: how hard each client is to forget, what rewinding buys, and how learning went."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 
-import numpy as np
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 
-from rewindnet.clients.methods import rewinds
-from rewindnet.experiments.report.svg import INK, MUTED, SERIES, Picture, figure, line_look, log_axis, short, style
+from rewindnet.experiments.report.drawing import INK, MUTED, SERIES, Picture, figure, line_look, log_axis, style
+from rewindnet.experiments.report.pictures import draw_curves
 from rewindnet.experiments.report.trade_offs import series_look
+from rewindnet.experiments.studies.charts import depth_chart, hardness_chart, learning_charts
 from rewindnet.experiments.studies.hardness import Hardness
 from rewindnet.experiments.studies.tidy import Row
-
-#: The ratio of the largest to the smallest measure from which the axis is logarithmic.
-_WIDE = 5.0
 
 
 def hardness_picture(found: Hardness, name: str) -> Picture:
@@ -22,34 +18,35 @@ def hardness_picture(found: Hardness, name: str) -> Picture:
 
     Args:
         found: the hardness by one release.
-        name: a name that is unique on the page.
+        name: the name of the files.
     """
+    data = hardness_chart(found, name).data
     with style():
-        drawn, axes = figure(1.6 + 0.95 * max(3, len(found.graphs)), 3.3)
-        for at, graph in enumerate(found.graphs):
-            clients = found.ranked(graph)
-            heights = np.array([found.values[graph, client].mean for client in clients])
-            axes.plot([at, at], [heights.min(), heights.max()], color=MUTED, linewidth=1.0, zorder=1)
-            for client, height in zip(clients, heights, strict=True):
-                half = found.values[graph, client].half_width
-                if half:
-                    axes.errorbar(at, height, yerr=half, color=MUTED, linewidth=0.8, capsize=2, zorder=1)
-            axes.plot(np.full(len(heights), at), heights, "o", color=SERIES[0], markersize=5, zorder=2)
-            axes.plot([at], [heights[0]], "o", color=SERIES[1], markersize=7, zorder=3)
-            axes.annotate(
-                clients[0], (at, heights[0]), (7, 0), textcoords="offset points", va="center", color=INK, fontsize=9
-            )
-        means = [value.mean for value in found.values.values()]
-        if min(means) > 0 and max(means) > _WIDE * min(means):
+        drawn, axes = figure(1.6 + 0.95 * max(3, len(data["graphs"])), 3.3)
+        for at in range(len(data["graphs"])):
+            _graph(axes, at, [dot for dot in data["dots"] if dot["graph"] == at])
+        if data["log"]:
             log_axis(axes)
         else:
             axes.set_ylim(bottom=0)
-        axes.set_xticks(range(len(found.graphs)), [_broken(short(graph)) for graph in found.graphs])
-        axes.set_xlim(-0.5, len(found.graphs) - 0.3)
+        axes.set_xticks(range(len(data["graphs"])), list(map(_broken, data["graphs"])))
+        axes.set_xlim(-0.5, len(data["graphs"]) - 0.3)
         axes.grid(visible=False, axis="x")
         axes.set_ylabel(found.meaning)
-        described = f"{found.release}: {found.meaning} of each client on each graph; the table has the numbers"
-        return Picture(name, drawn, described)
+        return Picture(name, drawn)
+
+
+def _graph(axes: Axes, at: int, dots: Sequence[Row]) -> None:
+    """Draw the clients of one graph."""
+    heights = [dot["mean"] for dot in dots]
+    axes.plot([at, at], [min(heights), max(heights)], color=MUTED, linewidth=1.0, zorder=1)
+    for dot in dots:
+        if dot["half"]:
+            axes.errorbar(at, dot["mean"], yerr=dot["half"], color=MUTED, linewidth=0.8, capsize=2, zorder=1)
+    axes.plot([at] * len(dots), heights, "o", color=SERIES[0], markersize=5, zorder=2)
+    axes.plot([at], [heights[0]], "o", color=SERIES[1], markersize=7, zorder=3)
+    place = (at, heights[0])
+    axes.annotate(dots[0]["client"], place, (7, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
 
 
 def _broken(graph: str) -> str:
@@ -66,29 +63,22 @@ def against_depth(rows: Sequence[Row]) -> Picture | None:
     Returns:
         None if no method rewinds to several depths with noise.
     """
-    series: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if rewinds(row["method"]) and row["sigma"] and row["epsilon_certified"]:
-            series[f"{row['method']}, {row['view']}, {row['bound']} bound, {row['placement']}"].append(row)
-    series = {name: own for name, own in series.items() if len({row["rewind_share"] for row in own}) > 1}
-    if not series:
+    chart = depth_chart(rows)
+    if chart is None:
         return None
-    epsilons = [row["epsilon_certified"] for own in series.values() for row in own]
-    same = max(epsilons) <= 1.01 * min(epsilons)
-    value, label = ("sigma", f"noise σ for ε = {max(epsilons):.3g}") if same else ("epsilon_certified", "certified ε")
+    series = chart.data["series"]
     with style():
         drawn, axes = figure(5.6, 3.0 + 0.17 * len(series))
-        for at, (name, own) in enumerate(series.items()):
-            look, shares = series_look(at), sorted({row["rewind_share"] for row in own})
-            means = [fmean(row[value] for row in own if row["rewind_share"] == share) for share in shares]
-            axes.plot(shares, means, **{**line_look(at), "color": look["color"]}, linewidth=1.2)
-            axes.plot([row["rewind_share"] for row in own], [row[value] for row in own], **look, ms=4, label=name)
+        for at, line in enumerate(series):
+            look = series_look(at)
+            axes.plot(*zip(*line["points"], strict=True), **{**line_look(at), "color": look["color"]}, linewidth=1.2)
+            axes.plot(*zip(*line["marks"], strict=True), **look, ms=4, label=line["label"])
         log_axis(axes)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_xlabel("rewind depth K/T")
-        axes.set_ylabel(label)
+        axes.set_ylabel(chart.data["value"])
         drawn.legend(loc="outside lower left")
-        return Picture("depth", drawn, f"{label} against rewind depth, one line for each method, view and bound")
+        return Picture("depth", drawn)
 
 
 def learning_curves(curves: Sequence[Row], topologies: Mapping[str, str]) -> list[Picture]:
@@ -101,41 +91,4 @@ def learning_curves(curves: Sequence[Row], topologies: Mapping[str, str]) -> lis
     Returns:
         Two pictures; none if nothing was recorded.
     """
-    by_run: dict[str, list[Row]] = defaultdict(list)
-    for row in curves:
-        if row["phase"] == "learn":
-            by_run[row["run"]].append(row)
-    if not by_run:
-        return []
-    quantities = (
-        ("accuracy_test_average_model", "accuracy", "test accuracy of the average model"),
-        ("consensus_distance", "consensus", "distance of clients to their average"),
-    )
-    return [_learning(by_run, topologies, column, name, title) for column, name, title in quantities]
-
-
-def _learning(
-    by_run: Mapping[str, Sequence[Row]], topologies: Mapping[str, str], column: str, name: str, title: str
-) -> Picture:
-    """Draw one quantity over the rounds of learning."""
-    kinds = list(dict.fromkeys(topologies[run] for run in by_run))
-    named: set[str] = set()
-    with style():
-        drawn, axes = figure(4.6, 2.9 + 0.17 * -(-len(kinds) // 3))
-        for run, lines in by_run.items():
-            kind = topologies[run]
-            label = "_" if kind in named else short(kind)
-            named.add(kind)
-            heights = [np.nan if row[column] is None else row[column] for row in lines]
-            look = line_look(kinds.index(kind))
-            axes.plot([row["round"] for row in lines], heights, **look, label=label, linewidth=1, alpha=0.8)
-        if column == "consensus_distance":
-            if any((row[column] or 0) > 0 for lines in by_run.values() for row in lines):
-                log_axis(axes)
-        else:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("round")
-        axes.set_title(title)
-        drawn.legend(loc="outside lower left", ncols=3)
-        return Picture(name, drawn, f"{title}, round by round, for learning in every run")
+    return [draw_curves(chart) for chart in learning_charts(curves, topologies)]

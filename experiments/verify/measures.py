@@ -16,6 +16,7 @@ from rewindnet.clients.models import Model
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.runs.evaluation import Evaluation, Samples
 from rewindnet.experiments.runs.measures import areas, cost_shares, ratios_to_norm
+from rewindnet.experiments.runs.triggers import trigger_measures
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
@@ -67,8 +68,9 @@ def check_measures(folder: RunFolder, rebuilt: Rebuilt, training: TrainingRun, i
         doubts += _check_accuracies(method.metrics, rebuilt.network.model, evaluation, released)
         if retrained is not None and compared_alike(folder, index):
             healed = {"accuracy": method.metrics["accuracy_healed"], "backdoor": None}
-            alike = replace(evaluation, triggered={})
+            alike = replace(evaluation, triggered={}, in_templates={})
             doubts += _check_accuracies(healed, rebuilt.network.model, alike, retrained[present])
+        _check_triggers(folder, rebuilt, index)
         _check_areas(method.metrics.get("auc"), rebuilt.network.model, evaluation, released)
         doubts += _check_found(folder, rebuilt.network.model, evaluation.sets["test"], training, index)
     if doubts:
@@ -113,6 +115,7 @@ def _check_accuracies(
     groups: list[tuple[str, Mapping[str, Any], Mapping[str, Samples]]] = [
         ("accuracy", metrics["accuracy"], evaluation.sets),
         ("success of the backdoor", metrics["backdoor"] or {}, evaluation.triggered),
+        ("accuracy in templates", metrics.get("triggers", {}).get("accuracy", {}), evaluation.in_templates),
     ]
     for what, recorded, sets in groups:
         demand(recorded.keys() == sets.keys(), f"{what} is recorded on {list(recorded)}; the samples are {list(sets)}")
@@ -124,6 +127,22 @@ def _check_accuracies(
             given = np.array([*np.array(scores["nodes"])[chosen], scores["average_model"]])
             check_scores(f"the {what} on {name}", given, measured, samples)
     return [] if len(chosen) == len(released) else [f"accuracies at {len(released) - len(chosen):,} nodes"]
+
+
+def _check_triggers(folder: RunFolder, rebuilt: Rebuilt, index: int) -> None:
+    """Check that gaps and distances follow from the accuracies, the graph and the request."""
+    metrics, network, request = folder.methods[index].metrics, rebuilt.network, request_of(folder, index)
+    assert network is not None
+    if "triggers" not in metrics:
+        return
+    recorded, forget = metrics["triggers"], network.arrivals[request].forget
+    asked = recorded["accuracy"]["test"]
+    follows = trigger_measures(network, metrics["nodes"], forget, metrics["accuracy"]["test"], asked)
+    for name in ("gap", "hops"):
+        demand(
+            recorded[name] == follows[name],
+            f"{name} of prompts in templates: {short(follows[name])}, not {short(recorded[name])}",
+        )
 
 
 def _check_areas(recorded: Any, model: Model, evaluation: Evaluation, released: NDArray[Any]) -> None:

@@ -39,6 +39,7 @@ QUIET = (
     "scrub",
     "neggrad",
     "salun",
+    "npo",
     "manif-smc",
     "fisher-forgetting",
     "hessian-free",

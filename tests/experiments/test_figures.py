@@ -13,8 +13,9 @@ from runs import TOLD
 from typer.testing import CliRunner
 
 from rewindnet.experiments.cli import app
-from rewindnet.experiments.report.pictures import NODES, _closest
-from rewindnet.experiments.report.trade_offs import _front, pareto
+from rewindnet.experiments.report.charts.audit import NODES, closest
+from rewindnet.experiments.report.charts.trade_offs import front
+from rewindnet.experiments.report.trade_offs import pareto
 from rewindnet.experiments.studies.picture import against_depth, learning_curves
 from rewindnet.experiments.studies.study_folder import StudyRun, write_study
 
@@ -25,7 +26,7 @@ def release(name: str, epsilon: float | None, accuracy: float, **more: object) -
 
 def test_no_release_lies_above_the_front() -> None:
     points = [(0.1, 0.5), (1.0, 0.4), (1.0, 0.8), (2.0, 0.8), (3.0, 0.9)]
-    assert _front(points) == [(0.1, 0.5), (1.0, 0.8), (3.0, 0.9)]
+    assert front(points) == [(0.1, 0.5), (1.0, 0.8), (3.0, 0.9)]
 
 
 def test_releases_without_an_epsilon_are_not_on_the_picture() -> None:
@@ -65,9 +66,9 @@ def test_learning_has_a_line_for_each_run_in_the_colour_of_its_topology() -> Non
 def test_of_a_large_network_the_nodes_closest_to_their_bounds_are_drawn() -> None:
     generator = np.random.default_rng(0)
     bound, measured = np.ones(5 * NODES), generator.uniform(size=5 * NODES)
-    kept = _closest(np.arange(5 * NODES), bound, measured)
+    kept = closest(np.arange(5 * NODES), bound, measured)
     np.testing.assert_array_equal(measured[kept], measured.reshape(NODES, 5).max(axis=1))
-    np.testing.assert_array_equal(_closest(np.arange(7), bound[:7], measured[:7]), np.arange(7))
+    np.testing.assert_array_equal(closest(np.arange(7), bound[:7], measured[:7]), np.arange(7))
 
 
 @pytest.mark.slow

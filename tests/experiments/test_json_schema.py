@@ -38,6 +38,7 @@ PLACES = {
     "step sizes": ("learning", "step_sizes"),
     "network": ("network", "kind"),
     "transport": ("backend", "kind"),
+    "attack": ("deletion", "attack"),
 }
 
 
@@ -67,12 +68,14 @@ def test_a_scenario_with_every_default_written_out_fits(validator):
 
 def test_every_entry_of_every_registry_is_taken_by_its_name(validator):
     of_graph_networks = {"graph", "graph model", "graph method", "verifier"}
-    assert set(PLACES) | {"method"} | of_graph_networks == set(LISTS.values())
+    assert set(PLACES) | {"method", "objective"} | of_graph_networks == set(LISTS.values())
     for what, (section, key) in PLACES.items():
         for name in registry(what):
             assert validator.is_valid({section: {key: name}}) or _needs_settings(what, name), (what, name)
     for name in registry("method"):
         assert validator.is_valid({"unlearning": [{"method": name}]}) or _needs_settings("method", name), name
+    for name in registry("objective"):
+        assert validator.is_valid({"unlearning": [{"method": "npo", "objective": name}]}), name
 
 
 def _needs_settings(what: str, name: str) -> bool:

@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+from base64 import b64encode
 from dataclasses import replace
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,11 +16,16 @@ from runs import SharedRuns, rehash, run_through
 from rewindnet.certificates.view import View
 from rewindnet.experiments.folder.format import state
 from rewindnet.experiments.folder.reader import FolderError, read_folder
+from rewindnet.experiments.report import html
+from rewindnet.experiments.report.charts.audit import audit_charts
+from rewindnet.experiments.report.charts.network import subject
+from rewindnet.experiments.report.html import SCRIPTS
+from rewindnet.experiments.report.labels import plain
 from rewindnet.experiments.report.page import write_report
-from rewindnet.experiments.report.svg import plain
 from rewindnet.experiments.report.table import COLUMNS, legend
 from rewindnet.experiments.report.words import verdict
 
+REPORT = Path(html.__file__).parent
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
 _SECTIONS = [
     *("verdict", "promise", "scenario", "table", "claims", "network", "requests", "pareto", "depth", "cost", "audits"),
@@ -113,6 +120,13 @@ def test_the_page_has_every_section_in_order(text: str) -> None:
     assert absent == {"arrived %", "backdoor %", "AUC", "retrained alike %", "evaluations"}
 
 
+def test_the_table_shows_epsilon_before_what_needs_scrolling(text: str) -> None:
+    (heads,) = re.findall(r'<section id="table">.*?<thead>(.*?)</thead>', text, re.DOTALL)
+    found = re.findall(r"<th[^>]*>(.*?)</th>", heads)
+    assert found[:6] == ["#", "method", "view", "ε certified", "ε claimed", "ε empirical"]
+    assert sorted(found[1:]) == sorted(heading for heading, _ in COLUMNS if f">{heading}</th>" in heads)
+
+
 def test_the_verdict_leads_with_what_holds_whatever_was_deleted(finished: Path) -> None:
     run = read_folder(finished)
     able = [row for row in run.summary if row["epsilon_certified"] is not None and row["sigma"]]
@@ -156,18 +170,17 @@ def test_noise_larger_than_the_model_is_said_where_it_is(finished: Path, text: s
 
 def test_the_page_needs_nothing_else(text: str) -> None:
     page = _Page(text)
-    assert "://" not in text.replace("http://www.w3.org/2000/svg", "")
-    assert "default-src 'none'" in text
     assert "<!ENTITY" not in text
     assert text.count("<!DOCTYPE") == 1
     assert page.tags.isdisjoint({"link", "iframe", "object", "img"})
-    assert re.findall(r"<script[^>]*>", text) == [
-        '<script type="application/json" id="requests-data">',
-        "<script>",
-        '<script type="application/json" id="rows-data" data-file="results.csv">',
-        "<script>",
-        "<script>",
-    ]
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert scripts == [(REPORT / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
+    assert f"content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}\"" in text
+    assert len(text) < 1 << 20
+    bare = re.sub(r'<script(>| type="text/plain").*?</script>', "", text, flags=re.DOTALL)
+    assert "://" not in bare
+    assert set(re.findall(r"<script([^>]*?)(?: id| data|>)", bare)) == {' type="application/json"'}
     assert all(reference.startswith(("#", "data:")) for reference in page.references)
     assert "@import" not in text
     assert all(inside.startswith("#") for inside in re.findall(r"url\(([^)]*)\)", text))
@@ -177,7 +190,7 @@ def test_ids_are_unique_and_every_reference_has_its_target(text: str) -> None:
     page = _Page(text)
     assert len(page.ids) == len(set(page.ids))
     wanted = {reference[1:] for reference in page.references if reference.startswith("#")}
-    assert wanted | set(re.findall(r"url\(#([^)]*)\)", text)) <= set(page.ids)
+    assert {"certificate-0", "certificate-4"} <= wanted <= set(page.ids)
 
 
 def test_every_string_is_escaped(folder: Path) -> None:
@@ -195,7 +208,55 @@ def test_there_is_a_panel_for_every_method_that_bounds_something(finished: Path,
     assert bounded == [0, 1, 2, 4]
     panels = re.search(r'<section id="audits">.*?</section>', text, re.DOTALL)
     assert panels is not None
-    assert panels[0].count("<svg") == len(bounded)
+    assert panels[0].count('data-chart="audit"') == len(bounded)
+
+
+def test_the_charts_have_the_numbers_of_the_run(finished: Path, text: str) -> None:
+    run = read_folder(finished)
+    found = {
+        name: json.loads(content)
+        for name, content in re.findall(r'<script type="application/json" id="([a-z0-9-]+)">(.*?)</script>', text)
+    }
+    releases = (found[f"chart-{name}-data"]["rows"] for name in ("claims", "cost"))
+    for row, drawn, cost in zip(run.summary, *releases, strict=True):
+        assert drawn["values"] == {name: row[name] for name in drawn["values"]}
+        assert (drawn["mean"], drawn["lowest"]) == tuple(row["accuracy"]["test"][name] for name in ("mean", "lowest"))
+        assert cost["shares"] == [row["cost_share"][name] for name in ("gradients", "bytes", "seconds")]
+    for at, (certificate, audit) in enumerate(run.certified):
+        panel = found.get(f"chart-audit{at}-data", {"nodes": []})
+        for place, node in enumerate(panel["nodes"]):
+            assert panel["bound"][place] == pytest.approx(certificate.sensitivity[node], rel=1e-5)
+            assert panel["measured"][place] == pytest.approx(audit.divergence[node], rel=1e-5)
+    assert [mark["epsilon"] for mark in found["chart-pareto-data"]["marks"]] == [
+        row["epsilon_certified"] for row in run.summary if row["epsilon_certified"] is not None
+    ]
+    number, certificate = subject(run) or (None, run.certified[0][0])
+    assert found["chart-network-data"]["sensitivity"] == pytest.approx(certificate.sensitivity, rel=1e-5)
+    assert found["chart-network-data"]["release"] == f"{number} r2d"
+    assert found["chart-network-data"]["deleting"] == [2]
+    measured = [
+        [line["round"], line["consensus_distance"]]
+        for line in run.metrics_lines()
+        if line["phase"] == "1-r2d" and "consensus_distance" in line
+    ]
+    (line,) = (line for line in found["chart-consensus-data"]["lines"] if line["label"] == "1 r2d")
+    assert line["points"] == measured
+    assert [chart.name for chart in audit_charts(run)] == ["audit0", "audit1", "audit2", "audit4"]
+    assert found["graph-data"]["links"] == [[0, 1], [0, 7], [1, 2], [2, 3], [3, 4], [4, 5], [5, 6], [6, 7]]
+
+
+def test_the_libraries_are_those_that_were_examined() -> None:
+    sums = dict(reversed(line.split()) for line in (REPORT / "vendor" / "SHA256SUMS").read_text().splitlines())
+    assert {f"vendor/{name}" for name in sums} == {name for name in SCRIPTS if name.startswith("vendor/")}
+    for name, expected in sums.items():
+        assert sha256((REPORT / "vendor" / name).read_bytes()).hexdigest() == expected
+
+
+def test_every_script_is_on_the_page_and_cannot_end_its_element() -> None:
+    there = {f"scripts/{file.name}" for file in (REPORT / "scripts").glob("*.js")}
+    assert there == {name for name in SCRIPTS if name.startswith("scripts/")}
+    for name in SCRIPTS:
+        assert not re.search(r"</script|<!--|\r|eval\(", (REPORT / name).read_text(encoding="utf-8"), re.IGNORECASE)
 
 
 def test_the_reason_for_no_epsilon_is_given(finished: Path, text: str) -> None:
@@ -212,11 +273,11 @@ def test_every_transcript_has_words_of_its_own() -> None:
 
 
 def test_the_colours_follow_the_theme(text: str) -> None:
-    drawn = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
-    assert "var(--ink)" in drawn
-    assert "#000000" not in drawn
+    own = "".join((REPORT / name).read_text() for name in SCRIPTS if name.startswith("scripts/"))
+    assert own.count("var(--ink)") > 10
+    assert not re.findall(r"#[0-9a-fA-F]{3,6}\b|rgb\(", own)
     declared = set(re.findall(r"(--[a-z0-9-]+):", text))
-    assert set(re.findall(r"var\((--[a-z0-9-]+)\)", text)) <= declared
+    assert set(re.findall(r"var\((--[a-z0-9-]+)\)", own + text.partition("</head>")[0])) <= declared
 
 
 def test_a_violation_jumps_to_the_eye(folder: Path) -> None:

@@ -16,6 +16,7 @@ from runs import SharedRuns, rehash
 from rewindnet.certificates import Claim, Release, calibrate, certify
 from rewindnet.certificates.view import View
 from rewindnet.experiments.folder.reader import read_folder
+from rewindnet.experiments.report.charts.network import drawn_graph
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.report.requests import NotPlannedError, _selected, _up, coverage, planned_requests
 from rewindnet.experiments.report.requests_section import requests_section
@@ -71,7 +72,7 @@ def test_noise_epsilon_and_light_cones_are_those_of_the_certificates(run: Any, p
 
 
 def test_the_page_holds_what_was_planned(run: Any, planned: dict[str, Any]) -> None:
-    text = requests_section(run, np.random.default_rng(0).normal(size=(7, 2)))
+    text = requests_section(run)
     data = re.search(r'id="requests-data">(.*?)</script>', text, re.DOTALL)
     assert data is not None
     content = json.loads(data[1])
@@ -81,9 +82,10 @@ def test_the_page_holds_what_was_planned(run: Any, planned: dict[str, Any]) -> N
         assert (release["sigma"], release["mean"]) == (row["sigma"], row["accuracy"]["test"]["mean"])
         nodes = run.methods[row["index"]].metrics["accuracy"]["test"]["nodes"]
         assert release["accuracy"] == {str(node): value for node, value in enumerate(nodes)}
-    places = np.array(content["places"])
-    assert places.min() == 0
-    assert places.max() == 1000
+    graph = drawn_graph(run, np.random.default_rng(0).normal(size=(7, 2)))
+    places = np.array(graph["places"])
+    assert (places.min(), places.max(), graph["side"]) == (0, 1000, 1000)
+    assert graph["links"] == [[node, node + 1] for node in range(6)]
     assert "Every client can be chosen." in text
 
 
@@ -113,12 +115,46 @@ def test_requests_that_cannot_be_planned_say_why(run: Any, change: Mapping[str, 
     other = type("R", (), {**vars(run), "learning": run.learning, "network": (graph, changed)})()
     with pytest.raises(NotPlannedError, match=why):
         planned_requests(other)
-    assert "Other requests are not planned here: " in requests_section(other, np.zeros((7, 2)))
+    assert "Other requests are not planned here: " in requests_section(other)
 
 
 @pytest.mark.parametrize(("value", "up"), [(0.0, 0.0), (1.0, 1.0), (1.00001, 1.001), (99999.0, 100000.0)])
 def test_numbers_are_rounded_up(value: float, up: float) -> None:
     assert _up(value) == up
+
+
+def check_charts(page: Path, shown: dict[str, Any]) -> None:
+    """Every chart is drawn, has a name, and says the numbers of its JSON, mark by mark, as arrow keys are pressed."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r'<script type="application/json" id="(chart-[a-z0-9-]+)-data">(.*?)</script>', text)
+    data = {name: json.loads(content) for name, content in blocks}
+    assert set(data) | {"requests-network", "requests-depths-chart"} == set(shown)
+    assert all(chart["shown"] and chart["focused"] == 0 and chart["named"] > 10 for chart in shown.values())
+
+    def numbers(name: str) -> list[float]:
+        said = (said.rpartition(": ")[2].removesuffix(" of retraining") for said in shown[name]["told"])
+        return [float(one.removesuffix(" %")) / (100 if one.endswith(" %") else 1) for one in said if one != "none"]
+
+    def close(found: list[float], expected: list[float], digits: float = 1e-3) -> None:
+        assert sorted(found) == pytest.approx(sorted(expected), rel=digits, abs=6e-4)
+
+    costs = [share for row in data["chart-cost"]["rows"] for share in row["shares"] if share is not None]
+    close(numbers("chart-cost"), costs)
+    close(numbers("chart-network"), data["chart-network"]["sensitivity"])
+    close(numbers("chart-pareto"), [mark["accuracy"] for mark in data["chart-pareto"]["marks"]])
+    close(numbers("chart-depth"), [y for line in data["chart-depth"]["series"] for _, y in line["points"] if y])
+    close(numbers("chart-audit0"), data["chart-audit0"]["bound"])
+    curves = [y for line in data["chart-consensus"]["lines"] for _, y in line["points"] if y]
+    close(numbers("chart-consensus"), curves)
+    certified = [row["values"] for row in data["chart-claims"]["rows"]]
+    said = [
+        float(one.split(": ")[1])
+        for one in shown["chart-claims"]["told"]
+        if "ε certified: " in one and "none" not in one
+    ]
+    assert said == pytest.approx(
+        [row["epsilon_certified"] for row in certified if row["epsilon_certified"] is not None]
+    )
 
 
 @pytest.mark.slow
@@ -144,7 +180,7 @@ def test_choices_change_the_numbers_in_a_browser_and_names_are_only_names(run_on
         };
         const terms = () => [...at("requests-facts").querySelectorAll("dt")];
         const shown = () => Object.fromEntries(terms().map(dt => [dt.textContent, dt.nextElementSibling.textContent]));
-        const count = name => ((at("requests-" + name).getAttribute("d") || "").match(/M/g) || []).length;
+        const count = name => at("requests-network").querySelectorAll(`[data-group=${name}]`).length;
         const look = () => ({
             said: at("requests-said").textContent, facts: shown(), share: at("requests-share").textContent,
             client: at("requests-client").value, groups: ["before", "later", "never"].map(count)});
@@ -152,8 +188,22 @@ def test_choices_change_the_numbers_in_a_browser_and_names_are_only_names(run_on
         set("client", 6); found.steps.push(look());
         set("depth", 3); found.steps.push(look());
         set("view", 4); set("placement", 1); set("allocation", 1); found.steps.push(look());
-        at("requests-choices").children[0].dispatchEvent(new Event("click")); found.steps.push(look());
+        const map = at("requests-network").querySelector("svg");
+        const dot = map.querySelector(".nodes circle").getBoundingClientRect();
+        const place = {clientX: dot.x + dot.width / 2, clientY: dot.y + dot.height / 2, pointerType: "mouse"};
+        map.dispatchEvent(new PointerEvent("pointermove", place));
+        map.dispatchEvent(new Event("click")); found.steps.push(look());
         set("depth", 4); found.steps.push(look());
+        found.charts = Object.fromEntries([...document.querySelectorAll(".chart")].map(chart => {
+          const told = [], next = () => {
+            chart.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}));
+            return chart.querySelector("[role=status]").textContent;
+          };
+          for (let said = next(); said && said !== told[0] && told.length < 200; said = next()) told.push(said);
+          const shown = chart.querySelectorAll("svg").length;
+          return [chart.id, {told, shown, focused: chart.tabIndex, named: chart.ariaLabel.length}];
+        }));
+        found.fetched = performance.getEntriesByType("resource").length;
         found.title = document.title;
         document.querySelector('a[href="#certificate-1"]').click();
         await new Promise(done => setTimeout(done, 200));
@@ -190,6 +240,8 @@ def test_choices_change_the_numbers_in_a_browser_and_names_are_only_names(run_on
         assert names[client] in step["said"] or client == 2
         assert planned["views"][v]["observer"] in step["said"]
     assert len({json.dumps(step["facts"]) for step in found["steps"]}) == 6
+    check_charts(page, found["charts"])
+    assert found["fetched"] == 0
     assert (found["title"], found["images"], found["labels"]) == (f"{HOSTILE}: unlearning report", 0, True)
     assert found["surplus"] <= 0
     assert found["open"] == [False, True, False]

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import rewindnet
 from rewindnet.experiments.cli import app
+from rewindnet.experiments.report.html import SCRIPTS
 from rewindnet.experiments.studies.hardness import graph_sentences, hardest, hardness, reason_sentences
 from rewindnet.experiments.studies.page import write_study_report
 from rewindnet.experiments.studies.study_folder import StudyRun, write_study
@@ -122,7 +123,14 @@ def test_the_page_has_its_numbers_and_nothing_from_elsewhere(folder: Path) -> No
     assert len(text) < 5 << 20
     tags = Tags(text).found
     assert [tag for tag, _ in tags if tag in ("img", "link", "iframe", "object")] == []
-    assert sum(tag == "script" for tag, _ in tags) == 3
+    scripts = [attributes.get("type") for tag, attributes in tags if tag == "script"]
+    charts = sum("data-chart" in attributes for _, attributes in tags)
+    assert charts == 5
+    assert {kind: scripts.count(kind) for kind in scripts} == {
+        None: len(SCRIPTS),
+        "application/json": charts + 1,
+        "text/plain": 1,
+    }
     for _, attributes in tags:
         assert not {name for name in attributes if name.startswith("on") or name == "src"}
         assert not re.match(r"\w+:", attributes.get("href") or "")

@@ -131,6 +131,7 @@ def test_a_depth_that_was_not_asked_for_is_found(
         ("scrub", {}, (10, 0)),
         ("neggrad", {}, (10, 0)),
         ("salun", {}, (10, 0)),
+        ("npo", {}, (10, 0)),
         ("manif-smc", {}, (10, 0)),
         ("fisher-forgetting", {}, (10, 0)),
         ("cns", {}, (10, 0)),

@@ -112,8 +112,11 @@ def test_the_wheel_holds_one_package_with_all_of_its_modules_and_data(wheel: Pat
         f"rewindnet/{file.relative_to(ROOT)}"
         for folder in FOLDERS
         for file in (ROOT / folder).rglob("*")
-        if file.suffix in (".py", ".yaml", ".html") and "__pycache__" not in file.parts
+        if (file.suffix in (".py", ".yaml", ".html", ".js") or file.parent.name == "vendor")
+        and file.is_file()
+        and "__pycache__" not in file.parts
     }
+    assert "rewindnet/experiments/report/vendor/LICENSES.txt" in expected
     assert expected <= found
     assert {"rewindnet/__init__.py", "rewindnet/__main__.py", "rewindnet/py.typed"} <= found
 

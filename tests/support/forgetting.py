@@ -2,11 +2,15 @@
 
 `python tests/support/forgetting.py dual` prints how far from retraining each method is with shared and with separate
 optimizers, at the best step size on the forget set (Zhong, Luo and Liu 2025, Table 1).
+`python tests/support/forgetting.py stealthy 6` prints what requests with templates in them do to the recipe `stealthy`,
+with everything but retraining, for so many seeds (Ren et al. 2025).
 """
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,14 +19,16 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from rewindnet.clients.methods import METHODS
+from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.metrics.membership import posterior
 from rewindnet.experiments.runs.run_setup import RunSetup, build_run
-from rewindnet.experiments.scenario.yaml_files import resolve
+from rewindnet.experiments.scenario.yaml_files import load, resolve
 from rewindnet.simulator.outcome import Trajectory
 from rewindnet.simulator.simulation import Simulation
 from rewindnet.simulator.transports.in_process import WorkerNetwork
 from rewindnet.simulator.transports.wire import InProcess
 
+RECIPES = Path(__file__).parents[2] / "experiments" / "recipes"
 #: A mixture of ten Gaussians of which about 80 % can be told, in a network that remembers all of it.
 MIXTURE: dict[str, Any] = {
     "data": {"source": "synthetic", "samples": 3750, "dimensions": 32, "classes": 10, "separation": 2.6},
@@ -85,15 +91,46 @@ class Learned:
         return np.array([*(self.accuracy(theta, of) for of in ("forget", "retain", "test")), members])
 
 
-def learn(seed: int, scenario: Mapping[str, Any] = MIXTURE) -> Learned:
-    """Have a network learn, and learn without the forget set."""
+def learn(seed: int, scenario: Mapping[str, Any] = MIXTURE, *, retrain: bool = True) -> Learned:
+    """Have a network learn, and, if asked to, learn without the forget set."""
     setup = build_run(resolve({**scenario, "name": "forgetting", "seed": seed}))
     nodes = setup.network.nodes
     network = WorkerNetwork(setup.worker(range(nodes)), InProcess(nodes, "fast"))
     simulation = setup.simulation(network)
     T = simulation.requests[0].rounds
     trajectory, _ = simulation.learn([0, T])
-    return Learned(setup, simulation, trajectory, simulation.retrain(T, {0, T}, 0).at(T))
+    retrained = simulation.retrain(T, {0, T}, 0).at(T) if retrain else trajectory.at(T)
+    return Learned(setup, simulation, trajectory, retrained)
+
+
+#: Whether the request carries the attack, and what NPO goes down besides.
+ARMS: Mapping[str, tuple[bool, dict[str, Any] | None]] = {
+    "no attack": (False, None),
+    "attack": (True, None),
+    "attack, scope-aware": (True, {"kind": "scope-aware", "eta": 5.0}),
+}
+
+
+def stealthy(seed: int, changes: Mapping[str, Any] = MappingProxyType({})) -> dict[str, NDArray[np.float64]]:
+    """For each arm, and for the learned models: accuracy on forgotten, plain and templated prompts, mean over nodes."""
+    recipe = load(RECIPES / "stealthy.yaml").plain()
+    found = {}
+    for attacked in (False, True):
+        deletion = {**recipe["deletion"], "attack": recipe["deletion"]["attack"] if attacked else None}
+        learned = learn(seed, {**recipe, "deletion": deletion, **changes}, retrain=False)
+        samples = learned.setup.evaluations[0]
+        sets = (samples.sets["forget"], samples.sets["test"], samples.in_templates["test"])
+
+        def measured(theta: Tensor, learned: Learned = learned, sets: Any = sets) -> NDArray[np.float64]:
+            return np.array([accuracy(learned.setup.network.model, theta, *of).mean() for of in sets])
+
+        if not attacked:
+            found["learned"] = measured(learned.original)
+        for name, (has_attack, objective) in ARMS.items():
+            if has_attack == attacked:
+                settings = {**recipe["unlearning"][0], "objective": objective}
+                found[name] = measured(learned.unlearned(settings.pop("method"), **settings))
+    return found
 
 
 #: What each method is told beside its optimizers and step sizes, and the sizes to choose from for SGD and for Adam.
@@ -157,7 +194,18 @@ def print_dual() -> None:
         print(f"| {method} | " + " | ".join(f"{gap:.2f} / {spread:.2f} ({size:g})" for gap, spread, size in cells))
 
 
-PRINTED: dict[str, Callable[[], None]] = {"dual": print_dual}
+def print_stealthy(seeds: int = 6) -> None:
+    """Print means over seeds of what is forgotten, of clean use, of use in templates, and the gap with its spread."""
+    every = [stealthy(seed) for seed in range(seeds)]
+    print("| arm | forget | clean | in templates | gap |")
+    for arm in every[0]:
+        rows = np.array([found[arm] for found in every])
+        gaps_found = rows[:, 1] - rows[:, 2]
+        means = " | ".join(f"{mean:.2f}" for mean in rows.mean(axis=0))
+        print(f"| {arm} | {means} | {gaps_found.mean():.2f} ± {gaps_found.std():.2f} |")
+
+
+PRINTED: dict[str, Callable[..., None]] = {"dual": print_dual, "stealthy": print_stealthy}
 
 if __name__ == "__main__":
-    PRINTED[sys.argv[1]]()
+    PRINTED[sys.argv[1]](*map(int, sys.argv[2:]))

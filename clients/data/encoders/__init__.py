@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rewindnet.clients.data.dataset import Dataset
-from rewindnet.clients.data.encoders import cache, hog, network, random_conv, rows, scattering
+from rewindnet.clients.data.encoders import cache, efficientnet, hog, network, random_conv, rows, scattering
 from rewindnet.clients.data.encoders.base import FeatureError, Features
 from rewindnet.registry import Registry
 
@@ -20,6 +20,7 @@ ENCODERS: Registry[Callable[..., Features]] = Registry(
         "hog": hog.hog,
         "scattering": scattering.scattering,
         "network": network.network,
+        "efficientnet-lite0": efficientnet.efficientnet,
     },
     FeatureError,
 )

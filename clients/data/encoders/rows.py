@@ -29,6 +29,8 @@ def raw(dataset: Dataset, seed: int, *, radius: float | None = None) -> Features
         raise FeatureError(f"the radius of raw features is read off the data, and {dataset.name} has none; set radius")
     if radius is None:
         return Features(x, test_x, longest(x), "estimated", dataset.shape)
+    if dataset.layout == "prompt":
+        raise FeatureError(f"the tokens of {dataset.name} are no quantities to be clipped; leave features.radius out")
     if not (math.isfinite(radius) and radius > 0):
         raise FeatureError(f"the radius of raw features must be positive and finite, not {radius}")
     return Features(clipped(x, radius), clipped(test_x, radius), radius, "enforced", dataset.shape)
@@ -49,6 +51,8 @@ def unit_norm(dataset: Dataset, seed: int, *, center: Literal["public", "zero"] 
     Raises:
         FeatureError: if the centre is neither of the words nor a finite number.
     """
+    if dataset.layout == "prompt":
+        raise FeatureError(f"the tokens of {dataset.name} are no quantities that have a norm; use features=raw")
     offset = _center(dataset, center)
     x, test_x = (normalized(flat(part), offset) for part in (dataset.x, dataset.test_x))
     return Features(x, test_x, 1.0, "proven", dataset.shape)

@@ -5,6 +5,7 @@ from mutations.mutation import Mutation
 _TORCH = ("methods/test_alternating.py::test_it_is_what_torch_makes_of_one_client",)
 _SENT = ("methods/test_alternating.py::test_what_the_forget_set_s_optimizer_carries_never_leaves",)
 
+_NPO = ("methods/test_npo.py::test_it_is_what_torch_makes_of_one_client",)
 _MANIFOLD = ("methods/test_manif_smc.py::test_it_is_what_torch_makes_of_one_client",)
 
 MUTATIONS = (
@@ -79,6 +80,60 @@ MUTATIONS = (
         "(size <= least)",
         "uncertified",
         _TORCH,
+    ),
+    Mutation(
+        "labels of the forget set become more likely",
+        ("npo",),
+        "clients/steps/npo.py",
+        "logsigmoid(-self.beta * ratio)",
+        "logsigmoid(self.beta * ratio)",
+        "uncertified",
+        _NPO,
+    ),
+    Mutation(
+        "the reference is the model of the step itself",
+        ("npo",),
+        "clients/steps/npo.py",
+        "before = _likelihoods(model, learned, samples)",
+        "before = _likelihoods(model, theta, samples)",
+        "uncertified",
+        _NPO,
+    ),
+    Mutation(
+        "the weight of the objective is not divided by β",
+        ("npo",),
+        "clients/steps/npo.py",
+        "(-2 / self.beta)",
+        "(-2)",
+        "uncertified",
+        _NPO,
+    ),
+    Mutation(
+        "forgotten answers are kept in place of retained ones",
+        ("npo",),
+        "clients/steps/objectives/scope_aware.py",
+        "retained.y[drawn])",
+        "forget.y)",
+        "uncertified",
+        ("methods/test_npo.py::test_scope_aware_is_the_loss_of_the_answers_behind_what_is_forgotten",),
+    ),
+    Mutation(
+        "the retained prompt comes before the forgotten one",
+        ("npo",),
+        "clients/steps/objectives/scope_aware.py",
+        "joined(forget.x, retained.x[drawn])",
+        "joined(retained.x[drawn], forget.x)",
+        "uncertified",
+        ("methods/test_npo.py::test_scope_aware_is_the_loss_of_the_answers_behind_what_is_forgotten",),
+    ),
+    Mutation(
+        "an objective is not added",
+        ("npo",),
+        "clients/steps/alternating.py",
+        'if phase == "retain" or wrapped is None',
+        'if phase == "forget" or wrapped is None',
+        "uncertified",
+        ("experiments/test_prompts_in_runs.py::test_an_objective_changes_steps_on_the_forget_set_alone",),
     ),
     Mutation(
         "erased samples come closer to their neighbourhood",
