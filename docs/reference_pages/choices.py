@@ -5,7 +5,7 @@ from typing import Any
 
 from reference_pages.commands import escaped
 from rewindnet.experiments.choices import choices_of, settings_of, summaries
-from rewindnet.experiments.scenario.registries import LISTS
+from rewindnet.experiments.scenario.registries import GRAPH_LISTS, LISTS
 
 #: Where a scenario makes the choice of each kind.
 PLACES = {
@@ -25,7 +25,7 @@ PLACES = {
     "transports": "backend.kind",
     "attacks": "deletion.attack",
     "objectives": "unlearning[].objective",
-    "graphs": "graph.source",
+    "graphs": "data.source",
     "graph-models": "model.kind",
     "graph-methods": "unlearning[].method",
     "verifiers": "verifiers[].verifier",
@@ -40,7 +40,8 @@ def choice_pages() -> dict[str, str]:
 def _page(what: str) -> Iterator[str]:
     """Return the lines of the page of one kind: a list of the choices, then each with its settings."""
     yield from (f"# {what.capitalize().replace('-', ' ')}", "")
-    yield from (f"The key `{PLACES[what]}` of a scenario. `rewindnet list {what}` prints this list.", "")
+    whose = " of a graph network" if what in GRAPH_LISTS else ""
+    yield from (f"The key `{PLACES[what]}` of a scenario{whose}. `rewindnet list {what}` prints this list.", "")
     yield from ("| choice | what it is |", "| --- | --- |")
     for name, summary in summaries(what).items():
         yield f"| [`{name}`](#{name}) | {escaped(summary)} |"

@@ -13,7 +13,7 @@ from reference_pages.commands import commands_page
 from reference_pages.notebooks import notebook_page
 from reference_pages.pictures import PICTURES
 from reference_pages.python import python_page
-from reference_pages.scenario import scenario_page
+from reference_pages.scenario import graph_scenario_page, scenario_page
 
 #: Where the pages of choices are in the navigation.
 _CHOICES = "reference/choices/"
@@ -40,6 +40,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {
         "reference/commands.md": commands_page(),
         "reference/scenario.md": scenario_page(),
+        "reference/graph-scenario.md": graph_scenario_page(),
         "reference/python.md": python_page(),
         **{f"{_CHOICES}{what}.md": page for what, page in choice_pages().items()},
         **{

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from reference_pages.choices import settings_table
 from reference_pages.commands import escaped
 from rewindnet.experiments.choices import choices_of, type_name
+from rewindnet.experiments.explain.scenario import GraphScenario
 from rewindnet.experiments.scenario.meanings import meanings
 from rewindnet.experiments.scenario.overrides import section_of
 from rewindnet.experiments.scenario.registries import LISTS
@@ -26,9 +27,21 @@ A section that has a page of choices takes the settings of what it chooses besid
 """
 
 
+_GRAPH_HEAD = """# Keys of a scenario of a graph network
+
+`rewindnet explain` takes scenarios of this kind; every key has a default. [Graph networks](../graph-networks.md) tells
+what they mean.
+"""
+
+
 def scenario_page() -> str:
     """Return the page: a table of keys for every section, with sections inside of sections after it."""
     return _HEAD + "\n".join(_section(Scenario, "", 2))
+
+
+def graph_scenario_page() -> str:
+    """Return the page of the scenarios of graph networks."""
+    return _GRAPH_HEAD + "\n".join(_section(GraphScenario, "", 2))
 
 
 def _section(section: type[BaseModel], path: str, level: int) -> Iterator[str]:

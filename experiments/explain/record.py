@@ -107,7 +107,7 @@ def _sections(scenario: GraphScenario, runs: Sequence[Json]) -> Iterator[str]:
 
 def _table(columns: tables.Columns) -> str:
     """Return a table as HTML."""
-    head = "".join(f"<th>{escape(name)}</th>" for name, _ in columns)
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in columns)
     rows = zip(*(cells for _, cells in columns), strict=True)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<table class="results"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rewindnet.clients.graphs.methods import GRAPH_METHODS
 from rewindnet.clients.graphs.methods.base import Learned, Unlearned
 from rewindnet.clients.graphs.models.base import GraphModel
 from rewindnet.clients.graphs.models.training import GraphTraining
@@ -16,7 +15,7 @@ from rewindnet.clients.graphs.node_graph import NodeGraph
 from rewindnet.clients.graphs.verifiers.case import Case, Evidence, Snapshot, snapshot
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.clients.training.parallel import one_torch_thread
-from rewindnet.experiments.explain.scenario import GraphDeletionSettings, GraphScenario
+from rewindnet.experiments.explain.scenario import GraphDeletionSettings, GraphMethodSettings, GraphScenario
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.topologies.rng import Stream, rng_at
 
@@ -32,8 +31,8 @@ def learn(scenario: GraphScenario, seed: int) -> tuple[Learned, int]:
     Raises:
         UserError: if the graph, the model or the deletion makes no sense.
     """
-    root = scenario.graph.root
-    graph: NodeGraph = scenario.graph.build(None if root is None else Path(root), seed)
+    root = scenario.data.root
+    graph: NodeGraph = scenario.data.build(None if root is None else Path(root), seed)
     forget = forgotten(graph, scenario.deletion, seed)
     if scenario.deletion.flipped_labels:
         graph = with_flipped_labels(graph, forget, seed)
@@ -92,13 +91,14 @@ def explain(scenario: GraphScenario, seed: int, tell: Callable[[str], None] = la
     one_torch_thread()
     tell(f"seed {seed}: learning")
     learned, taken = learn(scenario, seed)
-    reference: Unlearned = GRAPH_METHODS[Retrain.name](learned)
+    retraining = GraphMethodSettings.model_validate(Retrain.name)
+    reference: Unlearned = retraining.build(learned)
     before = snapshot(learned.model, learned.graph)
     retrained = snapshot(reference.model, learned.graph)
     found = []
     for method in scenario.unlearning:
         tell(f"seed {seed}: {method.name}")
-        unlearned: Unlearned = method.build(learned)
+        unlearned: Unlearned = reference if method == retraining else method.build(learned)
         after = snapshot(unlearned.model, unlearned.graph)
         case = Case(learned.forget, before, after, snapshot(unlearned.model, learned.graph), retrained)
         found.append(

@@ -16,7 +16,7 @@ _METHODS: list[dict[str, Any]] = [
 ]
 
 
-class GraphSettings(Choice):
+class GraphDataSettings(Choice):
     """The graph whose nodes are samples.
 
     Attributes:
@@ -86,7 +86,7 @@ class GraphScenario(MethodsSection):
         name: of the scenario; its folder is runs/<name> by default.
         seed: of everything random.
         seeds: how many seeds are run, from `seed` on; tables show means over them.
-        graph: the graph.
+        data: the graph whose nodes are samples.
         model: the model of its nodes.
         learning: how the model is learned.
         deletion: which nodes are deleted.
@@ -98,7 +98,7 @@ class GraphScenario(MethodsSection):
     name: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "graph-network"
     seed: Annotated[int, Field(ge=0)] = 0
     seeds: Annotated[int, Field(ge=1)] = 1
-    graph: GraphSettings = Field(default_factory=lambda: GraphSettings.model_validate({}))
+    data: GraphDataSettings = Field(default_factory=lambda: GraphDataSettings.model_validate({}))
     model: GraphModelSettings = Field(default_factory=lambda: GraphModelSettings.model_validate({}))
     learning: GraphLearningSettings = GraphLearningSettings()
     deletion: GraphDeletionSettings = GraphDeletionSettings()

@@ -53,9 +53,9 @@ def _cell(values: Sequence[float | None], factor: float, digits: int, spread: bo
         return _DASH
     mean = sum(known) / len(known)
     if len(known) < 2 or not spread:
-        return f"{mean:.{digits}f}"
+        return f"{mean:z.{digits}f}"
     deviation = math.sqrt(sum((value - mean) ** 2 for value in known) / (len(known) - 1))
-    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+    return f"{mean:z.{digits}f} ± {deviation:.{digits}f}"
 
 
 def grouped(runs: Sequence[Json], verifier: int, measure: str, by: str) -> Columns:

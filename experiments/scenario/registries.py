@@ -38,6 +38,8 @@ LISTS = {
     "verifiers": "verifier",
 }
 
+#: Those of the lists that are for scenarios of graph networks.
+GRAPH_LISTS = ("graphs", "graph-models", "graph-methods", "verifiers")
 
 #: The registry of each kind, as `module:name`; it is imported on first use.
 _REGISTRIES = {

@@ -13,8 +13,8 @@ from rewindnet.experiments.scenario.plain_data import quoted
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.registry import did_you_mean
 
-#: Keys of scenarios of graph networks alone.
-_GRAPH_KEYS = ("graph", "verifiers")
+#: Keys by which a scenario is known to be one of a graph network.
+GRAPH_KEYS = ("verifiers",)
 
 
 def sentence_about(problem: ValidationError, root: type[BaseModel] = Scenario) -> str:
@@ -44,7 +44,7 @@ def sentence_about(problem: ValidationError, root: type[BaseModel] = Scenario) -
 def unknown_key(parents: list[str], key: str, root: type[BaseModel] = Scenario) -> UnknownKeyError:
     """Return the error about a key that the section at a path does not take."""
     allowed = _allowed(parents, root)
-    if root is Scenario and not parents and key in _GRAPH_KEYS:
+    if root is Scenario and not parents and key in GRAPH_KEYS:
         return UnknownKeyError(
             key, "in the scenario", "; scenarios of graph networks are for rewindnet explain", allowed
         )

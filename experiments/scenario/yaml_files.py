@@ -12,7 +12,7 @@ from rewindnet.experiments.scenario.overrides import override, split_key, split_
 from rewindnet.experiments.scenario.paths import beside
 from rewindnet.experiments.scenario.plain_data import one_line, plain_data, quoted
 from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.experiments.scenario.sentences import sentence_about
+from rewindnet.experiments.scenario.sentences import GRAPH_KEYS, sentence_about, unknown_key
 from rewindnet.experiments.scenario.yaml_text import parse_yaml, read_yaml
 
 __all__ = ["STUDY", "load", "parse_yaml", "read_yaml", "resolve"]
@@ -82,5 +82,8 @@ def _resolved(raw: Any, overrides: Iterable[str] | Mapping[str, Any], folder: Pa
         override(raw, path, plain_data(value, tuple(path)))
     if folder is not None:
         beside(raw, folder)
+    for key in raw:
+        if key in GRAPH_KEYS:
+            raise unknown_key([], key)
     # An empty section in YAML is null; it means the defaults.
     return Scenario.model_validate({key: value for key, value in raw.items() if value is not None})

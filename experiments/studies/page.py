@@ -111,11 +111,18 @@ def _found(measured: Sequence[Hardness]) -> str:
 def _release(found: Hardness, at: int) -> str:
     """Show the hardness of every client on every graph by one release, and what goes together with it."""
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in graph_sentences(found))
-    caption = "Each dot is a client; the hardest of a graph is orange and named."
+    caption = [
+        "Each dot is a client, from the hardest of a graph on the left, which is named, to the easiest.",
+        *(
+            ["Bars: the 95 % t-interval of the mean."]
+            if any(value.half_width for value in found.values.values())
+            else []
+        ),
+    ]
     content = (
         f"<h3>Hardest client of each graph</h3><ul>{items}</ul>"
         f"<h3>Why</h3>{paragraphs(reason_sentences(found))}"
-        f"{figure([hardness_chart(found, f'hardness-{at}')], [caption])}"
+        f"{figure([hardness_chart(found, f'hardness-{at}')], caption)}"
         f"{_heat(found)}"
     )
     return section(f"hardness-by-{at}", f"{found.release}: {found.meaning}", content)
@@ -140,7 +147,7 @@ def _heat(found: Hardness) -> str:
     caption = f"{found.meaning}; bold: the hardest client of a graph"
     return scrolled(
         caption,
-        f'<table class="results heat"><caption>{escape(caption)}</caption><thead><tr><td></td>{heads}</tr></thead>'
+        f'<table class="results narrow heat"><caption>{escape(caption)}</caption><thead><tr><td></td>{heads}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table>",
     )
 
@@ -170,7 +177,7 @@ def _pivot(table: Pivot, heading: str) -> str:
         + "</tr>"
         for cells in table.cells
     )
-    drawn = f'<table class="results"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
+    drawn = f'<table class="results narrow"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
     return f"<h3>{escape(heading)}</h3>{scrolled(heading, drawn)}"
 
 

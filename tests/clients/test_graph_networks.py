@@ -25,6 +25,8 @@ from rewindnet.clients.graphs.models.gat import attend
 from rewindnet.clients.graphs.models.steps import Steps
 from rewindnet.clients.graphs.models.training import GraphTraining
 from rewindnet.clients.graphs.node_graph import NodeGraph
+from rewindnet.clients.graphs.verifiers import VERIFIERS
+from rewindnet.clients.graphs.verifiers.case import Case, Evidence, snapshot
 
 TRAINING = GraphTraining(seed=0, epochs=8, step_size=0.05, weight_decay=5e-4)
 
@@ -306,6 +308,68 @@ def test_the_stand_ins_do_what_the_code_of_the_paper_does() -> None:
     assert not torch.equal(weights(fresh.model), weights(of.model))
     same = [weights(GRAPH_METHODS.build(name, of, epochs=2).model) for name in ("fe-gnndelete", "drop-finetune")]
     assert torch.equal(*same)
+
+
+# Evidence
+
+
+def evidence(of: Learned, method: str, verifier: str, **settings: Any) -> tuple[Case, Evidence]:
+    """A case that a verifier looks at, retrained with other draws so that nothing is 0 by chance; and what it finds."""
+    unlearned, retrained = GRAPH_METHODS.build(method, of, **settings), GRAPH_METHODS.build("retrain", of, draw=1)
+    shots = [snapshot(model, of.graph) for model in (of.model, unlearned.model, retrained.model)]
+    case = Case(of.forget, shots[0], snapshot(unlearned.model, unlearned.graph), *shots[1:])
+    return case, VERIFIERS.build(verifier, case)
+
+
+def test_the_audit_compares_predictions_with_the_retrained_model() -> None:
+    of = learned("gcn", hidden=8)
+    case, found = evidence(of, "drop-finetune", "explain-audit", epochs=3)
+    value = {figure.name: figure.value for figure in found.figures}
+    p, q = (of_model.logs.exp().numpy() for of_model in (case.reference, case.queried))
+    assert np.abs(p.sum(1) - 1).max() < 1e-12
+    kl = (p * np.log(p / q)).sum(1)
+    gone = set(torch.nonzero(of.forget).flatten().tolist())
+    around = sorted({other for node in gone for other in networkx_of(of.graph)[node]} - gone)
+    assert value["kl_boundary"] == pytest.approx(kl[around].mean())
+    assert value["kl_forgotten"] == pytest.approx(kl[sorted(gone)].mean())
+    assert value["kl_boundary"] > 1e-4
+    assert value["agreement"] == pytest.approx((p.argmax(1) == q.argmax(1)).mean())
+    test, y = ~of.graph.train, of.graph.y
+    assert value["accuracy_test"] == pytest.approx((q.argmax(1) == y.numpy())[test.numpy()].mean())
+    own = [torch.from_numpy(one)[torch.arange(60), y] for one in (q, p)]
+    member, retrained = (matched_auc(one, y, of.forget, test) for one in own)
+    assert value["mi_f"] == member
+    assert value["mi_f_gap"] == pytest.approx(member - retrained)
+    assert value["ra_queried"] == pytest.approx(share_of(case.queried.saliency, of.forget))
+    groups = {(group["client"], group["hops"]): group for group in found.by_group(case)}
+    one_hop = [node for node in around if of.graph.client[node] == 0]
+    assert groups[0, 1]["nodes"] == len(one_hop)
+    assert groups[0, 1]["kl"] == pytest.approx(kl[one_hop].mean())
+
+
+def test_the_metrics_of_the_paper_compare_every_node_with_itself() -> None:
+    of = learned("gcn", hidden=8)
+    case, found = evidence(of, "drop-finetune", "explain-paper", epochs=3)
+    value = {figure.name: figure.value for figure in found.figures}
+    before, after = saliency(of.model, of.graph).numpy(), case.after.saliency.numpy()
+    gone = of.forget.numpy()
+    assert value["ra_before"] == pytest.approx(100 * before[gone].sum() / before.sum())
+    assert value["ra_after"] == 0.0
+    assert value["hs"] == pytest.approx(np.abs(before - after).mean())
+    assert value["esd"] == pytest.approx(before[gone].mean())
+    graph = networkx_of(of.graph)
+    nodes = np.flatnonzero(gone).tolist()
+    around = sorted({other for node in nodes for other in graph[node]} - set(nodes))
+    egos = nx.compose_all([nx.ego_graph(graph, node, 2) for node in nodes])
+    graph.remove_nodes_from(nodes)
+    left = nx.compose_all([nx.ego_graph(graph, node, 2) for node in around])
+    one, other = ({tuple(sorted(edge)) for edge in of_graph.edges} for of_graph in (egos, left))
+    assert value["ged"] == len(one ^ other) > 0
+    confidence, y, train = case.after.confidence, of.graph.y, of.graph.train
+    assert value["mi"] == confidence_auc(confidence, train, ~train)
+    assert value["mi_f"] == matched_auc(confidence, y, of.forget, ~train)
+    _, same = evidence(of, "do-nothing", "explain-paper")
+    assert {figure.name: figure.value for figure in same.figures}["grs"] == 0
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from scipy import io, sparse
 
 from rewindnet.clients.data import DataError, load
 from rewindnet.clients.data.adult import _COLUMNS
+from rewindnet.clients.graphs.data import GRAPHS
 from rewindnet.errors import Notice
 from rewindnet.pickles import SparseRows
 
@@ -190,6 +191,24 @@ def test_papers_of_the_largest_part_are_the_nodes_of_its_graph(tmp_path):
     assert data.client.tolist() == [0, 1, 2, 6]
     np.testing.assert_array_equal(data.x, PAPERS[[0, 1, 2, 6]])
     np.testing.assert_array_equal(data.test_y, [3, 4, 5])
+
+
+def test_papers_and_citations_are_a_graph_of_communities(tmp_path):
+    write_papers(tmp_path, PAPERS, SUBJECTS, CITED)
+    graph = GRAPHS.build("cora", tmp_path, 0, clients=2, train=0.5)
+    np.testing.assert_array_equal(graph.x, PAPERS)
+    assert graph.y.tolist() == SUBJECTS.tolist()
+    assert {(a, b) for a, b in graph.edges.T.tolist() if a < b} == {(0, 1), (1, 2), (2, 6), (3, 4)}
+    assert graph.edges.shape == (2, 8)
+    client = graph.client.tolist()
+    assert client[3] == client[4]
+    assert sorted(client.count(number) for number in (0, 1)) == [3, 4]
+    assert int(graph.train.sum()) == 4
+    with pytest.raises(DataError, match="at most as many, not 8"):
+        GRAPHS.build("cora", tmp_path, 0, clients=8)
+    write_papers(tmp_path, PAPERS, SUBJECTS, {0: [7]})
+    with pytest.raises(DataError, match="papers are numbered from 0 to 6"):
+        GRAPHS.build("cora", tmp_path, 0)
 
 
 def test_papers_that_do_not_fit_together_are_refused(tmp_path):

@@ -19,7 +19,10 @@ from rewindnet.experiments.scenario.yaml_text import parse_yaml
 jsonschema = pytest.importorskip("jsonschema")
 STARTER = files("rewindnet.experiments.scenario").joinpath("starter.yaml").read_text("utf-8")
 #: Recipes of graph networks are scenarios of another kind.
-TEXTS = {"starter": STARTER, **{name: text for name, text in recipe_texts().items() if "graph" not in parse_yaml(text)}}
+TEXTS = {
+    "starter": STARTER,
+    **{name: text for name, text in recipe_texts().items() if "verifiers" not in parse_yaml(text)},
+}
 #: Where a scenario names an entry of each kind.
 PLACES = {
     "data": ("data", "source"),
@@ -64,8 +67,8 @@ def test_a_scenario_with_every_default_written_out_fits(validator):
 
 
 def test_every_entry_of_every_registry_is_taken_by_its_name(validator):
-    graphs = {"graph", "graph model", "graph method", "verifier"}
-    assert set(PLACES) | {"method", "objective"} | graphs == set(LISTS.values())
+    of_graph_networks = {"graph", "graph model", "graph method", "verifier"}
+    assert set(PLACES) | {"method", "objective"} | of_graph_networks == set(LISTS.values())
     for what, (section, key) in PLACES.items():
         for name in registry(what):
             assert validator.is_valid({section: {key: name}}) or _needs_settings(what, name), (what, name)

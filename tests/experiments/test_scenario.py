@@ -22,7 +22,7 @@ from rewindnet.experiments.scenario.yaml_files import load, parse_yaml, resolve
 RECIPES = [
     recipe
     for recipe in sorted(Path(__file__).parents[2].glob("experiments/recipes/*.yaml"))
-    if "graph" not in parse_yaml(recipe.read_text("utf-8"))
+    if "verifiers" not in parse_yaml(recipe.read_text("utf-8"))
 ]
 
 #: Where a scenario says which entry of a registry it wants.

@@ -7,7 +7,7 @@ import typer
 from reference_pages.choices import PLACES, choice_pages
 from reference_pages.commands import commands_page, escaped, every_command
 from reference_pages.python import PARTS, python_page
-from reference_pages.scenario import scenario_page
+from reference_pages.scenario import graph_scenario_page, scenario_page
 
 import rewindnet
 from rewindnet.experiments.cli import app
@@ -49,6 +49,14 @@ def test_every_section_of_a_scenario_has_its_keys() -> None:
     about = page.partition("\n## learning\n")[2].partition("\n##")[0]
     assert "| `step_size` | number | `1.0` | of a local step, η. |" in about
     assert "topology.schedule" in headings(page, 3)
+    lines = [line for line in page.splitlines() if line.startswith("| `")]
+    assert [line for line in lines if line.endswith("|  |")] == []
+
+
+def test_every_section_of_a_scenario_of_a_graph_network_has_its_keys() -> None:
+    page = graph_scenario_page()
+    assert set(headings(page, 2)) == {"data", "model", "learning", "deletion", "unlearning", "verifiers"}
+    assert "| `epochs` | whole number | `200` | the number of epochs. |" in page
     lines = [line for line in page.splitlines() if line.startswith("| `")]
     assert [line for line in lines if line.endswith("|  |")] == []
 

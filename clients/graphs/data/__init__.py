@@ -1,15 +1,15 @@
 """Graphs whose nodes are samples, and their registry."""
 
 from collections.abc import Callable
+from typing import Any
 
 from rewindnet.clients.data import DataError
-from rewindnet.clients.graphs.node_graph import NodeGraph
 from rewindnet.registry import Registry
 
 __all__ = ["GRAPHS"]
 
-#: Called as `source(root, seed, *, settings)`.
-GRAPHS: Registry[Callable[..., NodeGraph]] = Registry(
+#: Called as `source(root, seed, *, settings)`, and returns a `NodeGraph`.
+GRAPHS: Registry[Callable[..., Any]] = Registry(
     "graph",
     {
         "sbm": "rewindnet.clients.graphs.data.sbm:sbm",

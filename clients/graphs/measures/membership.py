@@ -39,7 +39,7 @@ def matched_auc(confidence: Tensor, y: Tensor, members: Tensor, others: Tensor) 
         The mean over members whose label some non-member has; None if there are none.
     """
     won: list[NDArray[np.float64]] = []
-    for label in y[members].unique().tolist():
+    for label in set(y[members].tolist()):
         inside, outside = confidence[members & (y == label)].numpy(), confidence[others & (y == label)].numpy()
         if len(outside):
             won.append(_wins(inside, outside))

@@ -6,7 +6,7 @@ from rewindnet.clients.graphs.methods.base import Learned, Unlearned
 def graph_edit_finetune(learned: Learned, *, epochs: int = 50, step_size: float | None = None) -> Unlearned:
     """Drop the nodes from the graph, and go on learning with the last layer alone.
 
-    A counterpart for networks that are not linear of what `graph-editor` does to linear ones: the first layer is taken
+    For networks that are not linear, something like what `graph-editor` does to linear ones: the first layer is taken
     for fixed features. It is no operator of that paper.
 
     Args:

@@ -8,7 +8,7 @@
     epsilon_empirical: {symbol: "times", color: "var(--alarm)", hollow: true, size: 4.5},
     epsilon_lower_bound: {symbol: "triangle", color: SERIES[2], size: 4.5, turn: 90},
   };
-  const rowHeight = above => above ? 42 : 30;
+  const rowHeight = above => above ? 46 : 30;
 
   // The rows of a chart: a line for each, with its label on the left, or above the line where there is little room.
   const rows = (labels, width) => {
@@ -20,7 +20,7 @@
       marks: [
         Plot.ruleY(labels, {y: (_, at) => at, stroke: "var(--rule)"}),
         above
-          ? Plot.text(labels, {y: (_, at) => at, text: label => label, frameAnchor: "left", textAnchor: "start", dy: -14, fill: "var(--ink)", stroke: "var(--page)", strokeWidth: 4})
+          ? Plot.text(labels, {y: (_, at) => at, text: label => label, frameAnchor: "left", textAnchor: "start", dy: -16, fill: "var(--ink)", stroke: "var(--page)", strokeWidth: 4})
           : Plot.text(labels, {y: (_, at) => at, text: label => label, frameAnchor: "left", textAnchor: "end", dx: -10, fill: "var(--ink)"}),
       ],
     };

@@ -3,7 +3,14 @@
 (() => {
   const {charts, SERIES, plain, plot, logScale, linearScale, upward} = rewindnet;
   charts.hardness = (data, width) => {
-    const points = data.dots.map(dot => ({...dot, x: dot.graph, y: dot.mean, said: `client ${dot.client} on ${data.graphs[dot.graph]}\n${data.meaning}: ${dot.shown}`}));
+    // The clients of a graph stand side by side, the hardest on the left, so that their bars do not cover each other.
+    const counts = d3.rollup(data.dots, own => own.length, dot => dot.graph);
+    const seen = new Map(), beside = ({graph}) => {
+      const at = seen.get(graph) ?? 0, step = Math.min(.14, .7 / counts.get(graph));
+      seen.set(graph, at + 1);
+      return graph + step * (at - (counts.get(graph) - 1) / 2);
+    };
+    const points = data.dots.map(dot => ({...dot, x: beside(dot), y: dot.mean, said: `client ${dot.client} on ${data.graphs[dot.graph]}\n${data.meaning}: ${dot.shown}`}));
     const low = dot => dot.mean - (dot.half ?? 0), high = dot => dot.mean + (dot.half ?? 0), least = d3.min(points, point => point.mean);
     const y = data.log ? logScale([least, ...points.flatMap(point => [Math.max(low(point), least / 2), high(point)])])
       : linearScale([0, d3.max(points, high)], plain);
@@ -15,11 +22,10 @@
       marks: [
         ...upward(y, data.meaning),
         Plot.text(data.graphs, {x: (_, at) => at, text: graph => graph, frameAnchor: "bottom", lineAnchor: "top", dy: 12, lineWidth: room / 13, textOverflow: "ellipsis-end", fill: "var(--ink)"}),
-        Plot.ruleX(d3.groups(points, point => point.x), {x: ([x]) => x, y1: ([, own]) => d3.min(own, dot => dot.mean), y2: ([, own]) => d3.max(own, dot => dot.mean), stroke: "var(--muted)"}),
         Plot.ruleX(points.filter(point => point.half), {x: "x", y1: dot => Math.max(low(dot), bottom), y2: high, stroke: "var(--muted)", marker: "tick"}),
         Plot.dot(points.filter(point => !point.hardest), {x: "x", y: "y", r: 4, fill: SERIES[0], stroke: "var(--page)"}),
         Plot.dot(hardest, {x: "x", y: "y", r: 5.5, fill: SERIES[1], stroke: "var(--page)"}),
-        Plot.text(hardest, {x: "x", y: "y", text: dot => `client ${dot.client}`, textAnchor: "start", dx: 10, fill: "var(--ink)", stroke: "var(--page)", strokeWidth: 3}),
+        Plot.text(hardest, {x: "x", y: "y", text: dot => `client ${dot.client}`, textAnchor: "middle", dy: -14, fill: "var(--ink)", stroke: "var(--page)", strokeWidth: 3}),
       ],
     });
   };

@@ -45,7 +45,7 @@
     const share = value => high <= low * (1 + data.even) ? .5 : Math.log(value / low) / Math.log(high / low);
     const name = node => data.names ? data.names[node] : `client ${node}`;
     const drawn = rewindnet.map(graph, width, {
-      look: node => data.sensitivity[node] > 0 ? {fill: colour(share(data.sensitivity[node])), stroke: "var(--page)"} : {fill: "var(--page)", stroke: "var(--muted)"},
+      look: node => data.sensitivity[node] > 0 ? {fill: colour(share(data.sensitivity[node])), stroke: "var(--muted)"} : {fill: "var(--page)", stroke: "var(--muted)"},
       said: node => `${name(node)}${data.names ? ` (node ${node})` : ""}\nsensitivity: ${number(data.sensitivity[node])}`,
       rings: data.deleting, names: data.deleting.length <= 12 ? name : null,
     });
