@@ -107,7 +107,12 @@ def _sections(scenario: GraphScenario, runs: Sequence[Json]) -> Iterator[str]:
 
 def _table(columns: tables.Columns) -> str:
     """Return a table as HTML."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in columns)
-    rows = zip(*(cells for _, cells in columns), strict=True)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    (first, titles), *numbers = columns
+    head = f'<th scope="col" class="text">{escape(first)}</th>'
+    head += "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in numbers)
+    rows = zip(titles, zip(*(cells for _, cells in numbers), strict=True), strict=True)
+    body = "".join(
+        f'<tr><td class="text">{escape(title)}</td>{"".join(f"<td>{escape(cell)}</td>" for cell in row)}</tr>'
+        for title, row in rows
+    )
     return f'<table class="results"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

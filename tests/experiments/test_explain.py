@@ -107,8 +107,8 @@ def test_the_document_and_the_page_say_the_same(home: Path) -> None:
     assert len(rows) == 8
     assert "± " in rows[0]
     page = (home / "runs/small/evidence.html").read_text("utf-8")
-    for cell in rows[0].strip("| ").split(" | "):
-        assert f"<td>{cell}</td>" in page
+    title, *cells = rows[0].strip("| ").split(" | ")
+    assert f'<tr><td class="text">{title}</td><td>{"</td><td>".join(cells)}</td></tr>' in page
 
 
 def test_the_same_seed_gives_the_same_evidence(home: Path) -> None:
