@@ -87,7 +87,8 @@ def _verdict(results: StudyResults, rows: Sequence[Row]) -> str:
         marked = sum(bool(row[column]) for row in certified)
         said += [f"{mark} {marked} of {len(certified)} certified ε are {why}."] if marked else []
     if results.unfinished:
-        said.append(f"Not in this page: {len(results.unfinished)} runs that are not finished.")
+        count = len(results.unfinished)
+        said.append(f"Not in this page: {count} run{'s' * (count > 1)} of the study, unfinished. Give its sweep again.")
     state = " violated" if violated else ""
     return f'<div class="verdict{state}" id="verdict">{paragraphs(said)}</div>'
 
@@ -147,7 +148,8 @@ def _heat(found: Hardness) -> str:
     caption = f"{found.meaning}; bold: the hardest client of a graph"
     return scrolled(
         caption,
-        f'<table class="results narrow heat"><caption>{escape(caption)}</caption><thead><tr><td></td>{heads}</tr></thead>'
+        f'<table class="results narrow heat"><caption>{escape(caption)}</caption>'
+        f"<thead><tr><td></td>{heads}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table>",
     )
 

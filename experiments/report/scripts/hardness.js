@@ -25,7 +25,7 @@
         Plot.ruleX(points.filter(point => point.half), {x: "x", y1: dot => Math.max(low(dot), bottom), y2: high, stroke: "var(--muted)", marker: "tick"}),
         Plot.dot(points.filter(point => !point.hardest), {x: "x", y: "y", r: 4, fill: SERIES[0], stroke: "var(--page)"}),
         Plot.dot(hardest, {x: "x", y: "y", r: 5.5, fill: SERIES[1], stroke: "var(--page)"}),
-        Plot.text(hardest, {x: "x", y: "y", text: dot => `client ${dot.client}`, textAnchor: "middle", dy: -14, fill: "var(--ink)", stroke: "var(--page)", strokeWidth: 3}),
+        Plot.text(hardest, {x: "x", y: "y", text: dot => `client ${dot.client}`, textAnchor: "end", dx: -11, fill: "var(--ink)", stroke: "var(--page)", strokeWidth: 3}),
       ],
     });
   };

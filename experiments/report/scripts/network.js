@@ -3,8 +3,16 @@
 (() => {
   const {charts, SERIES, json, number, plain, text, plot, logTicks} = rewindnet;
   // Viridis without its darkest and lightest ends, which are invisible in one theme of the page.
-  const colour = share => d3.interpolateViridis(.14 + .81 * share);
+  const colour = share => d3.interpolateViridis(.14 + .81 * Math.round(48 * share) / 48);
 
+  // The largest number of nodes that are elements of their own; of more, those of one colour are one element.
+  const DOTS = 2500;
+  const specks = (points, r) => (_, {x, y}) => {
+    const group = d3.create("svg:g").attr("class", "specks").attr("fill", "none").attr("stroke-linecap", "round").attr("stroke-width", 2 * r);
+    const d = own => own.map(point => `M${x(point.x).toFixed(1)} ${y(point.y).toFixed(1)}h0`).join("");
+    for (const [fill, own] of d3.groups(points, point => point.fill)) group.append("path").attr("stroke", fill).attr("data-nodes", own.length).attr("d", d(own));
+    return group.node();
+  };
   // Draw the network with a dot for every node: `look` returns its fill and stroke, `said` what is said of it.
   rewindnet.map = (graph, width, {look, said, rings, names}) => {
     const {places, links, side} = graph, N = places.length, size = Math.min(width, 480);
@@ -16,7 +24,7 @@
       width: size, height: size, margin: 8, x: {domain: [inner, outer], axis: null}, y: {domain: [outer, inner], axis: null},
       marks: [
         Plot.line(lines, {stroke: "var(--muted)", strokeOpacity: fade, strokeWidth: .8}),
-        Plot.dot(points, {x: "x", y: "y", r, fill: "fill", stroke: "stroke", strokeWidth: N > 80 ? .5 : 1, className: "nodes"}),
+        N > DOTS ? specks(points, r) : Plot.dot(points, {x: "x", y: "y", r, fill: "fill", stroke: "stroke", strokeWidth: N > 80 ? .5 : 1, className: "nodes"}),
         Plot.dot(chosen, {x: "x", y: "y", r: r + 4, stroke: "var(--ink)", strokeWidth: 2.2, className: "ring"}),
         Plot.text(names ? chosen : [], {
           x: "x", y: "y", text: point => names(point.node), fontWeight: 650, fill: "var(--ink)", stroke: "var(--page)", strokeWidth: 5, dy: -(r + 13),
@@ -45,7 +53,7 @@
     const share = value => high <= low * (1 + data.even) ? .5 : Math.log(value / low) / Math.log(high / low);
     const name = node => data.names ? data.names[node] : `client ${node}`;
     const drawn = rewindnet.map(graph, width, {
-      look: node => data.sensitivity[node] > 0 ? {fill: colour(share(data.sensitivity[node])), stroke: "var(--muted)"} : {fill: "var(--page)", stroke: "var(--muted)"},
+      look: node => data.sensitivity[node] > 0 ? {fill: colour(share(data.sensitivity[node])), stroke: "var(--muted)"} : {fill: graph.places.length > DOTS ? "var(--rule)" : "var(--page)", stroke: "var(--muted)"},
       said: node => `${name(node)}${data.names ? ` (node ${node})` : ""}\nsensitivity: ${number(data.sensitivity[node])}`,
       rings: data.deleting, names: data.deleting.length <= 12 ? name : null,
     });

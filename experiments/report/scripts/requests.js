@@ -28,7 +28,7 @@ if (document.getElementById("requests-data")) (() => {
     };
   };
 
-  const colours = {before: "var(--series-1)", later: "var(--series-4)", never: "var(--page)"};
+  const colours = {before: "var(--series-1)", later: "var(--series-4)", never: graph.places.length > 2500 ? "var(--rule)" : "var(--page)"};
   const clientOf = new Map(clients.map((client, index) => [client.node, index]));
   charts.requests = (_, width) => {
     const {client, group} = chosen();
@@ -43,6 +43,8 @@ if (document.getElementById("requests-data")) (() => {
     return drawn;
   };
   const colour = ({client, group}) => {
+    // A large network is drawn again, as it is few elements; a small one only changes its colours.
+    if (at("network").querySelector(".specks")) return rewindnet.again(at("network"));
     const circles = [...at("network").querySelectorAll(".nodes circle")], ring = at("network").querySelector(".ring circle");
     circles.forEach((circle, node) => { circle.style.fill = colours[group(node)]; circle.dataset.group = group(node); });
     if (ring) for (const name of ["cx", "cy"]) ring.setAttribute(name, circles[client.node].getAttribute(name));
