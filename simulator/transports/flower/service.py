@@ -123,8 +123,8 @@ def client(address: str, authority: str, secret: str, reference: str) -> None:
 
     Args:
         address: of the SuperNode.
-        authority: file of the certificate that the SuperNode is checked against.
-        secret: file of the secret that this process shows it.
+        authority: file of the certificate that the SuperNode is checked against; empty, if it speaks without TLS.
+        secret: file of the secret that this process shows it; empty, if it asks for none.
         reference: `module:attribute` of the ClientApp.
     """
     from flwr.clientapp import ClientApp
@@ -135,7 +135,7 @@ def client(address: str, authority: str, secret: str, reference: str) -> None:
     app = load(reference)
     if not isinstance(app, ClientApp):
         raise SystemExit(f"{reference} is no ClientApp")
-    tasks = _runtime(address, authority, [_executor(secret)])
+    tasks = _runtime(address, authority, [_executor(secret)] if secret else [])
     badge = _Badge()
     work = _runtime(address, authority, [badge])
     alive = make_task_heartbeat_fn_http(work)
@@ -205,8 +205,8 @@ def _runtime(address: str, authority: str, interceptors: Sequence[Any]) -> "Runt
     version = RuntimeVersionHttpInterceptor(component_name="SuperExec")
     return RuntimeHttpClient.from_server_address(
         address,
-        insecure=False,
-        root_certificates=Path(authority).read_bytes(),
+        insecure=not authority,
+        root_certificates=Path(authority).read_bytes() if authority else None,
         interceptors=[version, *interceptors],
     )
 
