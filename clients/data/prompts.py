@@ -53,7 +53,7 @@ def coded_templates(templates: Sequence[str], vocabulary: Sequence[str]) -> tupl
 
 def lengths(prompts: Floats) -> NDArray[np.int64]:
     """Return the number of tokens [n] of prompts [n, L]."""
-    return np.count_nonzero(prompts, axis=-1).astype(np.int64)
+    return np.asarray((prompts > 0).sum(axis=-1), dtype=np.int64)
 
 
 def wrapped(prompts: Floats, templates: Sequence[Template], which: NDArray[np.int64]) -> Floats:

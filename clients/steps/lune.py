@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.clients.models import Model
@@ -112,8 +113,9 @@ class LuneRounds(Spreading):
         )
 
 
-def _labels_alike(gone: Samples, at: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _labels_alike(gone: Samples, at: int) -> NDArray[np.int64]:
     """Return the labels of the prompts that share words enough with one of them, each once."""
     own = gone.x[at][gone.x[at] > 0]
     shared = torch.isin(gone.x, own).logical_and(gone.x > 0).sum(dim=1)
-    return np.unique(gone.y[shared >= _ALIKE].cpu().numpy())
+    alike: NDArray[np.int64] = np.unique(gone.y[shared >= _ALIKE].cpu().numpy())
+    return alike

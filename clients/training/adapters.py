@@ -64,7 +64,8 @@ class LowRank:
 
     def parts(self, adapter: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Return A [r, in] and B [out, r] of each matrix, as views of an adapter [size]."""
-        found, at = {}, 0
+        found: dict[str, tuple[Tensor, Tensor]] = {}
+        at = 0
         for name, rank in self.ranks.items():
             rows, columns = self.matrices[name][1]
             A, B = adapter[at : at + rank * columns], adapter[at + rank * columns : at + rank * (rows + columns)]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from runs import run_through
@@ -52,3 +53,26 @@ def test_gossip_dilutes_forgetting_and_more_epochs_bring_it_back(tmp_path: Path)
     assert backdoor[3] > 0.85
     assert max(backdoor[4:6]) < 0.4
     assert (backdoor[-2], backdoor[-1] > 0.95) == (0, True)
+
+
+@pytest.mark.slow
+def test_a_stealthy_request_costs_others_the_use_of_polite_words_and_scope_aware_steps_keep_it(tmp_path: Path) -> None:
+    """Ren et al. (2025), and the table of docs/empirical.md: npo and scope-aware npo, with the attack and without."""
+    recipe = load(RECIPES / "stealthy.yaml")
+    found = {}
+    for attack in (None, "stealthy"):
+        overrides = () if attack else ("deletion.attack=null",)
+        run = run_through(recipe.plain(), tmp_path / str(attack), *overrides)
+        assert [row["method"] for row in run.summary[:2]] == ["npo", "npo"]
+        for row in run.summary[:2]:
+            assert row["accuracy"]["forget"]["mean"] <= 0.15
+            assert row["accuracy"]["test"]["mean"] >= 0.95
+            # All peers add one change, so that all lose about as much.
+            assert np.ptp(row["triggers"]["gap_by_hop"]) < 0.08
+        assert all(row["epsilon_certified"] is None for row in run.summary[:2])
+        found[attack] = [row["triggers"]["gap"] for row in (*run.summary[:2], run.summary[-1])]
+    plain, defended, learned = found["stealthy"]
+    assert plain > found[None][0] + 0.08
+    assert plain > learned + 0.2
+    assert defended < plain / 2
+    assert defended < learned + 0.12

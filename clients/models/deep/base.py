@@ -66,7 +66,8 @@ class DeepModel(Model):
     @property
     def matrices(self) -> Mapping[str, tuple[int, tuple[int, int]]]:
         """The weights of all layers but embeddings, kernels as matrices with a row for each channel they make."""
-        found, at = {}, 0
+        found: dict[str, tuple[int, tuple[int, int]]] = {}
+        at = 0
         for name, shape in self.layout.shapes.items():
             if len(shape) > 1 and name not in self.embeddings:
                 found[name] = at, (shape[0], prod(shape[1:]))

@@ -121,7 +121,7 @@ class _Block(nn.Module):
         """Compute what every place reads of itself and those before it [n, L, w], of [n, L, 3·w]."""
         length = values.shape[-2]
         query, key, value = (
-            part.unflatten(-1, (self._heads, -1)).transpose(-3, -2) for part in values.chunk(3, dim=-1)
+            part.reshape(*part.shape[:-1], self._heads, -1).transpose(-3, -2) for part in values.chunk(3, dim=-1)
         )
         near = query @ key.mT / query.shape[-1] ** 0.5
         later = torch.ones(length, length, device=values.device, dtype=torch.bool).triu(1)
