@@ -1,7 +1,7 @@
 """The base class of models: their computation for a block of nodes, and their proven constants."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -43,6 +43,12 @@ class Model(ABC):
     @abstractmethod
     def parameters(self) -> int:
         """d, the number of parameters."""
+
+    @property
+    def matrices(self) -> Mapping[str, tuple[int, tuple[int, int]]]:
+        """Where each matrix that adapters may change begins in θ, and its shape: by default one row for each score."""
+        rows = self.outputs if self.parameters % self.outputs == 0 else 1
+        return {"theta": (0, (rows, self.parameters // rows))}
 
     @abstractmethod
     def initial(self, generator: np.random.Generator) -> NDArray[np.float64]:

@@ -64,9 +64,15 @@ class Multinomial(Model):
 
     def gradient(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Compute Σ_k slopes_k·x_kᵀ + l2·θ."""
-        matrix = self._matrix(theta)
-        slopes = self.slopes(torch.bmm(x, matrix.transpose(1, 2)), y, weight)
-        return torch.bmm(slopes.transpose(1, 2), x).add_(matrix, alpha=self.l2).flatten(1)
+        return self.gradient_of(theta, self.slopes_at(theta, x, y, weight), x)
+
+    def slopes_at(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        """Compute the gradients of the weighted losses in the scores at θ, [b, n, C]."""
+        return self.slopes(torch.bmm(x, self._matrix(theta).transpose(1, 2)), y, weight)
+
+    def gradient_of(self, theta: Tensor, slopes: Tensor, x: Tensor) -> Tensor:
+        """Compute the gradient [b, d] from the slopes."""
+        return torch.bmm(slopes.transpose(1, 2), x).add_(self._matrix(theta), alpha=self.l2).flatten(1)
 
     def curvature(self, second_moment: NDArray[np.float64]) -> Spectrum:
         """Return the spectrum of (I − 11ᵀ/C)/C ⊗ Σ_k weight_k·x_k·x_kᵀ + l2·I.

@@ -31,6 +31,7 @@ from torch import Tensor
 from rewindnet.certificates import TrainingRun
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.training.minimiser import Minimiser
+from rewindnet.clients.training.secant import root
 from rewindnet.clients.training.sums import additions_of_a_score, norms, scores_by_class
 from rewindnet.errors import UserError
 
@@ -41,6 +42,10 @@ MOST_EVALUATIONS = 1000
 _FURTHER = 0.1
 #: Squares of the samples along an axis that are next to 0, beside those along another.
 _UNSEEN = 1e-10
+#: A gradient is longer than C for certain if its reduced coordinates are longer than C by this share, and this length.
+_SURELY = 1e-3, 1e-6
+#: The share of the gap of a sufficient solution that is left to the difference of C and the norm of its gradient.
+_SHORT = 0.25
 #: The slope, in units of C, down to which the solver computes in single precision.
 _SINGLE = 1e-5
 
@@ -89,17 +94,27 @@ class Envelope:
         Raises:
             ClientClipError: if a client does not reach the tolerance.
         """
-        plain = model.gradient(theta, samples.x, samples.y, samples.weight)
+        slopes = model.slopes_at(theta, samples.x, samples.y, samples.weight)
+        first = torch.bmm(slopes.transpose(1, 2), samples.reduced).flatten(1)
         evaluations = torch.ones(len(theta), dtype=torch.int64, device=theta.device)
+        share, least = _SURELY
+        clipped, plain = first.norm(dim=1) > (1 + share) * self.norm + least, None
+        if not clipped.all():
+            plain = model.gradient_of(theta, slopes, samples.x)
+            clipped |= self._may_exceed(model, theta, samples.x, plain)
+            if not clipped.any():
+                return plain, evaluations
+        solved, further = _Clients(self, model, theta, samples).solve(clipped, first)
+        gradient = solved.add_(theta, alpha=model.l2)
+        return gradient if plain is None else torch.where(clipped[:, None], gradient, plain), evaluations + further
+
+    def _may_exceed(self, model: Logistic, theta: Tensor, x: Tensor, plain: Tensor) -> Tensor:
+        """Return for which clients, [b], the norm of ∇f may exceed C, of which `plain` [b, d] is ∇f + l2·θ."""
         length, size = (plain - model.l2 * theta).norm(dim=1), theta.norm(dim=1)
-        terms = (samples.x.shape[1] + model.outputs + 14) * self.steepest + model.l2 * 6 * size
-        slack = _ROUNDOFF * (terms + self.smoothness * (samples.x.shape[2] + 4) * size + theta.shape[1] * length)
-        clipped = length + slack > self.norm
-        if not clipped.any():
-            return plain, evaluations
-        solved, further = _Clients(self, model, theta, samples).solve(clipped)
-        plain[clipped] = (solved + model.l2 * theta)[clipped]
-        return plain, evaluations + further
+        terms = (x.shape[1] + model.outputs + 14) * self.steepest + model.l2 * 6 * size
+        slack = _ROUNDOFF * (terms + self.smoothness * (x.shape[2] + 4) * size + theta.shape[1] * length)
+        exceeds: Tensor = length + slack > self.norm
+        return exceeds
 
 
 def envelope_of(learning: TrainingRun) -> Envelope | None:
@@ -124,12 +139,18 @@ class _Clients:
         self._size = norms(theta)
         self._right = torch.zeros_like(self._scores)
         self._right.scatter_(1, samples.y.unsqueeze(1), samples.weight.unsqueeze(1))
+        self._squares = samples.reduced.square().sum(dim=1)
 
-    def solve(self, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ∇f_C [b, d] of the clients that are wanted, a mask [b], and their evaluations [b]."""
+    def solve(self, wanted: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ∇f_C [b, d] of the clients that are wanted, a mask [b], and their evaluations [b].
+
+        Args:
+            wanted: the mask.
+            first: [b, C·p], ∇f(θ) in the coordinates of the reduced designs.
+        """
         envelope = self._envelope
         enough = envelope.tolerance * sqrt(envelope.norm / (2 * envelope.smoothness))
-        minimiser = self._begun(wanted, enough)
+        minimiser = self._begun(wanted, first, enough)
         minimiser.refine(self._reduced_gradient(torch.float64), wanted)
         out, open_ = torch.zeros_like(self._theta).flatten(1), wanted.clone()
         while open_.any():
@@ -146,15 +167,13 @@ class _Clients:
             out[reached] = gradient[reached]
             open_ &= ~reached
             enough *= _FURTHER
-        return out, torch.where(wanted, minimiser.evaluations + 2, 0)
+        return out, minimiser.evaluations
 
-    def _begun(self, wanted: Tensor, enough: float) -> Minimiser:
+    def _begun(self, wanted: Tensor, first: Tensor, enough: float) -> Minimiser:
         """Return a minimiser that has come as far as single precision goes."""
-        envelope, samples = self._envelope, self._samples
-        spectrum = (samples.weight.unsqueeze(2) * samples.reduced.square()).sum(dim=1)
-        spectrum = spectrum.repeat(1, self._model.outputs).float()
-        gradient = self._reduced_gradient(torch.float32)
-        minimiser = Minimiser(gradient, spectrum, wanted, envelope.norm, envelope.smoothness)
+        envelope, gradient = self._envelope, self._reduced_gradient(torch.float32)
+        spectrum = (self._samples.weight.amax(dim=1, keepdim=True) * self._squares).repeat(1, self._model.outputs)
+        minimiser = Minimiser(gradient, first.float(), spectrum.float(), wanted, envelope.norm, envelope.smoothness)
         minimiser.run(wanted, enough, least=_SINGLE * envelope.norm)
         return minimiser
 
@@ -169,7 +188,7 @@ class _Clients:
         """
         samples, model = self._samples, self._model
         reduced, weight = samples.reduced.to(dtype), samples.weight.to(dtype)
-        turned, scores, right = reduced.transpose(1, 2).contiguous(), self._scores.to(dtype), self._right.to(dtype)
+        turned, scores, right = reduced.transpose(1, 2), self._scores.to(dtype), self._right.to(dtype)
 
         def gradient(v: Tensor) -> Tensor:
             moved = torch.baddbmm(scores, v.view(len(v), model.outputs, -1), turned, alpha=-1)
@@ -185,19 +204,24 @@ class _Clients:
         samples, envelope = self._samples, self._envelope
         direction = self._direction(minimiser)
         change, length = scores_by_class(direction, samples.x), norms(direction.flatten(1))
-        start = norms(minimiser.point) / length
-        margin = 2 * self._rounding(envelope.steepest, start * length)
+        distance = minimiser.length
+        margin = 2 * self._rounding(envelope.steepest, distance)
+        enough = _SHORT * envelope.tolerance**2 / (2 * envelope.smoothness)
+        spare = (enough / distance - margin).clamp(min=0.0).minimum(margin)
 
         def excess(s: Tensor) -> Tensor:
             moved = self._slopes(self._scores - s[:, None, None] * change)
-            return norms(torch.bmm(moved, samples.reduced).flatten(1)) - (envelope.norm - margin)
+            norm = torch.bmm(moved, samples.reduced).flatten(1).norm(dim=1)
+            return (norm - (envelope.norm - margin - spare)) / envelope.norm
 
-        s, evaluations = _root(excess, start, margin / 4, envelope.smoothness * length, open_)
-        minimiser.evaluations += evaluations
+        accuracy, slope = (margin / 4 + spare / 2) / envelope.norm, envelope.smoothness * length / envelope.norm
+        s, evaluations = root(excess, distance / length, accuracy, slope, open_)
+        minimiser.evaluations += evaluations + 2 * open_
         slopes = self._slopes(self._scores - s[:, None, None] * change)
         gradient = torch.bmm(slopes, samples.x).flatten(1)
         wrong = float(envelope.radius) * slopes.norm(dim=1).sum(dim=1)
-        return gradient, self._error(gradient, direction.flatten(1), s * length, self._rounding(wrong, s * length))
+        rounding = self._rounding(wrong, s * length)
+        return gradient, self._error(gradient, direction.flatten(1), length, s * length, rounding)
 
     def _direction(self, minimiser: Minimiser) -> Tensor:
         """Return C/‖w‖ times what the minimiser has found, [b, C, q], as a sum of the designs' rows.
@@ -208,7 +232,7 @@ class _Clients:
         samples, shape = self._samples, (len(minimiser.point), self._model.outputs, -1)
         w = minimiser.point.view(shape)
         slopes = self._slopes(torch.baddbmm(self._scores, w, samples.reduced.transpose(1, 2), alpha=-1))
-        squares = samples.reduced.square().sum(dim=1)
+        squares = self._squares
         seen = squares > _UNSEEN * squares.amax(dim=1, keepdim=True)
         left = minimiser.slope.view(shape) * torch.where(seen, 1 / squares, 0.0).unsqueeze(1)
         return torch.bmm(torch.baddbmm(slopes, left, samples.reduced.transpose(1, 2)), samples.x)
@@ -224,13 +248,13 @@ class _Clients:
         scores = envelope.smoothness * additions_of_a_score(self._samples.x.shape[2]) * (self._size + 2 * distance)
         return _ROUNDOFF * (n * wrong + slopes + scores)
 
-    def _error(self, gradient: Tensor, direction: Tensor, distance: Tensor, rounding: Tensor) -> Tensor:
-        """Return the proven error [b] of a gradient after a step of that direction and length.
+    def _error(self, gradient: Tensor, direction: Tensor, reach: Tensor, distance: Tensor, rounding: Tensor) -> Tensor:
+        """Return the proven error [b] of a gradient after a step of that direction, of norm `reach`, and length.
 
         It is infinite where the norm of the gradient may exceed C.
         """
         length = norms(gradient)
-        aligned = (gradient / length[:, None] - direction / norms(direction)[:, None]).square().sum(dim=1) / 2
+        aligned = (gradient / length[:, None] - direction / reach[:, None]).square().sum(dim=1) / 2
         # Norms are sums of squares in pairs: few units of roundoff.
         precise = rounding + 32 * _ROUNDOFF * self._envelope.norm
         short = (self._envelope.norm - length).clamp(min=0.0)
@@ -248,30 +272,3 @@ def reduced_design(x: Tensor) -> Tensor:
     squares, axes = torch.linalg.eigh(x @ x.transpose(1, 2))
     scaled: Tensor = axes * squares.clamp(min=0.0).sqrt().unsqueeze(1)
     return scaled
-
-
-def _root(
-    excess: Callable[[Tensor], Tensor], start: Tensor, accuracy: Tensor, slope: Tensor, open_: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return s [b] with |excess(s)| ≤ accuracy, by the secant method, and the number of evaluations [b].
-
-    Args:
-        excess: decreases in s.
-        start: where to begin.
-        accuracy: [b].
-        slope: [b], how fast it decreases at most.
-        open_: [b], the clients that want it.
-    """
-    before, value = start, excess(start)
-    s, evaluations = (start + value / slope).clamp(min=0.0), open_.to(torch.int64)
-    for _ in range(20):
-        now = excess(s)
-        evaluations += open_
-        open_ = open_ & (now.abs() > accuracy)
-        if not open_.any():
-            break
-        fall = (value - now) / (s - before)
-        step = torch.where(fall > 0, now / fall, now / slope)
-        before, value = torch.where(open_, s, before), torch.where(open_, now, value)
-        s = torch.where(open_ & step.isfinite(), (s + step).clamp(min=0.0), s)
-    return s, evaluations

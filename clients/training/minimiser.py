@@ -7,6 +7,7 @@ guess of the Hessian.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,34 +32,56 @@ _LEAST_COSINE = 100
 Gradient = Callable[[Tensor], Tensor]
 
 
+class _Place(NamedTuple):
+    """Where clients are: w and ∇f(θ − w) [b, D], ‖w‖ [b], and C·w/‖w‖ − ∇f(θ − w) [b, D]."""
+
+    point: Tensor
+    length: Tensor
+    forces: Tensor
+    slope: Tensor
+
+
 class Minimiser:
     """The state of the minimisation, which can be continued.
 
     Attributes:
-        point: [b, D], w of every client.
-        slope: [b, D], C·w/‖w‖ − ∇f(θ − w).
         evaluations: [b], how often each client has computed its gradient.
 
     Args:
         gradient: returns ∇f(θ − w) [b, D] for w [b, D].
-        spectrum: [b, D], the shape of the curvature of f along each coordinate, up to a factor; in the precision to
-            compute in.
+        first: [b, D], ∇f(θ), in the precision to compute in.
+        spectrum: [b, D], the shape of the curvature of f along each coordinate, up to a factor.
         wanted: [b], the clients whose minimum is wanted.
         norm: C.
         smoothness: L of f.
     """
 
-    def __init__(self, gradient: Gradient, spectrum: Tensor, wanted: Tensor, norm: float, smoothness: float) -> None:
+    def __init__(
+        self, gradient: Gradient, first: Tensor, spectrum: Tensor, wanted: Tensor, norm: float, smoothness: float
+    ) -> None:
         self._gradient, self._spectrum, self._norm = gradient, spectrum + _FLATTEST, norm
-        self.evaluations = wanted.to(torch.int64) * 2
+        self.evaluations = wanted.to(torch.int64)
         self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
         self._taken = torch.zeros_like(self.evaluations)
-        first = gradient(torch.zeros_like(spectrum))
         second = gradient(first / smoothness)
         self._scale = torch.ones_like(first[:, 0])
         self._scale = self._seen_scale(first, (first - second) * smoothness, wanted)
-        self.point = self._guess(first, wanted)
-        self.slope = self._evaluate(self.point, wanted)
+        self._at = self._look(self._guess(first, wanted), wanted)
+
+    @property
+    def point(self) -> Tensor:
+        """[b, D], w of every client."""
+        return self._at.point
+
+    @property
+    def length(self) -> Tensor:
+        """[b], ‖w‖."""
+        return self._at.length
+
+    @property
+    def slope(self) -> Tensor:
+        """[b, D], C·w/‖w‖ − ∇f(θ − w)."""
+        return self._at.slope
 
     def refine(self, gradient: Gradient, wanted: Tensor) -> None:
         """Go on in double precision.
@@ -67,10 +90,9 @@ class Minimiser:
             gradient: as before.
             wanted: [b], the clients that are to go on.
         """
-        self._gradient, self._spectrum = gradient, self._spectrum.double()
-        self.point, self._scale = self.point.double(), self._scale.double()
+        self._gradient, self._spectrum, self._scale = gradient, self._spectrum.double(), self._scale.double()
         self._steps = [(step.double(), turned.double(), weight.double()) for step, turned, weight in self._steps]
-        self.slope = self._evaluate(self.point, wanted)
+        self._at = self._look(self.point.double(), wanted)
 
     def _forget(self) -> None:
         """Keep of each client its own last steps alone: how long others have gone on must make no difference."""
@@ -92,7 +114,7 @@ class Minimiser:
         for _ in range(_GUESSES):
             # Newton's method for 1/‖∇f(θ − w)‖, which is nearly linear in ‖w‖/C, from below.
             left = first / (1 + gap[:, None] * bent)
-            length = left.norm(dim=1).clamp(min=_LEAST)
+            length = _norm(left).clamp(min=_LEAST)
             falls = _inner(left, bent * left / (1 + gap[:, None] * bent)).clamp(min=_LEAST)
             gap = (gap + (length / self._norm - 1) * length.square() / falls).clamp(min=0.0)
         gap = torch.where(wanted, gap.clamp(min=_NEAREST), 1.0)
@@ -114,48 +136,51 @@ class Minimiser:
         """
         self._forget()
         for _ in range(200):
-            enough = (accuracy / self.point.norm(dim=1).sqrt()).clamp(min=least)
-            open_ = open_ & (self.slope.norm(dim=1) > enough)
+            enough = (accuracy / self.length.sqrt()).clamp(min=least)
+            open_ = open_ & (_norm(self.slope) > enough)
             if not open_.any():
                 return
             self._step(open_)
 
-    def _evaluate(self, point: Tensor, going: Tensor) -> Tensor:
-        """Return C·w/‖w‖ − ∇f(θ − w), the gradient of what is minimised."""
+    def _look(self, point: Tensor, going: Tensor) -> _Place:
+        """Compute the gradient of what is minimised."""
         self.evaluations += going
-        length = point.norm(dim=1).clamp(min=_LEAST)
-        self._forces = self._gradient(point)
-        slope: Tensor = (self._norm / length)[:, None] * point - self._forces
-        return slope
+        length, forces = _norm(point).clamp(min=_LEAST), self._gradient(point)
+        slope = (self._norm / length)[:, None] * point
+        return _Place(point, length, forces, slope.sub_(forces))
 
     def _step(self, going: Tensor) -> None:
-        """Take one step at the clients that go on."""
-        forces = self._forces
+        """Take one step at the clients that go on; the others find themselves where they are."""
+        before = self._at
         self._taken += going
-        direction = -self._scaled(self.slope)
-        # Where f is nearly linear its curvature says nothing, and a step of any length is thought of.
-        longest = self.point.norm(dim=1) / direction.norm(dim=1).clamp(min=_LEAST)
-        direction = (_LONGEST * longest).clamp(max=1.0)[:, None] * direction
-        falls = _inner(self.slope, direction)
-        share, trying = torch.ones_like(falls), going
-        for _ in range(6):
-            point = self.point + share[:, None] * direction
-            slope = self._evaluate(point, trying)
-            rises = _inner(slope, direction)
+        step = direction = self._direction(going)
+        falls = _inner(before.slope, direction)
+        share = torch.ones_like(falls)
+        at = self._look(before.point + direction, going)
+        for _ in range(5):
+            rises = _inner(at.slope, direction)
             trying = going & (rises > -_OVERSHOT * falls)
             if not trying.any():
                 break
             share = torch.where(trying, share * (falls / (falls - rises)), share)
-        going = going & point.isfinite().all(dim=1) & (falls < 0)
-        step = torch.where(going[:, None], point - self.point, 0.0)
-        turned = torch.where(going[:, None], slope - self.slope, 0.0)
+            step = share[:, None] * direction
+            at = self._look(before.point + step, trying)
+        turned = at.slope - before.slope
         bent = _inner(step, turned)
         least = _LEAST_COSINE * torch.finfo(bent.dtype).eps
-        useful = bent > (least * step.norm(dim=1) * turned.norm(dim=1)).clamp(min=_LEAST)
+        useful = bent > (least * _norm(step) * _norm(turned)).clamp(min=_LEAST)
         self._steps.append((step, turned, torch.where(useful, 1 / bent, 0.0)[:, None]))
-        self._scale = self._seen_scale(step, forces - self._forces, going)
-        self._forces = torch.where(going[:, None], self._forces, forces)
-        self.point, self.slope = self.point + step, self.slope + turned
+        self._scale = self._seen_scale(step, before.forces - at.forces, going)
+        self._at = at
+
+    def _direction(self, going: Tensor) -> Tensor:
+        """Return the steps [b, D] to be tried; 0 where a client does not go on, or nothing would fall."""
+        scaled = self._scaled(self.slope)
+        falls = _inner(self.slope, scaled)
+        # Where f is nearly linear its curvature says nothing, and a step of any length is thought of.
+        share = (_LONGEST * self.length / _norm(scaled).clamp(min=_LEAST)).clamp(max=1.0)
+        moves = going & (falls > 0) & falls.isfinite()
+        return scaled.mul_(-share[:, None]).masked_fill_(~moves[:, None], 0.0)
 
     def _scaled(self, slope: Tensor) -> Tensor:
         """Return the slope times the inverse of the Hessian, as far as the last steps have shown it."""
@@ -170,17 +195,21 @@ class Minimiser:
 
     def _first_guess(self, slope: Tensor) -> Tensor:
         """Return the slope over the curvature: that of f, and C/‖w‖ more across w."""
-        length = self.point.norm(dim=1).clamp(min=_LEAST)
-        unit, pull = self.point / length[:, None], self._norm / length
+        unit, pull = self.point / self.length[:, None], self._norm / self.length
         bent = self._scale[:, None] * self._spectrum
-        inverse = 1 / (bent + pull[:, None])
+        inverse = (bent + pull[:, None]).reciprocal_()
         along = inverse * unit
         # It is 1 − pull·⟨along, unit⟩, which cancels.
-        left = _inner(bent * along, unit).clamp(min=_LEAST)
-        scaled: Tensor = inverse * slope + (pull * _inner(along, slope) / left)[:, None] * along
-        return scaled
+        left = _inner(bent.mul_(along), unit).clamp(min=_LEAST)
+        share = pull * _inner(along, slope) / left
+        return torch.addcmul(slope, share[:, None], unit).mul_(inverse)
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
     product: Tensor = torch.linalg.vecdot(a, b)
     return product
+
+
+def _norm(a: Tensor) -> Tensor:
+    length: Tensor = torch.linalg.vector_norm(a, dim=1)
+    return length

@@ -40,6 +40,7 @@ QUIET = (
     "neggrad",
     "salun",
     "npo",
+    "lune",
     "manif-smc",
     "fisher-forgetting",
     "hessian-free",

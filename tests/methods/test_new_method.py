@@ -132,6 +132,7 @@ def test_a_depth_that_was_not_asked_for_is_found(
         ("neggrad", {}, (10, 0)),
         ("salun", {}, (10, 0)),
         ("npo", {}, (10, 0)),
+        ("lune", {}, (10, 0)),
         ("manif-smc", {}, (10, 0)),
         ("fisher-forgetting", {}, (10, 0)),
         ("cns", {}, (10, 0)),

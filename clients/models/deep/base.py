@@ -1,6 +1,7 @@
 """The base class of deep models: parameters by layer in one flat row, a loss of scores, and no proven constants."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from math import prod
 from typing import ClassVar, Literal
 
@@ -61,6 +62,21 @@ class DeepModel(Model):
     def parameters(self) -> int:
         """The number of parameters of all layers."""
         return self.layout.size
+
+    @property
+    def matrices(self) -> Mapping[str, tuple[int, tuple[int, int]]]:
+        """The weights of all layers but embeddings, kernels as matrices with a row for each channel they make."""
+        found, at = {}, 0
+        for name, shape in self.layout.shapes.items():
+            if len(shape) > 1 and name not in self.embeddings:
+                found[name] = at, (shape[0], prod(shape[1:]))
+            at += prod(shape)
+        return found
+
+    @property
+    def embeddings(self) -> frozenset[str]:
+        """The names of parameters that are tables of vectors, by default none."""
+        return frozenset()
 
     def initial(self, generator: np.random.Generator) -> NDArray[np.float64]:
         """Return the weights of the file, or draw them."""

@@ -65,6 +65,12 @@ class TorchModel(DeepModel):
         self._convolves = any(isinstance(layer, nn.modules.conv._ConvNd) for layer in module.modules())
         self._copies: dict[tuple[int, torch.device, torch.dtype], nn.Module] = {}
 
+    @property
+    def embeddings(self) -> frozenset[str]:
+        """The names of the tables of embedding layers."""
+        layers = self._module.named_modules()
+        return frozenset(f"{name}.weight" for name, layer in layers if isinstance(layer, nn.Embedding))
+
     def nodes_at_once(self, device: torch.device, samples: int) -> int | None:
         """Return how many nodes are computed together: on a GPU as many as its memory holds with their steps."""
         if self.one_by_one(device):

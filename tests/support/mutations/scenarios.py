@@ -92,6 +92,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
                 {"method": "neggrad", "way": "local"},
                 {"method": "salun", "way": "token", "retain_momentum": "carried"},
                 {"method": "npo", "epochs": 2, "step_size": 0.01},
+                {"method": "lune", "epochs": 2},
                 "manif-smc",
             ),
             {"method": "cns", "damping": 0.5, "scale": 4.0, "recursions": 2, "terms": 6, "batch": 3, "sigma": 0.05},

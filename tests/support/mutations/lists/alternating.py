@@ -6,6 +6,7 @@ _TORCH = ("methods/test_alternating.py::test_it_is_what_torch_makes_of_one_clien
 _SENT = ("methods/test_alternating.py::test_what_the_forget_set_s_optimizer_carries_never_leaves",)
 
 _NPO = ("methods/test_npo.py::test_it_is_what_torch_makes_of_one_client",)
+_LUNE = "methods/test_lune.py::"
 _MANIFOLD = ("methods/test_manif_smc.py::test_it_is_what_torch_makes_of_one_client",)
 
 MUTATIONS = (
@@ -134,6 +135,42 @@ MUTATIONS = (
         'if phase == "forget" or wrapped is None',
         "uncertified",
         ("experiments/test_prompts_in_runs.py::test_an_objective_changes_steps_on_the_forget_set_alone",),
+    ),
+    Mutation(
+        "the change of an adapter is not scaled",
+        ("lune",),
+        "clients/training/adapters.py",
+        "(B @ A).mul_(self._scale(name)).flatten()",
+        "(B @ A).flatten()",
+        "uncertified",
+        (f"{_LUNE}test_it_is_what_torch_makes_of_one_client",),
+    ),
+    Mutation(
+        "an adapter is taught the right label among others",
+        ("lune",),
+        "clients/steps/lune.py",
+        "others = alike[alike != truth]",
+        "others = alike",
+        "uncertified",
+        (f"{_LUNE}test_it_is_what_torch_makes_of_one_client",),
+    ),
+    Mutation(
+        "whole models are sent beside adapters",
+        ("lune",),
+        "clients/steps/lune.py",
+        "torch.nn.functional.pad(theta[:, d:], (0, 2 * d - theta.shape[1]))",
+        "torch.cat([theta[:, d:], theta[:, theta.shape[1] - d : d]], dim=1)",
+        "uncertified",
+        (f"{_LUNE}test_adapters_alone_are_sent_and_all_models_change_by_the_same",),
+    ),
+    Mutation(
+        "the gradient by A is that by B",
+        ("lune",),
+        "clients/training/adapters.py",
+        "own[name][0].copy_(B.T @ G)",
+        "own[name][0].copy_(A)",
+        "uncertified",
+        (f"{_LUNE}test_it_is_what_torch_makes_of_one_client",),
     ),
     Mutation(
         "erased samples come closer to their neighbourhood",
