@@ -47,6 +47,8 @@ def test_every_shipped_step_is_registered_under_its_name():
             "NegGradEpochs",
             "SalUnEpochs",
             "ManifoldEpochs",
+            "NPOEpochs",
+            "LuneRounds",
             "SpreadChange",
             "FisherNoise",
             "HessianFreeRounds",
