@@ -136,21 +136,22 @@ class Bucket:
         """Clients that are computed at once with all of their samples."""
         return self.parts_for(self.x.shape[1])
 
-    def parts_for(self, samples: int, wanted: int | None = None) -> list[slice]:
+    def parts_for(self, samples: int, wanted: int | None = None, times: int = 1) -> list[slice]:
         """Return the clients that are computed at once: as many as keep their samples in cache; on a GPU all of them.
 
         Args:
             samples: how many of its samples each client uses at a time.
             wanted: as many as the model wants together instead; None where it leaves that open.
+            times: how many times as many as that.
         """
         clients, _, inputs = self.x.shape
         gathered = _CACHED_GATHERED // self.x.element_size()
         cached = _CACHED if samples == self.x.shape[1] else gathered
         together = max(1, cached // max(1, samples * inputs)) if self.x.device.type == "cpu" else clients
-        return split(clients, wanted or together)
+        return split(clients, wanted or times * together)
 
     def participating_parts(
-        self, participating: NDArray[np.bool_] | None, samples: int, wanted: int | None = None
+        self, participating: NDArray[np.bool_] | None, samples: int, wanted: int | None = None, times: int = 1
     ) -> list[Part]:
         """Return the parts, without the clients that take no step.
 
@@ -158,12 +159,13 @@ class Bucket:
             participating: [b], which clients of the block take a step; None: all of them.
             samples: how many of its samples each client uses at a time.
             wanted: as in `parts_for`.
+            times: as in `parts_for`.
         """
         if participating is None:
-            return list(self.parts_for(samples, wanted))
+            return list(self.parts_for(samples, wanted, times))
         acts = participating[self.row_numbers]
         parts: list[Part] = []
-        for k in self.parts_for(samples, wanted):
+        for k in self.parts_for(samples, wanted, times):
             if acts[k].all():
                 parts.append(k)
             elif acts[k].any():

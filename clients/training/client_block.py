@@ -113,12 +113,12 @@ class ClientBlock:
         everything = all(minibatch.weights is None and minibatch.participating is None for minibatch in minibatches)
         buckets = self.joint if everything and self.joint is not None else self.buckets
         used = [most_used(minibatches, at, bucket) for at, bucket in enumerate(buckets)]
-        device = self.buckets[0].x.device
+        device, how = self.buckets[0].x.device, self.local_training
         parts = [
             BlockPart(at, bucket, k)
             for at, bucket in enumerate(buckets)
             for k in bucket.participating_parts(
-                minibatches[0].participating, used[at], self.model.nodes_at_once(device, used[at])
+                minibatches[0].participating, used[at], self.model.nodes_at_once(device, used[at]), how.times_cached
             )
         ]
         entries = sum(

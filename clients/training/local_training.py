@@ -40,3 +40,11 @@ class LocalTraining:
     def plain(self) -> bool:
         """Whether every local step is a plain gradient step."""
         return self.gradient_clip is None and self.envelope is None and self.optimizer.plain
+
+    @property
+    def times_cached(self) -> int:
+        """How many times as many clients are computed at once as keep their samples in cache.
+
+        Envelopes take many small operations, whose calls cost more than the cache saves.
+        """
+        return 1 if self.envelope is None else 2
