@@ -30,11 +30,16 @@ def write(path: Path, content: str | bytes | Iterable[bytes | memoryview]) -> No
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    with open_new(temporary) as file:
-        for part in [content.encode("utf-8")] if isinstance(content, str) else _parts(content):
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open_new(temporary) as file:
+            for part in [content.encode("utf-8")] if isinstance(content, str) else _parts(content):
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        # Nothing of a file that a full disk cannot hold stays behind.
+        temporary.unlink(missing_ok=True)
+        raise
     temporary.replace(path)
     sync_folder(path.parent)
 

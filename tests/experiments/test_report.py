@@ -1,5 +1,6 @@
 """The report is a whole page that needs nothing else, and bad folders are refused with a sentence."""
 
+import errno
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ import pytest
 from runs import SharedRuns, rehash, run_through
 
 from rewindnet.certificates.view import View
+from rewindnet.experiments.folder.files import write
 from rewindnet.experiments.folder.format import state
 from rewindnet.experiments.folder.reader import FolderError, read_folder
 from rewindnet.experiments.report import html
@@ -339,6 +341,17 @@ def test_an_incomplete_run_is_refused(folder: Path) -> None:
     with pytest.raises(FolderError, match="is incomplete; run its scenario again to continue it"):
         write_report(folder)
     assert not (folder / "report.html").exists()
+
+
+def test_a_full_disk_leaves_the_page_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "report.html").write_text("before")
+    monkeypatch.setattr("rewindnet.experiments.folder.files.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "report.html", "after")
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"report.html": "before"}
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def pareto_chart(rows: Sequence[Row], numbered: bool = False) -> Chart | None:
         }
         for row in shown
     ]
-    data = {
+    data: dict[str, Any] = {
         "marks": marks,
         "releases": list(dict.fromkeys(mark["release"] for mark in marks)),
         "front": [*front((mark["place"], mark["accuracy"]) for mark in marks)],
