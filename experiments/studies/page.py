@@ -9,7 +9,12 @@ from rewindnet.experiments.folder.format import read_record
 from rewindnet.experiments.report.html import facts, figure, page, paragraphs, raw_rows, scrolled, section
 from rewindnet.experiments.report.trade_offs import costs, pareto
 from rewindnet.experiments.studies.hardness import Hardness, graph_sentences, hardest, hardness, reason_sentences
-from rewindnet.experiments.studies.picture import against_depth, hardness_picture, learning_curves
+from rewindnet.experiments.studies.picture import (
+    accuracy_against_depth,
+    against_depth,
+    hardness_picture,
+    learning_curves,
+)
 from rewindnet.experiments.studies.pivot import Pivot
 from rewindnet.experiments.studies.results import StudyResults, load_study
 from rewindnet.experiments.studies.study_folder import read_study
@@ -188,11 +193,13 @@ def _pareto(rows: Sequence[Row]) -> str:
 
 
 def _depth(rows: Sequence[Row]) -> str:
-    """Show ε, or the noise for it, against rewind depth."""
-    drawn = against_depth(rows)
+    """Show ε, or the noise for it, and the accuracy against rewind depth."""
+    drawn = [picture for picture in (against_depth(rows), accuracy_against_depth(rows)) if picture is not None]
     said = "<p>No method rewinds to several depths in this study; a study of unlearning.0.rewind does.</p>"
-    caption = ["Lines join means over all runs of one method, view and bound; marks are single runs."]
-    return section("depth", "What rewinding buys", said if drawn is None else figure([drawn], caption))
+    caption = [
+        "Lines join means over runs of one graph, method, view and bound; marks are single runs. Dashed: retraining."
+    ]
+    return section("depth", "What rewinding buys", figure(drawn, caption, "pair") if drawn else said)
 
 
 def _cost(rows: Sequence[Row]) -> str:

@@ -5,10 +5,24 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rewindnet.clients.methods import rewinds
-from rewindnet.experiments.report.svg import INK, MUTED, SERIES, Picture, figure, line_look, log_axis, short, style
+from rewindnet.clients.methods.baselines import Retrain
+from rewindnet.experiments.report.svg import (
+    DASHES,
+    INK,
+    MUTED,
+    SERIES,
+    Picture,
+    figure,
+    line_look,
+    log_axis,
+    short,
+    style,
+)
 from rewindnet.experiments.report.trade_offs import series_look
 from rewindnet.experiments.studies.hardness import Hardness
 from rewindnet.experiments.studies.tidy import Row
@@ -66,29 +80,65 @@ def against_depth(rows: Sequence[Row]) -> Picture | None:
     Returns:
         None if no method rewinds to several depths with noise.
     """
-    series: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if rewinds(row["method"]) and row["sigma"] and row["epsilon_certified"]:
-            series[f"{row['method']}, {row['view']}, {row['bound']} bound, {row['placement']}"].append(row)
-    series = {name: own for name, own in series.items() if len({row["rewind_share"] for row in own}) > 1}
+    series = _by_depth(rows)
     if not series:
         return None
     epsilons = [row["epsilon_certified"] for own in series.values() for row in own]
     same = max(epsilons) <= 1.01 * min(epsilons)
     value, label = ("sigma", f"noise σ for ε = {max(epsilons):.3g}") if same else ("epsilon_certified", "certified ε")
     with style():
-        drawn, axes = figure(5.6, 3.0 + 0.17 * len(series))
-        for at, (name, own) in enumerate(series.items()):
-            look, shares = series_look(at), sorted({row["rewind_share"] for row in own})
-            means = [fmean(row[value] for row in own if row["rewind_share"] == share) for share in shares]
-            axes.plot(shares, means, **{**line_look(at), "color": look["color"]}, linewidth=1.2)
-            axes.plot([row["rewind_share"] for row in own], [row[value] for row in own], **look, ms=4, label=name)
+        drawn, axes = _over_depths(series, value)
         log_axis(axes)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.set_xlabel("rewind depth K/T")
         axes.set_ylabel(label)
-        drawn.legend(loc="outside lower left")
         return Picture("depth", drawn, f"{label} against rewind depth, one line for each method, view and bound")
+
+
+def accuracy_against_depth(rows: Sequence[Row]) -> Picture | None:
+    """Draw the test accuracy against rewind depth, beside that of retraining.
+
+    Args:
+        rows: the tidy table.
+
+    Returns:
+        None if no method rewinds to several depths with noise.
+    """
+    series = _by_depth(rows)
+    if not series:
+        return None
+    retrained = [row["accuracy_test_mean"] for row in rows if row["method"] == Retrain.name]
+    with style():
+        drawn, axes = _over_depths(series, "accuracy_test_mean")
+        if retrained:
+            axes.axhline(fmean(retrained), color=MUTED, linewidth=0.8, linestyle=DASHES[1], zorder=1)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        axes.set_ylabel("test accuracy, mean over nodes")
+        described = "Test accuracy against rewind depth, one line for each series; dashed: retraining"
+        return Picture("accuracy-by-depth", drawn, described)
+
+
+def _by_depth(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows of each way of rewinding that was made with noise at several depths, by a name of it."""
+    shown = [row for row in rows if rewinds(row["method"]) and row["sigma"] and row["epsilon_certified"]]
+    several = len({row.get("topology") for row in shown}) > 1
+    series: dict[str, list[Row]] = defaultdict(list)
+    for row in shown:
+        graph = f"{row['topology']}: " if several else ""
+        series[f"{graph}{row['method']}, {row['view']}, {row['bound']} bound, {row['placement']}"].append(row)
+    return {name: own for name, own in series.items() if len({row["rewind_share"] for row in own}) > 1}
+
+
+def _over_depths(series: Mapping[str, Sequence[Row]], value: str) -> tuple[Figure, Axes]:
+    """Draw a value of each row above its rewind depth, and a line through the means of each series."""
+    drawn, axes = figure(5.6, 3.0 + 0.17 * len(series))
+    for at, (name, own) in enumerate(series.items()):
+        look, shares = series_look(at), sorted({row["rewind_share"] for row in own})
+        means = [fmean(row[value] for row in own if row["rewind_share"] == share) for share in shares]
+        axes.plot(shares, means, **{**line_look(at), "color": look["color"]}, linewidth=1.2)
+        axes.plot([row["rewind_share"] for row in own], [row[value] for row in own], **look, ms=4, label=name)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_xlabel("rewind depth K/T")
+    drawn.legend(loc="outside lower left")
+    return drawn, axes
 
 
 def learning_curves(curves: Sequence[Row], topologies: Mapping[str, str]) -> list[Picture]:
