@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from rewindnet.clients.methods import rewinds
+from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.report.charts.chart import Chart, finite
 from rewindnet.experiments.report.charts.curves import QUANTITIES, curve_chart
 from rewindnet.experiments.report.labels import short
@@ -53,23 +55,59 @@ def depth_chart(rows: Sequence[Row]) -> Chart | None:
     Returns:
         None if no method rewinds to several depths with noise.
     """
-    series: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if rewinds(row["method"]) and row["sigma"] and row["epsilon_certified"]:
-            series[f"{row['method']}, {row['view']}, {row['bound']} bound, {row['placement']}"].append(row)
-    series = {name: own for name, own in series.items() if len({row["rewind_share"] for row in own}) > 1}
+    series = _by_depth(rows)
     if not series:
         return None
     epsilons = [row["epsilon_certified"] for own in series.values() for row in own]
     same = max(epsilons) <= 1.01 * min(epsilons)
     value, label = ("sigma", f"noise σ for ε = {max(epsilons):.3g}") if same else ("epsilon_certified", "certified ε")
+    described = f"{label} against rewind depth, one line for each graph, method, view and bound"
+    data = {"value": label, "percent": False, "series": _lines(series, value), "level": None}
+    return Chart("depth", "depth", described, data)
+
+
+def accuracy_chart(rows: Sequence[Row]) -> Chart | None:
+    """List the test accuracy against rewind depth, beside the mean of retraining.
+
+    Args:
+        rows: the tidy table.
+
+    Returns:
+        None if no method rewinds to several depths with noise.
+    """
+    series = _by_depth(rows)
+    if not series:
+        return None
+    label = "test accuracy, mean over nodes"
+    retrained = [row["accuracy_test_mean"] for row in rows if row["method"] == Retrain.name]
+    data = {
+        "value": label,
+        "percent": True,
+        "series": _lines(series, "accuracy_test_mean"),
+        "level": fmean(retrained) if retrained else None,
+    }
+    return Chart("depth", "accuracy-by-depth", f"{label}, against rewind depth; dashed: retraining", data)
+
+
+def _by_depth(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows of each way of rewinding that was made with noise at several depths, by a name of it."""
+    shown = [row for row in rows if rewinds(row["method"]) and row["sigma"] and row["epsilon_certified"]]
+    several = len({row.get("topology") for row in shown}) > 1
+    series: dict[str, list[Row]] = defaultdict(list)
+    for row in shown:
+        graph = f"{row['topology']}: " if several else ""
+        series[f"{graph}{row['method']}, {row['view']}, {row['bound']} bound, {row['placement']}"].append(row)
+    return {name: own for name, own in series.items() if len({row["rewind_share"] for row in own}) > 1}
+
+
+def _lines(series: Mapping[str, Sequence[Row]], value: str) -> list[dict[str, Any]]:
+    """List the marks of each series, and the line through their means."""
     lines = []
     for name, own in series.items():
         marks = [[row["rewind_share"], row[value]] for row in own]
         means = [[share, fmean(y for x, y in marks if x == share)] for share in sorted({x for x, _ in marks})]
         lines.append({"label": name, "points": means, "marks": marks, "level": None})
-    described = f"{label} against rewind depth, one line for each method, view and bound"
-    return Chart("depth", "depth", described, {"value": label, "series": lines})
+    return lines
 
 
 def learning_charts(curves: Sequence[Row], topologies: Mapping[str, str]) -> list[Chart]:

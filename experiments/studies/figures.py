@@ -6,7 +6,12 @@ from rewindnet.experiments.report.drawing import Picture
 from rewindnet.experiments.report.figures import pictures_of_run, write_pictures
 from rewindnet.experiments.report.trade_offs import costs, pareto
 from rewindnet.experiments.studies.hardness import hardness
-from rewindnet.experiments.studies.picture import against_depth, hardness_picture, learning_curves
+from rewindnet.experiments.studies.picture import (
+    accuracy_against_depth,
+    against_depth,
+    hardness_picture,
+    learning_curves,
+)
 from rewindnet.experiments.studies.results import load_study
 from rewindnet.experiments.studies.study_folder import is_study
 
@@ -40,6 +45,7 @@ def pictures_of_study(folder: Path) -> list[Picture]:
         *(hardness_picture(found, f"hardness-{at}") for at, found in enumerate(hardness(rows))),
         pareto(rows),
         against_depth(rows),
+        accuracy_against_depth(rows),
         costs(rows),
         *learning_curves(results.curves(), results.topology_of_runs),
     ]

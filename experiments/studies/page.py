@@ -8,7 +8,7 @@ from rewindnet.experiments.folder.files import check_writable, write
 from rewindnet.experiments.folder.format import read_record
 from rewindnet.experiments.report.charts.trade_offs import cost_chart, pareto_chart
 from rewindnet.experiments.report.html import facts, figure, page, paragraphs, raw_rows, scrolled, section
-from rewindnet.experiments.studies.charts import depth_chart, hardness_chart, learning_charts
+from rewindnet.experiments.studies.charts import accuracy_chart, depth_chart, hardness_chart, learning_charts
 from rewindnet.experiments.studies.hardness import Hardness, graph_sentences, hardest, hardness, reason_sentences
 from rewindnet.experiments.studies.pivot import Pivot
 from rewindnet.experiments.studies.results import StudyResults, load_study
@@ -197,11 +197,13 @@ def _pareto(rows: Sequence[Row]) -> str:
 
 
 def _depth(rows: Sequence[Row]) -> str:
-    """Show ε, or the noise for it, against rewind depth."""
-    drawn = depth_chart(rows)
+    """Show ε, or the noise for it, and the accuracy against rewind depth."""
+    drawn = [chart for chart in (depth_chart(rows), accuracy_chart(rows)) if chart is not None]
     said = "<p>No method rewinds to several depths in this study; a study of unlearning.0.rewind does.</p>"
-    caption = ["Lines join means over all runs of one method, view and bound; marks are single runs."]
-    return section("depth", "What rewinding buys", said if drawn is None else figure([drawn], caption))
+    caption = [
+        "Lines join means over runs of one graph, method, view and bound; marks are single runs. Dashed: retraining."
+    ]
+    return section("depth", "What rewinding buys", figure(drawn, caption, "pair") if drawn else said)
 
 
 def _cost(rows: Sequence[Row]) -> str:

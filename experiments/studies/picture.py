@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from rewindnet.experiments.report.drawing import INK, MUTED, SERIES, Picture, figure, line_look, log_axis, style
+from rewindnet.experiments.report.charts.chart import Chart
+from rewindnet.experiments.report.drawing import DASHES, INK, MUTED, SERIES, Picture, figure, line_look, log_axis, style
 from rewindnet.experiments.report.pictures import draw_curves
 from rewindnet.experiments.report.trade_offs import series_look
-from rewindnet.experiments.studies.charts import depth_chart, hardness_chart, learning_charts
+from rewindnet.experiments.studies.charts import accuracy_chart, depth_chart, hardness_chart, learning_charts
 from rewindnet.experiments.studies.hardness import Hardness
 from rewindnet.experiments.studies.tidy import Row
 
@@ -63,22 +64,43 @@ def against_depth(rows: Sequence[Row]) -> Picture | None:
     Returns:
         None if no method rewinds to several depths with noise.
     """
-    chart = depth_chart(rows)
+    return _drawn(depth_chart(rows))
+
+
+def accuracy_against_depth(rows: Sequence[Row]) -> Picture | None:
+    """Draw the test accuracy against rewind depth, beside that of retraining.
+
+    Args:
+        rows: the tidy table.
+
+    Returns:
+        None if no method rewinds to several depths with noise.
+    """
+    return _drawn(accuracy_chart(rows))
+
+
+def _drawn(chart: Chart | None) -> Picture | None:
+    """Draw a chart of something against rewind depth: lines through means, and a mark for each run."""
     if chart is None:
         return None
-    series = chart.data["series"]
+    series, level = chart.data["series"], chart.data["level"]
     with style():
         drawn, axes = figure(5.6, 3.0 + 0.17 * len(series))
         for at, line in enumerate(series):
             look = series_look(at)
             axes.plot(*zip(*line["points"], strict=True), **{**line_look(at), "color": look["color"]}, linewidth=1.2)
             axes.plot(*zip(*line["marks"], strict=True), **look, ms=4, label=line["label"])
-        log_axis(axes)
+        if level is not None:
+            axes.axhline(level, color=MUTED, linewidth=0.8, linestyle=DASHES[1], zorder=1)
+        if chart.data["percent"]:
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        else:
+            log_axis(axes)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_xlabel("rewind depth K/T")
         axes.set_ylabel(chart.data["value"])
         drawn.legend(loc="outside lower left")
-        return Picture("depth", drawn)
+        return Picture(chart.name, drawn)
 
 
 def learning_curves(curves: Sequence[Row], topologies: Mapping[str, str]) -> list[Picture]:

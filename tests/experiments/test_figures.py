@@ -16,7 +16,7 @@ from rewindnet.experiments.cli import app
 from rewindnet.experiments.report.charts.audit import NODES, closest
 from rewindnet.experiments.report.charts.trade_offs import front
 from rewindnet.experiments.report.trade_offs import pareto
-from rewindnet.experiments.studies.picture import against_depth, learning_curves
+from rewindnet.experiments.studies.picture import accuracy_against_depth, against_depth, learning_curves
 from rewindnet.experiments.studies.study_folder import StudyRun, write_study
 
 
@@ -47,6 +47,22 @@ def test_epsilon_is_drawn_against_depth_and_noise_where_epsilon_is_given() -> No
     assert found is not None
     assert found.figure.axes[0].lines[0].get_ydata().tolist() == [1.8, 1.4]
     assert against_depth(rows[:1]) is None
+
+
+def test_accuracy_is_drawn_against_depth_for_each_graph_beside_retraining() -> None:
+    common = {"method": "r2d", "view": "node", "bound": "instance", "placement": "output", "sigma": 1.0}
+    rows = [
+        {**common, "topology": graph, "rewind_share": share, "epsilon_certified": 1.0, "accuracy_test_mean": at * share}
+        for graph, at in (("ring", 1.0), ("star", 0.5))
+        for share in (0.2, 0.6)
+    ]
+    retrained = {**common, "method": "retrain", "rewind_share": None, "accuracy_test_mean": 0.9}
+    drawn = accuracy_against_depth([*rows, retrained])
+    assert drawn is not None
+    lines = drawn.figure.axes[0].lines
+    assert [list(line.get_ydata()) for line in lines[::2]] == [[0.2, 0.6], [0.1, 0.3], [0.9, 0.9]]
+    assert [line.get_label().partition(":")[0] for line in lines[1::2]] == ["ring", "star"]
+    assert accuracy_against_depth(rows[:1]) is None
 
 
 def test_learning_has_a_line_for_each_run_in_the_colour_of_its_topology() -> None:

@@ -17,6 +17,8 @@ from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.registries import LISTS, registry, settings_model
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load, parse_yaml, resolve
+from rewindnet.experiments.studies.grid import combinations
+from rewindnet.experiments.studies.study_file import read_study_file
 
 #: All but those of graph networks, which are scenarios of another kind.
 RECIPES = [
@@ -24,6 +26,7 @@ RECIPES = [
     for recipe in sorted(Path(__file__).parents[2].glob("experiments/recipes/*.yaml"))
     if "verifiers" not in parse_yaml(recipe.read_text("utf-8"))
 ]
+STUDIES = [recipe for recipe in RECIPES if "\nstudy:" in recipe.read_text(encoding="utf-8")]
 
 #: Where a scenario says which entry of a registry it wants.
 PLACES = {
@@ -101,6 +104,15 @@ def test_every_recipe_survives_being_written(recipe):
         scenario = load(recipe)
     assert resolve(parse_yaml(scenario.to_yaml())) == scenario
     assert scenario.name == recipe.stem
+
+
+@pytest.mark.parametrize("recipe", STUDIES, ids=lambda recipe: recipe.stem)
+def test_every_run_of_the_study_of_a_recipe_is_a_scenario_of_its_own(recipe):
+    points = combinations(read_study_file(recipe).axes)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the section study of", Notice)
+        runs = [load(recipe, [f"{key}={value}" for key, value in point.items()]).to_yaml() for point in points]
+    assert len(set(runs)) == len(points) > 1
 
 
 @pytest.mark.parametrize("samples", [3, 0.25, 1.0, "all", {"class": 3}, {"indices": [4, 1]}])

@@ -57,7 +57,7 @@ def federation(folder: Path, clients: int) -> Iterator[dict[str, str]]:
             process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
             stack.callback(process.wait)
             stack.callback(process.kill if at else process.terminate)
-        parity.wait_for(lambda: answers(link))
+        parity.wait_for(lambda: answers(link), seconds=300)
         yield environment
 
 

@@ -26,7 +26,7 @@ def depth_chart(run: RunFolder) -> Chart | None:
     if not shown:
         return None
     lines = [_line(run.training_run_of(index), index, certificate, len(shown)) for index, certificate in shown]
-    data = {"value": "certified ε at the noise of the run", "series": lines}
+    data = {"value": "certified ε at the noise of the run", "percent": False, "series": lines, "level": None}
     return Chart("depth", "depth", "Certified ε against rewind depth, one line for each method with noise", data)
 
 

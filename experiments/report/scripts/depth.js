@@ -1,18 +1,21 @@
 "use strict";
-// ε, or noise, against rewind depth: one line for each series, and a mark for each run.
+// ε, noise or accuracy against rewind depth: one line for each series, and a mark for each run.
 (() => {
-  const {charts, SERIES, DASHES, number, percent, legend, plot, logScale, across, upward} = rewindnet;
+  const {charts, SERIES, DASHES, number, percent, legend, plot, logScale, linearScale, across, upward} = rewindnet;
   charts.depth = (data, width) => {
+    const say = data.percent ? percent : number;
     const look = at => ({color: SERIES[at % SERIES.length], dash: DASHES[at % DASHES.length]});
-    const listed = data.series.map(line => ({...line, points: line.points.filter(([, y]) => y > 0)}));
-    const points = listed.flatMap(({label, points}, at) => points.map(([x, y]) => ({x, y, at, said: `${label}\nrewind depth ${percent(x)}\n${data.value}: ${number(y)}`})));
+    const listed = data.series.map(line => ({...line, points: line.points.filter(([, y]) => y > 0 || data.percent && y === 0)}));
+    const points = listed.flatMap(({label, points}, at) => points.map(([x, y]) => ({x, y, at, said: `${label}\nrewind depth ${percent(x)}\n${data.value}: ${say(y)}`})));
     const marks = listed.flatMap(({marks}, at) => marks.map(([x, y]) => ({x, y, at})));
-    const y = logScale([...points, ...marks].map(point => point.y));
+    const values = [...points, ...marks].map(point => point.y).concat(data.level ?? []);
+    const y = data.percent ? linearScale(values, percent) : logScale(values);
     const drawn = plot(points, {
       width, height: Math.max(260, Math.min(360, .62 * width)), marginLeft: 52, marginRight: 20, marginTop: 28, marginBottom: 46,
       x: {domain: [-.02, 1.02], axis: null}, y: y.scale,
       marks: [
         ...across([0, .2, .4, .6, .8, 1], percent, "rewind depth K/T"), ...upward(y, data.value),
+        Plot.ruleY(data.level === null ? [] : [data.level], {stroke: "var(--muted)", strokeDasharray: "6 3"}),
         ...listed.map(({level}, at) => Plot.ruleY(level === null ? [] : [level], {stroke: look(at).color, strokeDasharray: "1 3"})),
         ...listed.map(({points}, at) => Plot.line(points, {stroke: look(at).color, strokeDasharray: look(at).dash, strokeWidth: 2})),
         Plot.dot(marks, {x: "x", y: "y", r: 4.5, fill: mark => look(mark.at).color, stroke: "var(--page)"}),
