@@ -101,5 +101,7 @@ def test_the_commands_of_the_page_on_rr_du_describe_runs() -> None:
         command, path, *rest = words[start + 1 : end]
         settings = [word for word in rest if "=" in word]
         points = grid(settings)[1] if command == "sweep" else [dict(word.split("=", 1) for word in settings)]
-        for point in points:
-            resolve(parse_yaml(page(path)), [f"{key}={value}" for key, value in point.items()])
+        for point in points or [{}]:
+            scenario = parse_yaml(page(path))
+            scenario.pop("study", None)
+            resolve(scenario, [f"{key}={value}" for key, value in point.items()])
