@@ -248,8 +248,7 @@ def _check_prompts(scenario: Scenario, model: Model, dataset: Dataset) -> None:
         )
     for method in scenario.unlearning:
         objective = method.settings.get("objective")
-        joins = objective and getattr(OBJECTIVES[objective["kind"]], "reads_tokens", False)
-        if joins and not model.reads_tokens:
+        if objective and getattr(OBJECTIVES[objective["kind"]], "reads_tokens", False) and not model.reads_tokens:
             raise ScenarioError(
                 f"the objective {objective['kind']} of {method.name} joins prompts of tokens, which the model "
                 f"{scenario.model.kind} does not read; use the model gpt with data of prompts, such as facts"

@@ -119,7 +119,8 @@ def test_the_page_has_every_section_in_order(text: str) -> None:
     assert "releases is unchecked" not in page.text
     assert "In a simulation, and only for an observer who does not have its seed: an observer of any one" in page.text
     absent = {heading for heading, _ in COLUMNS if heading not in page.text}
-    assert absent == {"arrived %", "backdoor %", "AUC", "retrained alike %", "evaluations"}
+    of_prompts = {"in templates %", "gap by hop %"}
+    assert absent == {"arrived %", "backdoor %", "AUC", "retrained alike %", "evaluations"} | of_prompts
 
 
 def test_the_table_shows_epsilon_before_what_needs_scrolling(text: str) -> None:
