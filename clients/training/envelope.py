@@ -211,9 +211,9 @@ class _Clients:
 
         def excess(s: Tensor) -> Tensor:
             moved = self._slopes(self._scores - s[:, None, None] * change)
-            norm = torch.bmm(moved, samples.reduced).flatten(1).norm(dim=1)
-            short: Tensor = (norm - (envelope.norm - margin - spare)) / envelope.norm
-            return short
+            norm: Tensor = torch.bmm(moved, samples.reduced).flatten(1).norm(dim=1)
+            over: Tensor = (norm - (envelope.norm - margin - spare)) / envelope.norm
+            return over
 
         accuracy, slope = (margin / 4 + spare / 2) / envelope.norm, envelope.smoothness * length / envelope.norm
         s, evaluations = root(excess, distance / length, accuracy, slope, open_)
