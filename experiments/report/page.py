@@ -143,7 +143,9 @@ def _text_class(heading: str) -> str:
     """Return the CSS class of a column: words are aligned to the left, numbers to the right."""
     if heading == "method":
         return ' class="text name"'
-    return ' class="text wrap"' if heading in ("view", "bound", "noise") else ""
+    if heading == "noise":
+        return ' class="text wrap long"'
+    return ' class="text wrap"' if heading in ("view", "bound") else ""
 
 
 def _claims(run: RunFolder) -> str:

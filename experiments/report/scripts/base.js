@@ -4,7 +4,7 @@ const rewindnet = (() => {
   const charts = {}, after = [];
   const SERIES = [0, 1, 2, 3, 4, 5].map(at => `var(--series-${at})`);
   const DASHES = [null, "7 3", "2 3", "8 3 2 3"];
-  const SYMBOLS = ["circle", "square", "diamond", "triangle", "star", "cross", "wye", "asterisk"];
+  const SYMBOLS = ["circle", "square", "diamond", "triangle", "star", "cross", "wye"];
   const json = id => JSON.parse(document.getElementById(id).textContent);
 
   const superscript = power => String(power).replace(/[-\d]/g, digit => digit === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
