@@ -14,6 +14,8 @@ from rewindnet.clients.steps.epochs import Samples, mean_gradient, samples_of
 from rewindnet.clients.training.client_block import ClientBlock
 
 Margin = Literal["smc", "smc-label-free", "fixed"]
+#: Differences on the unit sphere, in units of roundoff, that count as 0.
+_ZERO = 1e3
 
 
 class Neighbourhoods(NamedTuple):
@@ -115,7 +117,10 @@ class ManifoldEpochs(AlternatingEpochs):
         with torch.enable_grad():
             point = theta.detach().clone().requires_grad_(True)
             away, held = distances(model, point, both, centre)
-            (gradient,) = torch.autograd.grad((torch.relu(held - away + margin) + self.keep * held).mean(), point)
+            hinge = held - away + margin
+            # At the learned model a margin that was learned from it is the very gap: 0, up to rounding, is closed.
+            closed = hinge <= _ZERO * torch.finfo(hinge.dtype).eps
+            (gradient,) = torch.autograd.grad((hinge.masked_fill(closed, 0) + self.keep * held).mean(), point)
         return gradient
 
     def _halfway(
@@ -160,5 +165,8 @@ def drift_gradient(model: Model, theta: Tensor, x: Tensor, wanted: Tensor) -> Te
     """Compute the gradient [1, d] of the mean squared distance of representations from what is wanted [n, r]."""
     with torch.enable_grad():
         point = theta.detach().clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad((unit(model, point, x) - wanted).square().sum(dim=1).mean(), point)
+        # The optimizer would make whole steps of what is rounding alone, as it is at the learned model.
+        drift = unit(model, point, x) - wanted
+        drift = drift.masked_fill(drift.abs() <= _ZERO * torch.finfo(drift.dtype).eps, 0)
+        (gradient,) = torch.autograd.grad(drift.square().sum(dim=1).mean(), point)
     return gradient
