@@ -171,7 +171,7 @@ def test_random_convolution_refuses_vectors_and_impossible_sizes():
 
 
 def test_encoders_are_named_as_a_scenario_names_them():
-    assert list(ENCODERS) == ["raw", "unit-norm", "random-conv", "hog", "scattering", "network"]
+    assert list(ENCODERS) == ["raw", "unit-norm", "random-conv", "hog", "scattering", "network", "efficientnet-lite0"]
 
 
 @pytest.mark.parametrize(("shape", "power"), [((9, 8), 1.0), ((2, 9, 8), 0.25)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rewindnet.experiments.report.network import layout
+from rewindnet.experiments.report.charts.layout import layout
 from rewindnet.topologies import build
 
 

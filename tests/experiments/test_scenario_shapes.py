@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rewindnet.errors import UserError
 from rewindnet.experiments.scenario.plain_data import plain_data
-from rewindnet.experiments.scenario.registries import LISTS, registry, settings_model
+from rewindnet.experiments.scenario.registries import GRAPH_LISTS, LISTS, registry, settings_model
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load, parse_yaml, resolve
 
@@ -33,6 +33,7 @@ PLACES = {
     "partition": ("partition", "kind"),
     "network": ("network", "kind"),
     "transport": ("backend", "kind"),
+    "attack": ("deletion", "attack"),
 }
 #: Scenarios that show keys which no entry of a registry has.
 OTHERS = (
@@ -41,6 +42,7 @@ OTHERS = (
     {"deletion": {"samples": {"class": 1}}},
     {"deletion": {"samples": {"indices": [0, 1]}}},
     {"deletion": {"requests": [{"client": 0, "samples": 3, "round": 50}, {"client": 1, "samples": {"indices": [2]}}]}},
+    {"unlearning": [{"method": "npo", "objective": {"kind": "scope-aware", "eta": 2.0}}]},
     {"topology": {"schedule": {"kind": "graphs", "graphs": [[[0, 1], [1, 2]], "links.txt"], "rounds": 5}}},
 )
 
@@ -217,7 +219,8 @@ def test_any_file_ends_in_a_scenario_or_a_sentence(tmp_path_factory, content):
 
 
 def test_every_registry_has_its_place_here():
-    assert set(PLACES) == set(LISTS.values())
+    elsewhere = {"objective", *(LISTS[name] for name in GRAPH_LISTS)}
+    assert set(PLACES) | elsewhere == set(LISTS.values())
 
 
 def test_what_is_given_is_copied_and_left_alone():
