@@ -1,6 +1,7 @@
 """A federation that was started by hand runs a scenario by `flwr run`, as docs/how-to/federation.md says."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -44,7 +45,15 @@ def federation(folder: Path, clients: int) -> Iterator[dict[str, str]]:
     (folder / "home").mkdir()
     connection = f'[superlink]\ndefault = "hand"\n\n[superlink.hand]\naddress = "127.0.0.1:{link}"\ninsecure = true\n'
     (folder / "home" / "config.toml").write_text(connection)
-    environment = {**parity.environment(), **QUIET, "FLWR_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
+    # A SuperLink starts programs of its own, which it looks for on the path.
+    path = f"{BESIDE}{os.pathsep}{os.environ['PATH']}"
+    environment = {
+        **parity.environment(),
+        **QUIET,
+        "FLWR_HOME": str(folder / "home"),
+        "OMP_NUM_THREADS": "1",
+        "PATH": path,
+    }
     commands = [[str(BESIDE / "flower-superlink"), "--insecure", "--port", str(link)]]
     for node, port in enumerate(nodes):
         place = f"--insecure --superlink 127.0.0.1:{link} --isolation process --port {port} --node-config"
@@ -79,7 +88,7 @@ def test_the_app_of_the_page_runs_on_a_federation_started_by_hand(tmp_path: Path
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         found = tmp_path / "runs" / "federation"
-        parity.wait_for(lambda: is_complete(found), seconds=300)
+        parity.wait_for(lambda: is_complete(found), seconds=900)
     findings = verify_folder(found)
     assert findings
     assert all(finding.holds for finding in findings)
