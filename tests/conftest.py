@@ -5,6 +5,7 @@ draws many.
 """
 
 import os
+import signal
 
 import pytest
 from drawn import BASE
@@ -13,6 +14,10 @@ from hypothesis import HealthCheck, settings
 # The workers of pytest share the processors among them: a second thread of torch or of BLAS, which waits by spinning,
 # would only take time from the others. Child processes inherit this, and runs use one thread of torch anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that starts the tests in the background has them ignore interrupts, and their child processes would too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Hypothesis derandomises every profile by itself where it sees the variables of a continuous integration.
 _COMMON = settings(deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow])
