@@ -20,9 +20,11 @@ class GraphModel(nn.Module, ABC):
 
     Attributes:
         layers: the number of layers, each of which reads the neighbours of a node once.
+        dropout: the share of the first layer's outputs that each epoch of learning leaves out.
     """
 
     layers: int
+    dropout: float = 0.0
 
     @abstractmethod
     def draw_initial(self, training: GraphTraining) -> None:
@@ -91,11 +93,6 @@ class GraphModel(nn.Module, ABC):
             scores = self(graph.x, graph.edges, dropped)
             steps.take(self.losses(scores[graph.train], graph.y[graph.train]).mean())
         return len(epochs)
-
-    @property
-    def dropout(self) -> float:
-        """The share of dropout while learning."""
-        return 0.0
 
     @property
     def last_layer(self) -> list[nn.Parameter]:

@@ -38,7 +38,7 @@ class GAT(GraphModel):
         check_layer("gat", hidden, dropout)
         if heads < 1 or hidden % heads:
             raise GraphError(f"gat takes heads that share its hidden width {hidden} evenly, not {heads} heads")
-        self._share, self._heads = dropout, heads
+        self.dropout, self._heads = dropout, heads
         self.first = nn.Parameter(torch.zeros(features, hidden, dtype=torch.float64))
         self.first_attention = nn.Parameter(torch.zeros(2 * hidden, 1, dtype=torch.float64))
         self.first_bias = nn.Parameter(torch.zeros(hidden, dtype=torch.float64))
@@ -69,11 +69,6 @@ class GAT(GraphModel):
             h = h * dropped(tuple(h.shape))
         h = attend(h @ self.second, edges, self.second_attention, 1) + self.second_bias
         return h if change is None else change(1, h)
-
-    @property
-    def dropout(self) -> float:
-        """The share of dropout while learning."""
-        return self._share
 
     @property
     def last_layer(self) -> list[nn.Parameter]:

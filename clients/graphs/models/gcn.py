@@ -30,7 +30,7 @@ class GCN(GraphModel):
     def __init__(self, features: int, classes: int, *, hidden: int = 64, dropout: float = 0.5) -> None:
         super().__init__()
         check_layer("gcn", hidden, dropout)
-        self._share = dropout
+        self.dropout = dropout
         self.first = nn.Parameter(torch.zeros(features, hidden, dtype=torch.float64))
         self.first_bias = nn.Parameter(torch.zeros(hidden, dtype=torch.float64))
         self.second = nn.Parameter(torch.zeros(hidden, classes, dtype=torch.float64))
@@ -58,11 +58,6 @@ class GCN(GraphModel):
             h = h * dropped(tuple(h.shape))
         h = propagate(h @ self.second, edges) + self.second_bias
         return h if change is None else change(1, h)
-
-    @property
-    def dropout(self) -> float:
-        """The share of dropout while learning."""
-        return self._share
 
     @property
     def last_layer(self) -> list[nn.Parameter]:
