@@ -36,9 +36,10 @@ def write(path: Path, content: str | bytes | Iterable[bytes | memoryview]) -> No
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
-        # Nothing of a file that a full disk cannot hold stays behind.
+    except OSError as problem:
+        # Nothing of a file that a full disk cannot hold stays behind; the system does not say which file that was.
         temporary.unlink(missing_ok=True)
+        problem.filename = problem.filename or os.fspath(path)
         raise
     temporary.replace(path)
     sync_folder(path.parent)

@@ -14,20 +14,26 @@ from markupsafe import Markup
 from rewindnet.experiments.report.charts.chart import Chart
 
 _HERE = Path(__file__).parent
-#: The scripts of every page, in their order: the charting libraries, what all charts share, each chart, what is chosen.
+#: The scripts of a page with charts, in their order: the charting libraries, what all charts share, each chart, what is
+#: chosen, the table of rows, and the drawing of all.
 SCRIPTS = (
     *("vendor/d3.min.js", "vendor/plot.umd.min.js", "scripts/base.js", "scripts/claims.js", "scripts/cost.js"),
-    *("scripts/pareto.js", "scripts/depth.js", "scripts/audit.js", "scripts/curves.js", "scripts/hardness.js"),
+    *("scripts/pareto.js", "scripts/against.js", "scripts/audit.js", "scripts/curves.js", "scripts/hardness.js"),
     *("scripts/network.js", "scripts/requests.js", "scripts/rows.js", "scripts/page.js"),
 )
+#: The scripts of a page without charts.
+PLAIN_SCRIPTS = ("scripts/rows.js",)
 
 
 def page(title: str, sections: Sequence[str]) -> str:
     """Insert the sections into the page's skeleton, which escapes what is not marked as HTML.
 
-    Browsers run the scripts of this folder and no others: the page's policy has their hashes.
+    Browsers run the scripts of this folder and no others: the page's policy has their hashes. A page without a chart
+    goes without the charting libraries, which are most of what a page weighs.
     """
-    scripts = [(_HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    drawn = any("data-chart=" in text for text in sections)
+    names = SCRIPTS if drawn else PLAIN_SCRIPTS
+    scripts = [(_HERE / name).read_text(encoding="utf-8") for name in names]
     hashes = [b64encode(sha256(script.encode()).digest()).decode() for script in scripts]
     return rendered(
         "report.html",
@@ -35,7 +41,7 @@ def page(title: str, sections: Sequence[str]) -> str:
         sections=list(map(Markup, sections)),
         scripts=list(map(Markup, scripts)),
         allowed=Markup(" ".join(f"'sha256-{each}'" for each in hashes)),
-        licences=(_HERE / "vendor" / "LICENSES.txt").read_text(encoding="utf-8"),
+        licences=(_HERE / "vendor" / "LICENSES.txt").read_text(encoding="utf-8") if drawn else "",
     )
 
 

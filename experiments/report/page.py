@@ -16,7 +16,7 @@ from rewindnet.experiments.report.boxes import certificate_box
 from rewindnet.experiments.report.charts.audit import NODES, audit_charts
 from rewindnet.experiments.report.charts.claims import claims_chart
 from rewindnet.experiments.report.charts.curves import curve_charts
-from rewindnet.experiments.report.charts.depth import depth_chart
+from rewindnet.experiments.report.charts.depth import depth_chart, rises
 from rewindnet.experiments.report.charts.layout import layout
 from rewindnet.experiments.report.charts.network import drawn_graph, is_even, network_chart, subject
 from rewindnet.experiments.report.charts.trade_offs import cost_chart, pareto_chart, releases_of
@@ -89,9 +89,11 @@ def _title(run: RunFolder) -> str:
 
 
 def _verdict(run: RunFolder) -> str:
-    violated = "" if all(found.holds for _, found in run.certified) else " violated"
+    state = "" if words.certified_rows(run) else " uncertified"
+    if not all(found.holds for _, found in run.certified):
+        state = " violated"
     said = [*words.verdict(run), *words.reservations(run)]
-    return f'<div class="verdict{violated}" id="verdict">{paragraphs(said)}</div>'
+    return f'<div class="verdict{state}" id="verdict">{paragraphs(said)}</div>'
 
 
 def _promise(run: RunFolder) -> str:
@@ -197,13 +199,24 @@ def _pareto(run: RunFolder) -> str:
     return section("pareto", "Accuracy against ε", figure([drawn], caption))
 
 
+#: Why more rewinding may take more noise.
+_RISING = (
+    "Where ε rises with the depth, rewinding further gains less than it loses: at an earlier checkpoint fewer rounds "
+    "of averaging and of contraction have made the difference small."
+)
+
+
 def _depth(run: RunFolder) -> str:
     drawn = depth_chart(run)
     if drawn is None:
-        return section("depth", "What rewinding buys", "<p>No rewinding method of this run carries noise.</p>")
+        return section(
+            "depth", "What rewinding buys", "<p>No rewinding method of this run has noise and a finite ε.</p>"
+        )
     caption = [
-        "The further a method rewinds, the less is left of the deletion, and the smaller the ε that the same amount "
-        "of noise certifies. The dot is what was run; the dotted line is its ε.",
+        "The further a method rewinds, the fewer rounds the deletion has acted before the checkpoint. What is left of "
+        "it there takes noise: the line is the ε that the noise of this run certifies at each depth.",
+        *([_RISING] if rises(drawn) else []),
+        "The dot is what was run; the dotted line is its ε.",
         "Everything but the depth is as in the run. At 100 % the method is retraining and ε is 0, which a logarithmic "
         "axis cannot show.",
     ]

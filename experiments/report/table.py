@@ -219,18 +219,26 @@ def legend(rows: Sequence[Row]) -> list[str]:
 
 def _larger_than_the_model(rows: Sequence[Row]) -> list[str]:
     """Name the rows whose noise moved the median model further from the retrained one than that is from 0."""
-    ruined = [
-        f"{what(row)}, {row['view']}"
-        + (f" (σ·√d is {row['noise_to_norm']:.3g} times ‖θ‖)" if row["noise_to_norm"] else "")
-        for row in rows
-        if row["sigma"] and (row.get("distance_to_norm") or 0) >= 1
-    ]
+    ruined: dict[str, list[float]] = {}
+    for row in rows:
+        if row["sigma"] and (row.get("distance_to_norm") or 0) >= 1:
+            ratios = ruined.setdefault(f"{what(row)}, {row['view']}", [])
+            ratios += [row["noise_to_norm"]] if row["noise_to_norm"] else []
     if not ruined:
         return []
+    named = "; ".join(f"{who}{_times_the_norm(ratios)}" for who, ratios in ruined.items())
     return [
-        f"Noise larger than the model: {'; '.join(ruined)}. At the median node the noise moved the released model "
+        f"Noise larger than the model: {named}. At the median node the noise moved the released model "
         "further from the retrained one than the norm ‖θ‖ of the retrained one: compare its accuracy with retraining."
     ]
+
+
+def _times_the_norm(ratios: Sequence[float]) -> str:
+    """Say how often the norm of the model goes into that of the noise, over all rows of a name."""
+    if not ratios:
+        return ""
+    lowest, highest = f"{min(ratios):.3g}", f"{max(ratios):.3g}"
+    return f" (σ·√d is {lowest if lowest == highest else f'{lowest} to {highest}'} times ‖θ‖)"
 
 
 def _premises(rows: Sequence[Row]) -> dict[str, list[str]]:

@@ -38,8 +38,8 @@ def setting(run: RunFolder) -> str:
         f"They are linked by the topology {topology['kind']}{details} with {graph.number_of_edges():,} links and "
         f"{topology['mixing']['kind']} averaging{sometimes}; its spectral gap, which says how quickly news "
         f"spreads (0: never, 1: at once), is {run.topology['spectral_gap']:.3g}. Together they learned a "
-        f"{scenario['model']['kind']} model in {learning.rounds:,} rounds of {steps} of size {learning.step_size:g}: "
-        f"{_ORDERS[learning.order]}{_learning_details(scenario['learning'])}."
+        f"model of the kind {scenario['model']['kind']} in {learning.rounds:,} rounds of {steps} of size "
+        f"{learning.step_size:g}: {_ORDERS[learning.order]}{_learning_details(scenario['learning'])}."
     )
 
 
@@ -101,8 +101,23 @@ def verdict(run: RunFolder) -> list[str]:
     if broken:
         count = f"{len(broken)} of {len(run.certified)} certificates VIOLATED:"
         return [count, *(f"{sentence[0].upper()}{sentence[1:]}" for sentence in broken)]
+    if not certified_rows(run):
+        exact = " but retraining" if any(row["method"] == Retrain.name for row in run.summary) else ""
+        return [f"Nothing is certified: no method of this run{exact} has a finite ε.", _measured(run)]
     hold = "All certificates hold: retraining found no node beyond its sensitivity and no ε beyond the certified one."
     return [hold, _best(run)]
+
+
+def certified_rows(run: RunFolder) -> list[Mapping[str, Any]]:
+    """List the rows with a finite certified ε of methods other than retraining, which is what all compare with."""
+    return [row for row in run.summary if row["epsilon_certified"] is not None and row["method"] != Retrain.name]
+
+
+def _measured(run: RunFolder) -> str:
+    """Say that what a run without certificates shows is measurements."""
+    reasons = [row["reason"] for row in run.summary if row["reason"]]
+    why = f" The reason in the first row: {reasons[0]}." if reasons else ""
+    return f"What the tables show of these methods was measured, and proves nothing about other data.{why}"
 
 
 def reservations(run: RunFolder) -> list[str]:

@@ -9,6 +9,7 @@ from rewindnet.experiments.studies.hardness import hardness
 from rewindnet.experiments.studies.picture import (
     accuracy_against_depth,
     against_depth,
+    against_settings,
     hardness_picture,
     learning_curves,
 )
@@ -46,6 +47,7 @@ def pictures_of_study(folder: Path) -> list[Picture]:
         pareto(rows),
         against_depth(rows),
         accuracy_against_depth(rows),
+        *against_settings(rows, results.keys),
         costs(rows),
         *learning_curves(results.curves(), results.topology_of_runs),
     ]

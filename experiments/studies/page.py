@@ -8,7 +8,13 @@ from rewindnet.experiments.folder.files import check_writable, write
 from rewindnet.experiments.folder.format import read_record
 from rewindnet.experiments.report.charts.trade_offs import cost_chart, pareto_chart
 from rewindnet.experiments.report.html import facts, figure, page, paragraphs, raw_rows, scrolled, section
-from rewindnet.experiments.studies.charts import accuracy_chart, depth_chart, hardness_chart, learning_charts
+from rewindnet.experiments.studies.charts import (
+    accuracy_chart,
+    depth_chart,
+    hardness_chart,
+    learning_charts,
+    setting_charts,
+)
 from rewindnet.experiments.studies.hardness import Hardness, graph_sentences, hardest, hardness, reason_sentences
 from rewindnet.experiments.studies.pivot import Pivot
 from rewindnet.experiments.studies.results import StudyResults, load_study
@@ -50,6 +56,7 @@ def write_study_report(folder: Path) -> Path:
         _methods(results),
         _pareto(rows),
         _depth(rows),
+        *_settings(rows, results.keys),
         _cost(rows),
         _curves(results),
         _rows(rows),
@@ -204,6 +211,17 @@ def _depth(rows: Sequence[Row]) -> str:
         "Lines join means over runs of one graph, method, view and bound; marks are single runs. Dashed: retraining."
     ]
     return section("depth", "What rewinding buys", figure(drawn, caption, "pair") if drawn else said)
+
+
+def _settings(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:
+    """Show ε, or the noise for it, and the accuracy against each setting that has several numbers as values."""
+    caption = [
+        "Lines join means over runs of one graph, release, view and bound; marks are single runs. Dashed: retraining."
+    ]
+    return [
+        section(f"setting-{number}", f"What {key} changes", figure(charts, caption, "pair"))
+        for number, (key, charts) in enumerate(setting_charts(rows, keys))
+    ]
 
 
 def _cost(rows: Sequence[Row]) -> str:

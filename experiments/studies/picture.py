@@ -9,7 +9,13 @@ from rewindnet.experiments.report.charts.chart import Chart
 from rewindnet.experiments.report.drawing import DASHES, INK, MUTED, SERIES, Picture, figure, line_look, log_axis, style
 from rewindnet.experiments.report.pictures import draw_curves
 from rewindnet.experiments.report.trade_offs import series_look
-from rewindnet.experiments.studies.charts import accuracy_chart, depth_chart, hardness_chart, learning_charts
+from rewindnet.experiments.studies.charts import (
+    accuracy_chart,
+    depth_chart,
+    hardness_chart,
+    learning_charts,
+    setting_charts,
+)
 from rewindnet.experiments.studies.hardness import Hardness
 from rewindnet.experiments.studies.tidy import Row
 
@@ -79,8 +85,19 @@ def accuracy_against_depth(rows: Sequence[Row]) -> Picture | None:
     return _drawn(accuracy_chart(rows))
 
 
+def against_settings(rows: Sequence[Row], keys: Sequence[str]) -> list[Picture]:
+    """Draw ε, or the noise for it, and the accuracy against every setting of the grid with several numbers as values.
+
+    Args:
+        rows: the tidy table.
+        keys: the keys that vary among the runs.
+    """
+    charts = [chart for _, own in setting_charts(rows, keys) for chart in own]
+    return [picture for picture in map(_drawn, charts) if picture is not None]
+
+
 def _drawn(chart: Chart | None) -> Picture | None:
-    """Draw a chart of something against rewind depth: lines through means, and a mark for each run."""
+    """Draw a chart of something against a setting: lines through means, and a mark for each run."""
     if chart is None:
         return None
     series, level = chart.data["series"], chart.data["level"]
@@ -96,8 +113,9 @@ def _drawn(chart: Chart | None) -> Picture | None:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
         else:
             log_axis(axes)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.set_xlabel("rewind depth K/T")
+        if chart.data["across"]["percent"]:
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_xlabel(chart.data["across"]["label"])
         axes.set_ylabel(chart.data["value"])
         drawn.legend(loc="outside lower left")
         return Picture(chart.name, drawn)

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import resource
 import signal
 import stat
 import time
@@ -87,6 +89,21 @@ def test_a_failure_of_the_machine_has_its_own_exit_code_and_the_run_goes_on(
     assert (done.exit_code, says in line) == (code, True), done.stderr
     assert run_scenario(file, (), out, False) == []
     assert len(parity.read(out / "record.json")["resumed"]) == 1
+
+
+def test_a_file_that_does_not_fit_is_named_and_the_run_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    file, out = parity.write(TINY, tmp_path), tmp_path / "out"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, limits[1]))  # as a disk of which 4,000 bytes are left
+    try:
+        done = CliRunner().invoke(app, ["run", str(file), "--out", str(out)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    (line,) = done.stderr.strip().splitlines()
+    assert done.exit_code == 3, done.stderr
+    assert re.search(rf"failed: File too large \({out}/\S+\); the same command goes on", line)
+    assert not list(out.rglob("*.part"))
+    assert run_scenario(file, (), out, False) == []
 
 
 def test_the_second_of_two_assembled_runs_does_not_touch_the_first(tmp_path: Path) -> None:

@@ -305,7 +305,18 @@ def test_a_run_with_nothing_to_draw_still_has_a_page(tmp_path: Path) -> None:
     run_through(scenario, tmp_path / "run")
     page = _Page(write_report(tmp_path / "run").read_text(encoding="utf-8"))
     assert [name for name in page.ids if name in _SECTIONS] == _SECTIONS
-    assert "No rewinding method of this run carries noise." in page.text
+    assert "No rewinding method of this run has noise and a finite ε." in page.text
+
+
+def test_a_run_without_certificates_does_not_say_that_they_hold(tmp_path: Path) -> None:
+    scenario = _SCENARIO | {"unlearning": [{"method": "r2d", "rewind": 0.5, "sigma": 0.0}, "retrain"]}
+    run_through(scenario, tmp_path / "run")
+    text = write_report(tmp_path / "run").read_text(encoding="utf-8")
+    page = _Page(text)
+    assert "All certificates hold" not in page.text
+    assert "Nothing is certified: no method of this run but retraining has a finite ε." in page.text
+    assert "The reason in the first row: " in page.text
+    assert '<div class="verdict uncertified"' in text
 
 
 def test_reading_gives_back_what_was_written(finished: Path) -> None:

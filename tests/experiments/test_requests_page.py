@@ -251,3 +251,50 @@ def test_choices_change_the_numbers_in_a_browser_and_names_are_only_names(run_on
     assert found["count"] == "1 of 3 rows"
     assert found["csv"].count("\n") == 2
     assert found["csv"].startswith("release,")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="there is no browser")
+def test_on_the_page_of_a_large_network_a_client_is_chosen_as_well(run_once: SharedRuns, tmp_path: Path) -> None:
+    large = {
+        **SCENARIO,
+        "name": "large",
+        "data": {"source": "synthetic", "samples": 15_000, "dimensions": 2},
+        "partition": {"clients": 3_000},
+        "topology": {"kind": "barabasi-albert", "m": 1},
+    }
+    run = run_once(large)
+    planned, page = planned_requests(read_folder(run.path)), write_report(run.path)
+    other = max(range(len(planned["clients"])), key=lambda at: len(run.network[0][planned["clients"][at]["node"]]))
+    assert page.stat().st_size < 3 << 20
+    found = drive(
+        page,
+        f"""
+        const specks = () => {{
+          const drawn = [...at("requests-network").querySelectorAll(".specks path")];
+          return [drawn.length, drawn.reduce((sum, path) => sum + Number(path.dataset.nodes), 0)];
+        }};
+        const facts = () => [...at("requests-facts").querySelectorAll("dd")].map(dd => dd.textContent);
+        const ring = () => {{
+          const circle = at("requests-network").querySelector(".ring circle");
+          return [circle.getAttribute("cx"), circle.getAttribute("cy")];
+        }};
+        const look = () => ({{said: at("requests-said").textContent, facts: facts(), specks: specks(), ring: ring()}});
+        found.before = look();
+        const started = performance.now();
+        at("requests-client").value = {other};
+        at("requests-client").dispatchEvent(new Event("input", {{bubbles: true}}));
+        found.took = performance.now() - started;
+        found.after = look();
+        found.options = at("requests-client").options.length;
+        """,
+        tmp_path,
+    )
+    entry = planned["clients"][other]
+    assert found["options"] == len(planned["clients"])
+    assert found["before"]["ring"] != found["after"]["ring"]
+    assert found["before"]["facts"] != found["after"]["facts"]
+    assert f"client {entry['title']} " in found["after"]["said"]
+    groups = {0 if not first > 0 else 1 if first <= 2 else 2 for first in (max(0, each) for each in entry["reached"])}
+    assert found["after"]["specks"] == [len(groups), 3_000]
+    assert found["took"] < 2_000, "a choice takes seconds"

@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 import rewindnet
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.report.html import SCRIPTS
+from rewindnet.experiments.studies.charts import setting_charts
 from rewindnet.experiments.studies.hardness import graph_sentences, hardest, hardness, reason_sentences
 from rewindnet.experiments.studies.page import write_study_report
+from rewindnet.experiments.studies.picture import against_settings
 from rewindnet.experiments.studies.study_folder import StudyRun, write_study
 from rewindnet.experiments.studies.tidy import Row
 
@@ -81,6 +83,52 @@ def test_means_whose_intervals_overlap_are_not_told_apart() -> None:
 
 def test_what_certifies_nothing_is_not_ranked() -> None:
     assert hardness([{**STAR[0], "sigma": 0.0}, {**STAR[0], "epsilon_certified": None}]) == []
+
+
+# Settings
+
+
+def made(graph: str, value: Any, sigma: float, accuracy: float, method: str = "r2d") -> Row:
+    given = {"method": method, "bound": "worst-case", "placement": "rewind", "accuracy_test_mean": accuracy}
+    return row(graph, 0, sigma, **given, **{"topology.schedule.probability": value})
+
+
+def test_a_setting_with_several_numbers_as_values_has_charts() -> None:
+    rows = [
+        made(graph, probability, sigma, accuracy)
+        for graph, scale in (("ring", 2.0), ("complete", 1.0))
+        for probability, sigma, accuracy in ((0, 1.0 * scale, 0.9), (0.3, 2.0 * scale, 0.8), (0.6, 4.0 * scale, 0.7))
+    ]
+    rows.append({**made("ring", 0.3, 0.0, 0.95, "retrain"), "epsilon_certified": 0.0})
+    keys = ["topology", "topology.schedule.probability", "seed"]
+    ((key, (noise, accuracy)),) = setting_charts(rows, keys)
+    assert key == "topology.schedule.probability"
+    assert noise.data["value"] == "noise σ for ε = 1"
+    assert [line["points"] for line in noise.data["series"]] == [
+        [[0, 2.0], [0.3, 4.0], [0.6, 8.0]],
+        [[0, 1.0], [0.3, 2.0], [0.6, 4.0]],
+    ]
+    assert [line["points"] for line in accuracy.data["series"]] == [[[0, 0.9], [0.3, 0.8], [0.6, 0.7]]] * 2
+    assert (accuracy.data["level"], accuracy.data["across"]) == (0.95, {"label": key, "percent": False})
+    assert [chart.name for chart in (noise, accuracy)] == [
+        f"{what}-by-topology-schedule-probability" for what in ("privacy", "accuracy")
+    ]
+    assert {picture.name for picture in against_settings(rows, keys)} == {noise.name, accuracy.name}
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("seed", (0, 1, 2)),
+        ("deletion.client", (0, 1, 2)),
+        ("unlearning.0.rewind", (0.1, 0.2, 0.3)),
+        ("learning.nesterov", (True, False, 2)),
+        ("topology.kind", ("ring", "star", "path")),
+        ("model.l2", (0.1, 0.2, 0.1)),
+    ],
+)
+def test_other_settings_have_none(key: str, values: tuple[Any, ...]) -> None:
+    assert setting_charts([{**made("ring", 0, 1.0, 0.9), key: value} for value in values], [key]) == []
 
 
 # The page

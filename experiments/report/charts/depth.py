@@ -1,6 +1,7 @@
 """ε against rewind depth, for every rewinding method of a run that carries noise."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from rewindnet.clients.methods import rewinds
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.report.charts.chart import Chart
 
+#: The axis of rewind depths, from 0 to 100 %.
+DEPTH = {"label": "rewind depth K/T", "percent": True}
 #: The largest number of sparse products times nodes for this chart; they take some seconds.
 _WORK = 100_000_000
 #: The largest number of depths on a line.
@@ -27,7 +30,14 @@ def depth_chart(run: RunFolder) -> Chart | None:
         return None
     lines = [_line(run.training_run_of(index), index, certificate, len(shown)) for index, certificate in shown]
     data = {"value": "certified ε at the noise of the run", "percent": False, "series": lines, "level": None}
-    return Chart("depth", "depth", "Certified ε against rewind depth, one line for each method with noise", data)
+    data["across"] = DEPTH
+    return Chart("against", "depth", "Certified ε against rewind depth, one line for each method with noise", data)
+
+
+def rises(chart: Chart) -> bool:
+    """Return whether more rewinding takes ε up anywhere on the chart, by more than a thousandth."""
+    pairs = [pair for line in chart.data["series"] for pair in pairwise(line["points"])]
+    return any(before and after and after > 1.001 * before for (_, before), (_, after) in pairs)
 
 
 def _line(training: TrainingRun, index: int, certificate: Certificate, lines: int) -> dict[str, Any]:

@@ -19,6 +19,11 @@ const rewindnet = (() => {
       ? short.toExponential().replace("e+", "e") : String(short);
   };
   const percent = share => Number((100 * share).toFixed(1)) + " %";
+  // The labels of an axis of shares, with the digits that tell its ticks apart.
+  const percentAt = ticks => {
+    const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 1, digits = Math.max(1, Math.ceil(-Math.log10(100 * step) - 1e-9));
+    return share => (digits > 1 ? (100 * share).toFixed(digits) : Number((100 * share).toFixed(1))) + " %";
+  };
 
   const text = (tag, content, name) => {
     const made = document.createElement(tag);
@@ -65,8 +70,10 @@ const rewindnet = (() => {
     return {scale: {type: "log", domain: [low, high], axis: null}, ticks: logTicks(low, high), say: plain};
   };
   const linearScale = (values, say, count = 6) => {
-    const [low, high] = d3.extent(values), domain = d3.nice(low, high > low ? high : low + 1, count);
-    return {scale: {domain, axis: null}, ticks: d3.ticks(...domain, count), say};
+    const [low, high] = d3.extent(values), around = say === percent ? [Math.max(0, low - .05), Math.min(1, low + .05)] : [low, low + 1];
+    const domain = d3.nice(...(high > low ? [low, high] : around), count);
+    const ticks = d3.ticks(...domain, count);
+    return {scale: {domain, axis: null}, ticks, say: say === percent ? percentAt(ticks) : say};
   };
   // An axis with its grid. Labels are a channel of their own, because the formats of logarithmic scales drop some.
   const rule = {stroke: "var(--rule)", strokeOpacity: 1};

@@ -6,6 +6,7 @@ if (document.getElementById("requests-data")) (() => {
   const data = json("requests-data"), graph = json("graph-data"), {clients, releases} = data;
   const number = value => value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)
     ? Number(value.toPrecision(3)).toExponential().replace("e+", "e") : Number(value.toPrecision(3)).toString();
+  const whole = count => count.toLocaleString("en-US");
   const option = (name, texts) => at(name).append(...texts.map((said, index) => {
     const made = text("option", said);
     made.value = index;
@@ -55,7 +56,7 @@ if (document.getElementById("requests-data")) (() => {
     const points = sigmas.map((value, at) => [share(at), value]);
     if (!sigmas.some(value => value > 0)) return {above: text("p", "No noise is needed, or none is enough, at any depth.")};
     const series = [{label: `client ${client.title}`, points, marks: sigma > 0 ? [[depth / data.rounds, sigma]] : [], level: null}];
-    return {...charts.depth({value: `noise σ for ${wanted()}`, series}, width), below: undefined};
+    return {...charts.against({value: `noise σ for ${wanted()}`, across: {label: "rewind depth K/T", percent: true}, series, level: null}, width), below: undefined};
   };
 
   const facts = listed => at("facts").replaceChildren(...listed.flatMap(([name, value]) => [text("dt", name), text("dd", value)]));
@@ -81,7 +82,7 @@ if (document.getElementById("requests-data")) (() => {
       ["noise σ for " + wanted(), sigma === null ? "none is enough" : number(sigma)],
       ...(data.noise ? [[`ε with the noise of method ${data.noise.index} (σ = ${number(data.noise.sigma)})`, epsilon === null ? "none" : number(epsilon) + mark]] : []),
       ["rounds to learn again", `${depth} of ${data.rounds}`],
-      ["light cone", `${count("before")} of ${graph.places.length} nodes by the checkpoint, ${count("before") + count("later")} by the end of learning`],
+      ["light cone", `${whole(count("before"))} of ${whole(graph.places.length)} nodes by the checkpoint, ${whole(count("before") + count("later"))} by the end of learning`],
       ["links", String(client.links)],
       ...(data.norm && sigma > 0 ? [["noise against the model, σ√d/‖θ‖", number(sigma * data.norm)]] : []),
       ...(similar ? [["accuracy", accuracy(client, similar)]] : []),
