@@ -184,7 +184,13 @@ def test_a_client_that_is_made_anew_for_every_message_measures_the_same(
     assert [method.audit for method in there.methods] == [method.audit for method in here.methods]
 
 
-@pytest.mark.parametrize("way", ["half the noise", "one vector for all nodes"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param("half the noise", marks=[pytest.mark.slow, pytest.mark.transports]),
+        "one vector for all nodes",
+    ],
+)
 def test_broken_noise_is_found_on_flower(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = {"kind": "flower", "runtime": "in-process", "precision": "exact"}
     asked = [{"method": "r2d"}, {"method": "gossip-dp"}]

@@ -86,11 +86,13 @@ def test_a_run_with_all_of_them_is_certified_and_audited(folder: Path) -> None:
     assert 0 < row["epsilon_empirical"] < 2.0
 
 
+@pytest.mark.slow
 def test_the_transport_changes_no_bit(folder: Path) -> None:
     here = rewindnet.run({**SCENARIO, "backend": {"precision": "exact"}})
     assert here.record["sha256"] == json.loads((folder / "record.json").read_text(encoding="utf-8"))["sha256"]
 
 
+@pytest.mark.slow
 def test_flower_carries_the_steps(folder: Path) -> None:
     there = rewindnet.run({**SCENARIO, "backend": {"kind": "flower", "runtime": "in-process", "precision": "exact"}})
     assert there.record["sha256"] == json.loads((folder / "record.json").read_text(encoding="utf-8"))["sha256"]

@@ -56,6 +56,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("profile", "hosted", "some", "default"),
     [("ci", False, 30, 120), (None, True, 30, 120), ("nightly", True, 500, 2000)],
@@ -68,12 +69,14 @@ def test_a_profile_scales_every_test(
     assert len([line for line in lines if line.startswith("default")]) == default
 
 
+@pytest.mark.slow
 def test_two_runs_of_ci_draw_the_same_on_a_host_of_continuous_integration_and_elsewhere(
     drawn: Callable[..., list[str]],
 ) -> None:
     assert drawn("ci", False) == drawn("ci", True)
 
 
+@pytest.mark.slow
 def test_two_runs_of_dev_draw_other_cases(drawn: Callable[..., list[str]]) -> None:
     """Also on a host of continuous integration, where hypothesis would derandomise a profile that says nothing."""
     assert drawn(None, True) != drawn(None, True, 1)

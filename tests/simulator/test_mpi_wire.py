@@ -189,6 +189,8 @@ def test_ranks_compute_what_one_process_does(ranks: int) -> None:
 
 
 @with_mpi
+@pytest.mark.slow
+@pytest.mark.transports
 def test_an_error_on_one_rank_ends_the_job(tmp_path: Path) -> None:
     job = mpi(2, "mpi_failing.py", "raise", str(tmp_path))
     said = ended(job, 60)
@@ -197,6 +199,8 @@ def test_an_error_on_one_rank_ends_the_job(tmp_path: Path) -> None:
 
 
 @with_mpi
+@pytest.mark.slow
+@pytest.mark.transports
 def test_a_rank_that_is_killed_ends_the_job(tmp_path: Path) -> None:
     job = mpi(2, "mpi_failing.py", "wait", str(tmp_path))
     try:
