@@ -39,6 +39,7 @@ class ClientWorker:
         theta: [b, d], their current parameters.
         optimizer_state: [b, s], what their optimizer carries on from step to step; s is 0 for plain descent.
         checkpoints: states [b, d + s] that they keep, by name: the optimizer's behind the parameters.
+        memory: what else they keep from round to round of a step that is not resumable, by name.
     """
 
     def __init__(self, full: ClientBlock, *forget: Forget, departed: Collection[int] = (), memory: float = inf) -> None:
@@ -50,6 +51,7 @@ class ClientWorker:
         self.theta = full.blank()
         self.optimizer_state = full.new_state()
         self.checkpoints: MutableMapping[str, Tensor] = KeptStates(memory)
+        self.memory: dict[str, Tensor] = {}
         self._meter: Meter | None = None
         self._counter = GradientCounter(len(full.nodes))
         self._noise_meter: NoiseMeter | None = None
@@ -68,6 +70,7 @@ class ClientWorker:
             measured: measure the disturbances of the deletion on the way, into a copy of these arrays.
         """
         self.theta, self.optimizer_state = self.full.blank(), self.full.new_state()
+        self.memory.clear()
         if name is not None:
             self.take_up(self.checkpoints[name])
         self._noise_meter = None
@@ -175,7 +178,13 @@ class ClientWorker:
 
     def _counting(self, block: ClientBlock) -> ClientBlock:
         state = self.optimizer_state if self.full.state_size else None
-        return replace(block, counter=self._counter, noise_meter=self._noise_meter, optimizer_state=state)
+        return replace(
+            block,
+            counter=self._counter,
+            noise_meter=self._noise_meter,
+            optimizer_state=state,
+            memory=self.memory,
+        )
 
     def _empty_departed(self) -> None:
         self.theta = self._without_departed(self.theta)

@@ -63,10 +63,22 @@ class Task:
     def looked_at(self, rounds: int) -> bool:
         """Return whether the state after so many rounds is looked at and written down.
 
-        A task that begins late is looked at less often than learning, so that it costs no larger share of its rounds.
+        A task that begins late is looked at less often than learning, so that it costs no larger share of its rounds;
+        and none between two rounds of a step that is not resumable.
         """
         done, every = rounds - self.start, max(1, self.end // LOOKS)
-        return rounds in self.keep or rounds == self.end or (done > 0 and done % every == 0)
+        if rounds in self.keep or rounds == self.end:
+            return True
+        return done > 0 and done % every == 0 and self._resumable(rounds)
+
+    def _resumable(self, rounds: int) -> bool:
+        """Return whether another process can go on after so many rounds."""
+        first = self.start
+        for step in self.steps:
+            if first < rounds < first + len(step.rounds):
+                return step.resumable
+            first += len(step.rounds)
+        return True
 
 
 def task_from_noise_on(program: Program, release: Release, begin: str, index: int, request: int) -> Task:

@@ -82,5 +82,5 @@ class Ridge(Method):
             tree = spreading_tree(adjacency_of_weights(learning.mixing.matrix(0)), 0)
         except TopologyError:
             raise MethodError("ridge sums over all nodes, and the edges of this network do not connect them") from None
-        rounds = parts(learning.arithmetic.inputs, learning.arithmetic.outputs) * max(1, *tree.depths)
+        rounds = parts(learning.arithmetic.inputs, learning.arithmetic.outputs) + max(1, *tree.depths) - 1
         return RidgeSums(range(rounds), tree.parents, self.penalty), along(tree, rounds)

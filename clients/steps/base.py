@@ -79,6 +79,11 @@ class CommunicationStep(Step, ABC):
         """Whether clients must not have erased their forget sets yet: their block then has a `before_erasure`."""
         return False
 
+    @property
+    def resumable(self) -> bool:
+        """Whether another process can go on between two rounds: if clients keep nothing in their block's `memory`."""
+        return True
+
     def required_checkpoints(self, round: int) -> Sequence[str]:
         """Return the names of the kept states that a round reads: the block then has them as `recalled_checkpoints`."""
         return ()

@@ -7,10 +7,13 @@ The least squares of the targets, one for the class of a sample less 1/C for eve
 Hoerl and Kennard (1970), "Ridge regression: biased estimation for nonorthogonal problems".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -26,8 +29,11 @@ from rewindnet.topologies.routing import Tree
 class RidgeSums(CommunicationStep):
     """Rounds in which the sums of all clients come to the root of a tree, which then solves for θ.
 
-    The sums are sent in parts of the length of a model, one part after the other, and every part level by level. A
-    parent adds up what it receives in the order of the nodes, so every sum has the same bits wherever it is computed,
+    The sums are sent in parts of the length of a model. A node sends a part one round after its children have sent
+    theirs, so all levels send at the same time, each another part. Clients compute a part of their own sums when its
+    turn comes: none holds more than one, but the root, which keeps all parts of the totals beside its state.
+
+    A parent adds up what it receives in the order of the nodes, so every sum has the same bits wherever it is computed,
     and those that it would have, had the samples that are deleted never been there.
 
     Attributes:
@@ -40,40 +46,58 @@ class RidgeSums(CommunicationStep):
     parents: tuple[int, ...]
     penalty: float
 
-    def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
-        """Return the matrix with a 1 for every node of the level that sends, in the row of its parent."""
-        depths, parents = np.array(Tree(self.parents).depths), np.array(self.parents)
-        sending = np.flatnonzero(depths == self._place(round)[1])
-        N = len(parents)
-        return csr_array((np.ones(len(sending)), (parents[sending], sending)), shape=(N, N))
+    @property
+    def resumable(self) -> bool:
+        """Whether what clients keep between rounds is their state alone: the root keeps the totals, too."""
+        return False
 
-    def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """Return the part [b, d] of the sums that goes up in this round."""
-        part = self._place(round)[0] * block.model.parameters
-        sums = own_sums(block) if round == self.rounds.start else theta
-        return sums[:, part : part + block.model.parameters]
+    def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
+        """Return the matrix with a 1 for every node that sends a part, in the row of its parent."""
+        depths, turns = np.array(Tree(self.parents).depths), self._turns(round)
+        sending = np.flatnonzero((depths > 0) & (turns >= 0) & (turns < self._parts))
+        N = len(self.parents)
+        return csr_array((np.ones(len(sending)), (np.array(self.parents)[sending], sending)), shape=(N, N))
+
+    def begin(self, block: ClientBlock, theta: Tensor) -> Tensor:
+        """Return the part [b, d] of their sums that the nodes of the lowest level send first, 0 at the others."""
+        block.count(np.asarray(block.samples))
+        return own_sums(block, self._own_turns(block, self.rounds.start))
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """Return the sums [b, k·d] with what was received; after the last round θ [b, d], at the root alone."""
-        d, part = block.model.parameters, self._place(round)[0]
-        sums = theta
-        if round == self.rounds.start:
-            sums = own_sums(block)
-            block.count(np.asarray(block.samples))
-        sums[:, part * d : (part + 1) * d] += mixed
+        """Return the sums [b, d] that nodes send in the next round; after the last one θ [b, d], at the root alone."""
+        turns = self._own_turns(block, round + 1)
+        sums = mixed.add_(own_sums(block, turns))
+        roots = [row for row, node in enumerate(block.nodes) if self.parents[node] == node]
+        for row in roots:
+            if turns[row] >= 0:
+                block.memory[_name(turns[row])] = sums[row].clone()
         if round < self.rounds.stop - 1:
             return sums
-        solved = sums.new_zeros(len(sums), d)
-        for row, node in enumerate(block.nodes):
-            if self.parents[node] == node:
-                solved[row] = solution(block, sums[row], self.penalty)
+        solved = torch.zeros_like(sums)
+        for row in roots:
+            totals = torch.cat([block.memory.pop(_name(part)) for part in range(self._parts)])
+            solved[row] = solution(block, totals, self.penalty)
         return solved
 
-    def _place(self, round: int) -> tuple[int, int]:
-        """Return which part goes up in a round, and from which level."""
-        height = max(1, *Tree(self.parents).depths)
-        part, below = divmod(round - self.rounds.start, height)
-        return part, height - below
+    @property
+    def _height(self) -> int:
+        return max(1, *Tree(self.parents).depths)
+
+    @property
+    def _parts(self) -> int:
+        return len(self.rounds) - self._height + 1
+
+    def _turns(self, round: int) -> NDArray[np.int64]:
+        """Return which part [N] every node has complete before a round, and sends in it; numbers below 0 are none."""
+        return round - self.rounds.start - self._height + np.array(Tree(self.parents).depths)
+
+    def _own_turns(self, block: ClientBlock, round: int) -> list[int]:
+        turns = self._turns(round)
+        return [int(turns[node]) for node in block.nodes]
+
+
+def _name(part: int) -> str:
+    return f"ridge-{part}"
 
 
 def parts(inputs: int, outputs: int) -> int:
@@ -83,25 +107,73 @@ def parts(inputs: int, outputs: int) -> int:
         inputs: q.
         outputs: C.
     """
-    return -(-(1 + inputs * (inputs + 1) // 2 + inputs * outputs) // (inputs * outputs))
+    return -(-(1 + _before(inputs, inputs, outputs)) // (inputs * outputs))
 
 
-def own_sums(block: ClientBlock) -> Tensor:
-    """Return n, the upper half of A, and B of every client, [b, k·d], each as if the client were alone."""
+def _before(row: int, inputs: int, outputs: int) -> int:
+    """Return how many numbers of the sums come before a row of A and Bᵀ: each has those of A from its diagonal on."""
+    return row * (inputs + outputs) - row * (row - 1) // 2
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Where a part of the sums is in some rows of (A, Bᵀ), of which the columns before the first row are left out.
+
+    Attributes:
+        first: the first of these rows.
+        rows: how many.
+        places: the numbers of the part among those of the rows.
+        last: whether the part ends with the number of samples.
+    """
+
+    first: int
+    rows: int
+    places: Tensor
+    last: bool
+
+
+@lru_cache(maxsize=64)
+def _part(part: int, inputs: int, outputs: int) -> _Part:
+    """Return where a part is: the sums are the rows of (A, Bᵀ), each from the diagonal on, and then n."""
+    end, length = _before(inputs, inputs, outputs), inputs * outputs
+    low, high = min(part * length, end), min((part + 1) * length, end)
+    starts = np.array([_before(row, inputs, outputs) for row in range(inputs + 1)])
+    first, stop = int(np.searchsorted(starts, low, "right")) - 1, int(np.searchsorted(starts, high, "left"))
+    rows, width = max(0, stop - first), inputs - first + outputs
+    below = torch.ones(rows, width).triu().flatten().nonzero().flatten()
+    places = below[low - int(starts[first]) : high - int(starts[first])]
+    return _Part(first, rows, places, (part + 1) * length > end >= part * length)
+
+
+def own_sums(block: ClientBlock, turns: Sequence[int]) -> Tensor:
+    """Return a part of the sums of every client, [b, d], each as if the client were alone.
+
+    Args:
+        block: the clients.
+        turns: [b], which part; 0 is returned for a number that is none.
+    """
     model = block.model
     assert isinstance(model, Multinomial)
-    width = parts(model.inputs, model.outputs) * model.parameters
-    out = block.blank().new_zeros(len(block.nodes), width)
-    upper = torch.triu_indices(model.inputs, model.inputs)
+    out = torch.zeros_like(block.blank())
+    last = parts(model.inputs, model.outputs)
     for bucket in block.buckets:
         for at, row in enumerate(bucket.rows.tolist()):
+            if not 0 <= turns[row] < last:
+                continue
             held = bucket.weight[at] > 0
             x, y = bucket.x[at][held], bucket.y[at][held]
-            targets = torch.nn.functional.one_hot(y.long(), model.outputs).to(x.dtype) - 1 / model.outputs
-            A, B = x.T @ x, targets.T @ x
-            sums = torch.cat([x.new_tensor([len(x)]), A[upper[0], upper[1]], B.flatten()])
-            out[row, : len(sums)] = sums
+            _sum_into(out[row], _part(turns[row], model.inputs, model.outputs), x, y, model.outputs)
     return out
+
+
+def _sum_into(out: Tensor, part: _Part, x: Tensor, y: Tensor, classes: int) -> None:
+    """Write a part of the sums over samples x [n, q], y [n] to the beginning of a vector [d] of zeros."""
+    targets = torch.nn.functional.one_hot(y.long(), classes).to(x.dtype) - 1 / classes
+    columns = torch.cat([x[:, part.first :], targets], dim=1)
+    numbers = (columns[:, : part.rows].T @ columns).flatten()[part.places.to(x.device)]
+    out[: len(numbers)] = numbers
+    if part.last:
+        out[len(numbers)] = len(x)
 
 
 def solution(block: ClientBlock, sums: Tensor, penalty: float) -> Tensor:
@@ -109,16 +181,15 @@ def solution(block: ClientBlock, sums: Tensor, penalty: float) -> Tensor:
 
     Args:
         block: clients of the same model.
-        sums: n, the upper half of A, and B.
+        sums: the rows of (A, Bᵀ), each from the diagonal on, n, and zeros.
         penalty: λ.
     """
     model = block.model
     assert isinstance(model, Multinomial)
-    q, half = model.inputs, model.inputs * (model.inputs + 1) // 2
-    upper = torch.triu_indices(q, q)
-    A = sums.new_zeros(q, q)
-    A[upper[0], upper[1]] = A[upper[1], upper[0]] = sums[1 : 1 + half]
-    B = sums[1 + half : 1 + half + model.parameters].view(model.outputs, q)
-    A = A + penalty * sums[0].clamp(min=1.0) * torch.eye(q, dtype=A.dtype, device=A.device)
-    theta: Tensor = torch.linalg.solve(A, B.T).T.flatten()
+    q, end = model.inputs, _before(model.inputs, model.inputs, model.outputs)
+    rows = sums.new_zeros(q, q + model.outputs)
+    rows[torch.ones_like(rows).triu() > 0] = sums[:end]
+    A, right = rows[:, :q], rows[:, q:]
+    A = A + A.triu(1).T + penalty * sums[end].clamp(min=1.0) * torch.eye(q, dtype=A.dtype, device=A.device)
+    theta: Tensor = torch.linalg.solve(A, right).T.flatten()
     return theta

@@ -4,8 +4,8 @@ A process that simulates a whole network has one block with all N nodes; other t
 its own. Parameters of a block are one flat buffer [b, d], nodes in the order of `ClientBlock.nodes`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ class ClientBlock:
         optimizer_state: [b, s], what the optimizer carries on from step to step, changed in place; None: it begins
             anew with every descent.
         watched_alone: whether only clients that a probe watches take local steps, and those computed along with them.
+        memory: what clients keep beside their states from round to round of a step that is not resumable.
     """
 
     nodes: tuple[int, ...]
@@ -71,6 +72,7 @@ class ClientBlock:
     public: "ClientBlock | None" = None
     optimizer_state: Tensor | None = None
     watched_alone: bool = False
+    memory: MutableMapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def state_size(self) -> int:
@@ -121,9 +123,7 @@ class ClientBlock:
                 minibatches[0].participating, used[at], self.model.nodes_at_once(device, used[at]), how.times_cached
             )
         ]
-        entries = sum(
-            len(bucket.rows) * samples * bucket.x.shape[2] for samples, bucket in zip(used, buckets, strict=True)
-        )
+        entries = sum(len(bucket.rows) * n * bucket.x.shape[2] for n, bucket in zip(used, buckets, strict=True))
         # Threads do not make a GPU faster, and would need its memory for several parts at a time.
         each(compute, parts, alone=device.type != "cpu" or entries * len(minibatches) < _SHARED * len(parts))
 

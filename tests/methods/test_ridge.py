@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from addresses import address_at
 from networks import SMALL
 
 from rewindnet.certificates import certify
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.ridge import Ridge
-from rewindnet.clients.steps.ridge import own_sums
+from rewindnet.clients.models import MODELS
+from rewindnet.clients.steps.ridge import RidgeSums, own_sums, parts
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.make_block import make_block
 
@@ -63,7 +65,48 @@ def test_sums_have_the_bits_of_a_network_that_never_had_the_samples() -> None:
         local_steps=1,
         node_by_node=False,
     )
-    assert torch.equal(own_sums(before), own_sums(never))
+    for part in range(parts(before.model.inputs, 3)):
+        assert torch.equal(own_sums(before, [part] * 5), own_sums(never, [part] * 5))
+
+
+@pytest.mark.parametrize(("features", "classes"), [(1, 2), (2, 3), (7, 3), (6, 11), (40, 2)])
+def test_the_parts_are_the_rows_of_the_sums_and_then_the_number_of_samples(features: int, classes: int) -> None:
+    generator = torch.Generator().manual_seed(features)
+    x = torch.randn(9, features, dtype=torch.float64, generator=generator)
+    y = np.arange(9) % classes
+    model = MODELS["logistic"](features, classes, l2=0.1, bias=0)
+    shards = [np.arange(4), np.arange(4, 9), np.arange(0)]
+    block = make_block(model, x, y, shards, step_size=1.0, local_steps=1, node_by_node=False)
+    k = parts(features, classes)
+    found = torch.cat([own_sums(block, [part] * 3) for part in range(k)], dim=1).numpy()
+    assert not own_sums(block, [-1, k, k + 1]).any()
+    for client, shard in enumerate(shards):
+        rows = np.hstack(
+            [x.numpy()[shard].T @ x.numpy()[shard], x.numpy()[shard].T @ (np.eye(classes)[y[shard]] - 1 / classes)]
+        )
+        expected = np.concatenate([*(row[at:] for at, row in enumerate(rows)), [len(shard)]])
+        assert 0 <= found.shape[1] - len(expected) < features * classes
+        assert np.allclose(found[client, : len(expected)], expected, rtol=1e-12, atol=1e-12)
+        assert not found[client, len(expected) :].any()
+
+
+def test_no_client_keeps_more_than_a_part_of_its_sums_and_the_root_alone_the_totals() -> None:
+    case = replace(SMALL, family="path", nodes=5, sizes=SMALL.sizes[:5])
+    simulation = case.simulation()
+    _, (*_, learning) = simulation.learn([0])
+    sums = Ridge(penalty=0.01).program(Ridge().plan(learning).release, learning, address_at(), {}).finish[0]
+    assert isinstance(sums, RidgeSums)
+    worker = simulation.network.worker  # type: ignore[attr-defined]
+    k, height = parts(worker.full.model.inputs, 3), 4
+    assert len(sums.rounds) == k + height - 1
+    senders = [np.flatnonzero(sums.mixing_matrix(round, learning.mixing).sum(axis=0)).tolist() for round in sums.rounds]
+    assert senders == [[node for node in range(1, 5) if 0 <= round - (4 - node) < k] for round in sums.rounds]
+    worker.begin(1, "learned-000000")
+    for round in sums.rounds:
+        simulation.network.run_round(sums, round, sums.mixing_matrix(round, learning.mixing))
+        assert worker.state.shape == worker.full.blank().shape
+        complete = max(0, round - height + 2) if round < sums.rounds[-1] else 0
+        assert sorted(worker.memory) == sorted(f"ridge-{part}" for part in range(complete))
 
 
 def replace_bias(block: ClientBlock) -> object:

@@ -357,6 +357,13 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "deletion": {"client": 2, "samples": "all", "departure": "leave"},
         "unlearning": [{"method": "federaser", "interval": 4}, *CONTROLS],
     },
+    "sums": {
+        "partition": {"kind": "dirichlet", "clients": 5, "alpha": 0.5},
+        "topology": "path",
+        "learning": {"rounds": 2},
+        "deletion": {"client": 2, "samples": 4},
+        "unlearning": ["ridge"],
+    },
     "private": {
         "partition": {"clients": 6},
         "topology": {"kind": "ring", "schedule": {"kind": "node-sleep", "probability": 0.3}},

@@ -35,6 +35,8 @@ TRIP, ARRAYS = "trip", "arrays"
 _CLIENT = "client"
 #: How the name of a checkpoint's record begins, among those that a client keeps.
 _CHECKPOINT = "checkpoint "
+#: How the name of an array begins that a client keeps beside its state within a step.
+_MEMORY = "memory "
 #: The arrays of what a client has measured of its noise.
 _ROWS, _LAST = "noise-rows", "noise-last"
 
@@ -103,6 +105,11 @@ class _Client:
         if TRIP in state:
             saved = {name: tensor(array) for name, array in state.array_records[_CLIENT].items()}
             worker.take_up(saved.pop("theta").to(self._device))
+            worker.memory = {
+                name.removeprefix(_MEMORY): saved.pop(name).to(self._device)
+                for name in sorted(saved)
+                if name.startswith(_MEMORY)
+            }
             measured_noise = log_of(saved)
             worker.resume(
                 int(str(state.config_records[TRIP]["requests_met"])),
@@ -172,7 +179,7 @@ class _Client:
         """Store everything that must be known in the next trip in the node's state."""
         worker, measured = self._worker, self._worker.disturbances()
         saved = {"theta": worker.state, **{str(node): torch.from_numpy(own) for node, own in measured.items()}}
-        saved |= _log_arrays(worker)
+        saved |= {_MEMORY + name: held for name, held in worker.memory.items()} | _log_arrays(worker)
         self._state[_CLIENT] = record(saved)
         self._state[ARRAYS] = record(self._answer)
         self._checkpoints.commit()
