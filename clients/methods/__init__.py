@@ -30,6 +30,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "scrub": "rewindnet.clients.methods.scrub:Scrub",
         "neggrad": "rewindnet.clients.methods.neggrad:NegGrad",
         "salun": "rewindnet.clients.methods.salun:SalUn",
+        "sfron": "rewindnet.clients.methods.sfron:SFRon",
         "npo": "rewindnet.clients.methods.npo:NPO",
         "lune": "rewindnet.clients.methods.lune:Lune",
         "manif-smc": "rewindnet.clients.methods.manif_smc:ManifSmc",

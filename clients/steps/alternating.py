@@ -1,9 +1,10 @@
 """The base class of steps in which clients alternate between steps on their forget sets and steps on retained data."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -21,6 +22,20 @@ from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.optimizers.pair import OptimizerPair, Pairing, Phase
 from rewindnet.clients.training.probe import Probe
+
+
+class Turn(NamedTuple):
+    """One step of an epoch.
+
+    Attributes:
+        phase: which set it is on.
+        samples: the samples that it reads.
+        weight: what its gradient is multiplied by.
+    """
+
+    phase: Phase
+    samples: Samples
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,8 @@ class AlternatingEpochs(CommunicationStep, ABC):
     carried: int
 
     needs_forget_set = True
+    #: The phases whose gradients `mask` is for.
+    masked: ClassVar[Sequence[Phase]] = ("forget", "retain")
 
     @abstractmethod
     def forget_gradient(self, model: Model, theta: Tensor, learned: Tensor, samples: Samples) -> Tensor:
@@ -84,9 +101,12 @@ class AlternatingEpochs(CommunicationStep, ABC):
         assert block.before_erasure is not None
         return forgotten(block.before_erasure, block, node)
 
-    def mask(self, block: ClientBlock, node: int, learned: Tensor) -> Tensor | None:
-        """Return the parameters [1, d] that a client that forgets changes, as 0 and 1; None for all, as by default."""
-        return None
+    def mask(self, block: ClientBlock, node: int, learned: Tensor) -> tuple[Tensor | None, int]:
+        """Return which parameters [1, d] a client that forgets changes, as 0 and 1, and the gradients that took.
+
+        None for all of them, as by default.
+        """
+        return None, 0
 
     def required_checkpoints(self, round: int) -> Sequence[str]:
         """Return the name of the learned models."""
@@ -138,33 +158,48 @@ class AlternatingEpochs(CommunicationStep, ABC):
         """Have one client alternate, in place; return how many gradients it has taken."""
         node, model, learned = block.nodes[row], block.model, block.recalled_checkpoints[0][row : row + 1]
         sets: dict[Phase, Samples] = {"forget": self.forget_set(block, node), "retain": samples_of(block, node)}
-        mask = self.mask(block, node, learned) if len(sets["forget"].y) else None
-        taken = 0 if mask is None else len(sets["forget"].y)
+        mask, taken = self.mask(block, node, learned) if len(sets["forget"].y) else (None, 0)
         first = self._epochs_before(node, round)
         for epoch in range(first, first + self.epochs):
+            address = round + epoch - first
             if self.restart:
                 carried.zero_()
-            for phase, samples in sets.items():
-                if phase == "forget" and self.forget_epochs is not None and epoch >= self.forget_epochs:
-                    continue
-                order = self.order(round + epoch - first, node, phase)
-                added = self._added(phase, model, sets["retain"], self.order(round + epoch - first, node, "objective"))
-                for some in samples.batches(self.batch if phase == "retain" else self.forget_batch, order):
-                    compute = self.forget_gradient if phase == "forget" else self.retain_gradient
-                    gradient = compute(model, theta, learned, some)
-                    if added is not None:
-                        gradient = gradient + added(theta, some)
-                    self.step(phase, theta, gradient if mask is None else gradient * mask, carried)
-                taken += len(samples.y) * (1 if added is None else 2)
+            added = {phase: self._added(phase, model, sets["retain"], address, node) for phase in sets}
+            for phase, some, weight in self.turns(sets, node, epoch, address):
+                compute, more = self.forget_gradient if phase == "forget" else self.retain_gradient, added[phase]
+                gradient = compute(model, theta, learned, some)
+                if more is not None:
+                    gradient = gradient + more(theta, some)
+                gradient = gradient if weight == 1 else gradient * weight
+                masked = mask is not None and phase in self.masked
+                self.step(phase, theta, gradient * mask if masked else gradient, carried)
+                taken += len(some.y) * (1 if more is None else 2)
         return taken
 
+    def turns(self, sets: Mapping[Phase, Samples], node: int, epoch: int, address: int) -> Iterator[Turn]:
+        """Yield the steps of an epoch of a client: by default all on its forget set, then all on its retained data.
+
+        Args:
+            sets: its samples.
+            node: the client.
+            epoch: the number of the epoch, from 0.
+            address: of the order of the samples.
+        """
+        for phase, samples in sets.items():
+            if phase == "forget" and self.forget_epochs is not None and epoch >= self.forget_epochs:
+                continue
+            size = self.batch if phase == "retain" else self.forget_batch
+            for some in samples.batches(size, self.order(address, node, phase)):
+                yield Turn(phase, some)
+
     def _added(
-        self, phase: Phase, model: Model, retained: Samples, generator: np.random.Generator
+        self, phase: Phase, model: Model, retained: Samples, address: int, node: int
     ) -> Callable[[Tensor, Samples], Tensor] | None:
         """Return what computes the gradient [1, d] of the objective in the steps of an epoch; None without one."""
         wrapped = self.wrapped
         if phase == "retain" or wrapped is None or not len(retained.y):
             return None
+        generator = self.order(address, node, "objective")
         return lambda theta, some: wrapped.gradient(model, theta, some, retained, generator)
 
     def order(self, address: int, node: int, what: str) -> np.random.Generator:

@@ -29,13 +29,13 @@ class SalUnEpochs(AlternatingEpochs):
         drawn = self.order(self.rounds.start, node, "labels").integers(1, labels, len(gone.y))
         return Samples(gone.x, (gone.y + torch.from_numpy(drawn).to(gone.y)) % labels)
 
-    def mask(self, block: ClientBlock, node: int, learned: Tensor) -> Tensor:
+    def mask(self, block: ClientBlock, node: int, learned: Tensor) -> tuple[Tensor, int]:
         """Return 1 [1, d] where |gradient of the forget set's loss| at the learned model is among the largest."""
         gone, model = super().forget_set(block, node), block.model
         size = mean_gradient(model, learned, gone).sub_(learned, alpha=model.l2).abs_()
         kept = max(1, round(self.share * size.shape[1]))
         least = size.kthvalue(size.shape[1] + 1 - kept, dim=1, keepdim=True).values
-        return (size >= least).to(size)
+        return (size >= least).to(size), len(gone.y)
 
     def forget_gradient(self, model: Model, theta: Tensor, learned: Tensor, samples: Samples) -> Tensor:
         """Compute the gradient [1, d] of the mean loss with these labels, without l2."""

@@ -39,6 +39,7 @@ QUIET = (
     "scrub",
     "neggrad",
     "salun",
+    "sfron",
     "npo",
     "lune",
     "manif-smc",

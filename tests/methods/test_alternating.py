@@ -15,8 +15,10 @@ from torch.nn.functional import cross_entropy
 
 from rewindnet.certificates import certify
 from rewindnet.clients.methods import METHODS, MethodError
+from rewindnet.clients.models import MODELS
 from rewindnet.clients.step_records import from_record, to_record
 from rewindnet.clients.steps.alternating import AlternatingEpochs
+from rewindnet.clients.steps.epochs import Samples
 from rewindnet.clients.training.optimizers.pair import OptimizerPair
 from rewindnet.simulator.simulation import Simulation
 from rewindnet.topologies.rng import Stream, rng_at
@@ -115,6 +117,68 @@ def test_with_constant_gradients_momentum_adds_up_as_the_theory_has_it() -> None
         torch.testing.assert_close(theta, -size * (of_forget * forget + of_retain * retain))
 
 
+def test_sfron_is_what_torch_makes_of_one_client() -> None:
+    """Huang et al. (2024): weights 1/loss^λ, the parameters that matter to the forget set, α by a cosine."""
+    asked: dict[str, Any] = {**SETTINGS, "clip": 0.4, "alpha": 2.0, "exponent": 0.5, "retain_steps": 2}
+    method = METHODS["sfron"](**asked, optimizers="dual-as")
+    simulation, learned, outcome = unlearned(method, ALONE)
+    (gone, truth), (x, y) = sets(simulation)
+    theta, T = learned.at(ALONE.rounds)[0].clone().requires_grad_(True), ALONE.rounds
+
+    def losses(samples: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(samples @ theta.view(3, -1).T, labels, reduction="none")
+
+    def information(samples: Tensor, labels: Tensor) -> Tensor:
+        slopes = [torch.autograd.grad(of, theta, retain_graph=True)[0] for of in losses(samples, labels)]
+        return torch.stack(slopes).square().mean(dim=0)
+
+    mask = (information(gone, truth) / information(x, y) >= 1).double()
+    assert 0 < mask.sum() < len(mask)
+    forget, retain = by_torch("a", theta, 0.03), by_torch("s", theta, 0.1)
+    for epoch in range(3):
+        of_gone = order(simulation, T + epoch, len(truth), "SFRonEpochs forget").split(3)
+        of_kept = order(simulation, T + epoch, len(y), "SFRonEpochs retain").split(4)
+        ascents = -(-len(of_kept) // 2)
+        for at in range(ascents):
+            batch = of_gone[(epoch * ascents + at) % len(of_gone)]
+            each = losses(gone[batch], truth[batch])
+            weight = each.detach() ** -0.5
+            alpha = 2.0 * (1 + np.cos(np.pi * (epoch + at / ascents) / 3)) / 2
+            forget.zero_grad()
+            (-alpha * (weight / weight.sum() * each).sum()).backward()
+            assert theta.grad is not None
+            theta.grad.mul_(mask)
+            theta.grad.mul_(min(1.0, 0.4 / float(theta.grad.norm())))
+            forget.step()
+            for some in of_kept[2 * at : 2 * at + 2]:
+                retain.zero_grad()
+                (losses(x[some], y[some]).mean() + ALONE.l2 / 2 * (theta**2).sum()).backward()
+                theta.grad.mul_(min(1.0, 0.4 / float(theta.grad.norm())))
+                retain.step()
+    torch.testing.assert_close(outcome.released[0], theta.detach(), rtol=1e-9, atol=1e-11)
+    ascended = sum(
+        len(part)
+        for epoch in range(3)
+        for at, part in enumerate(order(simulation, T + epoch, len(truth), "SFRonEpochs forget").split(3) * ascents)
+        if epoch * ascents <= at < (epoch + 1) * ascents
+    )
+    assert outcome.cost.gradients == 3 * len(x) + ascended + len(gone) + len(x)
+
+
+def test_sfron_takes_no_step_on_a_forget_set_that_is_learned_by_heart() -> None:
+    """The samples with the smallest loss have all the weight, and no gradient; equal weights forget."""
+    model, theta = (
+        MODELS["logistic"](2, 3, l2=0.0, bias=0),
+        torch.tensor([[40.0, 0, 0, 0, 0, 1.0]], dtype=torch.float64),
+    )
+    samples = Samples(torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64), torch.tensor([0, 2]))
+    sizes = []
+    for exponent in (0.5, 0.0):
+        step = METHODS["sfron"](exponent=exponent)._epochs(address_at(3), "learned", range(1), 1)
+        sizes.append(float(step.forget_gradient(model, theta, theta, samples).norm()))
+    assert sizes[0] < 1e-6 < 0.1 < sizes[1]
+
+
 def messages_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[Tensor, Tensor]]]:
     """For each kind of step, the messages of every round and the states that they were made from, as they are sent."""
     seen: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
@@ -198,7 +262,7 @@ def test_momentum_that_is_carried_is_that_of_the_holder_before(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("model", ["logistic", "sigmoid", "mlp"])
-@pytest.mark.parametrize("name", ["neggrad", "salun"])
+@pytest.mark.parametrize("name", ["neggrad", "salun", "sfron"])
 def test_it_gets_no_number_and_says_why(name: str, model: str) -> None:
     method = METHODS[name](**SETTINGS)
     simulation, learned, outcome = unlearned(method, replace(CASE, model=model))

@@ -39,6 +39,7 @@ METHODS: list[Any] = [
     {"method": "manif-smc", "epochs": 1, "control_steps": 2, "way": "gossip"},
     {"method": "neggrad", "epochs": 2, "batch": 8, "clip": 1.0},
     {"method": "salun", "epochs": 1, "batch": 8, "way": "token", "optimizers": "dual-aa", "retain_momentum": "carried"},
+    {"method": "sfron", "epochs": 1, "batch": 8, "retain_steps": 2},
     {"method": "fisher-forgetting"},
     {"method": "cns", "recursions": 2, "terms": 3},
     "retrain",

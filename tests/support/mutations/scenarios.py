@@ -91,6 +91,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             *(
                 {"method": "neggrad", "way": "local"},
                 {"method": "salun", "way": "token", "retain_momentum": "carried"},
+                {"method": "sfron", "batch": 2, "retain_steps": 3},
                 {"method": "npo", "epochs": 2, "step_size": 0.01},
                 {"method": "lune", "epochs": 2},
                 "manif-smc",

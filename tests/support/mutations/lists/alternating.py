@@ -5,6 +5,7 @@ from mutations.mutation import Mutation
 _TORCH = ("methods/test_alternating.py::test_it_is_what_torch_makes_of_one_client",)
 _SENT = ("methods/test_alternating.py::test_what_the_forget_set_s_optimizer_carries_never_leaves",)
 
+_SFRON = ("methods/test_alternating.py::test_sfron_is_what_torch_makes_of_one_client",)
 _NPO = ("methods/test_npo.py::test_it_is_what_torch_makes_of_one_client",)
 _LUNE = "methods/test_lune.py::"
 _MANIFOLD = ("methods/test_manif_smc.py::test_it_is_what_torch_makes_of_one_client",)
@@ -81,6 +82,42 @@ MUTATIONS = (
         "(size <= least)",
         "uncertified",
         _TORCH,
+    ),
+    Mutation(
+        "the weighted loss on the forget set falls",
+        ("sfron",),
+        "clients/steps/sfron.py",
+        "alpha=model.l2).neg_()",
+        "alpha=model.l2)",
+        "uncertified",
+        _SFRON,
+    ),
+    Mutation(
+        "samples that are forgotten already have the largest weights",
+        ("sfron",),
+        "clients/steps/sfron.py",
+        "** -self.exponent",
+        "** self.exponent",
+        "uncertified",
+        _SFRON,
+    ),
+    Mutation(
+        "ascent changes what matters to the retained data",
+        ("sfron",),
+        "clients/steps/sfron.py",
+        "by_forget >= self.threshold * by_retain",
+        "by_forget <= self.threshold * by_retain",
+        "uncertified",
+        _SFRON,
+    ),
+    Mutation(
+        "steps on retained data are held to the parameters of ascent",
+        ("sfron",),
+        "clients/steps/alternating.py",
+        "mask is not None and phase in self.masked",
+        "mask is not None",
+        "uncertified",
+        _SFRON,
     ),
     Mutation(
         "labels of the forget set become more likely",
