@@ -31,6 +31,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "neggrad": "rewindnet.clients.methods.neggrad:NegGrad",
         "salun": "rewindnet.clients.methods.salun:SalUn",
         "npo": "rewindnet.clients.methods.npo:NPO",
+        "idk": "rewindnet.clients.methods.idk:IDK",
         "lune": "rewindnet.clients.methods.lune:Lune",
         "manif-smc": "rewindnet.clients.methods.manif_smc:ManifSmc",
         "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",

@@ -41,6 +41,7 @@ QUIET = (
     "salun",
     "npo",
     "lune",
+    "idk",
     "manif-smc",
     "fisher-forgetting",
     "hessian-free",

@@ -92,6 +92,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
                 {"method": "neggrad", "way": "local"},
                 {"method": "salun", "way": "token", "retain_momentum": "carried"},
                 {"method": "npo", "epochs": 2, "step_size": 0.01},
+                {"method": "idk", "epochs": 2, "step_size": 0.01, "loss_filter": 0.4, "continued_rounds": 2},
                 {"method": "lune", "epochs": 2},
                 "manif-smc",
             ),
