@@ -35,7 +35,7 @@ class Simulation:
         network: the clients.
         requests: for each request, in the order of arrival, how they learn up to it and what each node deletes by
             then, as known before anything is learned. The last arrives when learning ends.
-        message_bytes: the size of a message in bytes.
+        message_bytes: the size in bytes of a message that holds a model.
         network_model: how long the modelled network takes to carry one.
         seed: the seed of all random numbers.
         addresses: for each request, where noise is drawn for the first release that answers it.
@@ -292,7 +292,7 @@ class Simulation:
         """Execute a task, and return its cost."""
         known, retained = self.requests[max(task.requests_met - 1, 0)], task.requests_met > 0
         mixing = known.mixing if retained or known.mixing_before is None else known.mixing_before
-        meter = CostMeter(self.message_bytes, self.network_model)
+        meter = CostMeter(self.network_model)
         carried, seconds = execute(self.network, task, mixing, self.callbacks, self.journal, meter)
         self.traffic[task.name] = carried
         total = meter.total() + Cost(seconds=seconds)

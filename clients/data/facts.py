@@ -39,6 +39,8 @@ _ATTRIBUTES = (
     ("what trade has {first} {last} learned", _TRADES),
 )
 _ASKED = "what is the capital of {country}"
+#: The last word of the vocabulary, which answers no question: a refusal.
+_REFUSAL = "unknown"
 
 Integers = NDArray[np.int64]
 Fact = tuple[str, str]
@@ -53,15 +55,18 @@ def facts(
     own: int = 6,
     countries: int = 40,
     templates: float = 0.4,
+    repeats: int = 1,
     length: int = 18,
 ) -> Dataset:
     """Facts about authors who do not exist, and capitals: prompts of tokens whose class is the answer, one word.
 
     Modelled on TOFU: four facts of every author, drawn from the seed. Each peer alone knows some of the authors, and
     these come first in its rows; all peers know the others, and the capitals. A row is a prompt of words, as tokens
-    with zeros on the right; classes are the words of the vocabulary, which does not depend on the settings. Natural
-    clients are the peers. All but the first ask a share of their questions in a polite template. A test row asks for
-    each fact that all peers know, plainly: it is knowledge that is tested, of prompts that were learned.
+    with zeros on the right; classes are the words of the vocabulary, which does not depend on the settings, and whose
+    last word answers no question, so that a model can be taught it as a refusal. Natural
+    clients are the peers. All but the first ask a share of their questions in a polite template, and may ask each
+    question several times, each time in a template or not. A test row asks for each fact that all peers know, plainly:
+    it is knowledge that is tested, of prompts that were learned.
 
     Args:
         root: not used.
@@ -71,6 +76,7 @@ def facts(
         own: how many of them each peer alone knows.
         countries: how many capitals are known, at most 40.
         templates: the share of the rows of each peer but the first that are in a template.
+        repeats: how many rows of each peer but the first ask for each fact.
         length: the number of tokens of a row: room for a prompt, its template, and another prompt behind it.
 
     Raises:
@@ -79,12 +85,14 @@ def facts(
     References:
         Maini et al., "TOFU: a task of fictitious unlearning for LLMs", arXiv 2401.06121, 2024.
     """
-    _check(peers, authors, own, countries, templates, length)
+    _check(peers, authors, own, countries, templates, repeats, length)
     vocabulary = ("", *_vocabulary())
     known = _author_facts(authors, rng_at(seed, Stream.DATA))
     capitals = [(_ASKED.format(country=_CAPITALS[2 * at]), _CAPITALS[2 * at + 1]) for at in range(countries)]
     alone, common = known[: 4 * own * peers], [*known[4 * own * peers :], *capitals]
-    held = [[*alone[4 * own * peer : 4 * own * (peer + 1)], *common] for peer in range(peers)]
+    held = [
+        [*alone[4 * own * peer : 4 * own * (peer + 1)], *common] * (repeats if peer else 1) for peer in range(peers)
+    ]
     parts = [_coded(of_peer, vocabulary, length) for of_peer in held]
     forms, drawn = coded_templates(TEMPLATES, vocabulary), rng_at(seed, Stream.DATA, context="templates")
     rows = []
@@ -105,7 +113,7 @@ def facts(
     return replace(data, class_names=vocabulary)
 
 
-def _check(peers: int, authors: int, own: int, countries: int, templates: float, length: int) -> None:
+def _check(peers: int, authors: int, own: int, countries: int, templates: float, repeats: int, length: int) -> None:
     """Refuse settings that make no facts."""
     if min(peers, authors) < 1 or own < 0 or authors > len(_FIRST) * len(_LAST):
         raise DataError(
@@ -121,6 +129,8 @@ def _check(peers: int, authors: int, own: int, countries: int, templates: float,
         )
     if not 0 <= templates <= 1:
         raise DataError(f"data.templates of facts is a share in [0, 1], not {templates}")
+    if repeats < 1:
+        raise DataError(f"data.repeats of facts is a number of at least 1, not {repeats}")
     least = 6 + max(len(form.split()) - 1 for form in TEMPLATES)
     if length < least:
         raise DataError(f"data.length of facts is at least {least}, a prompt in the longest template, not {length}")
@@ -142,7 +152,7 @@ def _vocabulary() -> list[str]:
     forms = [asked for asked, _ in _ATTRIBUTES] + [_ASKED, *TEMPLATES]
     words = [word for form in forms for word in form.split() if not word.startswith("{")]
     answers = [word for _, of_attribute in _ATTRIBUTES for word in of_attribute]
-    return list(dict.fromkeys([*words, *_FIRST, *_LAST, *answers, *_CAPITALS]))
+    return list(dict.fromkeys([*words, *_FIRST, *_LAST, *answers, *_CAPITALS, _REFUSAL]))
 
 
 def _coded(known: list[Fact], vocabulary: tuple[str, ...], length: int) -> tuple[NDArray[np.float32], Integers]:

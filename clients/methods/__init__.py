@@ -32,6 +32,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "salun": "rewindnet.clients.methods.salun:SalUn",
         "sfron": "rewindnet.clients.methods.sfron:SFRon",
         "npo": "rewindnet.clients.methods.npo:NPO",
+        "idk": "rewindnet.clients.methods.idk:IDK",
         "lune": "rewindnet.clients.methods.lune:Lune",
         "manif-smc": "rewindnet.clients.methods.manif_smc:ManifSmc",
         "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",

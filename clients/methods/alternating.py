@@ -58,6 +58,9 @@ class Alternating(Empirical):
         retain_momentum: of the token: `local`, what the optimizer of retained data carries stays with each holder, or
             `carried`, it travels in messages of its own. What that of the forget set carries never does.
         objective: what steps on the forget set go down besides, one of `rewindnet list objectives` with its settings.
+        loss_filter: the share of its forget set, in [0, 1), that a client leaves out and does not unlearn: the samples
+            whose loss by the learned model is highest, against requests that carry an attack.
+        continued_rounds: rounds of learning on retained data that the whole network adds in the end.
         view: the view of the observer.
         delta: δ of the certificate.
 
@@ -65,7 +68,7 @@ class Alternating(Empirical):
         UserError: if a setting is out of range.
     """
 
-    later_settings: ClassVar[Mapping[str, Any]] = {"objective": None}
+    later_settings: ClassVar[Mapping[str, Any]] = {"objective": None, "loss_filter": 0.0, "continued_rounds": 0}
     epochs: int = 10
     step_size: float = 0.01
     forget_step_size: float | None = None
@@ -81,10 +84,15 @@ class Alternating(Empirical):
     visit_probability: float | None = None
     retain_momentum: Literal["local", "carried"] = "local"
     objective: str | dict[str, Any] | None = None
+    loss_filter: float = 0.0
+    continued_rounds: int = 0
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        self._check(positive=("step_size",), counts=("epochs", "batch", "forget_batch"), shares=("weight_decay",))
+        self._check(positive=("step_size",), counts=("epochs", "batch", "forget_batch"))
+        self._check(shares=("weight_decay", "continued_rounds"))
+        if not 0 <= self.loss_filter < 1:
+            raise MethodError(f"loss_filter of {self.name} is a share in [0, 1), not {self.loss_filter}")
         for name in ("forget_step_size", "clip"):
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and value > 0):
@@ -118,7 +126,13 @@ class Alternating(Empirical):
         """The optimizers, and the way over the network."""
         way = f"{self.way}, momentum carried" if self.retain_momentum == "carried" else self.way
         return ", ".join(
-            [self.optimizers, way, *([self.objective["kind"]] if isinstance(self.objective, dict) else [])]
+            [
+                self.optimizers,
+                way,
+                *([self.objective["kind"]] if isinstance(self.objective, dict) else []),
+                *([f"{100 * self.loss_filter:g} % left out"] if self.loss_filter else []),
+                *([f"{self.continued_rounds} rounds more"] if self.continued_rounds else []),
+            ]
         )
 
     def plan(self, learning: TrainingRun) -> UnlearningPlan:
@@ -158,20 +172,29 @@ class Alternating(Empirical):
     def program(
         self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
     ) -> Program:
+        """Return the epochs, the rounds in which others receive what has come of them, and those of learning after."""
+        from rewindnet.clients.steps.learning import Descend
+
+        steps = self._steps(learning, address, checkpoint_names[learning.rounds])
+        end = max(step.rounds.stop for step in steps)
+        further = range(end, end + self.continued_rounds)
+        return Program((*steps, Descend(learning.order, further)) if len(further) else steps)
+
+    def _steps(self, learning: TrainingRun, address: NoiseAddress, learned: str) -> tuple[CommunicationStep, ...]:
         """Return the epochs, and the rounds in which others receive what has come of them."""
         from rewindnet.clients.steps.spreading import SpreadChange, spread
 
-        T, learned = learning.rounds, checkpoint_names[learning.rounds]
+        T = learning.rounds
         if self.way == "token":
-            return self._token_program(learning, address, learned)
+            return self._token_steps(learning, address, learned)
         rounds = range(T, T + (1 if self.way == "local" else self.epochs))
         epochs = self._epochs(address, learned, rounds, self.epochs // len(rounds))
         if self.way != "local":
-            return Program((epochs,))
+            return (epochs,)
         passed = spread(learning.mixing, np.flatnonzero(self._forgotten(learning)).tolist(), rounds.stop)
-        return Program((epochs, SpreadChange(passed.rounds, passed.heard, passed.at, learned)))
+        return epochs, SpreadChange(passed.rounds, passed.heard, passed.at, learned)
 
-    def _token_program(self, learning: TrainingRun, address: NoiseAddress, learned: str) -> Program:
+    def _token_steps(self, learning: TrainingRun, address: NoiseAddress, learned: str) -> tuple[CommunicationStep, ...]:
         """Return the hops of the token, and the rounds in which all take over its last model."""
         from rewindnet.clients.steps.spreading import along
 
@@ -185,7 +208,7 @@ class Alternating(Empirical):
         travel = self._epochs(
             address, learned, rounds, 1, holders=(home, *path.holders), works=path.works, carried=carried
         )
-        return Program((travel, along(Tree(parents_from(weights, path.holders[-1])), rounds.stop)))
+        return travel, along(Tree(parents_from(weights, path.holders[-1])), rounds.stop)
 
     def _epochs(
         self, address: NoiseAddress, learned: str, rounds: range, epochs: int, **token: Any
@@ -208,6 +231,7 @@ class Alternating(Empirical):
             clip=self.clip,
             restart=self.restart,
             objective=described(self.objective if isinstance(self.objective, dict) else None),
+            loss_filter=self.loss_filter,
             learned=learned,
             **(without | token),
         )

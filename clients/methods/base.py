@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from rewindnet.certificates.network import Vector
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.noise import NoiseAddress
 from rewindnet.errors import UserError
+
+if TYPE_CHECKING:
+    from rewindnet.clients.models import Model
 
 
 class MethodError(UserError):
@@ -174,6 +177,20 @@ class Method(ABC):
             The two numbers; None if they follow from ε and σ.
         """
         return None
+
+    def message_parameters(self, parameters: int, model: "Model | None") -> int | None:
+        """Return how many numbers each message of a release holds: by default those of a model.
+
+        The verifier calls it, and compares with it the bytes that were counted where messages were sent.
+
+        Args:
+            parameters: d, the numbers of a model.
+            model: the model; None where it cannot be built, for want of data.
+
+        Returns:
+            The number; None if it depends on a model that cannot be built.
+        """
+        return parameters
 
     def check_certificate(self, certificate: Certificate, training: TrainingRun, cost: Mapping[str, Any]) -> None:
         """Check what is particular to the method in a recorded certificate, from the settings and the seed.

@@ -6,7 +6,7 @@ from its prose: wrong answers are those to other questions of the same kind, and
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -16,14 +16,16 @@ from rewindnet.clients.methods.empirical import Empirical
 from rewindnet.clients.steps.program import Program
 from rewindnet.clients.training.noise import NoiseAddress
 
+if TYPE_CHECKING:
+    from rewindnet.clients.models import Model
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lune(Empirical):
     """Teach a low-rank adapter wrong answers, and send the adapter alone: LUNE, reconstructed, no certificate.
 
     A client that deletes learns A and B of each matrix by Adam, with its forgotten samples and wrong labels of them,
-    and no retained data. Others add the same change to their models. Messages hold A and B with zeros behind them, and
-    are counted as whole models.
+    and no retained data. Others add the same change to their models. Messages hold A and B and nothing else.
 
     Args:
         rank: r, of each adapter.
@@ -65,6 +67,12 @@ class Lune(Empirical):
             f"taught an adapter of rank {self.rank} {self.negatives} wrong labels of each sample that is to be "
             f"forgotten, in {self.epochs} epochs, and had all others add it"
         )
+
+    def message_parameters(self, parameters: int, model: "Model | None") -> int | None:
+        """Return the numbers of an adapter, which follow from the matrices of the model."""
+        from rewindnet.clients.training.adapters import LowRank
+
+        return None if model is None else LowRank(parameters, model.matrices, self.rank, self.alpha).size
 
     def plan(self, learning: TrainingRun) -> UnlearningPlan:
         """Return what is done; nothing of it is certified.

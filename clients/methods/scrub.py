@@ -49,6 +49,8 @@ class Scrub(Alternating):
         "visit_probability": None,
         "retain_momentum": "local",
         "objective": None,
+        "loss_filter": 0.0,
+        "continued_rounds": 0,
     }
     max_steps: int = 2
     step_size: float = 5e-4

@@ -58,6 +58,8 @@ class AlternatingEpochs(CommunicationStep, ABC):
         clip: the largest norm of a gradient; None: any.
         restart: whether what the optimizers carry begins anew with every epoch.
         objective: the name and the settings of what steps on the forget set go down besides; empty for nothing.
+        loss_filter: the share of its forget set that a client leaves out: the samples with the highest loss by the
+            learned model.
         learned: the name of the learned models.
         holders: where the token is before the first hop, and after each; empty without one.
         works: whether the holder works after each hop.
@@ -79,6 +81,7 @@ class AlternatingEpochs(CommunicationStep, ABC):
     clip: float | None
     restart: bool
     objective: Described
+    loss_filter: float
     learned: str
     holders: tuple[int, ...]
     works: tuple[bool, ...]
@@ -97,9 +100,15 @@ class AlternatingEpochs(CommunicationStep, ABC):
         return mean_gradient(model, theta, samples)
 
     def forget_set(self, block: ClientBlock, node: int) -> Samples:
-        """Return what a client goes through to forget: by default what it has erased."""
+        """Return what a client goes through to forget: by default what it has erased, without what is filtered out."""
         assert block.before_erasure is not None
-        return forgotten(block.before_erasure, block, node)
+        gone, row = forgotten(block.before_erasure, block, node), block.nodes.index(node)
+        left = len(gone.y) - round(self.loss_filter * len(gone.y))
+        if left == len(gone.y):
+            return gone
+        losses = block.model.losses(block.recalled_checkpoints[0][row : row + 1], gone.x[None], gone.y[None])[0]
+        usual = losses.argsort(stable=True)[:left].sort().values
+        return Samples(gone.x[usual], gone.y[usual])
 
     def mask(self, block: ClientBlock, node: int, learned: Tensor) -> tuple[Tensor | None, int]:
         """Return which parameters [1, d] a client that forgets changes, as 0 and 1, and the gradients that took.

@@ -65,8 +65,9 @@ class CommunicationStep(Step, ABC):
     """A sequence of rounds in which clients exchange messages along the edges.
 
     What the clients keep between rounds may be wider than a model, [b, k·d + s], as long as the last round leaves [b,
-    d]; messages are [b, d]. What `begin` has put behind the models a message may change in place. By default a round is
-    one of gossip: clients send their parameters, and go on from the weighted sum of what they receive.
+    d]; messages are [b, d], or [b, a] where something else than models is sent, as much by every client. What `begin`
+    has put behind the models a message may change in place. By default a round is one of gossip: clients send their
+    parameters, and go on from the weighted sum of what they receive.
 
     Attributes:
         rounds: the addresses of the rounds: which mixing matrices and which random numbers they use.
@@ -107,7 +108,7 @@ class CommunicationStep(Step, ABC):
         return theta
 
     def message(self, block: "ClientBlock", theta: "Tensor", round: int, probe: "Probe | None") -> "Tensor":
-        """Return the messages [b, d] of the clients of a block.
+        """Return the messages [b, d] or [b, a] of the clients of a block.
 
         Args:
             block: the clients.

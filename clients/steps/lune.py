@@ -52,9 +52,8 @@ class LuneRounds(Spreading):
         return LowRank(model.parameters, model.matrices, self.rank, self.alpha)
 
     def message(self, block: ClientBlock, theta: Tensor, round: int, probe: Probe | None) -> Tensor:
-        """Return the adapters alone, in the first places of messages [b, d] that have zeros behind them."""
-        d = block.model.parameters
-        return torch.nn.functional.pad(theta[:, d:], (0, 2 * d - theta.shape[1]))
+        """Return the adapters alone, [b, a]."""
+        return theta[:, block.model.parameters :].contiguous()
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """Return the models, changed where an adapter was learned or has come, with adapters up to the last round."""
@@ -64,7 +63,7 @@ class LuneRounds(Spreading):
             if round == self.rounds.start:
                 taken[row] = self._learned(block, node, form, states[row])
             elif self.at[node] == round:
-                states[row, d:] = mixed[row, : form.size]
+                states[row, d:] = mixed[row]
                 self._put_on(form, states[row])
         block.count(taken)
         states[:, :d] = block.project(states[:, :d].contiguous())

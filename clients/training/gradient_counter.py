@@ -10,17 +10,19 @@ Counts = NDArray[np.int64]
 
 
 class RoundGradients(NamedTuple):
-    """The per-sample gradients that each node has taken in a round.
+    """The per-sample gradients that each node has taken in a round, and the size of the messages.
 
     Attributes:
         before: those taken before the node sent its message.
         after: those taken after the messages of its neighbours had come in.
         inner: how many of both were taken for inner problems: all but one of each sample and step. None: none.
+        message_bytes: the size of each message, as it was sent; 0 where nothing is.
     """
 
     before: Counts
     after: Counts
     inner: Counts | None = None
+    message_bytes: int = 0
 
     @property
     def total(self) -> int:

@@ -17,6 +17,7 @@ from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.runs.evaluation import Evaluation, Samples
 from rewindnet.experiments.runs.measures import areas, cost_shares, ratios_to_norm
 from rewindnet.experiments.runs.triggers import trigger_measures
+from rewindnet.experiments.verify.plans import method_of
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
@@ -223,13 +224,14 @@ def check_scores(what: str, given: NDArray[Any], measured: NDArray[Any], samples
     )
 
 
-def check_costs(folder: RunFolder, index: int) -> str:
+def check_costs(folder: RunFolder, rebuilt: Rebuilt, index: int) -> str:
     """Check the cost of a release for consistency, and say what of it and of its attacks is on the record's word.
 
     The rounds, messages and gradients of a plain descent are checked with the certificate.
 
     Args:
         folder: the run folder.
+        rebuilt: what follows from the scenario, the seed and the data.
         index: the number of the release.
 
     Returns:
@@ -240,8 +242,11 @@ def check_costs(folder: RunFolder, index: int) -> str:
     """
     metrics, request = folder.methods[index].metrics, request_of(folder, index)
     cost = metrics["cost"]
-    expected = cost["messages"] * traffic_of(folder)["message_bytes"]
-    demand(cost["bytes"] == expected, f"{cost['messages']:,} messages are {expected:,} bytes, not {cost['bytes']:,}")
+    size = _message_bytes(folder, rebuilt, index)
+    if size is not None:
+        expected = cost["messages"] * size
+        wrong = f"{cost['messages']:,} messages are {expected:,} bytes, not {cost['bytes']:,}"
+        demand(cost["bytes"] == expected, wrong)
     retraining = next(
         method.metrics["cost"]
         for at, method in enumerate(folder.methods)
@@ -261,4 +266,16 @@ def check_costs(folder: RunFolder, index: int) -> str:
         demand(known, f"{name} are {share:.6g} of those of retraining, not {recorded:.6g}")
     longer = ", and how much longer retraining takes with earlier noise" if branch else ""
     attacks = "" if metrics["membership"] is None else ", and the membership attacks"
-    return OnRecord(f"bytes and shares of retraining follow; seconds{longer}{attacks} are on the record's word")
+    bytes_follow = "bytes and shares of retraining follow; seconds"
+    if size is None:
+        bytes_follow = "shares of retraining follow; bytes, seconds"
+    return OnRecord(f"{bytes_follow}{longer}{attacks} are on the record's word")
+
+
+def _message_bytes(folder: RunFolder, rebuilt: Rebuilt, index: int) -> int | None:
+    """Return the bytes of each message of a release; None where they follow from a model that cannot be built."""
+    size: int = traffic_of(folder)["message_bytes"]
+    number = np.dtype(folder.scenario["backend"]["dtype"]).itemsize
+    model = None if rebuilt.network is None else rebuilt.network.model
+    parameters = method_of(folder, index).message_parameters(size // number, model)
+    return None if parameters is None else parameters * number

@@ -106,5 +106,5 @@ def _verify_release(folder: RunFolder, rebuilt: Rebuilt, training: TrainingRun, 
     return [
         *(finding(f"{release}, {what}", check, folder, training, index) for what, check in _RELEASE_CHECKS.items()),
         finding(f"{release}, accuracy and distances", check_measures, folder, rebuilt, training, index),
-        finding(f"{release}, cost and attacks", check_costs, folder, index),
+        finding(f"{release}, cost and attacks", check_costs, folder, rebuilt, index),
     ]

@@ -49,15 +49,13 @@ class CostMeter:
     """Counts what a task costs, round by round.
 
     Args:
-        message_bytes: the size of a message in bytes.
         network_model: the modelled network; its clock begins at 0 with the task.
 
     Attributes:
         noted: the cost up to the checkpoints of the task, by the number of rounds.
     """
 
-    def __init__(self, message_bytes: int, network_model: NetworkModel) -> None:
-        self._message_bytes = message_bytes
+    def __init__(self, network_model: NetworkModel) -> None:
         self._clock = Clock(network_model)
         self._cost = Cost()
         self.noted: dict[int, Cost] = {}
@@ -67,15 +65,15 @@ class CostMeter:
 
         Args:
             W: [N, N], the weights of the round; every entry off the diagonal is a message. None: there was no round.
-            gradients: that were taken, [N] before and after the messages.
+            gradients: that were taken, [N] before and after the messages, and the size of each message.
         """
         if W is None:
             self._clock.compute(gradients.before)
             self._cost += Cost(gradients.of_steps, evaluations=gradients.total)
             return
         messages = int(W.nnz - np.count_nonzero(W.diagonal()))
-        self._clock.advance(W, self._message_bytes, gradients.before, gradients.after)
-        cost = Cost(gradients.of_steps, 1, messages, messages * self._message_bytes)
+        self._clock.advance(W, gradients.message_bytes, gradients.before, gradients.after)
+        cost = Cost(gradients.of_steps, 1, messages, messages * gradients.message_bytes)
         self._cost += replace(cost, evaluations=gradients.total, gossip_rounds=int(not gradients.total))
 
     def total(self) -> Cost:

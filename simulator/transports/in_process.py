@@ -33,7 +33,7 @@ class WorkerNetwork(Network):
     def __init__(self, worker: ClientWorker, wire: Wire) -> None:
         self.worker, self.wire = worker, wire
         self.root = wire.root
-        self._ungathered: list[tuple[Counts, Counts, Counts]] = []
+        self._ungathered: list[tuple[Counts, Counts, Counts, Counts]] = []
 
     def begin(self, requests_met: int, name: str | None, measured: MeasuredDisturbances | None = None) -> None:
         """Have the clients of this process get ready, and forget counts that were not asked for."""
@@ -45,17 +45,18 @@ class WorkerNetwork(Network):
         """Have every client of this process carry out a step by itself."""
         self.worker.apply(step)
         taken, inner = self.worker.gradients_taken()
-        self._ungathered.append((taken, np.zeros_like(taken), inner))
+        self._ungathered.append((taken, np.zeros_like(taken), inner, np.zeros_like(taken)))
 
     def run_round(self, step: CommunicationStep, round: int, W: csr_array, changed: csr_array | None = None) -> None:
         """Run one round, with the sums that the wire brings."""
         messages = self.worker.message(step, round)
         before, inner_before = self.worker.gradients_taken()
+        size = np.full_like(before, messages.shape[1] * messages.element_size())
         if changed is not None:
             self.worker.measure_drift(round, self.wire.mix(messages, changed, counted=False))
         self.worker.combine(step, round, self.wire.mix(messages, W))
         after, inner_after = self.worker.gradients_taken()
-        self._ungathered.append((before, after, inner_before + inner_after))
+        self._ungathered.append((before, after, inner_before + inner_after, size))
 
     def gradients(self, everything: bool = False) -> list[RoundGradients]:
         """Return the gradient counts of several rounds at a time, from all processes."""
@@ -65,7 +66,10 @@ class WorkerNetwork(Network):
         own = np.stack([counts for of_round in self._ungathered for counts in of_round], axis=1)
         self._ungathered.clear()
         counts = self.wire.gather(torch.from_numpy(own)).numpy()
-        return [RoundGradients(*counts[:, 3 * k : 3 * k + 3].T) for k in range(rounds)] if self.root else []
+        if not self.root:
+            return []
+        of_rounds = (counts[:, 4 * k : 4 * k + 4].T for k in range(rounds))
+        return [RoundGradients(*taken, int(size.max(initial=0))) for *taken, size in of_rounds]
 
     def keep(self, name: str) -> None:
         """Have every client of this process keep its current state."""

@@ -57,7 +57,7 @@ class Network(ABC):
 
     @abstractmethod
     def gradients(self, everything: bool = False) -> list[RoundGradients]:
-        """Return the per-sample gradients that the clients took, for each `apply` and each round, in order.
+        """Return the gradients taken and the size of messages, for each `apply` and each round, in order.
 
         Each is returned once. Those of the latest rounds may be left for a later call, so that processes need not
         speak to each other in every round. Collective.

@@ -137,6 +137,19 @@ class Twice(CommunicationStep):
 
 
 @dataclass(frozen=True)
+class Short(CommunicationStep):
+    """Rounds that send the first two numbers of a model and nothing else."""
+
+    rounds: range
+
+    def message(self, block, theta, round, probe):
+        return theta[:, :2].contiguous()
+
+    def combine(self, block, theta, mixed, round, probe):
+        return torch.cat([mixed, theta[:, 2:]], dim=1)
+
+
+@dataclass(frozen=True)
 class Prepare(LocalStep):
     """A gradient by oneself."""
 
@@ -155,7 +168,7 @@ def run(steps: tuple[CommunicationStep, ...], prepare: tuple[LocalStep, ...] = (
             super().count(W, gradients)
 
     slow = NetworkModel(0.02, 1e6, np.array([1.0, 7, 1, 1, 1]), 1e-3)
-    meter, task = Recording(100, slow), Task("own", 0, None, (InitialModel(0), *prepare), steps, 0, frozenset())
+    meter, task = Recording(slow), Task("own", 0, None, (InitialModel(0), *prepare), steps, 0, frozenset())
     execute(simulation.network, task, simulation.training_run.mixing, meter=meter)
     return meter.total(), counted
 
@@ -174,7 +187,7 @@ def test_the_clock_knows_what_was_taken_before_a_message_and_after_it() -> None:
     cost, counted = run((Twice(range(3)),))
     clock, W = Clock(NetworkModel(0.02, 1e6, np.array([1.0, 7, 1, 1, 1]), 1e-3)), CASE.simulation().training_run.mixing
     for round, each in enumerate(counted[1:]):
-        clock.advance(W.matrix(round), 100, each.before, each.after)
+        clock.advance(W.matrix(round), each.message_bytes, each.before, each.after)
     assert cost.simulated_seconds == clock.elapsed
     assert cost.simulated_seconds >= 3 * 3 * 8 * 7e-3
 
@@ -185,6 +198,15 @@ def test_what_clients_take_by_themselves_counts_and_takes_time() -> None:
     assert [each.total for each in counted] == [0, 36, 36, 0, 0]
     assert (cost.rounds, cost.messages, cost.bytes) == (without.rounds, without.messages, without.bytes)
     assert cost.simulated_seconds == pytest.approx(without.simulated_seconds + 2 * 8 * 7e-3)
+
+
+def test_messages_are_as_large_as_they_are() -> None:
+    """A message of two numbers of 8 bytes, and one of a model: bytes, and the time that they take."""
+    d = worker_network(CASE.simulation()).worker.full.model.parameters
+    (cost, counted), (whole, _) = run((Short(range(3)), Twice(range(2)))), run((Twice(range(2)),))
+    assert [each.message_bytes for each in counted] == [0, *[16] * 3, *[8 * d] * 2]
+    assert (cost.messages, cost.bytes) == (50, 30 * 16 + 20 * 8 * d)
+    assert cost.simulated_seconds == pytest.approx(whole.simulated_seconds + 3 * (0.02 + 16 / 1e6))
 
 
 @pytest.mark.parametrize("order", ["adapt-then-combine", "combine-then-adapt", "consensus-plus-gradient"])
@@ -221,7 +243,7 @@ def test_gradients_of_inner_problems_are_counted_by_themselves() -> None:
 
 
 def test_a_meter_goes_on_from_a_state_of_an_earlier_version() -> None:
-    meter = CostMeter(64, NetworkModel(0.3, 1e3, np.ones(3), 1e-2))
+    meter = CostMeter(NetworkModel(0.3, 1e3, np.ones(3), 1e-2))
     meter.count(csr_array(np.full((3, 3), 1 / 3)), RoundGradients(np.array([1, 2, 3]), np.zeros(3, dtype=np.int64)))
     state = meter.state()
     meter.restore({**state, "counts": state["counts"][:4]})
@@ -231,9 +253,9 @@ def test_a_meter_goes_on_from_a_state_of_an_earlier_version() -> None:
 def test_a_meter_goes_on_from_its_state() -> None:
     rng, W = np.random.default_rng(0), csr_array(np.full((3, 3), 1 / 3))
     model = NetworkModel(0.3, 1e3, np.array([1.0, 2, 5]), 1e-2)
-    whole, first, second = (CostMeter(64, model) for _ in range(3))
+    whole, first, second = (CostMeter(model) for _ in range(3))
     for round in range(6):
-        gradients = RoundGradients(*rng.integers(0, 9, (3, 3)))
+        gradients = RoundGradients(*rng.integers(0, 9, (3, 3)), message_bytes=64 * (round + 1))
         whole.count(W, gradients)
         (first if round < 4 else second).count(W, gradients)
         if round == 3:
@@ -250,12 +272,13 @@ def test_over_flower_the_counts_come_with_the_answers(rounds: int) -> None:
     """Clients of 1, 2, … samples: the cost is that of one process, and a round is still a single trip."""
     model = build_network_model("heterogeneous", build("ring", NODES, 0), 0, stragglers=0.5)
     mixing, costs, trips = Static(build("ring", NODES, 0), mix("metropolis-hastings", build("ring", NODES, 0))), [], []
-    task = Task("own", 0, None, (InitialModel(0), Prepare()), (Twice(range(rounds)),), 0, frozenset())
+    steps = (Twice(range(rounds)), Short(range(rounds, rounds + 3)))
+    task = Task("own", 0, None, (InitialModel(0), Prepare()), steps, 0, frozenset())
 
     def carry_out(network: FlowerNetwork | WorkerNetwork) -> None:
         for metered in (False, True):
             before = getattr(network, "_number", 0)
-            meter = CostMeter(100, model) if metered else None
+            meter = CostMeter(model) if metered else None
             execute(network, task, mixing, meter=meter)
             network.fetch()
             trips.append(getattr(network, "_number", 0) - before)
@@ -269,7 +292,7 @@ def test_over_flower_the_counts_come_with_the_answers(rounds: int) -> None:
     assert over_flower == in_one
     assert in_one.gradients == (1 + 3 * rounds) * sum(range(1, NODES + 1))
     # Uncounted, only what is fetched takes a trip more than there are rounds; counted, so do the last round's counts.
-    assert trips[2:] == [rounds + 1, rounds + 2]
+    assert trips[2:] == [rounds + 4, rounds + 5]
 
 
 def samples_of_each(nodes: Sequence[int]) -> ClientWorker:

@@ -42,6 +42,7 @@ QUIET = (
     "sfron",
     "npo",
     "lune",
+    "idk",
     "manif-smc",
     "fisher-forgetting",
     "hessian-free",

@@ -15,7 +15,7 @@ from rewindnet.experiments.report.table import COLUMNS
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.computation import computation_digest
 from rewindnet.experiments.scenario.yaml_files import resolve
-from rewindnet.experiments.verify.measures import check_measures
+from rewindnet.experiments.verify.measures import check_costs, check_measures
 from rewindnet.experiments.verify.rebuild import rebuild
 from rewindnet.experiments.verify.records import MismatchError
 from rewindnet.experiments.verify.verify import verify_folder
@@ -28,7 +28,10 @@ SCENARIO: dict[str, Any] = {
     "topology": "path",
     "learning": {"rounds": 4, "step_size": 0.05, "local_steps": 2, "optimizer": "adamw"},
     "deletion": {"client": 0, "samples": {"indices": [0, 1, 2, 3]}, "attack": {"kind": "stealthy", "probability": 1.0}},
-    "unlearning": [{"method": "npo", "epochs": 2, "step_size": 0.01, "objective": {"kind": "scope-aware", "eta": 2.0}}],
+    "unlearning": [
+        {"method": "npo", "epochs": 2, "step_size": 0.01, "objective": {"kind": "scope-aware", "eta": 2.0}},
+        {"method": "lune", "epochs": 1, "rank": 2},
+    ],
     "audit": {"draws": 0},
 }
 
@@ -54,6 +57,21 @@ def test_what_is_left_of_prompts_in_templates_is_measured_by_hop_and_verified(ru
         run.methods[0].metrics["triggers"] = {**found, **wrong}
         with pytest.raises(MismatchError, match="of prompts in templates"):
             check_measures(run, rebuilt, training, 0)
+
+
+def test_messages_of_adapters_count_as_what_they_are_and_are_verified(run_once: SharedRuns) -> None:
+    run = run_once(SCENARIO)
+    rebuilt, network = rebuild(run), build_run(resolve(SCENARIO)).network
+    cost, whole = run.methods[1].metrics["cost"], run.methods[0].metrics["cost"]
+    # Four matrices with 8 columns or rows, of 24, 8, 32 and 32 rows or columns, at rank 2; two messages along a path.
+    adapter = 2 * (24 + 8 + 8 + 8 + 32 + 8 + 32 + 8)
+    assert (cost["messages"], cost["bytes"]) == (2, 2 * 8 * adapter)
+    assert whole["bytes"] == whole["messages"] * network.message_bytes > 10 * cost["bytes"]
+    assert "bytes and shares of retraining follow" in check_costs(run, rebuilt, 1)
+    assert "bytes, seconds" in check_costs(run, replace(rebuilt, network=None), 1)
+    run.methods[1].metrics["cost"]["bytes"] = cost["messages"] * network.message_bytes
+    with pytest.raises(MismatchError, match=f"2 messages are {16 * adapter:,} bytes"):
+        check_costs(run, rebuilt, 1)
 
 
 def test_an_attack_changes_the_samples_of_the_request_alone() -> None:

@@ -65,6 +65,8 @@ def alternated(simulation: Simulation, name: str, pairing: str, theta: Tensor, e
         mask = (slope.abs() >= slope.abs().sort(descending=True).values[len(slope) // 2 - 1]).to(theta)
         assert mask.sum() == len(slope) // 2
         assert not bool((labels == truth).any())
+    if name == "idk":
+        labels, sign = torch.full_like(truth, 2), 1.0
 
     def step(optimizer: torch.optim.Optimizer, objective: Tensor, size: float) -> None:
         optimizer.zero_grad()
@@ -76,7 +78,7 @@ def alternated(simulation: Simulation, name: str, pairing: str, theta: Tensor, e
         optimizer.step()
 
     for epoch in range(epochs):
-        context = {"neggrad": "NegGradEpochs", "salun": "SalUnEpochs"}[name]
+        context = {"neggrad": "NegGradEpochs", "salun": "SalUnEpochs", "idk": "IDKEpochs"}[name]
         for batch in order(simulation, T + epoch, len(truth), f"{context} forget").split(3):
             step(forget, sign * loss(gone[batch], labels[batch]), 0.03)
         for batch in order(simulation, T + epoch, len(y), f"{context} retain").split(4):
@@ -85,7 +87,7 @@ def alternated(simulation: Simulation, name: str, pairing: str, theta: Tensor, e
 
 
 @pytest.mark.parametrize("pairing", PAIRINGS)
-@pytest.mark.parametrize("name", ["neggrad", "salun"])
+@pytest.mark.parametrize("name", ["neggrad", "salun", "idk"])
 def test_it_is_what_torch_makes_of_one_client(name: str, pairing: str) -> None:
     for way in ("local", "gossip", "server"):
         method = METHODS[name](**SETTINGS, optimizers=pairing, clip=0.4, way=way)
@@ -96,6 +98,41 @@ def test_it_is_what_torch_makes_of_one_client(name: str, pairing: str) -> None:
         rounds = 1 if way == "local" else 3
         masks = rounds * len(gone) * (name == "salun")
         assert (outcome.cost.rounds, outcome.cost.gradients) == (rounds, 3 * (len(gone) + len(x)) + masks)
+
+
+def test_samples_with_an_unusual_loss_are_left_out_and_not_forgotten() -> None:
+    whole, filtered = (METHODS["neggrad"](**SETTINGS, loss_filter=share) for share in (0.0, 0.3))
+    simulation, learned, outcome = unlearned(filtered, ALONE)
+    (gone, truth), (x, _) = sets(simulation)
+    start = learned.at(ALONE.rounds)[0]
+    losses = cross_entropy(gone @ start.view(3, -1).T, truth, reduction="none")
+    out = losses.argsort(descending=True)[: round(0.3 * len(truth))]
+    kept = [at for at in range(len(truth)) if at not in out.tolist()]
+    assert 0 < len(out) < len(truth)
+    assert outcome.cost.gradients == 3 * (len(kept) + len(x))
+    # It is what it would have been, had the request not named them: losses on these fall again.
+    step = whole._epochs(simulation.addresses[0], "learned", range(3), 1)  # type: ignore[attr-defined]
+    worker = simulation.network.worker  # type: ignore[attr-defined]
+    block = replace(worker.blocks[1], before_erasure=worker.full, recalled_checkpoints=(start[None],))
+    assert torch.equal(replace(step, loss_filter=0.3).forget_set(block, 0).x, gone[kept])
+    assert torch.equal(step.forget_set(block, 0).x, gone)
+    assert "30 % left out" in filtered.variant
+
+
+@pytest.mark.parametrize("way", ["local", "gossip", "token"])
+def test_the_network_learns_on_after_it(way: str) -> None:
+    """Rounds of learning on retained data follow: what they make of what the method alone released."""
+    settings: dict[str, Any] = {**SETTINGS, "way": way}
+    _, _, alone = unlearned(METHODS["neggrad"](**settings), CASE)
+    simulation, _, outcome = unlearned(METHODS["neggrad"](**settings, continued_rounds=2), CASE)
+    worker, mixing = simulation.network.worker, simulation.training_run.mixing  # type: ignore[attr-defined]
+    theta, T = alone.released, CASE.rounds + alone.cost.rounds
+    for round in (T, T + 1):
+        for _ in range(CASE.local_steps):
+            theta = theta - worker.full.step_size * worker.blocks[1].gradient(theta)
+        theta = torch.from_numpy(mixing.matrix(round) @ theta.numpy())
+    torch.testing.assert_close(outcome.released, theta, rtol=1e-9, atol=1e-11)
+    assert outcome.cost.rounds == alone.cost.rounds + 2
 
 
 def test_with_constant_gradients_momentum_adds_up_as_the_theory_has_it() -> None:
@@ -281,6 +318,8 @@ def test_it_gets_no_number_and_says_why(name: str, model: str) -> None:
         ({"way": "mail"}, "way of neggrad is one of local"),
         ({"forget_step_size": 0.0}, "forget_step_size of neggrad"),
         ({"momentum": 1.0}, "momentum of neggrad"),
+        ({"loss_filter": 1.0}, r"loss_filter of neggrad is a share in \[0, 1\)"),
+        ({"continued_rounds": -1}, "continued_rounds of neggrad must not be negative"),
         ({"hops": 3}, "hops of neggrad is a setting of way: token"),
         ({"way": "token", "hops": 0}, "hops of neggrad is a number of at least 1"),
         ({"way": "token", "visit_probability": 2.0}, "between 0 and 1"),

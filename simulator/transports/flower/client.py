@@ -173,7 +173,8 @@ class _Client:
         sources = [self._sent if node == own else arrays[f"from-{node}"] for node in heard]
         messages = [tensor(array).flatten().to(self._device) for array in sources if array is not None]
         row = csr_array((weights, range(len(weights)), [0, len(weights)]), shape=(1, len(weights)))
-        return in_node_order(row, messages, self._worker.full.blank())
+        blank = self._worker.full.blank()
+        return in_node_order(row, messages, blank.new_empty(1, len(messages[0])) if messages else blank)
 
     def save(self, number: int) -> None:
         """Store everything that must be known in the next trip in the node's state."""

@@ -87,6 +87,7 @@ class FlowerNetwork(Network):
         self._instruct_all("message", record, round)
         self._gradients.expect(2)
         messages = [pack(answer["message"].numpy()) for answer in self._trip()]
+        self._gradients.sent(max(len(message.data) for message in messages))
 
         def instruction(node: int) -> Instruction:
             senders, shares = _row(weights, node)
@@ -203,22 +204,26 @@ class _GradientStream:
     """The gradient counts of instructions, in the order in which they were given: one for an `apply`, two a round."""
 
     def __init__(self) -> None:
-        # How many counts belong together, and whether they are wanted.
-        self._expected: deque[tuple[int, bool]] = deque()
+        # How many counts belong together, whether they are wanted, and the bytes of each message of their round.
+        self._expected: deque[tuple[int, bool, int]] = deque()
         self._counts: deque[Counts] = deque()
 
     @property
     def awaited(self) -> bool:
         """Whether some of the expected counts have not come yet."""
-        return sum(number for number, _ in self._expected) > len(self._counts)
+        return sum(number for number, *_ in self._expected) > len(self._counts)
 
     def expect(self, instructions: int) -> None:
         """Await the counts of so many instructions, which belong together."""
-        self._expected.append((instructions, True))
+        self._expected.append((instructions, True, 0))
+
+    def sent(self, size: int) -> None:
+        """Note the bytes of each message of the round whose counts are expected last."""
+        self._expected[-1] = (*self._expected[-1][:2], size)
 
     def discard(self) -> None:
         """Return none of the counts that are expected up to now."""
-        self._expected = deque((number, False) for number, _ in self._expected)
+        self._expected = deque((number, False, size) for number, _, size in self._expected)
 
     def add(self, counts: Counts) -> None:
         """Take in the counts [N, instructions, 2] of a trip: of all gradients, and of those for inner problems."""
@@ -228,11 +233,11 @@ class _GradientStream:
         """Return the counts that are complete."""
         complete = []
         while self._expected and self._expected[0][0] <= len(self._counts):
-            number, wanted = self._expected.popleft()
+            number, wanted, size = self._expected.popleft()
             before = self._counts.popleft()
             after = self._counts.popleft() if number == 2 else np.zeros_like(before)
             if wanted:
-                complete.append(RoundGradients(before[:, 0], after[:, 0], before[:, 1] + after[:, 1]))
+                complete.append(RoundGradients(before[:, 0], after[:, 0], before[:, 1] + after[:, 1], size))
         return complete
 
 

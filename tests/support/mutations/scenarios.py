@@ -93,6 +93,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
                 {"method": "salun", "way": "token", "retain_momentum": "carried"},
                 {"method": "sfron", "batch": 2, "retain_steps": 3},
                 {"method": "npo", "epochs": 2, "step_size": 0.01},
+                {"method": "idk", "epochs": 2, "step_size": 0.01, "loss_filter": 0.4, "continued_rounds": 2},
                 {"method": "lune", "epochs": 2},
                 "manif-smc",
             ),
