@@ -180,8 +180,9 @@ class AlternatingEpochs(CommunicationStep, ABC):
                 if more is not None:
                     gradient = gradient + more(theta, some)
                 gradient = gradient if weight == 1 else gradient * weight
-                masked = mask is not None and phase in self.masked
-                self.step(phase, theta, gradient * mask if masked else gradient, carried)
+                if mask is not None and phase in self.masked:
+                    gradient = gradient * mask
+                self.step(phase, theta, gradient, carried)
                 taken += len(some.y) * (1 if more is None else 2)
         return taken
 

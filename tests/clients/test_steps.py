@@ -48,6 +48,8 @@ def test_every_shipped_step_is_registered_under_its_name():
             "SalUnEpochs",
             "ManifoldEpochs",
             "NPOEpochs",
+            "IDKEpochs",
+            "SFRonEpochs",
             "LuneRounds",
             "SpreadChange",
             "FisherNoise",

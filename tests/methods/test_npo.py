@@ -62,6 +62,11 @@ def test_it_is_what_torch_makes_of_one_client() -> None:
         ("npo", {"beta": 0.0}, "beta of npo must be a positive number"),
         ("npo", {"objective": "scoped"}, "unknown objective 'scoped'.*there are: scope-aware"),
         ("npo", {"objective": {"kind": "scope-aware", "eta": -1.0}}, "eta of scope-aware must be a positive"),
+        (
+            "npo",
+            {"objective": {"kind": "scope-aware", "eta": None}},
+            "eta of scope-aware must be a positive number, not",
+        ),
         ("npo", {"objective": {"kind": "scope-aware", "weight": 1.0}}, "no setting 'weight'"),
         ("manif-smc", {"objective": "scope-aware"}, "manif-smc takes no objective"),
     ],

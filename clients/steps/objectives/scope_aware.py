@@ -33,8 +33,8 @@ class ScopeAware(Objective):
     reads_tokens: ClassVar[bool] = True
 
     def __init__(self, *, eta: float = 5.0) -> None:
-        if not (isfinite(eta) and eta > 0):
-            raise ObjectiveError(f"eta of scope-aware must be a positive number, not {eta}")
+        if isinstance(eta, bool) or not isinstance(eta, int | float) or not (isfinite(eta) and eta > 0):
+            raise ObjectiveError(f"eta of scope-aware must be a positive number, not {eta!r}")
         self._eta = eta
 
     def gradient(
