@@ -40,10 +40,10 @@ def hardness_chart(found: Hardness, name: str) -> Chart:
                 "mean": found.values[graph, client].mean,
                 "half": found.values[graph, client].half_width or None,
                 "shown": f"{found.values[graph, client]}{found.marks}",
-                "hardest": not rank,
+                "hardest": client in found.hardest_of(graph),
             }
             for at, graph in enumerate(found.graphs)
-            for rank, client in enumerate(found.ranked(graph))
+            for client in found.ranked(graph)
         ],
     }
     described = f"{found.release}: {found.meaning} of each client on each graph; the table has the numbers"

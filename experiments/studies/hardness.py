@@ -13,33 +13,44 @@ from rewindnet.experiments.studies.tidy import Row
 _SAME = 0.01
 #: The rank correlation from which a property goes together with the hardness.
 _CLEAR = 0.6
-#: What may make a client hard to forget: the column, what it is, and why more, or less, of it is harder.
+#: What may make a client hard to forget: the column; which clients are hard if more of it is harder, and why; and which
+#: are if less of it is.
 _REASONS = (
     (
         "client_own_weight",
-        "the weight of its own model in each averaging",
-        "a model that keeps more of itself keeps more of what was deleted",
-        "a model that keeps less of itself passes on more of what was deleted",
+        (
+            "with a larger weight of their own model in each averaging",
+            "a model that keeps more of itself keeps more of what was deleted",
+        ),
+        (
+            "with a smaller weight of their own model in each averaging",
+            "a model that keeps less of itself passes on more of what was deleted",
+        ),
     ),
     (
         "client_links",
-        "its number of links",
-        "what was deleted reaches more models at once",
-        "what was deleted is averaged with fewer models in a round, so more of it stays at one node",
+        ("with more links", "what was deleted reaches more models at once"),
+        (
+            "with fewer links",
+            "what was deleted is averaged with fewer models in a round, so more of it stays at one node",
+        ),
     ),
     (
         "client_mean_hops",
-        "its mean distance to the others",
-        "what was deleted takes longer to spread, and stands out near the client until then",
-        "what was deleted is sooner everywhere",
+        (
+            "further from the others",
+            "what was deleted takes longer to spread, and stands out near the client until then",
+        ),
+        ("closer to the others", "what was deleted is sooner everywhere"),
     ),
     (
         "client_samples",
-        "its number of samples",
-        "with the same share deleted, more is deleted",
-        "each deleted sample has a larger share in the steps of the client",
+        ("with more samples", "with the same share deleted, more is deleted"),
+        ("with fewer samples", "each deleted sample has a larger share in the steps of the client"),
     ),
 )
+#: The columns that are the place of a client in its network.
+_PLACE = ("client_links", "client_mean_hops", "client_own_weight")
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,13 @@ class Hardness:
     def clients(self) -> list[str]:
         """The clients, in the order of the study."""
         return list(dict.fromkeys(client for _, client in self.values))
+
+    def hardest_of(self, graph: str) -> list[str]:
+        """Return the hardest client of a graph and those that are as hard; nothing if all of several are alike."""
+        ranked = self.ranked(graph)
+        most = self.values[graph, ranked[0]].mean
+        alike = [client for client in ranked if most <= (1 + _SAME) * self.values[graph, client].mean]
+        return [] if len(ranked) == len(alike) > 1 else alike
 
     def ranked(self, graph: str) -> list[str]:
         """Return the clients of a graph, the hardest first."""
@@ -120,13 +138,14 @@ def graph_sentences(found: Hardness) -> list[str]:
         ranked = found.ranked(graph)
         hardest, easiest = ranked[0], ranked[-1]
         most, least = found.values[graph, hardest], found.values[graph, easiest]
-        if len(ranked) < 2 or most.mean <= (1 + _SAME) * least.mean:
+        if len(ranked) < 2 or not found.hardest_of(graph):
             alike = f"all {len(ranked)} clients alike" if len(ranked) > 1 else f"client {hardest} alone"
             said.append(f"{graph}: {alike}, {found.meaning}: {most}{found.marks}.")
             continue
         times = number(most.mean / least.mean) if least.mean else "∞"
         said.append(
-            f"{graph}: client {hardest}, {found.meaning}: {most}{found.marks}, {times} times that of client {easiest} "
+            f"{graph}: {named(found.hardest_of(graph))}, {found.meaning}: {most}{found.marks}, {times} times that of "
+            f"client {easiest} "
             f"({least}{found.marks}){_doubt(most, least)}: {_place(found.facts[graph, hardest], hardest)}; "
             f"{_place(found.facts[graph, easiest], easiest)}."
         )
@@ -136,27 +155,58 @@ def graph_sentences(found: Hardness) -> list[str]:
 def reason_sentences(found: Hardness) -> list[str]:
     """Return what goes together with the hardness over all graphs and clients, the clearest first."""
     said: list[tuple[float, str]] = []
-    for column, name, more, less in _REASONS:
+    for column, more, less in _REASONS:
         pairs = [(row[column], found.values[at].mean) for at, row in found.facts.items() if row.get(column) is not None]
         if len(pairs) < 4 or len({fact for fact, _ in pairs}) < 2 or len({value for _, value in pairs}) < 2:
             continue
         correlation = float(spearmanr(*zip(*pairs, strict=True)).statistic)
         if abs(correlation) >= _CLEAR:
-            way, why = ("rises", more) if correlation > 0 else ("falls", less)
+            who, why = more if correlation > 0 else less
             sentence = (
-                f"The {found.meaning} {way} with {name} (rank correlation {_signed(correlation)} over {len(pairs)} "
-                f"pairs of graph and client): {why}."
+                f"Clients {who} are harder to forget (rank correlation with the {found.meaning}: "
+                f"{_signed(correlation)}, over {len(pairs)} pairs of graph and client): {why}."
             )
             said.append((-abs(correlation), sentence))
-    return [sentence for _, sentence in sorted(said, key=lambda pair: round(pair[0], 2))] or [
+    clear = [sentence for _, sentence in sorted(said, key=lambda pair: round(pair[0], 2))] or [
         "None of its links, its distance to the others, the weight of its own model and its samples goes together with "
-        f"it clearly (no rank correlation of {_CLEAR:g} or more)."
+        f"the hardness of a client clearly (no rank correlation of {_CLEAR:g} or more)."
+    ]
+    together = "These properties go together themselves, so that correlations do not tell which of them matters."
+    return [*clear, *([together] if len(said) > 1 else []), *_of_data(found)]
+
+
+def _of_data(found: Hardness) -> list[str]:
+    """Say how far clients in the same place of their network are apart, which is the work of what they deleted."""
+    most = 1.0
+    for graph in found.graphs:
+        alike: dict[tuple[object, ...], list[float]] = {}
+        for client in found.ranked(graph):
+            row = found.facts[graph, client]
+            alike.setdefault(tuple(row.get(name) for name in _PLACE), []).append(found.values[graph, client].mean)
+        most = max([most, *(max(means) / min(means) for means in alike.values() if min(means) > 0)])
+    if most <= 1 + _SAME:
+        return []
+    cause = (
+        "their data, which this noise was computed from"
+        if "†" in found.marks
+        else "their data, or their number of samples"
+    )
+    return [
+        "Clients with as many links, the same mean distance and the same weight, on one graph, are up to "
+        f"{number(most)} times apart: that is {cause}."
     ]
 
 
 def hardest(found: Hardness) -> tuple[str, str]:
     """Return the graph and the client with the largest measure."""
     return max(found.values, key=lambda at: found.values[at].mean)
+
+
+def named(clients: Sequence[str]) -> str:
+    """Return the names of clients that are alike, in words."""
+    if len(clients) == 1:
+        return f"client {clients[0]}"
+    return f"clients {', '.join(clients[:-1])} and {clients[-1]}, alike"
 
 
 def _place(row: Row, client: str) -> str:

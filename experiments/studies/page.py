@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rewindnet.experiments.folder.files import check_writable, write
 from rewindnet.experiments.folder.format import read_record
+from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.charts.trade_offs import cost_chart, pareto_chart
 from rewindnet.experiments.report.html import facts, figure, page, paragraphs, raw_rows, scrolled, section
 from rewindnet.experiments.studies.charts import (
@@ -15,17 +16,18 @@ from rewindnet.experiments.studies.charts import (
     learning_charts,
     setting_charts,
 )
-from rewindnet.experiments.studies.hardness import Hardness, graph_sentences, hardest, hardness, reason_sentences
+from rewindnet.experiments.studies.hardness import Hardness, graph_sentences, hardest, hardness, named, reason_sentences
+from rewindnet.experiments.studies.introduction import introduction, releases
 from rewindnet.experiments.studies.pivot import Pivot
 from rewindnet.experiments.studies.results import StudyResults, load_study
-from rewindnet.experiments.studies.study_folder import read_study
+from rewindnet.experiments.studies.spread import number
 from rewindnet.experiments.studies.tidy import Row
 
 #: The values that are shown for every method: the column, and its heading.
 _VALUES = (
     ("epsilon_certified", "ε certified"),
     ("epsilon_empirical", "ε empirical"),
-    ("accuracy_test_mean", "test accuracy, mean over nodes"),
+    ("accuracy_test_mean", "test accuracy, mean over nodes, as a share"),
     ("cost_share_gradients", "gradients, share of retraining"),
 )
 _STYLE = """<style>
@@ -51,11 +53,12 @@ def write_study_report(folder: Path) -> Path:
     sections = [
         _title(results),
         _verdict(results, rows),
+        _introduction(results, rows),
         _found(measured),
         *(_release(found, number) for number, found in enumerate(measured)),
         _methods(results),
         _pareto(rows),
-        _depth(rows),
+        *_depth(rows),
         *_settings(rows, results.keys),
         _cost(rows),
         _curves(results),
@@ -81,7 +84,8 @@ def _verdict(results: StudyResults, rows: Sequence[Row]) -> str:
     said = [
         f"{len(violated)} of {len(rows)} releases violate their certificate."
         if violated
-        else f"No audit found a violated certificate in {len(rows)} releases of {runs} runs.",
+        else f"No audit found a violated certificate in {len(rows)} releases of {runs} runs; {len(certified)} of them "
+        "have a certified ε.",
         f"{seeds} seeds: numbers are means ± half of the 95 % t-interval of the mean."
         if seeds > 1
         else "One seed: differences between numbers may be those of a single draw of data, graph and noise.",
@@ -100,6 +104,15 @@ def _verdict(results: StudyResults, rows: Sequence[Row]) -> str:
     return f'<div class="verdict{state}" id="verdict">{paragraphs(said)}</div>'
 
 
+def _introduction(results: StudyResults, rows: Sequence[Row]) -> str:
+    """Say what was run: the setting, what varies, the releases, and the observers of their certificates."""
+    first = read_folder(results.finished[0])
+    said = introduction(first, results.keys, rows)
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in releases(first))
+    names = "<p>Each run makes these releases; the noise is that of the first run:</p>"
+    return section("introduction", "What was run", f"{paragraphs(said)}{names}<ul>{items}</ul>")
+
+
 def _found(measured: Sequence[Hardness]) -> str:
     """Say which client is hardest to forget over all graphs."""
     if not measured:
@@ -108,7 +121,12 @@ def _found(measured: Sequence[Hardness]) -> str:
     for found in measured:
         graph, client = hardest(found)
         value = found.values[graph, client]
-        said.append(f"By {found.release}: client {client} on {graph}, {found.meaning}: {value}{found.marks}.")
+        who = named(found.hardest_of(graph)) if found.hardest_of(graph) else "all clients"
+        easiest = found.values[graph, found.ranked(graph)[-1]].mean
+        times = (
+            f", {number(value.mean / easiest)} times that of the easiest client there" if easiest < value.mean else ""
+        )
+        said.append(f"By {found.release}: {who} on {graph}, {found.meaning}: {value}{found.marks}{times}.")
     intro = (
         "<p>The harder a client is to forget, the more noise its deletion takes for the same ε, or the larger is the ε "
         "of the same noise.</p>"
@@ -120,7 +138,8 @@ def _release(found: Hardness, at: int) -> str:
     """Show the hardness of every client on every graph by one release, and what goes together with it."""
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in graph_sentences(found))
     caption = [
-        "Each dot is a client, from the hardest of a graph on the left, which is named, to the easiest.",
+        "Each dot is a client, from the hardest of a graph on the left to the easiest. The hardest, and those that are "
+        "as hard, are larger; the first is named. Where all are alike, none is.",
         *(
             ["Bars: the 95 % t-interval of the mean."]
             if any(value.half_width for value in found.values.values())
@@ -142,17 +161,17 @@ def _heat(found: Hardness) -> str:
     heads = "".join(f'<th scope="col">client {escape(client)}</th>' for client in found.clients)
     lines = []
     for graph in found.graphs:
-        first = found.ranked(graph)[0]
+        first = found.hardest_of(graph)
         cells = ""
         for client in found.clients:
             value = found.values.get((graph, client))
             if value is None:
                 cells += "<td></td>"
                 continue
-            mark = ' class="most"' if client == first else ""
+            mark = ' class="most"' if client in first else ""
             cells += f'<td{mark} style="--hard:{value.mean / most:.3f}">{escape(f"{value}{found.marks}")}</td>'
         lines.append(f'<tr><th scope="row">{escape(graph)}</th>{cells}</tr>')
-    caption = f"{found.meaning}; bold: the hardest client of a graph"
+    caption = f"{found.meaning}; bold: the hardest client of a graph, with those that are as hard"
     return scrolled(
         caption,
         f'<table class="results narrow heat"><caption>{escape(caption)}</caption>'
@@ -163,7 +182,7 @@ def _heat(found: Hardness) -> str:
 
 def _methods(results: StudyResults) -> str:
     """Show ε, accuracy and cost of every method on every graph."""
-    tables = [(results.table(["topology"], ["release"], value), heading) for value, heading in _VALUES]
+    tables = [(results.table(["topology"], ["release", "view"], value), heading) for value, heading in _VALUES]
     notes = dict.fromkeys(note for table, _ in tables for note in table.notes)
     parts = [_pivot(table, heading) for table, heading in tables]
     return section(
@@ -198,19 +217,18 @@ def _pareto(rows: Sequence[Row]) -> str:
     caption = [
         "Each mark is a release of a run. Higher is more accurate, further left is harder to distinguish from "
         "retraining, which itself has ε = 0. No release lies above the line. Releases with different views promise "
-        "different things at the same ε."
+        "different things at the same ε. Releases without a certified ε are not here."
     ]
     return section("pareto", "Accuracy against ε", figure([drawn], caption))
 
 
-def _depth(rows: Sequence[Row]) -> str:
-    """Show ε, or the noise for it, and the accuracy against rewind depth."""
+def _depth(rows: Sequence[Row]) -> list[str]:
+    """Show ε, or the noise for it, and the accuracy against rewind depth, where there are several depths."""
     drawn = [chart for chart in (depth_chart(rows), accuracy_chart(rows)) if chart is not None]
-    said = "<p>No method rewinds to several depths in this study; a study of unlearning.0.rewind does.</p>"
     caption = [
         "Lines join means over runs of one graph, method, view and bound; marks are single runs. Dashed: retraining."
     ]
-    return section("depth", "What rewinding buys", figure(drawn, caption, "pair") if drawn else said)
+    return [section("depth", "What rewinding buys", figure(drawn, caption, "pair"))] if drawn else []
 
 
 def _settings(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:
@@ -238,13 +256,15 @@ def _curves(results: StudyResults) -> str:
 
 
 def _rows(rows: Sequence[Row]) -> str:
-    table = raw_rows(rows, "One row for each run, request, method and view.", "results.csv")
+    # The name of a run is long, and repeats the values that the next columns have.
+    shown = [{**{name: value for name, value in row.items() if name != "run"}, "run": row["run"]} for row in rows]
+    table = raw_rows(shown, "One row for each run, request, method and view.", "results.csv")
     return section("rows", "All results", table)
 
 
 def _provenance(results: StudyResults) -> str:
     """Say how the study is made again."""
-    runs = [run.folder for run in read_study(results.folder).runs if run.folder.name not in results.unfinished]
+    runs = results.finished
     record = read_record(runs[0])
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     listed = [

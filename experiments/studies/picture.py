@@ -51,7 +51,10 @@ def _graph(axes: Axes, at: int, dots: Sequence[Row]) -> None:
         if dot["half"]:
             axes.errorbar(at, dot["mean"], yerr=dot["half"], color=MUTED, linewidth=0.8, capsize=2, zorder=1)
     axes.plot([at] * len(dots), heights, "o", color=SERIES[0], markersize=5, zorder=2)
-    axes.plot([at], [heights[0]], "o", color=SERIES[1], markersize=7, zorder=3)
+    hard = [dot["mean"] for dot in dots if dot["hardest"]]
+    if not hard:
+        return
+    axes.plot([at] * len(hard), hard, "o", color=SERIES[1], markersize=7, zorder=3)
     place = (at, heights[0])
     axes.annotate(dots[0]["client"], place, (7, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
 

@@ -38,7 +38,8 @@ def pivot(table: Sequence[Row], keys: Sequence[str], rows: Sequence[str], column
         keys: the keys of the grid of the study.
         rows: the columns of the tidy table that name a row; `kind` stands for `topology.kind`, where that is clear.
         columns: those that name a column.
-        value: the column of the value; ε is marked † where its noise depends on the data, * where it is conditional.
+        value: the column of the value; a certified ε is marked † where its noise depends on the data, * where it is
+            conditional.
 
     Returns:
         The table. A cell is the mean over seeds with a 95 % interval; where its rows differ in something else, it is
@@ -130,10 +131,10 @@ def _mean(group: Sequence[Row], value: str) -> tuple[float | None, str]:
 
 
 def _marks(found: Sequence[Row], value: str) -> str:
-    """Return the marks of an ε: per-instance, conditional, and violated."""
+    """Return the marks of a certified ε, per-instance and conditional, and of an ε whose certificate is violated."""
     if not value.startswith("epsilon_"):
         return ""
-    known = [row for row in found if row[value] is not None]
+    known = [row for row in found if row[value] is not None and value == "epsilon_certified"]
     marks = "†" if any(row.get("data_dependent_noise") for row in known) else ""
     marks += "*" if any(row.get("conditional") for row in known) else ""
     return marks + ("" if all(row["holds"] for row in found) else " VIOLATED")

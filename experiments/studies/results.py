@@ -83,6 +83,11 @@ class StudyResults:
         return curve_rows(self._study)
 
     @property
+    def finished(self) -> list[Path]:
+        """The folders of the finished runs, in the order of the study."""
+        return [run.folder for run in self._study.runs if run.folder.name not in self.unfinished]
+
+    @property
     def topology_of_runs(self) -> dict[str, str]:
         """The topology of each finished run, by the name of the run."""
         return {str(row["run"]): str(row["topology"]) for row in self._rows}

@@ -154,7 +154,8 @@ def _place(edges: Sequence[Sequence[int]], nodes: int, client: int) -> Row:
 
 
 def _text(value: Any) -> str:
-    """Return a list or a mapping of a grid as text; of a choice, like a topology, its name comes without its key."""
+    """Return a list or a mapping of a grid as text; the name of a choice, as of a topology, comes first, by itself."""
     if isinstance(value, Mapping):
-        return ", ".join(_text(inner) if key in _CHOICES else f"{key} {_text(inner)}" for key, inner in value.items())
+        first = sorted(value.items(), key=lambda item: item[0] not in _CHOICES)
+        return ", ".join(_text(inner) if key in _CHOICES else f"{key} {_text(inner)}" for key, inner in first)
     return " ".join(map(_text, value)) if isinstance(value, list) else str(value)

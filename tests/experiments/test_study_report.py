@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import rewindnet
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.report.html import SCRIPTS
-from rewindnet.experiments.studies.charts import setting_charts
+from rewindnet.experiments.studies.charts import hardness_chart, setting_charts
 from rewindnet.experiments.studies.hardness import graph_sentences, hardest, hardness, reason_sentences
 from rewindnet.experiments.studies.page import write_study_report
 from rewindnet.experiments.studies.picture import against_settings
@@ -63,9 +63,36 @@ def test_the_hardest_client_takes_the_most_noise_where_every_epsilon_is_the_same
     )
     assert complete == "complete: all 2 clients alike, noise σ for ε = 1: 0.1*."
     first, *others = reason_sentences(found)
-    assert first.startswith("The noise σ for ε = 1 rises with the weight of its own model in each averaging (rank corr")
-    assert any("falls with its number of links (rank correlation −" in sentence for sentence in others)
+    assert first.startswith(
+        "Clients with a larger weight of their own model in each averaging are harder to forget (rank c"
+    )
+    assert any(sentence.startswith("Clients with fewer links are harder to forget (rank corr") for sentence in others)
+    assert "(rank correlation with the noise σ for ε = 1: −0." in "".join(others)
+    assert others[-1].startswith("These properties go together themselves")
     assert not any("samples" in sentence for sentence in [first, *others])
+
+
+def test_clients_that_are_alike_are_named_together_or_not_at_all() -> None:
+    leaves = [row("star", client, sigma) for client, sigma in ((0, 0.1), (1, 0.4), (2, 0.4 * 0.999))]
+    (found,) = hardness([*leaves, *COMPLETE])
+    assert (found.hardest_of("star"), found.hardest_of("complete")) == (["1", "2"], [])
+    assert graph_sentences(found)[0].startswith(
+        "star: clients 1 and 2, alike, noise σ for ε = 1: 0.4*, 4 times that of"
+    )
+    dots = hardness_chart(found, "hardness").data["dots"]
+    assert [dot["client"] for dot in dots if dot["hardest"]] == ["1", "2"]
+    (alone,) = hardness([row("ring", 5, 0.1)])
+    assert alone.hardest_of("ring") == ["5"]
+
+
+def test_what_clients_in_the_same_place_differ_by_is_said_to_be_their_data() -> None:
+    place = {"client_links": 2, "client_mean_hops": 1.5, "client_own_weight": 0.3, "data_dependent_noise": True}
+    sentence = reason_sentences(hardness([row("ring", 0, 0.1, **place), row("ring", 1, 0.13, **place)])[0])[-1]
+    assert (
+        "on one graph, are up to 1.3 times apart: that is their data, which this noise was computed from." in sentence
+    )
+    apart = [row("ring", 0, 0.1, **place), row("ring", 1, 0.13, **{**place, "client_links": 3})]
+    assert not any("times apart" in sentence for sentence in reason_sentences(hardness(apart)[0]))
 
 
 def test_the_hardest_client_has_the_largest_epsilon_where_those_differ() -> None:
@@ -184,7 +211,12 @@ def test_the_page_has_its_numbers_and_nothing_from_elsewhere(folder: Path) -> No
         assert not re.match(r"\w+:", attributes.get("href") or "")
     assert "url(http" not in text
     assert "@import" not in text
-    for words in ("No audit found a violated certificate in 12 releases of 4 runs.", "2 seeds", "† 4 of 8 certified ε"):
+    for words in (
+        "certificate in 12 releases of 4 runs; 8 of them have a certified ε.",
+        "2 seeds",
+        "What was run",
+        "† 4 of 8 certified ε",
+    ):
         assert words in text
     data = re.search(
         r'<script type="application/json" id="rows-data" data-file="results.csv">(.*?)</script>', text, re.DOTALL

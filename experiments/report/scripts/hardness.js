@@ -16,16 +16,19 @@
       : linearScale([0, d3.max(points, high)], plain);
     const bottom = y.scale.domain[0], count = data.graphs.length;
     const room = (width - 80) / count, hardest = points.filter(point => point.hardest);
+    const named = [...d3.group(hardest, point => point.graph).values()].map(own => own[0]);
+    // Names of graphs break after commas and hyphens.
+    const broken = graph => graph.length < room / 7 ? graph : graph.replaceAll(", ", "\n").replace("-", "-\n");
     return plot(points, {
       width, height: Math.max(280, Math.min(360, .62 * width)), marginLeft: 56, marginRight: 20, marginTop: 28, marginBottom: 64,
       x: {domain: [-.5, count - .4], axis: null}, y: y.scale,
       marks: [
         ...upward(y, data.meaning),
-        Plot.text(data.graphs, {x: (_, at) => at, text: graph => graph, frameAnchor: "bottom", lineAnchor: "top", dy: 12, lineWidth: room / 13, textOverflow: "ellipsis-end", fill: "var(--ink)"}),
+        Plot.text(data.graphs, {x: (_, at) => at, text: broken, frameAnchor: "bottom", lineAnchor: "top", dy: 12, fill: "var(--ink)"}),
         Plot.ruleX(points.filter(point => point.half), {x: "x", y1: dot => Math.max(low(dot), bottom), y2: high, stroke: "var(--muted)", marker: "tick"}),
         Plot.dot(points.filter(point => !point.hardest), {x: "x", y: "y", r: 4, fill: SERIES[0], stroke: "var(--page)"}),
         Plot.dot(hardest, {x: "x", y: "y", r: 5.5, fill: SERIES[1], stroke: "var(--page)"}),
-        Plot.text(hardest, {x: "x", y: "y", text: dot => `client ${dot.client}`, textAnchor: "end", dx: -11, fill: "var(--ink)", stroke: "var(--page)", strokeWidth: 3}),
+        Plot.text(named, {x: "x", y: high, text: dot => `client ${dot.client}`, textAnchor: "start", dx: -6, dy: -13, fill: "var(--ink)", stroke: "var(--page)", strokeWidth: 3}),
       ],
     });
   };
