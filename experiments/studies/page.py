@@ -9,13 +9,8 @@ from rewindnet.experiments.folder.format import read_record
 from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.charts.trade_offs import cost_chart, pareto_chart
 from rewindnet.experiments.report.html import facts, figure, page, paragraphs, raw_rows, scrolled, section
-from rewindnet.experiments.studies.charts import (
-    accuracy_chart,
-    depth_chart,
-    hardness_chart,
-    learning_charts,
-    setting_charts,
-)
+from rewindnet.experiments.studies.against import accuracy_chart, depth_chart, setting_charts
+from rewindnet.experiments.studies.charts import hardness_chart, learning_charts
 from rewindnet.experiments.studies.hardness import Hardness, graph_sentences, hardest, hardness, named, reason_sentences
 from rewindnet.experiments.studies.introduction import introduction, releases
 from rewindnet.experiments.studies.pivot import Pivot

@@ -9,13 +9,8 @@ from rewindnet.experiments.report.charts.chart import Chart
 from rewindnet.experiments.report.drawing import DASHES, INK, MUTED, SERIES, Picture, figure, line_look, log_axis, style
 from rewindnet.experiments.report.pictures import draw_curves
 from rewindnet.experiments.report.trade_offs import series_look
-from rewindnet.experiments.studies.charts import (
-    accuracy_chart,
-    depth_chart,
-    hardness_chart,
-    learning_charts,
-    setting_charts,
-)
+from rewindnet.experiments.studies.against import accuracy_chart, depth_chart, setting_charts
+from rewindnet.experiments.studies.charts import hardness_chart, learning_charts
 from rewindnet.experiments.studies.hardness import Hardness
 from rewindnet.experiments.studies.tidy import Row
 

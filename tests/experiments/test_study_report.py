@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 import rewindnet
 from rewindnet.experiments.cli import app
 from rewindnet.experiments.report.html import SCRIPTS
-from rewindnet.experiments.studies.charts import hardness_chart, setting_charts
+from rewindnet.experiments.studies.against import depth_chart, setting_charts
+from rewindnet.experiments.studies.charts import hardness_chart
 from rewindnet.experiments.studies.hardness import graph_sentences, hardest, hardness, reason_sentences
 from rewindnet.experiments.studies.page import write_study_report
 from rewindnet.experiments.studies.picture import against_settings
@@ -156,6 +157,39 @@ def test_a_setting_with_several_numbers_as_values_has_charts() -> None:
 )
 def test_other_settings_have_none(key: str, values: tuple[Any, ...]) -> None:
     assert setting_charts([{**made("ring", 0, 1.0, 0.9), key: value} for value in values], [key]) == []
+
+
+def test_of_many_lines_each_graph_has_charts_of_its_own() -> None:
+    rows = [
+        {**made(graph, p, 1.0 + p, 0.9), "release": f"r2d {share} %"}
+        for graph in ("ring", "complete")
+        for share in range(5)
+        for p in (0, 0.3, 0.6)
+    ]
+    ((_, charts),) = setting_charts(rows, ["topology.schedule.probability"])
+    assert [chart.name for chart in charts] == [
+        f"{what}-by-topology-schedule-probability-{graph}"
+        for graph in ("ring", "complete")
+        for what in ("privacy", "accuracy")
+    ]
+    assert all(len(chart.data["series"]) == 5 for chart in charts)
+
+
+def test_releases_of_one_run_with_another_epsilon_are_another_line() -> None:
+    rows = [
+        {**made("ring", 0, sigma, 0.9), "run": run, "rewind_share": share, "epsilon_certified": epsilon}
+        for run in "ab"
+        for share, epsilon, sigma in ((0.1, 1.0, 3.0), (0.5, 0.9999, 2.0), (0.1, 8.0, 1.0), (0.5, 8.0, 0.5))
+    ]
+    chart = depth_chart(rows)
+    assert chart is not None
+    assert [(line["label"].rpartition(", ")[2], len(line["marks"])) for line in chart.data["series"]] == [
+        ("ε = 1", 4),
+        ("ε = 8", 4),
+    ]
+    alone = depth_chart([row for row in rows if row["epsilon_certified"] < 2])
+    assert alone is not None
+    assert len(alone.data["series"]) == 1
 
 
 # The page
