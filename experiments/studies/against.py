@@ -16,6 +16,11 @@ from rewindnet.experiments.studies.tidy import Row
 _SEVERAL = 3
 #: The largest number of lines of a chart; of more, each graph has a chart of its own.
 _LINES = 9
+#: What tells rows of one series apart that a run has at one place of the axis: its title, and its value.
+_TOLD_APART: tuple[tuple[str, Callable[[Row], Any]], ...] = (
+    ("ε =", lambda row: f"{row['epsilon_certified']:.2g}"),
+    ("release", lambda row: row.get("index")),
+)
 
 
 def depth_chart(rows: Sequence[Row]) -> Chart | None:
@@ -138,20 +143,24 @@ def _series(rows: Sequence[Row], named: Callable[[Row], str], at: str) -> dict[s
     for row in shown:
         graph = f"{row['topology']}: " if several else ""
         series[f"{graph}{named(row)}, {row['view']}, {row['bound']} bound, {row['placement']}"].append(row)
-    return {name: own for whole, rows in series.items() for name, own in _by_epsilon(whole, rows, at).items()}
+    return {name: own for whole, rows in series.items() for name, own in _apart(whole, rows, at).items()}
 
 
-def _by_epsilon(name: str, rows: Sequence[Row], at: str) -> dict[str, list[Row]]:
-    """Return the rows of a series for each ε, if a run has several at one place of the axis; else all of them."""
-    places: dict[tuple[Any, Any], set[str]] = defaultdict(set)
-    for row in rows:
-        places[row.get("run"), row[at]].add(f"{row['epsilon_certified']:.2g}")
-    if all(len(epsilons) == 1 for epsilons in places.values()):
-        return {name: list(rows)}
-    apart: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        apart[f"{name}, ε = {row['epsilon_certified']:.2g}"].append(row)
-    return apart
+def _apart(name: str, rows: Sequence[Row], at: str) -> dict[str, list[Row]]:
+    """Return the rows of a series as one, or apart, if a run has several at one place: by their ε, or by their index."""
+    for title, value in (
+        ("ε =", lambda row: f"{row['epsilon_certified']:.2g}"),
+        ("release", lambda row: row.get("index")),
+    ):
+        places: dict[tuple[Any, Any], set[Any]] = defaultdict(set)
+        for row in rows:
+            places[row.get("run"), row[at]].add(value(row))
+        if any(len(values) > 1 for values in places.values()):
+            apart: dict[str, list[Row]] = defaultdict(list)
+            for row in rows:
+                apart[f"{name}, {title} {value(row)}"].append(row)
+            return apart
+    return {name: list(rows)}
 
 
 def _lines(series: Mapping[str, Sequence[Row]], at: str, value: str) -> list[dict[str, Any]]:
