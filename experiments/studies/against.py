@@ -147,7 +147,7 @@ def _series(rows: Sequence[Row], named: Callable[[Row], str], at: str) -> dict[s
 
 
 def _apart(name: str, rows: Sequence[Row], at: str) -> dict[str, list[Row]]:
-    """Return the rows of a series as one, or apart, if a run has several at one place: by their ε, or by their index."""
+    """Return the rows of a series as one, or apart, if a run has several at one place: by their ε, or their index."""
     for title, value in (
         ("ε =", lambda row: f"{row['epsilon_certified']:.2g}"),
         ("release", lambda row: row.get("index")),
