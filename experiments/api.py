@@ -145,6 +145,10 @@ def sweep(
     described = load(scenario)
     raw, axes = described.plain(), axes_of(grid)
     axes = with_seeds(axes, seeds if seeds is None or isinstance(seeds, int) else list(seeds), raw)
+    if not axes:
+        raise ScenarioError(
+            "the grid is empty, and no seeds are given, so that nothing varies; rewindnet.run makes one run"
+        )
     scenarios = points_of(raw, axes)
     for _, each in scenarios:
         _check_not_a_rank(each)

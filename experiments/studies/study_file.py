@@ -46,6 +46,8 @@ def read_study_file(path: Path) -> StudyFile:
     for key in section:
         if key not in _KEYS:
             raise UnknownKeyError(str(key), "in study", did_you_mean(key, dict.fromkeys(_KEYS)), _KEYS)
+    if "grid" in section and not section["grid"]:
+        raise ScenarioError("study.grid is empty: give it keys with lists of values, like topology.kind: [ring, star]")
     return StudyFile(raw, axes_of(section.get("grid")), _seeds(section.get("seeds")))
 
 

@@ -74,6 +74,11 @@ def sweep_scenario(
         if seeds is None and "seed" not in given:
             seeds = file.seeds
         axes = with_seeds({**file.axes, **given}, seeds, file.scenario, path.parent)
+        if not axes:
+            raise ScenarioError(
+                f"nothing varies in {path}: give a setting with several values, like topology.kind=ring,star, or "
+                "--seeds, or a section study with a grid; rewindnet run makes a single run"
+            )
         scenarios = points_of(file.scenario, axes, path.parent)
     name = scenarios[0][1].name
     folder, console = out or Path("runs") / f"{name}-sweep", terminal(wide=wide)

@@ -184,6 +184,8 @@ def test_a_study_file_says_what_varies(tmp_path: Path, monkeypatch: pytest.Monke
     [
         ({"grids": {}}, "unknown key 'grids' in study; allowed: grid, seeds (did you mean 'grid'?)"),
         ([1], "study must be a mapping of the keys grid and seeds, not [1]"),
+        ({"grid": {}}, "study.grid is empty: give it keys with lists of values"),
+        ({"seeds": None}, "nothing varies in "),
         ({"grid": ["a"]}, "study.grid must be a mapping of keys to lists of values, not ['a']"),
         ({"grid": {"deletion.client": 3}}, "deletion.client takes a list of values, not 3"),
         ({"grid": {"deletion.client": []}}, "deletion.client has no values"),
