@@ -7,9 +7,7 @@ The least squares of the targets, one for the class of a sample less 1/C for eve
 Hoerl and Kennard (1970), "Ridge regression: biased estimation for nonorthogonal problems".
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -20,9 +18,13 @@ from torch import Tensor
 from rewindnet.certificates import Mixing
 from rewindnet.clients.models.multinomial import Multinomial
 from rewindnet.clients.steps.base import CommunicationStep
+from rewindnet.clients.training.bucket import Bucket
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.probe import Probe
 from rewindnet.topologies.routing import Tree
+
+#: How many numbers of their own sums all clients of a network compute at once.
+_TOGETHER = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,9 @@ class RidgeSums(CommunicationStep):
     """Rounds in which the sums of all clients come to the root of a tree, which then solves for θ.
 
     The sums are sent in parts of the length of a model. A node sends a part one round after its children have sent
-    theirs, so all levels send at the same time, each another part. Clients compute a part of their own sums when its
-    turn comes: none holds more than one, but the root, which keeps all parts of the totals beside its state.
+    theirs, so all levels send at the same time, each another part. Clients compute a few parts of their own sums when
+    the turn of the first comes, and keep those alone; the root keeps all parts of the totals. How many are computed at
+    once depends on the network and the model, and neither on the transport nor on the data.
 
     A parent adds up what it receives in the order of the nodes, so every sum has the same bits wherever it is computed,
     and those that it would have, had the samples that are deleted never been there.
@@ -48,7 +51,7 @@ class RidgeSums(CommunicationStep):
 
     @property
     def resumable(self) -> bool:
-        """Whether what clients keep between rounds is their state alone: the root keeps the totals, too."""
+        """Whether what clients keep between rounds is their state alone; it is not."""
         return False
 
     def mixing_matrix(self, round: int, mixing: Mixing) -> csr_array:
@@ -61,21 +64,21 @@ class RidgeSums(CommunicationStep):
     def begin(self, block: ClientBlock, theta: Tensor) -> Tensor:
         """Return the part [b, d] of their sums that the nodes of the lowest level send first, 0 at the others."""
         block.count(np.asarray(block.samples))
-        return own_sums(block, self._own_turns(block, self.rounds.start))
+        return self._own_parts(block, self._turns(self.rounds.start))
 
     def combine(self, block: ClientBlock, theta: Tensor, mixed: Tensor, round: int, probe: Probe | None) -> Tensor:
         """Return the sums [b, d] that nodes send in the next round; after the last one θ [b, d], at the root alone."""
-        turns = self._own_turns(block, round + 1)
-        sums = mixed.add_(own_sums(block, turns))
-        roots = [row for row, node in enumerate(block.nodes) if self.parents[node] == node]
-        for row in roots:
-            if turns[row] >= 0:
-                block.memory[_name(turns[row])] = sums[row].clone()
+        turns = self._turns(round + 1)
+        sums = mixed.add_(self._own_parts(block, turns))
+        roots = [(row, node) for row, node in enumerate(block.nodes) if self.parents[node] == node]
+        for row, node in roots:
+            if turns[node] >= 0:
+                block.memory[f"total {turns[node]}"] = sums[row].clone()
         if round < self.rounds.stop - 1:
             return sums
         solved = torch.zeros_like(sums)
-        for row in roots:
-            totals = torch.cat([block.memory.pop(_name(part)) for part in range(self._parts)])
+        for row, _ in roots:
+            totals = torch.cat([block.memory.pop(f"total {part}") for part in range(self._parts)])
             solved[row] = solution(block, totals, self.penalty)
         return solved
 
@@ -91,13 +94,25 @@ class RidgeSums(CommunicationStep):
         """Return which part [N] every node has complete before a round, and sends in it; numbers below 0 are none."""
         return round - self.rounds.start - self._height + np.array(Tree(self.parents).depths)
 
-    def _own_turns(self, block: ClientBlock, round: int) -> list[int]:
-        turns = self._turns(round)
-        return [int(turns[node]) for node in block.nodes]
-
-
-def _name(part: int) -> str:
-    return f"ridge-{part}"
+    def _own_parts(self, block: ClientBlock, turns: NDArray[np.int64]) -> Tensor:
+        """Return the parts [b, d] of the clients' own sums that have these numbers [N]; 0 for a number that is none."""
+        model = block.model
+        assert isinstance(model, Multinomial)
+        d, out = model.parameters, torch.zeros_like(block.blank())
+        together = max(1, _TOGETHER // (len(self.parents) * d))
+        for bucket in block.buckets:
+            for at, row in enumerate(bucket.rows.tolist()):
+                turn, name = int(turns[block.nodes[row]]), f"own {block.nodes[row]}"
+                if not 0 <= turn < self._parts:
+                    continue
+                first = turn - turn % together
+                if turn == first:
+                    computed = range(first, min(first + together, self._parts))
+                    block.memory[name] = sums_of(*held(bucket, at), model.outputs, computed)
+                out[row] = block.memory[name][(turn - first) * d : (turn - first + 1) * d]
+                if turn in (first + together - 1, self._parts - 1):
+                    del block.memory[name]
+        return out
 
 
 def parts(inputs: int, outputs: int) -> int:
@@ -111,69 +126,43 @@ def parts(inputs: int, outputs: int) -> int:
 
 
 def _before(row: int, inputs: int, outputs: int) -> int:
-    """Return how many numbers of the sums come before a row of A and Bᵀ: each has those of A from its diagonal on."""
+    """Return how many numbers of the sums come before a row of (A, Bᵀ): each row counts from the diagonal on."""
     return row * (inputs + outputs) - row * (row - 1) // 2
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Where a part of the sums is in some rows of (A, Bᵀ), of which the columns before the first row are left out.
-
-    Attributes:
-        first: the first of these rows.
-        rows: how many.
-        places: the numbers of the part among those of the rows.
-        last: whether the part ends with the number of samples.
-    """
-
-    first: int
-    rows: int
-    places: Tensor
-    last: bool
-
-
-@lru_cache(maxsize=64)
-def _part(part: int, inputs: int, outputs: int) -> _Part:
-    """Return where a part is: the sums are the rows of (A, Bᵀ), each from the diagonal on, and then n."""
-    end, length = _before(inputs, inputs, outputs), inputs * outputs
-    low, high = min(part * length, end), min((part + 1) * length, end)
-    starts = np.array([_before(row, inputs, outputs) for row in range(inputs + 1)])
-    first, stop = int(np.searchsorted(starts, low, "right")) - 1, int(np.searchsorted(starts, high, "left"))
-    rows, width = max(0, stop - first), inputs - first + outputs
-    below = torch.ones(rows, width).triu().flatten().nonzero().flatten()
-    places = below[low - int(starts[first]) : high - int(starts[first])]
-    return _Part(first, rows, places, (part + 1) * length > end >= part * length)
-
-
-def own_sums(block: ClientBlock, turns: Sequence[int]) -> Tensor:
-    """Return a part of the sums of every client, [b, d], each as if the client were alone.
+def held(bucket: Bucket, at: int) -> tuple[Tensor, Tensor]:
+    """Return the designs [n, q] and targets [n] that a client of a bucket holds, neither padding nor erased.
 
     Args:
-        block: the clients.
-        turns: [b], which part; 0 is returned for a number that is none.
+        bucket: the bucket.
+        at: which of its clients.
     """
-    model = block.model
-    assert isinstance(model, Multinomial)
-    out = torch.zeros_like(block.blank())
-    last = parts(model.inputs, model.outputs)
-    for bucket in block.buckets:
-        for at, row in enumerate(bucket.rows.tolist()):
-            if not 0 <= turns[row] < last:
-                continue
-            held = bucket.weight[at] > 0
-            x, y = bucket.x[at][held], bucket.y[at][held]
-            _sum_into(out[row], _part(turns[row], model.inputs, model.outputs), x, y, model.outputs)
-    return out
+    samples = bucket.weight[at] > 0
+    return bucket.x[at][samples], bucket.y[at][samples]
 
 
-def _sum_into(out: Tensor, part: _Part, x: Tensor, y: Tensor, classes: int) -> None:
-    """Write a part of the sums over samples x [n, q], y [n] to the beginning of a vector [d] of zeros."""
+def sums_of(x: Tensor, y: Tensor, classes: int, parts: range) -> Tensor:
+    """Return some parts [k·d] of the sums over samples: the rows of (A, Bᵀ), each from the diagonal on, n, and zeros.
+
+    Args:
+        x: [n, q], the designs.
+        y: [n], the targets.
+        classes: C.
+        parts: which parts, one after another.
+    """
+    inputs = x.shape[1]
+    length, end = inputs * classes, _before(inputs, inputs, classes)
+    low, high = min(parts.start * length, end), min(parts.stop * length, end)
+    starts = np.array([_before(row, inputs, classes) for row in range(inputs + 1)])
+    first, stop = int(np.searchsorted(starts, low, "right")) - 1, int(np.searchsorted(starts, high, "left"))
     targets = torch.nn.functional.one_hot(y.long(), classes).to(x.dtype) - 1 / classes
-    columns = torch.cat([x[:, part.first :], targets], dim=1)
-    numbers = (columns[:, : part.rows].T @ columns).flatten()[part.places.to(x.device)]
-    out[: len(numbers)] = numbers
-    if part.last:
-        out[len(numbers)] = len(x)
+    columns = torch.cat([x[:, first:], targets], dim=1)
+    rows = columns[:, : max(0, stop - first)].T @ columns
+    out, skipped = x.new_zeros(len(parts) * length), int(starts[first])
+    out[: high - low] = rows[torch.ones_like(rows).triu() > 0][low - skipped : high - skipped]
+    if parts.start * length <= end < parts.stop * length:
+        out[high - low] = len(x)
+    return out
 
 
 def solution(block: ClientBlock, sums: Tensor, penalty: float) -> Tensor:

@@ -51,7 +51,8 @@ def move_in(folder: Path) -> None:
             (place / name).replace(folder / name)
     for name in set(_written(folder)) - new:
         _remove(folder / name)
-    for changed in {(folder / name).parent for name in new}:
+    # Weights that the scenario does not store are in the manifest, and their folder need not be there.
+    for changed in {(folder / name).parent for name in new if (folder / name).is_file()}:
         sync_folder(changed)
     (place / "record.json").replace(folder / "record.json")
     sync_folder(folder)

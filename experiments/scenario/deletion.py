@@ -13,6 +13,8 @@ from rewindnet.experiments.scenario.sections import Choice, Section, plain_value
 
 #: Several clients with numbers in a row, the last one included.
 _RANGE = re.compile(r"(\d{1,7})-(\d{1,7})")
+#: A share of all clients.
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?) ?%")
 #: The largest number of clients in a range.
 _MOST = 100_000
 
@@ -34,7 +36,8 @@ class RequestSettings(Section):
 
     Attributes:
         client: the requesting client, by its name in the data or the graph, or else by the number of its node; or a
-            list of clients that ask together, in which 0-4 are five of them.
+            list of clients that ask together, in which 0-4 are five of them; or a share like 5 %: so many clients,
+            from client 0 on, or from the last that an earlier request takes so.
         samples: a count, a fraction in (0, 1], all, poisoned, {class: c} or {indices: [...]}.
         round: the number of rounds of learning after which the request arrives; None for the end of learning.
     """
@@ -70,7 +73,8 @@ class DeletionSettings(RequestSettings):
     """The deletion requests: either the request of the section itself, or a list of requests.
 
     Attributes:
-        client: the requesting client, or a list of clients that ask together, in which 0-4 are five of them.
+        client: the requesting client, or clients that ask together: a list, in which 0-4 are five of them, or a share
+            of all, like 5 %.
         departure: whether deleting clients still relay messages (`relay`), or leave the network (`leave`).
         requests: the requests in the order of arrival; if there are any, they replace that of the section.
         attack: what clients put into the samples of their requests; None for nothing.
@@ -120,6 +124,37 @@ class DeletionSettings(RequestSettings):
             own = ("departure", "requests", "attack")
             return {key: list(content[key]) if key == "requests" else content[key] for key in own}
         return {key: value for key, value in content.items() if key != "requests"}
+
+
+def with_listed_shares(deletion: Any, clients: Any) -> Any:
+    """Return the section with a list of clients in place of each share of them: one client, at least, for each.
+
+    Args:
+        deletion: the section as it is given.
+        clients: N, as it is given; anything else if it is not.
+
+    Raises:
+        ScenarioError: if N is not given, or the shares take more than all clients.
+    """
+    if not isinstance(deletion, Mapping):
+        return deletion
+    several = deletion.get("requests")
+    requests, first = list(several) if isinstance(several, list | tuple) else [deletion], 0
+    for at, request in enumerate(requests):
+        share = request.get("client") if isinstance(request, Mapping) else None
+        found = _SHARE.fullmatch(share) if isinstance(share, str) else None
+        if found is None:
+            continue
+        if not isinstance(clients, int) or isinstance(clients, bool):
+            raise ScenarioError(
+                f"deletion.client {share} is a share of partition.clients, which is not given; give it, or list the "
+                "clients, like [0-4]"
+            )
+        end = first + max(1, round(float(found[1]) / 100 * clients))
+        if end > clients:
+            raise ScenarioError(f"deletion.client takes {end} clients by their shares, of {clients} that there are")
+        requests[at], first = {**request, "client": [f"{first}-{end - 1}"]}, end
+    return {**deletion, "requests": requests} if isinstance(several, list | tuple) else requests[0]
 
 
 def _of_each_client(request: Any) -> Iterator[Any]:

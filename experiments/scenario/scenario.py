@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from rewindnet.clients.methods.baselines import DoNothing, Retrain
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.clients.methods.warm_start import WarmStart
-from rewindnet.experiments.scenario.deletion import DeletionSettings, RequestSettings
+from rewindnet.experiments.scenario.deletion import DeletionSettings, RequestSettings, with_listed_shares
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.plain_data import quoted
 from rewindnet.experiments.scenario.sections import MethodsSection, plain_value
@@ -69,6 +69,16 @@ class Scenario(MethodsSection):
     audit: AuditSettings = AuditSettings()
     measures: MeasuresSettings = MeasuresSettings()
     record: RecordSettings = RecordSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_listed_clients(cls, given: Any) -> Any:
+        """List the clients of a share that deletes; what is no mapping is refused elsewhere."""
+        if not isinstance(given, Mapping) or "deletion" not in given:
+            return given
+        partition = given.get("partition")
+        clients = partition.get("clients") if isinstance(partition, Mapping) else None
+        return {**given, "deletion": with_listed_shares(given["deletion"], clients)}
 
     @field_validator("unlearning", mode="before")
     @classmethod

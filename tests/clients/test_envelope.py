@@ -151,6 +151,20 @@ def test_a_client_just_above_the_clip_is_solved_as_quickly_as_others(above: floa
     assert float(gradient.norm(dim=1).max()) <= shortest * (1 - above)
 
 
+def test_a_client_next_to_the_clip_is_decided_by_the_gradient_itself() -> None:
+    """A norm from reduced designs decides only where it is far from C; next to it ∇f does, less than its rounding."""
+    model, given_, theta = clients(7, 40, features=12)
+    plain = model.gradient(theta, given_.x, given_.y, given_.weight)
+    longest = float(plain.norm(dim=1).max())
+    for below in (1e-12, 1e-7, 1e-4, 9e-4):
+        gradient, evaluations = envelope(longest * (1 + below)).gradient(model, theta, given_)
+        assert torch.equal(gradient, plain)
+        assert int(evaluations.max()) == 1
+    at = plain.norm(dim=1).argmax()
+    _, evaluations = envelope(longest).gradient(model, theta, given_)
+    assert int(evaluations[at]) > 1
+
+
 def test_a_part_of_the_data_can_move_a_clipped_gradient_further_than_the_gradient() -> None:
     """Why the disturbance of a part is 2C: the counterexample of `_largest_change`, in the dual problem."""
     C, delta, target = 0.1, 1e-3, np.array([0.099, 5.0])

@@ -11,8 +11,8 @@ from networks import SMALL
 from rewindnet.certificates import certify
 from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.ridge import Ridge
-from rewindnet.clients.models import MODELS
-from rewindnet.clients.steps.ridge import RidgeSums, own_sums, parts
+from rewindnet.clients.steps import ridge as module
+from rewindnet.clients.steps.ridge import RidgeSums, held, parts, sums_of
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.make_block import make_block
 
@@ -65,48 +65,61 @@ def test_sums_have_the_bits_of_a_network_that_never_had_the_samples() -> None:
         local_steps=1,
         node_by_node=False,
     )
-    for part in range(parts(before.model.inputs, 3)):
-        assert torch.equal(own_sums(before, [part] * 5), own_sums(never, [part] * 5))
+    k = parts(before.model.inputs, 3)
+    for block in (before, never):
+        assert sum(len(bucket.rows) for bucket in block.buckets) == 5
+    assert torch.equal(own_sums(before, k), own_sums(never, k))
+
+
+def own_sums(block: ClientBlock, k: int) -> torch.Tensor:
+    """All sums of every client."""
+    out = torch.zeros(5, k * block.model.parameters, dtype=torch.float64)
+    for bucket in block.buckets:
+        for at, row in enumerate(bucket.rows.tolist()):
+            out[row] = sums_of(*held(bucket, at), 3, range(k))
+    return out
 
 
 @pytest.mark.parametrize(("features", "classes"), [(1, 2), (2, 3), (7, 3), (6, 11), (40, 2)])
-def test_the_parts_are_the_rows_of_the_sums_and_then_the_number_of_samples(features: int, classes: int) -> None:
-    generator = torch.Generator().manual_seed(features)
-    x = torch.randn(9, features, dtype=torch.float64, generator=generator)
-    y = np.arange(9) % classes
-    model = MODELS["logistic"](features, classes, l2=0.1, bias=0)
-    shards = [np.arange(4), np.arange(4, 9), np.arange(0)]
-    block = make_block(model, x, y, shards, step_size=1.0, local_steps=1, node_by_node=False)
+@pytest.mark.parametrize(("samples", "together"), [(0, 1), (9, 1), (9, 2), (4, 100)])
+def test_the_parts_are_the_rows_of_the_sums_and_then_the_number_of_samples(
+    features: int, classes: int, samples: int, together: int
+) -> None:
+    x = torch.randn(samples, features, dtype=torch.float64, generator=torch.Generator().manual_seed(features))
+    y = torch.arange(samples) % classes
     k = parts(features, classes)
-    found = torch.cat([own_sums(block, [part] * 3) for part in range(k)], dim=1).numpy()
-    assert not own_sums(block, [-1, k, k + 1]).any()
-    for client, shard in enumerate(shards):
-        rows = np.hstack(
-            [x.numpy()[shard].T @ x.numpy()[shard], x.numpy()[shard].T @ (np.eye(classes)[y[shard]] - 1 / classes)]
-        )
-        expected = np.concatenate([*(row[at:] for at, row in enumerate(rows)), [len(shard)]])
-        assert 0 <= found.shape[1] - len(expected) < features * classes
-        assert np.allclose(found[client, : len(expected)], expected, rtol=1e-12, atol=1e-12)
-        assert not found[client, len(expected) :].any()
+    spans = [range(first, min(first + together, k)) for first in range(0, k, together)]
+    found = torch.cat([sums_of(x, y, classes, span) for span in spans]).numpy()
+    rows = x.numpy().T @ np.hstack([x.numpy(), np.eye(classes)[y.numpy()] - 1 / classes])
+    expected = np.concatenate([*(row[at:] for at, row in enumerate(rows)), [samples]])
+    assert 0 <= len(found) - len(expected) < features * classes
+    assert np.allclose(found[: len(expected)], expected, rtol=1e-12, atol=1e-12)
+    assert not found[len(expected) :].any()
 
 
-def test_no_client_keeps_more_than_a_part_of_its_sums_and_the_root_alone_the_totals() -> None:
-    case = replace(SMALL, family="path", nodes=5, sizes=SMALL.sizes[:5])
-    simulation = case.simulation()
+@pytest.mark.parametrize("together", [1, 3, 100])
+def test_clients_keep_a_few_parts_of_their_own_sums_and_the_root_the_totals(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulation = replace(SMALL, family="path").simulation()
     _, (*_, learning) = simulation.learn([0])
-    sums = Ridge(penalty=0.01).program(Ridge().plan(learning).release, learning, address_at(), {}).finish[0]
+    (sums, *_) = Ridge(penalty=0.01).program(Ridge().plan(learning).release, learning, address_at(), {}).finish
     assert isinstance(sums, RidgeSums)
     worker = simulation.network.worker  # type: ignore[attr-defined]
-    k, height = parts(worker.full.model.inputs, 3), 4
+    d, k, height = worker.full.model.parameters, parts(worker.full.model.inputs, 3), 4
+    monkeypatch.setattr(module, "_TOGETHER", 5 * d * together)
     assert len(sums.rounds) == k + height - 1
-    senders = [np.flatnonzero(sums.mixing_matrix(round, learning.mixing).sum(axis=0)).tolist() for round in sums.rounds]
-    assert senders == [[node for node in range(1, 5) if 0 <= round - (4 - node) < k] for round in sums.rounds]
     worker.begin(1, "learned-000000")
     for round in sums.rounds:
+        senders = np.flatnonzero(sums.mixing_matrix(round, learning.mixing).sum(axis=0)).tolist()
+        assert senders == [node for node in range(1, 5) if 0 <= round - (4 - node) < k]
         simulation.network.run_round(sums, round, sums.mixing_matrix(round, learning.mixing))
-        assert worker.state.shape == worker.full.blank().shape
+        assert worker.state.shape == (5, d)
+        own = {name: len(held) for name, held in worker.memory.items() if name.startswith("own")}
+        assert all(length <= min(together, k) * d for length in own.values())
         complete = max(0, round - height + 2) if round < sums.rounds[-1] else 0
-        assert sorted(worker.memory) == sorted(f"ridge-{part}" for part in range(complete))
+        assert sorted(set(worker.memory) - set(own)) == sorted(f"total {part}" for part in range(complete))
+    assert not worker.memory
 
 
 def replace_bias(block: ClientBlock) -> object:

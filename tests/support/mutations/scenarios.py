@@ -40,6 +40,16 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             {"method": "retrain-healed", "rewind": 0.4, "settle_first": 2},
         ],
     },
+    "clipping": {
+        **_BASE,
+        "learning": {"rounds": 10, "step_size": 0.3, "client_clip": 0.1},
+        "deletion": {"client": 2, "samples": "all"},
+        "unlearning": [
+            {"method": "r2d", "rewind": 0.5, "placement": "rewind", "view": "transcript:all"},
+            "retrain",
+            "do-nothing",
+        ],
+    },
     "replayed": {
         **_BASE,
         "learning": {"rounds": 10, "step_size": 0.3, "checkpoints": {"every": 4}},
