@@ -1,13 +1,11 @@
 """Load, run, sweep, plan and verify scenarios from Python; the package `rewindnet` exports these functions."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from rewindnet.clients.training.parallel import torch_threads_restored
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.format import is_complete
 from rewindnet.experiments.plan.network import build_planned_network
@@ -95,7 +93,7 @@ def run(
     """
     described = load(scenario)
     _check_not_a_rank(described)
-    with _torch_threads_restored():
+    with torch_threads_restored():
         if out is not None:
             return Result(run_in(described, Path(out), force, _progress(progress), ["rewindnet.run"]).path)
         temporary = TemporaryFolder()
@@ -157,7 +155,7 @@ def sweep(
     points = placed(scenarios, folder)
     if jobs is not None and jobs < 1:
         raise ScenarioError(f"jobs is the number of runs at the same time, at least 1, not {jobs}")
-    with _torch_threads_restored():
+    with torch_threads_restored():
         display = EachRun(lambda: _progress(progress))
         missing = check_points(points, force, display)
         write_study(folder, described.name, varying(axes), [StudyRun(point.folder, point.plain) for point in points])
@@ -200,7 +198,7 @@ def plan(scenario: Source = None, clients: int | None = None) -> PlanResult:
     """
     if clients is not None and clients < 1:
         raise ScenarioError(f"clients is the number of clients to plan, at least 1, not {clients}")
-    with _torch_threads_restored():
+    with torch_threads_restored():
         return PlanResult(make_plan(build_planned_network(load(scenario)), {}, clients))
 
 
@@ -246,13 +244,3 @@ def _check_not_a_rank(scenario: Scenario) -> None:
             "from Python, ranks are started by the run itself: start this script without mpiexec, or start the command "
             "rewindnet run with it"
         )
-
-
-@contextmanager
-def _torch_threads_restored() -> Iterator[None]:
-    """Restore the number of threads of torch after a run, which uses its own threads."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -14,25 +14,23 @@ from rewindnet.registry import did_you_mean
 
 #: The list of the scenarios that ship with the package.
 _RECIPES = "recipes"
-#: The JSON schema of a scenario, for editors.
-_SCHEMA = "schema"
+#: The JSON schemas of a scenario and of one of a graph network, for editors.
+_SCHEMA, _GRAPH_SCHEMA = "schema", "graph-schema"
 
 
 def listing(what: str | None, name: str | None, as_json: bool) -> Iterator[str]:
     """Return the lines of a list.
 
     Args:
-        what: one of `LISTS`, or recipes; None for an overview; schema for the JSON schema of a scenario.
+        what: one of `LISTS`, or recipes; None for an overview; schema or graph-schema for a JSON schema of scenarios.
         name: one of the choices of that kind; None for all of them.
         as_json: as one JSON object on one line.
 
     Raises:
         UserError: if there is no such kind or choice.
     """
-    if what == _SCHEMA and name is None:
-        from rewindnet.experiments.scenario.json_schema import json_schema
-
-        text = json.dumps(json_schema(), ensure_ascii=False, indent=None if as_json else 1, default=str)
+    if what in (_SCHEMA, _GRAPH_SCHEMA) and name is None:
+        text = json.dumps(_schema(what), ensure_ascii=False, indent=None if as_json else 1, default=str)
         return iter(text.splitlines())
     if what is None:
         found: Mapping[str, Any] = overview()
@@ -49,6 +47,16 @@ def listing(what: str | None, name: str | None, as_json: bool) -> Iterator[str]:
     return iter([json.dumps(found, ensure_ascii=False, default=str)]) if as_json else lines
 
 
+def _schema(what: str) -> dict[str, Any]:
+    """Return the JSON schema of scenarios, or of those of graph networks."""
+    from rewindnet.experiments.explain.scenario import GraphScenario
+    from rewindnet.experiments.scenario.json_schema import json_schema, schema_of
+
+    if what == _SCHEMA:
+        return json_schema()
+    return schema_of(GraphScenario, "a scenario of a graph network of rewindnet")
+
+
 def overview() -> dict[str, list[str]]:
     """Return the names of all choices, by kind."""
     return {what: list(choices_of(what)) for what in (*LISTS, _RECIPES)}
@@ -63,7 +71,7 @@ def choices_of(what: str) -> Mapping[str, Any]:
     if what == _RECIPES:
         return recipe_texts()
     if what not in LISTS:
-        kinds = dict.fromkeys((*LISTS, _RECIPES, _SCHEMA))
+        kinds = dict.fromkeys((*LISTS, _RECIPES, _SCHEMA, _GRAPH_SCHEMA))
         raise UserError(f"there is no list of {what!r}{did_you_mean(what, kinds)}; there are: {', '.join(kinds)}")
     return registry(LISTS[what])
 
@@ -136,7 +144,7 @@ def _overview_lines(kinds: Mapping[str, list[str]]) -> Iterator[str]:
     yield from _columns([[what, ", ".join(names)] for what, names in kinds.items()])
     yield (
         "rewindnet list KIND says what each choice does, rewindnet list KIND NAME which settings it has; "
-        "rewindnet list schema is the JSON schema of a scenario."
+        "rewindnet list schema is the JSON schema of a scenario, graph-schema that of one of a graph network."
     )
 
 

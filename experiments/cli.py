@@ -254,7 +254,8 @@ def list_(
 
     KIND is one of topologies, mixing, schedules, learning, samplings, models, methods, data, features, partitions,
     networks and transports; or of a graph network graphs, graph-models, graph-methods and verifiers; or recipes, the
-    scenarios that ship with the program; or schema, the JSON schema of a scenario, for editors.
+    scenarios that ship with the program; or schema or graph-schema, the JSON schemas of both kinds of scenario, for
+    editors.
     """
     from rewindnet.experiments.choices import listing
 

@@ -20,6 +20,8 @@ from rewindnet.version import __version__ as __version__
 if TYPE_CHECKING:
     from rewindnet.certificates import Certificate, Claim, Release, TrainingRun, calibrate, certify
     from rewindnet.experiments.api import load, plan, run, sweep, verify
+    from rewindnet.experiments.explain.api import explain
+    from rewindnet.experiments.explain.results import GraphEvidence
     from rewindnet.experiments.handover.export import export_certificate
     from rewindnet.experiments.handover.verify import verify_certificate
     from rewindnet.experiments.results import Result
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _MODULES = {
     "rewindnet.certificates": ("Certificate", "Claim", "Release", "TrainingRun", "calibrate", "certify"),
     "rewindnet.experiments.api": ("load", "plan", "run", "sweep", "verify"),
+    "rewindnet.experiments.explain.api": ("explain",),
+    "rewindnet.experiments.explain.results": ("GraphEvidence",),
     "rewindnet.experiments.handover.export": ("export_certificate",),
     "rewindnet.experiments.handover.verify": ("verify_certificate",),
     "rewindnet.experiments.results": ("Result",),
@@ -43,6 +47,7 @@ _LAZY = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "Certificate",
     "Claim",
+    "GraphEvidence",
     "Notice",
     "Release",
     "Result",
@@ -52,6 +57,7 @@ __all__ = [
     "build",
     "calibrate",
     "certify",
+    "explain",
     "export_certificate",
     "load",
     "load_study",

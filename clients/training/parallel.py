@@ -6,8 +6,9 @@ for the same cores.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -50,6 +51,16 @@ def processors() -> int:
 def one_torch_thread() -> None:
     """Let torch use one thread, because `each` divides the work."""
     torch.set_num_threads(1)
+
+
+@contextmanager
+def torch_threads_restored() -> Iterator[None]:
+    """Restore the number of threads of torch after a run, which uses its own threads."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def each(work: Callable[[Part], None], parts: Sequence[Part], alone: bool = False) -> None:

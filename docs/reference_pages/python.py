@@ -9,6 +9,7 @@ Everything that `import rewindnet` offers. [From Python](../python.md) shows how
 #: The names in the order of the page; each of `rewindnet.__all__` is in one of the parts.
 PARTS = {
     "Scenarios and runs": ("load", "Scenario", "run", "Result", "sweep", "load_study", "plan", "verify"),
+    "Graph networks": ("explain", "GraphEvidence"),
     "Certificates": ("certify", "calibrate", "TrainingRun", "Release", "Claim", "Certificate"),
     "Topologies": ("build", "mixing_matrix"),
     "Handing over": ("export_certificate", "verify_certificate"),

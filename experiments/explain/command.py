@@ -1,13 +1,14 @@
 """Learn and unlearn a graph network, and write and print the evidence: the command `rewindnet explain`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rewindnet.experiments.console import Terminal, terminal
 from rewindnet.experiments.explain import tables
 from rewindnet.experiments.explain.load import load_graph_scenario
-from rewindnet.experiments.explain.record import about, check_target, notes, write_evidence
-from rewindnet.experiments.explain.run import Json, explain
+from rewindnet.experiments.explain.making import make_evidence
+from rewindnet.experiments.explain.record import about, notes
+from rewindnet.experiments.explain.run import Json
 from rewindnet.experiments.explain.scenario import GraphScenario
 from rewindnet.experiments.fitting import print_fitting, print_sentences
 
@@ -18,7 +19,7 @@ def explain_scenario(path: Path, settings: Sequence[str], out: Path | None, forc
     Args:
         path: the scenario file, or the name of a recipe.
         settings: overrides, each `key=value`.
-        out: the folder to write; runs/<name> by default.
+        out: the folder to write; runs/<name> by default. Unfinished evidence of the same scenario there goes on.
         force: overwrite earlier evidence there.
         wide: print all columns of the tables, however narrow the terminal is.
 
@@ -27,21 +28,14 @@ def explain_scenario(path: Path, settings: Sequence[str], out: Path | None, forc
     """
     scenario = load_graph_scenario(path, settings)
     folder = out or Path("runs") / scenario.name
-    check_target(folder, force)
     console = terminal(wide=wide)
     if console.is_terminal:
         with console.status("learning", spinner=console.spinner) as status:
-            runs = _runs(scenario, status.update)
+            runs = make_evidence(scenario, folder, force, status.update)
     else:
-        runs = _runs(scenario, lambda what: None)
-    write_evidence(scenario, runs, folder)
+        runs = make_evidence(scenario, folder, force)
     _print(scenario, runs, console)
     console.print(f"evidence: {folder / 'evidence.html'}", highlight=False, soft_wrap=True)
-
-
-def _runs(scenario: GraphScenario, tell: Callable[[str], None]) -> list[Json]:
-    """Return what is found with each seed."""
-    return [explain(scenario, scenario.seed + at, tell) for at in range(scenario.seeds)]
 
 
 def _print(scenario: GraphScenario, runs: Sequence[Json], console: Terminal) -> None:

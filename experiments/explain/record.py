@@ -7,29 +7,50 @@ from pathlib import Path
 from rewindnet.experiments.explain import tables
 from rewindnet.experiments.explain.run import Json
 from rewindnet.experiments.explain.scenario import GraphScenario
-from rewindnet.experiments.folder.files import check_writable, write, write_json
+from rewindnet.experiments.folder.files import check_writable, read_json, write, write_json
 from rewindnet.experiments.report.html import page, paragraphs, raw_rows, scrolled, section
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.version import __version__
 
-EVIDENCE = "evidence.json"
+EVIDENCE, UNFINISHED = "evidence.json", "unfinished.json"
 _NO_CERTIFICATE = "Nothing here is certified: these are measurements of one model each, and no method has an ε."
-_FORMAT = 1
+_VERSIONS: Json = {"format": 1, "rewindnet": __version__}
 
 
-def check_target(folder: Path, force: bool) -> None:
-    """Check that evidence may be written into a folder.
+def check_target(folder: Path, scenario: GraphScenario, force: bool) -> list[Json]:
+    """Check that evidence may be written into a folder; return what was found there with the first seeds.
+
+    Args:
+        folder: the folder.
+        scenario: the scenario.
+        force: whether to overwrite what is there.
 
     Raises:
         UserError: if it holds something else, or evidence that is not to be overwritten, or cannot be written.
     """
     check_writable(folder / EVIDENCE)
+    unfinished = folder / UNFINISHED
     if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not (folder / EVIDENCE).is_file():
+        return []
+    if not (folder / EVIDENCE).is_file() and not unfinished.is_file():
         raise ScenarioError(f"{folder} exists and holds no evidence of rewindnet explain; choose another with --out")
-    if not force:
+    if force:
+        return []
+    if not unfinished.is_file():
         raise ScenarioError(f"{folder} already holds evidence; choose another with --out, or overwrite it with --force")
+    kept = read_json(unfinished)
+    if {key: kept.get(key) for key in ("scenario", *_VERSIONS)} != {"scenario": scenario.plain(), **_VERSIONS}:
+        raise ScenarioError(
+            f"{folder} holds unfinished evidence of another scenario, or of another version of rewindnet; choose "
+            "another with --out, or overwrite it with --force"
+        )
+    runs: list[Json] = kept["runs"]
+    return runs
+
+
+def write_unfinished(scenario: GraphScenario, runs: Sequence[Json], folder: Path) -> None:
+    """Keep what was found with the first seeds, until all evidence is written."""
+    write_json(folder / UNFINISHED, {**_VERSIONS, "scenario": scenario.plain(), "runs": list(runs)})
 
 
 def write_evidence(scenario: GraphScenario, runs: Sequence[Json], folder: Path) -> None:
@@ -43,8 +64,9 @@ def write_evidence(scenario: GraphScenario, runs: Sequence[Json], folder: Path) 
     write(folder / "scenario.yaml", scenario.to_yaml())
     write(folder / "evidence.md", markdown(scenario, runs))
     write(folder / "evidence.html", page(f"{scenario.name}: evidence of unlearning", list(_sections(scenario, runs))))
-    record = {"format": _FORMAT, "rewindnet": __version__, "name": scenario.name, "certified": False}
+    record = {**_VERSIONS, "name": scenario.name, "certified": False}
     write_json(folder / EVIDENCE, {**record, "scenario": scenario.plain(), "runs": list(runs)})
+    (folder / UNFINISHED).unlink(missing_ok=True)
 
 
 def about(scenario: GraphScenario, runs: Sequence[Json]) -> str:
@@ -90,6 +112,12 @@ def _tables(runs: Sequence[Json]) -> Iterator[tuple[str, tables.Columns]]:
             said = measure.replace("_", " ")
             yield f"{verifier}: {said} by distance from the deleted nodes", tables.grouped(runs, at, measure, "hops")
             yield f"{verifier}: {said} by client", tables.grouped(runs, at, measure, "client")
+
+
+def evidence_tables(runs: Sequence[Json]) -> str:
+    """Return the tables of all figures as HTML."""
+    verifiers = [evidence["verifier"] for evidence in runs[0]["methods"][0]["evidence"]]
+    return "".join(f"<h4>{escape(name)}</h4>{_table(tables.figures(runs, at))}" for at, name in enumerate(verifiers))
 
 
 def _sections(scenario: GraphScenario, runs: Sequence[Json]) -> Iterator[str]:

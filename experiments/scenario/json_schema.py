@@ -11,7 +11,7 @@ from rewindnet.experiments.scenario.meanings import meanings
 from rewindnet.experiments.scenario.overrides import section_of
 from rewindnet.experiments.scenario.registries import registry, settings_model
 from rewindnet.experiments.scenario.scenario import Scenario
-from rewindnet.experiments.scenario.sections import Choice
+from rewindnet.experiments.scenario.sections import Choice, MethodsSection
 
 Schema = dict[str, Any]
 
@@ -42,16 +42,27 @@ def json_schema() -> Schema:
 
     What depends on more than one key is left to the program, such as which settings of a method go together.
     """
+    schema = schema_of(Scenario, "a scenario of rewindnet")
+    schema["properties"]["study"] = _STUDY
+    return schema
+
+
+def schema_of(scenario: type[MethodsSection], title: str) -> Schema:
+    """Return the JSON schema of one kind of scenario.
+
+    Args:
+        scenario: the kind.
+        title: of the schema.
+    """
     definitions: Schema = {}
-    schema = _section(Scenario, definitions)
+    schema = _section(scenario, definitions)
     for name, inner in schema["properties"].items():
-        if section_of(Scenario, name) is not None and name != "unlearning":
+        if section_of(scenario, name) is not None and inner.get("type") != "array":
             # An empty section in YAML is null.
             schema["properties"][name] = {"anyOf": [inner, {"type": "null"}]}
-    schema["properties"]["study"] = _STUDY
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "a scenario of rewindnet",
+        "title": title,
         **schema,
         "$defs": definitions,
     }
@@ -90,7 +101,8 @@ def _properties(section: type[BaseModel], definitions: Schema) -> Schema:
             continue
         schema = _section(inner, definitions)
         listed = name == "unlearning" or get_origin(field.annotation) is tuple
-        found[name] = {"type": "array", "items": schema, "minItems": int(name == "unlearning")} if listed else schema
+        least = max((getattr(limit, "min_length", 0) for limit in field.metadata), default=0)
+        found[name] = {"type": "array", "items": schema, "minItems": least} if listed else schema
         if field.default is None:
             found[name] = {"anyOf": [found[name], {"type": "null"}]}
     return found

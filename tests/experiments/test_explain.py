@@ -1,5 +1,6 @@
 """`rewindnet explain`: evidence of unlearning in graph networks, its files, its sentences, and what it shows."""
 
+import gc
 import json
 from contextlib import chdir
 from pathlib import Path
@@ -12,7 +13,9 @@ from typer.testing import CliRunner
 
 import rewindnet
 from rewindnet.experiments.cli import app
+from rewindnet.experiments.explain import making
 from rewindnet.experiments.explain.load import load_graph_scenario
+from rewindnet.experiments.explain.making import make_evidence
 from rewindnet.experiments.explain.run import explain, forgotten, learn
 from rewindnet.experiments.explain.scenario import GraphDeletionSettings, GraphScenario
 from rewindnet.experiments.scenario.errors import ScenarioError
@@ -157,6 +160,54 @@ def test_mistakes_are_sentences_and_write_nothing(tmp_path: Path, changes: list[
 def test_evidence_is_not_overwritten_unasked_and_other_folders_never(home: Path) -> None:
     assert "already holds evidence" in sentence(home, "explain", "small.yaml", *SMALL)
     assert "holds no evidence of rewindnet explain" in sentence(home, "explain", "small.yaml", "--out", ".", "--force")
+
+
+def test_what_was_interrupted_goes_on_with_the_next_seed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario, folder, learned = load_graph_scenario(home / "runs/small/scenario.yaml"), home / "runs/stopped", []
+
+    def stopped(scenario: GraphScenario, seed: int, tell: Any) -> dict[str, Any]:
+        learned.append(seed)
+        if seed == 1 and len(learned) == 2:
+            raise KeyboardInterrupt
+        return explain(scenario, seed, tell)
+
+    monkeypatch.setattr(making, "explain", stopped)
+    with pytest.raises(KeyboardInterrupt, match="1 of 2 seeds are kept, and the same command goes on"):
+        make_evidence(scenario, folder)
+    assert [file.name for file in folder.iterdir()] == ["unfinished.json"]
+    other = scenario.model_copy(update={"seed": 5})
+    with pytest.raises(ScenarioError, match="unfinished evidence of another scenario"):
+        make_evidence(other, folder)
+    assert learned == [0, 1]
+    make_evidence(scenario, folder)
+    assert learned == [0, 1, 1]
+    assert (folder / "evidence.json").read_text() == (home / "runs/small/evidence.json").read_text()
+    assert not (folder / "unfinished.json").exists()
+
+
+def test_from_python_evidence_is_tables_and_a_page(home: Path) -> None:
+    scenario = load_graph_scenario(home / "small.yaml", SMALL)
+    threads = torch.get_num_threads()
+    found = rewindnet.explain(scenario, seeds=1, **{"deletion.nodes": 2}, unlearning=["retrain", "do-nothing"])
+    assert torch.get_num_threads() == threads
+    assert (found.scenario.deletion.nodes, found.scenario.seeds, found.scenario.model.settings["hidden"]) == (2, 1, 8)
+    retrained, nothing = found.rows()
+    assert (retrained["method"], retrained["explain-audit.kl_boundary"]) == ("retrain", 0.0)
+    assert nothing["explain-paper.ra_after"] == nothing["explain-paper.ra_before"] > 0
+    assert len(found.table()) == 2
+    assert found.groups()["nodes"].sum() == 2 * 2 * 60
+    assert "Nothing here is certified" in found.notes[0]
+    assert "<td>do-nothing</td>" in found._repr_html_().replace(' class="text"', "")
+    page = found.report().path
+    assert "evidence of unlearning" in page.read_text("utf-8")
+    kept = rewindnet.GraphEvidence(home / "runs/small")
+    assert len(kept.rows()) == 8
+    assert "4 methods, 2 seeds" in repr(kept)
+    del found
+    gc.collect()
+    assert not page.exists()
+    with pytest.raises(rewindnet.UserError, match="unknown key 'dta'"):
+        rewindnet.explain({"dta": "sbm"})
 
 
 def test_a_scenario_of_a_graph_network_is_not_for_run(tmp_path: Path) -> None:

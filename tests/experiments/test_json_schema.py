@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from rewindnet.experiments.cli import app
+from rewindnet.experiments.explain.load import resolve_graph_scenario
+from rewindnet.experiments.explain.scenario import GraphScenario
 from rewindnet.experiments.recipes import recipe_texts
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.json_schema import json_schema
@@ -59,6 +61,30 @@ def test_the_starter_and_every_recipe_fit(validator, name):
 def test_a_study_that_is_refused_does_not_fit(validator, study):
     assert not validator.is_valid({"study": study})
     assert validator.is_valid({"study": {"grid": {"topology.kind": ["ring"]}, "seeds": [0, 4]}})
+
+
+def test_the_schema_of_graph_networks_takes_what_explain_takes_and_refuses_what_it_refuses():
+    printed = json.loads(CliRunner().invoke(app, ["list", "graph-schema"]).stdout)
+    jsonschema.Draft202012Validator.check_schema(printed)
+    validator = jsonschema.Draft202012Validator(printed)
+    recipe = parse_yaml(recipe_texts()["graph-networks"])
+    for raw in (recipe, GraphScenario().plain(), {}, {"data": None}, {"deletion": {"client": "any"}}, {"model": "gat"}):
+        resolve_graph_scenario(raw)
+        assert [error.message for error in validator.iter_errors(json.loads(json.dumps(raw)))] == []
+    for raw in (
+        {"topology": "ring"},
+        {"model": {"kind": "gcn", "heads": 2}},
+        {"unlearning": []},
+        {"unlearning": ["r2d"]},
+        {"verifiers": []},
+        {"verifiers": [{"verifier": "explain-audit", "depth": 3}]},
+        {"deletion": {"client": "first"}},
+        {"learning": {"epochs": 0}},
+    ):
+        with pytest.raises(ScenarioError):
+            resolve_graph_scenario(raw)
+        assert not validator.is_valid(raw), raw
+    assert printed["properties"]["deletion"]["anyOf"][0]["properties"]["nodes"]["description"]
 
 
 def test_a_scenario_with_every_default_written_out_fits(validator):
