@@ -32,6 +32,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "salun": "rewindnet.clients.methods.salun:SalUn",
         "npo": "rewindnet.clients.methods.npo:NPO",
         "lune": "rewindnet.clients.methods.lune:Lune",
+        "siu": "rewindnet.clients.methods.siu:SIU",
         "manif-smc": "rewindnet.clients.methods.manif_smc:ManifSmc",
         "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",
         "cns": "rewindnet.clients.methods.cns:CNS",

@@ -41,6 +41,7 @@ QUIET = (
     "salun",
     "npo",
     "lune",
+    "siu",
     "manif-smc",
     "fisher-forgetting",
     "hessian-free",

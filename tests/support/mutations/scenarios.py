@@ -93,6 +93,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
                 {"method": "salun", "way": "token", "retain_momentum": "carried"},
                 {"method": "npo", "epochs": 2, "step_size": 0.01},
                 {"method": "lune", "epochs": 2},
+                {"method": "siu", "steps": 3},
                 "manif-smc",
             ),
             {"method": "cns", "damping": 0.5, "scale": 4.0, "recursions": 2, "terms": 6, "batch": 3, "sigma": 0.05},
