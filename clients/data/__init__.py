@@ -7,6 +7,7 @@ from typing import Any
 from rewindnet.clients.data import (
     adult,
     cifar,
+    concepts,
     cora,
     declared,
     digits,
@@ -39,6 +40,7 @@ SOURCES: Registry[Callable[..., Dataset]] = Registry(
         "shakespeare": shakespeare.shakespeare,
         "cora": cora.cora,
         "facts": facts.facts,
+        "concepts": concepts.concepts,
         "npz": npz.npz,
         "csv": tables.csv,
         "parquet": tables.parquet,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rewindnet.errors import UserError
 
-Layout = Literal["image", "signal", "vector", "prompt"]
+Layout = Literal["image", "signal", "vector", "prompt", "image-prompt"]
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
@@ -50,7 +50,8 @@ class Dataset:
         test_x: test features, float32 [m, *shape].
         test_y: test labels, int64 [m].
         layout: what `shape` means: "image" is [h, w] or [c, h, w], "signal" is [c, t], "prompt" is [L] tokens, of which
-            0 is padding on the right, "vector" is anything.
+            0 is padding on the right, "image-prompt" is [P + L], the pixels of an image and tokens; "vector" is
+            anything.
         classes: the number of classes.
         client: the natural client of each training row, int64 [n], or None.
         mean: a *declared public* mean in the units of x, broadcastable to `shape`: a constant known before

@@ -34,6 +34,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "npo": "rewindnet.clients.methods.npo:NPO",
         "idk": "rewindnet.clients.methods.idk:IDK",
         "lune": "rewindnet.clients.methods.lune:Lune",
+        "siu": "rewindnet.clients.methods.siu:SIU",
         "manif-smc": "rewindnet.clients.methods.manif_smc:ManifSmc",
         "fisher-forgetting": "rewindnet.clients.methods.fisher_forgetting:FisherForgetting",
         "cns": "rewindnet.clients.methods.cns:CNS",

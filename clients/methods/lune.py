@@ -4,24 +4,16 @@
 from its prose: wrong answers are those to other questions of the same kind, and no epoch is chosen by what is left.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
-
-from rewindnet.certificates import Release, TrainingRun
-from rewindnet.clients.methods.base import MethodError, UnlearningPlan
-from rewindnet.clients.methods.empirical import Empirical
-from rewindnet.clients.steps.program import Program
-from rewindnet.clients.training.noise import NoiseAddress
-
-if TYPE_CHECKING:
-    from rewindnet.clients.models import Model
+from rewindnet.certificates import TrainingRun
+from rewindnet.clients.methods.adapted import Adapted
+from rewindnet.clients.steps.base import CommunicationStep
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lune(Empirical):
+class Lune(Adapted):
     """Teach a low-rank adapter wrong answers, and send the adapter alone: LUNE, reconstructed, no certificate.
 
     A client that deletes learns A and B of each matrix by Adam, with its forgotten samples and wrong labels of them,
@@ -46,7 +38,6 @@ class Lune(Empirical):
         "no certificate is known: what was learned of the forget set lies below the adapter, and comes back when it is "
         "taken off"
     )
-    rank: int = 16
     alpha: float = 16.0
     negatives: int = 3
     epochs: int = 5
@@ -68,48 +59,14 @@ class Lune(Empirical):
             f"forgotten, in {self.epochs} epochs, and had all others add it"
         )
 
-    def message_parameters(self, parameters: int, model: "Model | None") -> int | None:
-        """Return the numbers of an adapter, which follow from the matrices of the model."""
-        from rewindnet.clients.training.adapters import LowRank
-
-        return None if model is None else LowRank(parameters, model.matrices, self.rank, self.alpha).size
-
-    def plan(self, learning: TrainingRun) -> UnlearningPlan:
-        """Return what is done; nothing of it is certified.
-
-        Raises:
-            MethodError: if the clients that delete are not there.
-        """
-        if learning.departed:
-            raise MethodError(
-                "lune is done by the client that deletes, so it must stay: use deletion.departure=relay, or npo with "
-                "way: gossip"
-            )
-        return super().plan(learning)
-
-    def program(
-        self, release: Release, learning: TrainingRun, address: NoiseAddress, checkpoint_names: Mapping[int, str]
-    ) -> Program:
-        """Return the round in which adapters are learned, and those in which they come to all others."""
+    def _step(self, **shared: Any) -> CommunicationStep:
         from rewindnet.clients.steps.lune import LuneRounds
-        from rewindnet.clients.steps.spreading import spread
 
-        T = learning.rounds
-        sources = np.flatnonzero(learning.deleted - learning.already_deleted(T)).tolist()
-        passed = spread(learning.mixing, sources, T + 1)
-        return Program(
-            (
-                LuneRounds(
-                    rounds=range(T, max(T + 1, passed.rounds.stop)),
-                    heard=passed.heard,
-                    at=passed.at,
-                    seed=address.seed,
-                    rank=self.rank,
-                    alpha=self.alpha,
-                    negatives=self.negatives,
-                    epochs=self.epochs,
-                    batch=self.batch,
-                    step_size=self.step_size,
-                ),
-            )
+        return LuneRounds(
+            **shared,
+            adapter_alpha=self.alpha,
+            negatives=self.negatives,
+            epochs=self.epochs,
+            batch=self.batch,
+            step_size=self.step_size,
         )

@@ -22,6 +22,7 @@ MODELS: "Registry[Callable[..., Model]]" = Registry(
         "flnet": "rewindnet.clients.models.deep.flnet:FLNet",
         "resnet18": "rewindnet.clients.models.deep.resnet18:ResNet18",
         "gpt": "rewindnet.clients.models.deep.gpt:GPT",
+        "vlm": "rewindnet.clients.models.deep.vlm:VLM",
         "module": "rewindnet.clients.models.deep.module:UserModule",
         "declared": "rewindnet.clients.models.declared:Declared",
     },
@@ -31,17 +32,21 @@ MODELS: "Registry[Callable[..., Model]]" = Registry(
 __all__ = ["MODELS", "Model", "ModelError", "supplied"]
 
 
-def supplied(kind: str, features: int, classes: int, shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """Return what a model is built with besides its settings: the shape of a sample too, if it has a parameter `shape`.
+def supplied(
+    kind: str, features: int, classes: int, shape: tuple[int, ...], words: tuple[str, ...] = ()
+) -> tuple[Any, ...]:
+    """Return what a model is built with besides its settings: the shape of a sample and words too, if it takes them.
 
     Args:
         kind: the name of the model.
         features: p, the number of features.
         classes: C.
-        shape: the shape of one sample.
+        shape: the shape of one sample, for a parameter `shape`.
+        words: what each class is called, for a parameter `words` behind it.
     """
-    takes_shape = "shape" in inspect.signature(MODELS[kind]).parameters
-    return (features, classes, shape) if takes_shape else (features, classes)
+    taken = inspect.signature(MODELS[kind]).parameters
+    more = {"shape": shape, "words": words}
+    return (features, classes, *(value for name, value in more.items() if name in taken))
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewindnet.certificates import Constant, Constants, Spectrum
+from rewindnet.clients.data.dataset import Layout
 from rewindnet.clients.models.errors import ModelError as ModelError
 
 
@@ -20,14 +21,17 @@ class Model(ABC):
     are all 0 where the node holds no data.
 
     A model is built as `Model(features, classes, **settings)`, or as `Model(features, classes, shape, **settings)` if
-    its third parameter is named `shape`; the settings are what a scenario may set.
+    its third parameter is named `shape`; a fourth one named `words` gets what each class is called. The settings are
+    what a scenario may set.
 
     Attributes:
         l2: the regularisation weight.
         inputs: q, the number of terms in a score: what its rounding grows with.
         outputs: C, the number of scores of a sample.
         estimates: whether G, L and the curvature are estimated along the rounds of learning.
-        reads_tokens: whether a sample is a prompt, a row of tokens with zeros on the right.
+        reads: what a sample has to be, as `Dataset.layout` says it; None for a model that reads any numbers.
+        pixels: how many numbers of a sample, the first ones, are those of an image before a prompt.
+        words: what each class is called, where the model is built with that; empty elsewhere.
         elementwise: the functions of single numbers that `gradient` uses and that are not rounded correctly, where it
             computes every sample by itself but for products of matrices; None where it may not.
     """
@@ -36,7 +40,9 @@ class Model(ABC):
     inputs: int
     outputs: int
     estimates: bool = False
-    reads_tokens: ClassVar[bool] = False
+    reads: ClassVar[Layout | None] = None
+    pixels: int = 0
+    words: tuple[str, ...] = ()
     elementwise: ClassVar[tuple[Callable[[Tensor], Tensor], ...] | None] = None
 
     @property

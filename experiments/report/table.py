@@ -8,7 +8,7 @@ from rich.console import Console
 from rewindnet.certificates.view import View, node_title
 from rewindnet.clients.methods import rewinds
 from rewindnet.experiments.fitting import print_fitting, print_sentences
-from rewindnet.experiments.report import trigger_columns
+from rewindnet.experiments.report import concept_columns, trigger_columns
 
 Row = Mapping[str, Any]
 
@@ -110,6 +110,7 @@ COLUMNS: Sequence[Column] = (
     ("forget %", lambda row: percent(row, "forget")),
     ("in templates %", trigger_columns.in_templates),
     ("gap by hop %", trigger_columns.gap_by_hop),
+    *concept_columns.COLUMNS,
     ("AUC", _areas),
     ("backdoor %", lambda row: _chance(row["backdoor"] and row["backdoor"]["without_target"]["mean"])),
     ("MIA %", lambda row: _chance(row["membership"] and row["membership"]["loss"]["tpr_at_1_fpr"]["average_model"])),
@@ -144,6 +145,9 @@ _EXPENDABLE = (
         "distance",
         "AUC",
         "gap by hop %",
+        "C-Dis",
+        "diversity %",
+        "multi-hop %",
         "forget %",
         "arrived %",
         "retrained alike %",
@@ -189,6 +193,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
             "noise. Compare the row with that; its distance is measured to it."
         )
     lines += [trigger_columns.SENTENCE] if any(row.get("triggers") for row in rows) else []
+    lines += [concept_columns.SENTENCE] if any(row.get("concepts") for row in rows) else []
     if any(row.get("auc") for row in rows):
         lines.append(
             f"AUC: area under the ROC curve of the two classes, mean over nodes, on {'/'.join(_SETS)} samples; 0.5 is "

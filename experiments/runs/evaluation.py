@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rewindnet.clients.metrics.concepts import ConceptSets
 from rewindnet.clients.metrics.membership import Suspects, class_weights
+from rewindnet.experiments.runs.concepts import concept_sets
 from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
@@ -36,12 +38,14 @@ class Evaluation:
             without and with images of the target class; empty without a backdoor.
         suspects: for membership attacks; None without attacks, or with fewer than two members or non-members.
         in_templates: the test prompts in templates, for what is left of their answers; empty of other data.
+        concepts: the questions about a person whose images are deleted; None of other data.
     """
 
     sets: Mapping[str, Samples]
     triggered: Mapping[str, Samples]
     suspects: Suspects | None
     in_templates: Mapping[str, Samples] = field(default_factory=dict)
+    concepts: ConceptSets | None = None
 
 
 def build_evaluation(network: NetworkSetup, request: int) -> Evaluation:
@@ -76,7 +80,8 @@ def build_evaluation(network: NetworkSetup, request: int) -> Evaluation:
         drawn = _suspects(scenario.seed, forget, _non_members(network, test, triggered), request + 1)
     suspects = drawn and Suspects(*tensors(*drawn[0]), *drawn[1:])
     asked = {} if network.in_templates is None else {"test": tensors(network.in_templates, network.test_labels)}
-    return Evaluation(sets, {name: tensors(*rows) for name, rows in triggered.items()}, suspects, asked)
+    people = concept_sets(network.model, forget, test, like)
+    return Evaluation(sets, {name: tensors(*rows) for name, rows in triggered.items()}, suspects, asked, people)
 
 
 def _test_rows(network: NetworkSetup) -> tuple[Rows, Mapping[str, Rows]]:

@@ -12,9 +12,11 @@ from torch import Tensor
 from rewindnet.certificates import Audit, Certificate, Release
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.metrics.auc import area_under_curve
+from rewindnet.clients.metrics.concepts import ConceptSets, concept_measures
 from rewindnet.clients.metrics.consensus import consensus_distance
 from rewindnet.clients.models import Model
 from rewindnet.experiments.runs.attacking import attack_release, summarise_attacks
+from rewindnet.experiments.runs.concepts import concept_columns
 from rewindnet.experiments.runs.evaluation import Samples
 from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.experiments.runs.triggers import trigger_columns, trigger_measures
@@ -64,6 +66,7 @@ def measure_release(
         "accuracy_at_request": accuracy(setup.network.model, found, *evaluation.sets["test"]).tolist(),
         "backdoor": accuracies(evaluation.triggered) or None,
         **_triggers(setup, present.tolist(), request, on_sets, accuracies(evaluation.in_templates)),
+        **_concepts(setup.network.model, released, found, evaluation.concepts),
         "membership": attack_release(setup, learned, outcome.released, request),
         "distance_to_retrained": distance.tolist(),
         **ratios_to_norm(outcome.plan.release, present.numpy(), norms, distance, released.shape[1]),
@@ -81,6 +84,11 @@ def _triggers(
         return {}
     forget = setup.network.arrivals[request].forget
     return {"triggers": trigger_measures(setup.network, nodes, forget, on_sets["test"], in_templates["test"])}
+
+
+def _concepts(model: Model, released: Tensor, learned: Tensor, sets: ConceptSets | None) -> dict[str, Any]:
+    """Return what is left of a person whose images are deleted; of other data nothing."""
+    return {} if sets is None else {"concepts": concept_measures(model, released, learned, sets)}
 
 
 def cost_shares(cost: Mapping[str, Any], retraining: Mapping[str, Any]) -> dict[str, float]:
@@ -246,6 +254,7 @@ def _metric_columns(metrics: Mapping[str, Any], deleting: Collection[int]) -> di
         # Tasks with more classes have no such entry, nor have runs that were recorded before it was measured.
         **({"auc": _over_nodes(metrics["auc"])} if metrics.get("auc") else {}),
         **({"triggers": trigger_columns(metrics["triggers"])} if "triggers" in metrics else {}),
+        **({"concepts": concept_columns(metrics["concepts"])} if "concepts" in metrics else {}),
         "backdoor": backdoor
         and {name: {"mean": _mean(of), "highest": max(of["nodes"])} for name, of in backdoor.items()},
         "membership": summarise_attacks(metrics["membership"], deleting),

@@ -4,18 +4,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from rewindnet.experiments.scenario.client_name import ClientName
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.plain_data import quoted
 from rewindnet.experiments.scenario.sections import Choice, Section, plain_value
 
-#: Several clients with numbers in a row, the last one included.
+#: Several numbers in a row, of clients or of samples, the last one included.
 _RANGE = re.compile(r"(\d{1,7})-(\d{1,7})")
 #: A share of all clients.
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?) ?%")
-#: The largest number of clients in a range.
+#: The largest number of clients or samples in a range.
 _MOST = 100_000
 
 
@@ -26,9 +26,9 @@ class ClassOf(Section):
 
 
 class Indices(Section):
-    """Samples by their positions among the client's own."""
+    """Samples by their positions among the client's own; 0-4 are five of them."""
 
-    indices: list[int]
+    indices: Annotated[list[int], WithJsonSchema({"type": "array", "items": {"type": ["integer", "string"]}})]
 
 
 class RequestSettings(Section):
@@ -54,6 +54,8 @@ class RequestSettings(Section):
     @field_validator("samples", mode="before")
     @classmethod
     def _understood(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and isinstance(given.get("indices"), list):
+            given = {**given, "indices": _spelled_out(given["indices"], "deletion.samples.indices", "positions")}
         number = isinstance(given, int | float) and not isinstance(given, bool)
         named = _names_samples(given) or isinstance(given, ClassOf | Indices)
         if not (number or named or given in ("all", "poisoned")):
@@ -172,18 +174,33 @@ def _listed_clients(listed: Sequence[Any]) -> list[Any]:
     Raises:
         ScenarioError: if the list is empty or names a client twice, or a range has its ends the wrong way round.
     """
-    clients: list[Any] = []
-    for entry in listed:
-        ends = _RANGE.fullmatch(entry) if isinstance(entry, str) else None
-        first, last = (0, 0) if ends is None else (int(ends[1]), int(ends[2]))
-        if first > last or last - first > _MOST:
-            raise ScenarioError(f"deletion.client {entry} is a range of clients like 0-4: the first, then the last")
-        clients += [entry] if ends is None else range(first, last + 1)
+    clients = _spelled_out(listed, "deletion.client", "clients")
     twice = next((client for at, client in enumerate(clients) if client in clients[:at]), None)
     if not clients or twice is not None:
         fault = "names no client" if not clients else f"names client {twice} twice"
         raise ScenarioError(f"deletion.client {fault}; list each client that asks once, like [0, 3] or [0-4]")
     return clients
+
+
+def _spelled_out(listed: Sequence[Any], key: str, what: str) -> list[Any]:
+    """Return the entries of a list, with all numbers of each range in it.
+
+    Args:
+        listed: numbers, names, and texts like 0-4.
+        key: of the scenario, for errors.
+        what: the numbers are of.
+
+    Raises:
+        ScenarioError: if a range has its ends the wrong way round, or is too long.
+    """
+    found: list[Any] = []
+    for entry in listed:
+        ends = _RANGE.fullmatch(entry) if isinstance(entry, str) else None
+        first, last = (0, 0) if ends is None else (int(ends[1]), int(ends[2]))
+        if first > last or last - first > _MOST:
+            raise ScenarioError(f"{key} {entry} is a range of {what} like 0-4: the first, then the last")
+        found += [entry] if ends is None else range(first, last + 1)
+    return found
 
 
 def _names_samples(given: Any) -> bool:

@@ -15,7 +15,7 @@ from rewindnet.clients.data import Dataset
 from rewindnet.clients.data.dataset import Floats
 from rewindnet.clients.data.deletion import Arrival, DeletionError
 from rewindnet.clients.data.encoders import Features, encode
-from rewindnet.clients.models import Model, supplied
+from rewindnet.clients.models import MODELS, Model, supplied
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.clients.steps.objectives import OBJECTIVES
 from rewindnet.experiments.scenario.checkpoints import Checkpoints, misfits, read_checkpoints
@@ -43,6 +43,9 @@ from rewindnet.simulator.training_facts import TrainingSetup, training_facts
 from rewindnet.topologies import Graph, Schedule
 
 Integers = NDArray[np.int64]
+
+#: What a model reads that reads tokens, and the data that are of this kind.
+_READ = {"prompt": ("prompts of tokens", "facts"), "image-prompt": ("images with prompts of tokens", "concepts")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,9 +218,11 @@ def join_network(
     dataset = data.dataset
     given = scenario.data.features
     features = encode(given.kind, dataset, scenario.seed, given.settings, from_disk=from_disk)
-    sizes = supplied(scenario.model.kind, features.x.shape[1], dataset.classes, features.shape)
+    sizes = supplied(
+        scenario.model.kind, features.x.shape[1], dataset.classes, features.shape, dataset.class_names or ()
+    )
+    _check_prompts(scenario, dataset)
     model: Model = scenario.model.build(*sizes)
-    _check_prompts(scenario, model, dataset)
     if scenario.deletion.departure == "leave" and not topology.departed:
         topology = _without(topology, requests[-1].forget, obstacles)
     training = training_setup(scenario, model, features, data.samples, topology)
@@ -239,16 +244,26 @@ def join_network(
     )
 
 
-def _check_prompts(scenario: Scenario, model: Model, dataset: Dataset) -> None:
-    """Refuse a model of tokens with data of another kind, and objectives that join prompts with another model."""
-    if model.reads_tokens and dataset.layout != "prompt":
+def _check_prompts(scenario: Scenario, dataset: Dataset) -> None:
+    """Refuse models, objectives and names that take prompts of another kind, or words that the data do not have."""
+    reads = getattr(MODELS[scenario.model.kind], "reads", None)
+    if reads not in (None, dataset.layout):
+        read, such = _READ[reads]
         raise ScenarioError(
-            f"the model {scenario.model.kind} reads prompts of tokens, and an example of {dataset.name} is a "
-            f"{dataset.layout}; use data of prompts, such as facts"
+            f"the model {scenario.model.kind} reads {read}, and an example of {dataset.name} is of the layout "
+            f"{dataset.layout}; use data such as {such}"
         )
     for method in scenario.unlearning:
+        strange = [
+            word for word in method.settings.get("new_name", "").split() if word not in (dataset.class_names or ())
+        ]
+        if strange and reads == "image-prompt":
+            raise ScenarioError(
+                f"new_name of {method.name} has the word {strange[0]!r}, which is no word of {dataset.name}; take two "
+                "of its names, such as Jacob Campbell"
+            )
         objective = method.settings.get("objective")
-        if objective and getattr(OBJECTIVES[objective["kind"]], "reads_tokens", False) and not model.reads_tokens:
+        if objective and getattr(OBJECTIVES[objective["kind"]], "reads_tokens", False) and reads != "prompt":
             raise ScenarioError(
                 f"the objective {objective['kind']} of {method.name} joins prompts of tokens, which the model "
                 f"{scenario.model.kind} does not read; use the model gpt with data of prompts, such as facts"

@@ -17,6 +17,7 @@ from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.runs.evaluation import Evaluation, Samples
 from rewindnet.experiments.runs.measures import areas, cost_shares, ratios_to_norm
 from rewindnet.experiments.runs.triggers import trigger_measures
+from rewindnet.experiments.verify.concepts import check_concepts
 from rewindnet.experiments.verify.plans import method_of
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import (
@@ -73,6 +74,9 @@ def check_measures(folder: RunFolder, rebuilt: Rebuilt, training: TrainingRun, i
             doubts += _check_accuracies(healed, rebuilt.network.model, alike, retrained[present])
         _check_triggers(folder, rebuilt, index)
         _check_areas(method.metrics.get("auc"), rebuilt.network.model, evaluation, released)
+        learned = folder.weights(folder.learned_array(index, training.rounds))
+        found = None if learned is None else learned[present]
+        doubts += check_concepts(method.metrics, rebuilt.network.model, evaluation, released, found)
         doubts += _check_found(folder, rebuilt.network.model, evaluation.sets["test"], training, index)
     if doubts:
         return OnRecord(f"measured again on the stored models, but on the record's word: {'; '.join(doubts)}")

@@ -51,6 +51,7 @@ def test_every_shipped_step_is_registered_under_its_name():
             "IDKEpochs",
             "SFRonEpochs",
             "LuneRounds",
+            "SIURounds",
             "SpreadChange",
             "FisherNoise",
             "HessianFreeRounds",

@@ -43,6 +43,7 @@ QUIET = (
     "npo",
     "lune",
     "idk",
+    "siu",
     "manif-smc",
     "fisher-forgetting",
     "hessian-free",

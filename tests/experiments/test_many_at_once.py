@@ -92,6 +92,13 @@ def test_overrides_take_lists() -> None:
     assert {request.samples for request in found.deletion.each} == {"all"}
 
 
+def test_positions_of_samples_may_be_ranges() -> None:
+    found = resolve(SCENARIO, ["deletion.client=0", "deletion.samples={indices: [7, 1-3]}"])
+    assert found.deletion.plain()["samples"] == {"indices": [7, 1, 2, 3]}
+    with pytest.raises(ScenarioError, match=r"deletion.samples.indices 3-1 is a range of positions like 0-4"):
+        scenario({"client": 0, "samples": {"indices": ["3-1"]}})
+
+
 @pytest.mark.parametrize(
     ("clients", "words"),
     [

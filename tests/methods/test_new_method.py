@@ -133,6 +133,7 @@ def test_a_depth_that_was_not_asked_for_is_found(
         ("salun", {}, (10, 0)),
         ("npo", {}, (10, 0)),
         ("lune", {}, (10, 0)),
+        ("siu", {}, (10, 0)),
         ("manif-smc", {}, (10, 0)),
         ("fisher-forgetting", {}, (10, 0)),
         ("cns", {}, (10, 0)),

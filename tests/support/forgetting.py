@@ -4,6 +4,8 @@
 optimizers, at the best step size on the forget set (Zhong, Luo and Liu 2025, Table 1).
 `python tests/support/forgetting.py stealthy 6` prints what requests with templates in them do to the recipe `stealthy`,
 with everything but retraining, for so many seeds (Ren et al. 2025).
+`python tests/support/forgetting.py siu 3` prints what SIU, its parts and its baselines leave of a person and of others
+in a small vision-language model of one client, for so many seeds (Li et al. 2024).
 """
 
 import sys
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from rewindnet.clients.methods import METHODS
 from rewindnet.clients.metrics.accuracy import accuracy
+from rewindnet.clients.metrics.concepts import concept_measures
 from rewindnet.clients.metrics.membership import posterior
 from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.yaml_files import load, resolve
@@ -133,6 +136,57 @@ def stealthy(seed: int, changes: Mapping[str, Any] = MappingProxyType({})) -> di
     return found
 
 
+#: One client with images of eight people, who deletes those of the first.
+PEOPLE: dict[str, Any] = {
+    "data": {"source": "concepts", "peers": 1, "people": 8, "images": 40, "copies": 12, "features": "raw"},
+    "partition": {"clients": 1},
+    "topology": {"kind": "complete", "mixing": "uniform"},
+    "model": {"kind": "vlm", "layers": 2, "width": 32},
+    "learning": {
+        "rounds": 40,
+        "local_steps": 24,
+        "step_size": 0.003,
+        "optimizer": "adamw",
+        "sampling": {"kind": "keyed", "batches": 96},
+        "step_sizes": {"kind": "cosine"},
+    },
+    "deletion": {"client": 0, "samples": {"indices": [*range(15 * 40)]}},
+    "unlearning": ["retrain"],
+    "measures": {"membership": False},
+    "backend": {"dtype": "float32", "precision": "fast"},
+}
+#: SIU, its parts and its baselines, by what `siu` is told.
+SIU_ARMS: Mapping[str, dict[str, Any]] = {
+    "GA": {"goal": "ascent", "beta": 0.0},
+    "GA + KL": {"goal": "ascent", "token_mask": False, "vocab_mask": False},
+    "PO": {"goal": "refusal", "beta": 0.0},
+    "SIU": {},
+    "CE + plain KL": {"token_mask": False, "vocab_mask": False},
+    "SIU, no token mask": {"token_mask": False},
+    "SIU, no vocabulary mask": {"vocab_mask": False},
+    "CE alone": {"beta": 0.0},
+}
+#: What is measured of each, in this order.
+SIU_MEASURES = (
+    *("generality", "diversity", "specificity", "other_facts", "own_facts", "fluency", "c_dis"),
+    *("multihop_leak", "efficacy"),
+)
+
+
+def siu(seed: int, steps: Sequence[int] = (12, 30)) -> dict[str, NDArray[np.float64]]:
+    """What is measured of the learned model, and of each arm after so many steps: a number for each measure."""
+    learned = learn(seed, PEOPLE, retrain=False)
+    model, sets = learned.setup.network.model, learned.setup.evaluations[0].concepts
+    assert sets is not None
+    found = {}
+    arms = {f"{name}, {count} steps": {**told, "steps": count} for count in steps for name, told in SIU_ARMS.items()}
+    for name, told in {"learned": None, **arms}.items():
+        released = learned.original if told is None else learned.unlearned("siu", **told)
+        measured = concept_measures(model, released, learned.original, sets)
+        found[name] = np.array([measured[measure][0] for measure in SIU_MEASURES])
+    return found
+
+
 #: What each method is told beside its optimizers and step sizes, and the sizes to choose from for SGD and for Adam.
 DUAL: dict[str, tuple[dict[str, Any], Sequence[float], Sequence[float]]] = {
     "neggrad": ({}, (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2), (3e-5, 6e-5, 1.2e-4, 2.4e-4, 5e-4)),
@@ -205,7 +259,17 @@ def print_stealthy(seeds: int = 6) -> None:
         print(f"| {arm} | {means} | {gaps_found.mean():.2f} ± {gaps_found.std():.2f} |")
 
 
-PRINTED: dict[str, Callable[..., None]] = {"dual": print_dual, "stealthy": print_stealthy}
+def print_siu(seeds: int = 3) -> None:
+    """Print means over seeds of what is left of the person and of others, with the lowest and the highest seed."""
+    every = [siu(seed) for seed in range(seeds)]
+    print("| arm | " + " | ".join(SIU_MEASURES) + " |")
+    for arm in every[0]:
+        rows = np.array([found[arm] for found in every])
+        cells = (f"{of.mean():.3g} ({of.min():.3g} to {of.max():.3g})" for of in rows.T)
+        print(f"| {arm} | " + " | ".join(cells) + " |")
+
+
+PRINTED: dict[str, Callable[..., None]] = {"dual": print_dual, "stealthy": print_stealthy, "siu": print_siu}
 
 if __name__ == "__main__":
     PRINTED[sys.argv[1]](*map(int, sys.argv[2:]))

@@ -29,7 +29,7 @@ def raw(dataset: Dataset, seed: int, *, radius: float | None = None) -> Features
         raise FeatureError(f"the radius of raw features is read off the data, and {dataset.name} has none; set radius")
     if radius is None:
         return Features(x, test_x, longest(x), "estimated", dataset.shape)
-    if dataset.layout == "prompt":
+    if dataset.layout in ("prompt", "image-prompt"):
         raise FeatureError(f"the tokens of {dataset.name} are no quantities to be clipped; leave features.radius out")
     if not (math.isfinite(radius) and radius > 0):
         raise FeatureError(f"the radius of raw features must be positive and finite, not {radius}")
@@ -51,7 +51,7 @@ def unit_norm(dataset: Dataset, seed: int, *, center: Literal["public", "zero"] 
     Raises:
         FeatureError: if the centre is neither of the words nor a finite number.
     """
-    if dataset.layout == "prompt":
+    if dataset.layout in ("prompt", "image-prompt"):
         raise FeatureError(f"the tokens of {dataset.name} are no quantities that have a norm; use features=raw")
     offset = _center(dataset, center)
     x, test_x = (normalized(flat(part), offset) for part in (dataset.x, dataset.test_x))

@@ -105,6 +105,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
                 {"method": "npo", "epochs": 2, "step_size": 0.01},
                 {"method": "idk", "epochs": 2, "step_size": 0.01, "loss_filter": 0.4, "continued_rounds": 2},
                 {"method": "lune", "epochs": 2},
+                {"method": "siu", "steps": 3},
                 "manif-smc",
             ),
             {"method": "cns", "damping": 0.5, "scale": 4.0, "recursions": 2, "terms": 6, "batch": 3, "sigma": 0.05},

@@ -8,6 +8,7 @@ _SENT = ("methods/test_alternating.py::test_what_the_forget_set_s_optimizer_carr
 _SFRON = ("methods/test_alternating.py::test_sfron_is_what_torch_makes_of_one_client",)
 _NPO = ("methods/test_npo.py::test_it_is_what_torch_makes_of_one_client",)
 _LUNE = "methods/test_lune.py::"
+_SIU = "methods/test_siu.py::"
 _MANIFOLD = ("methods/test_manif_smc.py::test_it_is_what_torch_makes_of_one_client",)
 
 MUTATIONS = (
@@ -238,8 +239,8 @@ MUTATIONS = (
     ),
     Mutation(
         "whole models are sent beside adapters",
-        ("lune",),
-        "clients/steps/lune.py",
+        ("lune", "siu"),
+        "clients/steps/adapter_rounds.py",
         "return theta[:, block.model.parameters :].contiguous()",
         "return torch.cat([theta[:, block.model.parameters :], theta[:, : block.model.parameters]], dim=1)",
         "uncertified",
@@ -262,6 +263,51 @@ MUTATIONS = (
         "own[name][0].copy_(A)",
         "uncertified",
         (f"{_LUNE}test_it_is_what_torch_makes_of_one_client",),
+    ),
+    Mutation(
+        "the KL counts words that contradict what was learned",
+        ("siu",),
+        "clients/steps/siu_lessons.py",
+        "(~about if self.token_mask else torch.ones_like(about))",
+        "torch.ones_like(about)",
+        "uncertified",
+        (f"{_SIU}test_the_lessons_are_four_kinds_of_rows_about_one_image",),
+    ),
+    Mutation(
+        "the KL counts the words of the old name",
+        ("siu",),
+        "clients/steps/siu.py",
+        "counted[list(lessons.name)] = 0",
+        "counted[list(lessons.name)] = 1",
+        "uncertified",
+        (f"{_SIU}test_it_is_what_torch_makes_of_one_client",),
+    ),
+    Mutation(
+        "the KL is to the model of the step itself",
+        ("siu",),
+        "clients/steps/siu.py",
+        "before, sign, kept = learned[places],",
+        "before, sign, kept = now.detach(),",
+        "uncertified",
+        (f"{_SIU}test_it_is_what_torch_makes_of_one_client",),
+    ),
+    Mutation(
+        "lessons take another image than the first one",
+        ("siu",),
+        "clients/steps/siu_lessons.py",
+        "image, new = first.image, tokens_of",
+        "image, new = pictured[-1].image, tokens_of",
+        "uncertified",
+        (f"{_SIU}test_the_lessons_are_four_kinds_of_rows_about_one_image",),
+    ),
+    Mutation(
+        "nothing is kept of what is told in text about the person",
+        ("siu",),
+        "clients/steps/siu_lessons.py",
+        "[*own, *(others[at] for at in drawn)]",
+        "[*(others[at] for at in drawn)]",
+        "uncertified",
+        (f"{_SIU}test_the_lessons_are_four_kinds_of_rows_about_one_image",),
     ),
     Mutation(
         "erased samples come closer to their neighbourhood",
