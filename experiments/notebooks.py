@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rewindnet.experiments.report import table
+from rewindnet.experiments.report.columns import Column, Row, columns_of
 
 Record = dict[str, Any]
 
@@ -45,7 +46,7 @@ def data_frame(rows: list[Record]) -> Any:
     return pd.DataFrame(rows)
 
 
-def html_table(columns: Sequence[table.Column], rows: Sequence[Mapping[str, Any]]) -> str:
+def html_table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a table as HTML."""
     head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading, _ in columns)
     lines = [[f"<td>{escape(content(row))}</td>" for _, content in columns] for row in rows]
@@ -53,13 +54,13 @@ def html_table(columns: Sequence[table.Column], rows: Sequence[Mapping[str, Any]
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def summary_html(rows: Sequence[table.Row], first: Sequence[table.Column]) -> str:
+def summary_html(rows: Sequence[Row], first: Sequence[Column]) -> str:
     """Return the table of the command line and its legend as HTML."""
     legend = "".join(f"<p><small>{escape(line)}</small></p>" for line in table.legend(rows))
-    return html_table([*first, *table.columns_of(rows)], rows) + legend
+    return html_table([*first, *columns_of(rows)], rows) + legend
 
 
-def at_point(key: str) -> Callable[[table.Row], str]:
+def at_point(key: str) -> Callable[[Row], str]:
     """Make the content of a column that shows a key of a sweep's grid."""
     return lambda row: str(row["point"][key])
 

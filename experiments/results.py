@@ -15,7 +15,7 @@ from rewindnet.certificates import Certificate
 from rewindnet.certificates.findings import Finding
 from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
 from rewindnet.experiments.notebooks import Record, Report, at_point, data_frame, html_table, summary_html
-from rewindnet.experiments.report import table
+from rewindnet.experiments.report.columns import Column
 from rewindnet.experiments.report.flat import flat
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import resolve
@@ -197,7 +197,7 @@ class Verification(list[Finding]):
 
     def _repr_html_(self) -> str:
         """Return the findings as a table, for notebooks."""
-        columns: list[table.Column] = [
+        columns: list[Column] = [
             ("", lambda row: str(row["status"])),
             ("what", lambda row: str(row["what"])),
             ("finding", lambda row: str(row["sentence"])),

@@ -5,7 +5,8 @@ from html import escape
 
 from rewindnet.certificates import Audit, Certificate
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.report import table, words
+from rewindnet.experiments.report import words
+from rewindnet.experiments.report.columns import epsilon
 from rewindnet.experiments.report.html import facts, paragraphs
 from rewindnet.experiments.report.promise import promise
 
@@ -52,7 +53,7 @@ def _facts(index: int, certificate: Certificate, found: Audit, run: RunFolder) -
 
 def _claimed(certificate: Certificate) -> str:
     by = f": {certificate.claim.claimed_by}" if certificate.claim.claimed_by else ""
-    return table.epsilon(certificate.claim.claimed_epsilon) + by
+    return epsilon(certificate.claim.claimed_epsilon) + by
 
 
 def _range(values: Sequence[float]) -> str:

@@ -13,8 +13,8 @@ from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.folder.whole import read_whole
 from rewindnet.experiments.plain_text import visible
 from rewindnet.experiments.report import table
+from rewindnet.experiments.report.columns import Column, Row, columns_of
 from rewindnet.experiments.report.flat import csv_text, flat
-from rewindnet.experiments.report.table import Row
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.inputs import InputFile, recorded_inputs, sha256_of
 
@@ -107,14 +107,14 @@ def _demand_same_inputs(runs: Sequence[RunFolder]) -> None:
             notice(f"{file.path} has changed since {reader} read it: its sha256 was {file.sha256} and is {now} now")
 
 
-def _first(rows: Sequence[Row]) -> Sequence[table.Column]:
+def _first(rows: Sequence[Row]) -> Sequence[Column]:
     """Return a column with the name of the run, if there are several runs."""
     return (("run", lambda row: str(row["run"])),) if len({row["run"] for row in rows}) > 1 else ()
 
 
 def _markdown(rows: Sequence[Row]) -> str:
     """Return the table and its legend as Markdown."""
-    columns = (*_first(rows), *table.columns_of(rows))
+    columns = (*_first(rows), *columns_of(rows))
     lines = [[heading for heading, _ in columns], ["---"] * len(columns)]
     lines += [[markdown_text(content(row)) for _, content in columns] for row in rows]
     drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from rewindnet.experiments.report.charts.claims import claims_chart
+from rewindnet.experiments.report.columns import Row
 from rewindnet.experiments.report.drawing import ALARM, INK, MUTED, PAGE, SERIES, Picture, style
 from rewindnet.experiments.report.labels import plain
-from rewindnet.experiments.report.table import Row
 
 #: How each ε of a row is drawn.
 _MARKS: dict[str, dict[str, Any]] = {

@@ -20,6 +20,7 @@ from rewindnet.experiments.report.charts.depth import depth_chart, rises
 from rewindnet.experiments.report.charts.layout import layout
 from rewindnet.experiments.report.charts.network import drawn_graph, is_even, network_chart, subject
 from rewindnet.experiments.report.charts.trade_offs import cost_chart, pareto_chart, releases_of
+from rewindnet.experiments.report.columns import Column, columns_of
 from rewindnet.experiments.report.html import (
     facts,
     figure,
@@ -121,7 +122,7 @@ def _scenario(run: RunFolder) -> str:
 
 def _table(run: RunFolder) -> str:
     places = {heading: at for at, heading in enumerate(_FIRST)}
-    columns = sorted(table.columns_of(run.summary), key=lambda column: places.get(column[0], len(places)))
+    columns = sorted(columns_of(run.summary), key=lambda column: places.get(column[0], len(places)))
     heads = "".join(f'<th scope="col"{_text_class(heading)}>{escape(heading)}</th>' for heading, _ in columns)
     rows = "".join(_row(row, columns) for row in run.summary)
     lines = [
@@ -134,7 +135,7 @@ def _table(run: RunFolder) -> str:
     return section("table", "Results", f'{scrolled("Results", drawn)}<div class="note">{legend}</div>')
 
 
-def _row(row: dict[str, Any], columns: Sequence[table.Column]) -> str:
+def _row(row: dict[str, Any], columns: Sequence[Column]) -> str:
     cells = "".join(f"<td{_text_class(heading)}>{escape(show(row))}</td>" for heading, show in columns)
     number = escape(str(row["index"]))
     state = "" if row["holds"] else ' class="violated"'

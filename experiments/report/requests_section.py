@@ -8,9 +8,9 @@ from jinja2.utils import htmlsafe_json_dumps
 from rewindnet.clients.methods import rewinds
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.report.columns import Row, what
 from rewindnet.experiments.report.html import paragraphs, rendered, section
 from rewindnet.experiments.report.requests import NotPlannedError, coverage, planned_requests
-from rewindnet.experiments.report.table import Row, what
 
 _HEADING = "If another client asked"
 

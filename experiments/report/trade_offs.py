@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from rewindnet.experiments.report.charts.trade_offs import cost_chart, pareto_chart
+from rewindnet.experiments.report.columns import Row
 from rewindnet.experiments.report.drawing import DASHES, INK, MUTED, PAGE, SERIES, Picture, figure, style
 from rewindnet.experiments.report.labels import plain
-from rewindnet.experiments.report.table import Row
 
 #: The markers of series, which tell them apart without their colours.
 _MARKERS = "osD^vPX*"

@@ -12,6 +12,7 @@ from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.folder.shared import SharedLearning
 from rewindnet.experiments.folder.unfinished import check_target
 from rewindnet.experiments.report import table
+from rewindnet.experiments.report.columns import Row
 from rewindnet.experiments.runs.job import RunJob
 from rewindnet.experiments.runs.progress import LiveProgress, Progress
 from rewindnet.experiments.runs.run_setup import build_run
@@ -128,7 +129,7 @@ def violations_of(run: RunFolder) -> list[str]:
     return run.violations
 
 
-def _request(row: table.Row) -> str:
+def _request(row: Row) -> str:
     return str(row["request"])
 
 

@@ -16,7 +16,7 @@ from rewindnet.certificates import CertificateError
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.files import check_writable, write_json
-from rewindnet.experiments.report.table import epsilon
+from rewindnet.experiments.report.columns import epsilon
 from rewindnet.experiments.runs.brief import brief, table_of
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError

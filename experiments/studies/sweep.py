@@ -13,6 +13,7 @@ from rewindnet.experiments.folder.format import is_complete
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.output import complain
 from rewindnet.experiments.report import table
+from rewindnet.experiments.report.columns import Row
 from rewindnet.experiments.runs.launch import violations_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.studies.attempt import Outcome
@@ -182,5 +183,5 @@ def _listed(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _at_point(row: table.Row, key: str) -> str:
+def _at_point(row: Row, key: str) -> str:
     return str(row["point"][key])

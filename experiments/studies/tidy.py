@@ -10,8 +10,8 @@ from rewindnet.certificates.planning.arithmetic import evenly_averaged_noise
 from rewindnet.experiments.folder.files import parse_object, read_text
 from rewindnet.experiments.folder.format import is_complete
 from rewindnet.experiments.folder.reader import RunFolder, read_folder
+from rewindnet.experiments.report.columns import what
 from rewindnet.experiments.report.flat import flat
-from rewindnet.experiments.report.table import what
 from rewindnet.experiments.scenario.sections import Choice
 from rewindnet.experiments.scenario.settings import DataSettings, UnlearningSettings
 from rewindnet.experiments.studies.study_folder import StudyFolder, StudyRun

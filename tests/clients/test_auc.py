@@ -11,6 +11,7 @@ from rewindnet.clients.metrics import auc
 from rewindnet.clients.metrics.auc import area_under_curve
 from rewindnet.clients.models import MODELS
 from rewindnet.experiments.report import table
+from rewindnet.experiments.report.columns import columns_of
 from rewindnet.experiments.runs.measures import areas as areas_on
 from rewindnet.experiments.verify.measures import check_measures
 from rewindnet.experiments.verify.rebuild import rebuild
@@ -61,7 +62,7 @@ def test_a_binary_task_reports_areas_and_the_verifier_measures_them_again(run_on
                 "mean": pytest.approx(np.mean(scores["nodes"])),
                 "lowest": min(scores["nodes"]),
             }
-    shown = dict(table.columns_of(run.summary))
+    shown = dict(columns_of(run.summary))
     means = [run.summary[0]["auc"][name]["mean"] for name in ("test", "retain", "forget")]
     assert shown["AUC"](run.summary[0]) == "/".join(f"{mean:.2f}" for mean in means)
     assert any(line.startswith("AUC: ") for line in table.legend(run.summary))

@@ -17,6 +17,7 @@ from rewindnet.clients.training.estimation import Estimates, estimate
 from rewindnet.clients.training.make_block import make_block
 from rewindnet.experiments.plan.network import build_planned_network
 from rewindnet.experiments.report import table, words
+from rewindnet.experiments.report.columns import certified
 from rewindnet.experiments.runs.estimating import rounds_of_estimates
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
@@ -87,7 +88,7 @@ def test_whatever_rests_on_estimates_is_conditional_everywhere(run_once: Any) ->
         assert certificate.epsilon == pytest.approx(1.0, rel=1e-6)
         assert certificate.conditional
         assert any("Constants are estimates" in premise for premise in certificate.premises)
-        assert table.certified(row) == "1†*"
+        assert certified(row) == "1†*"
         assert "Conditional on its estimated or declared constants" in words.outcome(certificate, found, None)
         assert dict(words.constants(certificate))["L, smoothness"].endswith("estimated from data")
     legend = table.legend(run.summary)

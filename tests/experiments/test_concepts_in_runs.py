@@ -8,7 +8,8 @@ from runs import SharedRuns
 
 from rewindnet.clients.metrics.concepts import concept_measures
 from rewindnet.errors import UserError
-from rewindnet.experiments.report.table import COLUMNS, legend
+from rewindnet.experiments.report.columns import COLUMNS
+from rewindnet.experiments.report.table import legend
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.experiments.verify.measures import check_measures

@@ -11,7 +11,7 @@ from runs import SharedRuns
 from rewindnet.clients.methods import METHODS
 from rewindnet.clients.steps.npo import NPOEpochs
 from rewindnet.errors import UserError
-from rewindnet.experiments.report.table import COLUMNS
+from rewindnet.experiments.report.columns import COLUMNS
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.computation import computation_digest
 from rewindnet.experiments.scenario.yaml_files import resolve

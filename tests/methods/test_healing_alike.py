@@ -17,7 +17,8 @@ from rewindnet.clients.methods import MethodError
 from rewindnet.clients.methods.anew import Anew
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.clients.methods.retrain_healed import RetrainHealed
-from rewindnet.experiments.report.table import COLUMNS, legend, what
+from rewindnet.experiments.report.columns import COLUMNS, what
+from rewindnet.experiments.report.table import legend
 from rewindnet.experiments.report.words import cost
 from rewindnet.experiments.runs.measures import cost_shares
 from rewindnet.experiments.verify.verify import verify_folder

@@ -5,8 +5,8 @@ from math import isfinite
 from typing import Any
 
 from rewindnet.experiments.report.charts.chart import Chart, finite
+from rewindnet.experiments.report.columns import Row, certified, what
 from rewindnet.experiments.report.labels import short
-from rewindnet.experiments.report.table import Row, certified, what
 
 #: The ε of a row, and what they are called.
 KINDS = (

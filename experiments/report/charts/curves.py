@@ -7,7 +7,7 @@ from typing import Any
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.report.charts.chart import Chart, finite
-from rewindnet.experiments.report.table import Row
+from rewindnet.experiments.report.columns import Row
 
 #: The entry of a line of metrics, the name of its chart, and its title.
 QUANTITIES = (

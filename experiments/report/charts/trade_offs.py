@@ -7,9 +7,9 @@ from typing import Any
 
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.report.charts.chart import Chart, finite
+from rewindnet.experiments.report.columns import Row, what
 from rewindnet.experiments.report.flat import flat
 from rewindnet.experiments.report.labels import short
-from rewindnet.experiments.report.table import Row, what
 
 #: The smallest ε that the axis distinguishes.
 _SMALLEST = 1e-3
