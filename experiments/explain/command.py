@@ -7,9 +7,9 @@ from rewindnet.experiments.console import Terminal, terminal
 from rewindnet.experiments.explain import tables
 from rewindnet.experiments.explain.load import load_graph_scenario
 from rewindnet.experiments.explain.making import make_evidence
-from rewindnet.experiments.explain.record import about, notes
 from rewindnet.experiments.explain.run import Json
 from rewindnet.experiments.explain.scenario import GraphScenario
+from rewindnet.experiments.explain.words import about, notes
 from rewindnet.experiments.fitting import print_fitting, print_sentences
 
 

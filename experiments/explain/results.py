@@ -6,8 +6,9 @@ from typing import Any
 
 from rewindnet.experiments.explain import tables
 from rewindnet.experiments.explain.load import resolve_graph_scenario
-from rewindnet.experiments.explain.record import EVIDENCE, evidence_tables, notes
+from rewindnet.experiments.explain.record import EVIDENCE
 from rewindnet.experiments.explain.scenario import GraphScenario
+from rewindnet.experiments.explain.words import notes
 from rewindnet.experiments.folder.files import read_json
 from rewindnet.experiments.notebooks import Record, Report, data_frame
 from rewindnet.experiments.results import TemporaryFolder
@@ -70,6 +71,8 @@ class GraphEvidence:
 
     def _repr_html_(self) -> str:
         """Return the tables of the page, for notebooks."""
+        from rewindnet.experiments.explain.page import evidence_tables
+
         return evidence_tables(self.record["runs"])
 
 
