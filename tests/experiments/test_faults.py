@@ -163,6 +163,14 @@ def test_a_forced_run_takes_the_place_of_the_old_one_only_when_it_is_finished(
     assert parity.left(out) == parity.left(tmp_path / "alone")
 
 
+def test_a_run_without_weights_is_replaced_by_another(tmp_path: Path) -> None:
+    bare = {**TINY, "record": {"weights": False}}
+    for seed in (0, 1):
+        done = run_in(resolve({**bare, "seed": seed}), tmp_path / "out", force=True)
+    assert done.record["seed"] == 1
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
 def test_nothing_is_removed_that_no_run_wrote(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
