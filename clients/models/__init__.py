@@ -22,6 +22,7 @@ MODELS: "Registry[Callable[..., Model]]" = Registry(
         "flnet": "rewindnet.clients.models.deep.flnet:FLNet",
         "resnet18": "rewindnet.clients.models.deep.resnet18:ResNet18",
         "gpt": "rewindnet.clients.models.deep.gpt:GPT",
+        "manifold": "rewindnet.clients.models.deep.manifold:Manifold",
         "module": "rewindnet.clients.models.deep.module:UserModule",
         "declared": "rewindnet.clients.models.declared:Declared",
     },
