@@ -23,6 +23,7 @@ MODELS: "Registry[Callable[..., Model]]" = Registry(
         "resnet18": "rewindnet.clients.models.deep.resnet18:ResNet18",
         "gpt": "rewindnet.clients.models.deep.gpt:GPT",
         "vlm": "rewindnet.clients.models.deep.vlm:VLM",
+        "manifold": "rewindnet.clients.models.deep.manifold:Manifold",
         "module": "rewindnet.clients.models.deep.module:UserModule",
         "declared": "rewindnet.clients.models.declared:Declared",
     },

@@ -109,11 +109,7 @@ class ManifoldEpochs(AlternatingEpochs):
     ) -> Tensor:
         """Compute the gradient [1, d] of the objective, the mean over a batch."""
         both, centre = torch.cat([near.erased[places], near.retained.x[positive]]), near.centroid[places]
-        margin: Tensor | float = self.alpha
-        if between is not None:
-            there = unit(model, between, near.retained.x[near.nearest[places].flatten()])
-            middle = there.view(len(places), -1, there.shape[1]).mean(dim=1)
-            margin = torch.sub(*distances(model, between, both, middle))
+        margin = self.margins(model, near, places, both, between)
         with torch.enable_grad():
             point = theta.detach().clone().requires_grad_(True)
             away, held = distances(model, point, both, centre)
@@ -122,6 +118,16 @@ class ManifoldEpochs(AlternatingEpochs):
             closed = hinge <= _ZERO * torch.finfo(hinge.dtype).eps
             (gradient,) = torch.autograd.grad((hinge.masked_fill(closed, 0) + self.keep * held).mean(), point)
         return gradient
+
+    def margins(
+        self, model: Model, near: Neighbourhoods, places: Tensor, both: Tensor, between: Tensor | None
+    ) -> Tensor | float:
+        """Return α, the fixed one, or d(c, z_e) − d(c, z_p) [n] by the model half way on the curve."""
+        if between is None:
+            return self.alpha
+        there = unit(model, between, near.retained.x[near.nearest[places].flatten()])
+        middle = there.view(len(places), -1, there.shape[1]).mean(dim=1)
+        return torch.sub(*distances(model, between, both, middle))
 
     def _halfway(
         self, model: Model, theta: Tensor, learned: Tensor, near: Neighbourhoods, generator: np.random.Generator
