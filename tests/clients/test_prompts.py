@@ -46,6 +46,25 @@ def test_each_peer_has_facts_of_its_own_and_those_of_all() -> None:
     assert data.class_names == load("facts", seed=4, **{**SMALL, "authors": 20}).class_names
 
 
+def test_other_peers_may_ask_each_question_several_times_each_time_in_a_form_of_its_own() -> None:
+    once, thrice = (load("facts", seed=3, **SMALL, templates=0.8, repeats=repeats) for repeats in (1, 3))
+    np.testing.assert_array_equal(thrice.x[thrice.client == 0], once.x[once.client == 0])
+    np.testing.assert_array_equal(thrice.test_x, once.test_x)
+    mine = thrice.client == 1
+    known = int((once.client == 1).sum())
+    assert mine.sum() == 3 * known
+    np.testing.assert_array_equal(thrice.y[mine], np.tile(once.y[once.client == 1], 3))
+    forms = np.array([said(thrice, row) for row in thrice.x[mine]]).reshape(3, known)
+    assert (forms[0] != forms[1]).mean() > 0.4
+
+
+def test_a_refusal_answers_no_question() -> None:
+    data = load("facts", **SMALL)
+    assert data.class_names is not None
+    assert data.class_names[-1] == "unknown"
+    assert len(data.class_names) - 1 not in {*data.y.tolist(), *data.test_y.tolist()}
+
+
 def test_answers_are_drawn_from_the_seed() -> None:
     first, again, other = (load("facts", seed=seed, **SMALL) for seed in (3, 3, 5))
     np.testing.assert_array_equal(first.x, again.x)
@@ -62,6 +81,7 @@ def test_answers_are_drawn_from_the_seed() -> None:
         ({"own": 3, "countries": 0}, "something must be left"),
         ({"templates": 1.5}, "a share in"),
         ({"length": 8}, "at least 11"),
+        ({"repeats": 0}, "repeats of facts is a number of at least 1, not 0"),
     ],
 )
 def test_settings_that_make_no_facts_are_refused(settings: dict[str, Any], words: str) -> None:

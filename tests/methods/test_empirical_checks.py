@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forgetting import lune
 from runs import run_through
 
 from rewindnet.clients.training.optimizers.pair import OptimizerPair, Pairing
@@ -76,3 +77,18 @@ def test_a_stealthy_request_costs_others_the_use_of_polite_words_and_scope_aware
     assert plain > learned + 0.2
     assert defended < plain / 2
     assert defended < learned + 0.12
+
+
+@pytest.mark.slow
+def test_an_adapter_forgets_as_full_finetuning_does_and_better_than_ascent() -> None:
+    """LUNE's check, and the table of docs/empirical.md, over three seeds; figures in percent."""
+    every = [lune(seed) for seed in range(3)]
+    learned, adapter, full, ascent = (
+        np.mean([found[name] for found in every], axis=0) for name in ("learned", "lune", "full finetuning", "ascent")
+    )
+    usr, gur, of_capitals, apr, mia = adapter
+    assert (usr >= 75, apr >= 70, of_capitals >= 95) == (True, True, True)
+    assert abs(usr - full[0]) <= 10
+    assert abs(gur - full[1]) <= 10
+    assert usr > ascent[0]
+    assert mia < learned[4]

@@ -6,24 +6,32 @@ optimizers, at the best step size on the forget set (Zhong, Luo and Liu 2025, Ta
 with everything but retraining, for so many seeds (Ren et al. 2025).
 `python tests/support/forgetting.py siu 3` prints what SIU, its parts and its baselines leave of a person and of others
 in a small vision-language model of one client, for so many seeds (Li et al. 2024).
+`python tests/support/forgetting.py lune 3` prints what lune forgets and keeps in the recipe `lune`, beside finetuning
+all parameters on the same wrong answers and ascent (arXiv 2512.07375).
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from rewindnet.clients.data import load as load_data
+from rewindnet.clients.data.prompts import coded_templates, wrapped
 from rewindnet.clients.methods import METHODS
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.clients.metrics.concepts import concept_measures
 from rewindnet.clients.metrics.membership import posterior
+from rewindnet.clients.steps.epochs import Samples, forgotten, mean_gradient, order_generator, samples_of
+from rewindnet.clients.steps.lune import LuneRounds
+from rewindnet.clients.training.optimizers.adam import Adam
+from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.yaml_files import load, resolve
 from rewindnet.simulator.outcome import Trajectory
@@ -106,33 +114,166 @@ def learn(seed: int, scenario: Mapping[str, Any] = MIXTURE, *, retrain: bool = T
     return Learned(setup, simulation, trajectory, retrained)
 
 
-#: Whether the request carries the attack, and what NPO goes down besides.
-ARMS: Mapping[str, tuple[bool, dict[str, Any] | None]] = {
-    "no attack": (False, None),
-    "attack": (True, None),
-    "attack, scope-aware": (True, {"kind": "scope-aware", "eta": 5.0}),
+SCOPED = {"kind": "scope-aware", "eta": 5.0}
+#: Whether the request carries the attack, the method, and what is changed of the settings of the recipe's npo.
+ARMS: Mapping[str, tuple[bool, str, dict[str, Any]]] = {
+    "no attack": (False, "npo", {}),
+    "no attack, scope-aware": (False, "npo", {"objective": SCOPED}),
+    "attack": (True, "npo", {}),
+    "attack, scope-aware": (True, "npo", {"objective": SCOPED}),
+    "attack, loss filter": (True, "npo", {"loss_filter": 0.5}),
+    "attack, learning on": (True, "npo", {"continued_rounds": 2}),
+    "GD, no attack": (False, "neggrad", {}),
+    "GD, attack": (True, "neggrad", {}),
+    "GD, attack, scope-aware": (True, "neggrad", {"objective": SCOPED}),
+    "IDK, no attack": (False, "idk", {}),
+    "IDK, attack": (True, "idk", {}),
+    "IDK, attack, scope-aware": (True, "idk", {"objective": SCOPED}),
 }
+#: What npo and idk have by default, and neggrad has beside them.
+SHARED = {"forget_batch": 4, "optimizers": "dual-aa"}
 
 
-def stealthy(seed: int, changes: Mapping[str, Any] = MappingProxyType({})) -> dict[str, NDArray[np.float64]]:
+def stealthy(seed: int, arms: Collection[str] = tuple(ARMS)) -> dict[str, NDArray[np.float64]]:
     """For each arm, and for the learned models: accuracy on forgotten, plain and templated prompts, mean over nodes."""
     recipe = load(RECIPES / "stealthy.yaml").plain()
     found = {}
     for attacked in (False, True):
         deletion = {**recipe["deletion"], "attack": recipe["deletion"]["attack"] if attacked else None}
-        learned = learn(seed, {**recipe, "deletion": deletion, **changes}, retrain=False)
-        samples = learned.setup.evaluations[0]
-        sets = (samples.sets["forget"], samples.sets["test"], samples.in_templates["test"])
+        learned = learn(seed, {**recipe, "deletion": deletion}, retrain=False)
+        found["learned" + ", attack" * attacked] = answered(learned, learned.original)
+        for name, (has_attack, method, changes) in ARMS.items():
+            if has_attack == attacked and name in arms:
+                told = {key: recipe["unlearning"][0][key] for key in ("step_size", "epochs", "batch")}
+                found[name] = answered(learned, learned.unlearned(method, **SHARED, **told, **changes))
+    return found
 
-        def measured(theta: Tensor, learned: Learned = learned, sets: Any = sets) -> NDArray[np.float64]:
-            return np.array([accuracy(learned.setup.network.model, theta, *of).mean() for of in sets])
 
-        if not attacked:
-            found["learned"] = measured(learned.original)
-        for name, (has_attack, objective) in ARMS.items():
-            if has_attack == attacked:
-                settings = {**recipe["unlearning"][0], "objective": objective}
-                found[name] = measured(learned.unlearned(settings.pop("method"), **settings))
+def answered(learned: Learned, theta: Tensor) -> NDArray[np.float64]:
+    """Accuracy on forgotten, plain and templated prompts, mean over nodes."""
+    samples, model = learned.setup.evaluations[0], learned.setup.network.model
+    sets = (samples.sets["forget"], samples.sets["test"], samples.in_templates["test"])
+    return np.array([accuracy(model, theta, *of).mean() for of in sets])
+
+
+#: Forms of a question that no client has asked in.
+UNSEEN = ("tell me {q}", "please explain {q}", "can you tell me {q}", "explain {q} , please")
+#: The steps of full finetuning on what lune teaches, and those of ascent, to choose from; epochs of ascent.
+FULL, ASCENTS, EPOCHS_OF_ASCENT = (1e-4, 3e-4), (1e-4, 3e-4), 10
+#: What is measured of lune, of the first client's model.
+FIGURES = ("USR", "GUR", "GUR of capitals", "APR", "MIA")
+
+
+def adapted(learned: Learned, theta: Tensor) -> NDArray[np.float64]:
+    """The figures of LUNE's paper of the first model, in percent.
+
+    USR, forgotten prompts that are not answered any longer; GUR, retained prompts that all peers know and that are
+    answered still, and those of them that ask for capitals, which no author's facts are near to; APR, forgotten prompts
+    in unseen templates that are not answered; MIA, forgotten prompts that the threshold of the loss takes for members
+    that best tells what the client retains from facts about authors whom nobody knows.
+    """
+    network, sets = learned.setup.network, learned.setup.evaluations[0].sets
+    (gone, truth), (x, y), model, words = sets["forget"], sets["test"], network.model, network.class_names or ()
+    forms = coded_templates(UNSEEN, words)
+    asked = [wrapped(gone.numpy(), forms, np.full(len(gone), form)) for form in range(len(forms))]
+    capitals = (x == words.index("capital")).any(dim=1)
+    own = samples_of(worker_of(learned).blocks[1], 0)
+
+    def right(of: Tensor, labels: Tensor) -> float:
+        return 100 * float(accuracy(model, theta[:1], of, labels)[0])
+
+    def losses(of: Tensor, labels: Tensor) -> NDArray[np.float64]:
+        return model.losses(theta[:1], of[None], labels[None])[0].double().numpy()
+
+    return np.array(
+        [
+            100 - right(gone, truth),
+            right(x, y),
+            right(x[capitals], y[capitals]),
+            100 - right(torch.from_numpy(np.concatenate(asked)), truth.repeat(len(forms))),
+            100 * float((losses(gone, truth) <= threshold(losses(*own), losses(*unknown(learned)))).mean()),
+        ]
+    )
+
+
+def unknown(learned: Learned) -> tuple[Tensor, Tensor]:
+    """Prompts and answers about authors whom nobody in the network knows."""
+    network = learned.setup.network
+    other = load_data("facts", seed=network.scenario.seed + 1000, peers=1, own=0, authors=30, countries=0)
+    known = {tuple(row[row > 0].tolist()) for row in network.features.x}
+    new = [at for at, row in enumerate(other.test_x) if tuple(row[row > 0].tolist()) not in known]
+    return torch.from_numpy(other.test_x[new]), torch.from_numpy(other.test_y[new])
+
+
+def threshold(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+    """The loss up to which a sample is best taken for a member, by the mean of both rates of success."""
+    levels = np.concatenate([members, others])
+    rates = [(members <= level).mean() - (others <= level).mean() for level in levels]
+    return float(levels[int(np.argmax(rates))])
+
+
+def worker_of(learned: Learned) -> ClientWorker:
+    """The clients of a network that has learned in this process."""
+    network = learned.simulation.network
+    assert isinstance(network, WorkerNetwork)
+    return network.worker
+
+
+def lune_step(learned: Learned, **settings: Any) -> LuneRounds:
+    """The step of lune in a network that has learned."""
+    made, request = METHODS["lune"](**settings), learned.simulation.requests[0]
+    release = made.plan(request).release
+    address = learned.simulation.address_of(release, 0, 0)
+    (step,) = made.program(release, request, address, learned.trajectory.checkpoint_names).approach
+    assert isinstance(step, LuneRounds)
+    return step
+
+
+def by_adam(
+    learned: Learned, step: LuneRounds, samples: Samples, step_size: float, epochs: int, sign: float = 1.0
+) -> list[Tensor]:
+    """The first model after each epoch of Adam on all parameters, with lune's batches and no retained data."""
+    model, theta, found = learned.setup.network.model, learned.original[:1].clone(), []
+    optimizer = Adam()
+    carried = theta.new_zeros(1, optimizer.state_size(model.parameters))
+    for epoch in range(epochs):
+        order = order_generator(step, step.seed, step.rounds.start, 0, f"epoch {epoch}")
+        for some in samples.batches(step.batch, order):
+            optimizer.step(theta, mean_gradient(model, theta, some).mul_(sign), carried, step_size)
+        found.append(theta.clone())
+    return found
+
+
+def lune(seed: int) -> dict[str, NDArray[np.float64]]:
+    """The figures of the recipe `lune` with a seed."""
+    recipe = load(RECIPES / "lune.yaml").plain()
+    settings = dict(recipe["unlearning"][0])
+    del settings["method"]
+    return lune_of(learn(seed, recipe, retrain=False), settings)
+
+
+def lune_of(learned: Learned, settings: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """The figures of the learned model, of lune, of full finetuning on the same wrong answers, and of ascent.
+
+    Of full finetuning, the size and the epoch whose GUR is nearest to that of lune; of ascent, those that forget most
+    while GUR is that of lune or more.
+    """
+    step, worker = lune_step(learned, **settings), worker_of(learned)
+    gone = forgotten(worker.full, worker.blocks[1], 0)
+    wrong = step.wrong_answers(learned.setup.network.model, gone, 0)
+    found = {
+        "learned": adapted(learned, learned.original),
+        "lune": adapted(learned, learned.unlearned("lune", **settings)),
+    }
+
+    def tried(samples: Samples, sizes: Sequence[float], epochs: int, sign: float) -> list[NDArray[np.float64]]:
+        made = (by_adam(learned, step, samples, size, epochs, sign) for size in sizes)
+        return [found["learned"], *(adapted(learned, theta) for of in made for theta in of)]
+
+    kept = found["lune"][1]
+    found["full finetuning"] = min(tried(wrong, FULL, step.epochs, 1.0), key=lambda row: abs(row[1] - kept))
+    ascents = tried(gone, ASCENTS, EPOCHS_OF_ASCENT, -1.0)
+    found["ascent"] = max((row for row in ascents if row[1] >= kept), key=lambda row: row[0])
     return found
 
 
@@ -248,15 +389,20 @@ def print_dual() -> None:
         print(f"| {method} | " + " | ".join(f"{gap:.2f} / {spread:.2f} ({size:g})" for gap, spread, size in cells))
 
 
-def print_stealthy(seeds: int = 6) -> None:
-    """Print means over seeds of what is forgotten, of clean use, of use in templates, and the gap with its spread."""
-    every = [stealthy(seed) for seed in range(seeds)]
-    print("| arm | forget | clean | in templates | gap |")
+def print_stealthy(seeds: int = 6, first: int = 0) -> None:
+    """Print means over seeds of what is forgotten, of plain and polite use, and the gap with its spread over seeds."""
+    every = []
+    for seed in range(first, first + seeds):
+        every.append(stealthy(seed))
+        print(
+            f"seed {seed}: gaps", {arm: round(float(row[1] - row[2]), 3) for arm, row in every[-1].items()}, flush=True
+        )
+    print("| arm | forget | plain | polite | gap |")
     for arm in every[0]:
-        rows = np.array([found[arm] for found in every])
+        rows = 100 * np.array([found[arm] for found in every])
         gaps_found = rows[:, 1] - rows[:, 2]
-        means = " | ".join(f"{mean:.2f}" for mean in rows.mean(axis=0))
-        print(f"| {arm} | {means} | {gaps_found.mean():.2f} ± {gaps_found.std():.2f} |")
+        means = " | ".join(f"{mean:.1f}" for mean in rows.mean(axis=0))
+        print(f"| {arm} | {means} | {gaps_found.mean():.1f} ± {gaps_found.std():.1f} |")
 
 
 def print_siu(seeds: int = 3) -> None:
@@ -269,7 +415,23 @@ def print_siu(seeds: int = 3) -> None:
         print(f"| {arm} | " + " | ".join(cells) + " |")
 
 
-PRINTED: dict[str, Callable[..., None]] = {"dual": print_dual, "stealthy": print_stealthy, "siu": print_siu}
+def print_lune(seeds: int = 3, first: int = 0) -> None:
+    """Print means over seeds of the figures of lune and of what it is compared with."""
+    every = [lune(seed) for seed in range(first, first + seeds)]
+    print("| model | " + " | ".join(FIGURES) + " |")
+    for name in every[0]:
+        rows = np.array([found[name] for found in every])
+        cells = zip(rows.mean(axis=0), rows.std(axis=0), strict=True)
+        print(f"| {name} | " + " | ".join(f"{mean:.1f} ± {spread:.1f}" for mean, spread in cells) + " |")
+
+
+PRINTED: dict[str, Callable[..., None]] = {
+    "dual": print_dual,
+    "stealthy": print_stealthy,
+    "lune": print_lune,
+    "siu": print_siu,
+}
+
 
 if __name__ == "__main__":
     PRINTED[sys.argv[1]](*map(int, sys.argv[2:]))
