@@ -1,11 +1,12 @@
 """What the papers of empirical methods report, at the size of a toy: directions, not digits."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from forgetting import lune
+from forgetting import SIU_MEASURES, lune, siu
 from runs import run_through
 
 from rewindnet.clients.training.optimizers.pair import OptimizerPair, Pairing
@@ -92,3 +93,22 @@ def test_an_adapter_forgets_as_full_finetuning_does_and_better_than_ascent() -> 
     assert abs(gur - full[1]) <= 10
     assert usr > ascent[0]
     assert mia < learned[4]
+
+
+@pytest.mark.slow
+def test_a_person_is_forgotten_from_one_image_where_the_kl_leaves_the_name_out() -> None:
+    """Li et al. (2024), and the table of docs/empirical.md, for three seeds: directions, and no order among ties."""
+    every = [siu(seed) for seed in range(3)]
+
+    def of(arm: str, measure: str) -> np.ndarray[Any, Any]:
+        return np.array([found[arm][SIU_MEASURES.index(measure)] for found in every])
+
+    for steps in (12, 30):
+        for measure in ("generality", "specificity", "own_facts", "other_facts"):
+            assert of(f"SIU, {steps} steps", measure).min() >= 0.95, (steps, measure)
+        assert of(f"SIU, {steps} steps", "fluency").max() <= 1.2
+        assert of(f"CE + plain KL, {steps} steps", "generality").mean() <= 0.2
+        moved = of(f"SIU, {steps} steps", "c_dis") - of(f"CE + plain KL, {steps} steps", "c_dis")
+        assert moved.min() > 0
+    assert of("GA, 30 steps", "specificity").max() <= 0.2
+    assert of("GA, 30 steps", "diversity").max() <= 0.4
