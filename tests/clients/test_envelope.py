@@ -1,5 +1,7 @@
 """Clipping by the Lipschitz envelope: its gradient, against a solution by Newton's method and bisection."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,8 @@ from rewindnet.clients.models import MODELS
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.training import envelope as module
 from rewindnet.clients.training.envelope import ClientClipError, Envelope, Samples, reduced_design
+from rewindnet.clients.training.minimiser import Minimiser
+from rewindnet.clients.training.secant import root
 
 Floats = NDArray[np.float64]
 
@@ -163,6 +167,41 @@ def test_a_client_next_to_the_clip_is_decided_by_the_gradient_itself() -> None:
     at = plain.norm(dim=1).argmax()
     _, evaluations = envelope(longest).gradient(model, theta, given_)
     assert int(evaluations[at]) > 1
+
+
+def test_a_solution_that_is_not_good_enough_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The solver is nearly always better than it must be, so it is made to stop at its first guess."""
+    asked: list[float] = []
+
+    def lazy(self: Minimiser, open_: Tensor, accuracy: float, least: float = 0.0) -> None:
+        asked.append(accuracy)
+        if len(asked) > 2:
+            run(self, open_, accuracy, least)
+
+    run = Minimiser.run
+    monkeypatch.setattr(Minimiser, "run", lazy)
+    model, given_, theta = clients(2, 9)
+    gradient, _ = envelope(0.2).gradient(model, theta, given_)
+    assert len(asked) > 2
+    for k in range(3):
+        expected = exact(theta[k].numpy(), given_.x[k].numpy(), given_.y[k].numpy(), 0.2)
+        assert np.linalg.norm(gradient[k].numpy() - expected) <= 0.2 * 1e-4
+
+
+def test_a_gradient_beyond_the_clip_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zero of the norm's excess is made to lie a little short at first, where the gradient is longer than C."""
+    calls: list[int] = []
+
+    def short(*given_: Any) -> tuple[Tensor, Tensor]:
+        s, evaluations = root(*given_)
+        calls.append(1)
+        return (s * (1 - 1e-7) if len(calls) == 1 else s), evaluations
+
+    monkeypatch.setattr(module, "root", short)
+    model, given_, theta = clients(2, 9)
+    gradient, _ = envelope(0.05).gradient(model, theta, given_)
+    assert len(calls) > 1
+    assert float(gradient.norm(dim=1).max()) <= 0.05
 
 
 def test_a_part_of_the_data_can_move_a_clipped_gradient_further_than_the_gradient() -> None:
