@@ -180,9 +180,8 @@ class AlternatingEpochs(CommunicationStep, ABC):
                 if more is not None:
                     gradient = gradient + more(theta, some)
                 gradient = gradient if weight == 1 else gradient * weight
-                if mask is not None and phase in self.masked:
-                    gradient = gradient * mask
-                self.step(phase, theta, gradient, carried)
+                changed = mask if phase in self.masked else None
+                self.step(phase, theta, gradient if changed is None else gradient * changed, carried)
                 taken += len(some.y) * (1 if more is None else 2)
         return taken
 
