@@ -69,7 +69,9 @@ class WorkerNetwork(Network):
         if not self.root:
             return []
         of_rounds = (counts[:, 4 * k : 4 * k + 4].T for k in range(rounds))
-        return [RoundGradients(*taken, int(size.max(initial=0))) for *taken, size in of_rounds]
+        return [
+            RoundGradients(before, after, inner, int(size.max(initial=0))) for before, after, inner, size in of_rounds
+        ]
 
     def keep(self, name: str) -> None:
         """Have every client of this process keep its current state."""
