@@ -39,7 +39,7 @@ from rewindnet.clients.training.optimizers.adam import Adam
 from rewindnet.clients.worker import ClientWorker
 from rewindnet.experiments.runs.run_setup import RunSetup, build_run
 from rewindnet.experiments.scenario.yaml_files import load, resolve
-from rewindnet.simulator.outcome import Trajectory
+from rewindnet.simulator.outcome import Outcome, Trajectory
 from rewindnet.simulator.simulation import Simulation
 from rewindnet.simulator.transports.in_process import WorkerNetwork
 from rewindnet.simulator.transports.wire import InProcess
@@ -89,9 +89,13 @@ class Learned:
 
     def unlearned(self, method: str, **settings: Any) -> Tensor:
         """What a method makes of them [N, d]."""
+        return self.outcome(method, **settings).released
+
+    def outcome(self, method: str, **settings: Any) -> Outcome:
+        """What a method makes of them, and what it costs."""
         made = METHODS[method](**settings).seeded(self.setup.scenario.seed)
         plan = made.plan(self.simulation.requests[0])
-        return self.simulation.execute(made, plan, self.trajectory, 0).released
+        return self.simulation.execute(made, plan, self.trajectory, 0)
 
     def accuracy(self, theta: Tensor, of: str) -> float:
         """The share of a set that the first model is right about, in percent."""
