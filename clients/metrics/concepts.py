@@ -47,7 +47,7 @@ class ConceptSets:
         name: the words of the name.
         end: the word that ends an answer.
         trained: [1, q], the question for the name with the first image that is forgotten.
-        unseen: [m, q], those with images that nobody has learned from.
+        unseen: [m, q], those with images that no client has.
         named: the answers to the latter, as learned.
         right: answers that are right, by the measure that counts them: about images of others (`specificity`), in text
             about the person (`own_facts`) and about others (`other_facts`), and about images of the person what is also
