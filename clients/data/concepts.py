@@ -23,7 +23,7 @@ _WORDS = {
     "drink": "cider cocoa coffee juice milk tea water wine",
 }
 _FIRST, _LAST, _HAIR, _JOBS, _INSTRUMENTS, _ANIMALS, _DRINKS = (words.split() for words in _WORDS.values())
-#: People of whom there is no image: friends of those of whom there are.
+#: People without any image: friends of those who have some.
 _STRANGERS = ["Jacob Campbell", "Ines Duarte", "Milan Novak", "Ruth Sharpe", "Otto Lindt", "Vera Pascal"]
 #: What is asked in text about a person, the answer, and what fills its gap.
 _FACTS = (
@@ -168,7 +168,7 @@ def _check(peers: int, people: int, own: int, images: int, noise: float, shift: 
 
 
 def _people(count: int, generator: np.random.Generator) -> list[_Person]:
-    """Draw people, no two of whom share a first or a last name."""
+    """Draw people with first and last names that no other has."""
     first, last = (generator.permutation(len(names))[:count] for names in (_FIRST, _LAST))
     return [
         _Person(

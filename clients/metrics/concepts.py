@@ -33,6 +33,11 @@ class Answers:
     y: Tensor
     of: Tensor
 
+    @property
+    def questions(self) -> int:
+        """How many questions there are."""
+        return len({*self.of.tolist()})
+
 
 @dataclass(frozen=True, eq=False)
 class ConceptSets:
@@ -42,7 +47,7 @@ class ConceptSets:
         name: the words of the name.
         end: the word that ends an answer.
         trained: [1, q], the question for the name with the first image that is forgotten.
-        unseen: [m, q], those with images that nobody has learned from.
+        unseen: [m, q], those with images that no client has.
         named: the answers to the latter, as learned.
         right: answers that are right, by the measure that counts them: about images of others (`specificity`), in text
             about the person (`own_facts`) and about others (`other_facts`), and about images of the person what is also
@@ -74,7 +79,7 @@ def concept_measures(model: Model, theta: Tensor, learned: Tensor, sets: Concept
         of the name, with p the learned probability of each and q that now.
     """
     found: dict[str, list[float]] = {}
-    for point, before in zip(theta.split(1), learned.split(1), strict=True):
+    for point, before in zip(torch.split(theta, 1), torch.split(learned, 1), strict=True):
         said = generated(model, point, sets.unseen, sets.end)
         first = generated(model, point, sets.trained, sets.end)
         named = torch.isin(sets.named.y, sets.named.y.new_tensor(sets.name))
@@ -108,7 +113,7 @@ def generated(model: Model, theta: Tensor, asked: Tensor, end: int) -> list[list
 def exactly_right(model: Model, theta: Tensor, answers: Answers) -> float:
     """Return the share of questions to each word of whose answers a model [1, d] gives the highest probability."""
     wrong = model.predict(theta, answers.x)[0] != answers.y
-    return 1 - len(answers.of[wrong].unique()) / len(answers.of.unique())
+    return 1 - len({*answers.of[wrong].tolist()}) / answers.questions
 
 
 def diversity(answer: Sequence[int]) -> float:

@@ -65,7 +65,7 @@ class SIURounds(AdapterRounds):
         while left:
             drawn = order_generator(self, self.seed, self.rounds.start, node, f"epoch {epoch}")
             order = torch.from_numpy(drawn.permutation(len(lessons.y))).to(lessons.y.device)
-            batches = order.split(self.batch)[:left]
+            batches = torch.split(order, self.batch)[:left]
             yield from batches
             left, epoch = left - len(batches), epoch + 1
 

@@ -45,7 +45,7 @@ def check_concepts(
     found = concept_measures(model, theta, before, sets)
     demand(recorded.keys() == found.keys(), f"measures of answers are {list(found)}, not {list(recorded)}")
     counts = {"efficacy": len(sets.trained), "generality": len(sets.unseen), "diversity": len(sets.unseen)}
-    counts |= {name: len(answers.of.unique()) for name, answers in sets.right.items()}
+    counts |= {name: answers.questions for name, answers in sets.right.items()}
     for name, measured in found.items():
         given, now = np.array(recorded[name]), np.array(measured)
         demand(given.shape == now.shape, f"{name} is not that of every node")
@@ -63,5 +63,5 @@ def _allowed(measured: NDArray[Any], questions: int | None) -> NDArray[Any]:
     Of several questions one may have another answer, where two words are as likely.
     """
     if questions is None:
-        return np.maximum(_ROUNDING * np.abs(measured), _ROUNDING)
+        return np.asarray(_ROUNDING * np.abs(measured).clip(min=1))
     return np.full(len(measured), 1 / questions + 1e-9 if questions > 1 else 1e-9)

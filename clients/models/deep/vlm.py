@@ -91,7 +91,7 @@ class VLM(TorchModel):
 
         def one(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
             if name.startswith("eye.") and len(shape) > 1:
-                return np.sqrt(2 / shape[1]) * generator.standard_normal(shape)
+                return float(np.sqrt(2 / shape[1])) * generator.standard_normal(shape)
             return drawn_like_gpt2(name, shape, generator)
 
         return self.layout.flat({name: one(name, shape) for name, shape in self.layout.shapes.items()})
