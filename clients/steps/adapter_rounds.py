@@ -71,7 +71,7 @@ class AdapterRounds(Spreading, ABC):
             if round == self.rounds.start:
                 taken[row] = self._learned(block, node, form, states[row])
             elif self.at[node] == round:
-                states[row, d:] = mixed[row]
+                states[row, d:] = mixed[row, : form.size]
                 self._put_on(form, states[row])
         block.count(taken)
         states[:, :d] = block.project(states[:, :d].contiguous())
