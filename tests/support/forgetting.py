@@ -145,19 +145,19 @@ def stealthy(seed: int, changes: Mapping[str, Any] = MappingProxyType({})) -> di
 
 #: One client with images of eight people, who deletes those of the first.
 PEOPLE: dict[str, Any] = {
-    "data": {"source": "concepts", "peers": 1, "people": 8, "images": 40, "copies": 12, "features": "raw"},
+    "data": {"source": "concepts", "peers": 1, "people": 8, "images": 160, "copies": 40, "features": "raw"},
     "partition": {"clients": 1},
     "topology": {"kind": "complete", "mixing": "uniform"},
     "model": {"kind": "vlm", "layers": 2, "width": 32},
     "learning": {
-        "rounds": 40,
+        "rounds": 28,
         "local_steps": 24,
         "step_size": 0.003,
         "optimizer": "adamw",
-        "sampling": {"kind": "keyed", "batches": 96},
+        "sampling": {"kind": "keyed", "batches": 360},
         "step_sizes": {"kind": "cosine"},
     },
-    "deletion": {"client": 0, "samples": {"indices": [*range(15 * 40)]}},
+    "deletion": {"client": 0, "samples": {"indices": [*range(15 * 160)]}},
     "unlearning": ["retrain"],
     "measures": {"membership": False},
     "backend": {"dtype": "float32", "precision": "fast"},
@@ -172,6 +172,8 @@ SIU_ARMS: Mapping[str, dict[str, Any]] = {
     "SIU, no token mask": {"token_mask": False},
     "SIU, no vocabulary mask": {"vocab_mask": False},
     "CE alone": {"beta": 0.0},
+    "SIU, β = 1.5": {"beta": 1.5},
+    "CE + plain KL, β = 1.5": {"beta": 1.5, "token_mask": False, "vocab_mask": False},
 }
 #: What is measured of each, in this order.
 SIU_MEASURES = (
