@@ -88,7 +88,7 @@ class SIU(Adapted):
     def variant(self) -> str:
         """The goal, and what the KL leaves out."""
         masks = [name for name, on in (("token", self.token_mask), ("vocabulary", self.vocab_mask)) if on]
-        divergence = f"KL without {' and '.join(masks)} masked" if masks else "plain KL"
+        divergence = f"KL, {' and '.join(masks)} mask" if masks else "plain KL"
         return f"{self.goal}, {'no KL' if not self.beta else divergence}"
 
     def _deed(self, learning: TrainingRun) -> str:
