@@ -18,6 +18,7 @@ from rewindnet.experiments.scenario.registries import LISTS, registry, settings_
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.yaml_files import load, parse_yaml, resolve
 from rewindnet.experiments.studies.grid import combinations
+from rewindnet.experiments.studies.points import with_seeds
 from rewindnet.experiments.studies.study_file import read_study_file
 
 #: All but those of graph networks, which are scenarios of another kind.
@@ -108,7 +109,8 @@ def test_every_recipe_survives_being_written(recipe):
 
 @pytest.mark.parametrize("recipe", STUDIES, ids=lambda recipe: recipe.stem)
 def test_every_run_of_the_study_of_a_recipe_is_a_scenario_of_its_own(recipe):
-    points = combinations(read_study_file(recipe).axes)
+    study = read_study_file(recipe)
+    points = combinations(with_seeds(study.axes, study.seeds, study.scenario, recipe.parent))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the section study of", Notice)
         runs = [load(recipe, [f"{key}={value}" for key, value in point.items()]).to_yaml() for point in points]
