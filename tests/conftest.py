@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, settings
 # would only take time from the others. Child processes inherit this, and runs use one thread of torch anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shell that starts the tests in the background has them ignore interrupts, and nohup has them ignore that a terminal is
-# closed; their child processes would, too.
+# A shell that starts the tests in the background has them ignore interrupts, and nohup has them ignore that a terminal
+# closes; their child processes would, too.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
