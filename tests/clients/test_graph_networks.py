@@ -134,6 +134,7 @@ def test_attention_is_that_of_the_paper() -> None:
             e = own[node] @ receiving[head] + own[around] @ sending[head]
             e = np.exp(np.where(e > 0, e, 0.2 * e))
             np.testing.assert_allclose(found[node, 3 * head : 3 * head + 3], e / e.sum() @ own[around], atol=1e-10)
+    assert torch.isfinite(attend(torch.from_numpy(1e4 * h), graph.edges, torch.from_numpy(a), 2)).all()
 
 
 def test_a_linear_network_is_ridge_regression_on_propagated_features() -> None:
