@@ -124,7 +124,8 @@ def _counts(run: RunFolder, training: TrainingRun) -> tuple[Counts, str]:
     """Return how many samples each client would delete, [N], and that in words."""
     wanted = run.scenario["deletion"]["samples"]
     number = int(training.deleted.max())
-    if isinstance(wanted, dict):
+    if not isinstance(wanted, int | float) and wanted != "all":
+        # Other clients do not have what is named, such as positions, a class, or the poisoned samples.
         return np.minimum(number, training.samples), f"as many samples as were deleted here, {number}"
     said = {"all": "all of its samples"}.get(str(wanted), f"{wanted} of its samples")
     said = f"{100 * wanted:g} % of its samples" if isinstance(wanted, float) else said

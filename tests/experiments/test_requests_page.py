@@ -18,7 +18,7 @@ from rewindnet.certificates.view import View
 from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.charts.network import drawn_graph
 from rewindnet.experiments.report.page import write_report
-from rewindnet.experiments.report.requests import NotPlannedError, _selected, _up, coverage, planned_requests
+from rewindnet.experiments.report.requests import NotPlannedError, _counts, _selected, _up, coverage, planned_requests
 from rewindnet.experiments.report.requests_section import requests_section
 
 SCENARIO: dict[str, Any] = {
@@ -116,6 +116,15 @@ def test_requests_that_cannot_be_planned_say_why(run: Any, change: Mapping[str, 
     with pytest.raises(NotPlannedError, match=why):
         planned_requests(other)
     assert "Other requests are not planned here: " in requests_section(other)
+
+
+@pytest.mark.parametrize("samples", ["poisoned", {"class": 1}, {"indices": [0, 4, 9]}])
+def test_what_other_clients_do_not_have_counts_by_its_number(run: Any, samples: Any) -> None:
+    deletion = {**run.scenario["deletion"], "samples": samples}
+    named = type("R", (), {**vars(run), "scenario": {**run.scenario, "deletion": deletion}})()
+    counts, said = _counts(named, run.network[1])
+    assert counts.tolist() == np.minimum(3, run.network[1].samples).tolist()
+    assert said == "as many samples as were deleted here, 3"
 
 
 @pytest.mark.parametrize(("value", "up"), [(0.0, 0.0), (1.0, 1.0), (1.00001, 1.001), (99999.0, 100000.0)])
