@@ -53,7 +53,12 @@ SOURCES: Registry[Callable[..., Dataset]] = Registry(
 
 
 def load(
-    source: str, root: str | Path | None = None, seed: int = 0, limit: int | None = None, **parameters: Any
+    source: str,
+    root: str | Path | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    test_limit: int | None = None,
+    **parameters: Any,
 ) -> Dataset:
     """Return the data of a source, checked.
 
@@ -62,11 +67,12 @@ def load(
         root: the folder of official files; None takes the environment variable REWINDNET_DATA, else ./data.
         seed: the scenario's seed.
         limit: keep only the first so many training rows; None keeps all.
+        test_limit: keep only the first so many test rows; None keeps all.
         parameters: the source's own keyword-only parameters.
 
     Raises:
         DataError: if the source or a parameter is unknown, a file is missing or damaged, the data make no
-            sense, or limit < 1.
+            sense, or a limit is < 1.
     """
     dataset: Dataset = SOURCES.build(source, None if root is None else Path(root), seed, **parameters)
-    return dataset.limited(limit)
+    return dataset.limited(limit, test_limit)

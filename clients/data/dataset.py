@@ -85,16 +85,20 @@ class Dataset:
         """The shape of one example."""
         return self.x.shape[1:]
 
-    def limited(self, limit: int | None) -> "Dataset":
-        """Return the data with its first `limit` training rows only (all if None or if there are fewer).
+    def limited(self, limit: int | None, test_limit: int | None = None) -> "Dataset":
+        """Return the data with its first training and test rows only (all where None, or if there are fewer).
 
         Raises:
-            DataError: if limit < 1.
+            DataError: if a limit is < 1.
         """
+        for kind, most in (("training", limit), ("test", test_limit)):
+            if most is not None and most < 1:
+                raise DataError(f"a limit must leave at least 1 {kind} row of {self.name}, {most} was given")
+        if test_limit is not None and test_limit < len(self.test_x):
+            fewer = replace(self, test_x=self.test_x[:test_limit].copy(), test_y=self.test_y[:test_limit].copy())
+            return fewer.limited(limit)
         if limit is None or limit >= len(self.x):
             return self
-        if limit < 1:
-            raise DataError(f"limit must leave at least 1 training row of {self.name}, {limit} was given")
         client = None if self.client is None else self.client[:limit].copy()
         gone = () if client is None or self.client is None else np.setdiff1d(self.client, client).tolist()
         without = tuple(sorted({*self.without_training, *gone}))

@@ -79,7 +79,8 @@ def load_dataset(scenario: Scenario) -> Dataset:
         UserError: if the source has no such data, or no such classes.
     """
     data = scenario.data
-    return _without_public_classes(scenario, load(data.source, data.root, scenario.seed, data.limit, **data.settings))
+    found = load(data.source, data.root, scenario.seed, data.limit, data.test_limit, **data.settings)
+    return _without_public_classes(scenario, found)
 
 
 def _without_public_classes(scenario: Scenario, dataset: Dataset) -> Dataset:

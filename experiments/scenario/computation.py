@@ -61,7 +61,7 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
         computed["learning"]["recover"] = learning["checkpoints"]["recover"]
     computed["unlearning"] = [_without_later(method) for method in scenario["unlearning"]]
     computed["deletion"] = _without_plain("deletion", scenario["deletion"])
-    computed["data"] = _without_plain("data", scenario["data"], ("root",))
+    computed["data"] = _without_plain("data", scenario["data"], ("root", "test_limit"))
     contents = {key: sha256 for key, sha256 in (inputs or {}).items() if key.partition(".")[0] in computed}
     found = {key: sha256 for key, sha256 in contents.items() if key.startswith(UNDER_ROOT)}
     named = {key: sha256 for key, sha256 in contents.items() if key not in found}

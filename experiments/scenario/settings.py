@@ -52,6 +52,7 @@ class DataSettings(Choice):
         source: the source.
         root: the folder of the files; by default that of the environment variable REWINDNET_DATA, or else `data`.
         limit: the number of training samples that are read, from the first on; None for all.
+        test_limit: the number of test samples that are read, from the first on; None for all.
         features: how raw data become features.
         public: the rows that are public; None for none.
         backdoor: a client whose samples carry a trigger; None for no such client.
@@ -61,6 +62,7 @@ class DataSettings(Choice):
     source: str = "digits"
     root: str | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
+    test_limit: Annotated[int, Field(ge=1)] | None = None
     features: FeatureSettings = Field(default_factory=lambda: FeatureSettings.model_validate({}))
     public: PublicSettings | None = None
     backdoor: BackdoorSettings | None = None

@@ -89,9 +89,21 @@ def test_limit_keeps_the_first_rows_and_leaves_the_test_alone(n, limit):
     assert len(kept.test_x) == n
 
 
-def test_a_limit_without_rows_is_refused():
-    with pytest.raises(DataError, match="at least 1 training row"):
-        load("synthetic", limit=0)
+@given(n=st.integers(2, 30), limit=st.integers(1, 40), test_limit=st.integers(1, 40))
+@settings(deadline=None)
+def test_both_limits_keep_the_first_rows(n, limit, test_limit):
+    x, y = rows(n)
+    kept = checked("mine", x=x, y=y, test_x=-x, test_y=y, layout="vector").limited(limit, test_limit)
+    np.testing.assert_array_equal(kept.x, x[:limit])
+    np.testing.assert_array_equal(kept.test_x, -x[:test_limit])
+    np.testing.assert_array_equal(kept.test_y, y[:test_limit])
+    assert kept.classes == 2
+
+
+@pytest.mark.parametrize(("key", "kind"), [("limit", "training"), ("test_limit", "test")])
+def test_a_limit_without_rows_is_refused(key, kind):
+    with pytest.raises(DataError, match=f"at least 1 {kind} row"):
+        load("synthetic", **{key: 0})
 
 
 @pytest.mark.parametrize(

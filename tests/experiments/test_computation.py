@@ -25,6 +25,7 @@ def changed(key: str, value: Any) -> str:
         ("name", "other"),
         ("seed", 1),
         ("data.root", "/elsewhere"),
+        ("data.test_limit", 100),
         ("network.latency", 0.7),
         ("backend.kind", "mpi"),
         ("backend", {"kind": "flower", "runtime": "ray"}),
