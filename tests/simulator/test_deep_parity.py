@@ -79,6 +79,7 @@ def scenario(model: str, learning: dict[str, Any], methods: list[Any]) -> dict[s
 
 
 def leave_the_same(described: dict[str, Any], folder: Path, transports: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
     (folder / "net.py").write_text(NET)
     file = parity.write(described, folder)
     found = side_by_side(file, folder, transports)
@@ -102,6 +103,22 @@ def test_deep_models_leave_the_same_over_every_transport(model: str, optimizer: 
 def test_methods_of_plain_steps_leave_the_same_over_every_transport(tmp_path: Path) -> None:
     methods = ["hessian-free", "federaser", {"method": "gradient-ascent", "rounds": 2}, *METHODS[-4:]]
     leave_the_same(scenario("cnn", {}, methods), tmp_path, TRANSPORTS)
+
+
+@with_mpi
+@pytest.mark.slow
+def test_augmented_images_and_schedules_leave_the_same_over_every_transport(tmp_path: Path) -> None:
+    """What is drawn for an image depends on its client and its place there, and not on where the client lives."""
+    learning = {
+        **OPTIMIZERS["momentum"],
+        "augmentation": {"crop": 1, "flip": True},
+        "step_sizes": {"kind": "cosine", "warm_up": 1},
+    }
+    methods = [METHODS[0], {"method": "warm-start", "rounds": 2, "sigma": 0.01}, "retrain"]
+    augmented = leave_the_same(scenario("cnn", learning, methods), tmp_path / "augmented", TRANSPORTS)
+    del learning["augmentation"]
+    plain = leave_the_same(scenario("cnn", learning, methods), tmp_path / "plain", {"one": IN_PROCESS})
+    assert plain["weights_sha256"] != augmented["weights_sha256"]
 
 
 @with_mpi
