@@ -12,6 +12,7 @@ from rewindnet.experiments.folder.files import check_writable, write
 from rewindnet.experiments.folder.reader import FolderError, RunFolder
 from rewindnet.experiments.folder.whole import read_whole
 from rewindnet.experiments.report import table, words
+from rewindnet.experiments.report.best import best, no_other
 from rewindnet.experiments.report.boxes import certificate_box
 from rewindnet.experiments.report.charts.audit import NODES, audit_charts
 from rewindnet.experiments.report.charts.claims import claims_chart
@@ -99,9 +100,10 @@ def _verdict(run: RunFolder) -> str:
 
 def _promise(run: RunFolder) -> str:
     """Say for a reader who is no expert what the best release promises, and what it does not cover."""
-    heading, row = "What may be said", words.best(run)
+    heading, row = "What may be said", best(run)
     if row is None or run.violations:
-        why = "a certificate is violated" if run.violations else "no method but retraining reaches the ε asked for"
+        none = no_other(run)
+        why = "a certificate is violated" if run.violations else f"{none[0].lower()}{none[1:]} reaches the ε asked for"
         return section("promise", heading, paragraphs([f"Nothing is promised: {why}."]))
     index = run.summary.index(dict(row))
     note = f"Of method {index} ({row['method']}), the most accurate that reaches the ε asked for."

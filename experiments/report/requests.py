@@ -24,7 +24,7 @@ from rewindnet.certificates.view import View
 from rewindnet.clients.data.deletion import deletable
 from rewindnet.clients.methods import rewinds
 from rewindnet.experiments.folder.reader import RunFolder
-from rewindnet.experiments.report.words import asked_epsilon
+from rewindnet.experiments.report.best import asked_epsilon
 from rewindnet.experiments.scenario.names import client_title
 
 Floats = NDArray[np.float64]

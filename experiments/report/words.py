@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rewindnet.certificates import Audit, Certificate, Constant, TrainingRun
-from rewindnet.certificates.view import View
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.report.best import best_said
 from rewindnet.experiments.scenario.names import client_title
 
 _ORDERS = {
@@ -105,7 +105,7 @@ def verdict(run: RunFolder) -> list[str]:
         exact = " but retraining" if any(row["method"] == Retrain.name for row in run.summary) else ""
         return [f"Nothing is certified: no method of this run{exact} has a finite ε.", _measured(run)]
     hold = "All certificates hold: retraining found no node beyond its sensitivity and no ε beyond the certified one."
-    return [hold, _best(run)]
+    return [hold, best_said(run)]
 
 
 def certified_rows(run: RunFolder) -> list[Mapping[str, Any]]:
@@ -135,75 +135,6 @@ def reservations(run: RunFolder) -> list[str]:
     if unmeasured:
         said.append(f"The noise of {unmeasured} of {len(run.certified)} releases is unchecked.")
     return said
-
-
-def asked_epsilon(run: RunFolder) -> float:
-    """Return the largest ε that the scenario asks for, or else the largest that a method claims, or else 1."""
-    named = [method["epsilon"] for method in run.scenario["unlearning"] if method.get("epsilon") is not None]
-    claimed = [row["epsilon_claimed"] for row in run.summary if row["epsilon_claimed"]]
-    return float(max(named or claimed or [1.0]))
-
-
-def _best(run: RunFolder) -> str:
-    """Name the most accurate method that reaches the ε of the scenario unconditionally, then the one that may not."""
-    wanted, names = asked_epsilon(run), run.names
-    # Retraining from the start is what every method is measured against.
-    able = [row for row in run.summary if _reaches(row, wanted) and row["sensitivity"] != 0]
-    if not able:
-        return f"No method but retraining reaches ε = {wanted:g}."
-    proven = [row for row in able if not row["conditional"]]
-    if proven:
-        said = f"At ε ≤ {wanted:g}, whatever was deleted, the most accurate is {_most_accurate(proven, names)}"
-    else:
-        said = f"No method but retraining reaches ε = {wanted:g} unconditionally"
-    estimated = [row for row in able if row.get("estimated_constants")]
-    others = [row for row in able if row["conditional"] and row not in estimated]
-    for rows, basis in (
-        ([row for row in others if row["data_dependent_noise"]], "for this data and this request alone (†)"),
-        (
-            [*(row for row in others if not row["data_dependent_noise"]), *estimated],
-            "conditionally (*), if constants hold that are not proven",
-        ),
-    ):
-        if rows:
-            which = "it" if proven else "the most accurate"
-            said += f". {basis[0].upper()}{basis[1:]}, {which} is {_most_accurate(rows, names)}"
-    exact = [row for row in run.summary if row["method"] == Retrain.name]
-    return said + (f". Retraining reaches {100 * _accuracy(exact[0]):.1f} %." if exact else ".")
-
-
-def best(run: RunFolder) -> Mapping[str, Any] | None:
-    """Return the row of the most accurate release that reaches the ε of the scenario, unconditionally if one does.
-
-    Retraining does not count; None if no other method reaches it.
-    """
-    wanted = asked_epsilon(run)
-    able = [row for row in run.summary if _reaches(row, wanted) and row["sensitivity"] != 0]
-    return max([row for row in able if not row["conditional"]] or able, key=_accuracy, default=None)
-
-
-def _most_accurate(rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> str:
-    """Name the most accurate of several rows, and of those that are certified against an observer of messages."""
-    best = max(rows, key=_accuracy)
-    said = f"{_who(best)}, certified against {View.of(best['view']).observer_among(names)}"
-    hidden = [row for row in rows if row["view"].startswith("transcript")]
-    if hidden and best not in hidden:
-        strongest = max(hidden, key=_accuracy)
-        said += f"; against {View.of(strongest['view']).observer_among(names)} it is {_who(strongest)}"
-    return said
-
-
-def _reaches(row: Mapping[str, Any], wanted: float) -> bool:
-    return row["epsilon_certified"] is not None and row["epsilon_certified"] <= wanted * (1 + 1e-9)
-
-
-def _accuracy(row: Mapping[str, Any]) -> float:
-    return float(row["accuracy"]["test"]["mean"])
-
-
-def _who(row: Mapping[str, Any]) -> str:
-    depth = f" at {100 * row['rewind']:.0f} % rewind" if row["rewind"] else ""
-    return f"method {row['index']} ({row['method']}{depth}, {row['bound']} bound) with {100 * _accuracy(row):.1f} %"
 
 
 def _settings(section: Mapping[str, Any], *without: str) -> str:

@@ -150,6 +150,21 @@ def test_the_verdict_leads_with_what_holds_whatever_was_deleted(finished: Path) 
     )
 
 
+def test_the_verdict_names_what_a_deletion_does_not_change(finished: Path) -> None:
+    """A row without sensitivity has ε = 0 by itself, and must not pass for out of reach; healed retraining is none."""
+    run = read_folder(finished)
+    retrained = next(row for row in run.summary if row["method"] == "retrain")
+    uncertified = next(row for row in run.summary if row["epsilon_certified"] is None)
+    ridge = {**retrained, "index": 7, "method": "ridge", "rewind": 1.0}
+    healed = {**retrained, "index": 8, "method": "retrain-healed"}
+    best, other = verdict(replace(run, summary=[uncertified, retrained, ridge, healed]))[1].split(" Retraining ")
+    assert best == "No method that read the deleted data reaches ε = 1."
+    assert other.partition("and has ε = 0, ")[2].startswith("method 7 (ridge) with ")
+    alone = verdict(replace(run, summary=[uncertified, retrained, healed]))
+    assert "but retraining" in alone[0] + alone[1]
+    assert "and has ε = 0" not in alone[0] + alone[1]
+
+
 def test_noise_larger_than_the_model_is_said_where_it_is(finished: Path, text: str) -> None:
     run, large = read_folder(finished), []
     for index, (row, method) in enumerate(zip(run.summary, run.methods, strict=True)):
