@@ -48,7 +48,7 @@ class RetrainHealed(Heals):
     @property
     def variant(self) -> str:
         """The share of the rounds that heal."""
-        return f"{100 * self.rewind:.0f} %"
+        return f"{100 * self.rewind:.3g} %"
 
     def requested_depth(self, rounds: int) -> tuple[int, int]:
         """Return round 0, and T rounds of descent."""

@@ -101,5 +101,5 @@ def _accuracy(row: Mapping[str, Any]) -> float:
 def _who(row: Mapping[str, Any]) -> str:
     if row["sensitivity"] == 0:
         return f"method {row['index']} ({row['method']}) with {100 * _accuracy(row):.1f} %"
-    depth = f" at {100 * row['rewind']:.0f} % rewind" if row["rewind"] else ""
+    depth = f" at {100 * row['rewind']:.3g} % rewind" if row["rewind"] else ""
     return f"method {row['index']} ({row['method']}{depth}, {row['bound']} bound) with {100 * _accuracy(row):.1f} %"

@@ -72,7 +72,7 @@ def _gradients(row: Row) -> str:
 
 def what(row: Row) -> str:
     """Return the method of a row with its rewind depth and its variant."""
-    depth = f" {100 * row['rewind']:.0f} %" if rewinds(row["method"]) else ""
+    depth = f" {100 * row['rewind']:.3g} %" if rewinds(row["method"]) else ""
     return str(row["method"]) + depth + (f", {row['variant']}" if row["variant"] else "")
 
 

@@ -21,7 +21,7 @@ from rewindnet.experiments.folder.reader import FolderError, read_folder
 from rewindnet.experiments.report import html
 from rewindnet.experiments.report.charts.audit import audit_charts
 from rewindnet.experiments.report.charts.network import subject
-from rewindnet.experiments.report.columns import COLUMNS
+from rewindnet.experiments.report.columns import COLUMNS, what
 from rewindnet.experiments.report.html import SCRIPTS
 from rewindnet.experiments.report.labels import plain
 from rewindnet.experiments.report.page import write_report
@@ -130,6 +130,11 @@ def test_the_table_shows_epsilon_before_what_needs_scrolling(text: str) -> None:
     found = re.findall(r"<th[^>]*>(.*?)</th>", heads)
     assert found[:6] == ["#", "method", "view", "ε certified", "ε claimed", "ε empirical"]
     assert sorted(found[1:]) == sorted(heading for heading, _ in COLUMNS if f">{heading}</th>" in heads)
+
+
+@pytest.mark.parametrize(("rewind", "said"), [(0.1, "10 %"), (0.29, "29 %"), (0.005, "0.5 %"), (1.0, "100 %")])
+def test_a_depth_is_told_from_another(rewind: float, said: str) -> None:
+    assert what({"method": "r2d", "rewind": rewind, "variant": ""}) == f"r2d {said}"
 
 
 def test_the_verdict_leads_with_what_holds_whatever_was_deleted(finished: Path) -> None:
