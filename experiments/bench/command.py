@@ -51,6 +51,8 @@ def bench(
     on_gpu = device_of(wanted).type == "cuda"
     chosen, settings = _chosen(names, repeats, on_gpu), (f"backend.device={device}", *settings)
     console.print(_machine())
+    if len(settings) > 1:
+        console.print(f"instead of what the titles say: {', '.join(settings[1:])}")
     measured: dict[str, object] = {}
     if absent := [name for name in CONTESTS if not names and name not in chosen]:
         console.print(f"left out, since they need a GPU: {', '.join(absent)}", soft_wrap=True)

@@ -145,6 +145,7 @@ def test_the_command_prints_a_table_and_writes_what_it_measured(
     app(["bench", "minibatch", *options, *settings], standalone_mode=False)
     said = capsys.readouterr().out
     assert "cores" in said
+    assert f"instead of what the titles say: {SMALL[0]}" in " ".join(said.split())
     assert all(name in said for name in CONTESTS["minibatch"].entries)
     assert all(heading in said for heading in ("CPU ms", "least", "most", "times as", "peak"))
     assert "…" not in said
