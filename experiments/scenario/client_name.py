@@ -16,9 +16,10 @@ def _named_or_numbered(given: Any) -> Any:
     """
     if isinstance(given, bool) or not isinstance(given, int | float | str) or given != given or given == "":
         raise ScenarioError(f"must be the number or the name of a client, not {quoted(given)}")
-    if isinstance(given, int) and given < 0:
-        raise ScenarioError(f"must be greater than or equal to 0, not {given}; a name is given as text, '\"{given}\"'")
-    return plain_name(given)
+    name = plain_name(given)
+    if isinstance(name, int) and name < 0:
+        raise ScenarioError(f"must be greater than or equal to 0, not {name}; a name is given as text, '\"{name}\"'")
+    return name
 
 
 #: A client by its name in the data or the graph, or else by the number of its node.

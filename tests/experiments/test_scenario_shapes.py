@@ -150,6 +150,7 @@ def a_scenario_or_a_sentence(make):
 @example(("unlearning",), [{"method": {}}])
 @example(("data", "features", "center"), float("nan"))
 @example(("seed",), 10**400)
+@example(("deletion", "requests", 0, "client"), -1.0)
 @example(("data", "source"), {"a\nb": {0: None}})
 def test_a_key_of_any_shape_ends_in_a_scenario_or_a_sentence(path, value):
     a_scenario_or_a_sentence(lambda: resolve(changed(FULL[path], path, value)))
