@@ -94,15 +94,15 @@ class Dataset:
         for kind, most in (("training", limit), ("test", test_limit)):
             if most is not None and most < 1:
                 raise DataError(f"a limit must leave at least 1 {kind} row of {self.name}, {most} was given")
+        kept = self
         if test_limit is not None and test_limit < len(self.test_x):
-            fewer = replace(self, test_x=self.test_x[:test_limit].copy(), test_y=self.test_y[:test_limit].copy())
-            return fewer.limited(limit)
+            kept = replace(self, test_x=self.test_x[:test_limit].copy(), test_y=self.test_y[:test_limit].copy())
         if limit is None or limit >= len(self.x):
-            return self
+            return kept
         client = None if self.client is None else self.client[:limit].copy()
         gone = () if client is None or self.client is None else np.setdiff1d(self.client, client).tolist()
         without = tuple(sorted({*self.without_training, *gone}))
-        return replace(self, x=self.x[:limit].copy(), y=self.y[:limit].copy(), client=client, without_training=without)
+        return replace(kept, x=self.x[:limit].copy(), y=self.y[:limit].copy(), client=client, without_training=without)
 
 
 def checked(

@@ -19,7 +19,7 @@ def asked_epsilon(run: RunFolder) -> float:
 def best_said(run: RunFolder) -> str:
     """Name the most accurate method that reaches the ε of the scenario unconditionally, then the one that may not."""
     wanted, names = asked_epsilon(run), run.names
-    able = [row for row in run.summary if _reaches(row, wanted) and row["sensitivity"] != 0]
+    able = _able(run)
     if not able:
         return f"{no_other(run)} reaches ε = {wanted:g}.{_exact(run)}"
     proven = [row for row in able if not row["conditional"]]
@@ -42,6 +42,12 @@ def best_said(run: RunFolder) -> str:
     return f"{said}.{_exact(run)}"
 
 
+def _able(run: RunFolder) -> list[Mapping[str, Any]]:
+    """List the rows that reach the ε of the scenario with noise, for something that a deletion changes."""
+    wanted = asked_epsilon(run)
+    return [row for row in run.summary if _reaches(row, wanted) and row["sensitivity"] != 0]
+
+
 def no_other(run: RunFolder) -> str:
     """Return the beginning of a sentence about methods that take more than ε = 0 and are all out of reach."""
     return "No method that read the deleted data" if _without_reading(run) else "No method but retraining"
@@ -62,10 +68,8 @@ def _exact(run: RunFolder) -> str:
     if retrained:
         said += f" Retraining reaches {100 * _accuracy(retrained[0]):.1f} %."
     if others := _without_reading(run):
-        said += (
-            f" Of what keeps nothing that the deleted data changed, and has ε = 0, {_who(max(others, key=_accuracy))}"
-        )
-        said += " is the most accurate."
+        most = _who(max(others, key=_accuracy))
+        said += f" Of what keeps nothing that the deleted data changed, and has ε = 0, {most} is the most accurate."
     return said
 
 
@@ -74,8 +78,7 @@ def best(run: RunFolder) -> Mapping[str, Any] | None:
 
     Retraining does not count; None if no other method reaches it.
     """
-    wanted = asked_epsilon(run)
-    able = [row for row in run.summary if _reaches(row, wanted) and row["sensitivity"] != 0]
+    able = _able(run)
     return max([row for row in able if not row["conditional"]] or able, key=_accuracy, default=None)
 
 
