@@ -1,19 +1,25 @@
 """The states that the clients of a process keep: in memory as long as they are small, on disk beyond."""
 
+from __future__ import annotations
+
 import os
 import tempfile
 from collections.abc import Iterator, MutableMapping
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 #: The share of this machine's memory that kept states may take.
 _SHARE = 1 / 4
 
 
-class KeptStates(MutableMapping[str, Tensor]):
+class KeptStates(MutableMapping[str, "Tensor"]):
     """States by name, each stored bit for bit in the precision that it has.
 
     A state that would carry the total in memory beyond the limit is written to a file of its own, which is read as a

@@ -4,12 +4,12 @@ A worker is the same on every transport. Clients store earlier states of their o
 processes get a checkpoint only when they request it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, MutableMapping
 from dataclasses import replace
 from math import inf
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from rewindnet.certificates.audits.noise.log import NoiseLogs
 from rewindnet.clients.kept_states import KeptStates
@@ -19,6 +19,10 @@ from rewindnet.clients.training.disturbance import DisturbanceMeter, MeasuredDis
 from rewindnet.clients.training.gradient_counter import Counts, GradientCounter
 from rewindnet.clients.training.noise_meter import NoiseMeter
 from rewindnet.clients.training.sampling import Forget
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ClientWorker:

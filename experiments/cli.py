@@ -128,6 +128,9 @@ def verify(
     Each line says what holds, what FAILS, what rests on the record's word (recorded), and what is unchecked.
     """
     from rewindnet.certificates.findings import tally
+    from rewindnet.experiments.folder.reader import read_folder
+
+    read_folder(folder)  # what is no run is refused before torch is imported, which takes seconds
     from rewindnet.experiments.verify.verify import verify_folder
 
     findings = verify_folder(folder, data=not no_data)

@@ -1,10 +1,12 @@
 """The facts about learning and its deletions that are known before learning."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from rewindnet.certificates import AfterRequest, Arithmetic, Constants, Mixing, Order, TrainingRun, forget_commitment
@@ -12,10 +14,10 @@ from rewindnet.certificates.public_facts import PublicFacts
 from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.models import Model
-from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.clients.training.augmentation import UNCOVERED, Augmentation
 from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.sampling import Realised, Sampling
+from rewindnet.topologies.rng import Stream, rng_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class TrainingSetup:
     """
 
     model: Model
-    dtype: torch.dtype
+    dtype: np.dtype[np.floating[Any]]
     mixing: Mixing
     order: Order
     constants: Constants
@@ -138,13 +140,13 @@ def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[T
 
 def _arithmetic(setup: TrainingSetup) -> Arithmetic:
     """Describe the arithmetic that rounding is charged by."""
-    start = InitialModel(setup.seed).initial(setup.model, setup.dtype)
+    start = setup.model.initial(rng_at(setup.seed, Stream.INITIAL_MODEL)).astype(setup.dtype)
     return Arithmetic(
-        unit_roundoff=float(torch.finfo(setup.dtype).eps) / 2,
+        unit_roundoff=float(np.finfo(setup.dtype).eps) / 2,
         inputs=setup.model.inputs,
         outputs=setup.model.outputs,
         parameters=setup.model.parameters,
-        initial_norm=float(start.double().norm()),
+        initial_norm=float(np.linalg.norm(start.astype(np.float64))),
     )
 
 

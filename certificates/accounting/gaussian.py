@@ -21,7 +21,7 @@ it holds for the computed one.
 from collections.abc import Callable
 from math import exp, expm1, inf, isfinite, log, pi, sqrt
 
-from scipy.optimize import brentq
+import scipy
 from scipy.special import erfcx, log_ndtr
 
 from rewindnet.certificates.errors import CertificateError
@@ -153,7 +153,11 @@ def mu_of(epsilon: float, delta: float) -> float:
         return _small_mu_of(epsilon, delta)
     # δ(ε; μ) ≤ δ(0; μ) ≤ μ/√(2π), so μ = δ is always below the root.
     lowest = min(1e-12, delta)
-    root = float(brentq(lambda mu: _delta_of_terms(mu, epsilon) - delta, lowest, _LARGEST_MU, **_TO_THE_LAST_DIGITS))
+    root = float(
+        scipy.optimize.brentq(
+            lambda mu: _delta_of_terms(mu, epsilon) - delta, lowest, _LARGEST_MU, **_TO_THE_LAST_DIGITS
+        )
+    )
     return _conservative_root(root, -1, lambda mu: delta_of(mu, epsilon) <= delta)
 
 
@@ -163,7 +167,7 @@ def _small_mu_of(epsilon: float, delta: float) -> float:
     # δ(ε; μ) ≤ μ/√(2π), and with t = x − h ≥ 0 also δ(ε; μ) ≤ Φ(−t) ≤ exp(−t²/2)/2, so both are below the root.
     lowest = max(delta, epsilon / (sqrt(-2 * target) + 1))
     root = exp(
-        brentq(
+        scipy.optimize.brentq(
             lambda power: max(_log_delta_of_small(exp(power), epsilon), 2 * target) - target,
             log(lowest) - 1e-9,
             log(_SMALL_MU) + 1e-9,
@@ -191,7 +195,9 @@ def epsilon_of(mu: float, delta: float) -> float:
     if delta_of(mu, 0.0) <= delta:
         return 0.0
     ceiling = mu * mu / 2 + mu * sqrt(2 * log(1 / delta)) + 1
-    root = float(brentq(lambda epsilon: delta_of(mu, epsilon) - delta, 0.0, ceiling, **_TO_THE_LAST_DIGITS))
+    root = float(
+        scipy.optimize.brentq(lambda epsilon: delta_of(mu, epsilon) - delta, 0.0, ceiling, **_TO_THE_LAST_DIGITS)
+    )
     return _conservative_root(root, +1, lambda epsilon: delta_of(mu, epsilon) <= delta)
 
 
@@ -206,7 +212,7 @@ def _epsilon_of_small(mu: float, delta: float) -> float:
         return 0.0
     # δ(ε; μ) ≤ Φ(h − x) ≤ exp(−(x − h)²/2)/2, which is less than δ at this x.
     furthest = mu / 2 + sqrt(-2 * target)
-    root = brentq(
+    root = scipy.optimize.brentq(
         lambda x: max(_log_delta_of_small(mu, x * mu), 2 * target) - target, 0.0, furthest, **_TO_THE_LAST_DIGITS
     )
     return _conservative_root(float(root) * mu, +1, holds)

@@ -11,7 +11,7 @@ Canonne, Kamath and Steinke (2020), "The discrete Gaussian for differential priv
 
 from math import exp, isfinite, log, log1p
 
-from scipy.optimize import brentq, minimize_scalar
+import scipy
 
 from rewindnet.certificates.accounting.gaussian import check_delta, check_epsilon
 from rewindnet.certificates.errors import CertificateError
@@ -47,7 +47,11 @@ def epsilon_of_rho(rho: float, delta: float) -> float:
     near = (max(guess - 5, _ORDERS[0]), min(guess + 5, _ORDERS[1]))
     intervals = [interval for interval in (near, _ORDERS) if interval[0] < interval[1]]
     return max(
-        0.0, min(float(minimize_scalar(epsilon_at, bounds=interval, method="bounded").fun) for interval in intervals)
+        0.0,
+        min(
+            float(scipy.optimize.minimize_scalar(epsilon_at, bounds=interval, method="bounded").fun)
+            for interval in intervals
+        ),
     )
 
 
@@ -68,7 +72,9 @@ def rho_of(epsilon: float, delta: float) -> float:
         low /= 2
     while epsilon_of_rho(high, delta) <= epsilon:
         high *= 2
-    root = float(brentq(lambda rho: epsilon_of_rho(rho, delta) - epsilon, low, high, xtol=1e-300, rtol=1e-14))
+    root = float(
+        scipy.optimize.brentq(lambda rho: epsilon_of_rho(rho, delta) - epsilon, low, high, xtol=1e-300, rtol=1e-14)
+    )
     margin = 1e-15
     while epsilon_of_rho(root, delta) > epsilon:
         root, margin = root * (1 - margin), 2 * margin

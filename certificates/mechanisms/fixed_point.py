@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
-from scipy import linalg
+import scipy
 from scipy.sparse import csr_array, diags_array, eye_array
-from scipy.sparse import linalg as iterative
 
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
@@ -119,7 +118,7 @@ def lowest_eigenvalue(W: csr_array) -> float:
     discs = 2 * float(W.diagonal().min()) - 1 - 1e-9
     if W.shape[0] > _DENSE:
         return discs
-    return max(discs, float(linalg.eigvalsh(W.toarray())[0]) - 1e-9)
+    return max(discs, float(scipy.linalg.eigvalsh(W.toarray())[0]) - 1e-9)
 
 
 def upper_solution(W: csr_array, pull: float, right: Vector) -> Vector:
@@ -137,7 +136,7 @@ def upper_solution(W: csr_array, pull: float, right: Vector) -> Vector:
     if not right.any():
         return np.zeros_like(right)
     scale = float(right.max())
-    approximate, _ = iterative.cg(A, right / scale, rtol=1e-13, atol=0.0, maxiter=10_000)
+    approximate, _ = scipy.sparse.linalg.cg(A, right / scale, rtol=1e-13, atol=0.0, maxiter=10_000)
     approximate = np.maximum(approximate, 0.0)
     terms = int(np.diff(W.indptr).max()) + 4
     shortfall = float((right / scale - A @ approximate).max(initial=0.0))

@@ -18,8 +18,8 @@ receives, and Δ need not keep its direction. It is what a method's paper may cl
 from math import inf, sqrt
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import lstsq
 
 from rewindnet.certificates.network import Mixing
 
@@ -110,5 +110,5 @@ def linear_mu(weights: Matrix, shifts: Matrix, sigma: Matrix) -> float:
         return 0.0
     if len(noise) == 1:
         return abs(float(noise[0] @ ratio)) / float(np.linalg.norm(noise))
-    solution = lstsq(noise.T, ratio, cond=1e-12, lapack_driver="gelsy", check_finite=False)[0]
+    solution = scipy.linalg.lstsq(noise.T, ratio, cond=1e-12, lapack_driver="gelsy", check_finite=False)[0]
     return sqrt(float(np.sum((noise.T @ solution) ** 2)))

@@ -1,8 +1,8 @@
 """The area under the ROC curve of every node's model, for tasks with two classes."""
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
 from rewindnet.clients.models import Model
@@ -33,7 +33,7 @@ def area_under_curve(model: Model, theta: Tensor, design: Tensor, targets: Tenso
     many, few = positive.sum(), (~positive).sum()
     result = np.empty(len(theta))
     for nodes in split(len(theta), max(1, _RANKED // len(design))):
-        ranks = rankdata(_log_odds(model, theta[nodes], design), axis=1)[:, positive]
+        ranks = scipy.stats.rankdata(_log_odds(model, theta[nodes], design), axis=1)[:, positive]
         result[nodes] = (ranks.sum(axis=1) - many * (many + 1) / 2) / (many * few)
     return result
 

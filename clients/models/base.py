@@ -1,17 +1,21 @@
 """The base class of models: their computation for a block of nodes, and their proven constants."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rewindnet.certificates import Constant, Constants, Spectrum
 from rewindnet.clients.data.dataset import Layout
 from rewindnet.clients.models.errors import ModelError as ModelError
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Model(ABC):
@@ -96,6 +100,11 @@ class Model(ABC):
 
         A model of which they are not known returns `Constants.unknown`.
         """
+
+    def second_moment(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return Σ_k z_k·z_kᵀ [q, q] of the designs z_k of features x [n, p], for `curvature`."""
+        design = self.design(torch.from_numpy(x))
+        return (design.T @ design).numpy()
 
     def curvature(self, second_moment: NDArray[np.float64]) -> Spectrum | None:
         """Return the eigenvalues of the objective's Hessian at θ⁰ for designs with this Σ_k weight_k·x_k·x_kᵀ [q, q].

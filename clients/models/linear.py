@@ -1,11 +1,18 @@
 """Settings of the linear models, and the bias as an additional feature within the norm."""
 
-from math import sqrt
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rewindnet.clients.models.base import ModelError
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def check_settings(l2: float, bias: float) -> None:
@@ -18,6 +25,11 @@ def check_settings(l2: float, bias: float) -> None:
         raise ModelError(f"model.l2 must be a non-negative number, not {l2}")
     if not 0 <= bias < 1:
         raise ModelError(f"model.bias must lie in [0, 1), not {bias}")
+
+
+def array_with_bias(x: NDArray[np.float64], bias: float) -> NDArray[np.float64]:
+    """Return features [n, p] as `with_bias` does, up to rounding."""
+    return np.column_stack([x * sqrt(1 - bias**2), np.full(len(x), bias)]) if bias else x
 
 
 def with_bias(x: Tensor, bias: float) -> Tensor:

@@ -1,11 +1,16 @@
 """Multinomial logistic regression: convex, strongly so with l2 > 0, and with provable constants."""
 
-import torch
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from rewindnet.certificates import Constant, Constants, derive
 from rewindnet.certificates.constants import radius_with_bias
 from rewindnet.clients.models.multinomial import Multinomial
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Logistic(Multinomial):

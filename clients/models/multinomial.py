@@ -1,15 +1,20 @@
 """The base class of linear models with a score for each class."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rewindnet.certificates import Spectrum
 from rewindnet.clients.models.base import Model
-from rewindnet.clients.models.linear import check_settings, with_bias
+from rewindnet.clients.models.linear import array_with_bias, check_settings, with_bias
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Multinomial(Model):
@@ -44,6 +49,11 @@ class Multinomial(Model):
     def design(self, x: Tensor) -> Tensor:
         """Return the features with the bias."""
         return with_bias(x, self.bias)
+
+    def second_moment(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Compute it without torch, which a plan does not take."""
+        design = array_with_bias(x, self.bias)
+        return design.T @ design
 
     def scores(self, theta: Tensor, x: Tensor) -> Tensor:
         """Compute a score for each class."""

@@ -1,14 +1,20 @@
 """A linear classifier under the bounded sigmoid loss: nonconvex, and still with provable constants."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rewindnet.certificates import Constant, Constants, derive
 from rewindnet.certificates.constants import radius_with_bias
 from rewindnet.clients.models.base import Model, ModelError
 from rewindnet.clients.models.linear import check_settings, with_bias
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Sigmoid(Model):

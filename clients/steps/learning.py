@@ -1,15 +1,16 @@
 """The steps of learning and of rewinding: initial model, descent, gossip, averaging and noise."""
 
+from __future__ import annotations
+
 from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from torch import Tensor
 
 from rewindnet.certificates import Mixing, Order, Release
 from rewindnet.certificates.healing import settle_weights
@@ -21,8 +22,12 @@ from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.noise import NoiseAddress, draw, noised
 from rewindnet.clients.training.orders import LEARNING_ORDERS
 from rewindnet.clients.training.probe import Probe
+from rewindnet.late import torch
 from rewindnet.topologies.mixing import average_of_all
 from rewindnet.topologies.rng import Stream, rng_at
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

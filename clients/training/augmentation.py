@@ -1,17 +1,21 @@
 """Random crops and flips of images, drawn by address, so that retraining and replays see the same ones."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import pad
 
 from rewindnet.errors import UserError
+from rewindnet.late import torch
 from rewindnet.topologies.rng import Stream, rng_at
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Why no bound is proven of learning with it, as the part of a sentence after a colon.
 UNCOVERED = (
@@ -79,7 +83,7 @@ class Augmentation:
         )
         down, right, turned = torch.from_numpy(draws).to(x.device).flatten(0, 1).unbind(dim=1)
         height, width = self.shape[-2:]
-        images = pad(x.reshape(k * count, -1, height, width), (self.crop,) * 4)
+        images = torch.nn.functional.pad(x.reshape(k * count, -1, height, width), (self.crop,) * 4)
         rows = down[:, None] + torch.arange(height, device=x.device)
         columns = right[:, None] + torch.arange(width, device=x.device)
         columns = torch.where(turned[:, None] > 0, columns.flip(1), columns)

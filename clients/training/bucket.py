@@ -1,17 +1,21 @@
 """Buckets: clients of similar size, their samples padded to one shape so that they are computed together."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rewindnet.clients.training.envelope import reduced_design
 from rewindnet.clients.training.parallel import split
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Entries of x that are computed at once on a CPU with all samples.
 _CACHED = 1 << 20
@@ -26,7 +30,7 @@ _FULLNESS = 0.8
 _GATHERED = 0.75
 
 #: Some clients of a bucket.
-Part = slice | Tensor
+Part: TypeAlias = "slice | Tensor"
 
 
 class Batch(NamedTuple):
@@ -172,7 +176,7 @@ class Bucket:
                 parts.append(torch.from_numpy(np.flatnonzero(acts[k]) + k.start).to(self.rows.device))
         return parts
 
-    def without(self, erased: Mapping[int, Tensor]) -> "Bucket":
+    def without(self, erased: Mapping[int, Tensor]) -> Bucket:
         """Return the bucket without some samples; itself if it holds none of them.
 
         Args:
@@ -188,7 +192,7 @@ class Bucket:
             weight[k, retained] = 1.0 / max(int(retained.sum()), 1)
         return replace(self, x=x, y=y, weight=weight)
 
-    def only(self, row_of: Mapping[int, int], dtype: torch.dtype) -> "Bucket | None":
+    def only(self, row_of: Mapping[int, int], dtype: torch.dtype) -> Bucket | None:
         """Return a bucket of some of the clients, in another precision; None if it has none of them.
 
         Args:

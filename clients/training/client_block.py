@@ -4,13 +4,14 @@ A process that simulates a whole network has one block with all N nodes; other t
 its own. Parameters of a block are one flat buffer [b, d], nodes in the order of `ClientBlock.nodes`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rewindnet.certificates.training import step_size_of
 from rewindnet.clients.models import Model
@@ -25,6 +26,10 @@ from rewindnet.clients.training.minibatch import BlockPart, Minibatch, most_used
 from rewindnet.clients.training.noise_meter import NoiseMeter
 from rewindnet.clients.training.parallel import each
 from rewindnet.clients.training.probe import Probe
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Entries of x in a part from which on threads share the parts.
 _SHARED = 1 << 15
@@ -65,11 +70,11 @@ class ClientBlock:
     samples_held: NDArray[np.int64]
     local_training: LocalTraining
     joint: tuple[Bucket, ...] | None = None
-    before_erasure: "ClientBlock | None" = None
+    before_erasure: ClientBlock | None = None
     recalled_checkpoints: tuple[Tensor, ...] = ()
     counter: GradientCounter | None = None
     noise_meter: NoiseMeter | None = None
-    public: "ClientBlock | None" = None
+    public: ClientBlock | None = None
     optimizer_state: Tensor | None = None
     watched_alone: bool = False
     memory: MutableMapping[str, Tensor] = field(default_factory=dict)
@@ -110,7 +115,7 @@ class ClientBlock:
         self._on_each_part([minibatch], compute)
         return out
 
-    def _on_each_part(self, minibatches: Sequence[Minibatch], compute: Callable[["BlockPart"], None]) -> None:
+    def _on_each_part(self, minibatches: Sequence[Minibatch], compute: Callable[[BlockPart], None]) -> None:
         """Compute something on each part of the clients that take the steps on these minibatches."""
         everything = all(minibatch.weights is None and minibatch.participating is None for minibatch in minibatches)
         buckets = self.joint if everything and self.joint is not None else self.buckets
@@ -155,11 +160,11 @@ class ClientBlock:
             inner = np.maximum(evaluations - steps, 0)
             self.counter.add(evaluations * self.samples, inner * self.samples)
 
-    def counted_at(self, rows: Sequence[int]) -> "ClientBlock":
+    def counted_at(self, rows: Sequence[int]) -> ClientBlock:
         """Return the same block, with gradients counted at some of its rows only."""
         return replace(self, counter=None if self.counter is None else self.counter.at(rows))
 
-    def uncounted(self) -> "ClientBlock":
+    def uncounted(self) -> ClientBlock:
         """Return the same block for measurements, with gradients that are not counted."""
         before = self.before_erasure
         return replace(self, counter=None, before_erasure=None if before is None else replace(before, counter=None))
@@ -264,7 +269,7 @@ class ClientBlock:
         held = [int(self.samples_held[row]) for row in rows]
         return augmentation.apply(x, [self.nodes[row] for row in rows], held, places, round, step)
 
-    def without(self, forget: Mapping[int, NDArray[np.int64]]) -> "ClientBlock":
+    def without(self, forget: Mapping[int, NDArray[np.int64]]) -> ClientBlock:
         """Return the same block after the clients have erased their forget sets.
 
         Erased samples leave holes of zeros with weight zero, so that clients that erase nothing compute, bit for bit,
@@ -283,7 +288,7 @@ class ClientBlock:
         joint = tuple(bucket.without(erased) for bucket in self.joint)
         return replace(self, samples=samples, buckets=separate(joint), joint=joint)
 
-    def only(self, nodes: Sequence[int], dtype: torch.dtype) -> "ClientBlock":
+    def only(self, nodes: Sequence[int], dtype: torch.dtype) -> ClientBlock:
         """Return a block of some of these clients alone, in the given precision; its gradients count as here."""
         rows = [self.nodes.index(node) for node in nodes]
         row_of = {row: at for at, row in enumerate(rows)}

@@ -1,6 +1,11 @@
 """Clipping: vectors that are too long are scaled down to a norm."""
 
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def clipped(rows: Tensor, most: float) -> Tensor:

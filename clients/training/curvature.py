@@ -10,18 +10,23 @@ Pearlmutter (1994), "Fast exact multiplication by the Hessian"; Amari (1998), "N
 learning".
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rewindnet.certificates import Spectrum
 from rewindnet.clients.data.dataset import chunks
 from rewindnet.clients.models import Model
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.curvatures import Curvature
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Numbers of per-sample gradients that are held at a time.
 _AT_ONCE = 1 << 22
@@ -70,7 +75,7 @@ def hessian_product(model: Model, theta: Tensor, vectors: Tensor, x: Tensor, y: 
     return _hessian(model, theta, vectors, x, y, weight)
 
 
-_Product = Callable[[Model, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+_Product: TypeAlias = "Callable[[Model, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]"
 
 
 def _hessian(model: Model, theta: Tensor, vectors: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
@@ -178,8 +183,7 @@ def pooled_spectrum(model: Model, features: NDArray[np.float32]) -> Spectrum | N
         return None
     total = np.zeros((model.inputs, model.inputs))
     for rows in chunks(len(features)):
-        design = model.design(torch.from_numpy(features[rows]).double())
-        total += _moment(design, design)
+        total += model.second_moment(features[rows].astype(np.float64))
     return model.curvature(total / len(features))
 
 

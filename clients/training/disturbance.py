@@ -1,15 +1,20 @@
 """Measure the changes that deletions make at the clients, during learning and unlearning."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.probe import Probe
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: For every node that measures something while it learns, [T, R, E + 1] for R requests: the disturbances of its local
 #: steps where it deletes, and last the drift, how much of what it receives has changed since others left. While it

@@ -20,13 +20,12 @@ to an error ε, so z is accepted only if ‖g‖ + ε ≤ C, and r·ε is added 
 Beck and Teboulle (2012), "Smoothing and first order methods: a unified framework", Theorem 4.1, has such envelopes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from rewindnet.certificates import TrainingRun
 from rewindnet.clients.models.logistic import Logistic
@@ -34,6 +33,10 @@ from rewindnet.clients.training.minimiser import Minimiser
 from rewindnet.clients.training.secant import root
 from rewindnet.clients.training.sums import additions_of_a_score, norms, scores_by_class
 from rewindnet.errors import UserError
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _ROUNDOFF = 2.0**-53
 #: Evaluations of ∇f for one local step, after which a client gives up.

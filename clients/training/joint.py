@@ -1,12 +1,13 @@
 """Clients with equally many samples, computed together where that gives the bits of computing each by itself."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from functools import cache
 
-import torch
-
 from rewindnet.clients.models import Model
 from rewindnet.clients.training.bucket import Bucket, Part
+from rewindnet.late import torch
 
 
 def joined(model: Model, buckets: Sequence[Bucket]) -> tuple[Bucket, ...] | None:

@@ -1,13 +1,17 @@
 """Minibatches: the samples that the clients of a block use in one local step, bucket by bucket."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rewindnet.clients.training.bucket import Bucket, Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Minibatch(NamedTuple):

@@ -6,11 +6,16 @@ function is smooth but at w = 0, where its minimum is not; its curvature across 
 guess of the Hessian.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 #: How many steps are remembered.
 _MEMORY = 3
@@ -29,7 +34,7 @@ _LEAST = 1e-37
 #: The least cosine between a step and the change of the slope that tells of curvature, in units of roundoff.
 _LEAST_COSINE = 100
 
-Gradient = Callable[[Tensor], Tensor]
+Gradient: TypeAlias = "Callable[[Tensor], Tensor]"
 
 
 class _Place(NamedTuple):

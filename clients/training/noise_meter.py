@@ -1,11 +1,17 @@
 """Measures the noise that clients add to their models, where they add it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from rewindnet.certificates.audits.noise.log import NoiseLog, NoiseLogs, measure_addition
 from rewindnet.certificates.network import Vector
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class NoiseMeter:

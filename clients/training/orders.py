@@ -11,14 +11,17 @@ Diffusion: Sayed (2014), "Adaptation, learning, and optimization over networks",
 decentralized algorithms outperform centralized algorithms?", Algorithm 1.
 """
 
+from __future__ import annotations
+
 from abc import ABC
 from collections.abc import Mapping
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from rewindnet.clients.training.client_block import ClientBlock
 from rewindnet.clients.training.probe import Probe
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LearningOrder(ABC):

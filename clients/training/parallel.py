@@ -5,6 +5,8 @@ other way round, many small products each shared by all threads, is slower, and 
 for the same cores.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
-import torch
+from rewindnet.late import torch
 
 Part = TypeVar("Part")
 

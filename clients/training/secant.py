@@ -1,9 +1,15 @@
 """The secant method for many clients at once."""
 
-from collections.abc import Callable
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 #: How far beyond the product of the last two values the next one is thought to be.
 _UNLIKE = 8.0

@@ -1,9 +1,15 @@
 """Sums in which few additions follow each other, so that little is lost to rounding."""
 
-from math import ceil, log2
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from math import ceil, log2
+from typing import TYPE_CHECKING
+
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 #: Scores are summed in blocks of this many terms, and the blocks in pairs.
 _BLOCK = 64

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from rewindnet.experiments.folder.files import write, write_json
-from rewindnet.experiments.plan.picture import comparison_picture, plan_picture
 from rewindnet.experiments.plan.plan import Plan
 from rewindnet.experiments.plan.record import FORMAT, answers_record, plan_arrays, plan_record
 from rewindnet.experiments.plan.words import easiest_sentences, plan_name
@@ -43,6 +42,8 @@ def write_plan(plan: Plan, folder: Path, repairs: Sequence[Mapping[str, Any]] | 
         folder: the folder to write.
         repairs: what was found about the promise of each row; None where it was not asked for.
     """
+    from rewindnet.experiments.plan.picture import plan_picture  # matplotlib is imported only for a picture
+
     write(folder / "scenario.yaml", plan.network.scenario.to_yaml())
     write(folder / "plan.npz", plan_arrays(plan))
     write(folder / "plan.png", plan_picture(plan))
@@ -58,6 +59,8 @@ def write_comparison(plans: Sequence[Plan], keys: Sequence[str], names: Sequence
         names: the name of the subfolder of each plan.
         folder: the folder of the comparison.
     """
+    from rewindnet.experiments.plan.picture import comparison_picture
+
     for plan, name in zip(plans, names, strict=True):
         write_plan(plan, folder / name)
     write(folder / "comparison.png", comparison_picture(plans, keys))

@@ -1,24 +1,28 @@
 """Read the folder of a network that learned elsewhere, and check that it fits the scenario."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from rewindnet.certificates import TrainingRun
 from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.experiments.scenario.checkpoint_files import DESCRIPTION, MIXING, files_in, models_file, rounds_in
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.inputs import sha256_of
+from rewindnet.late import torch
 from rewindnet.reading import located
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: The keys of the description: those that it must have, and those that it may have.
 _REQUIRED, _OPTIONAL = ("rounds", "step_size", "samples"), ("local_steps", "order", "constants")

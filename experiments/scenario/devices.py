@@ -1,11 +1,16 @@
 """Select the device and the floating-point type that a scenario computes with."""
 
-import torch
+from __future__ import annotations
 
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.late import torch
 
 DEVICES = ("auto", "cpu", "cuda")
-DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+def dtype_of(name: str) -> torch.dtype:
+    """Return the floating-point type of numbers: float64 or float32."""
+    return torch.float64 if name == "float64" else torch.float32
 
 
 def device_of(wanted: str, rank: int = 0) -> torch.device:

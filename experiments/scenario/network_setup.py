@@ -1,12 +1,13 @@
 """Build the network of a scenario: its topology, data, model and requests, and the facts known before learning."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from rewindnet.arrays import check_memory
@@ -29,6 +30,7 @@ from rewindnet.experiments.scenario.client_data import (
     with_backdoor,
 )
 from rewindnet.experiments.scenario.deletion import RequestSettings
+from rewindnet.experiments.scenario.devices import dtype_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.inputs import InputFile, demand_unchanged, input_files
 from rewindnet.experiments.scenario.names import client_title
@@ -39,6 +41,7 @@ from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.settings import MixingSettings
 from rewindnet.experiments.scenario.topology_setup import TopologySetup, build_topology
 from rewindnet.experiments.scenario.training_setup import training_setup
+from rewindnet.late import torch
 from rewindnet.simulator.training_facts import TrainingSetup, training_facts
 from rewindnet.topologies import Graph, Schedule
 
@@ -139,18 +142,18 @@ class NetworkSetup:
     @property
     def dtype(self) -> torch.dtype:
         """The floating-point type that clients compute in."""
-        return self.training.dtype
+        return dtype_of(self.training.dtype.name)
 
     @property
     def message_bytes(self) -> int:
         """The size of a message that holds one model."""
-        return self.model.parameters * self.dtype.itemsize
+        return self.model.parameters * self.training.dtype.itemsize
 
     @property
     def state_bytes(self) -> int:
         """The size of a checkpoint of the whole network: the models, and what the optimizer carries on."""
         size = self.model.parameters + self.training.optimizer.state_size(self.model.parameters)
-        return self.nodes * size * self.dtype.itemsize
+        return self.nodes * size * self.training.dtype.itemsize
 
     def samples_deleted(self, request: RequestSettings) -> Any:
         """Return the samples that a request names, as plain data; poisoned samples by their positions."""

@@ -8,7 +8,6 @@ from rewindnet.clients.data.encoders import Features
 from rewindnet.clients.models import Model, supplied
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.training.augmentation import Augmentation
-from rewindnet.experiments.scenario.devices import DTYPES
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.topology_setup import TopologySetup
@@ -47,7 +46,7 @@ def training_setup(
         )
     return TrainingSetup(
         model=model,
-        dtype=DTYPES[scenario.backend.dtype],
+        dtype=np.dtype(scenario.backend.dtype),
         mixing=topology.mixing,
         order=learning.order,
         constants=model.constants(Constant(features.radius, features.provenance)),

@@ -5,7 +5,7 @@ import numpy as np
 from rewindnet.certificates.findings import OnRecord
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.scenario.checkpoints import read_checkpoints
-from rewindnet.experiments.scenario.devices import DTYPES
+from rewindnet.experiments.scenario.devices import dtype_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.verify.records import demand, recorded_requests
 from rewindnet.experiments.verify.weights import checkpoint_rounds
@@ -39,7 +39,7 @@ def check_elsewhere(folder: RunFolder) -> str:
     demand("" not in hashes and len(hashes) == 1, "the hash of the checkpoints is missing from the record of learning")
     (recorded,) = hashes
     try:
-        checkpoints = read_checkpoints(str(place), DTYPES[folder.scenario["backend"]["dtype"]])
+        checkpoints = read_checkpoints(str(place), dtype_of(folder.scenario["backend"]["dtype"]))
     except ScenarioError as problem:
         return OnRecord(f"the checkpoints are on the record's word ({problem}); their sha256 is recorded as {recorded}")
     demand(checkpoints.sha256 == recorded, f"{place} has the sha256 {checkpoints.sha256}, not {recorded}")

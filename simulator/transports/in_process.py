@@ -1,20 +1,24 @@
 """A network with a block of clients in each process: all clients in one process, or a block on every rank."""
 
-from typing import TypeVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
 from scipy.sparse import csr_array
-from torch import Tensor
 
 from rewindnet.certificates.audits.noise.log import NoiseLogs
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
 from rewindnet.clients.training.gradient_counter import Counts, RoundGradients
 from rewindnet.clients.worker import ClientWorker
+from rewindnet.late import torch
 from rewindnet.simulator.transports.base import Job, Transport
 from rewindnet.simulator.transports.network import Network
 from rewindnet.simulator.transports.wire import InProcess, Wire
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 

@@ -3,16 +3,20 @@
 The clients keep their states to themselves, under names; `fetch` and `store` are for studies of the network.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from scipy.sparse import csr_array
-from torch import Tensor
 
 from rewindnet.certificates.audits.noise.log import NoiseLogs
 from rewindnet.clients.steps.base import CommunicationStep, LocalStep
 from rewindnet.clients.training.disturbance import MeasuredDisturbances
 from rewindnet.clients.training.gradient_counter import RoundGradients
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 

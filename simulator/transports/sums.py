@@ -1,16 +1,20 @@
 """Neighbour-weighted sums of messages, and the count of the messages that they take."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from torch import Tensor
 
 from rewindnet.clients.training.parallel import each, split, threads
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 

@@ -1,12 +1,13 @@
 """The wire turns the messages of nodes into neighbour-weighted sums, independently of the algorithm."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-import torch
 from scipy.sparse import csr_array
-from torch import Tensor
 
+from rewindnet.late import torch
 from rewindnet.simulator.errors import TransportError
 from rewindnet.simulator.transports.ordered import OrderedSums
 from rewindnet.simulator.transports.sums import (
@@ -17,6 +18,9 @@ from rewindnet.simulator.transports.sums import (
     canonical,
     edges,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Precision = Literal["fast", "exact"]
 T = TypeVar("T")

@@ -95,6 +95,16 @@ def test_a_prediction_has_the_lowest_loss_of_all_targets(batch):
     torch.testing.assert_close(chosen, losses.amin(dim=0), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [Logistic, HuberLogistic])
+@pytest.mark.parametrize("bias", [0.0, 0.3])
+def test_second_moments_are_those_of_the_design(kind, bias):
+    model, x = kind(4, 3, bias=bias), np.random.default_rng(5).standard_normal((9, 4))
+    design = model.design(torch.from_numpy(x)).numpy()
+    assert kind.second_moment is not Model.second_moment
+    for moment in (model.second_moment(x), Model.second_moment(model, x)):
+        np.testing.assert_allclose(moment, sum(np.outer(row, row) for row in design), rtol=1e-12, atol=1e-13)
+
+
 def test_the_losses_of_a_model_that_knows_nothing():
     x, theta = torch.ones(1, 1, 2, dtype=torch.float64), torch.zeros(1, 6, dtype=torch.float64)
     logistic = Logistic(2, 3, bias=0)

@@ -262,6 +262,8 @@ except SystemExit as end:
         (["run", "demo", "--out", "FOLDER"], 2),
         (["run", "nowhere"], 2),
         (["run", "demo", "lerning.rounds=3"], 2),
+        (["plan", "demo", "learning.rounds=three"], 2),
+        (["verify", "nowhere"], 2),
     ],
 )
 def test_what_takes_no_learning_takes_no_torch(run_once: Any, tmp_path: Path, arguments: list[str], code: int) -> None:
@@ -275,3 +277,14 @@ def test_what_takes_no_learning_takes_no_torch(run_once: Any, tmp_path: Path, ar
     )
     assert done.stdout.splitlines()[-1].split() == ["HEAVY", str(code)], done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("settings", [[], ["model.kind=huber-logistic"], ["learning.order=combine-then-adapt"]])
+def test_a_plan_of_a_linear_model_takes_no_torch(tmp_path: Path, settings: list[str]) -> None:
+    given = [*settings, "learning.rounds=9", "--out", str(tmp_path / "plan")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", HEAVY.replace('"sklearn", ', ""), "plan", "demo", *given]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].split() == ["HEAVY", "0", "matplotlib"], done.stdout + done.stderr
+    forecasts = json.loads((tmp_path / "plan" / "plan.json").read_text())["placement"]
+    assert forecasts

@@ -188,7 +188,7 @@ class Network:
         asked = self.arrivals(self.forget(rng))
         setup = TrainingSetup(
             model=model,
-            dtype=getattr(torch, self.dtype),
+            dtype=np.dtype(self.dtype),
             mixing=before,
             order=self.order,  # type: ignore[arg-type]
             constants=constants,

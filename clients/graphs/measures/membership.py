@@ -1,8 +1,8 @@
 """Membership by confidence: whether a model is surer of what it has learned from."""
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
 
@@ -48,7 +48,7 @@ def matched_auc(confidence: Tensor, y: Tensor, members: Tensor, others: Tensor) 
 
 def _wins(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return of each value the share of others that are below it, ties counting half."""
-    ranks = rankdata(np.concatenate([inside, outside]))[: len(inside)]
-    among = rankdata(inside)
+    ranks = scipy.stats.rankdata(np.concatenate([inside, outside]))[: len(inside)]
+    among = scipy.stats.rankdata(inside)
     share: NDArray[np.float64] = (ranks - among) / len(outside)
     return share
