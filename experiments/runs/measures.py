@@ -1,6 +1,6 @@
 """Measure the accuracy, distance, attacks and cost of a release, and summarise them in a row of the table."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -25,7 +25,13 @@ from rewindnet.simulator.outcome import Outcome, divergence, norms_of
 
 
 def measure_release(
-    setup: RunSetup, outcome: Outcome, learned: Tensor, retrained: Tensor, retraining: Cost, request: int
+    setup: RunSetup,
+    outcome: Outcome,
+    learned: Tensor,
+    at_request: Sequence[float],
+    retrained: Tensor,
+    retraining: Cost,
+    request: int,
 ) -> dict[str, Any]:
     """Measure the accuracy, distance, attacks and cost of a release.
 
@@ -33,6 +39,7 @@ def measure_release(
         setup: the run.
         outcome: the outcome of the release.
         learned: [N, d], the models when the request arrived.
+        at_request: their test accuracies, of the nodes that are present.
         retrained: [N, d], the models of the network retrained without the forget set; a release that heals is compared
             with those that heal alike.
         retraining: the cost of retraining.
@@ -63,7 +70,7 @@ def measure_release(
         "accuracy": on_sets,
         "auc": areas(setup.network.model, released, evaluation.sets),
         **({"accuracy_healed": accuracies_on(setup.network.model, retrained, evaluation.sets)} if healed else {}),
-        "accuracy_at_request": accuracy(setup.network.model, found, *evaluation.sets["test"]).tolist(),
+        "accuracy_at_request": list(at_request),
         "backdoor": accuracies(evaluation.triggered) or None,
         **_triggers(setup, present.tolist(), request, on_sets, accuracies(evaluation.in_templates)),
         **_concepts(setup.network.model, released, found, evaluation.concepts),
@@ -74,6 +81,16 @@ def measure_release(
         "cost": cost,
         "cost_share": cost_shares(cost, vars(retraining)),
     }
+
+
+def accuracy_at_request(setup: RunSetup, learned: Tensor, request: int) -> list[float]:
+    """Measure the test accuracy of the models when a request arrived [N, d], of the nodes that are present."""
+    design, targets = setup.evaluations[request].sets["test"]
+    present = torch.from_numpy(np.flatnonzero(setup.network.training_run.present))
+    found: list[float] = accuracy(
+        setup.network.model, _rows(learned, present).to(design.device), design, targets
+    ).tolist()
+    return found
 
 
 def _triggers(

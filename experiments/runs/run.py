@@ -1,36 +1,29 @@
 """Run a scenario: learn → delete → unlearn with every method → certify → audit."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-from scipy.sparse import csr_array
 from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate, TrainingRun, certify
 from rewindnet.certificates.audits.noise.traces import NoiseTraces
 from rewindnet.clients.methods import Method, UnlearningPlan
 from rewindnet.clients.methods.baselines import Retrain
-from rewindnet.clients.metrics.accuracy import accuracy
-from rewindnet.clients.metrics.consensus import consensus_distance
-from rewindnet.clients.steps.base import CommunicationStep
 from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.runs.auditing import audit_noise, audit_release
 from rewindnet.experiments.runs.branches import Branches, branch_name
 from rewindnet.experiments.runs.composition import compose_releases
 from rewindnet.experiments.runs.estimating import rounds_of_estimates, with_estimates
-from rewindnet.experiments.runs.measures import measure_release, table_row
+from rewindnet.experiments.runs.measures import accuracy_at_request, measure_release, table_row
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.runs.replays import replayed
+from rewindnet.experiments.runs.round_recorder import RoundRecorder
 from rewindnet.experiments.runs.run_setup import RunSetup
-from rewindnet.simulator.engine import Callback
 from rewindnet.simulator.from_releases import FromReleases
 from rewindnet.simulator.outcome import Outcome, Trajectory
 from rewindnet.simulator.retraining import begins_healing, with_healed_retraining
-from rewindnet.simulator.task import Task
 from rewindnet.simulator.transports.network import Network
 
 
@@ -75,6 +68,7 @@ class _Answer:
     """The state that all releases for one request share.
 
     Attributes:
+        setup: the run.
         request: the number of the request.
         training: how the network learned up to the request.
         learned: the checkpoints of learning.
@@ -82,11 +76,17 @@ class _Answer:
         oracle: the checkpoints of retraining.
     """
 
+    setup: RunSetup
     request: int
     training: TrainingRun
     learned: Trajectory
     before: Tensor
     oracle: Trajectory
+
+    @cached_property
+    def accuracy(self) -> list[float]:
+        """The test accuracy of the models when the request arrived, of each node that is present."""
+        return accuracy_at_request(self.setup, self.before, self.request)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class _Run:
 
     def __init__(self, setup: RunSetup, network: Network, recorder: Recorder, progress: Progress) -> None:
         self._setup, self._network, self._recorder = setup, network, recorder
-        self._rounds = _RoundRecorder(recorder, progress, setup)
+        self._rounds = RoundRecorder(recorder, progress, setup)
         self._simulation = simulation = setup.simulation(network)
         self._noise_traces: list[NoiseTraces] = []
         self._branches = Branches(simulation, setup.methods) if isinstance(simulation, FromReleases) else None
@@ -164,7 +164,9 @@ class _Run:
         """Retrain for a request that all methods answer from the same models."""
         training = learned.training_runs[request]
         oracle = self._retrain(training, learned.plans[request], request)
-        return _Answer(request, training, learned.trajectory, learned.trajectory.at(training.rounds), oracle)
+        return _Answer(
+            self._setup, request, training, learned.trajectory, learned.trajectory.at(training.rounds), oracle
+        )
 
     def _branch_answer(self, learned: _Learned, request: int, number: int) -> tuple[_Answer, UnlearningPlan]:
         """Learn from the latest release of a method up to a request, and retrain with its noise; plan its release."""
@@ -180,7 +182,7 @@ class _Run:
         with self._rounds.phase(f"{Retrain.name}{suffix}", end):
             oracle = self._branches.retrain(request, number, plan)
         self._recorder.write_checkpoints(f"retrained{suffix}", oracle, {end, plan.release.noise_round})
-        return _Answer(request, training, trajectory, trajectory.at(end), oracle), plan
+        return _Answer(self._setup, request, training, trajectory, trajectory.at(end), oracle), plan
 
     def finish(self, releases: Sequence[_Release]) -> None:
         """Record the table, and the composition of the releases of each method if there are several requests."""
@@ -231,7 +233,8 @@ class _Run:
         noise, traces = audit_noise(self._setup, answer.training, outcome, oracle_state, self._noise_traces)
         self._noise_traces.append(traces)
         audit = audit_release(self._setup, certificate, outcome, oracle_state, index, noise)
-        metrics = measure_release(self._setup, outcome, answer.before, retrained, answer.oracle.cost, answer.request)
+        given = answer.before, answer.accuracy, retrained, answer.oracle.cost, answer.request
+        metrics = measure_release(self._setup, outcome, *given)
         self._recorder.write_release(index, certificate, audit, metrics, outcome, traces)
         return certificate, audit, metrics
 
@@ -248,53 +251,3 @@ class _Run:
             self._branches.note(answer.request, index % len(self._setup.methods), answer.training, outcome)
         self._recorder.write_traffic(self._simulation.traffic)
         return outcome
-
-
-class _RoundRecorder(Callback):
-    """Notifies the progress display and the recorder of every round.
-
-    Args:
-        recorder: writes the run folder.
-        progress: is notified of every phase and round.
-        setup: the run.
-    """
-
-    def __init__(self, recorder: Recorder, progress: Progress, setup: RunSetup) -> None:
-        self._recorder, self._progress, self._setup = recorder, progress, setup
-        self._phase = ""
-
-    @contextmanager
-    def phase(self, name: str, rounds: int) -> Iterator[None]:
-        """Announce the next phase of the run, and record how long it takes."""
-        self._phase = name
-        self._progress.phase(name, rounds)
-        began = perf_counter()
-        yield
-        self._recorder.note_seconds(name, perf_counter() - began)
-
-    def after_round(
-        self, task: Task, step: CommunicationStep, round: int, W: csr_array, theta: Tensor | None, repeated: bool
-    ) -> None:
-        """Write one line of metrics.jsonl."""
-        if repeated:
-            self._progress.passed_over()
-        else:
-            self._progress.advance()
-        messages = int(W.nnz - np.count_nonzero(W.diagonal()))
-        line: dict[str, Any] = {"phase": self._phase, "round": round + 1, "messages": messages}
-        if theta is not None and len(theta) and not self._recorder.secret:
-            line |= self._measured(theta)
-        self._recorder.write_round(line, repeated)
-
-    def _measured(self, theta: Tensor) -> dict[str, float]:
-        """Compute the consensus distance, and the test accuracy of the average model."""
-        model = self._setup.network.model
-        # The state of a client between rounds may be wider than a model.
-        theta = theta[:, : model.parameters]
-        mean = theta.mean(dim=0, keepdim=True)
-        design, targets = self._setup.evaluations[0].sets["test"]
-        score = accuracy(model, mean.to(design), design, targets)
-        return {
-            "consensus_distance": consensus_distance(theta, mean),
-            "test_accuracy_of_average_model": float(score[0]),
-        }
