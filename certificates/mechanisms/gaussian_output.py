@@ -152,7 +152,8 @@ def _noise(release: Release) -> str:
     sigma = release.sigma.tolist()
     if not any(sigma):
         return "and added no noise"
-    size = f"σ = {max(sigma):.3g}" if min(sigma) == max(sigma) else f"σ from {min(sigma):.3g} to {max(sigma):.3g}"
+    least, most = f"{min(sigma):.3g}", f"{max(sigma):.3g}"
+    size = f"σ = {most}" if least == most else f"σ from {least} to {most}"
     where = "the average of all models" if release.averaged else "every model that it releases"
     if release.placement == "rewind":
         where = "every checkpoint before these rounds"

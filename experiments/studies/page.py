@@ -45,12 +45,14 @@ def write_study_report(folder: Path) -> Path:
     check_writable(path)
     rows = results.rows()
     measured = hardness(rows)
+    # One client on one graph is not harder than another.
+    compared = [found for found in measured if len(found.values) > 1]
     sections = [
         _title(results),
         _verdict(results, rows),
         _introduction(results, rows),
-        _found(measured),
-        *(_release(found, number) for number, found in enumerate(measured)),
+        *([_found(compared)] if compared or not measured else []),
+        *(_release(found, number) for number, found in enumerate(compared)),
         _methods(results),
         _pareto(rows),
         *_depth(rows),

@@ -263,6 +263,17 @@ def test_the_page_has_its_numbers_and_nothing_from_elsewhere(folder: Path) -> No
     assert "1.205 ± 0.064†*" in text
 
 
+def test_a_single_client_on_one_graph_is_not_said_to_be_the_hardest(folder: Path) -> None:
+    words = "Which client is hardest to forget"
+    assert words in write_study_report(folder).read_text()
+    runs = [StudyRun(folder / f"0-{seed}", {"seed": seed}) for seed in (0, 1)]
+    write_study(folder, "seeds", ["seed"], runs)
+    text = write_study_report(folder).read_text()
+    assert "2 seeds" in text
+    assert words not in text
+    assert "Hardest client of each graph" not in text
+
+
 def test_a_violated_certificate_heads_the_page(folder: Path) -> None:
     summary = json.loads((folder / "0-0" / "summary.json").read_text())
     summary["rows"][0]["holds"] = False
