@@ -36,8 +36,6 @@ class Model(ABC):
         reads: what a sample has to be, as `Dataset.layout` says it; None for a model that reads any numbers.
         pixels: how many numbers of a sample, the first ones, are those of an image before a prompt.
         words: what each class is called, where the model is built with that; empty elsewhere.
-        elementwise: the functions of single numbers that `gradient` uses and that are not rounded correctly, where it
-            computes every sample by itself but for products of matrices; None where it may not.
     """
 
     l2: float
@@ -47,12 +45,19 @@ class Model(ABC):
     reads: ClassVar[Layout | None] = None
     pixels: int = 0
     words: tuple[str, ...] = ()
-    elementwise: ClassVar[tuple[Callable[[Tensor], Tensor], ...] | None] = None
 
     @property
     @abstractmethod
     def parameters(self) -> int:
         """d, the number of parameters."""
+
+    @property
+    def elementwise(self) -> tuple[Callable[[Tensor], Tensor], ...] | None:
+        """The functions of single numbers that `gradient` uses and that are not rounded correctly.
+
+        For models that compute every sample by itself but for products of matrices; None where a model may not.
+        """
+        return None
 
     @property
     def matrices(self) -> Mapping[str, tuple[int, tuple[int, int]]]:

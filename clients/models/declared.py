@@ -1,13 +1,17 @@
 """A model that is not here, known by its size and its constants: enough for a plan, nothing to learn with."""
 
-from typing import Never
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Never
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rewindnet.certificates import Constant, Constants
 from rewindnet.clients.models.base import Model, ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Declared(Model):

@@ -1,15 +1,19 @@
 """Multinomial logistic regression whose per-sample gradients are clipped, as the gradients of a convex loss."""
 
-from math import inf, log, sqrt
+from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from collections.abc import Callable
+from math import inf, log, sqrt
+from typing import TYPE_CHECKING
 
 from rewindnet.certificates import Constant, Constants, derive
 from rewindnet.certificates.constants import radius_with_bias
 from rewindnet.clients.models.base import ModelError
 from rewindnet.clients.models.multinomial import Multinomial
+from rewindnet.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class HuberLogistic(Multinomial):
@@ -30,8 +34,6 @@ class HuberLogistic(Multinomial):
         ModelError: if l2, bias or clip is out of range.
     """
 
-    elementwise = (torch.exp,)
-
     def __init__(self, features: int, classes: int, *, l2: float = 1e-4, bias: float = 0.1, clip: float = 0.9) -> None:
         super().__init__(features, classes, l2=l2, bias=bias)
         if not 0 < clip <= sqrt(2.0):
@@ -39,6 +41,11 @@ class HuberLogistic(Multinomial):
         self.clip = clip
         self._steepest = clip / sqrt(2.0)
         self._bend = log(self._steepest / (1 - self._steepest)) if self._steepest < 1 else inf
+
+    @property
+    def elementwise(self) -> tuple[Callable[[Tensor], Tensor], ...]:
+        """The exponential function: its vectors are not rounded correctly."""
+        return (torch.exp,)
 
     def losses(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Compute φ(a) of every sample.
@@ -48,7 +55,7 @@ class HuberLogistic(Multinomial):
         scores, own = torch.bmm(x, self._matrix(theta).transpose(1, 2)), y.unsqueeze(2)
         odds = scores.scatter(2, own, -inf).logsumexp(dim=2) - scores.gather(2, own).squeeze(2)
         # Not softplus, whose derivative jumps at its threshold.
-        bent = -functional.logsigmoid(-odds.clamp(max=self._bend))
+        bent = -torch.nn.functional.logsigmoid(-odds.clamp(max=self._bend))
         return bent + self._steepest * (odds - self._bend).clamp(min=0)
 
     def constants(self, radius: Constant) -> Constants:

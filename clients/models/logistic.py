@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rewindnet.certificates import Constant, Constants, derive
@@ -28,10 +29,13 @@ class Logistic(Multinomial):
         ModelError: if l2 or bias is out of range.
     """
 
-    elementwise = ()
-
     def __init__(self, features: int, classes: int, *, l2: float = 1e-4, bias: float = 0.1) -> None:
         super().__init__(features, classes, l2=l2, bias=bias)
+
+    @property
+    def elementwise(self) -> tuple[Callable[[Tensor], Tensor], ...]:
+        """None but the softmax of each sample."""
+        return ()
 
     def losses(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Compute the cross-entropy of every sample."""

@@ -31,6 +31,7 @@ MAY_IMPORT = {
 }
 SHARED = (
     "rewindnet.errors",
+    "rewindnet.late",
     "rewindnet.registry",
     "rewindnet.extras",
     "rewindnet.version",
