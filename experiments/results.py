@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from rewindnet.certificates import Certificate
 from rewindnet.certificates.findings import Finding
-from rewindnet.experiments.folder.reader import FolderError, RunFolder, read_folder
+from rewindnet.experiments.folder.errors import MissingArrayError
+from rewindnet.experiments.folder.reader import RunFolder, read_folder
 from rewindnet.experiments.notebooks import Record, Report, at_point, data_frame, html_table, summary_html
 from rewindnet.experiments.report.columns import Column
 from rewindnet.experiments.report.flat import flat
@@ -227,12 +228,12 @@ class _Weights(Mapping[str, NDArray[Any]]):
         """Read one array.
 
         Raises:
-            FolderError: if the run has stored no array of that name.
+            MissingArrayError: if the run has stored no array of that name.
         """
         array = self._run.weights(name) if name in self._run.record["weights_sha256"] else None
         if array is None:
             known = ", ".join(self) or "none; run it with record.weights=true, and noise_source seed"
-            raise FolderError(f"{self._run.path} keeps no weights {name!r}; it keeps: {known}")
+            raise MissingArrayError(f"{self._run.path} keeps no weights {name!r}; it keeps: {known}")
         return array
 
     def __iter__(self) -> Iterator[str]:

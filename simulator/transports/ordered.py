@@ -66,15 +66,16 @@ class OrderedSums:
 
     def __init__(self, A: csr_array, rows: Sequence[int] | None = None) -> None:
         self._A = A
-        self._rows: NDArray[np.int64] = np.arange(A.shape[0]) if rows is None else np.array(rows, dtype=np.int64)
+        self._rows = np.arange(A.shape[0]) if rows is None else np.unique(np.array(rows, dtype=np.int64))
         # Kernels leave out a term of weight 0, which matters to the sign of a zero and to numbers that are not finite.
         self._takes_kernels = bool(A.data.all())
         self._made: tuple[torch.dtype, torch.Size, list[_Product]] | None = None
 
     def add_up(self, messages: Tensor, out: Tensor) -> Tensor:
         """Compute the sums into their rows of `out`: [s, d] → [k, d]; other rows stay."""
-        short = messages.device.type == "cpu" and _row_bytes(messages) <= _SHORT and self._takes_kernels
-        kernel = _kernel(messages.dtype, messages.shape[1]) if short else None
+        # Kernels may round otherwise where the numbers of a message do not lie next to each other.
+        plain = messages.device.type == "cpu" and messages.stride(1) == 1 and self._takes_kernels
+        kernel = _kernel(messages.dtype, messages.shape[1]) if plain and _row_bytes(messages) <= _SHORT else None
         if kernel is None:
             return in_node_order(self._A, messages.unbind(), out, self._rows.tolist())
         if self._made is None or self._made[:2] != (messages.dtype, messages.shape):
@@ -137,7 +138,7 @@ class _Bags(_Product):
 def _products(kernel: type[_Product], A: csr_array, rows: NDArray[np.int64], like: Tensor) -> list[_Product]:
     """Return the sums as products of as many rows as stay in cache, for messages like these [m, d]."""
     together = max(1, _CACHED // _row_bytes(like))
-    parts = (np.sort(rows)[first : first + together] for first in range(0, len(rows), together))
+    parts = (rows[first : first + together] for first in range(0, len(rows), together))
     return [kernel(A, part, like) for part in parts]
 
 

@@ -107,6 +107,8 @@ def test_without_pandas_the_table_is_a_list_of_mappings(result: Any, monkeypatch
 
 def test_weights_are_arrays_by_name(result: Any) -> None:
     weights = result.weights()
+    assert "methods/0-r2d" not in weights
+    assert weights.get("methods/0-r2d") is None
     assert {"methods/0-r2d/released", "checkpoints/learned-000010"} <= set(weights)
     assert len(weights) == len(result.record["weights_sha256"])
     assert weights["methods/0-r2d/released"].shape == (4, 8)

@@ -61,6 +61,29 @@ def test_every_certificate_holds_and_follows_from_the_records(whole: RunFolder) 
     assert whole.compositions == []
 
 
+def test_clipped_retraining_with_earlier_noise_evaluates_other_gradients(run_once: SharedRuns) -> None:
+    learning = {"rounds": 12, "step_size": 3.0, "after_request": "continue-from-release", "client_clip": 0.1}
+    r2d = {"method": "r2d", "rewind": 0.3, "view": "joint", "bound": "worst-case"}
+    folder = run_once(
+        {
+            "seed": 3,
+            "data": {"source": "synthetic", "samples": 80, "dimensions": 3},
+            "partition": {"clients": 5},
+            "topology": "ring",
+            "measures": {"membership": False},
+            "learning": learning,
+            "deletion": {"requests": [{"client": 1, "samples": "all", "round": 6}, {"client": 3, "samples": "all"}]},
+            "unlearning": [
+                {**r2d, "placement": "rewind"},
+                {**r2d, "placement": "output"},
+                {"method": "noise-only", "view": "joint"},
+                "retrain",
+            ],
+        }
+    )
+    assert [found.sentence for found in verify_folder(folder.path) if not found.holds] == []
+
+
 def test_learning_goes_on_from_the_released_models(whole: RunFolder) -> None:
     for index, request, number, start in ((0, 1, 0, 6), (1, 1, 1, 6), (METHODS + 1, 2, 1, 9)):
         place = whole.methods[index].place

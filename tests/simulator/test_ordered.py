@@ -80,6 +80,22 @@ def test_kernels_that_round_otherwise_are_not_used(dtype, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("length", [1, 34])
+def test_messages_whose_numbers_are_apart(dtype, length):
+    A = csr_array(np.random.default_rng(0).random((6, 6)))
+    for messages in (torch.randn(length, 6, dtype=dtype).T, torch.randn(6, 2 * length, dtype=dtype)[:, ::2]):
+        found = OrderedSums(A).add_up(messages, torch.empty(6, length, dtype=dtype))
+        assert torch.equal(found, one_by_one(A, messages))
+
+
+def test_a_row_that_is_named_twice_is_one():
+    A, messages = csr_array(np.random.default_rng(0).random((3, 3))), torch.randn(3, 5)
+    found = OrderedSums(A, [2, 0, 0]).add_up(messages, torch.full((3, 5), torch.nan))
+    assert torch.equal(found[[0, 2]], one_by_one(A, messages)[[0, 2]])
+    assert found[1].isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_weight_of_zero_is_a_term_like_others(dtype):
     A = csr_array((np.array([0.5, 0.0, 0.0, 1.0]), np.array([0, 1, 0, 1]), np.array([0, 2, 4])), shape=(2, 2))
     messages = torch.tensor([[1.0, torch.inf], [torch.nan, 2.0]], dtype=dtype)
