@@ -14,10 +14,10 @@ from rewindnet.certificates.public_facts import PublicFacts
 from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.models import Model
+from rewindnet.clients.steps.learning import InitialModel
 from rewindnet.clients.training.augmentation import UNCOVERED, Augmentation
 from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.sampling import Realised, Sampling
-from rewindnet.topologies.rng import Stream, rng_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +140,7 @@ def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[T
 
 def _arithmetic(setup: TrainingSetup) -> Arithmetic:
     """Describe the arithmetic that rounding is charged by."""
-    start = setup.model.initial(rng_at(setup.seed, Stream.INITIAL_MODEL)).astype(setup.dtype)
+    start = InitialModel(setup.seed).drawn(setup.model).astype(setup.dtype)
     return Arithmetic(
         unit_roundoff=float(np.finfo(setup.dtype).eps) / 2,
         inputs=setup.model.inputs,

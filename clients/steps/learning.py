@@ -46,7 +46,11 @@ class InitialModel(LocalStep):
 
     def initial(self, model: Model, dtype: torch.dtype) -> Tensor:
         """Return θ⁰ [d] of every client."""
-        return torch.from_numpy(model.initial(rng_at(self.seed, Stream.INITIAL_MODEL))).to(dtype)
+        return torch.from_numpy(self.drawn(model)).to(dtype)
+
+    def drawn(self, model: Model) -> NDArray[np.float64]:
+        """Return θ⁰ [d] in double precision, which takes no torch."""
+        return model.initial(rng_at(self.seed, Stream.INITIAL_MODEL))
 
 
 @dataclass(frozen=True)

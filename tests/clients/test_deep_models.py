@@ -159,6 +159,28 @@ def test_the_scores_are_those_of_the_module_with_the_node_s_parameters(name):
         assert torch.equal(model.predict(theta, x[0])[node], alone.argmax(dim=1))
 
 
+def placed(values, offset):
+    """The same numbers, so many numbers behind the beginning of their memory."""
+    return torch.empty(offset + values.numel())[offset:].view(values.shape).copy_(values)
+
+
+def test_where_in_memory_a_model_is_changes_no_bit_of_a_convolution():
+    model, generator = MODELS["cnn"](64, 10, (8, 8), channels=[2], kernel=3, widths=[4]), np.random.default_rng(1)
+    for _ in range(40):
+        count = int(generator.integers(1, 9))
+        theta = torch.from_numpy(model.initial(generator) + 0.3 * generator.standard_normal(model.parameters)).float()
+        x = torch.from_numpy(generator.random((count, 64))).float()
+        y, weight = torch.from_numpy(generator.integers(0, 10, count)), torch.full((1, count), 1 / count)
+        found = []
+        for offset in range(16):
+            point, stepped = placed(theta[None], offset), placed(theta[None], offset)
+            model.descend(stepped, x[None], y[None], weight, 0.1)
+            gradient = model.gradient(point, x[None], y[None], weight)
+            of_samples, losses = model.sample_gradients(point[0], x, y), model.losses(point, x[None], y[None])
+            found.append((gradient, stepped, of_samples, losses))
+        assert all(torch.equal(*pair) for other in found for pair in zip(other, found[0], strict=True))
+
+
 def test_one_node_after_the_other_and_all_together_are_the_same():
     model = MADE["convolving"]()
     arguments = batch(model, 3)

@@ -106,12 +106,12 @@ class TorchModel(DeepModel):
             result: Tensor = functional_call(module, values, (self._shaped(samples),))
             return result
 
-        views = self.layout.views(theta)
         if not self.one_by_one(theta.device):
-            together: Tensor = vmap(scores)(views, x)
+            together: Tensor = vmap(scores)(self.layout.views(theta), x)
             return together
-        nodes = range(len(theta))
-        return torch.stack([scores({name: of[node] for name, of in views.items()}, x[node]) for node in nodes])
+        # Copies of rows, as in `_gradients_alone`.
+        alone = (self.layout.views(row.clone()) for row in theta)
+        return torch.stack([scores(views, samples) for views, samples in zip(alone, x, strict=True)])
 
     def representation(self, theta: Tensor, x: Tensor) -> Tensor:
         """Compute what the linear layer that was defined last reads [b, n, k]; without one the scores."""
@@ -155,7 +155,7 @@ class TorchModel(DeepModel):
             scores = functional_call(module, values, (self._shaped(sample[None]),))
             return self._loss.losses(scores, target[None]).sum()
 
-        found = vmap(grad(objective), in_dims=(None, 0, 0))(self.layout.views(theta.detach()), x, y)
+        found = vmap(grad(objective), in_dims=(None, 0, 0))(self.layout.views(theta.detach().clone()), x, y)
         return torch.cat([found[name].flatten(1) for name in self.layout.shapes], dim=1)
 
     def _add_gradients(
@@ -190,8 +190,11 @@ class TorchModel(DeepModel):
         return found
 
     def _gradients_alone(self, theta: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-        """Compute the gradients of one node, in a module of this thread whose parameters lie in the node's row."""
-        module, views = self._own_copy(theta), self.layout.views(theta.detach())
+        """Compute the gradients of one node, in a module of this thread whose parameters lie in a copy of its row.
+
+        Convolutions round by where in memory the parameters begin, which for a row depends on the nodes before it.
+        """
+        module, views = self._own_copy(theta), self.layout.views(theta.detach().clone())
         parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         for parameter, view in zip(parameters, views.values(), strict=True):
             parameter.data = _channels_last(view)
