@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -17,11 +18,11 @@ from rewindnet.simulator.transports.sums import is_long, shares_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Bytes of a message below which the k-th messages of many sums are added at once, on a CPU.
-_SHORT = 1 << 16
+#: Bytes of a message up to which many sums are one product, on a CPU; it saves nothing where messages are longer.
+_SHORT = 1 << 22
 
-#: Bytes of the sums that are taken at once: they and what is added to them stay in cache.
-_CACHED = 1 << 18
+#: Bytes of the sums of one product: they stay in cache.
+_CACHED = 1 << 20
 
 
 def in_node_order(A: csr_array, sources: Sequence[Tensor], out: Tensor, rows: Sequence[int] | None = None) -> Tensor:
@@ -54,9 +55,9 @@ def in_node_order(A: csr_array, sources: Sequence[Tensor], out: Tensor, rows: Se
 class OrderedSums:
     """Some sums of messages, each in the order of its entries: the bits of `in_node_order`, in less time.
 
-    Where messages are short, the k-th messages of many sums are added at once. No number is then added in another
-    order, and each is multiplied and added as before, rounded once or twice: whether this machine's kernels agree in
-    that is tried out, for each length of a message, and they are not used where they do not.
+    Many sums are one product of a sparse matrix, by a kernel of torch that goes through the entries in their order. It
+    adds no number in another order, and whether it also rounds as often as `in_node_order` is tried out on this machine
+    for each length of a message: a kernel that does not is not used.
 
     Args:
         A: [k, s], the weights, entries of each row in the order of the sum.
@@ -65,76 +66,102 @@ class OrderedSums:
 
     def __init__(self, A: csr_array, rows: Sequence[int] | None = None) -> None:
         self._A = A
-        self._rows: NDArray[np.int64] = np.arange(A.shape[0]) if rows is None else np.array(rows, dtype=np.int64)
-        self._made: tuple[torch.dtype, int, list[_Chunk]] | None = None
+        self._rows = np.arange(A.shape[0]) if rows is None else np.unique(np.array(rows, dtype=np.int64))
+        # Kernels leave out a term of weight 0, which matters to the sign of a zero and to numbers that are not finite.
+        self._takes_kernels = bool(A.data.all())
+        self._made: tuple[torch.dtype, torch.Size, list[_Product]] | None = None
 
     def add_up(self, messages: Tensor, out: Tensor) -> Tensor:
         """Compute the sums into their rows of `out`: [s, d] → [k, d]; other rows stay."""
-        size = messages.shape[1] * messages.element_size()
-        if messages.device.type != "cpu" or size > _SHORT or not _same_bits(messages.dtype, messages.shape[1]):
+        # Kernels may round otherwise where the numbers of a message do not lie next to each other.
+        plain = messages.device.type == "cpu" and messages.stride(1) == 1 and self._takes_kernels
+        kernel = _kernel(messages.dtype, messages.shape[1]) if plain and _row_bytes(messages) <= _SHORT else None
+        if kernel is None:
             return in_node_order(self._A, messages.unbind(), out, self._rows.tolist())
-        together = max(1, _CACHED // max(1, size))
-        if self._made is None or self._made[:2] != (messages.dtype, together):
-            self._made = messages.dtype, together, _chunks(self._A, self._rows, together, messages.dtype)
-        totals = torch.empty(together, messages.shape[1], dtype=messages.dtype)
-        added = torch.empty_like(totals)
-        for chunk in self._made[2]:
-            chunk.add_up(messages, totals, added, out)
+        if self._made is None or self._made[:2] != (messages.dtype, messages.shape):
+            self._made = messages.dtype, messages.shape, _products(kernel, self._A, self._rows, messages)
+        each(lambda product: product.compute(messages, out), self._made[2], alone=not is_long(out))
         return out
 
 
-class _Chunk:
-    """Sums that are taken at once, the longest first.
+class _Product(ABC):
+    """The sums of some rows of A as one product.
 
     Args:
-        rows: [c], their rows.
-        slots: for k = 0, 1, …, the sources [c_k] and weights [c_k, 1] of the k-th terms of the first c_k sums.
+        A: [k, s], the weights.
+        rows: [c], in increasing order.
+        like: [m, d], as the messages are; only these m of the s are needed.
     """
 
-    def __init__(self, rows: Tensor, slots: list[tuple[Tensor, Tensor]]) -> None:
-        self._rows, self._slots = rows, slots
+    def __init__(self, A: csr_array, rows: NDArray[np.int64], like: Tensor) -> None:
+        first, count = int(rows[0]), len(rows)
+        self._rows = slice(first, first + count) if rows[-1] == first + count - 1 else torch.from_numpy(rows)
+        part = A[rows]
+        self._size = count, len(like)
+        self._starts = torch.from_numpy(part.indptr.astype(np.int64))
+        self._columns = torch.from_numpy(part.indices.astype(np.int64))
+        self._weights = torch.from_numpy(part.data).to(like.dtype)
 
-    def add_up(self, messages: Tensor, totals: Tensor, added: Tensor, out: Tensor) -> None:
-        """Compute the sums of messages [s, d] into their rows of `out` [k, d], with buffers [c, d] for both terms."""
-        totals = totals[: len(self._rows)].zero_()
-        for sources, weights in self._slots:
-            total, term = totals[: len(sources)], added[: len(sources)]
-            torch.index_select(messages, 0, sources, out=term)
-            torch.addcmul(total, term, weights, out=total)
-        out.index_copy_(0, self._rows, totals)
+    @abstractmethod
+    def compute(self, messages: Tensor, out: Tensor) -> None:
+        """Compute the sums of messages [m, d] into their rows of `out` [k, d]."""
 
 
-def _chunks(A: csr_array, rows: NDArray[np.int64], together: int, dtype: torch.dtype) -> list[_Chunk]:
-    """Return the sums in chunks, those of similar length together so that few of a chunk end before the others."""
-    lengths = np.diff(A.indptr)
-    rows = rows[np.argsort(-lengths[rows], kind="stable")]
-    chunks = []
-    for first in range(0, len(rows), together):
-        part = rows[first : first + together]
-        slots = []
-        for k in range(int(lengths[part[0]])):
-            terms = A.indptr[part[: np.count_nonzero(lengths[part] > k)]] + k
-            weights = torch.from_numpy(A.data[terms]).to(dtype).unsqueeze(1)
-            slots.append((torch.from_numpy(A.indices[terms].astype(np.int64)), weights))
-        chunks.append(_Chunk(torch.from_numpy(part), slots))
-    return chunks
+class _Sparse(_Product):
+    """A sparse matrix in coordinates times the messages: each entry adds a multiple of a message to its sum."""
+
+    def __init__(self, A: csr_array, rows: NDArray[np.int64], like: Tensor) -> None:
+        super().__init__(A, rows, like)
+        sums = torch.repeat_interleave(torch.arange(len(rows)), self._starts.diff())
+        self._matrix = torch.sparse_coo_tensor(
+            torch.stack([sums, self._columns]), self._weights, self._size, is_coalesced=True, check_invariants=False
+        )
+
+    def compute(self, messages: Tensor, out: Tensor) -> None:
+        if isinstance(self._rows, slice):
+            into = out[self._rows].zero_()
+            torch.addmm(into, self._matrix, messages, out=into)
+        else:
+            out.index_copy_(0, self._rows, torch.mm(self._matrix, messages))
+
+
+class _Bags(_Product):
+    """Weighted sums of bags of messages; in single precision its entries are fused with the additions."""
+
+    def compute(self, messages: Tensor, out: Tensor) -> None:
+        bags = self._columns, messages, self._starts
+        out[self._rows] = torch.nn.functional.embedding_bag(
+            *bags, mode="sum", per_sample_weights=self._weights, include_last_offset=True
+        )
+
+
+def _products(kernel: type[_Product], A: csr_array, rows: NDArray[np.int64], like: Tensor) -> list[_Product]:
+    """Return the sums as products of as many rows as stay in cache, for messages like these [m, d]."""
+    together = max(1, _CACHED // _row_bytes(like))
+    parts = (rows[first : first + together] for first in range(0, len(rows), together))
+    return [kernel(A, part, like) for part in parts]
+
+
+def _row_bytes(messages: Tensor) -> int:
+    return max(1, messages.shape[1] * messages.element_size())
 
 
 @lru_cache(maxsize=64)
-def _same_bits(dtype: torch.dtype, length: int) -> bool:
-    """Return whether adding many messages of this length at once gives the bits of adding them one by one, here.
+def _kernel(dtype: torch.dtype, length: int) -> type[_Product] | None:
+    """Return the fastest kernel that has the bits of adding messages of this length one by one, here.
 
-    A kernel rounds each number in one of few ways, by its place in the row alone; random numbers tell these apart.
+    A kernel rounds each number in one of few ways, by its place in memory alone; random numbers tell these apart.
     """
     generator = torch.Generator().manual_seed(0)
-    messages = torch.randn(7, length, dtype=dtype, generator=generator)
-    data = torch.rand(7 * 7, dtype=torch.float64, generator=generator).numpy()
-    A = csr_array((data, np.tile(np.arange(7), 7), np.arange(0, 50, 7)), shape=(7, 7))
+    messages = torch.randn(17, length, dtype=dtype, generator=generator)
+    rng = np.random.default_rng(0)
+    A = csr_array(np.tril(rng.uniform(0.1, 1, (17, 17))))
     expected = in_node_order(A, messages.unbind(), torch.empty_like(messages))
-    for together in (7, 4, 1):
-        given, totals = torch.empty_like(messages), torch.empty(together, length, dtype=dtype)
-        for chunk in _chunks(A, np.arange(7), together, dtype):
-            chunk.add_up(messages, totals, torch.empty_like(totals), given)
-        if not torch.equal(given, expected):
-            return False
-    return True
+    # Bags round twice in double precision.
+    for kernel in (_Bags, _Sparse) if dtype == torch.float32 else (_Sparse,):
+        given = torch.empty_like(messages)
+        for rows in (np.arange(9), np.arange(10, 17), np.array([9])):
+            kernel(A, rows, messages).compute(messages, given)
+        if torch.equal(given, expected):
+            return kernel
+    return None
