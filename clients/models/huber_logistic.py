@@ -67,10 +67,10 @@ class HuberLogistic(Multinomial):
 
         1 − p_y is a sum over the other classes, never a difference, so that rounding is small beside the clip.
         """
-        own = y.unsqueeze(2)
-        scores.sub_(scores.amax(dim=2, keepdim=True)).exp_()
-        right = scores.gather(2, own)
-        scores.scatter_(2, own, 0.0)
-        wrong = scores.sum(dim=2, keepdim=True)
-        scores.scatter_(2, own, -wrong)
-        return scores.mul_(weight.unsqueeze(2) / torch.maximum(right + wrong, wrong / self._steepest))
+        own = y.unsqueeze(1)
+        scores.sub_(scores.amax(dim=1, keepdim=True)).exp_()
+        right = scores.gather(1, own)
+        scores.scatter_(1, own, 0.0)
+        wrong = scores.sum(dim=1, keepdim=True)
+        scores.scatter_(1, own, -wrong)
+        return scores.mul_(weight.unsqueeze(1) / torch.maximum(right + wrong, wrong / self._steepest))

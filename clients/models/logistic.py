@@ -48,12 +48,12 @@ class Logistic(Multinomial):
 
     def slopes(self, scores: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Compute weight·(p − e_y)."""
-        slopes = torch.softmax(scores, dim=2)
-        slopes.scatter_add_(2, y.unsqueeze(2), slopes.new_full((), -1.0).expand(*y.shape, 1))
-        return slopes.mul_(weight.unsqueeze(2))
+        slopes, right = torch.softmax(scores, dim=1), y.unsqueeze(1)
+        slopes.scatter_add_(1, right, slopes.new_full((), -1.0).expand(right.shape))
+        return slopes.mul_(weight.unsqueeze(1))
 
     def slopes_by_class(self, scores: Tensor, right: Tensor, weight: Tensor) -> Tensor:
-        """Compute weight·(p − e_y) with the classes in the second dimension, where they are summed side by side.
+        """Compute weight·(p − e_y) from what is computed once for many scores.
 
         Args:
             scores: [b, C, n].

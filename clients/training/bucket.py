@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CACHED = 1 << 20
 
 #: Bytes of gathered batches that are computed at once on a CPU: they are written first, and read twice.
-_CACHED_GATHERED = 1 << 20
+CACHED_GATHERED = 1 << 21
 
 #: Nodes share a padded bucket while the smallest has at least this share of the largest's samples.
 _FULLNESS = 0.8
@@ -41,7 +41,7 @@ class Batch(NamedTuple):
             holds, 0 for all else.
         places: [k, B], the samples among all of the bucket, client after client; None: all of them are used.
         read: [k], how many samples each client reads.
-        drawn: [k], how many of its places each client uses, held or not: the first ones.
+        drawn: [k], how many of its places each client reads, held or not, or with weight zero: the first ones.
     """
 
     weight: Tensor
@@ -83,7 +83,9 @@ class Bucket:
         """[k, n, p], the reduced designs (`envelope.reduced_design`)."""
         return reduced_design(self.x)
 
-    def batches(self, masks: Sequence[NDArray[np.bool_]], sizes: Sequence[float]) -> list[Batch]:
+    def batches(
+        self, masks: Sequence[NDArray[np.bool_]], sizes: Sequence[float], multiple: int | None = None
+    ) -> list[Batch]:
         """Return the batch of each of the E local steps of a round.
 
         What a batch is made of depends on what is drawn alone, not on whether it is held: a client that has erased
@@ -92,6 +94,8 @@ class Bucket:
         Args:
             masks: of each client, [E, n_i], which of its samples are drawn in each step.
             sizes: of each client, B_i, the expected number of samples in a batch.
+            multiple: gather all batches, and fill those of a client with weights of zero to as many samples as its
+                largest of the round has, rounded up to a multiple of this; None: gather as many as are drawn, if few.
         """
         clients, samples = self.weight.shape
         drawn = np.zeros((len(masks[0]), clients, samples), dtype=np.bool_)
@@ -99,6 +103,9 @@ class Bucket:
             drawn[:, k, : mask.shape[1]] = mask
         counts, read = drawn.sum(axis=2), (drawn & self.holds).sum(axis=2)
         share = np.array([1.0 / size if size else 0.0 for size in sizes])[:, None] * self.holds
+        if multiple is not None:
+            filled = multiple * np.maximum(1, -(-counts.max(axis=0) // multiple))
+            return [self._gathered(share, of_step, filled, taken) for of_step, taken in zip(drawn, read, strict=True)]
         return [
             self._gathered(share, *of_step)
             if max(1, int(of_step[1].max())) <= _GATHERED * samples
@@ -112,7 +119,7 @@ class Bucket:
         """Return a batch of samples that are gathered: those drawn [k, n], with their shares [k, n] as weights."""
         (clients, samples), most = drawn.shape, max(1, int(count.max()))
         sample = np.flatnonzero(drawn)
-        used = np.arange(most) < count[:, None]
+        used = np.arange(most) < drawn.sum(axis=1)[:, None]
         places = np.repeat(np.arange(clients)[:, None] * samples, most, axis=1)
         places[used] = sample
         chosen = np.zeros((clients, most))
@@ -149,7 +156,7 @@ class Bucket:
             times: how many times as many as that.
         """
         clients, _, inputs = self.x.shape
-        gathered = _CACHED_GATHERED // self.x.element_size()
+        gathered = CACHED_GATHERED // self.x.element_size()
         cached = _CACHED if samples == self.x.shape[1] else gathered
         together = max(1, cached // max(1, samples * inputs)) if self.x.device.type == "cpu" else clients
         return split(clients, wanted or times * together)
@@ -167,7 +174,7 @@ class Bucket:
         """
         if participating is None:
             return list(self.parts_for(samples, wanted, times))
-        acts = participating[self.row_numbers]
+        acts = self.acting(participating)
         parts: list[Part] = []
         for k in self.parts_for(samples, wanted, times):
             if acts[k].all():
@@ -175,6 +182,10 @@ class Bucket:
             elif acts[k].any():
                 parts.append(torch.from_numpy(np.flatnonzero(acts[k]) + k.start).to(self.rows.device))
         return parts
+
+    def acting(self, participating: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """Return which of the clients take a step [k], by that of the block [b]; None: all of them."""
+        return np.ones(len(self.rows), dtype=np.bool_) if participating is None else participating[self.row_numbers]
 
     def without(self, erased: Mapping[int, Tensor]) -> Bucket:
         """Return the bucket without some samples; itself if it holds none of them.
@@ -211,7 +222,7 @@ class Bucket:
 
 
 def make_buckets(
-    design: Tensor, targets: Tensor, shards: Sequence[NDArray[np.int64]], *, node_by_node: bool
+    design: Tensor, targets: Tensor, shards: Sequence[NDArray[np.int64]], *, node_by_node: bool, multiple: int = 1
 ) -> tuple[Bucket, ...]:
     """Put clients of similar size together.
 
@@ -219,11 +230,14 @@ def make_buckets(
         design: [n, q], of all clients together.
         targets: [n].
         shards: one array of row numbers for each client.
-        node_by_node: give every client a bucket of its own, without padding.
+        node_by_node: give every client a bucket of its own, without padding but for `multiple`.
+        multiple: pad to a multiple of so many samples.
     """
     sizes = np.array([len(shard) for shard in shards], dtype=np.int64)
     groups = [[row] for row in range(len(sizes))] if node_by_node else _groups(sizes)
-    return tuple(_bucket(design, targets, group, [np.asarray(shards[row]) for row in group]) for group in groups)
+    return tuple(
+        _bucket(design, targets, group, [np.asarray(shards[row]) for row in group], multiple) for group in groups
+    )
 
 
 def _groups(sizes: NDArray[np.int64]) -> list[list[int]]:
@@ -238,8 +252,8 @@ def _groups(sizes: NDArray[np.int64]) -> list[list[int]]:
     return [sorted(group) for group in groups]
 
 
-def _bucket(design: Tensor, targets: Tensor, group: list[int], rows: list[NDArray[np.int64]]) -> Bucket:
-    longest = max(1, max(len(own) for own in rows))
+def _bucket(design: Tensor, targets: Tensor, group: list[int], rows: list[NDArray[np.int64]], multiple: int) -> Bucket:
+    longest = multiple * max(1, -(-max(len(own) for own in rows) // multiple))
     x = design.new_zeros(len(group), longest, design.shape[1])
     y = targets.new_zeros(len(group), longest)
     weight = design.new_zeros(len(group), longest)

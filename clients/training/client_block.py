@@ -20,7 +20,7 @@ from rewindnet.clients.training.bucket import Batch, Bucket
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.envelope import Samples
 from rewindnet.clients.training.gradient_counter import GradientCounter
-from rewindnet.clients.training.joint import separate
+from rewindnet.clients.training.joint import filled_parts, separate
 from rewindnet.clients.training.local_training import LocalTraining
 from rewindnet.clients.training.minibatch import BlockPart, Minibatch, most_used
 from rewindnet.clients.training.noise_meter import NoiseMeter
@@ -47,7 +47,8 @@ class ClientBlock:
         samples: [b], the number of samples of each client.
         buckets: the data.
         joint: the same data, where every client has a bucket of its own: the buckets in which several can be computed
-            with all of their samples, bit for bit as by themselves; None where there are no such.
+            with all of their samples, or with filled batches, bit for bit as by themselves; None where there are none.
+        batch_multiple: batches are filled to a multiple of so many samples (`joint`); None: they are as drawn.
         samples_held: [b], how many samples each client held before anything was erased.
         local_training: the settings of local training.
         before_erasure: the same clients before they erased what is to be forgotten, for steps that read it.
@@ -70,6 +71,7 @@ class ClientBlock:
     samples_held: NDArray[np.int64]
     local_training: LocalTraining
     joint: tuple[Bucket, ...] | None = None
+    batch_multiple: int | None = None
     before_erasure: ClientBlock | None = None
     recalled_checkpoints: tuple[Tensor, ...] = ()
     counter: GradientCounter | None = None
@@ -118,14 +120,23 @@ class ClientBlock:
     def _on_each_part(self, minibatches: Sequence[Minibatch], compute: Callable[[BlockPart], None]) -> None:
         """Compute something on each part of the clients that take the steps on these minibatches."""
         everything = all(minibatch.weights is None and minibatch.participating is None for minibatch in minibatches)
-        buckets = self.joint if everything and self.joint is not None else self.buckets
+        filled = self.batch_multiple is not None and minibatches[0].places is not None
+        together = filled if self.batch_multiple is not None else everything
+        buckets = self.joint if together and self.joint is not None else self.buckets
         used = [most_used(minibatches, at, bucket) for at, bucket in enumerate(buckets)]
-        device, how = self.buckets[0].x.device, self.local_training
+        device, first = self.buckets[0].x.device, minibatches[0]
         parts = [
             BlockPart(at, bucket, k)
             for at, bucket in enumerate(buckets)
-            for k in bucket.participating_parts(
-                minibatches[0].participating, used[at], self.model.nodes_at_once(device, used[at]), how.times_cached
+            for k in (
+                filled_parts(self.model, bucket, first.drawn[at], bucket.acting(first.participating))
+                if filled
+                else bucket.participating_parts(
+                    first.participating,
+                    used[at],
+                    self.model.nodes_at_once(device, used[at]),
+                    self.local_training.times_cached,
+                )
             )
         ]
         entries = sum(len(bucket.rows) * n * bucket.x.shape[2] for n, bucket in zip(used, buckets, strict=True))
@@ -178,15 +189,24 @@ class ClientBlock:
         masks = [sampling.masks(round, node, int(n)) for node, n in zip(self.nodes, self.samples_held, strict=True)]
         sizes = [sampling.size(int(n)) for n in self.samples_held]
         batches = [
-            bucket.batches([masks[row] for row in bucket.row_numbers], [sizes[row] for row in bucket.row_numbers])
-            for bucket in self.buckets
+            bucket.batches(
+                [masks[row] for row in bucket.row_numbers],
+                [sizes[row] for row in bucket.row_numbers],
+                self.batch_multiple,
+            )
+            for bucket in self.drawing
         ]
         return [self._minibatch(of_step, participating) for of_step in zip(*batches, strict=True)]
+
+    @property
+    def drawing(self) -> tuple[Bucket, ...]:
+        """The buckets for which `minibatches` draws."""
+        return self.buckets if self.batch_multiple is None or self.joint is None else self.joint
 
     def _minibatch(self, batches: Sequence[Batch], participating: NDArray[np.bool_] | None) -> Minibatch:
         """Return the minibatch of a local step that is made of a batch for each bucket."""
         read = np.zeros(len(self.nodes), dtype=np.int64)
-        for bucket, batch in zip(self.buckets, batches, strict=True):
+        for bucket, batch in zip(self.drawing, batches, strict=True):
             read[bucket.row_numbers] = batch.read
         weights, places = tuple(batch.weight for batch in batches), tuple(batch.places for batch in batches)
         return Minibatch(weights, participating, read, places, tuple(batch.drawn for batch in batches))

@@ -98,7 +98,7 @@ class Envelope:
             ClientClipError: if a client does not reach the tolerance.
         """
         slopes = model.slopes_at(theta, samples.x, samples.y, samples.weight)
-        first = torch.bmm(slopes.transpose(1, 2), samples.reduced).flatten(1)
+        first = torch.bmm(slopes, samples.reduced).flatten(1)
         evaluations = torch.ones(len(theta), dtype=torch.int64, device=theta.device)
         share, least = _SURELY
         clipped, plain = first.norm(dim=1) > (1 + share) * self.norm + least, None

@@ -10,7 +10,7 @@ from torch import Tensor
 from rewindnet.clients.models import Model
 from rewindnet.clients.training.bucket import make_buckets
 from rewindnet.clients.training.client_block import ClientBlock
-from rewindnet.clients.training.joint import joined, separate
+from rewindnet.clients.training.joint import MULTIPLE, ROWS, fills_batches, grouped, joined, separate
 from rewindnet.clients.training.local_training import LocalTraining
 
 
@@ -43,10 +43,10 @@ def make_block(
     sizes = np.array([len(shard) for shard in shards], dtype=np.int64)
     design, targets = model.design(x), torch.from_numpy(model.targets(y)).to(x.device)
     local_training = local_training or LocalTraining()
-    buckets = make_buckets(design, targets, shards, node_by_node=node_by_node)
+    how, fills = local_training, node_by_node and fills_batches(model, local_training)
+    buckets = make_buckets(design, targets, shards, node_by_node=node_by_node, multiple=ROWS if fills else 1)
     # The steps of other optimizers, and of the solver of an envelope, are not known to keep every bit side by side.
-    how = local_training
     alone = how.sampling or how.envelope or how.optimizer.state_size(model.parameters)
-    joint = None if alone or not node_by_node else joined(model, buckets)
-    buckets = buckets if joint is None else separate(joint)
-    return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint)
+    joint = grouped(buckets) if fills else joined(model, buckets) if node_by_node and not alone else None
+    buckets, multiple = buckets if joint is None else separate(joint), MULTIPLE if fills else None
+    return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint, multiple)

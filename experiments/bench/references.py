@@ -114,18 +114,17 @@ class Together(Reference):
                 self._step(models[chunk], x, y, scale if held is None else scale * held[:, :, None])
 
     def _step(self, own: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> None:
-        residual = torch.softmax(torch.bmm(x, own.transpose(1, 2)), dim=2)
-        residual.scatter_add_(2, y.unsqueeze(2), residual.new_full((), -1.0).expand(*y.shape, 1))
-        residual.mul_(weight)
-        own.mul_(1 - self._step_size * self._l2).baddbmm_(residual.transpose(1, 2), x, alpha=-self._step_size)
+        residual, right = torch.softmax(torch.bmm(own, x.transpose(1, 2)), dim=1), y.unsqueeze(1)
+        residual.scatter_add_(1, right, residual.new_full((), -1.0).expand(right.shape))
+        residual.mul_(weight.transpose(1, 2))
+        own.mul_(1 - self._step_size * self._l2).baddbmm_(residual, x, alpha=-self._step_size)
 
 
 class Products(Together):
     """The two matrix products of a step alone: less than any implementation can take with these products."""
 
     def _step(self, own: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> None:
-        scores = torch.bmm(x, own.transpose(1, 2))
-        torch.bmm(scores.transpose(1, 2), x)
+        torch.bmm(torch.bmm(own, x.transpose(1, 2)), x)
 
 
 def _by_client(block: ClientBlock) -> tuple[Tensor, Tensor]:
@@ -143,7 +142,7 @@ def _drawn(block: ClientBlock, steps: Sequence[Minibatch]) -> list[list[Tensor |
     """Return for each client and local step the places of its batch among its samples; None: all of them."""
     result: list[list[Tensor | None]] = [[] for _ in block.nodes]
     for step in steps:
-        for at, bucket in enumerate(block.buckets):
+        for at, bucket in enumerate(block.drawing):
             places = None if step.places is None else step.places[at]
             for k, row in enumerate(bucket.row_numbers):
                 if step.weights is None:

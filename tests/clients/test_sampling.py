@@ -84,7 +84,7 @@ def test_who_is_deleted_changes_nobody_elses_draw(kind, node_by_node):
     for t in range(5):
         for whole, kept in zip(block.minibatches(t), retained.minibatches(t), strict=True):
             for bucket, one, other, at, again in zip(
-                block.buckets, whole.weights, kept.weights, whole.places, kept.places, strict=True
+                block.drawing, whole.weights, kept.weights, whole.places, kept.places, strict=True
             ):
                 assert (at is None) == (again is None)
                 if at is not None:
