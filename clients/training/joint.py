@@ -76,18 +76,17 @@ def _most_with_filled_batches(model: Model, dtype: torch.dtype, inputs: int, sam
     for _ in range(_trials(most * model.parameters)):
         x = torch.randn(most, samples, inputs, dtype=dtype, generator=rng)
         theta = torch.randn(most, model.parameters, dtype=dtype, generator=rng)
-        alone = torch.cat([_stepped(model, *(own[k : k + 1] for own in (theta, x, y, weight))) for k in range(most)])
+        alone = torch.cat([_gradient(model, *(own[k : k + 1] for own in (theta, x, y, weight))) for k in range(most)])
         for count in (1 << power for power in range(1, most.bit_length())):
-            if not torch.equal(_stepped(model, *(own[:count] for own in (theta, x, y, weight))), alone[:count]):
+            if not torch.equal(_gradient(model, *(own[:count] for own in (theta, x, y, weight))), alone[:count]):
                 return 1
     return most
 
 
-def _stepped(model: Model, *given: torch.Tensor) -> torch.Tensor:
-    """Return θ after a step, from copies of θ, x, y and weight."""
+def _gradient(model: Model, *given: torch.Tensor) -> torch.Tensor:
+    """Return the gradients [k, d] from copies of θ, x, y and weight, which begin where new tensors do."""
     theta, x, y, weight = (tensor.clone() for tensor in given)
-    model.descend(theta, x, y, weight, 0.1)
-    return theta
+    return model.gradient(theta, x, y, weight)
 
 
 def _trials(numbers: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +17,7 @@ from rewindnet.experiments.folder.recorder import Recorder
 from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.engine import Callback
+from rewindnet.simulator.errors import RunError
 from rewindnet.simulator.task import Task
 
 
@@ -44,7 +46,11 @@ class RoundRecorder(Callback):
     def after_round(
         self, task: Task, step: CommunicationStep, round: int, W: csr_array, theta: Tensor | None, repeated: bool
     ) -> None:
-        """Write one line of metrics.jsonl."""
+        """Write one line of metrics.jsonl, without measurements of models that a method has made infinite.
+
+        Raises:
+            RunError: if learning itself diverges.
+        """
         if repeated:
             self._progress.passed_over()
         else:
@@ -52,7 +58,14 @@ class RoundRecorder(Callback):
         messages = int(W.nnz - np.count_nonzero(W.diagonal()))
         line: dict[str, Any] = {"phase": self._phase, "round": round + 1, "messages": messages}
         if theta is not None and len(theta) and not self._recorder.secret:
-            line |= self._measured(theta)
+            measured = self._measured(theta)
+            if all(isfinite(number) for number in measured.values()):
+                line |= measured
+            elif self._phase == "learn":
+                raise RunError(
+                    f"learning diverged: after round {round + 1} parameters are not finite; a smaller "
+                    "learning.step_size, or learning.gradient_clip, keeps them so"
+                )
         self._recorder.write_round(line, repeated)
 
     def _measured(self, theta: Tensor) -> dict[str, float]:

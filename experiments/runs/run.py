@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 from torch import Tensor
@@ -21,6 +22,7 @@ from rewindnet.experiments.runs.progress import Progress
 from rewindnet.experiments.runs.replays import replayed
 from rewindnet.experiments.runs.round_recorder import RoundRecorder
 from rewindnet.experiments.runs.run_setup import RunSetup
+from rewindnet.simulator.errors import RunError
 from rewindnet.simulator.from_releases import FromReleases
 from rewindnet.simulator.outcome import Outcome, Trajectory
 from rewindnet.simulator.retraining import begins_healing, with_healed_retraining
@@ -229,6 +231,7 @@ class _Run:
         retrained = answer.oracle.at(answer.training.rounds)
         if not self._network.root:
             return None
+        _check_finite(outcome.released, plan.release.method, index)
         certificate = certify(answer.training, release, claim)
         noise, traces = audit_noise(self._setup, answer.training, outcome, oracle_state, self._noise_traces)
         self._noise_traces.append(traces)
@@ -251,3 +254,16 @@ class _Run:
             self._branches.note(answer.request, index % len(self._setup.methods), answer.training, outcome)
         self._recorder.write_traffic(self._simulation.traffic)
         return outcome
+
+
+def _check_finite(released: Tensor, method: str, index: int) -> None:
+    """Refuse released models [N, d] whose norm is no number.
+
+    Raises:
+        RunError: if a method has diverged.
+    """
+    if not isfinite(float(released.double().norm())):
+        raise RunError(
+            f"method {index} of the list, {method}, diverged: the models that it releases are too large to measure; "
+            "smaller steps or less noise keep them finite"
+        )

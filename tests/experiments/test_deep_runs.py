@@ -120,3 +120,21 @@ def test_the_file_of_a_module_is_an_input_of_the_run(own: Path) -> None:
     code, said = command("run", own / "s.yaml", "--out", out)
     assert code == 2
     assert "model.path" in said
+
+
+def test_learning_that_diverges_is_named(tmp_path: Path) -> None:
+    scenario = {**DEEP, "learning": {"rounds": 12, "step_size": 1e30}, "unlearning": ["do-nothing"]}
+    (tmp_path / "steep.yaml").write_text(yaml.safe_dump(scenario), "utf-8")
+    code, output = command("run", tmp_path / "steep.yaml", "--out", tmp_path / "run")
+    assert code == 2
+    assert re.search(
+        r"learning diverged: after round \d+ parameters are not finite; a smaller\s+learning\.step", output
+    )
+
+
+def test_a_method_that_diverges_is_named(tmp_path: Path) -> None:
+    methods = ["do-nothing", {"method": "r2d", "rewind": 0.5, "sigma": 1e200}]
+    (tmp_path / "loud.yaml").write_text(yaml.safe_dump({**DEEP, "unlearning": methods}), "utf-8")
+    code, output = command("run", tmp_path / "loud.yaml", "--out", tmp_path / "run")
+    assert code == 2
+    assert "method 1 of the list, r2d, diverged: the models that it releases are too large" in " ".join(output.split())
