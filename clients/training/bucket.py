@@ -222,7 +222,13 @@ class Bucket:
 
 
 def make_buckets(
-    design: Tensor, targets: Tensor, shards: Sequence[NDArray[np.int64]], *, node_by_node: bool, multiple: int = 1
+    design: Tensor,
+    targets: Tensor,
+    shards: Sequence[NDArray[np.int64]],
+    *,
+    node_by_node: bool,
+    multiple: int = 1,
+    least: int = 1,
 ) -> tuple[Bucket, ...]:
     """Put clients of similar size together.
 
@@ -230,13 +236,14 @@ def make_buckets(
         design: [n, q], of all clients together.
         targets: [n].
         shards: one array of row numbers for each client.
-        node_by_node: give every client a bucket of its own, without padding but for `multiple`.
+        node_by_node: give every client a bucket of its own, without padding but for `multiple` and `least`.
         multiple: pad to a multiple of so many samples.
+        least: pad to so many samples.
     """
     sizes = np.array([len(shard) for shard in shards], dtype=np.int64)
     groups = [[row] for row in range(len(sizes))] if node_by_node else _groups(sizes)
     return tuple(
-        _bucket(design, targets, group, [np.asarray(shards[row]) for row in group], multiple) for group in groups
+        _bucket(design, targets, group, [np.asarray(shards[row]) for row in group], multiple, least) for group in groups
     )
 
 
@@ -252,8 +259,10 @@ def _groups(sizes: NDArray[np.int64]) -> list[list[int]]:
     return [sorted(group) for group in groups]
 
 
-def _bucket(design: Tensor, targets: Tensor, group: list[int], rows: list[NDArray[np.int64]], multiple: int) -> Bucket:
-    longest = multiple * max(1, -(-max(len(own) for own in rows) // multiple))
+def _bucket(
+    design: Tensor, targets: Tensor, group: list[int], rows: list[NDArray[np.int64]], multiple: int, least: int
+) -> Bucket:
+    longest = multiple * -(-max(least, *(len(own) for own in rows)) // multiple)
     x = design.new_zeros(len(group), longest, design.shape[1])
     y = targets.new_zeros(len(group), longest)
     weight = design.new_zeros(len(group), longest)

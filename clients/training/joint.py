@@ -26,7 +26,7 @@ _May: TypeAlias = Callable[[Bucket, Sequence[Bucket]], bool]
 MULTIPLE = 8
 
 #: Clients whose batches are filled are padded to a multiple of so many samples, 64 bytes of numbers or more: so the
-#: samples of each begin where those of a client by itself would.
+#: samples of each begin where those of a client by itself would. In single precision, clients have so many at least.
 ROWS = 16
 
 #: The most clients with filled batches that are tried out together.

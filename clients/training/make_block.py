@@ -44,9 +44,12 @@ def make_block(
     design, targets = model.design(x), torch.from_numpy(model.targets(y)).to(x.device)
     local_training = local_training or LocalTraining()
     how, fills = local_training, node_by_node and fills_batches(model, local_training)
-    buckets = make_buckets(design, targets, shards, node_by_node=node_by_node, multiple=ROWS if fills else 1)
+    # Products of a few rows in single precision round by where in memory a row begins.
+    least = ROWS if node_by_node and model.elementwise is not None and x.dtype == torch.float32 else 1
+    multiple = ROWS if fills else 1
+    buckets = make_buckets(design, targets, shards, node_by_node=node_by_node, multiple=multiple, least=least)
     # The steps of other optimizers, and of the solver of an envelope, are not known to keep every bit side by side.
     alone = how.sampling or how.envelope or how.optimizer.state_size(model.parameters)
     joint = grouped(buckets) if fills else joined(model, buckets) if node_by_node and not alone else None
-    buckets, multiple = buckets if joint is None else separate(joint), MULTIPLE if fills else None
-    return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint, multiple)
+    buckets, batches = buckets if joint is None else separate(joint), MULTIPLE if fills else None
+    return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint, batches)
