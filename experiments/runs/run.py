@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from rewindnet.certificates import Audit, Certificate, TrainingRun, certify
@@ -24,7 +24,7 @@ from rewindnet.experiments.runs.round_recorder import RoundRecorder
 from rewindnet.experiments.runs.run_setup import RunSetup
 from rewindnet.simulator.errors import RunError
 from rewindnet.simulator.from_releases import FromReleases
-from rewindnet.simulator.outcome import Outcome, Trajectory
+from rewindnet.simulator.outcome import Outcome, Trajectory, norms_of
 from rewindnet.simulator.retraining import begins_healing, with_healed_retraining
 from rewindnet.simulator.transports.network import Network
 
@@ -257,12 +257,12 @@ class _Run:
 
 
 def _check_finite(released: Tensor, method: str, index: int) -> None:
-    """Refuse released models [N, d] whose norm is no number.
+    """Refuse released models [N, d] of which a norm is no number.
 
     Raises:
         RunError: if a method has diverged.
     """
-    if not isfinite(float(released.double().norm())):
+    if not np.isfinite(norms_of(released)).all():
         raise RunError(
             f"method {index} of the list, {method}, diverged: the models that it releases are too large to measure; "
             "smaller steps or less noise keep them finite"
