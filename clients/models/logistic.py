@@ -52,7 +52,7 @@ class Logistic(Multinomial):
         slopes.scatter_add_(1, right, slopes.new_full((), -1.0).expand(right.shape))
         return slopes.mul_(weight.unsqueeze(1))
 
-    def slopes_by_class(self, scores: Tensor, right: Tensor, weight: Tensor) -> Tensor:
+    def slopes_given_right(self, scores: Tensor, right: Tensor, weight: Tensor) -> Tensor:
         """Compute weight·(p − e_y) from what is computed once for many scores.
 
         Args:

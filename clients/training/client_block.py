@@ -20,7 +20,7 @@ from rewindnet.clients.training.bucket import Batch, Bucket
 from rewindnet.clients.training.clipping import clipped
 from rewindnet.clients.training.envelope import Samples
 from rewindnet.clients.training.gradient_counter import GradientCounter
-from rewindnet.clients.training.joint import filled_parts, separate
+from rewindnet.clients.training.joint import MULTIPLE, filled_parts, separate
 from rewindnet.clients.training.local_training import LocalTraining
 from rewindnet.clients.training.minibatch import BlockPart, Minibatch, most_used
 from rewindnet.clients.training.noise_meter import NoiseMeter
@@ -47,8 +47,9 @@ class ClientBlock:
         samples: [b], the number of samples of each client.
         buckets: the data.
         joint: the same data, where every client has a bucket of its own: the buckets in which several can be computed
-            with all of their samples, or with filled batches, bit for bit as by themselves; None where there are none.
-        batch_multiple: batches are filled to a multiple of so many samples (`joint`); None: they are as drawn.
+            with all of their samples, bit for bit as by themselves; None where there are none.
+        filling: the same data, where batches that are drawn are filled (`joint`): the buckets that draw them; None
+            where batches are as drawn.
         samples_held: [b], how many samples each client held before anything was erased.
         local_training: the settings of local training.
         before_erasure: the same clients before they erased what is to be forgotten, for steps that read it.
@@ -71,7 +72,7 @@ class ClientBlock:
     samples_held: NDArray[np.int64]
     local_training: LocalTraining
     joint: tuple[Bucket, ...] | None = None
-    batch_multiple: int | None = None
+    filling: tuple[Bucket, ...] | None = None
     before_erasure: ClientBlock | None = None
     recalled_checkpoints: tuple[Tensor, ...] = ()
     counter: GradientCounter | None = None
@@ -120,9 +121,8 @@ class ClientBlock:
     def _on_each_part(self, minibatches: Sequence[Minibatch], compute: Callable[[BlockPart], None]) -> None:
         """Compute something on each part of the clients that take the steps on these minibatches."""
         everything = all(minibatch.weights is None and minibatch.participating is None for minibatch in minibatches)
-        filled = self.batch_multiple is not None and minibatches[0].places is not None
-        together = filled if self.batch_multiple is not None else everything
-        buckets = self.joint if together and self.joint is not None else self.buckets
+        filled = self.filling is not None and minibatches[0].places is not None
+        buckets = self.drawing if filled else self.joint if everything and self.joint is not None else self.buckets
         used = [most_used(minibatches, at, bucket) for at, bucket in enumerate(buckets)]
         device, first = self.buckets[0].x.device, minibatches[0]
         parts = [
@@ -192,7 +192,7 @@ class ClientBlock:
             bucket.batches(
                 [masks[row] for row in bucket.row_numbers],
                 [sizes[row] for row in bucket.row_numbers],
-                self.batch_multiple,
+                None if self.filling is None else MULTIPLE,
             )
             for bucket in self.drawing
         ]
@@ -201,7 +201,7 @@ class ClientBlock:
     @property
     def drawing(self) -> tuple[Bucket, ...]:
         """The buckets for which `minibatches` draws."""
-        return self.buckets if self.batch_multiple is None or self.joint is None else self.joint
+        return self.buckets if self.filling is None else self.filling
 
     def _minibatch(self, batches: Sequence[Batch], participating: NDArray[np.bool_] | None) -> Minibatch:
         """Return the minibatch of a local step that is made of a batch for each bucket."""
@@ -303,10 +303,10 @@ class ClientBlock:
         for node, row in rows.items():
             samples[row] -= len(forget[node])
         erased = {row: torch.from_numpy(forget[node]) for node, row in rows.items()}
-        if self.joint is None:
-            return replace(self, samples=samples, buckets=tuple(bucket.without(erased) for bucket in self.buckets))
-        joint = tuple(bucket.without(erased) for bucket in self.joint)
-        return replace(self, samples=samples, buckets=separate(joint), joint=joint)
+        kept = tuple(bucket.without(erased) for bucket in self.joint or self.filling or self.buckets)
+        joint, filling = (None if own is None else kept for own in (self.joint, self.filling))
+        buckets = separate(kept) if joint or filling else kept
+        return replace(self, samples=samples, buckets=buckets, joint=joint, filling=filling)
 
     def only(self, nodes: Sequence[int], dtype: torch.dtype) -> ClientBlock:
         """Return a block of some of these clients alone, in the given precision; its gradients count as here."""
@@ -321,5 +321,6 @@ class ClientBlock:
             buckets=buckets,
             optimizer_state=None,
             joint=None,
+            filling=None if self.filling is None else buckets,
             counter=None if self.counter is None else self.counter.of(rows),
         )

@@ -49,6 +49,8 @@ _UNSEEN = 1e-10
 _SURELY = 1e-3, 1e-6
 #: The share of the gap of a sufficient solution that is left to the difference of C and the norm of its gradient.
 _SHORT = 0.25
+#: How far below C the norm of the gradient is, in units of its rounding, where the tolerance leaves no room for twice.
+_TIGHT = 1.1
 #: The slope, in units of C, down to which the solver computes in single precision.
 _SINGLE = 1e-5
 
@@ -182,7 +184,7 @@ class _Clients:
 
     def _slopes(self, scores: Tensor) -> Tensor:
         """Return the gradients of the weighted losses in the scores."""
-        return self._model.slopes_by_class(scores, self._right, self._samples.weight)
+        return self._model.slopes_given_right(scores, self._right, self._samples.weight)
 
     def _reduced_gradient(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         """Return the function that computes ∇f [b, C·p] at z = θ − w, in some precision.
@@ -195,7 +197,7 @@ class _Clients:
 
         def gradient(v: Tensor) -> Tensor:
             moved = torch.baddbmm(scores, v.view(len(v), model.outputs, -1), turned, alpha=-1)
-            return torch.bmm(model.slopes_by_class(moved, right, weight), reduced).flatten(1)
+            return torch.bmm(model.slopes_given_right(moved, right, weight), reduced).flatten(1)
 
         return gradient
 
@@ -208,9 +210,10 @@ class _Clients:
         direction = self._direction(minimiser)
         change, length = scores_by_class(direction, samples.x), norms(direction.flatten(1))
         distance = minimiser.length
-        margin = 2 * self._rounding(envelope.steepest, distance)
-        enough = _SHORT * envelope.tolerance**2 / (2 * envelope.smoothness)
-        spare = (enough / distance - margin).clamp(min=0.0).minimum(margin)
+        rounding = self._rounding(envelope.steepest, distance)
+        enough = _SHORT * envelope.tolerance**2 / (2 * envelope.smoothness) / distance
+        margin = torch.where(enough > 2 * rounding, 2 * rounding, _TIGHT * rounding + 64 * _ROUNDOFF * envelope.norm)
+        spare = (enough - margin).clamp(min=0.0).minimum(margin)
 
         def excess(s: Tensor) -> Tensor:
             moved = self._slopes(self._scores - s[:, None, None] * change)
@@ -218,14 +221,15 @@ class _Clients:
             over: Tensor = (norm - (envelope.norm - margin - spare)) / envelope.norm
             return over
 
-        accuracy, slope = (margin / 4 + spare / 2) / envelope.norm, envelope.smoothness * length / envelope.norm
+        accuracy = ((margin - rounding) / 2 + spare / 2) / envelope.norm
+        slope = envelope.smoothness * length / envelope.norm
         s, evaluations = root(excess, distance / length, accuracy, slope, open_)
         minimiser.evaluations += evaluations + 2 * open_
         slopes = self._slopes(self._scores - s[:, None, None] * change)
         gradient = torch.bmm(slopes, samples.x).flatten(1)
         wrong = float(envelope.radius) * slopes.norm(dim=1).sum(dim=1)
-        rounding = self._rounding(wrong, s * length)
-        return gradient, self._error(gradient, direction.flatten(1), length, s * length, rounding)
+        reached = s * length
+        return gradient, self._error(gradient, direction.flatten(1), length, reached, self._rounding(wrong, reached))
 
     def _direction(self, minimiser: Minimiser) -> Tensor:
         """Return C/‖w‖ times what the minimiser has found, [b, C, q], as a sum of the designs' rows.

@@ -112,11 +112,12 @@ def joined(model: Model, buckets: Sequence[Bucket]) -> tuple[Bucket, ...] | None
     """
     if not _rounds_everywhere_alike(model, buckets[0].x.dtype):
         return None
-    return _grouped(buckets, lambda together, group: _same_bits(model, together, group))
+    found = _grouped(buckets, lambda together, group: _same_bits(model, together, group))
+    return found if len(found) < len(buckets) else None
 
 
-def grouped(buckets: Sequence[Bucket]) -> tuple[Bucket, ...] | None:
-    """Put clients with equally many samples together, for batches that are filled; None if all stay by themselves.
+def grouped(buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
+    """Put clients with equally many samples together, for batches that are filled.
 
     Args:
         buckets: each with one client.
@@ -124,7 +125,7 @@ def grouped(buckets: Sequence[Bucket]) -> tuple[Bucket, ...] | None:
     return _grouped(buckets, lambda together, group: True)
 
 
-def _grouped(buckets: Sequence[Bucket], may: _May) -> tuple[Bucket, ...] | None:
+def _grouped(buckets: Sequence[Bucket], may: _May) -> tuple[Bucket, ...]:
     """Put clients with equally many samples into one bucket, where they may be."""
     groups: dict[int, list[Bucket]] = {}
     for bucket in buckets:
@@ -136,7 +137,7 @@ def _grouped(buckets: Sequence[Bucket], may: _May) -> tuple[Bucket, ...] | None:
             continue
         together = Bucket(*(torch.cat(own) for own in zip(*(_tensors(bucket) for bucket in group), strict=True)))
         found += [together] if may(together, group) else group
-    return tuple(found) if len(found) < len(buckets) else None
+    return tuple(found)
 
 
 def _rounds_everywhere_alike(model: Model, dtype: torch.dtype) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 from rewindnet.clients.models import Model
 from rewindnet.clients.training.bucket import make_buckets
 from rewindnet.clients.training.client_block import ClientBlock
-from rewindnet.clients.training.joint import MULTIPLE, ROWS, fills_batches, grouped, joined, separate
+from rewindnet.clients.training.joint import ROWS, fills_batches, grouped, joined, separate
 from rewindnet.clients.training.local_training import LocalTraining
 
 
@@ -50,6 +50,7 @@ def make_block(
     buckets = make_buckets(design, targets, shards, node_by_node=node_by_node, multiple=multiple, least=least)
     # The steps of other optimizers, and of the solver of an envelope, are not known to keep every bit side by side.
     alone = how.sampling or how.envelope or how.optimizer.state_size(model.parameters)
-    joint = grouped(buckets) if fills else joined(model, buckets) if node_by_node and not alone else None
-    buckets, batches = buckets if joint is None else separate(joint), MULTIPLE if fills else None
-    return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint, batches)
+    joint = joined(model, buckets) if node_by_node and not alone else None
+    filling = grouped(buckets) if fills else None
+    buckets = separate(joint or filling or buckets) if joint or filling else buckets
+    return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint, filling)

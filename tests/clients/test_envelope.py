@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import examples
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import brentq
@@ -103,6 +103,8 @@ def test_the_gradient_is_that_of_the_envelope_up_to_the_tolerance(
 
 
 @given(seed=st.integers(0, 2**20), norm=st.sampled_from([0.05, 0.2]))
+@example(seed=124, norm=0.05)  # the tolerance is next to what double precision can prove
+@example(seed=694, norm=0.05)
 @examples(8)
 def test_a_step_of_the_envelope_does_not_expand(seed: int, norm: float) -> None:
     """η = 2/L. Scaling down the gradient instead, which is no gradient any more, does expand."""

@@ -89,7 +89,7 @@ def test_batches_have_the_bits_that_each_client_computes_in_a_process_of_its_own
     gone = {0: np.arange(9), 6: np.arange(7)}
     theta = torch.randn(len(SIZES), model.parameters, dtype=dtype, generator=torch.Generator().manual_seed(3))
     whole, halves = drawing(model, sampling, dtype, features=features), ([0, 1, 2, 4, 6], [3, 5, 7, 8, 9])
-    assert max(len(bucket.rows) for bucket in whole.joint) == 7
+    assert max(len(bucket.rows) for bucket in whole.filling) == 7
     for erased in (False, True):
         for t in range(4):
             block = whole.without(gone) if erased else whole

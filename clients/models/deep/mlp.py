@@ -15,7 +15,7 @@ from rewindnet.clients.models.deep.base import DeepModel, uniform_by_inputs
 from rewindnet.clients.models.deep.layout import Layout
 
 #: Clients that are computed together on a CPU: what a step of more of them touches falls out of cache.
-_TOGETHER = 16
+_TOGETHER = 8
 
 
 class MLP(DeepModel):
