@@ -236,7 +236,7 @@ def _audits(run: RunFolder) -> str:
     caption = [
         "The step line is each node's sensitivity (what the certificate allows), the dots are the divergence measured "
         "by actually retraining. No dot may lie above the line; one that does is a red cross. "
-        "A dot on the lower edge did not diverge at all.",
+        "A dot on the lower edge did not diverge at all. The axes are logarithmic.",
         *(["Of every few nodes, the one closest to its line is drawn."] if len(run.network[0]) > NODES else []),
     ]
     drawn = figure(panels, caption, "panels") if panels else "<p>No method has a sensitivity to audit.</p>"
@@ -246,7 +246,8 @@ def _audits(run: RunFolder) -> str:
 def _curves(run: RunFolder) -> str:
     caption = [
         "Unlearning begins at the round that a method goes back to. Noise added to a checkpoint shows at once and then "
-        "heals; noise added to the result comes after the descent, and shows here only if gossip rounds follow."
+        "heals; noise added to the result comes after the descent, and shows here only if gossip rounds follow. "
+        "The axis of distances is logarithmic."
     ]
     drawn = curve_charts(run)
     if not drawn:

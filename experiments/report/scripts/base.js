@@ -81,7 +81,10 @@ const rewindnet = (() => {
     Plot.gridX(ticks, rule),
     Plot.axisX(ticks, {text: say, tickSize: 0, label, labelAnchor: "center", labelArrow: "none", labelOffset}),
   ];
-  const upward = ({ticks, say}, label) => [Plot.gridY(ticks, rule), Plot.axisY(ticks, {text: say, tickSize: 0, label, labelArrow: "none"})];
+  const upward = ({scale, ticks, say}, named) => {
+    const label = named && scale?.type === "log" ? `${named} (logarithmic)` : named;
+    return [Plot.gridY(ticks, rule), Plot.axisY(ticks, {text: say, tickSize: 0, label, labelArrow: "none"})];
+  };
 
   const widthOf = (() => {
     const context = document.createElement("canvas").getContext("2d");
