@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from rewindnet.experiments.bench import deep_references as deep
+from rewindnet.experiments.bench.peers import PFL, Gossipy
 from rewindnet.experiments.bench.references import Loop, Products, Reference, Together
 
 REFERENCES: Mapping[str, type[Reference]] = {
@@ -15,4 +16,6 @@ REFERENCES: Mapping[str, type[Reference]] = {
     "lenet-together": deep.LeNetTogether,
     "one-model": deep.OneModel,
     "one-model-bf16": deep.HalfModel,
+    "gossipy": Gossipy,
+    "pfl": PFL,
 }

@@ -1,7 +1,8 @@
 """Contests: entries that do the same work, whose rounds are timed in turn in one run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 #: The name of each reference that an entry may be: the keys of `all_references.REFERENCES`.
@@ -14,10 +15,12 @@ class Entry(NamedTuple):
     Attributes:
         settings: the settings of the scenario that it overrides, as on the command line.
         reference: the name of a computation outside the simulator that does the same work; empty: the simulator.
+        needs: the module of another simulator without which the entry is left out; empty: none.
     """
 
     settings: tuple[str, ...]
     reference: str = OURS
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,16 @@ class Contest:
     entries: Mapping[str, Entry]
     one_process: bool = True
     needs_gpu: bool = False
+
+    @property
+    def absent(self) -> list[str]:
+        """The names of the entries for which another simulator would have to be installed."""
+        return [name for name, entry in self.entries.items() if entry.needs and find_spec(entry.needs) is None]
+
+    def here(self) -> "Contest":
+        """Return the contest without these entries."""
+        absent = self.absent
+        return replace(self, entries={name: entry for name, entry in self.entries.items() if name not in absent})
 
 
 class Timing(NamedTuple):

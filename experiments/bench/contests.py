@@ -1,6 +1,6 @@
 """The contests of `rewindnet bench`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rewindnet.clients.methods.baselines import DoNothing
@@ -8,6 +8,8 @@ from rewindnet.experiments.bench.contest import Contest, Entry
 from rewindnet.experiments.bench.deep_contests import DEEP_CONTESTS
 
 _ONE_THREAD = ("backend.kind=in-process", "backend.threads=1")
+#: Other simulators of learning in networks, which take part where they are installed.
+_OTHERS = ("gossipy", "pfl")
 _FAST, _EXACT = (*_ONE_THREAD, "backend.precision=fast"), (*_ONE_THREAD, "backend.precision=exact")
 
 
@@ -39,9 +41,20 @@ def _learning(
     }
 
 
-def _against_references(title: str, scenario: Mapping[str, Any], rounds: int, dtype: str) -> Contest:
-    """Compare the simulator, with either precision, with the references, all in one floating-point type."""
+def _against_references(
+    title: str, scenario: Mapping[str, Any], rounds: int, dtype: str, *, others: Sequence[str] = ()
+) -> Contest:
+    """Compare the simulator, with either precision, with the references, all in one floating-point type.
+
+    Args:
+        title: the title of the table.
+        scenario: the scenario.
+        rounds: the number of timed rounds.
+        dtype: the floating-point type.
+        others: other simulators, by the names of their modules and references.
+    """
     wanted = f"backend.dtype={dtype}"
+    peers = {name: Entry((*_FAST, wanted), name, needs=name) for name in others}
     return Contest(
         f"{title}, {dtype}",
         scenario,
@@ -52,6 +65,7 @@ def _against_references(title: str, scenario: Mapping[str, Any], rounds: int, dt
             "rewindnet, exact": Entry((*_EXACT, wanted)),
             "batched by hand": Entry((*_FAST, wanted), "together"),
             "products alone": Entry((*_FAST, wanted), "products"),
+            **peers,
         },
     )
 
@@ -62,6 +76,7 @@ def _full_batch(dtype: str) -> Contest:
         _learning(100, 784, 10, 256, 1),
         6,
         dtype,
+        others=_OTHERS,
     )
 
 
@@ -71,6 +86,7 @@ def _minibatch(dtype: str) -> Contest:
         _learning(100, 784, 10, 256, 8, sampling={"kind": "poisson", "batch": 32}),
         6,
         dtype,
+        others=_OTHERS,
     )
 
 

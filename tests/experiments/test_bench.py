@@ -12,7 +12,7 @@ from rewindnet.clients.steps.learning import Descend, InitialModel
 from rewindnet.experiments.bench import command, tables
 from rewindnet.experiments.bench.all_references import REFERENCES
 from rewindnet.experiments.bench.command import bench, time_contest
-from rewindnet.experiments.bench.contest import Timing
+from rewindnet.experiments.bench.contest import Entry, Timing
 from rewindnet.experiments.bench.contests import CONTESTS
 from rewindnet.experiments.bench.planning import time_plans
 from rewindnet.experiments.bench.tables import print_timings
@@ -101,9 +101,37 @@ def test_every_contest_describes_runs_that_can_be_built() -> None:
             assert scenario.unlearning[0].name == "do-nothing"
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["gossipy", "pfl"])
+def test_other_simulators_take_as_many_local_steps(name: str, dtype: str, monkeypatch) -> None:
+    pytest.importorskip(name)
+    steps, step = [], torch.optim.SGD.step
+
+    def counted(self, *given):
+        steps.append(self.param_groups[0]["lr"])
+        return step(self, *given)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", counted)
+    peer = REFERENCES[name](small("minibatch", f"backend.dtype={dtype}"), 2)
+    steps.clear()  # gossipy learns once when it begins
+    peer.round(0)
+    assert steps.count(0.1) == 12 * 8
+
+
+def test_other_simulators_that_are_not_installed_are_left_out(monkeypatch, capsys) -> None:
+    contest = CONTESTS["full-batch"]
+    entries = {"rewindnet, fast": contest.entries["rewindnet, fast"], "another": Entry((), "loop", needs="no_such_one")}
+    monkeypatch.setattr(command, "CONTESTS", {"full-batch": replace(contest, rounds=1, entries=entries)})
+    found = bench(["full-batch"], 1, SMALL, Terminal(width=100))
+    assert list(found["full-batch"]) == ["rewindnet, fast"]
+    said = capsys.readouterr().out
+    assert "left out, since they are not installed: another" in said
+    assert said.count("another") == 1
+
+
 def test_entries_are_timed_in_turn() -> None:
     said: list[str] = []
-    contest = replace(CONTESTS["minibatch"], rounds=2)
+    contest = replace(CONTESTS["minibatch"], rounds=2).here()
     timings = time_contest(contest, 2, SMALL, said.append)
     assert said == [f"{name}, {at} of 2" for at in (1, 2) for name in contest.entries]
     for of in timings.values():
