@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from threading import Event
 from typing import TypeVar
 
 from rewindnet.late import torch
@@ -78,14 +79,22 @@ def each(work: Callable[[Part], None], parts: Sequence[Part], alone: bool = Fals
             work(part)
         return
 
+    over = Event()
+
     def some(first: int) -> None:
         for part in parts[first::shares]:
+            if over.is_set():
+                return
             work(part)
 
     # A few shares for each thread: handing over every small part by itself would cost more than working on it.
     shares = min(len(parts), _SHARES * threads())
-    for _ in _pool().map(some, range(shares)):
-        pass
+    try:
+        for _ in _pool().map(some, range(shares)):
+            pass
+    finally:
+        # A run that is ended would otherwise go on in its threads, for which the process waits.
+        over.set()
 
 
 def split(length: int, size: int) -> list[slice]:
