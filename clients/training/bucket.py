@@ -105,7 +105,7 @@ class Bucket:
         share = np.array([1.0 / size if size else 0.0 for size in sizes])[:, None] * self.holds
         if multiple is not None:
             filled = multiple * np.maximum(1, -(-counts.max(axis=0) // multiple))
-            return [self._gathered(share, of_step, filled, taken) for of_step, taken in zip(drawn, read, strict=True)]
+            return [self._gathered(share, *of_step, filled) for of_step in zip(drawn, counts, read, strict=True)]
         return [
             self._gathered(share, *of_step)
             if max(1, int(of_step[1].max())) <= _GATHERED * samples
@@ -114,18 +114,27 @@ class Bucket:
         ]
 
     def _gathered(
-        self, share: NDArray[np.float64], drawn: NDArray[np.bool_], count: NDArray[np.int64], read: NDArray[np.int64]
+        self,
+        share: NDArray[np.float64],
+        drawn: NDArray[np.bool_],
+        count: NDArray[np.int64],
+        read: NDArray[np.int64],
+        filled: NDArray[np.int64] | None = None,
     ) -> Batch:
-        """Return a batch of samples that are gathered: those drawn [k, n], with their shares [k, n] as weights."""
-        (clients, samples), most = drawn.shape, max(1, int(count.max()))
+        """Return a batch of samples that are gathered, filled with weights of zero to as many as `filled` [k] says.
+
+        The samples are those drawn [k, n], as many as `count` [k] says, with their shares [k, n] as weights.
+        """
+        taken = count if filled is None else filled
+        (clients, samples), most = drawn.shape, max(1, int(taken.max()))
         sample = np.flatnonzero(drawn)
-        used = np.arange(most) < drawn.sum(axis=1)[:, None]
+        used = np.arange(most) < count[:, None]
         places = np.repeat(np.arange(clients)[:, None] * samples, most, axis=1)
         places[used] = sample
         chosen = np.zeros((clients, most))
         chosen[used] = share.ravel()[sample]
         at = torch.from_numpy(places).to(self.x.device)
-        return Batch(torch.from_numpy(chosen).to(self.weight), at, read, count)
+        return Batch(torch.from_numpy(chosen).to(self.weight), at, read, taken)
 
     def samples(self, k: Part, places: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return designs [k, B, q] and targets [k, B] of some clients: of all samples, or of those at these places.

@@ -52,5 +52,6 @@ def make_block(
     alone = how.sampling or how.envelope or how.optimizer.state_size(model.parameters)
     joint = joined(model, buckets) if node_by_node and not alone else None
     filling = grouped(buckets) if fills else None
-    buckets = separate(joint or filling or buckets) if joint or filling else buckets
+    together = joint or filling
+    buckets = buckets if together is None else separate(together)
     return ClientBlock(nodes, model, step_size, local_steps, sizes, buckets, sizes, local_training, joint, filling)

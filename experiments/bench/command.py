@@ -56,8 +56,10 @@ def bench(
     measured: dict[str, object] = {}
     if absent := [name for name in CONTESTS if not names and name not in chosen]:
         console.print(f"left out, since they need a GPU: {', '.join(absent)}", soft_wrap=True)
-    if others := sorted({entry for name in chosen if name in CONTESTS for entry in CONTESTS[name].absent}):
+    contests = {name: CONTESTS[name] for name in chosen if name in CONTESTS}
+    if others := sorted({entry for contest in contests.values() for entry in contest.absent}):
         console.print(f"left out, since they are not installed: {', '.join(others)}", soft_wrap=True)
+    contests = {name: contest.here() for name, contest in contests.items()}
     for name in chosen:
         with console.status(name, spinner=console.spinner) as status:
             if name == UNLEARNING:
@@ -66,14 +68,14 @@ def bench(
                 timings = time_plans(repeats, settings, status.update)
                 measured[name] = {entry: [timing._asdict() for timing in of] for entry, of in timings.items()}
             else:
-                timings = time_contest(CONTESTS[name].here(), repeats, settings, status.update)
+                timings = time_contest(contests[name], repeats, settings, status.update)
                 measured[name] = {entry: [timing._asdict() for timing in of] for entry, of in timings.items()}
         if name == UNLEARNING:
             print_unlearning(console, shares)
         elif name == PLAN:
             print_plans(console, timings)
         else:
-            print_timings(console, CONTESTS[name].here(), timings, on_gpu)
+            print_timings(console, contests[name], timings, on_gpu)
     return measured
 
 

@@ -36,14 +36,13 @@ class Peer(Reference):
         """Run a round of the other simulator, which mixes models itself."""
         self.local_steps(round)
 
-    def _start(self, scores: nn.Linear) -> None:
-        """Give a linear layer the first parameters."""
-        with torch.no_grad():
-            scores.weight.copy_(self.by_class()[0])
-
     def _layer(self) -> nn.Linear:
-        """Return a layer of the shape of the model; the constant feature of a design is its bias."""
-        return nn.Linear(self.x.shape[2], self.by_class().shape[1], bias=False).to(self.theta)
+        """Return a layer with the first parameters of the model; the constant feature of a design is its bias."""
+        first = self.by_class()[0]
+        layer = nn.Linear(first.shape[1], first.shape[0], bias=False).to(first)
+        with torch.no_grad():
+            layer.weight.copy_(first)
+        return layer
 
 
 class Gossipy(Peer):
@@ -61,7 +60,7 @@ class Gossipy(Peer):
 
         LOG.setLevel("WARNING")
         simul.track = lambda steps, **_: (step for step in steps)  # no bar of its own
-        layer, start, clients = self._layer(), self._start, len(self.x)
+        layer, clients = self._layer(), len(self.x)
 
         class Linear(TorchModel):  # type: ignore[misc]
             """The model of a node."""
@@ -71,8 +70,7 @@ class Gossipy(Peer):
                 self.scores = layer
 
             def init_weights(self) -> None:
-                """Begin where the others do."""
-                start(self.scores)
+                """Leave the layer as it is: all nodes have a copy of it."""
 
             def forward(self, x: Tensor) -> Any:
                 """Compute the scores [n, C]."""
@@ -127,13 +125,12 @@ class PFL(Peer):
                 """Return nothing: there is no evaluation."""
                 return {}
 
-        layer, clients, l2 = self._layer(), len(self.x), self._l2
-        self._start(layer)
+        clients, l2 = len(self.x), self._l2
 
         def local(parameters: Any, lr: float) -> torch.optim.Optimizer:
             return torch.optim.SGD(parameters, lr=lr, weight_decay=l2)
 
-        module = Linear(layer)
+        module = Linear(self._layer())
         self._model = PyTorchModel(module, local, torch.optim.SGD(module.parameters(), lr=1.0))
         data = FederatedDataset(
             lambda user: Dataset([self.x[user], self.y[user]], user_id=str(user)),
