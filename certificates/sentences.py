@@ -141,10 +141,15 @@ def _network_sentences(training: TrainingRun, release: Release) -> list[str]:
             f"{sizes[-1]:.6g} in the last, and every round is bounded with its own."
         )
     error = training.error_of_checkpoint(release.checkpoint_round)
-    if error:
+    if error and training.recovery_error:
         sentences.append(
             f"The release began from models of round {release.checkpoint_round} that were recovered from the last. "
             f"Running the rounds again has shown that none is off by more than {error:g}; that is charged everywhere."
+        )
+    elif error:
+        sentences.append(
+            f"The release began from models of round {release.checkpoint_round} that were kept in half precision. By "
+            f"their norms none is off by more than {error:g}; that is charged everywhere."
         )
     if not doubly_stochastic(training, release):
         sentences.append(

@@ -67,6 +67,7 @@ class TrainingRun:
             empty where local steps are plain gradient steps.
         recovery_error: by how much the model of any node may be off where a release begins from models that were
             recovered from the last ones (0 < round < T): charged at every node. 0 where checkpoints are kept.
+        storage_error: by how much it may be off where they were kept in half precision, charged in the same way.
         public: the rows that are public, and what the features were made from; None if nothing of the kind.
 
     Raises:
@@ -98,6 +99,7 @@ class TrainingRun:
     step_sizes: tuple[float, ...] = ()
     uncovered: str = ""
     recovery_error: float = 0.0
+    storage_error: float = 0.0
     public: PublicFacts | None = None
 
     def __post_init__(self) -> None:
@@ -110,8 +112,9 @@ class TrainingRun:
             raise CertificateError(f"step_size must be a positive number, not {self.step_size}")
         if not all(np.isfinite(size) and size > 0 for size in self.step_sizes):
             raise CertificateError("the step size of every round must be a positive number")
-        if not (np.isfinite(self.recovery_error) and self.recovery_error >= 0):
-            raise CertificateError(f"recovery_error must be a non-negative number, not {self.recovery_error}")
+        for error in ("recovery_error", "storage_error"):
+            if not (np.isfinite(getattr(self, error)) and getattr(self, error) >= 0):
+                raise CertificateError(f"{error} must be a non-negative number, not {getattr(self, error)}")
         self._check_counts()
         if self.radius is not None and not (np.isfinite(self.radius) and self.radius > 0):
             raise CertificateError(f"the radius of a projection must be a positive number, not {self.radius}")
@@ -192,12 +195,12 @@ class TrainingRun:
         return mask
 
     def error_of_checkpoint(self, round: int) -> float:
-        """Return by how much a model of the checkpoint after a round may be off: those of 0 and T are never recovered.
+        """Return by how much a model of the checkpoint after a round may be off: those of 0 and T never are.
 
         Args:
             round: the number of rounds before the checkpoint.
         """
-        return self.recovery_error if 0 < round < self.rounds else 0.0
+        return self.recovery_error + self.storage_error if 0 < round < self.rounds else 0.0
 
     def step_size_at(self, round: int) -> float:
         """Return η of the local steps of a round.

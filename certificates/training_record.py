@@ -40,6 +40,7 @@ def training_record(training: TrainingRun) -> dict[str, Any]:
         "step_sizes": list(training.step_sizes),
         "uncovered": training.uncovered,
         "recovery_error": training.recovery_error,
+        **({"storage_error": training.storage_error} if training.storage_error else {}),
     }
 
 
@@ -93,6 +94,7 @@ def training_of_record(
             step_sizes=tuple(float(size) for size in record.get("step_sizes", ())),
             uncovered=str(record.get("uncovered", "")),
             recovery_error=float(record.get("recovery_error", 0.0)),
+            storage_error=float(record.get("storage_error", 0.0)),
             public=PublicFacts.from_record(record["public"]) if "public" in record else None,
         )
     except (KeyError, TypeError, ValueError) as problem:

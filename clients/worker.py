@@ -87,16 +87,18 @@ class ClientWorker:
         return torch.cat([self.theta, self.optimizer_state], dim=1) if self.full.state_size else self.theta
 
     def take_up(self, state: Tensor) -> None:
-        """Go on from a state, as `state` returns it."""
+        """Go on from a state, as `state` returns it, or as it was kept."""
+        state = state.to(self.theta.dtype)
         width = state.shape[1] - self.full.state_size
         self.theta = state[:, :width].contiguous()
         self.optimizer_state = state[:, width:].clone()
 
     def models(self, name: str | None) -> Tensor:
         """Return the current parameters, or those of a checkpoint, without the optimizer's state."""
-        if name is None or not self.full.state_size:
-            return self.theta if name is None else self.checkpoints[name]
-        return self.checkpoints[name][:, : -self.full.state_size].contiguous()
+        if name is None:
+            return self.theta
+        state = self.checkpoints[name].to(self.theta.dtype)
+        return state[:, : -self.full.state_size].contiguous() if self.full.state_size else state
 
     def resume(self, requests_met: int, measured: MeasuredDisturbances) -> None:
         """Continue on the data after some requests, from the current parameters; gradients are counted from zero."""
@@ -162,6 +164,10 @@ class ClientWorker:
     def keep(self, name: str) -> None:
         """Keep the current state as a checkpoint."""
         self.checkpoints[name] = self.state
+
+    def halve(self, name: str) -> None:
+        """Keep a checkpoint in half precision from now on."""
+        self.checkpoints[name] = self.checkpoints[name].half()
 
     def disturbances(self) -> MeasuredDisturbances:
         """Return the measurements since `begin`."""

@@ -152,6 +152,8 @@ class _StateWriter:
         """Keep the state after a number of rounds if it is a checkpoint; return it if it is to be stored or lent."""
         if rounds in self._task.keep:
             self._network.keep(self._task.checkpoint_name(rounds))
+        if rounds in self._task.halved:
+            self._network.halve(self._task.checkpoint_name(rounds))
         wanted = self._journal is not None and self._task.steps
         return self._network.state() if wanted and (self._lends or self._task.looked_at(rounds)) else None
 
@@ -193,4 +195,7 @@ def _resume(network: Network, task: Task, journal: Journal, meter: CostMeter | N
         network.measure_noise(progress.noise)
     if progress.rounds not in task.keep:
         network.drop(task.checkpoint_name(progress.rounds))
+    # Learning goes on from the latest state as it was, so that states are rounded after it has begun.
+    for rounds in sorted(task.halved.intersection(progress.checkpoints)):
+        network.halve(task.checkpoint_name(rounds))
     return progress

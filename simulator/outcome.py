@@ -33,6 +33,8 @@ class Trajectory:
         recovered: for each checkpoint that was recovered from a later one, in plain JSON, the rounds that were undone
             (`round`, `until`), how far `apart` the models are to which they lead, and how far it may be `off`, both
             [N].
+        halved: for each checkpoint that was kept in half precision and that a release begins from, in plain JSON, its
+            `round` and the `norms` [N] of its models.
     """
 
     network: Network
@@ -41,6 +43,7 @@ class Trajectory:
     branch: str = ""
     replayed: Mapping[int, Cost] = field(default_factory=dict)
     recovered: Sequence[Mapping[str, Any]] = ()
+    halved: Sequence[Mapping[str, Any]] = ()
 
     def at(self, rounds: int) -> Tensor:
         """Return the models after a number of rounds: [N, d] at the root, [0, d] in other processes. Collective."""

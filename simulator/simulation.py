@@ -39,6 +39,7 @@ class Simulation:
         network_model: how long the modelled network takes to carry one.
         seed: the seed of all random numbers.
         addresses: for each request, where noise is drawn for the first release that answers it.
+        halved: the rounds of learning whose checkpoints are kept in half precision.
         callbacks: of every task.
         journal: where states are written down, so that another process can go on from them.
         traffic: [N, N] for each task, the messages carried over every edge.
@@ -50,6 +51,7 @@ class Simulation:
     network_model: NetworkModel
     seed: int
     addresses: tuple[NoiseAddress, ...]
+    halved: frozenset[int] = frozenset()
     callbacks: Sequence[Callback] = ()
     journal: Journal | None = None
     traffic: dict[str, csr_array] = field(default_factory=dict)
@@ -83,7 +85,8 @@ class Simulation:
                 tasks[-1].checkpoint_name(start) if tasks else None,
             )
             task = self._descent(name, begin, requests_met, range(start, end), keep_now)
-            tasks.append(replace(task, measured=measured, remaining=remaining))
+            halved = self.halved & task.keep
+            tasks.append(replace(task, measured=measured, remaining=remaining, halved=halved))
             cost += self.run_task(tasks[-1])
             measured, start = self.network.disturbances(), end
         ledgers = [self._ledger(at, measured, affected_nodes) for at in range(len(self._learned_requests))]

@@ -27,6 +27,7 @@ class Task:
         steps: the rounds.
         start: the number of rounds that the network has behind it at the beginning.
         keep: the numbers of rounds after which the state is kept.
+        halved: those of them after which it is kept in half precision.
         measured: the disturbances to measure on the way begin with these.
         noisy: whether clients add noise on the way, which they are then to measure.
         remaining: the network without the nodes that are going to leave, if what they change is to be measured as well.
@@ -39,6 +40,7 @@ class Task:
     steps: tuple[CommunicationStep, ...]
     start: int
     keep: frozenset[int]
+    halved: frozenset[int] = frozenset()
     measured: MeasuredDisturbances = field(default_factory=dict)
     noisy: bool = False
     remaining: Mixing | None = None

@@ -15,6 +15,7 @@ from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.clients.data.deletion import Arrival
 from rewindnet.clients.models import Model
 from rewindnet.clients.steps.learning import InitialModel
+from rewindnet.clients.training import mixed_precision as mixed
 from rewindnet.clients.training.augmentation import UNCOVERED, Augmentation
 from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.sampling import Realised, Sampling
@@ -46,6 +47,8 @@ class TrainingSetup:
         gradient_clip: the largest norm of the gradient of a step; None for any.
         augmentation: how images are changed from step to step; None: they are not.
         recovery_error: what is charged where models of earlier rounds are recovered; 0 where checkpoints are kept.
+        mixed_precision: the type of the products of local steps; None: that of everything.
+        storage_error: what is charged where checkpoints are kept in half precision; 0 where they are kept as they are.
         public: the rows that are public, and what the features were made from; None if nothing of the kind.
     """
 
@@ -70,24 +73,30 @@ class TrainingSetup:
     gradient_clip: float | None = None
     augmentation: Augmentation | None = None
     recovery_error: float = 0.0
+    storage_error: float = 0.0
+    mixed_precision: mixed.MixedPrecision = None
     public: PublicFacts | None = None
 
     @property
     def uncovered(self) -> str:
         """Why no bound is proven of this learning, as the part of a sentence after a colon; empty if one is."""
-        return uncovered(self.optimizer, self.gradient_clip, self.augmentation is not None)
+        augmented, in_two_types = self.augmentation is not None, self.mixed_precision is not None
+        return uncovered(self.optimizer, self.gradient_clip, augmented, in_two_types)
 
 
-def uncovered(optimizer: Optimizer, gradient_clip: float | None, augmented: bool = False) -> str:
+def uncovered(
+    optimizer: Optimizer, gradient_clip: float | None, augmented: bool = False, mixed_precision: bool = False
+) -> str:
     """Return why no bound is proven of learning with these settings; empty if one is.
 
     Args:
         optimizer: how a gradient becomes a step.
         gradient_clip: the largest norm of the gradient of a step; None for any.
         augmented: whether images change from step to step.
+        mixed_precision: whether products of local steps are of another type than the parameters.
     """
     if optimizer.uncovered or gradient_clip is None:
-        return optimizer.uncovered or UNCOVERED * augmented
+        return optimizer.uncovered or UNCOVERED * augmented or mixed.UNCOVERED * mixed_precision
     return (
         "the network learned with learning.gradient_clip, and a mean gradient that is clipped as a whole is not the "
         "gradient of a smooth or convex loss, on which the bound rests"
@@ -131,6 +140,7 @@ def training_facts(setup: TrainingSetup, arrivals: Sequence[Arrival]) -> tuple[T
             step_sizes=setup.step_sizes,
             uncovered=setup.uncovered,
             recovery_error=setup.recovery_error,
+            storage_error=setup.storage_error,
             public=setup.public,
             from_release=rounds < arrivals[-1].round and setup.after_request == "continue-from-release",
         )

@@ -140,7 +140,7 @@ def published_distance(training: TrainingRun, deleted: NDArray[np.int64], distur
             "use worst-case"
         )
     if training.error_of_checkpoint(disturbed):
-        raise CertificateError("the published bound has no place for the error of recovered models; use worst-case")
+        raise CertificateError("the published bound has no place for the error of a checkpoint; use worst-case")
     if training.step_sizes:
         raise CertificateError("the published bound is for one step size in all rounds; use worst-case")
     eta, G, L = training.step_size, training.constants.G.value, training.constants.L.value

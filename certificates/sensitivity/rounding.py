@@ -151,7 +151,7 @@ def largest_norm(training: TrainingRun, rounds: int) -> float:
 
 
 def norm_before(training: TrainingRun, round: int) -> float:
-    """Return a bound on ‖θ_i‖ of every node before a round, apart from what recovery may add; infinite if unknown.
+    """Return a bound on ‖θ_i‖ of every node before a round, apart from the error of a checkpoint; infinite if unknown.
 
     Args:
         training: how the network learned.
@@ -166,10 +166,10 @@ def _round_bounds(training: TrainingRun, rounds: int) -> Iterator[tuple[float, f
     """Yield bounds on every ‖θ_i‖, on the weight of a batch and on the number of messages received, for each round.
 
     The bound on ‖θ_i‖ includes the noise of earlier releases that is added after the round, and the error of models
-    that were recovered before it, which no round increases.
+    of a checkpoint before it, which were recovered or rounded; no round increases that.
     """
     for _, largest, share, messages in _norms(training, rounds):
-        yield largest + training.recovery_error, share, messages
+        yield largest + training.recovery_error + training.storage_error, share, messages
 
 
 def _norms(training: TrainingRun, rounds: int) -> Iterator[tuple[float, float, float, int]]:

@@ -23,6 +23,7 @@ from rewindnet.clients.training.gradient_counter import GradientCounter
 from rewindnet.clients.training.joint import MULTIPLE, filled_parts, separate
 from rewindnet.clients.training.local_training import LocalTraining
 from rewindnet.clients.training.minibatch import BlockPart, Minibatch, most_used
+from rewindnet.clients.training.mixed_precision import products_in
 from rewindnet.clients.training.noise_meter import NoiseMeter
 from rewindnet.clients.training.parallel import each
 from rewindnet.clients.training.probe import Probe
@@ -262,9 +263,11 @@ class ClientBlock:
                     points[step, at] = own[row]
                 x = self._augmented(part, x, minibatches[step], round, step)
                 if how.plain:
-                    self.model.descend(own, x, y, weight, self.step_size_at(round))
+                    with products_in(how.mixed_precision, x.device):
+                        self.model.descend(own, x, y, weight, self.step_size_at(round))
                     continue
-                gradient, times = self._step_gradient(part, own, x, y, weight)
+                with products_in(how.mixed_precision, x.device):
+                    gradient, times = self._step_gradient(part, own, x, y, weight)
                 if how.gradient_clip is not None:
                     clipped(gradient, how.gradient_clip)
                 how.optimizer.step(own, gradient, state, self.step_size_at(round))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from rewindnet.clients.training.augmentation import Augmentation
 from rewindnet.clients.training.envelope import Envelope
+from rewindnet.clients.training.mixed_precision import MixedPrecision
 from rewindnet.clients.training.optimizers import SGD, Optimizer
 from rewindnet.clients.training.sampling import Sampling
 
@@ -25,6 +26,8 @@ class LocalTraining:
         gradient_clip: the largest norm of the gradient of a step; None for any.
         envelope: the Lipschitz envelope that clients learn from; None: they learn from their data loss.
         augmentation: how images change from step to step; None: they do not.
+        mixed_precision: the type of the products and convolutions of local steps, while parameters and sums keep
+            theirs; None: everything keeps it. For models that are torch modules, in single precision.
     """
 
     sampling: Sampling | None = None
@@ -35,6 +38,7 @@ class LocalTraining:
     gradient_clip: float | None = None
     envelope: Envelope | None = None
     augmentation: Augmentation | None = None
+    mixed_precision: MixedPrecision = None
 
     @property
     def plain(self) -> bool:

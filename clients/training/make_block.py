@@ -43,13 +43,15 @@ def make_block(
     sizes = np.array([len(shard) for shard in shards], dtype=np.int64)
     design, targets = model.design(x), torch.from_numpy(model.targets(y)).to(x.device)
     local_training = local_training or LocalTraining()
-    how, fills = local_training, node_by_node and fills_batches(model, local_training)
+    # Models are not known to keep every bit side by side in mixed precision.
+    node_alone = local_training.mixed_precision is not None
+    how, fills = local_training, node_by_node and not node_alone and fills_batches(model, local_training)
     # Products of a few rows in single precision round by where in memory a row begins.
     least = ROWS if node_by_node and model.elementwise is not None and x.dtype == torch.float32 else 1
     multiple = ROWS if fills else 1
     buckets = make_buckets(design, targets, shards, node_by_node=node_by_node, multiple=multiple, least=least)
     # The steps of other optimizers, and of the solver of an envelope, are not known to keep every bit side by side.
-    alone = how.sampling or how.envelope or how.optimizer.state_size(model.parameters)
+    alone = node_alone or how.sampling or how.envelope or how.optimizer.state_size(model.parameters)
     joint = joined(model, buckets) if node_by_node and not alone else None
     filling = grouped(buckets) if fills else None
     together = joint or filling

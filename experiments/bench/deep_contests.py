@@ -44,6 +44,7 @@ def _contest(title: str, scenario: Mapping[str, Any], by_hand: str = "", needs_g
         "one model, all samples": Entry(_FAST, "one-model"),
     }
     if needs_gpu:
+        entries["rewindnet, bfloat16"] = Entry((*_FAST, "backend.mixed_precision=bfloat16"))
         entries["loop, bfloat16"] = Entry(_FAST, "module-loop-bf16")
         entries["one model, bfloat16"] = Entry(_FAST, "one-model-bf16")
     return Contest(title, scenario, 2, entries, needs_gpu=needs_gpu)

@@ -175,7 +175,8 @@ class Recorder:
             }
             for training, arrival in zip(training_runs, arrivals, strict=True)
         ]
-        self._json("learning", {"requests": content} | ({"recovered": learned.recovered} if learned.recovered else {}))
+        read = {"recovered": learned.recovered, "halved": learned.halved}
+        self._json("learning", {"requests": content} | {name: entries for name, entries in read.items() if entries})
         self.write_checkpoints("learned", learned, rounds)
 
     def read_release(self, index: int, method: str) -> tuple[Certificate, Audit, dict[str, Any]] | None:

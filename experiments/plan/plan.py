@@ -182,7 +182,7 @@ def make_plan(network: NetworkSetup, point: Mapping[str, str], clients: int | No
     gone = departures(network, selection.clients) if network.training_run.departed else []
     by_basis = {basis: _requirements(network, gone, selection, deleted, views, row) for basis, row in bases.items()}
     depths, checkpoints = sorted(selection.rewound), network.scenario.learning.checkpoints
-    kept = None if checkpoints is None else checkpoints.kept(T, network.state_bytes)
+    kept = checkpoints.kept(T, network.state_bytes) if checkpoints is not None and checkpoints.leaves_out else None
     return Plan(
         network=network,
         point=point,

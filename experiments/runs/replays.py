@@ -9,6 +9,7 @@ import numpy as np
 
 from rewindnet.certificates import CertificateError, TrainingRun
 from rewindnet.certificates.network import Vector
+from rewindnet.certificates.sensitivity.half_precision import check_charge, check_half_precision
 from rewindnet.certificates.sensitivity.recovery import check_recovered_norms, check_recovery, recovery_error
 from rewindnet.clients.methods import Method
 from rewindnet.experiments.runs.estimating import check_estimation, rounds_of_estimates
@@ -23,7 +24,7 @@ from rewindnet.experiments.scenario.kept_rounds import (
 from rewindnet.experiments.scenario.network_setup import NetworkSetup
 from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.simulator.cost.meter import Cost
-from rewindnet.simulator.outcome import Trajectory
+from rewindnet.simulator.outcome import Trajectory, norms_of
 from rewindnet.simulator.recovery import run_forward, undo
 from rewindnet.simulator.simulation import Simulation
 
@@ -48,6 +49,9 @@ def kept_rounds(network: NetworkSetup, methods: Sequence[Method], obstacles: Obs
                 "to run rounds again with"
             )
         )
+    if settings is not None and settings.half_precision is not None:
+        with obstacles.gathered():
+            _check_half_precision(network, settings.half_precision)
     for training in network.training_runs:
         T = training.rounds
         with obstacles.gathered():
@@ -58,6 +62,18 @@ def kept_rounds(network: NetworkSetup, methods: Sequence[Method], obstacles: Obs
                     if settings is not None and settings.recover is not None and replays(method):
                         check_recoveries(training, method, kept)
     return kept | rounds_of_estimates(network)
+
+
+def _check_half_precision(network: NetworkSetup, charged: float) -> None:
+    """Refuse half precision where it is not for this network."""
+    parameters = network.model.parameters
+    check_charge(charged, parameters)
+    if network.training.optimizer.state_size(parameters):
+        raise ScenarioError(
+            "learning.checkpoints.half_precision is for models alone; an optimizer's state, which a checkpoint then "
+            "holds too, has entries that half precision rounds to 0: use sgd without momentum, or keep fewer "
+            "checkpoints, with learning.checkpoints.budget"
+        )
 
 
 def replayed(
@@ -76,12 +92,41 @@ def replayed(
     """
     if simulation.training_run.recovery_error:
         return recovered(simulation, learned, needed, phase)
+    if simulation.halved:
+        return in_half_precision(simulation, learned, needed)
     names, costs = dict(learned.checkpoint_names), dict[int, Cost]()
     for part in missing_parts(names, needed):
         with phase(replay_name(part), len(part)):
             names[part.stop], cost = simulation.run_again(part, names[part.start])
         costs[part.stop] = cost + costs.get(part.start, Cost())
     return replace(learned, checkpoint_names=names, replayed=costs)
+
+
+def in_half_precision(simulation: Simulation, learned: Trajectory, needed: Iterable[int]) -> Trajectory:
+    """Return the checkpoints of learning with the norms of those in half precision that releases begin from.
+
+    Args:
+        simulation: the network.
+        learned: the checkpoints that were kept.
+        needed: the rounds of the checkpoints that releases begin from.
+
+    Raises:
+        CertificateError: if models may have been rounded by more than certificates charge.
+    """
+    known, records = simulation.training_run, list[Mapping[str, Any]]()
+    parameters = 1 if known.arithmetic is None else known.arithmetic.parameters
+    for round in sorted(simulation.halved.intersection(needed)):
+        norms, problem = norms_of(learned.at(round)), None
+        if simulation.network.root:
+            try:
+                check_half_precision(norms, parameters, known.storage_error, round)
+            except CertificateError as refused:
+                problem = str(refused)
+        problem = simulation.network.agree(problem)
+        if problem is not None:
+            raise CertificateError(problem)
+        records.append({"round": round, "norms": norms.tolist()})
+    return replace(learned, halved=records)
 
 
 def recovered(

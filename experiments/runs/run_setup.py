@@ -23,6 +23,7 @@ from rewindnet.experiments.runs.replays import kept_rounds
 from rewindnet.experiments.scenario.computation import noise_address
 from rewindnet.experiments.scenario.devices import careful_gpus, device_of
 from rewindnet.experiments.scenario.inputs import hashes
+from rewindnet.experiments.scenario.kept_rounds import rounds_in_half_precision
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, build_network
 from rewindnet.experiments.scenario.obstacles import Obstacles
 from rewindnet.experiments.scenario.scenario import Scenario
@@ -46,6 +47,7 @@ class RunSetup:
         evaluations: for each request, the samples on which its releases are measured.
         methods: the unlearning methods, each of which answers each request.
         kept_rounds: the rounds of learning whose checkpoints are kept.
+        halved_rounds: those of them whose checkpoints are kept in half precision.
         shared_rounds: the rounds of learning and of retraining whose checkpoints other runs need.
     """
 
@@ -55,6 +57,7 @@ class RunSetup:
     evaluations: tuple[Evaluation, ...]
     methods: tuple[Method, ...]
     kept_rounds: Collection[int]
+    halved_rounds: frozenset[int] = frozenset()
     shared_rounds: Collection[int] = ()
 
     @property
@@ -128,7 +131,13 @@ class RunSetup:
             )
         made = FromReleases if setup.training_runs[0].from_release else Simulation
         return made(
-            network, setup.training_runs, setup.message_bytes, self.network_model, self.scenario.seed, addresses
+            network,
+            setup.training_runs,
+            setup.message_bytes,
+            self.network_model,
+            self.scenario.seed,
+            addresses,
+            halved=self.halved_rounds,
         )
 
 
@@ -176,11 +185,13 @@ def build_run(scenario: Scenario) -> RunSetup:
             training.gradient_clip,
             envelope_of(network.training_run),
             training.augmentation,
+            training.mixed_precision,
         ),
         network_model=scenario.network.build(network.graph, scenario.seed),
         evaluations=evaluations,
         methods=methods,
         kept_rounds=kept,
+        halved_rounds=rounds_in_half_precision(scenario.learning.checkpoints, methods, scenario.learning.rounds),
     )
 
 

@@ -13,7 +13,7 @@ from rewindnet.experiments.scenario.inputs import UNDER_ROOT
 from rewindnet.user_code import names_code
 
 #: The settings of a backend that the bits of a computation with exact precision depend on.
-ARITHMETIC = ("precision", "dtype", "device")
+ARITHMETIC = ("precision", "dtype", "device", "mixed_precision")
 #: The keys that may name code in a file.
 _CODE = ("model.path", "model.loss", "data.features.path")
 #: The sections that change no model: names, what is measured and recorded, and what messages would cost.
@@ -27,6 +27,7 @@ _PLAIN: Mapping[str, Mapping[str, Any]] = {
         "gradient_clip": None,
         "augmentation": None,
     },
+    "backend": {"mixed_precision": None},
     "deletion": {"attack": None},
     "unlearning": NO_HEALING,
 }
@@ -51,7 +52,7 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
         inputs: the sha256 of each file that the scenario reads, by its key as in `input_files`.
     """
     computed = {key: value for key, value in scenario.items() if key not in _NOT_COMPUTED}
-    computed["backend"] = {key: scenario["backend"][key] for key in ARITHMETIC}
+    computed["backend"] = _without_plain("backend", {key: scenario["backend"].get(key) for key in ARITHMETIC})
     # Models that were learned elsewhere, or are computed again, are those that this scenario learns.
     learning = scenario["learning"]
     left_out = (*_WHERE_CHECKPOINTS_ARE, *(_OF_A_CLIP if learning.get("client_clip") is None else ()))
@@ -59,6 +60,8 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
     if (learning.get("checkpoints") or {}).get("recover") is not None:
         # Recovered models differ in their last digits, and what is charged for that in the noise.
         computed["learning"]["recover"] = learning["checkpoints"]["recover"]
+    if (learning.get("checkpoints") or {}).get("half_precision") is not None:
+        computed["learning"]["half_precision"] = learning["checkpoints"]["half_precision"]
     computed["unlearning"] = [_without_later(method) for method in scenario["unlearning"]]
     computed["deletion"] = _without_plain("deletion", scenario["deletion"])
     computed["data"] = _without_plain("data", scenario["data"], ("root", "test_limit"))

@@ -28,7 +28,8 @@ _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2*
 class CheckpointSettings(Section):
     """Which checkpoints are kept besides those of the first and the last round; exactly one of the settings is given.
 
-    With `recover` none are, and models of earlier rounds are computed from those of the last.
+    With `recover` none are, and models of earlier rounds are computed from those of the last. With `half_precision`
+    those are that the methods may begin from, as without any setting.
 
     Attributes:
         every: keep one every so many rounds.
@@ -36,12 +37,14 @@ class CheckpointSettings(Section):
         budget: keep as many as take that much memory or disk over the whole network, in bytes or as a text like 2GiB:
             the further back, the further apart.
         recover: the largest error of a recovered model, by its distance from the checkpoint, that certificates charge.
+        half_precision: the largest error of a model that is kept in half precision, which certificates charge as well.
     """
 
     every: Annotated[int, Field(ge=1)] | None = None
     rounds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     budget: int | str | None = None
     recover: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    half_precision: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @field_validator("rounds", mode="before")
     @classmethod
@@ -55,13 +58,18 @@ class CheckpointSettings(Section):
         return given
 
     @model_validator(mode="after")
-    def _one_of_four(self) -> "CheckpointSettings":
-        if sum(setting is not None for setting in (self.every, self.rounds, self.budget, self.recover)) != 1:
-            raise ScenarioError("give one of every, rounds, budget and recover, like {every: 10}")
+    def _one_alone(self) -> "CheckpointSettings":
+        if sum(setting is not None for _, setting in self) != 1:
+            raise ScenarioError("give one of every, rounds, budget, recover and half_precision, like {every: 10}")
         return self
 
+    @property
+    def leaves_out(self) -> bool:
+        """Whether checkpoints that a method begins from may not be kept."""
+        return self.half_precision is None
+
     def kept(self, rounds: int, state_bytes: int) -> set[int]:
-        """Return the rounds whose checkpoints are kept.
+        """Return the rounds whose checkpoints are kept whatever the methods are.
 
         Args:
             rounds: T, the number of rounds of learning.
@@ -78,7 +86,7 @@ class CheckpointSettings(Section):
                     f"learning.checkpoints.rounds names round {max(self.rounds)}; learning has {rounds} rounds"
                 )
             return {0, *self.rounds, rounds}
-        if self.recover is not None:
+        if self.recover is not None or self.half_precision is not None:
             return {0, rounds}
         budget = _bytes_of(self.budget or 0)
         states = budget // state_bytes
@@ -136,8 +144,28 @@ def rounds_to_keep(
         state_bytes: the size of a checkpoint of the whole network.
     """
     policy = set() if settings is None else settings.kept(rounds, state_bytes)
-    needed = {t for method in methods if settings is None or not replays(method) for t in method.checkpoints(rounds)}
+    everything = settings is None or not settings.leaves_out
+    needed = {t for method in methods if everything or not replays(method) for t in method.checkpoints(rounds)}
     return {rounds, *policy, *needed}
+
+
+def rounds_in_half_precision(
+    settings: CheckpointSettings | None, methods: Sequence[Method], rounds: int
+) -> frozenset[int]:
+    """Return the rounds of learning whose checkpoints are kept in half precision.
+
+    Neither the first nor the last are, and none of a method that needs more of learning than one checkpoint: nothing is
+    charged for what such a method reads.
+
+    Args:
+        settings: those of the scenario.
+        methods: the methods of the scenario.
+        rounds: T, the number of rounds of learning.
+    """
+    if settings is None or settings.half_precision is None:
+        return frozenset()
+    exact = {t for method in methods if not replays(method) for t in method.checkpoints(rounds)}
+    return frozenset(t for method in methods for t in method.checkpoints(rounds)) - exact - {0, rounds}
 
 
 def estimation_rounds(rounds: int) -> list[int]:

@@ -194,6 +194,11 @@ class LearningSettings(Choice):
         """What certificates charge where models of earlier rounds are recovered; 0 where checkpoints are kept."""
         return 0.0 if self.checkpoints is None else self.checkpoints.recover or 0.0
 
+    @property
+    def storage_error(self) -> float:
+        """What certificates charge where checkpoints are kept in half precision; 0 where they are kept as they are."""
+        return 0.0 if self.checkpoints is None else self.checkpoints.half_precision or 0.0
+
     @model_validator(mode="after")
     def _walks_after_its_step(self) -> "LearningSettings":
         """Refuse a walk in another order: a node takes a step before it passes the model on."""
@@ -233,6 +238,8 @@ class BackendSettings(Choice):
             gives the same bits on every transport.
         device: the processor or a GPU; `auto` is a GPU where there is one.
         dtype: the type of the parameters.
+        mixed_precision: the type of the products and convolutions of local steps of neural networks; by default that
+            of the parameters.
         threads: the number of threads of each process; by default what the transport takes.
     """
 
@@ -241,6 +248,7 @@ class BackendSettings(Choice):
     precision: Literal["fast", "exact"] = "fast"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float64", "float32"] = "float64"
+    mixed_precision: Literal["bfloat16"] | None = None
     threads: Annotated[int, Field(ge=1)] | None = None
 
 

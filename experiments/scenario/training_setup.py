@@ -8,6 +8,7 @@ from rewindnet.clients.data.encoders import Features
 from rewindnet.clients.models import Model, supplied
 from rewindnet.clients.models.logistic import Logistic
 from rewindnet.clients.training.augmentation import Augmentation
+from rewindnet.experiments.scenario.devices import device_of
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.scenario import Scenario
 from rewindnet.experiments.scenario.topology_setup import TopologySetup
@@ -44,6 +45,7 @@ def training_setup(
         raise ScenarioError(
             "learning.client_clip needs backend.dtype float64: the error of a clipped gradient is proven up to rounding"
         )
+    _check_mixed_precision(scenario, model)
     return TrainingSetup(
         model=model,
         dtype=np.dtype(scenario.backend.dtype),
@@ -66,7 +68,33 @@ def training_setup(
         gradient_clip=learning.gradient_clip,
         augmentation=_augmentation(scenario, features),
         recovery_error=learning.recovery_error,
+        storage_error=learning.storage_error,
+        mixed_precision=scenario.backend.mixed_precision,
     )
+
+
+def _check_mixed_precision(scenario: Scenario, model: Model) -> None:
+    """Refuse mixed precision where torch cannot compute local steps in it."""
+    if scenario.backend.mixed_precision is None:
+        return
+    from rewindnet.clients.models.deep.torch_model import TorchModel
+    from rewindnet.clients.training.mixed_precision import problem_with
+
+    if not isinstance(model, TorchModel):
+        raise ScenarioError(
+            "backend.mixed_precision is for models that are torch modules, such as cnn, flnet, resnet18 and module, "
+            f"not for {scenario.model.kind}"
+        )
+    if scenario.backend.dtype != "float32":
+        raise ScenarioError(
+            "backend.mixed_precision is for parameters in single precision: set backend.dtype=float32 too"
+        )
+    problem = problem_with(model, device_of(scenario.backend.device))
+    if problem:
+        raise ScenarioError(
+            f"torch cannot compute the model {scenario.model.kind} in mixed precision; leave out "
+            f"backend.mixed_precision ({problem})"
+        )
 
 
 def _augmentation(scenario: Scenario, features: Features) -> Augmentation | None:

@@ -14,6 +14,7 @@ from rewindnet.certificates.training import CLIP_TOLERANCE
 from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
 from rewindnet.experiments.scenario.settings import LearningSettings
 from rewindnet.experiments.verify.forget_sets import check_forget_set
+from rewindnet.experiments.verify.halved import check_halved
 from rewindnet.experiments.verify.rebuild import Rebuilt
 from rewindnet.experiments.verify.records import TOLERANCE, UNIT_ROUNDOFF, demand, recorded_requests
 from rewindnet.experiments.verify.recovered import check_recovered
@@ -46,7 +47,7 @@ def check_learning(folder: RunFolder, rebuilt: Rebuilt) -> str:
         _check_arithmetic(training, scenario["backend"]["dtype"])
         _check_size(training, rebuilt)
         _check_disturbances(training)
-    recovered = check_recovered(folder, last)
+    recovered = check_recovered(folder, last) + check_halved(folder, last)
     derivable = last.constants.model in DERIVATIONS and last.constants.radius.provenance != "estimated"
     derived = "derived again" if derivable else "taken from the record"
     sentence = f"{last.rounds} rounds, constants {derived}, disturbances within their bound{recovered}"
@@ -61,19 +62,20 @@ def _check_settings(training: TrainingRun, scenario: Mapping[str, Any]) -> None:
         recorded = getattr(training, key)
         demand(wanted == recorded, f"learning.{key} is {wanted} in the scenario and {recorded} in the record")
     learning = LearningSettings.model_validate(scenario["learning"])
+    mixed = scenario["backend"].get("mixed_precision") is not None
     wanted_steps = (
         learning.sizes(),
-        uncovered(learning.optimizer.build(), learning.gradient_clip, learning.augmentation is not None),
+        uncovered(learning.optimizer.build(), learning.gradient_clip, learning.augmentation is not None, mixed),
     )
     demand(
         wanted_steps == (training.step_sizes, training.uncovered),
         "step sizes, or what keeps learning from being covered, are recorded otherwise than they follow",
     )
-    charged = learning.recovery_error
-    demand(
-        training.recovery_error == charged,
-        f"learning.checkpoints.recover charges {charged:g}, and the record {training.recovery_error:g}",
-    )
+    for setting, charged, recorded in (
+        ("recover", learning.recovery_error, training.recovery_error),
+        ("half_precision", learning.storage_error, training.storage_error),
+    ):
+        demand(charged == recorded, f"learning.checkpoints.{setting} charges {charged:g}, and the record {recorded:g}")
     declared = scenario["data"].get("public") is not None
     demand(
         declared == bool(training.public and training.public.rows),

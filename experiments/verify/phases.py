@@ -128,7 +128,7 @@ def cost_of_replay(folder: RunFolder, training: TrainingRun, round: int) -> Mapp
 def _kept(folder: RunFolder) -> set[int]:
     """Return the rounds whose checkpoints were kept, where the scenario says which; otherwise nothing."""
     learning = LearningSettings.model_validate(folder.scenario["learning"])
-    if learning.checkpoints is None:
+    if learning.checkpoints is None or not learning.checkpoints.leaves_out:
         return set()
     methods = [method_of(folder, index) for index in range(len(folder.scenario["unlearning"]))]
     last = recorded_requests(folder)[-1]

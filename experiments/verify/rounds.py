@@ -13,6 +13,7 @@ from rewindnet.certificates.findings import OnRecord
 from rewindnet.clients.metrics.accuracy import accuracy
 from rewindnet.experiments.folder.reader import FolderError, Json, RunFolder
 from rewindnet.experiments.runs.evaluation import Samples
+from rewindnet.experiments.verify.halved import halved_arrays
 from rewindnet.experiments.verify.measures import check_consensus, check_scores
 from rewindnet.experiments.verify.phases import Phase, phases_of
 from rewindnet.experiments.verify.rebuild import Rebuilt
@@ -103,13 +104,16 @@ def _check_checkpoints(
 ) -> int:
     """Measure the stored checkpoints again; return how many lines of metrics.jsonl were compared.
 
-    Lines are measured before the noise of an earlier release, checkpoints are stored with it.
+    Lines are measured before the noise of an earlier release, checkpoints are stored with it. Lines are measured on
+    models as they were, and some checkpoints are kept in half precision.
     """
+    halved = halved_arrays(folder)
     test = rebuilt.evaluations[0].sets["test"] if rebuilt.evaluations else None
     compared = 0
     for phase in phases:
         for line in lines[phase.name]:
-            theta = folder.weights(f"checkpoints/{phase.checkpoints}-{line['round']:06d}")
+            name = f"checkpoints/{phase.checkpoints}-{line['round']:06d}"
+            theta = None if name in halved else folder.weights(name)
             if theta is not None and "consensus_distance" in line and line["round"] not in phase.noised_after:
                 _check_line(f"round {line['round']} of {phase.name}", line, theta, folder, rebuilt, test)
                 compared += 1

@@ -11,6 +11,7 @@ from rewindnet.certificates.findings import OnRecord, Unchecked
 from rewindnet.experiments.folder.format import digest
 from rewindnet.experiments.folder.reader import RunFolder, goes_on_from_releases
 from rewindnet.experiments.scenario.kept_rounds import estimation_rounds
+from rewindnet.experiments.verify.halved import halved_arrays
 from rewindnet.experiments.verify.records import (
     UNIT_ROUNDOFF,
     certificate_of,
@@ -71,8 +72,10 @@ def _check_ball(folder: RunFolder, name: str, theta: NDArray[Any]) -> None:
     if radius is not None:
         longest = float(np.linalg.norm(theta.astype(np.float64), axis=1).max())
         rounding = 2 * (nodes + parameters + 16) * UNIT_ROUNDOFF[folder.scenario["backend"]["dtype"]]
+        halved = name in halved_arrays(folder)
+        off = folder.scenario["learning"]["checkpoints"]["half_precision"] if halved else 0.0
         demand(
-            longest <= radius * (1 + rounding),
+            longest <= radius * (1 + rounding) + off,
             f"{name} has a model of norm {longest:.6g} outside the ball of {radius:g}",
         )
 

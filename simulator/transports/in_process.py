@@ -81,6 +81,10 @@ class WorkerNetwork(Network):
         """Have every client of this process keep its current state."""
         self.worker.keep(name)
 
+    def halve(self, name: str) -> None:
+        """Have every client of this process keep a state in half precision."""
+        self.worker.halve(name)
+
     def drop(self, name: str) -> None:
         """Have every client of this process forget a state."""
         del self.worker.checkpoints[name]

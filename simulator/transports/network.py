@@ -79,6 +79,10 @@ class Network(ABC):
         """Have every client keep its current state under this name."""
 
     @abstractmethod
+    def halve(self, name: str) -> None:
+        """Have every client keep the state of this name in half precision from now on; it is read in their own."""
+
+    @abstractmethod
     def drop(self, name: str) -> None:
         """Have every client forget the state of this name."""
 

@@ -109,7 +109,7 @@ TRANSCRIPT = {"method": "r2d", "rewind": 0.25, "view": "transcript:all", "placem
         ({"unlearning": [TRANSCRIPT]}, [EVERY], "covers the messages of unlearning"),
         ({"deletion": {"requests": [{"client": 0, "samples": 2, "round": 6}, {"client": 1, "samples": 2}]}},
          [EVERY], "for a single request"),
-        ({}, ["learning.checkpoints={every: 5, budget: 1MB}"], "give one of every, rounds, budget and recover"),
+        ({}, ["learning.checkpoints={every: 5, budget: 1MB}"], "give one of every, rounds, budget"),
         ({}, ["learning.checkpoints={budget: 10 apples}"], "a size like 2GiB"),
         ({}, ["learning.checkpoints={budget: 10B}"], "the first and the last checkpoint alone take"),
         ({}, ["learning.checkpoints={rounds: [3, 40]}"], "names round 40; learning has 12 rounds"),

@@ -89,7 +89,7 @@ def test_the_verifier_derives_the_error_again(forge, words, run_once):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["learning.checkpoints={recover: 1e-6, every: 2}"], "give one of every, rounds, budget and recover"),
+        (["learning.checkpoints={recover: 1e-6, every: 2}"], "give one of every, rounds, budget"),
         (["learning.checkpoints={recover: 1e-16}"], "rounding alone may grow to"),
         (["learning.checkpoints={recover: 10}"], "charge at most"),
         ([RECOVER, "topology.mixing.kind=uniform", "topology.kind=complete"], "condition number"),

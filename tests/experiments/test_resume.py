@@ -145,6 +145,30 @@ def test_a_run_with_an_optimizer_that_carries_something_goes_on(
     went_on(out, left(whole.path))
 
 
+def test_a_run_with_checkpoints_in_half_precision_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_once: SharedRuns
+) -> None:
+    """Wherever it ends: learning goes on from its models as they were, and releases begin from those in half precision.
+
+    The state after round 8 is both: the latest of learning, and a checkpoint in half precision.
+    """
+    scenario = {
+        **SHORT,
+        "learning": {"rounds": 10, "checkpoints": {"half_precision": 0.05}},
+        "unlearning": [{"method": "r2d", "rewind": 0.2}, {"method": "do-nothing"}],
+    }
+    file, whole = parity.write(scenario, tmp_path), run_once(parity.exact(scenario))
+    went_on_from = set()
+    for write in range(6, 20):
+        out = tmp_path / f"out-{write}"
+        with killed_at(monkeypatch, write), pytest.raises(Killed):
+            run_scenario(file, (), out, False)
+        went_on_from.add(max(path.stem for path in (out / "unfinished").glob("learned-*.safetensors")))
+        assert go_on(file, out) is None
+        went_on(out, left(whole.path))
+    assert {"learned-000007", "learned-000008", "learned-000009"} <= went_on_from
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_twice_goes_on(long: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     file, expected = long

@@ -123,6 +123,17 @@ def test_augmented_images_and_schedules_leave_the_same_over_every_transport(tmp_
 
 @with_mpi
 @pytest.mark.slow
+@pytest.mark.parametrize("model", ["cnn", "module"])
+def test_mixed_precision_leaves_the_same_over_every_transport(model: str, tmp_path: Path) -> None:
+    described = scenario(model, OPTIMIZERS["momentum"], [METHODS[0], METHODS[4], "retrain"])
+    plain = leave_the_same(described, tmp_path / "plain", {"one": IN_PROCESS})
+    described["backend"]["mixed_precision"] = "bfloat16"
+    mixed = leave_the_same(described, tmp_path / "mixed", TRANSPORTS)
+    assert plain["weights_sha256"] != mixed["weights_sha256"]
+
+
+@with_mpi
+@pytest.mark.slow
 def test_estimated_constants_are_the_same_over_every_transport(tmp_path: Path) -> None:
     methods = [{"method": "r2d", "rewind": 0.5, "bound": "instance"}, {"method": "warm-start", "rounds": 2}, "retrain"]
     described = scenario("cnn", {"rounds": 8}, methods)

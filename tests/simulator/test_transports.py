@@ -63,6 +63,13 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "deletion": {"samples": 3},
         "unlearning": [{"method": "r2d", "rewind": 0.25}, *CONTROLS],
     },
+    "halved": {
+        "partition": {"clients": 5},
+        "topology": "ring",
+        "learning": {"rounds": 8, "step_size": 0.5, "checkpoints": {"half_precision": 0.01}},
+        "deletion": {"samples": 3},
+        "unlearning": [{"method": "r2d", "rewind": 0.25}, *CONTROLS],
+    },
     "requests": {
         "partition": {"clients": 5},
         "topology": {"kind": "ring", "schedule": {"kind": "link-failures", "probability": 0.3}},

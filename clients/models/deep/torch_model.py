@@ -81,8 +81,11 @@ class TorchModel(DeepModel):
         return max(1, int(_SHARE * memory) // (4 * (samples * self._kept_of_a_sample + 3 * self.parameters)))
 
     def one_by_one(self, device: torch.device) -> bool:
-        """Return whether nodes are computed one after the other on a device."""
-        return self._convolves and device.type == "cpu"
+        """Return whether nodes are computed one after the other on a device.
+
+        In mixed precision they are on a CPU, where vmap does not take norms whose inputs and weights differ in type.
+        """
+        return device.type == "cpu" and (self._convolves or torch.is_autocast_enabled("cpu"))
 
     @cached_property
     def _kept_of_a_sample(self) -> int:
@@ -183,7 +186,7 @@ class TorchModel(DeepModel):
         module = self._own_copy(theta)
 
         def objective(values: dict[str, Tensor], samples: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-            scores = functional_call(module, values, (self._shaped(samples),))
+            scores = functional_call(module, values, (self._shaped(samples),)).to(samples.dtype)
             return (weights * self._loss.losses(scores, targets)).sum()
 
         found: dict[str, Tensor] = vmap(grad(objective))(self.layout.views(theta.detach()), x, y, weight)
@@ -200,7 +203,7 @@ class TorchModel(DeepModel):
             parameter.data = _channels_last(view)
         samples = _channels_last(self._shaped(x))
         with torch.enable_grad():
-            objective = (weight * self._loss.losses(module(samples), y)).sum()
+            objective = (weight * self._loss.losses(module(samples).to(x.dtype), y)).sum()
             return torch.autograd.grad(objective, parameters)
 
     def _shaped(self, x: Tensor) -> Tensor:

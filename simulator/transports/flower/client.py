@@ -150,6 +150,8 @@ class _Client:
                 self._count()
             case ["keep", name]:
                 worker.keep(name)
+            case ["halve", name]:
+                worker.halve(name)
             case ["drop", name]:
                 del worker.checkpoints[name]
             case ["store", name]:

@@ -114,6 +114,10 @@ class FlowerNetwork(Network):
         """Queue that every client keeps its state under this name."""
         self._instruct_all("keep", name)
 
+    def halve(self, name: str) -> None:
+        """Queue that every client keeps the state of this name in half precision."""
+        self._instruct_all("halve", name)
+
     def drop(self, name: str) -> None:
         """Queue that every client forgets the state of this name."""
         self._instruct_all("drop", name)

@@ -61,6 +61,11 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "learning": {"rounds": 10, "step_size": 0.3, "checkpoints": {"recover": 1e-7}},
         "unlearning": [{"method": "r2d", "rewind": 0.4, "bound": "instance"}],
     },
+    "halved": {
+        **_BASE,
+        "learning": {"rounds": 10, "step_size": 0.3, "checkpoints": {"half_precision": 0.005}},
+        "unlearning": [{"method": "r2d", "rewind": 0.4, "bound": "instance"}],
+    },
     "optimizers": {
         **_BASE,
         "learning": {"rounds": 10, "step_size": 0.1, "optimizer": {"kind": "sgd", "momentum": 0.9}},

@@ -5,6 +5,9 @@ from mutations.mutation import Mutation
 _DESCENTS = ("r2d", "warm-start")
 _RECOVERY = "certificates/sensitivity/recovery.py"
 _TESTS = ("conscience/test_recovery.py",)
+_HALF = "certificates/sensitivity/half_precision.py"
+_HALF_TESTS = ("conscience/test_half_precision.py",)
+_HALF_RUNS = ("experiments/test_half_precision_runs.py",)
 
 MUTATIONS = (
     Mutation(
@@ -92,6 +95,62 @@ MUTATIONS = (
         "if problem is None and not float(error.max()) <= np.inf:",
         "recovered",
         ("experiments/test_recovered_runs.py",),
+    ),
+    Mutation(
+        "the error of half precision is not charged",
+        ("r2d",),
+        "certificates/training.py",
+        "return self.recovery_error + self.storage_error if 0 < round < self.rounds else 0.0",
+        "return self.recovery_error if 0 < round < self.rounds else 0.0",
+        "halved",
+        _HALF_TESTS,
+    ),
+    Mutation(
+        "the error of half precision is half of what it is",
+        ("r2d",),
+        _HALF,
+        "_RELATIVE = 2.0**-11",
+        "_RELATIVE = 2.0**-12",
+        "halved",
+        _HALF_TESTS,
+    ),
+    Mutation(
+        "that half precision has a least number is not in the bound on its error",
+        ("r2d",),
+        _HALF,
+        "_LEAST = 2.0**-25 * (1 + 2.0**-10)",
+        "_LEAST = 0.0",
+        "halved",
+        _HALF_TESTS,
+    ),
+    Mutation(
+        "models that were rounded by more than is charged are released from",
+        ("r2d",),
+        _HALF,
+        "if np.isfinite(error) and error <= charged:",
+        "if np.isfinite(error):",
+        "halved",
+        (*_HALF_TESTS, *_HALF_RUNS),
+    ),
+    Mutation(
+        "clients keep in full precision what half precision is charged for",
+        ("r2d",),
+        "clients/worker.py",
+        "self.checkpoints[name] = self.checkpoints[name].half()",
+        "self.checkpoints[name] = self.checkpoints[name]",
+        "halved",
+        _HALF_RUNS,
+    ),
+    Mutation(
+        "learning goes on from models in half precision once it is resumed",
+        ("r2d",),
+        "simulator/engine.py",
+        "    network.begin(task.requests_met, task.checkpoint_name(progress.rounds), progress.measured or None)\n",
+        "    for early in sorted(task.halved.intersection(progress.checkpoints)):\n"
+        "        network.halve(task.checkpoint_name(early))\n"
+        "    network.begin(task.requests_met, task.checkpoint_name(progress.rounds), progress.measured or None)\n",
+        "halved",
+        ("experiments/test_resume.py",),
     ),
     Mutation(
         "the verifier does not count the messages of undone rounds",

@@ -284,4 +284,22 @@ MUTATIONS = (
         "clipping",
         ("clients/test_envelope.py",),
     ),
+    Mutation(
+        "mixed precision computes every client with the rounded parameters of the first",
+        ("r2d",),
+        "clients/training/mixed_precision.py",
+        "torch.bfloat16, cache_enabled=False)",
+        "torch.bfloat16, cache_enabled=True)",
+        "descents",
+        ("experiments/test_mixed_precision.py",),
+    ),
+    Mutation(
+        "learning in mixed precision is certified as if nothing had been rounded to bfloat16",
+        ("r2d",),
+        "simulator/training_facts.py",
+        " or mixed.UNCOVERED * mixed_precision",
+        "",
+        "descents",
+        ("experiments/test_mixed_precision.py",),
+    ),
 )
