@@ -201,8 +201,11 @@ def claimed_epsilon(training: TrainingRun, release: Release, claim: Claim) -> fl
         claim: the view, the δ and the bound.
 
     Returns:
-        ε; None where it is infinite, no bound is known, or the formula is not for how the network learned.
+        ε; None where it is infinite, no bound is known, or the formula is not for the view or for how the network
+        learned.
     """
+    if release.mechanism.why_not_covered(training, release, claim) is not None:
+        return None
     bounds = _node_bounds(training, release, claim)
     if not bounds.size:
         return None

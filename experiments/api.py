@@ -202,13 +202,15 @@ def plan(scenario: Source = None, clients: int | None = None) -> PlanResult:
         return PlanResult(make_plan(build_planned_network(load(scenario)), {}, clients))
 
 
-def verify(run: Result | str | PathLike[str], *, data: bool = True) -> Verification:
+def verify(run: Result | str | PathLike[str], *, data: bool = True, run_code: bool | None = None) -> Verification:
     """Derive every certificate of a run again from its records, its topology and its data.
 
     Args:
         run: a result, or the folder of a finished run.
         data: whether to load the data, where their source allows; otherwise the record is taken at its word for what
             they give.
+        run_code: whether to import code of a user's own that the scenario names, such as the class of the model, which
+            can do anything; by default that of a result of this process, and not that of a folder.
 
     Returns:
         One finding for each check.
@@ -223,7 +225,9 @@ def verify(run: Result | str | PathLike[str], *, data: bool = True) -> Verificat
         >>> findings.holds
         True
     """
-    return Verification(verify_folder(run.folder if isinstance(run, Result) else Path(run), data))
+    here = isinstance(run, Result)
+    folder = run.folder if isinstance(run, Result) else Path(run)
+    return Verification(verify_folder(folder, data, here if run_code is None else run_code))
 
 
 def _progress(progress: Progress | bool | None) -> Progress:

@@ -122,6 +122,9 @@ def verify(
     folder: RunFolder,
     strict: Annotated[bool, typer.Option("--strict", help="Fail where something could not be checked.")] = False,
     no_data: Annotated[bool, typer.Option("--no-data", help="Take the record's word for what the data give.")] = False,
+    run_code: Annotated[
+        bool, typer.Option("--run-code", help="Import the code that the scenario names; only if you trust it.")
+    ] = False,
 ) -> None:
     """Derive every certificate of a run again from its records, its topology and its data.
 
@@ -133,7 +136,7 @@ def verify(
     read_folder(folder)  # what is no run is refused before torch is imported, which takes seconds
     from rewindnet.experiments.verify.verify import verify_folder
 
-    findings = verify_folder(folder, data=not no_data)
+    findings = verify_folder(folder, data=not no_data, run_code=run_code)
     for finding in findings:
         say(f"{finding.status:9}  {finding.what}: {finding.sentence}")
     say(tally(findings))

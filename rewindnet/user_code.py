@@ -3,6 +3,7 @@
 import sys
 from functools import cache
 from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -29,10 +30,28 @@ def source_of(text: str, error: type[UserError] = UserError) -> Path | None:
     if place.endswith(".py"):
         return located(place, error)
     try:
-        found = find_spec(place)
+        found = _spec_of(place)
     except (ImportError, ValueError, AttributeError):
         return None
     return None if found is None or found.origin is None else Path(found.origin)
+
+
+def _spec_of(name: str) -> ModuleSpec | None:
+    """Find a module without importing the packages that it is in, as `find_spec` would."""
+    within, _, _ = name.rpartition(".")
+    if not within or name in sys.modules:
+        return find_spec(name)
+    package = _spec_of(within)
+    return None if package is None else PathFinder.find_spec(name, package.submodule_search_locations)
+
+
+def is_own(text: str) -> bool:
+    """Return whether named code is part of rewindnet itself.
+
+    Args:
+        text: `package.module:Name` or `file.py:Name`.
+    """
+    return text.startswith("rewindnet.") and not text.rpartition(":")[0].endswith(".py")
 
 
 def load_code(text: str, what: str, error: type[UserError] = UserError) -> Any:

@@ -83,6 +83,9 @@ class GaussianOutput(Mechanism):
             return True
         if release.placement == "rewind" or not (view.shows_messages and release.descent_rounds):
             return False
+        # One node alone sends no messages.
+        if len(bounds.nodes) == 1:
+            return False
         return bool(np.any(bounds.nodes > 0 if view.node is None else bounds.nodes[view.node] > 0))
 
     def assumptions(self, training: TrainingRun, release: Release, claim: Claim) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewindnet.certificates import Certificate, TrainingRun
+from rewindnet.certificates import Certificate, Release, TrainingRun
 from rewindnet.certificates.findings import OnRecord, Unchecked
 from rewindnet.certificates.healing import settle_weights
 from rewindnet.clients.training.noise import draw
@@ -128,12 +128,15 @@ def _check_centre(folder: RunFolder, claimed: Certificate, centre: Weights, inde
 def _check_forgotten(folder: RunFolder, training: TrainingRun, index: int, models: Sequence[Weights]) -> None:
     """Check that a method that took rounds without the forget set did not keep the models that have learned it.
 
-    They may be the same only where retraining gives these models, too: no local step has read the forget set.
+    They may be the same where retraining gives these models, too, and where the rounds of unlearning are those of
+    learning: minibatches and schedules may be such that no local step in them reads the forget set, or any sample.
     """
     release, suffix = certificate_of(folder.methods[index]).release, request_suffix_of(folder, index)
     learned = folder.weights(folder.learned_array(index, training.rounds))
     retrained = folder.weights(f"checkpoints/retrained{suffix}-{training.rounds:06d}")
     if learned is None or retrained is None or np.array_equal(learned, retrained) or not release.descent_rounds:
+        return
+    if not _takes_other_steps(training, release):
         return
     # Noise before the descent is added to a checkpoint, which may be that of the last round.
     models = models[-1:] if release.noise_round == release.checkpoint_round else models
@@ -141,6 +144,16 @@ def _check_forgotten(folder: RunFolder, training: TrainingRun, index: int, model
     demand(
         not kept, f"{release.method} took rounds of unlearning, but its models are those that have forgotten nothing"
     )
+
+
+def _takes_other_steps(training: TrainingRun, release: Release) -> bool:
+    """Return whether the rounds of a descent compute what learning did not: without the forget set, or beyond it."""
+    if training.departed:
+        return True
+    start, end = release.checkpoint_round, release.checkpoint_round + release.descent_rounds
+    again, further = range(start, min(end, training.rounds)), range(max(start, training.rounds), end)
+    read = any(bool((training.gradients(t, False) != training.gradients(t, True)).any()) for t in again)
+    return read or any(bool(training.gradients(t, True).any()) for t in further)
 
 
 def _check_draws(folder: RunFolder, claimed: Certificate, centre: Weights, noised: Weights, index: int) -> None:

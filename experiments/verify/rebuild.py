@@ -11,6 +11,7 @@ from rewindnet.experiments.folder.reader import RunFolder, recorded_schedules
 from rewindnet.experiments.runs.evaluation import Evaluation, build_evaluation
 from rewindnet.experiments.scenario.client_data import ClientData, clients_given, divide_data, load_dataset
 from rewindnet.experiments.scenario.errors import ScenarioError
+from rewindnet.experiments.scenario.inputs import code_of, hashes, input_files, recorded_inputs
 from rewindnet.experiments.scenario.names import node_of
 from rewindnet.experiments.scenario.network_setup import NetworkSetup, join_network
 from rewindnet.experiments.scenario.obstacles import Obstacles
@@ -19,6 +20,7 @@ from rewindnet.experiments.scenario.topology_setup import TopologySetup, build_t
 from rewindnet.experiments.scenario.yaml_files import resolve
 from rewindnet.extras import MissingExtraError, missing_extras_named
 from rewindnet.reading import located
+from rewindnet.user_code import is_own
 
 #: The largest number of values of the data, training and test, for which features are computed again.
 MOST_VALUES = 300_000_000
@@ -53,12 +55,13 @@ class Rebuilt:
     refused: str
 
 
-def rebuild(folder: RunFolder, data: bool = True) -> Rebuilt:
+def rebuild(folder: RunFolder, data: bool = True, run_code: bool = False) -> Rebuilt:
     """Build the topology and, if wanted, the data of a run again.
 
     Args:
         folder: the run folder.
         data: whether to load the data.
+        run_code: whether to import code that the scenario names, without which data that need it are not loaded.
     """
     try:
         scenario = resolve(folder.scenario, _HERE)
@@ -66,7 +69,9 @@ def rebuild(folder: RunFolder, data: bool = True) -> Rebuilt:
         why = f"the scenario cannot be read here ({problem})"
         return Rebuilt(None, str(problem), None, why, False, None, (), why, "")
     given = _clients_given(folder, scenario)
-    clients, no_data, refused = _clients(scenario, given) if data else (None, "--no-data was given", "")
+    no_data = "" if data else "--no-data was given"
+    no_data = no_data or why_not_run(folder, scenario, run_code)
+    clients, no_data, refused = (None, no_data, "") if no_data else _clients(scenario, given)
     nodes = given if clients is None else len(clients.samples)
     names = tuple(folder.topology.get("names") or ()) or None
     if clients is not None:
@@ -90,6 +95,27 @@ def rebuild(folder: RunFolder, data: bool = True) -> Rebuilt:
             refused = str(contradiction)
     known = nodes is not None
     return Rebuilt(scenario, "", topology, no_topology, known, network, evaluations, no_data, refused or wrong)
+
+
+def why_not_run(folder: RunFolder, scenario: Scenario, run_code: bool) -> str:
+    """Return why code that the scenario names is not imported; empty if it names none, or it may be.
+
+    Verifying a folder would otherwise run code that came with it, and that code could make every check hold.
+
+    Args:
+        folder: the run folder.
+        scenario: its scenario.
+        run_code: whether such code was asked to be run.
+    """
+    named = {key: text for key, text in code_of(scenario.plain()).items() if not is_own(text)}
+    if not named:
+        return ""
+    said = ", ".join(f"{key}={text}" for key, text in named.items())
+    if not run_code:
+        return f"the scenario names code ({said}), which is run with --run-code alone: trust it before you give that"
+    recorded, found = hashes(recorded_inputs(folder.record)), hashes(input_files(scenario))
+    changed = [key for key in named if key not in found or recorded.get(key) != found[key]]
+    return f"the code of the run is not what it was ({', '.join(changed)}), so it is not run" if changed else ""
 
 
 def _clients_given(folder: RunFolder, scenario: Scenario) -> int | None:

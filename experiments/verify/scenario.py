@@ -1,6 +1,7 @@
 """Verify scenario.yaml and record.json: one scenario, written in full, and the files that it reads."""
 
 import hashlib
+from typing import Any
 
 from rewindnet.certificates.findings import OnRecord, Unchecked
 from rewindnet.experiments.folder.reader import RunFolder
@@ -26,7 +27,9 @@ def check_scenario(folder: RunFolder, rebuilt: Rebuilt) -> str:
         return Unchecked(f"scenario.yaml cannot be read here, so nothing was built from it: {rebuilt.no_scenario}")
     recorded = folder.scenario
     expected = {**rebuilt.scenario.plain(), "backend": recorded.get("backend")}
-    demand_same(recorded, expected, "{} is {} in scenario.yaml; written in full it is {}".format)
+    # What an earlier version did not know is left out there, and null here.
+    given, full = _without_nulls(recorded), _without_nulls(expected)
+    demand_same(given, full, "{} is {} in scenario.yaml; written in full it is {}".format)
     for name in ("name", "seed"):
         demand(
             folder.record[name] == recorded[name],
@@ -39,6 +42,13 @@ def check_scenario(folder: RunFolder, rebuilt: Rebuilt) -> str:
         "scenario.yaml is complete, and record.json has its name and seed; the command, the versions, the platform and "
         "the times are on the record's word"
     )
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return plain data without the entries of mappings that are null."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def check_inputs(folder: RunFolder, rebuilt: Rebuilt) -> str:

@@ -46,13 +46,15 @@ _RELEASE_CHECKS: dict[str, Callable[[RunFolder, TrainingRun, int], str]] = {
 }
 
 
-def verify_folder(path: Path, data: bool = True) -> list[Finding]:
+def verify_folder(path: Path, data: bool = True, run_code: bool = False) -> list[Finding]:
     """Check a run folder: the scenario, the network, the data, learning, the weights, every release, and the table.
 
     Args:
         path: the run folder.
         data: whether to load the data, where their source allows; what they would give is otherwise on the record's
             word.
+        run_code: whether to import code of a user's own that the scenario names, such as the class of the model. The
+            code can do anything, also make every check hold; without it, data that need it are not loaded.
 
     Returns:
         One finding for each check. If the scenario, the network or learning does not verify, later checks are left out,
@@ -63,7 +65,7 @@ def verify_folder(path: Path, data: bool = True) -> list[Finding]:
     """
     folder = read_folder(path)
     try:
-        rebuilt = rebuild(folder, data)
+        rebuilt = rebuild(folder, data, run_code)
     except DAMAGE as problem:
         return [Finding("scenario", "FAILS", f"the records are damaged: {type(problem).__name__} {problem}")]
     findings = [

@@ -8,6 +8,7 @@ from machines import Everyone, machine
 
 from rewindnet.certificates import Claim, GossipDP, MonteCarlo, NoiseAudit, Release, audit, certify
 from rewindnet.certificates.audits.audit import violation
+from rewindnet.certificates.calibrate import claimed_epsilon
 
 LEARNING = machine("logistic", 0.1, n=20, m=2, eta=0.5, T=6, mixing=Everyone(4))
 RELEASE = Release("r2d", 3, 3, "output", np.full(4, 0.3))
@@ -38,6 +39,38 @@ def test_a_pair_that_is_further_apart_than_certified_is_a_violation() -> None:
     assert CERTIFICATE.epsilon is not None
     too_low = replace(CERTIFICATE, epsilon=0.99 * CERTIFICATE.epsilon)
     assert not audit(too_low, LEARNING.mixing, BOUND).holds
+
+
+@pytest.mark.parametrize(
+    ("view", "averaged", "bare"),
+    [
+        ("joint", False, False),
+        ("transcript:all", False, True),
+        ("transcript:1", False, True),
+        ("node", True, True),
+        ("average", True, False),
+    ],
+)
+def test_a_view_of_what_carries_no_noise_has_no_empirical_epsilon(view: str, averaged: bool, bare: bool) -> None:
+    """Messages of the descent, and models of which only the average has noise, tell the two runs apart."""
+    release = replace(RELEASE, averaged=averaged, sigma=np.full(4, 0.3))
+    claim = Claim(view, 1e-5)
+    certificate = certify(LEARNING, release, claim)
+    assert (certificate.epsilon is None) is bare
+    assert (claimed_epsilon(LEARNING, release, claim) is None) is bare
+    found = audit(certificate, LEARNING.mixing, 0.5 * BOUND)
+    assert found.holds
+    assert (found.epsilon_empirical is None) is bare
+    assert not bare or "models or messages that carry no noise" in str(found.reason)
+    # Where nothing differs, there is nothing to tell.
+    assert audit(certificate, LEARNING.mixing, 0.0 * BOUND).epsilon_empirical == 0
+
+
+def test_one_machine_sends_no_messages_that_would_show_anything() -> None:
+    alone = machine("logistic", 0.1, n=20, m=2, eta=0.5, T=6)
+    certificate = certify(alone, Release("r2d", 3, 3, "output", np.full(1, 0.3)), Claim("transcript:all", 1e-5))
+    assert certificate.epsilon is not None
+    assert audit(certificate, alone.mixing, 0.5 * np.array(certificate.sensitivity)).epsilon_empirical is not None
 
 
 @pytest.mark.parametrize(("share", "holds"), [(0.99, True), (1.01, False)])

@@ -15,6 +15,7 @@ from rewindnet.experiments.scenario.computation import computation_digest
 from rewindnet.experiments.scenario.inputs import hashes, input_files
 from rewindnet.experiments.scenario.network_setup import build_network
 from rewindnet.experiments.scenario.yaml_files import load
+from rewindnet.user_code import load_code, source_of
 
 UNKNOWN = (
     "no bounds are known on the gradients (G) and the curvature (L) of the model mlp, from which a sensitivity would "
@@ -106,17 +107,17 @@ def test_the_file_of_a_module_is_an_input_of_the_run(own: Path) -> None:
     assert command("run", own / "s.yaml", "--out", out)[0] == 0
     before = hashes(input_files(load(own / "s.yaml")))
     assert json.loads((out / "record.json").read_text())["inputs"]["model.path"]["sha256"] == before["model.path"]
-    assert command("verify", out)[0] == 0
+    assert command("verify", out, "--run-code")[0] == 0
     plain = load(own / "s.yaml").plain()
     net.write_text(NET.replace("3), nn.Tanh(), nn.Linear(3", "5), nn.Tanh(), nn.Linear(5"))
     now = hashes(input_files(load(own / "s.yaml")))
     assert computation_digest(plain, now) != computation_digest(plain, before)
     assert build_network(load(own / "s.yaml")).model.parameters == 4 * 5 + 5 + 5 * 3 + 3
-    code, said = command("verify", out)
+    code, said = command("verify", out, "--run-code")
     assert code == 1
     assert before["model.path"] in said
     assert now["model.path"] in said
-    assert "a model is recorded to have 27 parameters and has 43" in said
+    assert "the code of the run is not what it was (model.path), so it is not run" in said
     code, said = command("run", own / "s.yaml", "--out", out)
     assert code == 2
     assert "model.path" in said
@@ -138,3 +139,41 @@ def test_a_method_that_diverges_is_named(tmp_path: Path) -> None:
     code, output = command("run", tmp_path / "loud.yaml", "--out", tmp_path / "run")
     assert code == 2
     assert "method 1 of the list, r2d, diverged: the models that it releases are too large" in " ".join(output.split())
+
+
+MARK = """
+from pathlib import Path
+Path(__file__).with_name("was run").touch()
+"""
+
+
+def test_verifying_a_folder_runs_no_code_that_it_names_unless_asked(own: Path) -> None:
+    """Code of a stranger could make every check hold."""
+    out, net, mark = own / "out", own / "net.py", own / "was run"
+    net.write_text(NET + MARK)
+    assert command("run", own / "s.yaml", "--out", out)[0] == 0
+    mark.unlink()
+    code, said = command("verify", out)
+    assert code == 0
+    assert re.search(r"recorded +data: .*the scenario names code \(model.path=.*net.py:Net\), which is run with", said)
+    # Code is imported once for each state of its file.
+    net.write_text(NET + MARK + "# touched")
+    assert not mark.exists()
+    code, said = command("verify", out, "--run-code")
+    assert (code, mark.exists()) == (1, False)
+    assert "so it is not run" in said
+
+
+def test_looking_for_the_file_of_named_code_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "strangers"
+    package.mkdir()
+    (package / "__init__.py").write_text(MARK)
+    (package / "nets.py").write_text(NET)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert source_of("strangers.nets:Net") == package / "nets.py"
+    assert source_of("strangers.none:Net") is None
+    assert source_of("nobody.nets:Net") is None
+    assert not (package / "was run").exists()
+    load_code("strangers.nets:Net", "model.path")
+    assert (package / "was run").exists()
+    assert source_of("rewindnet.experiments.bench.modules:mlp") is not None

@@ -448,3 +448,26 @@ def test_gossip_that_moves_nothing_is_no_reason_for_doubt(tmp_path: Path) -> Non
     }
     run_through(scenario, tmp_path / "run")
     assert [finding for finding in verify_folder(tmp_path / "run") if not finding.holds] == []
+
+
+#: Of client 2's samples one is deleted, and with this seed no minibatch of the last four rounds has drawn it.
+UNREAD: dict[str, Any] = {
+    "seed": 3,
+    "data": {"source": "synthetic", "samples": 500, "dimensions": 9, "classes": 4},
+    "partition": {"clients": 5},
+    "topology": "ring",
+    "learning": {"rounds": 40, "sampling": {"kind": "poisson", "batch": 8}},
+    "deletion": {"client": 2, "samples": 1},
+    "unlearning": [{"method": "r2d", "rewind": 0.1, "epsilon": 1.0}],
+    "measures": {"membership": False},
+}
+
+
+def test_unlearning_that_had_nothing_to_undo_in_its_rounds_holds(tmp_path: Path) -> None:
+    run = run_through(UNREAD, tmp_path / "run")
+    learned, centre = (run.weights(name) for name in ("checkpoints/learned-000040", "methods/0-r2d/centre"))
+    retrained = run.weights("checkpoints/retrained-000040")
+    assert np.array_equal(learned, centre)
+    assert not np.array_equal(learned, retrained)
+    findings = verify_folder(run.path)
+    assert all(finding.holds for finding in findings), [finding for finding in findings if not finding.holds]
