@@ -37,14 +37,8 @@ def training_setup(
         ScenarioError: if the model, or the precision, does not go with a setting of learning.
     """
     learning = scenario.learning
-    if learning.client_clip is not None and not isinstance(model, Logistic):
-        raise ScenarioError(
-            f"learning.client_clip is computed for the model logistic alone, not for {scenario.model.kind}"
-        )
-    if learning.client_clip is not None and scenario.backend.dtype != "float64":
-        raise ScenarioError(
-            "learning.client_clip needs backend.dtype float64: the error of a clipped gradient is proven up to rounding"
-        )
+    _check_clip(scenario, model)
+    _check_step_sizes(scenario)
     _check_mixed_precision(scenario, model)
     return TrainingSetup(
         model=model,
@@ -71,6 +65,28 @@ def training_setup(
         storage_error=learning.storage_error,
         mixed_precision=scenario.backend.mixed_precision,
     )
+
+
+def _check_clip(scenario: Scenario, model: Model) -> None:
+    """Refuse a clip of clients where its gradients are not computed to within the tolerance."""
+    if scenario.learning.client_clip is None:
+        return
+    if not isinstance(model, Logistic):
+        raise ScenarioError(
+            f"learning.client_clip is computed for the model logistic alone, not for {scenario.model.kind}"
+        )
+    if scenario.backend.dtype != "float64":
+        raise ScenarioError(
+            "learning.client_clip needs backend.dtype float64: the error of a clipped gradient is proven up to rounding"
+        )
+
+
+def _check_step_sizes(scenario: Scenario) -> None:
+    """Refuse step sizes that the parameters' type does not have."""
+    dtype, learning = scenario.backend.dtype, scenario.learning
+    largest = max(learning.sizes(), default=learning.step_size)
+    if largest > float(np.finfo(dtype).max):
+        raise ScenarioError(f"a step size of {largest:g} (learning.step_size) is beyond the largest number of {dtype}")
 
 
 def _check_mixed_precision(scenario: Scenario, model: Model) -> None:

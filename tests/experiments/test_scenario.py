@@ -427,6 +427,7 @@ def refused(scenario):
         (["unlearning.1.view=transcript:all"], "placement rewind covers them"),
         (["unlearning=[{method: warm-start, epsilon: 0.001, sigma: 0.001}]"], "no depth from 0 to 10 rounds reaches"),
         (["learning.step_size=1e90"], "step_size 1e+90 allows no finite certificate: in the regime strongly-convex"),
+        (["learning.step_size=1e39", "backend.dtype=float32"], "a step size of 1e+39 (learning.step_size) is beyond"),
         (["learning.step_size=1e90"], "step_size up to 2/L = 3.9992 keeps it at most 1"),
         (
             ["learning.step_size=1e90", "model.kind=sigmoid", "unlearning=[{method: r2d, bound: instance}]"],
