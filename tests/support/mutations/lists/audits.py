@@ -139,4 +139,13 @@ MUTATIONS = (
         "descents",
         ("experiments/test_cli.py",),
     ),
+    Mutation(
+        "noise on a release counts for messages that were sent without it",
+        ("r2d", "warm-start"),
+        "certificates/audits/audit.py",
+        "exact = inf if bare else mechanism.epsilon(",
+        "exact = mechanism.epsilon(",
+        "descents",
+        ("certificates/test_audit.py",),
+    ),
 )

@@ -187,4 +187,13 @@ MUTATIONS = (
         "requests",
         (*_TESTS, "methods/test_requests.py"),
     ),
+    Mutation(
+        "code that a folder names is run unasked",
+        ("r2d",),
+        "experiments/verify/rebuild.py",
+        "no_data = no_data or why_not_run(folder, scenario, run_code)",
+        "no_data = no_data or why_not_run(folder, scenario, True)",
+        "descents",
+        ("experiments/test_deep_runs.py",),
+    ),
 )
