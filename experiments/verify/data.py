@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from rewindnet.certificates.findings import OnRecord
 from rewindnet.certificates.training_record import training_record
@@ -146,12 +147,23 @@ def check_checkpoints(folder: RunFolder, rebuilt: Rebuilt) -> str:
         initial = InitialModel(rebuilt.network.scenario.seed).initial(model, dtype).numpy()
     nodes, begins = int(folder.topology["nodes"]), 0
     for name, theta in stored.items():
+        present = _present(folder, name)
         shape = (nodes, theta.shape[1] if initial is None else len(initial))
         demand(theta.shape == shape, f"{name} is of shape {theta.shape}; the models of this network are {shape}")
         demand(bool(np.isfinite(theta).all()), f"{name} has entries that are not finite")
+        demand(not theta[~present].any(), f"{name} has models of nodes that have left")
         if checkpoint_rounds(name) == 0:
-            demand(bool((theta == theta[:1]).all()), f"{name}: clients begin from different models")
-            demand(initial is None or bool((theta == initial).all()), f"{name} is not the initial model of this seed")
+            begun = theta[present]
+            demand(bool((begun == begun[:1]).all()), f"{name}: clients begin from different models")
+            demand(initial is None or bool((begun == initial).all()), f"{name} is not the initial model of this seed")
             begins += initial is not None
-    begun = "; learning begins from the initial model of the seed" if begins else ""
-    return OnRecord(f"{len(stored)} checkpoints of learning and retraining{begun}; {word}")
+    start = "; learning begins from the initial model of the seed" if begins else ""
+    return OnRecord(f"{len(stored)} checkpoints of learning and retraining{start}; {word}")
+
+
+def _present(folder: RunFolder, name: str) -> NDArray[np.bool_]:
+    """Return the mask [N] of the nodes that have models in a checkpoint: those that left take no part in retraining."""
+    mask = np.ones(int(folder.topology["nodes"]), dtype=bool)
+    if name.startswith("checkpoints/retrained"):
+        mask[folder.topology["departed"]] = False
+    return mask

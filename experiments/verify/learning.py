@@ -56,7 +56,9 @@ def check_learning(folder: RunFolder, rebuilt: Rebuilt) -> str:
 
 def _check_settings(training: TrainingRun, scenario: Mapping[str, Any]) -> None:
     """Check the settings of learning and the kind of the model."""
-    for key in ("step_size", "local_steps", "order", "radius", "client_clip", "clip_tolerance"):
+    # The tolerance says something, and is recorded, only where clients clip.
+    clip = ("client_clip",) if scenario["learning"].get("client_clip") is None else ("client_clip", "clip_tolerance")
+    for key in ("step_size", "local_steps", "order", "radius", *clip):
         # Scenarios that were recorded before clients could clip have no such entries.
         wanted = scenario["learning"].get(key, CLIP_TOLERANCE if key == "clip_tolerance" else None)
         recorded = getattr(training, key)

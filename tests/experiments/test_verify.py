@@ -459,6 +459,17 @@ UNREAD: dict[str, Any] = {
     "learning": {"rounds": 40, "sampling": {"kind": "poisson", "batch": 8}},
     "deletion": {"client": 2, "samples": 1},
     "unlearning": [{"method": "r2d", "rewind": 0.1, "epsilon": 1.0}],
+
+
+# -- honest runs ---------------------------------------------------------------------------------------------------
+
+SMALL: dict[str, Any] = {
+    "seed": 3,
+    "data": {"source": "synthetic", "samples": 100, "dimensions": 9, "classes": 4},
+    "partition": {"clients": 5},
+    "topology": "ring",
+    "learning": {"rounds": 12},
+    "deletion": {"client": 2, "samples": 1},
     "measures": {"membership": False},
 }
 
@@ -471,3 +482,36 @@ def test_unlearning_that_had_nothing_to_undo_in_its_rounds_holds(tmp_path: Path)
     assert not np.array_equal(learned, retrained)
     findings = verify_folder(run.path)
     assert all(finding.holds for finding in findings), [finding for finding in findings if not finding.holds]
+
+
+def test_an_average_in_single_precision_may_be_rounded_otherwise_and_no_more(tmp_path: Path) -> None:
+    method = {"method": "r2d", "rewind": 0.9, "epsilon": 1.0, "view": "average"}
+    path = run_through({**SMALL, "unlearning": [method], "backend": {"dtype": "float32"}}, tmp_path / "run").path
+    assert failures(path) == []
+    edit(path / "methods/0-r2d/audit.json", lambda a: a.update(divergence=[d * 0.999 for d in a["divergence"]]))
+    assert any("the divergence is recorded as" in finding.sentence for finding in failures(path))
+
+
+def test_clients_that_have_left_have_no_models_in_retraining(tmp_path: Path) -> None:
+    scenario = {
+        **SMALL,
+        "model": {"kind": "sigmoid"},
+        "learning": {"rounds": 12, "radius": 3.0},
+        "deletion": {"client": 2, "samples": "all", "departure": "leave"},
+        "unlearning": [{"method": "r2d", "rewind": 1, "sigma": 1.0, "placement": "rewind", "view": "joint"}],
+    }
+    path = run_through(scenario, tmp_path / "run").path
+    assert failures(path) == []
+    for node, says in ((2, "has models of nodes that have left"), (3, "clients begin from different models")):
+        forged = Path(shutil.copytree(path, tmp_path / str(node)))
+        file = forged / "checkpoints/retrained-000000.safetensors"
+        theta = load_file(file)["theta"]
+        theta[node] += 0.125
+        save_file({"theta": theta}, file)
+        assert any(says in finding.sentence for finding in failures(forged))
+
+
+def test_a_tolerance_of_clipping_says_nothing_where_no_client_clips(tmp_path: Path) -> None:
+    learning = {"rounds": 12, "clip_tolerance": 1e-5}
+    path = run_through({**SMALL, "learning": learning, "unlearning": ["r2d"]}, tmp_path / "run").path
+    assert failures(path) == []
