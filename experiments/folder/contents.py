@@ -37,6 +37,8 @@ class Kind:
     why: str = ""
 
 
+#: The pattern of the files of released models.
+RELEASED = "methods/*/released.safetensors"
 _WITHOUT_NOISE = "models without noise"
 
 #: Every kind of file that a run writes.
@@ -63,11 +65,12 @@ KINDS = (
         "methods/*/certificate.json",
         "the certificate of a release",
         "always",
-        "numbers of single nodes may confirm a guess of the forget set; `rewindnet certificate export` leaves them out",
+        "numbers of single nodes may confirm a guess of the forget set, where they were measured on data; hand over "
+        "what `rewindnet certificate export` makes of it",
     ),
     Kind("methods/*/audit.json", "the audit of a release", "always", f"distances between {_WITHOUT_NOISE}"),
     Kind("methods/*/metrics.json", "accuracies, attacks and costs", "always", "measured with the forget set"),
-    Kind("methods/*/released.safetensors", "the released models", "simulation", "the noise can be drawn again"),
+    Kind(RELEASED, "the released models", "simulation", "the noise can be drawn again"),
     Kind("methods/*/noised.safetensors", "the models right after the noise", "always", "more than is released"),
     Kind("methods/*/centre.safetensors", "the models before the noise", "always", _WITHOUT_NOISE),
     Kind("checkpoints/*.safetensors", "the models after a round of learning or retraining", "always", _WITHOUT_NOISE),

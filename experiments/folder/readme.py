@@ -1,6 +1,11 @@
 """Write the README of a run folder: what each file is, what must not be shared, and what verifying checks."""
 
-from rewindnet.experiments.folder.contents import KINDS, Kind
+from collections.abc import Mapping
+from pathlib import Path
+
+from rewindnet.certificates import Audit, Certificate, View, covers
+from rewindnet.experiments.folder.contents import KINDS, RELEASED, Kind
+from rewindnet.experiments.folder.files import read_json
 from rewindnet.experiments.scenario.scenario import Scenario
 
 _SIMULATION = """\
@@ -37,10 +42,30 @@ names those that are missing, changed or surplus; pages and pictures that were a
 damage and mistakes. They do not find a forgery whose author has changed the hashes as well."""
 
 
-def readme(scenario: Scenario) -> str:
-    """Return the README of the run folder of a scenario, as Markdown."""
+Certified = tuple[Certificate, Audit]
+
+
+def certified_in(folder: Path, place: str) -> Certified:
+    """Read the certificate and the audit of a release that a run has written.
+
+    Args:
+        folder: the run folder.
+        place: the subfolder of the release.
+    """
+    certificate, audit = (read_json(folder / place / f"{part}.json") for part in ("certificate", "audit"))
+    return Certificate.from_record(certificate), Audit.from_record(audit)
+
+
+def readme(scenario: Scenario, releases: Mapping[str, Certified] | None = None) -> str:
+    """Return the README of the run folder of a scenario, as Markdown.
+
+    Args:
+        scenario: the scenario.
+        releases: the certificate and the audit of each release, by its subfolder; None while the run is not finished.
+            They matter only where the noise is secret.
+    """
     secret = scenario.noise_is_secret
-    rows = [_row(kind, secret) for kind in KINDS if _is_written(kind, scenario)]
+    rows = [row for kind in KINDS if _is_written(kind, scenario) for row in _rows(kind, secret, releases)]
     sections = [
         f"# The run `{scenario.name}`",
         "This folder was written by `rewindnet run`. `rewindnet report` makes a page of it.",
@@ -64,7 +89,31 @@ def _is_written(kind: Kind, scenario: Scenario) -> bool:
     return scenario.record.weights and not (scenario.noise_is_secret and kind.secret == "always")
 
 
-def _row(kind: Kind, secret: bool) -> str:
-    """Return the row of a kind of file."""
+def _rows(kind: Kind, secret: bool, releases: Mapping[str, Certified] | None) -> list[str]:
+    """Return the rows of a kind of file: one, but for released models with secret noise, whose certificates decide."""
+    if secret and kind.pattern == RELEASED and releases is not None:
+        return [
+            _row(kind.pattern.replace("methods/*", place), kind.holds, _who_may_see(*found))
+            for place, found in releases.items()
+            if found[0].release.noise_source == "os"
+        ]
+    if secret and kind.pattern == RELEASED:
+        return [_row(kind.pattern, kind.holds, "no: the run is not finished")]
     kept = kind.secret == "always" or (kind.secret == "simulation" and not secret)
-    return f"| `{kind.pattern}` | {kind.holds} | {f'no: {kind.why}' if kept else 'yes'} |"
+    return [_row(kind.pattern, kind.holds, f"no: {kind.why}" if kept else "yes")]
+
+
+def _row(pattern: str, holds: str, shared: str) -> str:
+    return f"| `{pattern}` | {holds} | {shared} |"
+
+
+def _who_may_see(certificate: Certificate, audit: Audit) -> str:
+    """Return whether the file of released models, which holds those of all nodes, may be shared by a certificate."""
+    release = certificate.release
+    if certificate.epsilon is None:
+        return "no: nothing is certified of them"
+    if not audit.holds:
+        return "no: the audit found their certificate violated"
+    if not (release.averaged or len(release.sigma) == 1 or covers(certificate, View("joint"))):
+        return f"no: the file holds the models of all nodes, and the certificate is for {certificate.view.observer}"
+    return "yes, if what the certificate assumes holds" if certificate.conditional else "yes"

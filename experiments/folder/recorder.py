@@ -21,7 +21,7 @@ from rewindnet.experiments.folder.files import open_new, read_json, write, write
 from rewindnet.experiments.folder.finished import lost_releases, lost_sentence, release_marks
 from rewindnet.experiments.folder.format import UNFINISHED, is_complete, read_record, sealed
 from rewindnet.experiments.folder.lock import FolderLock
-from rewindnet.experiments.folder.readme import readme
+from rewindnet.experiments.folder.readme import certified_in, readme
 from rewindnet.experiments.folder.replacement import move_in
 from rewindnet.experiments.folder.shared import SharedLearning, journal_of, lines_of
 from rewindnet.experiments.folder.tensors import file_parts, raw_bytes
@@ -64,7 +64,7 @@ class Recorder:
         shared: SharedLearning | None = None,
     ) -> None:
         scenario = network.scenario
-        self._folder, self._stores_weights, self._shared = folder, scenario.record.weights, shared
+        self._folder, self._scenario, self._shared = folder, scenario, shared
         self.secret = scenario.noise_is_secret
         self.journal: Journal | None = None if self.secret else NoJournal()
         if folder is None:
@@ -254,6 +254,9 @@ class Recorder:
         if self._folder is None:
             return
         self._json("summary", {"rows": rows, "together": compositions})
+        places = [f"methods/{row['index']}-{row['method']}" for row in rows] if self.secret else []
+        releases = {place: certified_in(self._folder, place) for place in places}
+        write(self._folder / "README.md", readme(self._scenario, releases))
         traffic = {"message_bytes": message_bytes, "parts": self._traffic}
         write(self._folder / "traffic.json", json.dumps(traffic) + "\n")
         os.fsync(self._metrics.fileno())
@@ -289,7 +292,7 @@ class Recorder:
             return
         plain = theta.cpu().contiguous()
         self._record["weights_sha256"][place] = hashlib.sha256(raw_bytes(plain)).hexdigest()
-        if self._stores_weights:
+        if self._scenario.record.weights:
             write(self._folder / f"{place}.safetensors", file_parts({"theta": plain}))
 
     def _write_record(self) -> None:

@@ -69,7 +69,7 @@ def verify_folder(path: Path, data: bool = True, run_code: bool = False) -> list
     except DAMAGE as problem:
         return [Finding("scenario", "FAILS", f"the records are damaged: {type(problem).__name__} {problem}")]
     findings = [
-        finding("files", check_files, folder),
+        finding("files", check_files, folder, rebuilt),
         finding("scenario", check_scenario, folder, rebuilt),
         finding("inputs", check_inputs, folder, rebuilt),
     ]

@@ -15,6 +15,7 @@ from runs import SharedRuns, rehash, run_through
 from rewindnet.certificates import forget_commitment
 from rewindnet.clients.data.deletion import forget_salt
 from rewindnet.experiments.folder.contents import KINDS, differences
+from rewindnet.experiments.folder.format import sealed
 from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.verify.verify import verify_folder
@@ -30,7 +31,7 @@ SCENARIO: dict[str, Any] = {
     "unlearning": [{"method": "r2d", "rewind": 0.5, "placement": "rewind"}],
     "audit": {"draws": 0},
 }
-SECRET: dict[str, Any] = {"unlearning": [{"method": "r2d", "rewind": 0.5, "noise_source": "os"}]}
+SECRET: dict[str, Any] = {"unlearning": [{"method": "r2d", "rewind": 0.5, "view": "joint", "noise_source": "os"}]}
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,23 @@ def test_reports_and_pictures_are_not_surplus(folder: Path) -> None:
     assert files_finding(folder)[0]
 
 
+def test_a_readme_that_says_something_else_is_found_though_it_is_hashed_again(folder: Path) -> None:
+    readme = folder / "README.md"
+    readme.write_text(readme.read_text("utf-8").replace("This is a simulation", "The noise is secret"), "utf-8")
+    rehash(folder)
+    assert files_finding(folder) == (False, "README.md is not what follows from the records of this run")
+
+
+def test_a_readme_by_other_code_is_on_the_record(folder: Path) -> None:
+    (folder / "README.md").write_text("as an earlier version wrote it", "utf-8")
+    record = json.loads((folder / "record.json").read_text("utf-8"))
+    (folder / "record.json").write_text(json.dumps(sealed({**record, "code_sha256": "0" * 64})), "utf-8")
+    rehash(folder)
+    holds, sentence = files_finding(folder)
+    assert holds
+    assert "README.md was written by another version" in sentence
+
+
 def test_a_forger_who_hashes_again_passes_this_check_alone(folder: Path) -> None:
     append("summary.json")(folder)
     rehash(folder)
@@ -129,7 +147,8 @@ def test_the_readme_of_a_run_with_secret_noise_says_what_is_released(tmp_path: P
     shared = described(readme)
     assert [path for path in files_of(run.path) if not any(fnmatch(path, pattern) for pattern in shared)] == []
     assert {pattern for pattern, may in shared.items() if may == "yes"} == {
-        *("README.md", "metrics.jsonl", "traffic.json", "methods/*/released.safetensors"),
+        *("README.md", "metrics.jsonl", "traffic.json"),
+        *("methods/0-r2d/released.safetensors", "methods/3-r2d/released.safetensors"),
     }
     assert "The noise of this run is secret" in readme
     # What may be shared holds neither the forget set nor what opens the commitment to it, nor the seed.
@@ -142,6 +161,30 @@ def test_the_readme_of_a_run_with_secret_noise_says_what_is_released(tmp_path: P
         assert not any(salt.encode() in content for salt in salts)
         assert b'"forget":' not in content
         assert b'"seed"' not in content.replace(b'"noise_source": "seed"', b"")
+    assert files_finding(run.path)[0]
+
+
+def test_who_may_see_released_models_depends_on_their_certificate(tmp_path: Path) -> None:
+    noise = {"method": "r2d", "rewind": 0.5, "noise_source": "os"}
+    methods = [
+        *({**noise, "view": view} for view in ("joint", "average", "node")),
+        {**noise, "view": "transcript:1", "placement": "rewind"},
+        {**noise, "sigma": 0, "view": "joint"},
+        {**noise, "view": "average", "placement": "rewind"},
+    ]
+    run = run_through({**SCENARIO, "deletion": {"client": 2, "samples": 5}, "unlearning": methods}, tmp_path / "run")
+    shared = described((run.path / "README.md").read_text("utf-8"))
+    said = [shared[f"{method.place}/released.safetensors"] for method in run.methods[: len(methods)]]
+    all_models = "no: the file holds the models of all nodes, and the certificate is for "
+    assert said == [
+        "yes",
+        "yes",
+        f"{all_models}an observer of any one released model",
+        f"{all_models}node 1, with every message received during the unlearning",
+        "no: nothing is certified of them",
+        "yes",
+    ]
+    assert shared["methods/*/certificate.json"].startswith("no: ")
     assert files_finding(run.path)[0]
 
 
