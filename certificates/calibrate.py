@@ -15,6 +15,7 @@ from rewindnet.certificates.accounting.gaussian import (
 )
 from rewindnet.certificates.certify import certify, check_floor, check_request
 from rewindnet.certificates.claim import Claim
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.mechanisms.gaussian_output import GaussianOutput
@@ -245,7 +246,7 @@ def least_depth(
         if reached is not None and reached <= epsilon:
             return rounds
         best = reached if best is None or (reached is not None and reached < best) else best
-    closest = "none gets a number" if best is None else f"the best reaches epsilon {best:.4g}"
+    closest = "none gets a number" if best is None else f"the best reaches epsilon {rounded_up(best, 4)}"
     raise CertificateError(
         f"no depth from {candidates[0]} to {candidates[-1]} rounds reaches epsilon {epsilon:g} "
         f"with this sigma; {closest}"

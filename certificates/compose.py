@@ -25,6 +25,7 @@ class Composition:
         mu: √Σμ_k² of the releases; None where no finite value is proven.
         view: the view that the observer has of every release.
         conditional: whether one of the certificates is conditional.
+        data_dependent_noise: whether one of the certificates is per-instance, or its noise was computed from the data.
         reason: why there is no ε; None where there is one.
     """
 
@@ -33,6 +34,7 @@ class Composition:
     mu: float | None
     view: View
     conditional: bool
+    data_dependent_noise: bool
     reason: str | None = None
 
 
@@ -74,7 +76,9 @@ def compose_certificates(certificates: Sequence[Certificate], view: View) -> Com
         problem = f"they are for δ = {', '.join(f'{delta:g}' for delta in deltas)}" if deltas else "there are none"
         raise CertificateError(f"certificates of one δ can be taken together; {problem}")
     view.within(min(certificate.release.sigma.size for certificate in certificates))
-    conditional, mus, reason = any(certificate.conditional for certificate in certificates), [], None
+    conditional = any(certificate.conditional for certificate in certificates)
+    dependent = any(certificate.data_dependent_noise for certificate in certificates)
+    mus, reason = [], None
     for number, certificate in enumerate(certificates):
         label = f"release {number} ({certificate.method}, view {certificate.view})"
         if certificate.mu is None:
@@ -84,8 +88,8 @@ def compose_certificates(certificates: Sequence[Certificate], view: View) -> Com
         else:
             mus.append(certificate.mu)
     if reason is not None:
-        return Composition(None, deltas[0], None, view, conditional, reason)
-    return Composition(compose(mus, deltas[0]), deltas[0], hypot(*mus), view, conditional)
+        return Composition(None, deltas[0], None, view, conditional, dependent, reason)
+    return Composition(compose(mus, deltas[0]), deltas[0], hypot(*mus), view, conditional, dependent)
 
 
 def covers(certificate: Certificate, view: View) -> bool:

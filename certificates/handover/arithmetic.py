@@ -6,6 +6,7 @@ import numpy as np
 
 from rewindnet.certificates.accounting.gaussian import epsilon_of
 from rewindnet.certificates.accounting.sampler import sampler_floor
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.certificates.divergence import DivergenceBounds
 from rewindnet.certificates.errors import CertificateError
 from rewindnet.certificates.findings import OnRecord, Unchecked
@@ -50,7 +51,9 @@ def check_arithmetic(document: Document) -> str:
         return Unchecked(f"ε could not be derived: {problem}")
     _compare("mu", guarantee["mu"], mu)
     _compare("epsilon", guarantee["epsilon"], epsilon)
-    return f"μ = {mu:.6g} and ε = {epsilon:.6g} at δ = {guarantee['delta']:g} follow from sensitivity and noise"
+    return (
+        f"μ = {mu:.6g} and ε = {rounded_up(epsilon, 6)} at δ = {guarantee['delta']:g} follow from sensitivity and noise"
+    )
 
 
 def _release(document: Document, mechanism: Mechanism) -> Release:
@@ -96,7 +99,7 @@ def _check_without_numbers(document: Document, view: View) -> str:
     because = f"the numbers behind μ are withheld: {WITHHELD[document['withheld']]}"
     if kind.has_profile:
         return Unchecked(f"ε is at most what μ = {guarantee['mu']:.6g} gives, and may be less; {because}")
-    return OnRecord(f"ε = {upper:.6g} follows from μ = {guarantee['mu']:.6g}; {because}")
+    return OnRecord(f"ε = {rounded_up(upper, 6)} follows from μ = {guarantee['mu']:.6g}; {because}")
 
 
 def _compare(name: str, stated: float, derived: float) -> None:

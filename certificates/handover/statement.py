@@ -6,6 +6,7 @@ Both follow from the other members of the file alone, so that a reader can have 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.certificates.handover.guessing import FALSE_ALARMS, in_hundred, most_detected
 from rewindnet.certificates.handover.names import client_in, names_in
 from rewindnet.certificates.view import View
@@ -71,7 +72,7 @@ def _promise(document: Mapping[str, Any]) -> str:
         said = (
             f"{observer}, whatever its skill and its computers, {able} whether {choice}: a test that is wrong about "
             f"{alarms} of 100 models that were learned again recognises at most {in_hundred(best)} of 100 models that "
-            f"were unlearned, where a blind guess recognises {alarms} (ε = {guarantee['epsilon']:.4g}, "
+            f"were unlearned, where a blind guess recognises {alarms} (ε = {rounded_up(guarantee['epsilon'], 4)}, "
             f"δ = {guarantee['delta']:g})."
         )
     if is_simulation(document):

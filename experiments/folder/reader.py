@@ -25,6 +25,7 @@ from rewindnet.experiments.folder.history import (
     recorded_training_runs,
     released_training_runs,
 )
+from rewindnet.experiments.folder.marks import add_marks
 
 __all__ = [
     "FolderError",
@@ -240,6 +241,9 @@ def read_folder(path: Path) -> RunFolder:
     rows, scenario = _rows(path / "summary.json"), read_scenario(path)
     _check_sections(path / "scenario.yaml", scenario)
     _import_methods(scenario)
+    methods = [_method(path, f"methods/{row['index']}-{row['method']}") for row in rows]
+    compositions = read_json(path / "summary.json").get("together") or []
+    add_marks(rows, compositions, [method.certificate for method in methods])
     return RunFolder(
         path=path,
         record=read_record(path),
@@ -247,8 +251,8 @@ def read_folder(path: Path) -> RunFolder:
         topology=read_json(path / "topology.json"),
         learning=read_json(path / "learning.json"),
         summary=rows,
-        compositions=read_json(path / "summary.json").get("together") or [],
-        methods=[_method(path, f"methods/{row['index']}-{row['method']}") for row in rows],
+        compositions=compositions,
+        methods=methods,
     )
 
 

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.certificates.handover.document import WITHHELD, Document
 from rewindnet.certificates.handover.guessing import FALSE_ALARMS, in_hundred, most_detected
 from rewindnet.certificates.handover.names import client_in, names_in
@@ -99,10 +100,10 @@ def _rows(document: Document) -> Iterator[Row]:
 def _promised(document: Document) -> Iterator[Row]:
     """Yield the rows of ε, δ and what they mean for a test."""
     epsilon, delta, mu = (document["guarantee"][name] for name in ("epsilon", "delta", "mu"))
-    factor = f"{exp(epsilon):,.3g}" if epsilon < 30 else f"e^{epsilon:.4g}"
+    factor = rounded_up(exp(epsilon)) if epsilon < 30 else f"e^{rounded_up(epsilon, 4)}"
     yield (
         "ε (epsilon)",
-        f"{epsilon:.4g}",
+        rounded_up(epsilon, 4),
         f"The deletion makes nothing that the observer may see more than {factor} times as likely, or as unlikely …",
     )
     yield "δ (delta)", f"{delta:g}", "… but for events that have together at most this probability."

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.experiments.fitting import print_fitting, print_sentences
 from rewindnet.experiments.plan.changes import Change, Tried
 from rewindnet.experiments.plan.record import number
@@ -67,7 +68,7 @@ def _noise(worst: float) -> str:
 
 
 def _epsilon(epsilon: float | None) -> str:
-    return "—" if epsilon is None else f"{epsilon:.3g}"
+    return "—" if epsilon is None else rounded_up(epsilon)
 
 
 def change_words(network: NetworkSetup, change: Change) -> str:

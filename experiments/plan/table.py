@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.certificates.planning.requirements import ALLOCATIONS, PLACEMENTS
 from rewindnet.experiments.fitting import print_fitting, print_sentences
 from rewindnet.experiments.plan.healing import NoiseAfterMixing
@@ -19,6 +20,7 @@ from rewindnet.experiments.plan.words import (
     noise_sentences,
     settle_sentences,
 )
+from rewindnet.experiments.report.vacuous import vacuous_sentences
 
 #: The numbers of hardest and easiest clients in the table of clients.
 _HARDEST, _EASIEST = 6, 3
@@ -126,7 +128,8 @@ def solved_value(answer: Answer, position: int, rounds: int) -> str:
     if row.sigma is None:
         return _number("σ", answer.sigma[position])
     if row.epsilon is None:
-        return _number("ε", answer.epsilon[position])
+        value = answer.epsilon[position]
+        return "—" if np.isnan(value) else f"ε {rounded_up(value)}"
     return "—" if np.isnan(answer.depth[position]) else f"rewind {_percent(answer.depth[position] / rounds)}"
 
 
@@ -154,7 +157,7 @@ def _print_epsilons(plan: Plan, title: str, console: Console) -> None:
     columns = [epsilon_by_depth(plan, row) for row in noisy]
     for at, depth in enumerate(plan.depths):
         share = _percent(depth / plan.network.training_run.rounds)
-        cells = ["—" if np.isnan(column[at]) else f"{column[at]:.3g}" for column in columns]
+        cells = ["—" if np.isnan(column[at]) else rounded_up(column[at]) for column in columns]
         lines.append([share, _percent(plan.cost[depth]["gradients"]), *cells])
     labels = [noisy_label(row) for row in noisy]
     _print_rows(console, title, ("rewind", "gradients", *labels), lines, ("gradients", *reversed(labels[1:])))
@@ -241,6 +244,9 @@ def _legend(plan: Plan) -> list[str]:
         "nodes, and what perfect averaging would leave; descent lowers it further. Gradients and bytes: of the rounds "
         "that are rewound, as a share of retraining; + gossip: rounds that read no data.",
     ]
+    stated = [answer for answer in plan.answers if answer.row.epsilon is None and np.isfinite(answer.epsilon).any()]
+    largest = [(f"row {answer.row.index}, at most", float(np.nanmax(answer.epsilon))) for answer in stated]
+    lines += vacuous_sentences(largest, max([answer.row.delta for answer in stated], default=0.0))
     unseen = any(row.view.shows_messages and row.placement == "output" for row in (a.row for a in plan.answers))
     if unseen:
         lines.append("— for transcripts with placement output: the messages of the unlearning rounds carry no noise.")

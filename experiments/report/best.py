@@ -7,6 +7,7 @@ from rewindnet.certificates.view import View
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.clients.methods.retrain_healed import RetrainHealed
 from rewindnet.experiments.folder.reader import RunFolder
+from rewindnet.experiments.report.columns import on_constants
 
 
 def asked_epsilon(run: RunFolder) -> float:
@@ -27,14 +28,11 @@ def best_said(run: RunFolder) -> str:
         said = f"At ε ≤ {wanted:g}, whatever was deleted, the most accurate is {_most_accurate(proven, names)}"
     else:
         said = f"{no_other(run)} reaches ε = {wanted:g} unconditionally"
-    estimated = [row for row in able if row.get("estimated_constants")]
-    others = [row for row in able if row["conditional"] and row not in estimated]
+    doubtful = [row for row in able if on_constants(row)]
+    others = [row for row in able if row["conditional"] and row not in doubtful]
     for rows, basis in (
-        ([row for row in others if row["data_dependent_noise"]], "for this data and this request alone (†)"),
-        (
-            [*(row for row in others if not row["data_dependent_noise"]), *estimated],
-            "conditionally (*), if constants hold that are not proven",
-        ),
+        (others, "for this data and this request alone (†)"),
+        (doubtful, "conditionally (*), if constants hold that are not proven"),
     ):
         if rows:
             which = "it" if proven else "the most accurate"

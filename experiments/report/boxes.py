@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from rewindnet.certificates import Audit, Certificate
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.report import words
 from rewindnet.experiments.report.columns import epsilon
@@ -14,7 +15,7 @@ from rewindnet.experiments.report.promise import promise
 def certificate_box(index: int, certificate: Certificate, found: Audit, run: RunFolder) -> str:
     """Return a certificate as a box that opens: what it promises, its numbers, and what it rests on."""
     names = run.names
-    epsilon = "no ε" if certificate.epsilon is None else f"ε = {certificate.epsilon:.3g}"
+    epsilon = "no ε" if certificate.epsilon is None else f"ε = {rounded_up(certificate.epsilon)}"
     short = f"{epsilon}, view {certificate.view.titled(names)}" + ("" if found.holds else ", VIOLATED")
     assumed = "".join(f"<li>{escape(sentence)}</li>" for sentence in certificate.assumptions)
     premises = "".join(f"<li>{escape(sentence)}</li>" for sentence in certificate.premises)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.clients.methods import rewinds
 from rewindnet.experiments.report import concept_columns, trigger_columns
 
@@ -15,6 +16,11 @@ SETS = ("test", "retain", "forget")
 def epsilon(value: float | None) -> str:
     """Format an ε; a dash for None."""
     return "—" if value is None else f"{value:.3g}"
+
+
+def certified_epsilon(value: float | None) -> str:
+    """Format a certified ε, rounded up; a dash for None."""
+    return "—" if value is None else rounded_up(value)
 
 
 def percent(row: Row, which: str) -> str:
@@ -36,12 +42,24 @@ def at_request(row: Row) -> str:
 
 
 def certified(row: Row) -> str:
-    """Return the certified ε, marked † where its noise depends on the data, * where it is conditional on constants."""
-    if row["epsilon_certified"] is None:
-        return "—"
-    mark = "†" if row["data_dependent_noise"] else "*" if row["conditional"] else ""
-    mark += "*" if row.get("estimated_constants") else ""
-    return epsilon(row["epsilon_certified"]) + mark
+    """Return the certified ε with its marks."""
+    value = row["epsilon_certified"]
+    return certified_epsilon(value) + ("" if value is None else marks([row]))
+
+
+def marks(rows: Sequence[Row]) -> str:
+    """Return † where the noise of a row depends on the data, * where a row is conditional on constants.
+
+    Args:
+        rows: rows with a certified ε, of a summary or of a tidy table.
+    """
+    dependent = any(row.get("data_dependent_noise") for row in rows)
+    return "†" * dependent + "*" * any(map(on_constants, rows))
+
+
+def on_constants(row: Row) -> bool:
+    """Return whether a certificate holds only if constants do; `conditional` includes those for one data set alone."""
+    return bool(row.get("conditional") and (row.get("doubtful_constants") or not row.get("data_dependent_noise")))
 
 
 def _empirical(row: Row) -> str:

@@ -21,7 +21,7 @@ from rewindnet.experiments.report.charts.depth import depth_chart, rises
 from rewindnet.experiments.report.charts.layout import layout
 from rewindnet.experiments.report.charts.network import drawn_graph, is_even, network_chart, subject
 from rewindnet.experiments.report.charts.trade_offs import cost_chart, pareto_chart, releases_of
-from rewindnet.experiments.report.columns import Column, columns_of
+from rewindnet.experiments.report.columns import Column, columns_of, marks
 from rewindnet.experiments.report.html import (
     facts,
     figure,
@@ -130,7 +130,7 @@ def _table(run: RunFolder) -> str:
     lines = [
         *table.legend(run.summary),
         *table.views_named(run.summary, run.names),
-        *table.composition_sentences(run.compositions),
+        *table.composition_sentences(run.compositions, run.summary),
     ]
     legend = "".join(f"<p>{escape(line)}</p>" for line in lines)
     drawn = f'<table class="results"><thead><tr><th scope="col">#</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
@@ -154,6 +154,7 @@ def _text_class(heading: str) -> str:
 
 
 def _claims(run: RunFolder) -> str:
+    shown = marks([row for row in run.summary if row["epsilon_certified"] is not None])
     caption = [
         "Circles: the ε that a method's own formula claims for its noise. Squares: the certified ε. Crosses: the "
         "empirical ε of this pair of runs. Triangles: what samples of the noise prove it to be at least. A square to "
@@ -161,6 +162,7 @@ def _claims(run: RunFolder) -> str:
         "certificate is violated.",
         "Beyond the line stands what has no finite ε: no certificate, or two runs that can be told apart for sure.",
         "†: per-instance, computed from measurements of this data and this request.",
+        *(["*: conditional on estimated or declared constants."] if "*" in shown else []),
     ]
     return section("claims", "Claimed, certified and empirical ε", figure([claims_chart(run.summary)], caption, "full"))
 

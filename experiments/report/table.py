@@ -16,11 +16,14 @@ from rewindnet.experiments.report.columns import (
     Row,
     at_request,
     certified,
+    certified_epsilon,
     columns_of,
     healed,
+    marks,
     share,
     what,
 )
+from rewindnet.experiments.report.vacuous import vacuous_sentences
 
 
 def legend(rows: Sequence[Row]) -> list[str]:
@@ -65,6 +68,17 @@ def legend(rows: Sequence[Row]) -> list[str]:
             "model: compare with the row of retrain."
         )
     lines += [f"ε claimed, {'; '.join(who)}: {formula}." for formula, who in _formulas(rows).items()]
+    lines += _about_certified(rows)
+    lines += [f"Premise, {'; '.join(who)}: {sentence}" for sentence, who in _premises(rows).items()]
+    reasons = {f"{row['method']}, {row['view']}": row["reason"] for row in rows if row["reason"]}
+    lines += [f"— {who}: {why}." for who, why in reasons.items()]
+    return lines
+
+
+def _about_certified(rows: Sequence[Row]) -> list[str]:
+    """Name each certified ε that promises nothing, and explain the marks and the audit of the noise."""
+    delta = max((row["delta"] for row in rows), default=0.0)
+    lines = vacuous_sentences([(f"{what(row)}, {row['view']}", row["epsilon_certified"]) for row in rows], delta)
     if any("†" in certified(row) for row in rows):
         lines.append(
             "† per-instance: computed from measurements of this data and this request. It compares this deletion with "
@@ -73,9 +87,6 @@ def legend(rows: Sequence[Row]) -> list[str]:
     lines += _noise_audits(rows)
     if any("*" in certified(row) for row in rows):
         lines.append("* conditional: holds if the estimated or declared constants do.")
-    lines += [f"Premise, {'; '.join(who)}: {sentence}" for sentence, who in _premises(rows).items()]
-    reasons = {f"{row['method']}, {row['view']}": row["reason"] for row in rows if row["reason"]}
-    lines += [f"— {who}: {why}." for who, why in reasons.items()]
     return lines
 
 
@@ -138,18 +149,30 @@ def _formulas(rows: Sequence[Row]) -> dict[str, list[str]]:
     return methods
 
 
-def composition_sentences(compositions: Sequence[Row]) -> list[str]:
-    """Return a sentence about the (ε, δ) of all releases of each method together."""
+def composition_sentences(compositions: Sequence[Row], rows: Sequence[Row]) -> list[str]:
+    """Return a sentence about the (ε, δ) of all releases of each method together.
+
+    Args:
+        compositions: one for each method.
+        rows: the rows of the table, those of the first request first.
+    """
+    subjects = [f"{what(row)}, {row['view']}{_bound(row)}" for row in rows[: len(compositions)]]
     sentences = []
-    for entry in compositions:
-        subject = f"{entry['method']}, {entry['view']}: an observer of all of its releases"
+    for at, entry in enumerate(compositions):
+        # Methods that differ in nothing else are told apart by their noise.
+        alike, row = subjects.count(subjects[at]) > 1, rows[at]
+        noise = f", noise {row['noise']}, σ = {row['sigma']:.3g}" if alike else ""
         claim = (
-            f"ε {entry['epsilon']:.3g} at δ = {entry['delta']:g}"
+            f"ε {certified_epsilon(entry['epsilon'])}{marks(rows[at :: len(compositions)])} at δ = {entry['delta']:g}"
             if entry["epsilon"] is not None
             else f"—, {entry['reason']}"
         )
-        sentences.append(f"{subject}: {claim}.")
+        sentences.append(f"{subjects[at]}{noise}: an observer of all of its releases: {claim}.")
     return sentences
+
+
+def _bound(row: Row) -> str:
+    return f", {row['bound']} bound" if row["sigma"] else ""
 
 
 def views_named(rows: Sequence[Row], names: Sequence[str] | None) -> list[str]:

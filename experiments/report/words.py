@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rewindnet.certificates import Audit, Certificate, Constant, TrainingRun
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.report.best import best_said
@@ -169,12 +170,10 @@ def outcome(certificate: Certificate, found: Audit, names: Sequence[str] | None)
     elif certificate.epsilon == 0:
         said = f"Exactly retraining: {observer} cannot distinguish anything (ε = 0)."
     else:
-        said = f"ε = {certificate.epsilon:.4g} at δ = {certificate.delta:g} against {observer}."
+        said = f"ε = {rounded_up(certificate.epsilon, 4)} at δ = {certificate.delta:g} against {observer}."
         if certificate.data_dependent_noise:
             said += " Per-instance: it was computed from measurements of this data."
-        if certificate.conditional and (
-            certificate.training.constants.estimated or not certificate.data_dependent_noise
-        ):
+        if certificate.conditional and certificate.training.constants.conditional:
             said += " Conditional on its estimated or declared constants."
     measured = "infinite" if found.epsilon_empirical is None else f"{found.epsilon_empirical:.4g}"
     sample = found.monte_carlo

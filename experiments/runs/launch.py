@@ -62,7 +62,7 @@ def run_scenario(path: Path, settings: Sequence[str], out: Path | None, force: b
     done = run_in(scenario, folder, force, LiveProgress(console))
     first, names = [("request", _request)] if any(row["request"] for row in done.summary) else [], done.names
     table.print_table(done.summary, console, title=_title(scenario, names), first=first, names=names)
-    for line in table.composition_sentences(done.compositions):
+    for line in table.composition_sentences(done.compositions, done.summary):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(f"weights: sha256 {done.record['sha256']}", highlight=False, soft_wrap=True)
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)

@@ -237,7 +237,7 @@ def _release_columns(certificate: Certificate) -> dict[str, Any]:
 def _epsilon_columns(certificate: Certificate, audit: Audit) -> dict[str, Any]:
     """Return the claimed, certified and measured ε, and the sensitivity, the divergence and the σ behind them."""
     sigma, constants = certificate.release.sigma, certificate.training.constants
-    estimated = certificate.conditional and constants.G.provenance == "estimated" != constants.radius.provenance
+    doubtful = certificate.conditional and constants.conditional
     return {
         "sensitivity": max(certificate.sensitivity, default=None),
         "divergence": max(audit.divergence),
@@ -250,8 +250,8 @@ def _epsilon_columns(certificate: Certificate, audit: Audit) -> dict[str, Any]:
         "epsilon_lower_bound": audit.monte_carlo and audit.monte_carlo.epsilon_lower_bound,
         "conditional": certificate.conditional,
         "data_dependent_noise": certificate.data_dependent_noise,
-        # Other rows have no such entry, as runs have not that were recorded before constants were estimated.
-        **({"estimated_constants": True} if estimated else {}),
+        # Other rows have no such entry.
+        **({"doubtful_constants": True} if doubtful else {}),
         "premises": list(certificate.premises),
         "holds": audit.holds,
         "noise_audit": "no noise" if audit.noise_audit.no_noise else audit.noise_audit.status,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.clients.methods import rewinds
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.report.charts.chart import Chart
@@ -99,7 +100,9 @@ def _privacy(series: Mapping[str, list[Row]], at: str, name: str, across: dict[s
         return None
     epsilons = [row["epsilon_certified"] for own in series.values() for row in own]
     same = max(epsilons) <= 1.01 * min(epsilons)
-    value, label = ("sigma", f"noise σ for ε = {max(epsilons):.3g}") if same else ("epsilon_certified", "certified ε")
+    value, label = (
+        ("sigma", f"noise σ for ε = {rounded_up(max(epsilons))}") if same else ("epsilon_certified", "certified ε")
+    )
     described = f"{label} against {across['label']}, one line for each graph, method, view and bound"
     data = {"value": label, "percent": False, "series": _lines(series, at, value), "level": None, "across": across}
     return Chart("against", name, described, data)

@@ -16,7 +16,7 @@ from rewindnet.certificates import CertificateError
 from rewindnet.clients.methods.baselines import Retrain
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.folder.files import check_writable, write_json
-from rewindnet.experiments.report.columns import epsilon
+from rewindnet.experiments.report.columns import certified_epsilon
 from rewindnet.experiments.runs.brief import brief, table_of
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
@@ -205,7 +205,7 @@ def _print_trials(scenario: Scenario, trials: Sequence[Trial], gamma: float, met
         shown = ["—" if number is None else f"{100 * number:.1f}" for number in numbers]
         sigma = "—" if trial.sigma is None else f"{trial.sigma:.3g}"
         answer = "yes" if trial.within(gamma) else "no"
-        table.add_row(str(trial.deleted), epsilon(trial.epsilon), sigma, *shown, answer)
+        table.add_row(str(trial.deleted), certified_epsilon(trial.epsilon), sigma, *shown, answer)
     console.print(table)
     for trial in trials:
         if trial.reason:

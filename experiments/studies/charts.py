@@ -33,7 +33,7 @@ def hardness_chart(found: Hardness, name: str) -> Chart:
                 "client": client,
                 "mean": found.values[graph, client].mean,
                 "half": found.values[graph, client].half_width or None,
-                "shown": f"{found.values[graph, client]}{found.marks}",
+                "shown": found.text(found.values[graph, client]),
                 "hardest": client in found.hardest_of(graph),
             }
             for at, graph in enumerate(found.graphs)

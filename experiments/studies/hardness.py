@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from scipy.stats import spearmanr
 
-from rewindnet.experiments.studies.spread import Spread, number, spread
+from rewindnet.certificates.digits import rounded_up
+from rewindnet.experiments.report.columns import marks
+from rewindnet.experiments.studies.spread import Spread, certified_text, number, spread
 from rewindnet.experiments.studies.tidy import Row
 
 #: The relative difference below which the ε of a study is the one that was asked for.
@@ -73,6 +74,10 @@ class Hardness:
     facts: dict[tuple[str, str], Row]
     marks: str
 
+    def text(self, values: Spread) -> str:
+        """Return the measure of a client with its marks."""
+        return (certified_text(values) if self.measure == "epsilon_certified" else str(values)) + self.marks
+
     @property
     def graphs(self) -> list[str]:
         """The graphs, in the order of the study."""
@@ -121,14 +126,13 @@ def _of_release(label: tuple[str, str], rows: Sequence[Row]) -> Hardness | None:
     epsilons = [row["epsilon_certified"] for row in rows]
     asked = max(epsilons) - min(epsilons) <= _SAME * max(epsilons)
     measure = "sigma" if asked else "epsilon_certified"
-    meaning = f"noise σ for ε = {number(fmean(epsilons))}" if asked else "certified ε of the same noise"
+    meaning = f"noise σ for ε = {rounded_up(max(epsilons))}" if asked else "certified ε of the same noise"
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((str(row["topology"]), str(row["client"])), []).append(row)
     values = {at: spread([float(row[measure]) for row in group]) for at, group in groups.items()}
-    marks = "†" * any(row["data_dependent_noise"] for row in rows) + "*" * any(row["conditional"] for row in rows)
     facts = {at: group[0] for at, group in groups.items()}
-    return Hardness(", ".join(label), measure, meaning, values, facts, marks)
+    return Hardness(", ".join(label), measure, meaning, values, facts, marks(rows))
 
 
 def graph_sentences(found: Hardness) -> list[str]:
@@ -140,13 +144,13 @@ def graph_sentences(found: Hardness) -> list[str]:
         most, least = found.values[graph, hardest], found.values[graph, easiest]
         if len(ranked) < 2 or not found.hardest_of(graph):
             alike = f"all {len(ranked)} clients alike" if len(ranked) > 1 else f"client {hardest} alone"
-            said.append(f"{graph}: {alike}, {found.meaning}: {most}{found.marks}.")
+            said.append(f"{graph}: {alike}, {found.meaning}: {found.text(most)}.")
             continue
         times = number(most.mean / least.mean) if least.mean else "∞"
         said.append(
-            f"{graph}: {named(found.hardest_of(graph))}, {found.meaning}: {most}{found.marks}, {times} times that of "
+            f"{graph}: {named(found.hardest_of(graph))}, {found.meaning}: {found.text(most)}, {times} times that of "
             f"client {easiest} "
-            f"({least}{found.marks}){_doubt(most, least)}: {_place(found.facts[graph, hardest], hardest)}; "
+            f"({found.text(least)}){_doubt(most, least)}: {_place(found.facts[graph, hardest], hardest)}; "
             f"{_place(found.facts[graph, easiest], easiest)}."
         )
     return said

@@ -6,6 +6,7 @@ from typing import Any
 from rewindnet.certificates.view import View
 from rewindnet.experiments.folder.reader import RunFolder
 from rewindnet.experiments.report import words
+from rewindnet.experiments.report.columns import on_constants
 from rewindnet.experiments.studies.tidy import Row
 
 #: The most values of a setting that are listed.
@@ -48,9 +49,9 @@ def _basis(row: Mapping[str, Any]) -> str:
     """Say what an ε with noise rests on."""
     if not row["sigma"]:
         return ""
-    if row["data_dependent_noise"]:
-        return ", for this data and this request alone (†)"
-    return ", if constants hold that are not proven (*)" if row["conditional"] else ", whatever was deleted"
+    said = ", for this data and this request alone (†)" if row["data_dependent_noise"] else ""
+    said += ", if constants hold that are not proven (*)" if on_constants(row) else ""
+    return said or ", whatever was deleted"
 
 
 def _variation(keys: Sequence[str], rows: Sequence[Row]) -> str:

@@ -8,6 +8,7 @@ from rewindnet.experiments.folder.files import check_writable, write
 from rewindnet.experiments.folder.format import read_record
 from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.charts.trade_offs import cost_chart, pareto_chart
+from rewindnet.experiments.report.columns import marks
 from rewindnet.experiments.report.html import facts, figure, page, paragraphs, raw_rows, scrolled, section
 from rewindnet.experiments.studies.against import accuracy_chart, depth_chart, setting_charts
 from rewindnet.experiments.studies.charts import hardness_chart, learning_charts
@@ -87,12 +88,11 @@ def _verdict(results: StudyResults, rows: Sequence[Row]) -> str:
         if seeds > 1
         else "One seed: differences between numbers may be those of a single draw of data, graph and noise.",
     ]
-    counts = (
-        ("data_dependent_noise", "†", "per-instance: computed from measurements of this data and this request"),
-        ("conditional", "*", "conditional: they hold if the estimated or declared constants do"),
-    )
-    for column, mark, why in counts:
-        marked = sum(bool(row[column]) for row in certified)
+    for mark, why in (
+        ("†", "per-instance: computed from measurements of this data and this request"),
+        ("*", "conditional: they hold if the estimated or declared constants do"),
+    ):
+        marked = sum(mark in marks([row]) for row in certified)
         said += [f"{mark} {marked} of {len(certified)} certified ε are {why}."] if marked else []
     if results.unfinished:
         count = len(results.unfinished)
@@ -123,7 +123,7 @@ def _found(measured: Sequence[Hardness]) -> str:
         times = (
             f", {number(value.mean / easiest)} times that of the easiest client there" if easiest < value.mean else ""
         )
-        said.append(f"By {found.release}: {who} on {graph}, {found.meaning}: {value}{found.marks}{times}.")
+        said.append(f"By {found.release}: {who} on {graph}, {found.meaning}: {found.text(value)}{times}.")
     intro = (
         "<p>The harder a client is to forget, the more noise its deletion takes for the same ε, or the larger is the ε "
         "of the same noise.</p>"
@@ -166,7 +166,7 @@ def _heat(found: Hardness) -> str:
                 cells += "<td></td>"
                 continue
             mark = ' class="most"' if client in first else ""
-            cells += f'<td{mark} style="--hard:{value.mean / most:.3f}">{escape(f"{value}{found.marks}")}</td>'
+            cells += f'<td{mark} style="--hard:{value.mean / most:.3f}">{escape(found.text(value))}</td>'
         lines.append(f'<tr><th scope="row">{escape(graph)}</th>{cells}</tr>')
     caption = f"{found.meaning}; bold: the hardest client of a graph, with those that are as hard"
     return scrolled(

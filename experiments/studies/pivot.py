@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rewindnet.experiments.report.columns import marks
 from rewindnet.experiments.scenario.errors import ScenarioError
-from rewindnet.experiments.studies.spread import number, spread
+from rewindnet.experiments.studies.spread import certified_text, number, spread
 from rewindnet.experiments.studies.tidy import Row
 from rewindnet.registry import did_you_mean
 
@@ -125,7 +126,7 @@ def _mean(group: Sequence[Row], value: str) -> tuple[float | None, str]:
     values = [float(row[value]) for row in group if row[value] is not None]
     if not values:
         return None, "∞" if value == "epsilon_empirical" else "—"
-    text = str(spread(values))
+    text = certified_text(spread(values)) if value == "epsilon_certified" else str(spread(values))
     missing = len(group) - len(values)
     return spread(values).mean, text + (f" (— in {missing} of {len(group)})" if missing else "")
 
@@ -135,9 +136,7 @@ def _marks(found: Sequence[Row], value: str) -> str:
     if not value.startswith("epsilon_"):
         return ""
     known = [row for row in found if row[value] is not None and value == "epsilon_certified"]
-    marks = "†" if any(row.get("data_dependent_noise") for row in known) else ""
-    marks += "*" if any(row.get("conditional") for row in known) else ""
-    return marks + ("" if all(row["holds"] for row in found) else " VIOLATED")
+    return marks(known) + ("" if all(row["holds"] for row in found) else " VIOLATED")
 
 
 def _notes(table: Sequence[Row], value: str, differ: Mapping[str, None], cells: Sequence[Sequence[str]]) -> list[str]:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from scipy.stats import t as student
 
+from rewindnet.certificates.digits import rounded_up
+
 #: The confidence of an interval.
 CONFIDENCE = 0.95
 #: The share of a mean below which a width is that of floating-point numbers.
@@ -50,6 +52,17 @@ def spread(values: Sequence[float]) -> Spread:
         return Spread(fmean(values), None, count)
     factor = float(student.ppf((1 + CONFIDENCE) / 2, count - 1))
     return Spread(fmean(values), factor * stdev(values) / sqrt(count), count)
+
+
+def certified_text(values: Spread) -> str:
+    """Return a certified ε as text: a single one, or several that are alike, rounded up; else a mean as any other."""
+    if values.half_width is None:
+        return _certified(values.mean)
+    return f"{_certified(values.mean)} ± 0" if values.half_width <= _ROUNDING * abs(values.mean) else str(values)
+
+
+def _certified(value: float) -> str:
+    return number(value) if value.is_integer() else rounded_up(value)
 
 
 def number(value: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.clients.methods import rewinds
 from rewindnet.experiments.console import terminal
 from rewindnet.experiments.fitting import print_fitting, print_sentences
@@ -167,7 +168,7 @@ def _print(record: SearchRecord, own: Point, console: Console) -> None:
         ("lowest %", [_percent(one.lowest) for one in shown]),
         ("mean %", [_percent(one.mean) for one in shown]),
         ("retrained %", [_percent(one.retrained) for one in shown]),
-        ("ε", ["—" if one.epsilon is None else f"{one.epsilon:.3g}" for one in shown]),
+        ("ε", ["—" if one.epsilon is None else rounded_up(one.epsilon) for one in shown]),
         ("cost %", [_percent(one.cost) for one in shown]),
         ("draws", [str(one.draws) for one in shown]),
     ]

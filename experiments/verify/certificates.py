@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rewindnet.certificates import Certificate, Release, TrainingRun, certify
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.certificates.findings import OnRecord
 from rewindnet.clients.methods import Method
 from rewindnet.experiments.folder.reader import MethodRecords, RunFolder
@@ -45,7 +46,8 @@ def check_certificate(folder: RunFolder, training: TrainingRun, index: int) -> s
     if claimed.epsilon is None:
         sentence = f"rightly claims nothing: {claimed.reason}"
     else:
-        sentence = f"({claimed.epsilon:.6g}, {claimed.delta:g}) for the view {claimed.view} follows from the records"
+        pair = f"({rounded_up(claimed.epsilon, 6)}, {claimed.delta:g})"
+        sentence = f"{pair} for the view {claimed.view} follows from the records"
     if not claimed.release.mechanism.measured:
         return sentence
     return OnRecord(f"{sentence}; what {claimed.method} measured, and its noise, are on the record's word")

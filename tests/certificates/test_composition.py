@@ -131,6 +131,7 @@ def test_what_is_released_twice_is_known_better():
     assert both.epsilon == compose([once.mu, again.mu], DELTA) > max(once.epsilon, again.epsilon)
     assert both.epsilon < once.epsilon + again.epsilon
     assert (both.delta, str(both.view), both.conditional, both.reason) == (DELTA, "node", False, None)
+    assert not both.data_dependent_noise
     assert compose_certificates([once], View.of("node")).epsilon == once.epsilon
     assert (
         compose_certificates(
@@ -139,6 +140,7 @@ def test_what_is_released_twice_is_known_better():
         == once.epsilon
     )
     assert compose_certificates([replace(once, conditional=True), again], View.of("node")).conditional
+    assert compose_certificates([once, replace(again, data_dependent_noise=True)], View.of("node")).data_dependent_noise
 
 
 def test_one_release_without_a_number_leaves_none():

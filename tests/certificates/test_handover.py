@@ -26,8 +26,10 @@ from rewindnet.certificates import (
     certify,
     derive,
 )
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.certificates.handover.document import Document, parse
 from rewindnet.certificates.handover.guessing import in_hundred, most_detected
+from rewindnet.certificates.handover.statement import statement
 
 
 @pytest.fixture
@@ -85,6 +87,29 @@ def test_cases_in_a_hundred_are_never_understated(probability: float) -> None:
 def test_the_promise_is_worded_by_its_strength(sigma: float, words: str) -> None:
     document = file_of(*small_certificate(sigma=sigma))
     assert words in document["statement"]["promise"], document["statement"]["promise"]
+
+
+@examples(200)
+@given(st.floats(1e-9, 1e12), st.integers(2, 6))
+@example(0.06320376, 4)
+@example(1.004, 3)
+def test_a_certified_epsilon_is_never_understated(epsilon: float, digits: int) -> None:
+    """But by as much as a solved ε may exceed its target."""
+    shown = float(rounded_up(epsilon, digits))
+    assert epsilon * (1 - 2e-9) <= shown <= epsilon * (1 + 1.01 * 10.0 ** (1 - digits))
+    assert rounded_up(shown, digits) == rounded_up(epsilon, digits)
+
+
+def test_a_solved_epsilon_stays_what_was_asked_for() -> None:
+    assert [rounded_up(value) for value in (0.0, 1.0, 1 + 1e-10, 1.004, 7.705e9, float("inf"))] == [
+        *("0", "1", "1", "1.01", "7.71e+09", "inf")
+    ]
+
+
+def test_the_promise_does_not_understate_epsilon() -> None:
+    document = file_of(*small_certificate(sigma=1.0))
+    document["guarantee"]["epsilon"] = 0.06320376
+    assert "(ε = 0.06321, δ" in statement(document)["promise"]
 
 
 # What is in the file

@@ -206,6 +206,12 @@ def test_the_command_shows_and_leaves_a_plan(folder):
     assert (out / "comparison.png").is_file()
 
 
+def test_a_planned_epsilon_that_promises_nothing_is_named(folder):
+    rows = "unlearning=[{{method: r2d, rewind: 0.5, sigma: {}}}]"
+    done = [CliRunner().invoke(app, ["plan", "s.yaml", rows.format(sigma)]).stdout for sigma in (1e-4, 1e4)]
+    assert ["ε above 10 promises nothing" in " ".join(text.split()) for text in done] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

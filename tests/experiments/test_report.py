@@ -21,12 +21,13 @@ from rewindnet.experiments.folder.reader import FolderError, read_folder
 from rewindnet.experiments.report import html
 from rewindnet.experiments.report.charts.audit import audit_charts
 from rewindnet.experiments.report.charts.network import subject
-from rewindnet.experiments.report.columns import COLUMNS, what
+from rewindnet.experiments.report.columns import COLUMNS, certified, what
 from rewindnet.experiments.report.html import SCRIPTS
 from rewindnet.experiments.report.labels import plain
 from rewindnet.experiments.report.page import write_report
 from rewindnet.experiments.report.table import legend
-from rewindnet.experiments.report.words import verdict
+from rewindnet.experiments.report.words import outcome, verdict
+from rewindnet.experiments.verify.verify import verify_folder
 
 REPORT = Path(html.__file__).parent
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -191,6 +192,42 @@ def test_noise_larger_than_the_model_is_said_where_it_is(finished: Path, text: s
     assert sentence in _Page(text).text
     calm = [{**row, "sigma": row["sigma"] / 1e3, "distance_to_norm": 0.2} for row in run.summary]
     assert not any("Noise larger" in line for line in legend(calm))
+
+
+def test_a_certified_epsilon_is_not_rounded_down(finished: Path) -> None:
+    row = read_folder(finished).summary[1] | {"epsilon_certified": 1.004, "epsilon_empirical": 1.004}
+    shown = {heading: content(row) for heading, content in COLUMNS}
+    assert (shown["ε certified"], shown["ε empirical"]) == ("1.01", "1")
+
+
+def test_an_epsilon_that_promises_nothing_is_named(finished: Path) -> None:
+    rows = read_folder(finished).summary
+    assert not any("promises nothing" in line for line in legend(rows))
+    rows[1] = rows[1] | {"epsilon_certified": 7.705e9}
+    (said,) = (line for line in legend(rows) if "promises nothing" in line)
+    assert said == (
+        f"ε above 10 promises nothing that matters: {what(rows[1])}, transcript:all (7.71e+09). As far as ε says, a "
+        "test that is wrong about 5 of 100 models that were learned again may recognise 100 of 100 that were unlearned."
+    )
+
+
+def test_an_estimated_norm_of_features_is_marked_as_what_it_is(tmp_path: Path) -> None:
+    rows = [{"method": "r2d", "rewind": 0.5, "bound": bound} for bound in ("instance", "worst-case")]
+    features = {"data": {"source": "digits", "features": "raw"}}
+    run = run_through(_SCENARIO | features | {"unlearning": rows}, tmp_path / "run")
+    assert [certified(row)[-2:] for row in run.summary[:2]] == ["†*", "†*"]
+    assert any(line.startswith("* conditional") for line in legend(run.summary))
+    assert "(*), if constants hold that are not proven" in " ".join(verdict(run))
+    for certificate, found in run.certified[:2]:
+        assert "Conditional on its estimated or declared constants" in outcome(certificate, found, None)
+    # Summaries of earlier versions did not say it.
+    file = tmp_path / "run" / "summary.json"
+    summary = json.loads(file.read_text())
+    for row in summary["rows"]:
+        row.pop("doubtful_constants", None)
+    _edit(file, **summary)
+    assert [certified(row)[-2:] for row in read_folder(tmp_path / "run").summary[:2]] == ["†*", "†*"]
+    assert all(finding.holds for finding in verify_folder(tmp_path / "run"))
 
 
 def test_the_page_needs_nothing_else(text: str) -> None:

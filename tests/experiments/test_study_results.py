@@ -27,7 +27,7 @@ from rewindnet.experiments.studies.formats import csv as as_csv
 from rewindnet.experiments.studies.formats import latex, latex_text, markdown
 from rewindnet.experiments.studies.pivot import Pivot, pivot
 from rewindnet.experiments.studies.results import StudyResults, parquet
-from rewindnet.experiments.studies.spread import number, spread
+from rewindnet.experiments.studies.spread import certified_text, number, spread
 from rewindnet.experiments.studies.study_folder import FILE, StudyRun, write_study
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def folder(run_once: Callable[[Mapping[str, Any]], Any], tmp_path: Path) -> Path
             place = study / f"{kind}-{client}-{seed}"
             shutil.copytree(run.path, place, ignore=shutil.ignore_patterns("*.safetensors"))
             summary = json.loads((place / "summary.json").read_text())
-            summary["rows"][0] |= {"epsilon_certified": epsilon, "conditional": client == 1}
+            summary["rows"][0] |= {"epsilon_certified": epsilon, "doubtful_constants": client == 1}
             (place / "summary.json").write_text(json.dumps(summary))
             record = json.loads((place / "record.json").read_text())
             (place / "record.json").write_text(json.dumps(record | {"seed": seed}))
@@ -190,6 +190,14 @@ def test_a_violated_certificate_is_named_in_its_cell(folder: Path) -> None:
     (folder / "ring-0-1" / "summary.json").write_text(json.dumps(summary))
     cells = rewindnet.load_study(folder).table(columns=["method"]).cells
     assert [line[2].endswith("† VIOLATED") for line in cells] == [True, False, False, False]
+
+
+def test_a_certified_epsilon_of_one_seed_is_rounded_up() -> None:
+    for values, text in ([1.004], "1.01"), ([1.004, 1.004], "1.01 ± 0"), ([2.0], "2"), ([12345.0], "12345"):
+        assert certified_text(spread(values)) == text
+    row = {"seed": 0, "method": "r2d", "holds": True, "epsilon_certified": 1.004, "epsilon_empirical": 1.004}
+    assert pivot([row], [], ["method"], [], "epsilon_certified").cells == [["r2d", "1.01"]]
+    assert pivot([row], [], ["method"], [], "epsilon_empirical").cells == [["r2d", "1"]]
 
 
 def test_values_without_an_epsilon_have_no_marks(results: StudyResults) -> None:

@@ -11,10 +11,13 @@ from networks import Network, as_planned, networks
 from runs import rehash, run_through
 
 from rewindnet.certificates import Certificate, compose, propagate
+from rewindnet.certificates.digits import rounded_up
 from rewindnet.clients.data.deletion import DeletionError, DeletionRequest, arrivals
 from rewindnet.clients.methods.r2d import R2D
 from rewindnet.experiments.cli import app
+from rewindnet.experiments.folder.reader import read_folder
 from rewindnet.experiments.report.page import write_report
+from rewindnet.experiments.report.table import composition_sentences
 from rewindnet.experiments.runs.run_setup import build_run
 from rewindnet.experiments.scenario.errors import ScenarioError
 from rewindnet.experiments.scenario.yaml_files import resolve
@@ -140,6 +143,47 @@ def test_a_run_certifies_each_request_and_all_of_them_together(tmp_path):
     # From round 6 on, learning no longer read what the first request asked for.
     ((start, gone),) = folder.network[1].earlier_deletions
     assert (start, gone.tolist()) == (6, [5, 0, 38, 0, 0])
+
+
+def test_what_is_said_of_all_releases_has_the_marks_of_the_table(tmp_path):
+    unlearning = [{"method": "r2d", "rewind": 0.5, "bound": bound} for bound in ("worst-case", "instance")]
+    folder = run_through(SCENARIO | {"unlearning": unlearning}, tmp_path / "run")
+    assert [told["data_dependent_noise"] for told in folder.compositions[:2]] == [False, True]
+    proven, instance = composition_sentences(folder.compositions, folder.summary)[:2]
+    shown = [rounded_up(told["epsilon"]) for told in folder.compositions[:2]]
+    said = "r2d 50 %, node, {} bound: an observer of all of its releases: ε {} at δ = 1e-05."
+    assert proven == said.format("worst-case", shown[0])
+    assert instance == said.format("instance", f"{shown[1]}†")
+    page = write_report(tmp_path / "run").read_text("utf-8")
+    assert proven in page
+    assert instance in page
+
+
+def test_methods_that_differ_in_their_noise_alone_are_told_apart(tmp_path):
+    unlearning = [{"method": "r2d", "rewind": 0.5, "placement": placement} for placement in ("output", "rewind")]
+    folder = run_through(SCENARIO | {"unlearning": unlearning}, tmp_path / "run")
+    one, other = composition_sentences(folder.compositions, folder.summary)[:2]
+    assert one.partition(", an observer")[0] != other.partition(", an observer")[0]
+    assert ("noise output" in one, "noise rewind" in other) == (True, True)
+    rows = [{**folder.summary[0], "sigma": sigma} for sigma in (0.5, 2.0)]
+    assert ["σ = 0.5:" in said for said in composition_sentences(folder.compositions[:2], rows)] == [True, False]
+
+
+def test_a_folder_whose_compositions_say_nothing_of_the_data_is_completed_and_verified(tmp_path):
+    run_through(SCENARIO, tmp_path / "run")
+    summary = tmp_path / "run" / "summary.json"
+    record = json.loads(summary.read_text("utf-8"))
+    for told in record["together"]:
+        del told["data_dependent_noise"]
+    summary.write_text(json.dumps(record), encoding="utf-8")
+    rehash(summary)
+    found = read_folder(tmp_path / "run").compositions
+    assert [told["data_dependent_noise"] for told in found][:2] == [True, False]
+    assert all(one.holds for one in verify_folder(tmp_path / "run"))
+    record["together"][0]["data_dependent_noise"] = False
+    summary.write_text(json.dumps(record), encoding="utf-8")
+    rehash(summary)
+    assert not all(one.holds for one in verify_folder(tmp_path / "run"))
 
 
 def test_a_forged_composition_or_forget_set_of_an_earlier_request_is_found(tmp_path):

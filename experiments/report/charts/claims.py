@@ -5,7 +5,7 @@ from math import isfinite
 from typing import Any
 
 from rewindnet.experiments.report.charts.chart import Chart, finite
-from rewindnet.experiments.report.columns import Row, certified, what
+from rewindnet.experiments.report.columns import Row, marks, what
 from rewindnet.experiments.report.labels import short
 
 #: The ε of a row, and what they are called.
@@ -56,7 +56,8 @@ def _label(row: Row, rows: Sequence[Row]) -> str:
     """Return the label of a row: its run if there are several, its method and its view."""
     several = len({other["run"] for other in rows}) > 1 if "run" in row else False
     label = (f"{row['run']}: " if several else "") + f"{what(row)}, {row['view']}"
-    return short(label) + " †" * ("†" in certified(row))
+    found = marks([row]) if row["epsilon_certified"] is not None else ""
+    return short(label) + f" {found}".rstrip()
 
 
 def _place(value: float | None, name: str, low: float, high: float) -> float | None:

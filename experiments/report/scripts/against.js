@@ -1,7 +1,7 @@
 "use strict";
 // ε, noise or accuracy against rewind depth or another setting: one line for each series, and a mark for each run.
 (() => {
-  const {charts, SERIES, DASHES, number, plain, percent, legend, plot, logScale, linearScale, logTicks, across, upward} = rewindnet;
+  const {charts, SERIES, DASHES, number, up, plain, percent, legend, plot, logScale, linearScale, logTicks, across, upward} = rewindnet;
   // The axis of the setting: shares from 0 to 100 %, or the values that were given; log-scaled where they span much.
   const axis = ({label, percent: shares}, values) => {
     if (shares) return {scale: {domain: [-.02, 1.02], axis: null}, ticks: [0, .2, .4, .6, .8, 1], say: percent, label};
@@ -11,7 +11,8 @@
     return {scale: {domain: [low - margin, high + margin], axis: null}, ticks: d3.ticks(low, high, 6), say: plain, label};
   };
   charts.against = (data, width) => {
-    const say = data.percent ? percent : number, sayX = data.across.percent ? percent : number;
+    const certified = data.value.startsWith("certified ε");
+    const say = data.percent ? percent : value => number(certified ? up(value) : value), sayX = data.across.percent ? percent : number;
     const look = at => ({color: SERIES[at % SERIES.length], dash: DASHES[at % DASHES.length]});
     const listed = data.series.map(line => ({...line, points: line.points.filter(([, y]) => y > 0 || data.percent && y === 0)}));
     const points = listed.flatMap(({label, points}, at) => points.map(([x, y]) => ({x, y, at, said: `${label}\n${data.across.label} ${sayX(x)}\n${data.value}: ${say(y)}`})));

@@ -18,6 +18,12 @@ const rewindnet = (() => {
     return value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)
       ? short.toExponential().replace("e+", "e") : String(short);
   };
+  // A certified ε is rounded up, so that nothing smaller is said than what is proven.
+  const up = (value, digits = 4) => {
+    const short = Number(value.toPrecision(digits));
+    if (!(value > 0) || short >= value * (1 - 1e-9)) return short;
+    return Number((short + 10 ** (Number(short.toExponential().split("e")[1]) - digits + 1)).toPrecision(digits));
+  };
   const percent = share => Number((100 * share).toFixed(1)) + " %";
   // The labels of an axis of shares, with the digits that tell its ticks apart.
   const percentAt = ticks => {
@@ -139,5 +145,5 @@ const rewindnet = (() => {
     after.forEach(act => act());
   };
   const again = box => draw(box, box.content);
-  return {charts, after, again, SERIES, DASHES, SYMBOLS, json, plain, number, percent, text, legend, plot, logScale, linearScale, logTicks, across, upward, widthOf, start};
+  return {charts, after, again, SERIES, DASHES, SYMBOLS, json, plain, number, up, percent, text, legend, plot, logScale, linearScale, logTicks, across, upward, widthOf, start};
 })();

@@ -1,7 +1,7 @@
 "use strict";
 // Claimed, certified and empirical ε of every release, and beside them the accuracy of its models.
 (() => {
-  const {charts, SERIES, plain, number, percent, text, legend, plot, across, widthOf} = rewindnet;
+  const {charts, SERIES, plain, number, up, percent, text, legend, plot, across, widthOf} = rewindnet;
   const LOOKS = {
     epsilon_claimed: {symbol: "circle", color: SERIES[1], hollow: true, size: 7},
     epsilon_certified: {symbol: "square", color: SERIES[0], size: 4.5},
@@ -31,7 +31,7 @@
     const {axis} = data, lines = rows(data.rows.map(row => row.label), width);
     const points = data.rows.flatMap((row, y) => data.kinds.filter(({name}) => row.places[name] !== null).map(({name, label}) => {
       const value = row.values[name];
-      return {name, y, x: row.places[name], said: `${row.label}\nε ${label}: ${value === null ? "none" : number(value)}`};
+      return {name, y, x: row.places[name], said: `${row.label}\nε ${label}: ${value === null ? "none" : number(name === "epsilon_certified" ? up(value) : value)}`};
     }));
     const ticks = [axis.zero, ...axis.ticks, axis.none];
     const names = at => at === axis.zero ? "0" : at === axis.none ? "none\nor ∞" : plain(at);

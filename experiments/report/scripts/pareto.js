@@ -1,7 +1,7 @@
 "use strict";
 // Test accuracy against certified ε, and the front that no release lies above.
 (() => {
-  const {charts, SERIES, SYMBOLS, plain, number, percent, legend, plot, across, upward, linearScale} = rewindnet;
+  const {charts, SERIES, SYMBOLS, plain, number, up, percent, legend, plot, across, upward, linearScale} = rewindnet;
   charts.pareto = (data, width) => {
     const {axis} = data, look = release => {
       const at = data.releases.indexOf(release);
@@ -9,7 +9,7 @@
     };
     const points = data.marks.map(mark => ({
       ...mark, x: mark.place, y: mark.accuracy,
-      said: `${mark.release}${mark.run ? `\n${mark.run}` : ""}\ncertified ε: ${number(mark.epsilon)}\ntest accuracy: ${percent(mark.accuracy)}`,
+      said: `${mark.release}${mark.run ? `\n${mark.run}` : ""}\ncertified ε: ${number(up(mark.epsilon))}\ntest accuracy: ${percent(mark.accuracy)}`,
     }));
     const ticks = [axis.zero, ...axis.ticks], y = linearScale(points.map(point => point.y), percent);
     const drawn = plot(points, {

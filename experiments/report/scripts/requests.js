@@ -1,7 +1,7 @@
 "use strict";
 // Another client is chosen, with a depth, a view, a placement and an allocation: what forgetting it would take.
 if (document.getElementById("requests-data")) (() => {
-  const {charts, json, percent, text, map} = rewindnet;
+  const {charts, json, percent, up, text, map} = rewindnet;
   const at = name => document.getElementById("requests-" + name);
   const data = json("requests-data"), graph = json("graph-data"), {clients, releases} = data;
   const number = value => value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)
@@ -80,7 +80,7 @@ if (document.getElementById("requests-data")) (() => {
     const similar = sigma > 0 ? nearest(sigma) : sigma === 0 ? releases.find(release => release.exact) : null;
     return [
       ["noise σ for " + wanted(), sigma === null ? "none is enough" : number(sigma)],
-      ...(data.noise ? [[`ε with the noise of method ${data.noise.index} (σ = ${number(data.noise.sigma)})`, epsilon === null ? "none" : number(epsilon) + mark]] : []),
+      ...(data.noise ? [[`ε with the noise of method ${data.noise.index} (σ = ${number(data.noise.sigma)})`, epsilon === null ? "none" : number(up(epsilon, 3)) + mark]] : []),
       ["rounds to learn again", `${depth} of ${data.rounds}`],
       ["light cone", `${whole(count("before"))} of ${whole(graph.places.length)} nodes by the checkpoint, ${whole(count("before") + count("later"))} by the end of learning`],
       ["links", String(client.links)],

@@ -4,7 +4,13 @@ if (document.getElementById("rows-data")) (() => {
   const data = document.getElementById("rows-data"), {columns, rows} = JSON.parse(data.textContent);
   const table = document.getElementById("rows-table"), filter = document.getElementById("rows-filter");
   let sorted = -1, down = false;
-  const text = value => value === null ? "—" : typeof value === "number" && !Number.isInteger(value) ? value.toPrecision(4) : String(value);
+  // A certified ε is rounded up, as on the charts; a page without charts has no script but this.
+  const up = value => {
+    const short = Number(value.toPrecision(4));
+    return short >= value * (1 - 1e-9) ? short : short + 10 ** (Number(short.toExponential().split("e")[1]) - 3);
+  };
+  const text = (value, name) => value === null ? "—" : typeof value !== "number" || Number.isInteger(value) ? String(value)
+    : (name === "epsilon_certified" ? up(value) : value).toPrecision(4);
   const shown = () => {
     const wanted = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const kept = rows.filter(row => wanted.every(word => row.some(value => String(value).toLowerCase().includes(word))));
@@ -30,9 +36,9 @@ if (document.getElementById("rows-data")) (() => {
     const kept = shown();
     table.tBodies[0].replaceChildren(...kept.map(row => {
       const line = document.createElement("tr");
-      line.append(...row.map(value => {
+      line.append(...row.map((value, at) => {
         const cell = document.createElement("td");
-        cell.textContent = text(value);
+        cell.textContent = text(value, columns[at]);
         if (typeof value !== "number") cell.className = "text";
         return cell;
       }));
