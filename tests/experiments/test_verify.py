@@ -459,6 +459,18 @@ UNREAD: dict[str, Any] = {
     "learning": {"rounds": 40, "sampling": {"kind": "poisson", "batch": 8}},
     "deletion": {"client": 2, "samples": 1},
     "unlearning": [{"method": "r2d", "rewind": 0.1, "epsilon": 1.0}],
+    "measures": {"membership": False},
+}
+
+
+def test_unlearning_that_had_nothing_to_undo_in_its_rounds_holds(tmp_path: Path) -> None:
+    run = run_through(UNREAD, tmp_path / "run")
+    learned, centre = (run.weights(name) for name in ("checkpoints/learned-000040", "methods/0-r2d/centre"))
+    retrained = run.weights("checkpoints/retrained-000040")
+    assert np.array_equal(learned, centre)
+    assert not np.array_equal(learned, retrained)
+    findings = verify_folder(run.path)
+    assert all(finding.holds for finding in findings), [finding for finding in findings if not finding.holds]
 
 
 # -- honest runs ---------------------------------------------------------------------------------------------------
@@ -472,16 +484,6 @@ SMALL: dict[str, Any] = {
     "deletion": {"client": 2, "samples": 1},
     "measures": {"membership": False},
 }
-
-
-def test_unlearning_that_had_nothing_to_undo_in_its_rounds_holds(tmp_path: Path) -> None:
-    run = run_through(UNREAD, tmp_path / "run")
-    learned, centre = (run.weights(name) for name in ("checkpoints/learned-000040", "methods/0-r2d/centre"))
-    retrained = run.weights("checkpoints/retrained-000040")
-    assert np.array_equal(learned, centre)
-    assert not np.array_equal(learned, retrained)
-    findings = verify_folder(run.path)
-    assert all(finding.holds for finding in findings), [finding for finding in findings if not finding.holds]
 
 
 def test_an_average_in_single_precision_may_be_rounded_otherwise_and_no_more(tmp_path: Path) -> None:
