@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -27,6 +28,9 @@ from rewindnet.simulator.cost.meter import Cost
 from rewindnet.simulator.outcome import Trajectory, norms_of
 from rewindnet.simulator.recovery import run_forward, undo
 from rewindnet.simulator.simulation import Simulation
+from rewindnet.simulator.transports.network import Network
+
+T = TypeVar("T")
 
 
 def kept_rounds(network: NetworkSetup, methods: Sequence[Method], obstacles: Obstacles) -> set[int]:
@@ -116,15 +120,8 @@ def in_half_precision(simulation: Simulation, learned: Trajectory, needed: Itera
     known, records = simulation.training_run, list[Mapping[str, Any]]()
     parameters = 1 if known.arithmetic is None else known.arithmetic.parameters
     for round in sorted(simulation.halved.intersection(needed)):
-        norms, problem = norms_of(learned.at(round)), None
-        if simulation.network.root:
-            try:
-                check_half_precision(norms, parameters, known.storage_error, round)
-            except CertificateError as refused:
-                problem = str(refused)
-        problem = simulation.network.agree(problem)
-        if problem is not None:
-            raise CertificateError(problem)
+        norms = norms_of(learned.at(round))
+        _by_the_root(simulation.network, partial(check_half_precision, norms, parameters, known.storage_error, round))
         records.append({"round": round, "norms": norms.tolist()})
     return replace(learned, halved=records)
 
@@ -164,24 +161,35 @@ def recovered(
 
 def _checked_error(simulation: Simulation, rounds: range, apart: Vector, norms: Vector) -> Vector:
     """Return the bound [N] on the error of recovered models; refuse one beyond what is charged, in all processes."""
-    known, network = simulation.training_run, simulation.network
-    error, problem = np.zeros(known.mixing.nodes), None
-    if network.root:
-        try:
-            check_recovered_norms(known, rounds.start, norms)
-            error = recovery_error(known, rounds, apart)
-        except CertificateError as refused:
-            problem = str(refused)
-        if problem is None and not float(error.max()) <= known.recovery_error:
-            problem = (
+    known = simulation.training_run
+
+    def bounded() -> Vector:
+        check_recovered_norms(known, rounds.start, norms)
+        error = recovery_error(known, rounds, apart)
+        if not float(error.max()) <= known.recovery_error:
+            raise CertificateError(
                 f"the models that were recovered for round {rounds.start} may be off by {error.max():.3g}, which is "
                 f"more than the {known.recovery_error:g} that learning.checkpoints.recover charges: run again, the "
                 f"rounds led {apart.max():.3g} away from the models that recovery began from"
             )
-    problem, error = network.agree((problem, error))
+        return error
+
+    return _by_the_root(simulation.network, bounded)
+
+
+def _by_the_root(network: Network, check: Callable[[], T]) -> T:
+    """Return what a check gives at the root, in all processes; each of them raises what it refuses."""
+    found: T | None = None
+    problem = None
+    if network.root:
+        try:
+            found = check()
+        except CertificateError as refused:
+            problem = str(refused)
+    problem, agreed = network.agree((problem, found))
     if problem is not None:
         raise CertificateError(problem)
-    return error
+    return cast("T", agreed)
 
 
 def check_recoveries(training: TrainingRun, method: Method, kept: Collection[int]) -> None:

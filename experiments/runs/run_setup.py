@@ -119,26 +119,11 @@ class RunSetup:
         setup, plain = self.network, self.scenario.plain()
         contents = hashes(setup.inputs)
         addresses = tuple(noise_address(plain, arrival.forget, contents) for arrival in setup.arrivals)
+        facts = network, setup.training_runs, setup.message_bytes, self.network_model, self.scenario.seed, addresses
         if setup.checkpoints is not None:
-            return TrainedElsewhere(
-                network,
-                setup.training_runs,
-                setup.message_bytes,
-                self.network_model,
-                self.scenario.seed,
-                addresses,
-                stored=setup.checkpoints,
-            )
+            return TrainedElsewhere(*facts, stored=setup.checkpoints)
         made = FromReleases if setup.training_runs[0].from_release else Simulation
-        return made(
-            network,
-            setup.training_runs,
-            setup.message_bytes,
-            self.network_model,
-            self.scenario.seed,
-            addresses,
-            halved=self.halved_rounds,
-        )
+        return made(*facts, halved=self.halved_rounds)
 
 
 def build_run(scenario: Scenario) -> RunSetup:

@@ -57,11 +57,10 @@ def computation_digest(scenario: Mapping[str, Any], inputs: Mapping[str, str] | 
     learning = scenario["learning"]
     left_out = (*_WHERE_CHECKPOINTS_ARE, *(_OF_A_CLIP if learning.get("client_clip") is None else ()))
     computed["learning"] = _without_plain("learning", learning, left_out)
-    if (learning.get("checkpoints") or {}).get("recover") is not None:
-        # Recovered models differ in their last digits, and what is charged for that in the noise.
-        computed["learning"]["recover"] = learning["checkpoints"]["recover"]
-    if (learning.get("checkpoints") or {}).get("half_precision") is not None:
-        computed["learning"]["half_precision"] = learning["checkpoints"]["half_precision"]
+    # Models that are recovered or rounded differ in their last digits, and what is charged for that in the noise.
+    kept = learning.get("checkpoints") or {}
+    inexact = {key: kept[key] for key in ("recover", "half_precision") if kept.get(key) is not None}
+    computed["learning"] |= inexact
     computed["unlearning"] = [_without_later(method) for method in scenario["unlearning"]]
     computed["deletion"] = _without_plain("deletion", scenario["deletion"])
     computed["data"] = _without_plain("data", scenario["data"], ("root", "test_limit"))

@@ -1,13 +1,12 @@
 """Runs that keep checkpoints in half precision: what is charged, recorded, verified and refused."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from runs import SharedRuns, refused_here, rehash, run_through
+from runs import SharedRuns, edited, refused_here, run_through
 
 from rewindnet.certificates.sensitivity import half_precision
 from rewindnet.experiments.plan.cost import cost_of_depths
@@ -118,11 +117,7 @@ def test_the_verifier_checks_what_was_rounded(
     forge: Callable[[dict[str, Any]], object], words: str, run_once: SharedRuns
 ) -> None:
     run = run_once(SCENARIO, HALF)
-    file = run.path / "learning.json"
-    learning = json.loads(file.read_text())
-    forge(learning)
-    file.write_text(json.dumps(learning))
-    rehash(file)
+    edited(run.path / "learning.json", forge)
     found = [finding.sentence for finding in verify_folder(run.path) if not finding.holds]
     assert any(words in sentence for sentence in found), found
 

@@ -1,10 +1,8 @@
 """Runs that recover checkpoints from the last models: certificates that charge for it, its cost, its refusals."""
 
-import json
-
 import numpy as np
 import pytest
-from runs import refused_here, rehash, run_through
+from runs import edited, refused_here, run_through
 
 from rewindnet.experiments.runs import replays
 from rewindnet.experiments.scenario.computation import computation_digest
@@ -77,11 +75,7 @@ def test_undoing_rounds_and_running_them_again_is_counted(runs):
 )
 def test_the_verifier_derives_the_error_again(forge, words, run_once):
     run = run_once(SCENARIO, RECOVER)
-    file = run.path / "learning.json"
-    learning = json.loads(file.read_text())
-    forge(learning)
-    file.write_text(json.dumps(learning))
-    rehash(file)
+    edited(run.path / "learning.json", forge)
     found = [finding.sentence for finding in verify_folder(run.path) if not finding.holds]
     assert any(words in sentence for sentence in found), found
 

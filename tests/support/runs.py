@@ -79,6 +79,14 @@ def rehash(file: Path) -> None:
     (folder / "record.json").write_text(json.dumps(sealed(record)), "utf-8")
 
 
+def edited(file: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change the content of a JSON file of a run folder, and have it pass for the one that was written."""
+    content = json.loads(file.read_text("utf-8"))
+    edit(content)
+    file.write_text(json.dumps(content), "utf-8")
+    rehash(file)
+
+
 def refused_here(
     scenario: Mapping[str, Any], folder: Path, capsys: pytest.CaptureFixture[str], words: str, *settings: str
 ) -> None:
